@@ -1,0 +1,1 @@
+"""Shipped YAML: schemes, training recipes, bedside settings."""

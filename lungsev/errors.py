@@ -1,0 +1,89 @@
+"""What can go wrong, in one tree.
+
+    LungsevError            an operator can act on it: one line, exit code 1
+    ├── ConfigError         a YAML file or an option is wrong
+    ├── MissingExtraError   an optional dependency is not installed
+    ├── DatasetError        a training folder is not what it should be
+    ├── BundleError         a bundle is missing, damaged or of an unknown version
+    ├── BackendError        an inference backend cannot be opened or failed
+    ├── ParityError         an exported graph differs from the network it came from
+    ├── FolderLockedError   another instance holds the folder, exit code 3
+    └── FilmError           one film cannot be scored; the others go on
+        ├── UnreadableFilmError   it is damaged or hostile: status `failed`
+        └── SkippedFilmError      it is intact but not ours to score: status `skipped`
+
+Messages say what was found, what was expected and what to do. They never hold a patient's data:
+no tag value that names a person, no path built from a tag.
+`ValueError` stays for mistakes of a programmer.
+"""
+
+from __future__ import annotations
+
+
+class LungsevError(Exception):
+    """Base of every error an operator can act on."""
+
+    exit_code = 1
+
+
+class ConfigError(LungsevError):
+    """A configuration file or an option is wrong."""
+
+
+class MissingExtraError(LungsevError):
+    """An optional dependency is not installed.
+
+    Args:
+        feature: What the user asked for.
+        extra: The extra that brings it, as in `pip install "lungsev[extra]"`.
+    """
+
+    def __init__(self, feature: str, extra: str) -> None:
+        super().__init__(f'{feature} needs the "{extra}" extra: pip install "lungsev[{extra}]"')
+        self.extra = extra
+
+
+class DatasetError(LungsevError):
+    """A training folder or its annotations are not what they should be."""
+
+
+class BundleError(LungsevError):
+    """A bundle is missing, damaged or of a version this release does not know."""
+
+
+class BackendError(LungsevError):
+    """An inference backend cannot be opened, or failed while it ran."""
+
+
+class ParityError(LungsevError):
+    """An exported graph differs from the network it came from by more than the tolerance."""
+
+
+class FolderLockedError(LungsevError):
+    """Another instance holds the folder."""
+
+    exit_code = 3
+
+
+class FilmError(LungsevError):
+    """One film cannot be scored.
+
+    Args:
+        code: Stable snake_case word for machines, as `truncated` or `not_frontal_chest`.
+        message: One sentence for people.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+    def __reduce__(self) -> tuple[type[FilmError], tuple[str, str]]:
+        return type(self), (self.code, str(self))
+
+
+class UnreadableFilmError(FilmError):
+    """The file is damaged, hostile or in an encoding that cannot be decoded: status `failed`."""
+
+
+class SkippedFilmError(FilmError):
+    """The file is intact but is not a film lungsev scores: status `skipped`."""

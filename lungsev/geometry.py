@@ -1,0 +1,130 @@
+"""Frames and the ways between them.
+
+Three frames, each with continuous coordinates in which pixel i covers [i, i + 1):
+
+- image: the film as stored, after orientation, in its own pixels;
+- canvas: the square the network sees, S x S, the film centred on it without distortion;
+- canonical: the aligned lung field, the unit square in which schemes draw their boxes.
+
+`theta` [2, 3] maps normalised canonical coordinates to normalised canvas coordinates, both in
+[-1, 1] over the outer edges of the frame: the convention of torch's affine_grid with
+align_corners=False. x comes first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.floating]
+
+IDENTITY_THETA = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+
+
+@dataclass(frozen=True)
+class CanvasFrame:
+    """Where the film lies on the canvas: canvas = (image - crop origin) * scale + offset.
+
+    Attributes:
+        rows, columns: Size of the film in its own pixels.
+        size_px: Side of the canvas.
+        scale: Canvas pixels per image pixel.
+        offset_px: (x, y) of the image's origin on the canvas; negative where a border was cut off.
+    """
+
+    rows: int
+    columns: int
+    size_px: int
+    scale: float
+    offset_px: tuple[float, float]
+
+    def to_canvas(self, points_xy: FloatArray) -> FloatArray:
+        """Image points [..., 2] to canvas points."""
+        return np.asarray(points_xy, dtype=np.float64) * self.scale + np.asarray(self.offset_px)
+
+    def to_image(self, points_xy: FloatArray) -> FloatArray:
+        """Canvas points [..., 2] to image points."""
+        return (np.asarray(points_xy, dtype=np.float64) - np.asarray(self.offset_px)) / self.scale
+
+    def mask_to_image(self, mask_canvas: FloatArray) -> FloatArray:
+        """Resample a canvas map of any side [M, M] to the film's pixels [rows, columns], float32."""
+        side = mask_canvas.shape[0]
+        ratio = side / self.size_px
+        # Pixel centres: image (c + .5) * scale + offset = canvas; warpAffine works on pixel indices.
+        matrix = np.array(
+            [
+                [self.scale * ratio, 0.0, (0.5 * self.scale + self.offset_px[0]) * ratio - 0.5],
+                [0.0, self.scale * ratio, (0.5 * self.scale + self.offset_px[1]) * ratio - 0.5],
+            ]
+        )
+        return cv2.warpAffine(
+            np.ascontiguousarray(mask_canvas, dtype=np.float32),
+            matrix,
+            (self.columns, self.rows),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_CONSTANT,
+        )
+
+
+def warp(image: FloatArray, theta: FloatArray, size_px: int) -> npt.NDArray[np.float32]:
+    """Resample a canvas [S, S] into the canonical frame [size_px, size_px], bilinear, zeros outside.
+
+    Equals torch's affine_grid + grid_sample(align_corners=False, padding_mode="zeros") within
+    OpenCV's 1/32-pixel interpolation table.
+    """
+    rows, columns = image.shape
+    to_output = np.array([[2.0 / size_px, 0, 1.0 / size_px - 1], [0, 2.0 / size_px, 1.0 / size_px - 1], [0, 0, 1]])
+    to_input = np.array([[columns / 2.0, 0, (columns - 1) / 2.0], [0, rows / 2.0, (rows - 1) / 2.0], [0, 0, 1]])
+    matrix = (to_input @ homogeneous(theta) @ to_output)[:2]
+    return cv2.warpAffine(
+        np.ascontiguousarray(image, dtype=np.float32),
+        matrix,
+        (size_px, size_px),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_CONSTANT,
+    )
+
+
+def homogeneous(theta: FloatArray) -> npt.NDArray[np.float64]:
+    """[2, 3] to [3, 3]."""
+    return np.vstack([np.asarray(theta, dtype=np.float64), [0.0, 0.0, 1.0]])
+
+
+def compose(outer: FloatArray, inner: FloatArray) -> npt.NDArray[np.float64]:
+    """The map that applies `inner` first, then `outer`; [2, 3] each."""
+    return (homogeneous(outer) @ homogeneous(inner))[:2]
+
+
+def invert(theta: FloatArray) -> npt.NDArray[np.float64]:
+    """The map back. Raises numpy.linalg.LinAlgError when theta is singular."""
+    return np.linalg.inv(homogeneous(theta))[:2]
+
+
+def apply_theta(theta: FloatArray, points_xy: FloatArray) -> npt.NDArray[np.float64]:
+    """Normalised canonical points [..., 2] to normalised canvas points."""
+    matrix = np.asarray(theta, dtype=np.float64)
+    return np.asarray(points_xy, dtype=np.float64) @ matrix[:, :2].T + matrix[:, 2]
+
+
+def box_corners(box: tuple[float, float, float, float]) -> npt.NDArray[np.float64]:
+    """Corners [4, 2] of a (y0, x0, y1, x1) box as x, y: clockwise from the image's upper left."""
+    y0, x0, y1, x1 = box
+    return np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]])
+
+
+def box_polygon(
+    box: tuple[float, float, float, float], theta: FloatArray, frame: CanvasFrame
+) -> npt.NDArray[np.float64]:
+    """Corners [4, 2] of a canonical box in image pixels."""
+    canvas = (apply_theta(theta, box_corners(box) * 2 - 1) + 1) / 2 * frame.size_px
+    return np.asarray(frame.to_image(canvas))
+
+
+def corner_error_px(theta: FloatArray, reference: FloatArray, size_px: int) -> float:
+    """Mean distance of the four corners of the canonical frame under two alignments, in canvas pixels."""
+    corners = box_corners((0.0, 0.0, 1.0, 1.0)) * 2 - 1
+    distance = apply_theta(theta, corners) - apply_theta(reference, corners)
+    return float(np.linalg.norm(distance, axis=-1).mean() * size_px / 2)

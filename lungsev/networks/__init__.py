@@ -1,0 +1,1 @@
+"""Networks: segmentation, spatial transformer, severity. The only core part that needs torch."""

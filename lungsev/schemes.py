@@ -1,0 +1,140 @@
+"""Score schemes: which regions a film is divided into and which grades each may get.
+
+A scheme is data. The built-in ones are the YAML files of `configs/schemes/`; any other is a YAML
+file of the same form given by path. Boxes are fractions of the canonical frame (the lung field
+after alignment), in image orientation: x grows from the patient's right to the patient's left.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from lungsev.config import load_model
+from lungsev.errors import ConfigError
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Region(BaseModel):
+    """One region of a scheme; `box` is (y0, x0, y1, x1) in fractions of the canonical frame."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    code: str = Field(pattern=r"^[A-Za-z0-9_-]{1,16}$")
+    name: str = Field(min_length=1)
+    side: Literal["right", "left", "both"]  # of the patient
+    box: tuple[Fraction, Fraction, Fraction, Fraction]
+
+    @model_validator(mode="after")
+    def _box_has_area(self) -> Region:
+        y0, x0, y1, x1 = self.box
+        if y1 <= y0 or x1 <= x0:
+            raise ValueError(f"box of region {self.code} is (y0, x0, y1, x1) and needs y0 < y1 and x0 < x1")
+        return self
+
+
+class Scheme(BaseModel):
+    """Regions and grades. `grades` are the values printed, ascending, as (0, 1, 2, 3)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")
+    title: str
+    source: str
+    grades: tuple[int, ...] = Field(min_length=2)
+    grade_names: tuple[str, ...]
+    regions: tuple[Region, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Scheme:
+        codes = [region.code for region in self.regions]
+        if len(set(codes)) != len(codes):
+            raise ValueError(f"region codes must differ, found {codes}")
+        if list(self.grades) != sorted(set(self.grades)):
+            raise ValueError(f"grades must ascend without repeats, found {list(self.grades)}")
+        if len(self.grade_names) != len(self.grades):
+            raise ValueError(f"{len(self.grades)} grades need as many grade_names, found {len(self.grade_names)}")
+        return self
+
+    @property
+    def num_regions(self) -> int:
+        return len(self.regions)
+
+    @property
+    def num_grades(self) -> int:
+        return len(self.grades)
+
+    @property
+    def total_min(self) -> int:
+        return self.num_regions * self.grades[0]
+
+    @property
+    def total_max(self) -> int:
+        return self.num_regions * self.grades[-1]
+
+    @cached_property
+    def mirror(self) -> tuple[int, ...]:
+        """Index of each region's partner when the film is flipped left-right.
+
+        Raises:
+            ValueError: A region has no partner with the mirrored box.
+        """
+        partners = []
+        for region in self.regions:
+            y0, x0, y1, x1 = region.box
+            flipped = (y0, 1 - x1, y1, 1 - x0)
+            match = [i for i, other in enumerate(self.regions) if np.allclose(other.box, flipped, atol=1e-6)]
+            if len(match) != 1:
+                raise ValueError(f"region {region.code} of scheme {self.name} has no mirrored partner")
+            partners.append(match[0])
+        return tuple(partners)
+
+    def pooling_matrix(self, rows: int, columns: int) -> npt.NDArray[np.float32]:
+        """Average pooling over each region's box as a constant matrix.
+
+        Cells a box covers in part count in part, so the boxes mean the same on every grid.
+
+        Returns:
+            float32 [R, rows * columns]; every row sums to 1.
+        """
+        weights = []
+        for region in self.regions:
+            y0, x0, y1, x1 = region.box
+            covered = np.outer(_coverage(y0, y1, rows), _coverage(x0, x1, columns)).ravel()
+            weights.append(covered / covered.sum())
+        return np.stack(weights).astype(np.float32)
+
+
+def _coverage(start: float, stop: float, cells: int) -> npt.NDArray[np.float64]:
+    """Share of each of `cells` equal cells of [0, 1] that lies in [start, stop]."""
+    edges = np.linspace(0.0, 1.0, cells + 1)
+    return np.clip(np.minimum(edges[1:], stop) - np.maximum(edges[:-1], start), 0.0, None)
+
+
+def builtin_schemes() -> tuple[str, ...]:
+    """Names of the schemes that come with lungsev."""
+    folder = resources.files("lungsev.configs") / "schemes"
+    return tuple(sorted(entry.name[:-5] for entry in folder.iterdir() if entry.name.endswith(".yaml")))
+
+
+def load_scheme(name_or_path: str | Path) -> Scheme:
+    """A built-in scheme by name, or any scheme by the path of its YAML file.
+
+    Raises:
+        ConfigError: No such scheme, or the file is not a valid scheme.
+    """
+    text = str(name_or_path)
+    if text.endswith((".yaml", ".yml")):
+        return load_model(Scheme, Path(text))
+    if text not in builtin_schemes():
+        known = ", ".join(builtin_schemes())
+        raise ConfigError(f"scheme {text!r} is unknown; built in are {known}; or give the path of a .yaml file")
+    with resources.as_file(resources.files("lungsev.configs") / "schemes" / f"{text}.yaml") as path:
+        return load_model(Scheme, path)

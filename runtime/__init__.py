@@ -1,0 +1,1 @@
+"""Bedside: score, watch, show. Never reaches torch."""

@@ -1,0 +1,1 @@
+"""Output formats, one file each, behind the contract of `contract.py`."""

@@ -1,0 +1,1 @@
+"""Training: PyTorch, Lightning. Never imported by `export` or `runtime`."""

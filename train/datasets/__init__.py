@@ -1,0 +1,1 @@
+"""Datasets, one file each, behind the contract of `contract.py`."""

@@ -1,0 +1,74 @@
+# Every target sets up what it needs on a machine that has only Python 3.10 to 3.13 and make.
+# Paths stay relative, so the checkout may lie in a folder with spaces.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# PYTHON=/path/to/python3.12 chooses the interpreter; DATA= is where the public sources were cloned.
+export PYTHON
+DATA ?= ../shared/cxr
+EXTRAS := train,export,bedside,dev
+SOURCES := $(shell find lungsev train export runtime configs -type f ! -name '*.pyc' 2>/dev/null)
+
+venv_of = python=$$(sh scripts/find_python.sh) && { $(1)/bin/python -c "" 2>/dev/null || "$$python" -m venv --clear $(1); }
+bin := .venv/bin
+
+.PHONY: help demo test test-slow test-gpu test-faults test-soak check format model check-aarch64 readme clean
+
+help: ## Say what each target does
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-22s %s\n", $$1, $$2 }'
+
+demo: .venv-demo/installed ## Install the runtime alone (no torch) and score demo films as they arrive in a folder
+	.venv-demo/bin/lungsev-run demo
+
+test: .venv/installed ## Install everything and run the tests
+	$(bin)/python -m pytest
+
+test-slow: .venv/installed ## Tests that take longer than a few seconds each
+	$(bin)/python -m pytest -m "slow and not gpu" --timeout 1800
+
+test-gpu: .venv/installed ## Tests that need an NVIDIA device
+	$(bin)/python -m pytest -m gpu --timeout 600
+
+test-faults: .venv/installed ## Kill, fill and break things on purpose
+	$(bin)/python -m pytest -m faults --timeout 600
+
+test-soak: .venv/installed ## Many films for minutes; memory and files must stay flat
+	$(bin)/python -m pytest -m soak --timeout 3600
+
+check: .venv/installed ## Format, lint, types and tests: what a commit must pass
+	$(bin)/ruff format --check .
+	$(bin)/ruff check .
+	$(bin)/mypy lungsev train export runtime
+	$(bin)/python -m pytest
+
+format: .venv/installed ## Format and repair what the linter can repair
+	$(bin)/ruff format .
+	$(bin)/ruff check --fix .
+
+check-aarch64: .venv/installed ## Show that every runtime dependency has a wheel for a Jetson (needs the network)
+	$(bin)/python scripts/check_aarch64.py
+
+readme: .venv/installed ## Write the list of modules in README.md anew from the modules' first lines
+	$(bin)/python scripts/readme_modules.py
+
+clean: ## Remove what make and the tests made; runs/ stays
+	rm -rf .venv .venv-demo build dist demo-out .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The demo installs the package as a user gets it: a wheel, without the source tree. A `build/` left by an
+# earlier release would put modules into it that no longer exist.
+.venv-demo/installed: pyproject.toml scripts/find_python.sh $(SOURCES)
+	@$(call venv_of,.venv-demo)
+	@echo "Installing the runtime into .venv-demo (no torch)"
+	@rm -rf build
+	.venv-demo/bin/python -m pip install --quiet .
+	@rm -rf build
+	@touch $@
+
+.venv/installed: pyproject.toml scripts/find_python.sh
+	@$(call venv_of,.venv)
+	@echo "Installing torch and the rest into .venv: several gigabytes, minutes the first time"
+	$(bin)/python -m pip install --quiet -e ".[$(EXTRAS)]"
+	@touch $@

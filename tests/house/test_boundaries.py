@@ -1,0 +1,168 @@
+"""The rooms: who may import whom, and what each may need."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+ROOMS = {"train": "lungsev.train", "export": "lungsev.export", "runtime": "lungsev.runtime"}
+# A prefix per room, longest first: lungsev.networks is part of the core's folder but not of the core.
+OWNERS = {**{package: room for room, package in ROOMS.items()}, "lungsev.networks": "networks", "lungsev": "core"}
+MAY_IMPORT = {
+    "core": {"core"},
+    "networks": {"core", "networks"},
+    "train": {"core", "networks", "train"},
+    "export": {"core", "networks", "export"},
+    "runtime": {"core", "runtime"},
+}
+TRAINING_ONLY = (
+    "torch",
+    "torchvision",
+    "timm",
+    "segmentation_models_pytorch",
+    "lightning",
+    "pytorch_lightning",
+    "torchmetrics",
+    "tensorboard",
+    "matplotlib",
+    "sklearn",
+    "scipy",
+    "pandas",
+    "onnx",
+    "onnxscript",
+)
+
+
+def module_files(root: Path) -> dict[str, Path]:
+    """Every module of the four rooms by its installed name."""
+    found = {}
+    for folder in ("lungsev", "configs", *ROOMS):
+        package = folder if folder == "lungsev" else f"lungsev.{folder}"
+        for path in sorted((root / folder).rglob("*.py")):
+            parts = path.relative_to(root / folder).with_suffix("").parts
+            name = ".".join((package, *parts)).removesuffix(".__init__")
+            found[name] = path
+    return found
+
+
+def owner(module: str) -> str | None:
+    """The room a module belongs to; None for everything that is not lungsev."""
+    return next((room for prefix, room in OWNERS.items() if (module + ".").startswith(prefix + ".")), None)
+
+
+def imports_of(module: str, path: Path) -> Iterator[tuple[str, int]]:
+    """Absolute names a module imports anywhere in it, import_module("...") included, with the line."""
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parent = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join([*parent, base] if base else parent)
+            yield base, node.lineno
+            yield from ((f"{base}.{alias.name}", node.lineno) for alias in node.names)
+        elif isinstance(node, ast.Call) and _called_name(node) in ("import_module", "__import__"):
+            yield from ((argument.value, node.lineno) for argument in node.args if _is_text(argument))
+
+
+def _called_name(node: ast.Call) -> str:
+    return getattr(node.func, "attr", getattr(node.func, "id", ""))
+
+
+def _is_text(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+
+
+def boundary_violations(root: Path) -> list[str]:
+    """Imports that cross a wall, as `module:line imports name`."""
+    broken = []
+    for module, path in module_files(root).items():
+        room = owner(module)
+        assert room is not None
+        for name, line in imports_of(module, path):
+            other = owner(name)
+            crosses = other is not None and other not in MAY_IMPORT[room]
+            reaches_torch = room in ("core", "runtime") and name.split(".")[0] in TRAINING_ONLY
+            if crosses or reaches_torch:
+                broken.append(f"{module}:{line} imports {name}")
+    return sorted(set(broken))
+
+
+def test_no_room_imports_another_and_the_core_imports_none() -> None:
+    assert boundary_violations(ROOT) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "complaint"),
+    [
+        ("runtime/watch.py", "from lungsev.networks import fused", "lungsev.runtime.watch:1 imports lungsev.networks"),
+        ("runtime/watch.py", "def work():\n    import torch", "lungsev.runtime.watch:2 imports torch"),
+        (
+            "runtime/outputs/csv.py",
+            "from ...train import splits",
+            "lungsev.runtime.outputs.csv:1 imports lungsev.train",
+        ),
+        ("train/report.py", "import lungsev.export.parity", "lungsev.train.report:1 imports lungsev.export.parity"),
+        ("export/onnx.py", "from lungsev import train", "lungsev.export.onnx:1 imports lungsev.train"),
+        ("lungsev/bundle.py", "from .networks.fused import x", "lungsev.bundle:1 imports lungsev.networks.fused"),
+        (
+            "lungsev/inference/select.py",
+            'import importlib\nimportlib.import_module("lungsev.runtime.cli")',
+            "lungsev.inference.select:2 imports lungsev.runtime.cli",
+        ),
+        ("lungsev/networks/heads.py", "from ..train import losses", "lungsev.networks.heads:1 imports lungsev.train"),
+        ("lungsev/metrics.py", "from sklearn.metrics import f1_score", "lungsev.metrics:1 imports sklearn.metrics"),
+    ],
+)
+def test_the_checker_sees_a_planted_violation(tmp_path: Path, file: str, text: str, complaint: str) -> None:
+    planted = tmp_path / file
+    planted.parent.mkdir(parents=True)
+    planted.write_text(text, encoding="utf-8")
+    assert complaint in boundary_violations(tmp_path)
+
+
+def test_the_checker_accepts_what_is_allowed(tmp_path: Path) -> None:
+    for file, text in {
+        "train/brixia.py": "import torch\nfrom lungsev.networks import fused\nfrom .splits import x\nimport lungsev",
+        "runtime/outputs/png.py": "from lungsev.report import SeverityReport\nfrom ..store import x\nimport numpy",
+        "lungsev/networks/fused.py": "import torch\nfrom lungsev.schemes import Scheme",
+    }.items():
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_text(text, encoding="utf-8")
+    assert boundary_violations(tmp_path) == []
+
+
+def import_all_without_training_packages(modules: list[str]) -> subprocess.CompletedProcess[str]:
+    """Import modules in a fresh interpreter where the training packages cannot be found."""
+    program = f"""
+import importlib, sys
+blocked = {TRAINING_ONLY!r}
+class Wall:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in blocked:
+            raise ModuleNotFoundError(f"No module named {{name!r}} (blocked by the test)", name=name)
+sys.meta_path.insert(0, Wall())
+for name in {modules!r}:
+    importlib.import_module(name)
+"""
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=110)
+
+
+def test_core_and_runtime_import_without_the_training_packages() -> None:
+    modules = [name for name in module_files(ROOT) if owner(name) in ("core", "runtime")]
+    result = import_all_without_training_packages([name for name in modules if not name.endswith("__main__")])
+    assert result.returncode == 0, result.stderr[-2000:]
+
+
+def test_the_wall_stops_a_module_that_needs_torch() -> None:
+    result = import_all_without_training_packages(["lungsev.train.datasets", "torch"])
+    assert result.returncode != 0
+    assert "blocked by the test" in result.stderr

@@ -1,0 +1,118 @@
+"""`lungsev-run`: the commands of the bedside. Bodies import what they need, so that `--help` stays instant."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lungsev import __version__
+from lungsev.errors import LungsevError
+
+app = typer.Typer(
+    name="lungsev-run",
+    help="Score how severely pneumonia affects each lung region on portable chest films.\n\n"
+    "Research use only. Not for clinical use.\n\n"
+    "Exit codes: 0 done, 1 something an operator can put right (one line says what), 2 wrong usage, "
+    "3 another instance holds the folder.",
+    epilog="Example: lungsev-run demo",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help wraps paragraphs and starts twice as fast
+)
+
+BundleOption = Annotated[
+    Path | None, typer.Option("--bundle", help="Model: a bundle folder or .zip. Default: the packaged one.")
+]
+BackendOption = Annotated[
+    str, typer.Option("--backend", help="auto, onnxruntime, tensorrt or another one this machine has.")
+]
+ThreadsOption = Annotated[
+    int | None, typer.Option("--threads", min=1, help="CPU threads of the network. Default: all cores.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="JSON on standard output, for machines.")]
+
+
+def main() -> None:
+    """Entry point: an operator's error becomes one line and its exit code."""
+    try:
+        app()
+    except LungsevError as error:
+        print(f"lungsev-run: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:  # the reader of a pipe, as `| head`, has seen enough
+        sys.stderr.close()
+        sys.exit(0)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
+    if version:
+        print(f"lungsev-run {__version__}")
+        raise typer.Exit
+
+
+@app.command(epilog="Example: lungsev-run score film.dcm ward-7/ --out results")
+def score(
+    paths: Annotated[list[Path], typer.Argument(help="Films (DICOM, PNG, JPEG, TIFF) and folders of them, mixed.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder for <file name>.json and .png of every film.")
+    ] = None,
+    bundle: BundleOption = None,
+    backend: BackendOption = "auto",
+    threads: ThreadsOption = None,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, max=64, help="Films scored at the same time.")] = 1,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Score again what --out already holds.")] = False,
+    json_lines: Annotated[bool, typer.Option("--json", help="One JSON object per film on standard output.")] = False,
+) -> None:
+    """Score films and folders of films.
+
+    Every input gets one report. A film that cannot be scored is `skipped` (not ours to score: not a
+    frontal chest film, say) or `failed` (damaged), with a reason; it never stops the others and leaves
+    the exit code 0. A path that does not exist makes it 1, after the others have been scored.
+
+    With --out, results of an earlier run for the same file and model are kept and not scored again.
+    """
+    from .score import score_command
+
+    score_command(paths, out, bundle, backend, threads, jobs, fresh, json_lines)
+
+
+@app.command(epilog="Example: lungsev-run demo --out demo-out")
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the demonstration.")] = Path("demo-out"),
+    count: Annotated[int, typer.Option("--count", min=1, max=200, help="Chest films to make.")] = 5,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the films.")] = 7,
+    bundle: BundleOption = None,
+    backend: BackendOption = "auto",
+    threads: ThreadsOption = None,
+) -> None:
+    """Make phantom films, drop them into a watched folder one by one and score them as they arrive.
+
+    One of the films is no chest film, to show what a refusal looks like.
+    """
+    from .demo import demo_command
+
+    demo_command(out, count, seed, bundle, backend, threads)
+
+
+@app.command(epilog="Example: lungsev-run verify --bundle bundles/newest")
+def verify(
+    bundle: BundleOption = None,
+    backend: BackendOption = "auto",
+    threads: ThreadsOption = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Check a bundle: checksums, versions, and one inference on a film made for it."""
+    from .verify import verify_command
+
+    verify_command(bundle, backend, threads, json_output)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,146 @@
+"""A reader in a limited child process and a scorer in this one: what scores one film after the other."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol
+
+from lungsev.errors import BackendError, FilmError, SkippedFilmError, UnreadableFilmError
+from lungsev.pipeline import ScoredFilm, Scorer, open_scorer
+from lungsev.radiograph import Radiograph
+from lungsev.report import ImageInfo, ModelInfo, SeverityReport, Timing
+
+from .inputs import is_regular_file, sha256_of_file
+
+log = logging.getLogger("lungsev.runtime.worker")
+
+
+class FilmReader(Protocol):
+    """Reads a film without letting its file harm this process."""
+
+    def read(self, path: Path) -> Radiograph:
+        """Raises FilmError subclasses only."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class FilmScorer:
+    """Reads in a child process with a memory and a time limit, scores here. Used from one thread at a time."""
+
+    def __init__(self, scorer: Scorer, reader: FilmReader) -> None:
+        self._scorer = scorer
+        self._reader = reader
+        self.model: ModelInfo = scorer.model
+
+    @classmethod
+    def open(cls, bundle: Path | None = None, backend: str = "auto", threads: int | None = None) -> FilmScorer:
+        """Open the model first: a child is not started for a bundle that does not hold.
+
+        Raises:
+            BundleError, BackendError: As `open_scorer`.
+        """
+        from lungsev.isolated import IsolatedReader
+
+        with ExitStack() as stack:
+            scorer = stack.enter_context(open_scorer(bundle, backend, threads))
+            film_scorer = cls(scorer, IsolatedReader())
+            stack.pop_all()
+        return film_scorer
+
+    def score_file(self, path: Path) -> ScoredFilm:
+        """One report whatever the file is.
+
+        Raises:
+            BackendError: The device failed, which is not the film's fault.
+        """
+        started = time.perf_counter()
+        try:
+            film = self.read(path)
+            decoded = time.perf_counter()
+            scored = self.score(film)
+        except FilmError as error:
+            return self.unscored(error, _digest_or_none(path), started)
+        return with_decode_time(scored, (decoded - started) * 1000)
+
+    def read(self, path: Path) -> Radiograph:
+        """The film, its file opened only if that cannot block.
+
+        Raises:
+            FilmError: It cannot be scored.
+        """
+        if not is_regular_file(path):
+            raise UnreadableFilmError("not_a_file", "This is no regular file; expected a film.")
+        return self._reader.read(path)
+
+    def score(self, film: Radiograph) -> ScoredFilm:
+        """Score a film in memory.
+
+        Raises:
+            BackendError: The device failed.
+            UnreadableFilmError: The film broke the preparation; a fault of ours that must not stop other films.
+        """
+        try:
+            return self._scorer.score(film)
+        except (BackendError, FilmError):
+            raise
+        except Exception as error:
+            log.exception("unexpected error while scoring a film")
+            message = f"Unexpected {type(error).__name__} while scoring the film; the log says more."
+            raise UnreadableFilmError("internal_error", message) from None
+
+    def unscored(self, error: FilmError, sha256: str | None, started: float) -> ScoredFilm:
+        """The report of a film that could not be scored."""
+        return ScoredFilm(unscored_report(error, ImageInfo(sha256=sha256), self.model, started))
+
+    def made(self, report: SeverityReport) -> bool:
+        """Whether this model made an earlier report that need not be made again. Failed films are tried again."""
+        if report.status == "failed" or report.model is None:
+            return False
+        return report.model.bundle_sha256 == self.model.bundle_sha256
+
+    def close(self) -> None:
+        self._reader.close()
+        self._scorer.close()
+
+    def __enter__(self) -> FilmScorer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def unscored_report(error: FilmError, image: ImageInfo, model: ModelInfo | None, started: float) -> SeverityReport:
+    """`skipped` or `failed`, as the error says; `started` is on the clock of time.perf_counter."""
+    skipped = isinstance(error, SkippedFilmError)
+    elapsed = round((time.perf_counter() - started) * 1000, 2)
+    return SeverityReport(
+        status="skipped" if skipped else "failed",
+        image=image,
+        model=model,
+        reason=error.code if skipped else None,
+        error=None if skipped else error.code,
+        message=str(error),
+        timing_ms=Timing(decode=elapsed, total=elapsed),
+    )
+
+
+def with_decode_time(scored: ScoredFilm, decode_ms: float) -> ScoredFilm:
+    """The same film, its timing counted from before it was read."""
+    timing = scored.report.timing_ms
+    timing = dataclasses.replace(timing, decode=round(decode_ms, 2), total=round(timing.total + decode_ms, 2))
+    return dataclasses.replace(scored, report=dataclasses.replace(scored.report, timing_ms=timing))
+
+
+def _digest_or_none(path: Path) -> str | None:
+    try:
+        return sha256_of_file(path) if is_regular_file(path) else None
+    except OSError:
+        return None

@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import tiny_bundle as tiny
+
+from lungsev.bundle import Bundle
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -15,3 +18,9 @@ def shared_dir() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"no real films: {SHARED.name}/ is not beside the project")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """A real bundle that scores phantoms without a trained network; its folder is `.path`. Do not change it."""
+    return tiny.write_tiny_bundle(tmp_path_factory.mktemp("bundle") / "tiny")

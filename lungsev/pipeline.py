@@ -1,0 +1,210 @@
+"""One film in, one report out: preparation, graph, quality gate, decoding.
+
+    file -> Radiograph -> Canvas -> backend -> quality gate -> decode -> SeverityReport
+
+A `Scorer` is opened once, used from one thread and closed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+import numpy.typing as npt
+
+from lungsev.bundle import Bundle, read_bundle
+from lungsev.decode import decode
+from lungsev.errors import BackendError, FilmError, SkippedFilmError
+from lungsev.inference.backend import Backend, Outputs
+from lungsev.inference.select import open_backend
+from lungsev.preprocess import Canvas, to_canvas
+from lungsev.quality import assess_quality
+from lungsev.radiograph import Radiograph
+from lungsev.reading import read_radiograph
+from lungsev.report import ImageInfo, ModelInfo, Quality, SeverityReport, Status, Timing
+
+log = logging.getLogger("lungsev.pipeline")
+
+FloatMap = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class ScoredFilm:
+    """A report and what an output format may want to draw beside it.
+
+    Attributes:
+        film: None when the file could not be read.
+        canvas: What the network saw; None when the film could not be read.
+        lung_mask: float32 [M, M], 0-1, on the canvas; None unless the film was scored.
+        severity_map: Scheme name to float32 [rows, columns]: expected grade per token of the canonical frame.
+    """
+
+    report: SeverityReport
+    film: Radiograph | None = None
+    canvas: Canvas | None = None
+    lung_mask: FloatMap | None = None
+    severity_map: dict[str, FloatMap] = field(default_factory=dict)
+
+
+class Scorer:
+    """A bundle opened on a backend. Closes the backend with itself."""
+
+    def __init__(self, bundle: Bundle, backend: Backend) -> None:
+        self.bundle = bundle
+        self.backend = backend
+        self.model = ModelInfo(
+            name=bundle.manifest.name,
+            version=bundle.manifest.version,
+            bundle_sha256=bundle.sha256,
+            backend=backend.name,
+            device=backend.device,
+            precision=backend.precision,
+        )
+
+    def score(self, film: Radiograph) -> ScoredFilm:
+        """Score a film that is in memory already; its `decode` time is 0.
+
+        Raises:
+            BackendError: The device failed, or the graph gave no numbers.
+        """
+        started = time.perf_counter()
+        canvas = to_canvas(film, self.bundle.manifest.input.size_px)
+        prepared = time.perf_counter()
+        outputs = self.backend.infer(np.ascontiguousarray(canvas.pixels[None, None], dtype=np.float32))
+        inferred = time.perf_counter()
+        quality = assess_quality(canvas, outputs, film.notes, self.bundle.manifest.quality)
+        if quality.verdict == "refused":
+            scored = ScoredFilm(self._refused(film.image, quality), film, canvas)
+        else:
+            _check_outputs(outputs)
+            scored = self._decoded(film, canvas, outputs, quality)
+        timing = Timing(
+            prepare=_milliseconds(started, prepared),
+            infer=_milliseconds(prepared, inferred),
+            total=_milliseconds(started, time.perf_counter()),
+        )
+        return replace(scored, report=replace(scored.report, timing_ms=timing))
+
+    def score_file(self, path: Path) -> ScoredFilm:
+        """Read and score a file. A film that cannot be scored gives a skipped or failed report, never an exception.
+
+        Raises:
+            BackendError: The device failed, which is not the film's fault.
+        """
+        started = time.perf_counter()
+        try:
+            film = read_radiograph(path)
+            decoded = time.perf_counter()
+            scored = self.score(film)
+        except BackendError:
+            raise
+        except SkippedFilmError as error:
+            return ScoredFilm(self._unscored("skipped", error.code, str(error), path, started))
+        except FilmError as error:
+            return ScoredFilm(self._unscored("failed", error.code, str(error), path, started))
+        except MemoryError:
+            message = "The film needs more memory than this machine has."
+            return ScoredFilm(self._unscored("failed", "out_of_memory", message, path, started))
+        except Exception as error:  # a hostile file found a hole in a decoder: the other films go on
+            log.exception("unexpected %s while scoring a film", type(error).__name__)
+            message = f"Unexpected {type(error).__name__} while reading the film; see the log."
+            return ScoredFilm(self._unscored("failed", "internal_error", message, path, started))
+        decode_ms = _milliseconds(started, decoded)
+        timing = scored.report.timing_ms
+        timing = replace(timing, decode=decode_ms, total=round(timing.total + decode_ms, 2))
+        return replace(scored, report=replace(scored.report, timing_ms=timing))
+
+    def close(self) -> None:
+        self.backend.close()
+
+    def __enter__(self) -> Scorer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _decoded(self, film: Radiograph, canvas: Canvas, outputs: Outputs, quality: Quality) -> ScoredFilm:
+        manifest = self.bundle.manifest
+        theta = outputs["theta"][0]
+        scores = {
+            scheme.name: decode(
+                scheme,
+                outputs[f"probabilities.{scheme.name}"][0],
+                theta,
+                canvas.frame,
+                manifest.scheme_calibration(scheme.name),
+            )
+            for scheme in manifest.schemes
+        }
+        report = SeverityReport(
+            status="scored",
+            image=film.image,
+            model=self.model,
+            scores=scores,
+            quality=quality,
+            alignment=tuple(tuple(round(float(value), 5) for value in row) for row in theta),
+        )
+        maps = {scheme.name: outputs[f"severity_map.{scheme.name}"][0] for scheme in manifest.schemes}
+        return ScoredFilm(report, film, canvas, outputs["lung_mask"][0, 0], maps)
+
+    def _refused(self, image: ImageInfo, quality: Quality) -> SeverityReport:
+        decisive = next((flag for flag in quality.flags if flag.severity == "refuse"), None)
+        return SeverityReport(
+            status="skipped",
+            image=image,
+            model=self.model,
+            reason=decisive.code if decisive else "quality",
+            message=decisive.message if decisive else "The film did not pass the quality gate.",
+            quality=quality,
+        )
+
+    def _unscored(self, status: Status, code: str, message: str, path: Path, started: float) -> SeverityReport:
+        elapsed = _milliseconds(started, time.perf_counter())
+        return SeverityReport(
+            status=status,
+            image=ImageInfo(sha256=_file_sha256(path)),
+            model=self.model,
+            reason=code if status == "skipped" else None,
+            error=code if status == "failed" else None,
+            message=message,
+            timing_ms=Timing(decode=elapsed, total=elapsed),
+        )
+
+
+def open_scorer(bundle: Path | None = None, backend: str = "auto", threads: int | None = None) -> Scorer:
+    """Open a bundle (None: the one that ships) on a backend.
+
+    Raises:
+        BundleError: The bundle is missing, damaged or of another version.
+        BackendError: The backend cannot be opened here.
+    """
+    opened = read_bundle(bundle)
+    return Scorer(opened, open_backend(opened, backend, threads))
+
+
+def _check_outputs(outputs: Outputs) -> None:
+    for name, values in outputs.items():
+        if not np.isfinite(values).all():
+            raise BackendError(f"the graph gave NaN or infinity in {name}; verify the bundle and the device")
+
+
+def _file_sha256(path: Path) -> str | None:
+    try:
+        with path.open("rb") as stream:
+            digest = hashlib.sha256()
+            while block := stream.read(1 << 20):
+                digest.update(block)
+            return digest.hexdigest()
+    except OSError:
+        return None
+
+
+def _milliseconds(start: float, stop: float) -> float:
+    return round((stop - start) * 1000, 2)

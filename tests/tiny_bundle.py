@@ -1,0 +1,169 @@
+"""A real bundle without a trained network: the lungs are what is dark inside the body, and how bright they
+are is how severe. Every output follows from the film, so tests of the pipeline see real numbers.
+
+Needs `onnx` (extra `dev`), not torch. Built in well under a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from lungsev.bundle import Bundle, write_bundle
+from lungsev.manifest import GraphSpec, InputSpec, Manifest, OutputSpec, Provenance
+from lungsev.preprocess import PREPROCESSING_VERSION
+from lungsev.schemes import load_scheme
+
+SIZE_PX = 512
+MASK_PX = 64
+TOKENS = 16
+OPSET = 18
+
+
+def write_tiny_bundle(target: Path, schemes: Sequence[str] = ("brixia",), **manifest_changes: Any) -> Bundle:
+    """Write the tiny bundle as a folder or .zip and read it back."""
+    return write_bundle(
+        target, tiny_manifest(schemes, **manifest_changes), {"fp32": tiny_graph(schemes)}, "# Tiny test model\n"
+    )
+
+
+def tiny_manifest(schemes: Sequence[str] = ("brixia",), **changes: Any) -> Manifest:
+    loaded = tuple(load_scheme(name) for name in schemes)
+    outputs = [
+        OutputSpec(name="lung_mask", shape=(1, 1, MASK_PX, MASK_PX)),
+        OutputSpec(name="theta", shape=(1, 2, 3)),
+    ]
+    for scheme in loaded:
+        outputs.append(
+            OutputSpec(name=f"probabilities.{scheme.name}", shape=(1, scheme.num_regions, scheme.num_grades))
+        )
+        outputs.append(OutputSpec(name=f"severity_map.{scheme.name}", shape=(1, TOKENS, TOKENS)))
+    values: dict[str, Any] = {
+        "name": "tiny",
+        "version": "1",
+        "input": InputSpec(size_px=SIZE_PX),
+        "preprocessing_version": PREPROCESSING_VERSION,
+        "schemes": loaded,
+        "outputs": tuple(outputs),
+        "mask_size_px": MASK_PX,
+        "graphs": {"fp32": GraphSpec(opset=OPSET)},
+        "provenance": Provenance(created_at="2026-01-01T00:00:00"),
+        "licence": "Apache-2.0",
+        "intended_use": "Tests of lungsev.",
+    }
+    return Manifest(**{**values, **changes})
+
+
+def tiny_graph(schemes: Sequence[str] = ("brixia",), opset: int = OPSET) -> bytes:
+    """Serialised ONNX: image [1, 1, 512, 512] -> the outputs of the bundle contract."""
+    graph = _Graph()
+    small = graph.add("AveragePool", ["image"], kernel_shape=[8, 8], strides=[8, 8])
+    blurred = graph.add("AveragePool", [small], kernel_shape=[7, 7], strides=[1, 1], pads=[3, 3, 3, 3])
+    body = graph.add("AveragePool", [small], kernel_shape=[25, 25], strides=[1, 1], pads=[12, 12, 12, 12])
+    dark = graph.add("Sigmoid", [graph.add("Mul", [graph.add("Sub", [body, blurred]), graph.constant(60.0)])])
+    inside = graph.add(
+        "Sigmoid", [graph.add("Mul", [graph.add("Sub", [small, graph.constant(0.08)]), graph.constant(80.0)])]
+    )
+    window = np.zeros((1, 1, MASK_PX, MASK_PX), np.float32)
+    window[:, :, 5:-7, 6:-6] = 1.0  # lungs do not touch the border of the canvas
+    mask = graph.add("Mul", [graph.add("Mul", [dark, inside]), graph.constant(window)], "lung_mask")
+    theta = _add_theta(graph, mask)
+    tokens = _add_tokens(graph, theta)
+    for name in schemes:
+        _add_scheme(graph, name, tokens)
+    model = helper.make_model(
+        helper.make_graph(
+            graph.nodes,
+            "tiny",
+            [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 1, SIZE_PX, SIZE_PX])],
+            [
+                helper.make_tensor_value_info(output.name, TensorProto.FLOAT, list(output.shape))
+                for output in tiny_manifest(schemes).outputs
+            ],
+            graph.initializers,
+        ),
+        opset_imports=[helper.make_opsetid("", opset)],
+        ir_version=9,
+    )
+    onnx.checker.check_model(model, full_check=True)
+    return bytes(model.SerializeToString())
+
+
+def _add_theta(graph: _Graph, mask: str) -> str:
+    """The box around the mask's mass: centre and 1.9 standard deviations, no rotation."""
+    centres = (np.arange(MASK_PX, dtype=np.float32) + 0.5) * 2 / MASK_PX - 1
+    mass = graph.add("Add", [graph.total(mask), graph.constant(1e-3)])
+    rows = {}
+    for axis, coordinate in (("x", centres[None, :]), ("y", centres[:, None])):
+        grid = np.broadcast_to(coordinate, (MASK_PX, MASK_PX))[None, None]
+        mean = graph.add("Div", [graph.total(graph.add("Mul", [mask, graph.constant(grid)])), mass])
+        offset = graph.add("Sub", [graph.constant(grid), mean])
+        square = graph.add("Mul", [offset, offset])
+        variance = graph.add("Div", [graph.total(graph.add("Mul", [mask, square])), mass])
+        spread = graph.add("Sqrt", [graph.add("Add", [variance, graph.constant(1e-2)])])
+        rows[axis] = (graph.add("Mul", [spread, graph.constant(1.9 if axis == "y" else 1.75)]), mean)
+    zero = graph.constant(np.zeros((1, 1, 1, 1), np.float32))
+    flat = graph.add("Concat", [rows["x"][0], zero, rows["x"][1], zero, rows["y"][0], rows["y"][1]], axis=3)
+    return graph.add("Reshape", [flat, graph.shape(1, 2, 3)], "theta")
+
+
+def _add_tokens(graph: _Graph, theta: str) -> str:
+    """Severity 0-1 of each canonical token [1, 256]: brightness of the warped image."""
+    side = 128
+    centres = (np.arange(side, dtype=np.float32) + 0.5) * 2 / side - 1
+    x, y = np.meshgrid(centres, centres)
+    base = np.stack([x, y, np.ones_like(x)], axis=-1).reshape(1, side * side, 3)
+    transposed = graph.add("Transpose", [theta], perm=[0, 2, 1])
+    grid = graph.add(
+        "Reshape", [graph.add("MatMul", [graph.constant(base), transposed]), graph.shape(1, side, side, 2)]
+    )
+    warped = graph.add("GridSample", ["image", grid], mode="bilinear", padding_mode="zeros", align_corners=0)
+    pooled = graph.add("AveragePool", [warped], kernel_shape=[8, 8], strides=[8, 8])
+    scaled = graph.add("Mul", [graph.add("Sub", [pooled, graph.constant(0.25)]), graph.constant(2.5)])
+    clipped = graph.add("Clip", [scaled, graph.constant(0.0), graph.constant(1.0)])
+    return graph.add("Reshape", [clipped, graph.shape(1, TOKENS * TOKENS, 1)])
+
+
+def _add_scheme(graph: _Graph, name: str, tokens: str) -> None:
+    scheme = load_scheme(name)
+    grades = np.asarray(scheme.grades, np.float32)
+    span = graph.constant(float(grades[-1] - grades[0]))
+    per_token = graph.add("Add", [graph.add("Mul", [tokens, span]), graph.constant(float(grades[0]))])
+    graph.add("Reshape", [per_token, graph.shape(1, TOKENS, TOKENS)], f"severity_map.{name}")
+    pooling = scheme.pooling_matrix(TOKENS, TOKENS)[None]
+    per_region = graph.add("MatMul", [graph.constant(pooling), per_token])
+    offset = graph.add("Sub", [per_region, graph.constant(grades[None, None])])
+    logits = graph.add("Mul", [graph.add("Mul", [offset, offset]), graph.constant(-2.0)])
+    graph.add("Softmax", [logits], f"probabilities.{name}", axis=-1)
+
+
+class _Graph:
+    """Collects nodes and constants, and invents the names between them."""
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.initializers: list[onnx.TensorProto] = []
+
+    def add(self, op_type: str, inputs: Sequence[str], output: str | None = None, **attributes: Any) -> str:
+        output = output or f"{op_type.lower()}_{len(self.nodes)}"
+        self.nodes.append(helper.make_node(op_type, list(inputs), [output], name=output, **attributes))
+        return output
+
+    def constant(self, value: Any) -> str:
+        return self._initializer(np.asarray(value, np.float32))
+
+    def shape(self, *dimensions: int) -> str:
+        return self._initializer(np.asarray(dimensions, np.int64))
+
+    def total(self, name: str) -> str:
+        return self.add("ReduceSum", [name], keepdims=1)
+
+    def _initializer(self, array: np.ndarray) -> str:
+        name = f"constant_{len(self.initializers)}"
+        self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+        return name

@@ -1,0 +1,110 @@
+"""README and docs tell the truth: every module is listed and every command exists."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import runpy
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = sorted(path for path in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")) if path.is_file())
+COMMANDS = {
+    "lungsev-run": "lungsev.runtime.cli",
+    "lungsev-train": "lungsev.train.cli",
+    "lungsev-export": "lungsev.export.cli",
+}
+# Words that may start a line of a shell block beside our own commands.
+OF_THE_SYSTEM = {"git", "cd", "pip", "python", "python3", "sudo", "mkdir", "cp", "curl", "torchrun", "tensorboard"}
+
+
+def shell_lines(text: str) -> list[str]:
+    """Commands of the ```sh blocks; a trailing backslash joins lines, a comment is dropped."""
+    lines = []
+    for block in re.findall(r"```sh\n(.*?)```", text, flags=re.DOTALL):
+        for line in block.replace("\\\n", " ").splitlines():
+            words = shlex.split(line.removeprefix("$ "), comments=True)
+            if words:
+                lines.append(shlex.join(words))
+    return lines
+
+
+def complaint(line: str) -> str | None:
+    """Why a line of a shell block is no real command; None when it is one."""
+    words = shlex.split(line)
+    while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
+        words = words[1:]
+    program, arguments = words[0], words[1:]
+    if program == "make":
+        makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+        targets = [word for word in arguments if "=" not in word]
+        missing = [word for word in targets if not re.search(rf"^{re.escape(word)}:", makefile, flags=re.MULTILINE)]
+        return f"make has no target {missing[0]}" if missing else None
+    if program in COMMANDS:
+        return option_complaint(program, arguments)
+    if program in OF_THE_SYSTEM:
+        return None
+    return f"{program} is not a command known here"
+
+
+def option_complaint(program: str, arguments: list[str]) -> str | None:
+    """An unknown sub-command or option of one of our three commands."""
+    command: Any = typer.main.get_command(importlib.import_module(COMMANDS[program]).app)
+    known = {option for parameter in command.params for option in parameter.opts}
+    named = program
+    rest = list(arguments)
+    while rest and rest[0] in getattr(command, "commands", {}):
+        word = rest.pop(0)
+        command, named = command.commands[word], f"{named} {word}"
+        known |= {option for parameter in command.params for option in parameter.opts + parameter.secondary_opts}
+    if getattr(command, "commands", {}) and rest and not rest[0].startswith("-") and not command.invoke_without_command:
+        return f"{named} has no sub-command {rest[0]}"
+    for word in rest:
+        option = word.split("=")[0]
+        if option.startswith("-") and option not in known | {"--help"}:
+            return f"{named} has no option {option}"
+    return None
+
+
+def test_readme_lists_every_module_with_its_first_line() -> None:
+    script = runpy.run_path(str(ROOT / "scripts/readme_modules.py"))
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert script["with_modules"](readme, script["module_list"](ROOT)) == readme, "run: make readme"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_every_command_in_a_document_exists(document: Path) -> None:
+    lines = shell_lines(document.read_text(encoding="utf-8"))
+    assert [f"{line}: {why}" for line in lines if (why := complaint(line))] == []
+
+
+def test_readme_shows_the_one_command_and_the_three_users_commands() -> None:
+    lines = shell_lines((ROOT / "README.md").read_text(encoding="utf-8"))
+    assert lines[0] == "make demo"
+    assert all(any(line.startswith(command) for line in lines) for command in COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("make coffee", "make has no target coffee"),
+        ("lungsev-run juggle", "lungsev-run has no sub-command juggle"),
+        ("lungsev-run score --colour film.dcm", "lungsev-run score has no option --colour"),
+        ("rm -rf runs", "rm is not a command known here"),
+    ],
+)
+def test_an_invented_command_is_seen(line: str, expected: str) -> None:
+    assert complaint(line) == expected
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_every_link_and_picture_of_a_document_leads_somewhere(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", text) + re.findall(r'src="([^"]+)"', text)
+    local = [target for target in targets if "://" not in target]
+    assert [target for target in local if not (document.parent / target).exists()] == []

@@ -1,0 +1,143 @@
+"""Drawing in centimetres: where the patient lies on the film, and layers painted there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+FloatImage = npt.NDArray[np.float32]
+Points = npt.NDArray[np.float64]
+
+_SHIFT = 4  # fractional bits of OpenCV's sub-pixel coordinates
+
+
+@dataclass(frozen=True)
+class FilmFrame:
+    """Film of `rows` x `columns` pixels; `matrix` [2, 3] maps patient centimetres to pixels.
+
+    Patient frame: x 0 is the midline and grows toward the patient's left (the image's right),
+    y 0 is the level of the lung apices and grows toward the feet.
+    """
+
+    rows: int
+    columns: int
+    px_per_cm: float
+    matrix: npt.NDArray[np.float64]
+
+    @classmethod
+    def place(
+        cls, rows: int, columns: int, px_per_cm: float, centre_cm: tuple[float, float], rotation_deg: float
+    ) -> FilmFrame:
+        """The patient's point `centre_cm` in the film's middle, turned by `rotation_deg` (positive: clockwise)."""
+        angle = np.deg2rad(rotation_deg)
+        turn = px_per_cm * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        offset = np.array([columns / 2, rows / 2]) - turn @ np.asarray(centre_cm)
+        return cls(rows, columns, px_per_cm, np.column_stack([turn, offset]))
+
+    def scaled(self, rows: int, columns: int) -> FilmFrame:
+        """The same view with another number of pixels."""
+        ratio = columns / self.columns
+        return FilmFrame(rows, columns, self.px_per_cm * ratio, self.matrix * ratio)
+
+    def to_px(self, points_cm: Points) -> Points:
+        """Patient points [..., 2] to film pixels."""
+        return np.asarray(points_cm, dtype=np.float64) @ self.matrix[:, :2].T + self.matrix[:, 2]
+
+    def cm_grid(self) -> tuple[FloatImage, FloatImage]:
+        """Patient x and y of every pixel's centre, float32 [rows, columns] each."""
+        inverse = cv2.invertAffineTransform(self.matrix)
+        columns = np.arange(self.columns, dtype=np.float32)[None, :] + np.float32(0.5)
+        rows = np.arange(self.rows, dtype=np.float32)[:, None] + np.float32(0.5)
+        a, b = inverse.astype(np.float32)
+        return a[0] * columns + a[1] * rows + a[2], b[0] * columns + b[1] * rows + b[2]
+
+    def blank(self) -> npt.NDArray[np.uint8]:
+        return np.zeros((self.rows, self.columns), np.uint8)
+
+    def fill(
+        self, layer: npt.NDArray[np.uint8], outlines: Iterable[Points], value: int = 255
+    ) -> npt.NDArray[np.uint8]:
+        """Fill each outline (patient cm) on the layer, in place."""
+        for outline in outlines:
+            cv2.fillPoly(layer, [self._fixed(outline)], value, lineType=cv2.LINE_AA, shift=_SHIFT)
+        return layer
+
+    def stroke(
+        self, layer: npt.NDArray[np.uint8], curves: Iterable[Points], width_cm: float, value: int = 255
+    ) -> npt.NDArray[np.uint8]:
+        """Draw each curve (patient cm) on the layer, in place; never thinner than a pixel."""
+        width_px = max(1, round(width_cm * self.px_per_cm))
+        for curve in curves:
+            fixed = self._fixed(curve)
+            cv2.polylines(layer, [fixed], False, value, thickness=width_px, lineType=cv2.LINE_AA, shift=_SHIFT)
+        return layer
+
+    def blur(self, image: FloatImage, sigma_cm: float) -> FloatImage:
+        """Gaussian blur with a width in centimetres; wide ones run at reduced size."""
+        return blur(image, sigma_cm * self.px_per_cm)
+
+    def _fixed(self, points_cm: Points) -> npt.NDArray[np.int32]:
+        return np.round((self.to_px(points_cm) - 0.5) * (1 << _SHIFT)).astype(np.int32).reshape(-1, 1, 2)
+
+
+def blur(image: FloatImage, sigma_px: float) -> FloatImage:
+    """Gaussian blur; wide ones run at reduced size, since nothing fine survives them."""
+    if sigma_px < 0.25:
+        return image
+    factor = int(sigma_px // 4)
+    if factor < 2:
+        return cv2.GaussianBlur(image, (0, 0), sigma_px, borderType=cv2.BORDER_REPLICATE)
+    rows, columns = image.shape
+    small = cv2.resize(image, (max(1, columns // factor), max(1, rows // factor)), interpolation=cv2.INTER_AREA)
+    small = cv2.GaussianBlur(small, (0, 0), sigma_px / factor, borderType=cv2.BORDER_REPLICATE)
+    return cv2.resize(small, (columns, rows), interpolation=cv2.INTER_LINEAR)
+
+
+def rounded_thickness(mask: npt.NDArray[np.uint8], radius_px: float) -> FloatImage:
+    """Thickness 0-1 of a rounded body with this outline: rises like a quarter circle over `radius_px`."""
+    rows, columns = mask.shape
+    factor = max(1, int(radius_px // 12))
+    small = cv2.resize(mask, (max(1, columns // factor), max(1, rows // factor)), interpolation=cv2.INTER_AREA)
+    distance = cv2.distanceTransform((small > 127).astype(np.uint8), cv2.DIST_L2, 3)
+    depth = np.minimum(distance * np.float32(factor / radius_px), np.float32(1.0))
+    profile = np.sqrt(depth * (2.0 - depth))
+    if factor > 1:
+        profile = cv2.resize(profile, (columns, rows), interpolation=cv2.INTER_LINEAR)
+    return profile * (mask.astype(np.float32) / np.float32(255.0))
+
+
+def smooth_closed(points: Sequence[tuple[float, float]] | Points, steps: int = 8) -> Points:
+    """Closed Catmull-Rom curve through the points."""
+    control = np.asarray(points, dtype=np.float64)
+    return _catmull_rom(np.vstack([control[-1], control, control[0], control[1]]), steps)
+
+
+def smooth_open(points: Sequence[tuple[float, float]] | Points, steps: int = 8) -> Points:
+    """Open Catmull-Rom curve through the points, both ends included."""
+    control = np.asarray(points, dtype=np.float64)
+    ends = np.vstack([2 * control[0] - control[1], control, 2 * control[-1] - control[-2]])
+    return np.vstack([_catmull_rom(ends, steps), control[-1]])
+
+
+def ellipse(x: float, y: float, radius_x: float, radius_y: float, turn_deg: float = 0.0, points: int = 28) -> Points:
+    """Outline of an ellipse."""
+    angle = np.linspace(0, 2 * np.pi, points, endpoint=False)
+    raw = np.stack([radius_x * np.cos(angle), radius_y * np.sin(angle)], axis=1)
+    turn = np.deg2rad(turn_deg)
+    return raw @ np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]]) + np.array([x, y])
+
+
+def mirrored(points: Points, side: int) -> Points:
+    """Points drawn for the patient's left (x positive) put on `side`: +1 left, -1 right."""
+    return points * np.array([side, 1.0])
+
+
+def _catmull_rom(control: Points, steps: int) -> Points:
+    t = np.linspace(0, 1, steps, endpoint=False)[None, :, None]
+    p0, p1, p2, p3 = (control[i : len(control) - 3 + i, None, :] for i in range(4))
+    curve = 0.5 * (2 * p1 + (p2 - p0) * t + (2 * p0 - 5 * p1 + 4 * p2 - p3) * t**2 + (3 * p1 - p0 - 3 * p2 + p3) * t**3)
+    return curve.reshape(-1, 2)

@@ -1,0 +1,78 @@
+"""Named points at which the fault tests kill, fail or delay the process. Without the variable they do nothing.
+
+`LUNGSEV_FAULT="report_written=kill"` kills at the first pass; `"claimed=kill@3"` at the third;
+`"outputs=enospc@1-5"` raises OSError(ENOSPC) at passes one to five; `"decoded=sleep:0.5@1-"` waits at every pass.
+Several are joined with commas. Read once, when the process starts.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import time
+from dataclasses import dataclass, field
+
+VARIABLE = "LUNGSEV_FAULT"
+
+POINTS = (
+    "seen",  # the ledger knows the file
+    "settled",  # the file has settled
+    "claim_intended",  # the ledger says claimed, the file has not moved yet
+    "claimed",  # the file lies in work/
+    "attempted",  # an attempt is counted, the child has not read yet
+    "decoded",  # pixels are here
+    "scored",  # the ledger holds the report
+    "outputs",  # before the first output file
+    "report_written",  # one output of the film is on disk
+    "written",  # the ledger says so
+    "archived",  # the original has left work/, the ledger does not know yet
+    "reason_written",  # quarantine has the reason, not the film
+    "quarantined",  # the film lies in quarantine/, the ledger does not know yet
+    "done",  # the ledger says the film has ended
+    "received",  # listener: the peer's bytes are complete, not renamed yet
+    "accepted",  # listener: renamed, the peer has no answer yet
+)
+
+
+@dataclass
+class _Fault:
+    action: str
+    first: int
+    last: float
+    passes: int = field(default=0)
+
+
+def reach(point: str) -> None:
+    """Pass a named point."""
+    fault = _faults.get(point)
+    if fault is None:
+        return
+    fault.passes += 1
+    if fault.first <= fault.passes <= fault.last:
+        _strike(fault.action)
+
+
+def _parse(text: str) -> dict[str, _Fault]:
+    faults = {}
+    for word in filter(None, text.split(",")):
+        point, _, rest = word.partition("=")
+        action, _, passes = rest.partition("@")
+        if point not in POINTS:
+            raise ValueError(f"{VARIABLE}: {point!r} is no fault point; known: {', '.join(POINTS)}")
+        first, dash, last = (passes or "1").partition("-")
+        faults[point] = _Fault(action, int(first), float(last or "inf") if dash else int(first))
+    return faults
+
+
+def _strike(action: str) -> None:
+    if action == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif action.startswith("sleep:"):
+        time.sleep(float(action[6:]))
+    else:
+        number = getattr(errno, action.upper())
+        raise OSError(number, os.strerror(number))
+
+
+_faults = _parse(os.environ.get(VARIABLE, ""))

@@ -1,0 +1,315 @@
+"""The ledger: one SQLite file that knows every film, what became of it, and survives kill -9 and power loss.
+
+    seen -> settled -> claimed -> scored -> written [-> sent] -> done
+                          |          `-----> written ----------> skipped
+                          |`-> failed (retried at) -> claimed
+                          `-----------------------------------> quarantined
+
+WAL with synchronous=FULL: a committed row is on the disk. One process writes (the lock of
+`layout.py` sees to it), its threads share one connection; others may read.
+Times are seconds of the Unix epoch, UTC. Nothing decides by them: clocks jump.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from lungsev.errors import LungsevError
+
+State = Literal[
+    "seen", "settled", "claimed", "scored", "written", "sent", "done", "skipped", "quarantined", "failed", "vanished"
+]
+
+OPEN_STATES: tuple[State, ...] = ("seen", "settled", "claimed", "scored", "written", "sent", "failed")
+END_STATES: tuple[State, ...] = ("done", "skipped", "quarantined", "vanished")
+
+# Ordered; a ledger's user_version counts how many it has been through. Never edit one that was released: append.
+MIGRATIONS: tuple[str, ...] = (
+    """
+    CREATE TABLE films (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE,
+        source BLOB,
+        suffix TEXT NOT NULL DEFAULT '',
+        size INTEGER NOT NULL DEFAULT 0,
+        mtime_ns INTEGER NOT NULL DEFAULT 0,
+        inode INTEGER NOT NULL DEFAULT 0,
+        state TEXT NOT NULL,
+        attempts INTEGER NOT NULL DEFAULT 0,
+        code TEXT,
+        message TEXT,
+        sha256 TEXT,
+        sop_instance_uid TEXT,
+        pixel_sha256 TEXT,
+        patient_id TEXT,
+        acquired_at TEXT,
+        report TEXT,
+        seen_at REAL NOT NULL,
+        settled_at REAL,
+        changed_at REAL NOT NULL
+    );
+    CREATE INDEX films_by_state ON films (state, seq);
+    CREATE INDEX films_by_identity ON films (sop_instance_uid, pixel_sha256);
+    CREATE INDEX films_by_pixels ON films (pixel_sha256);
+    CREATE INDEX films_by_source ON films (source);
+    CREATE INDEX films_by_sha256 ON films (sha256);
+    CREATE INDEX films_by_patient ON films (patient_id, acquired_at);
+    CREATE TABLE transitions (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        film_seq INTEGER NOT NULL REFERENCES films (seq) ON DELETE CASCADE,
+        state TEXT NOT NULL,
+        at REAL NOT NULL
+    );
+    CREATE INDEX transitions_by_film ON transitions (film_seq);
+    """,
+)
+
+_COLUMNS = (
+    "seq, id, source, suffix, size, mtime_ns, inode, state, attempts, code, message, sha256, sop_instance_uid, "
+    "pixel_sha256, report, seen_at, settled_at"
+)
+_SETTABLE = frozenset(
+    "source size mtime_ns inode attempts code message sha256 sop_instance_uid pixel_sha256 patient_id acquired_at "
+    "report settled_at".split()
+)
+
+
+class LedgerCorruptError(LungsevError):
+    """The file is no ledger, or is damaged."""
+
+
+@dataclass(frozen=True)
+class FilmRow:
+    """One film of the ledger. `source` is the path below the watched folder, as bytes: names need not be text."""
+
+    seq: int
+    id: str
+    source: bytes | None
+    suffix: str
+    size: int
+    mtime_ns: int
+    inode: int
+    state: State
+    attempts: int
+    code: str | None
+    message: str | None
+    sha256: str | None
+    sop_instance_uid: str | None
+    pixel_sha256: str | None
+    report: str | None
+    seen_at: float
+    settled_at: float | None
+
+    @property
+    def file_name(self) -> str:
+        """The film's name in work/, archive/ and quarantine/: made here, never from a tag."""
+        return self.id + self.suffix
+
+
+@dataclass(frozen=True)
+class NewFilm:
+    """A file seen for the first time."""
+
+    source: bytes | None
+    suffix: str
+    size: int
+    mtime_ns: int
+    inode: int
+
+
+class Ledger:
+    """Opened once; safe to use from several threads."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._lock = threading.RLock()
+
+    @classmethod
+    def open(cls, path: Path) -> Ledger:
+        """Open or create, check, and bring to the newest form.
+
+        Raises:
+            LedgerCorruptError: The file is damaged or is no ledger.
+            LungsevError: It was written by a newer release, or the disk refuses.
+        """
+        try:
+            connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+            path.chmod(0o600)  # it names patients
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")
+            connection.execute("PRAGMA foreign_keys=ON")
+            if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+                raise LedgerCorruptError(f"ledger {path} is damaged")
+            _migrate(connection, path)
+        except sqlite3.OperationalError as error:
+            raise LungsevError(f"cannot open ledger {path}: {error}; check the disk and the folder's owner") from None
+        except sqlite3.DatabaseError as error:
+            raise LedgerCorruptError(f"ledger {path} is damaged: {error}") from None
+        return cls(connection)
+
+    def close(self) -> None:
+        with self._lock:
+            self._connection.close()
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Everything inside is committed together, or not at all. Nests."""
+        with self._lock:
+            if self._connection.in_transaction:
+                yield
+                return
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._connection.execute("COMMIT")
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    def add(self, films: Sequence[NewFilm], state: State = "seen") -> list[str]:
+        """Enter files seen for the first time; returns their ids, in order."""
+        now = time.time()
+        ids = [new_film_id(now) for _ in films]
+        with self.transaction():
+            for film_id, film in zip(ids, films, strict=True):
+                values = (film_id, film.source, film.suffix, film.size, film.mtime_ns, film.inode, state, now, now)
+                cursor = self._connection.execute(
+                    "INSERT INTO films (id, source, suffix, size, mtime_ns, inode, state, seen_at, changed_at) "
+                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    values,
+                )
+                self._log_transition(int(cursor.lastrowid or 0), state, now)
+        return ids
+
+    def restore(self, film_id: str, suffix: str, state: State, **fields: Any) -> None:
+        """Enter a film that a lost ledger knew."""
+        now = time.time()
+        with self.transaction():
+            self._connection.execute(
+                "INSERT INTO films (id, suffix, state, seen_at, changed_at) VALUES (?, ?, ?, ?, ?)",
+                (film_id, suffix, state, now, now),
+            )
+            self.move(film_id, state, **fields)
+
+    def move(self, film_id: str, state: State, **fields: Any) -> None:
+        """Change a film's state, and fields with it, in one commit.
+
+        Raises:
+            KeyError: No such film.
+        """
+        unknown = set(fields) - _SETTABLE
+        if unknown:
+            raise ValueError(f"unknown fields {sorted(unknown)}")
+        now = time.time()
+        assignments = "".join(f", {name} = ?" for name in fields)  # names from _SETTABLE only
+        with self.transaction():
+            row = self._connection.execute(
+                f"UPDATE films SET state = ?, changed_at = ?{assignments} WHERE id = ? RETURNING seq",
+                (state, now, *fields.values(), film_id),
+            ).fetchone()
+            if row is None:
+                raise KeyError(film_id)
+            self._log_transition(row[0], state, now)
+
+    def film(self, film_id: str) -> FilmRow | None:
+        rows = self._query("WHERE id = ?", (film_id,))
+        return rows[0] if rows else None
+
+    def films(self, *states: State) -> list[FilmRow]:
+        """Films in these states, oldest first."""
+        return self._query(f"WHERE state IN ({', '.join('?' * len(states))}) ORDER BY seq", states)
+
+    def claimed(self, newest: bool, excluded: Sequence[str] = ()) -> FilmRow | None:
+        """The newest or the oldest film that waits to be scored."""
+        order = "DESC" if newest else "ASC"
+        marks = ", ".join("?" * len(excluded))
+        rows = self._query(
+            f"WHERE state IN ('claimed', 'failed') AND id NOT IN ({marks}) ORDER BY seq {order} LIMIT 1", excluded
+        )
+        return rows[0] if rows else None
+
+    def latest_of_source(self, source: bytes) -> FilmRow | None:
+        """The last film that came by this path."""
+        rows = self._query("WHERE source = ? ORDER BY seq DESC LIMIT 1", (source,))
+        return rows[0] if rows else None
+
+    def scored_twins(self, sop_instance_uid: str | None, pixel_sha256: str, film_id: str) -> list[FilmRow]:
+        """Other films that have a score and the same SOP Instance UID, or, for files without one, the same pixels."""
+        scored = "state IN ('written', 'sent', 'done') AND id != ? ORDER BY seq"
+        if sop_instance_uid is not None:
+            return self._query(f"WHERE sop_instance_uid = ? AND {scored}", (sop_instance_uid, film_id))
+        return self._query(
+            f"WHERE sop_instance_uid IS NULL AND pixel_sha256 = ? AND {scored}", (pixel_sha256, film_id)
+        )
+
+    def ended_without_source(self, sha256: str) -> FilmRow | None:
+        """A film restored after the ledger was lost, by its bytes: its path is not known any more."""
+        rows = self._query(
+            "WHERE source IS NULL AND sha256 = ? AND state IN ('done', 'skipped', 'quarantined') LIMIT 1", (sha256,)
+        )
+        return rows[0] if rows else None
+
+    def forget(self, film_id: str) -> None:
+        """Remove a film that turned out to be one the ledger has already."""
+        with self.transaction():
+            self._connection.execute("DELETE FROM films WHERE id = ?", (film_id,))
+
+    def counts(self) -> dict[str, int]:
+        """Films by state; every state is there."""
+        with self._lock:
+            rows = self._connection.execute("SELECT state, COUNT(*) FROM films GROUP BY state").fetchall()
+        return {**dict.fromkeys((*OPEN_STATES, *END_STATES), 0), **dict(rows)}
+
+    def oldest_waiting_seconds(self) -> float:
+        """Age of the oldest film that has not ended; 0 when none waits."""
+        with self._lock:
+            marks = ", ".join("?" * len(OPEN_STATES))
+            row = self._connection.execute(
+                f"SELECT seen_at FROM films WHERE state IN ({marks}) ORDER BY seq LIMIT 1", OPEN_STATES
+            ).fetchone()
+        return max(0.0, time.time() - row[0]) if row else 0.0
+
+    def ended_before(self, moment: float, states: Sequence[State]) -> list[FilmRow]:
+        """Films that ended in one of these states before a moment."""
+        marks = ", ".join("?" * len(states))
+        return self._query(f"WHERE state IN ({marks}) AND changed_at < ? ORDER BY seq", (*states, moment))
+
+    def backup(self, target: Path) -> None:
+        """A consistent copy while films go on being scored."""
+        with contextlib.closing(sqlite3.connect(target)) as copy, self._lock:
+            self._connection.backup(copy)
+        target.chmod(0o600)
+
+    def _query(self, tail: str, parameters: Sequence[Any]) -> list[FilmRow]:
+        with self._lock:
+            rows = self._connection.execute(f"SELECT {_COLUMNS} FROM films {tail}", tuple(parameters)).fetchall()
+        return [FilmRow(*row) for row in rows]
+
+    def _log_transition(self, film_seq: int, state: State, now: float) -> None:
+        self._connection.execute(
+            "INSERT INTO transitions (film_seq, state, at) VALUES (?, ?, ?)", (film_seq, state, now)
+        )
+
+
+def new_film_id(now: float) -> str:
+    """`20261122T081500-3f9a2c7e`: sorts by time, repeats neither after a clock jump nor after a lost ledger."""
+    return time.strftime("%Y%m%dT%H%M%S", time.gmtime(now)) + "-" + secrets.token_hex(4)
+
+
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version > len(MIGRATIONS):
+        raise LungsevError(
+            f"ledger {path} has version {version}, this release knows {len(MIGRATIONS)}: install the newer lungsev again"
+        )
+    for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
+        connection.executescript(f"BEGIN IMMEDIATE;{script};PRAGMA user_version={number};COMMIT;")

@@ -58,9 +58,7 @@ class FilmFrame:
     def blank(self) -> npt.NDArray[np.uint8]:
         return np.zeros((self.rows, self.columns), np.uint8)
 
-    def fill(
-        self, layer: npt.NDArray[np.uint8], outlines: Iterable[Points], value: int = 255
-    ) -> npt.NDArray[np.uint8]:
+    def fill(self, layer: npt.NDArray[np.uint8], outlines: Iterable[Points], value: int = 255) -> npt.NDArray[np.uint8]:
         """Fill each outline (patient cm) on the layer, in place."""
         for outline in outlines:
             cv2.fillPoly(layer, [self._fixed(outline)], value, lineType=cv2.LINE_AA, shift=_SHIFT)

@@ -86,7 +86,7 @@ def make_phantom(
     *,
     grades: Sequence[int] | None = None,
     size_px: int | tuple[int, int] = 512,
-    options: PhantomOptions = PhantomOptions(),  # noqa: B008 - frozen
+    options: PhantomOptions = PhantomOptions(),
 ) -> PhantomFilm:
     """A synthetic portable AP chest film; the same seed gives the same film everywhere.
 

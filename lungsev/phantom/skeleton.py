@@ -77,9 +77,7 @@ def _paint_spine(frame: FilmFrame, anatomy: Anatomy) -> FloatImage:
         jitter = rng.normal(0, 0.05, 4)
         frame.fill(details, [ellipse(bend + s * half * 0.62, top + size * 0.42, 0.3, 0.42) for s in (-1, 1)], 150)
         frame.fill(details, [ellipse(bend + jitter[0], bottom + 0.15, 0.28, 0.55 + 0.1 * jitter[1])], 190)
-        frame.stroke(
-            details, [np.asarray([(bend - half * 1.7, top + 0.5), (bend + half * 1.7, top + 0.5)])], 0.45, 55
-        )
+        frame.stroke(details, [np.asarray([(bend - half * 1.7, top + 0.5), (bend + half * 1.7, top + 0.5)])], 0.45, 55)
         y += size + 0.36
         size = min(size + 0.045, 3.0)
     spine = bodies.astype(np.float32) * 1.25 + details.astype(np.float32) * 0.75
@@ -114,12 +112,16 @@ def _paint_girdle(frame: FilmFrame, anatomy: Anatomy, breath: Breath) -> FloatIm
         outline = mirrored(smooth_closed(np.asarray(blade)), side)
         frame.fill(blades, [outline], 70)
         frame.stroke(blades, [outline], 0.28, 150)
-        spine_of_blade = mirrored(smooth_open([(11.6 + blade_x, 3.8 + drop), (14, 1.6 + drop), (18.0, -0.4 + drop)]), side)
+        spine_of_blade = mirrored(
+            smooth_open([(11.6 + blade_x, 3.8 + drop), (14, 1.6 + drop), (18.0, -0.4 + drop)]), side
+        )
         frame.stroke(blades, [spine_of_blade], 0.6, 130)
         head = mirrored(np.array([[18.9, 2.2 + drop]]), side)[0]
         shaft_end = 22.2 + 16.0 * breath.arms
         frame.fill(arms, [ellipse(float(head[0]), float(head[1]), 2.35, 2.5)], 150)
-        shaft = mirrored(smooth_open([(19.4, 3.6 + drop), (20.6, 10.0), (shaft_end, 28.0), (shaft_end + 2, 48.0)]), side)
+        shaft = mirrored(
+            smooth_open([(19.4, 3.6 + drop), (20.6, 10.0), (shaft_end, 28.0), (shaft_end + 2, 48.0)]), side
+        )
         frame.stroke(arms, [shaft], 2.4, 195)
         frame.stroke(arms, [shaft], 1.2, 120)
         frame.stroke(arms, [np.vstack([ellipse(float(head[0]), float(head[1]), 2.25, 2.4)])], 0.22, 205)

@@ -1,0 +1,33 @@
+"""What a file may cost before it is refused.
+
+Every cap is checked before the work it limits, on what the file says of itself and again on what comes out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class ReadLimits:
+    """Caps of one film's reading.
+
+    Attributes:
+        file_bytes: Size on disk. The largest detectors write 4,300 x 4,300 x 2 bytes = 35 MiB uncompressed.
+        pixels: Rows x columns. 36 million covers every detector (18.5 million) and film digitisers with room.
+        side_px: Rows or columns; also keeps the products of sizes far from 32-bit overflow in the codecs.
+        min_side_px: Below it there is nothing to grade: icons, dose screens, cropped thumbnails.
+        inflated_bytes: Dataset after inflation (deflated transfer syntax); a large film and its header fit.
+        decode_seconds: Wall clock of one film in the reading process; JPEG 2000 of a large film takes 2 s on a Jetson.
+        memory_bytes: Address space the reading process may add while it works on one film.
+    """
+
+    file_bytes: int = 128 * MIB
+    pixels: int = 36_000_000
+    side_px: int = 16_384
+    min_side_px: int = 64
+    inflated_bytes: int = 96 * MIB
+    decode_seconds: float = 20.0
+    memory_bytes: int = 768 * MIB

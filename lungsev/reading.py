@@ -1,0 +1,115 @@
+"""Any supported file to a `Radiograph`: the one door through which films come in.
+
+file -> bytes (regular file, within the size limit)
+     -> DICOM: parse, accept, decode     (dicom, acceptance, codecs)
+        PNG, JPEG, TIFF: decode          (images)
+     -> brightness                       (photometry)
+     -> upright, bone bright, content box (here, orientation, borders)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from lungsev.borders import content_box
+from lungsev.dicom import is_dicom, pixel_sha256, read_dicom
+from lungsev.errors import UnreadableFilmError
+from lungsev.images import picture_kind, read_picture
+from lungsev.limits import ReadLimits
+from lungsev.orientation import turn_to_radiological
+from lungsev.photometry import render, render_picture
+from lungsev.polarity import looks_inverted
+from lungsev.radiograph import Radiograph
+from lungsev.report import ImageInfo
+
+
+def read_radiograph(path: Path, limits: ReadLimits | None = None) -> Radiograph:
+    """Read a film from a DICOM, PNG, JPEG or TIFF file, whatever its name.
+
+    Raises:
+        UnreadableFilmError: The file is missing, damaged, hostile or of no known kind.
+        SkippedFilmError: The file is intact but no frontal chest film.
+    """
+    limits = limits or ReadLimits()
+    return read_radiograph_bytes(read_file(path, limits), limits)
+
+
+def read_radiograph_bytes(data: bytes, limits: ReadLimits | None = None) -> Radiograph:
+    """The same from a file's bytes.
+
+    Raises:
+        UnreadableFilmError, SkippedFilmError: As `read_radiograph`.
+    """
+    limits = limits or ReadLimits()
+    if not data:
+        raise UnreadableFilmError("empty", "the file is empty")
+    film = _from_dicom(data, limits) if is_dicom(data) else _from_picture(data, limits)
+    return replace(film, image=replace(film.image, sha256=hashlib.sha256(data).hexdigest()))
+
+
+def read_file(path: Path, limits: ReadLimits) -> bytes:
+    """All bytes of a regular file; nothing else is opened, and nothing blocks.
+
+    Raises:
+        UnreadableFilmError: `not_found`, `not_a_file`, `too_large` or `unreadable`.
+    """
+    try:
+        # Non-blocking so that a FIFO without a writer returns at once; the type is checked on what was opened.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise UnreadableFilmError("not_found", "there is no such file") from None
+    except OSError as error:
+        raise UnreadableFilmError("unreadable", f"the file cannot be opened: {os.strerror(error.errno or 0)}") from None
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise UnreadableFilmError("not_a_file", "this is not a regular file")
+        if status.st_size > limits.file_bytes:
+            raise UnreadableFilmError(
+                "too_large", f"the file has {status.st_size} bytes, the limit is {limits.file_bytes}"
+            )
+        try:
+            # One more than the limit, should the file grow while it is read.
+            data = file.read(limits.file_bytes + 1)
+        except OSError as error:
+            reason = os.strerror(error.errno or 0)
+            raise UnreadableFilmError("unreadable", f"the file cannot be read: {reason}") from None
+    if len(data) > limits.file_bytes:
+        raise UnreadableFilmError("too_large", f"the file grows beyond the limit of {limits.file_bytes} bytes")
+    return data
+
+
+def _from_dicom(data: bytes, limits: ReadLimits) -> Radiograph:
+    film = read_dicom(data, limits)
+    stored, notes = turn_to_radiological(film.stored, film.orientation)
+    brightness = render(stored, film.photometry)
+    pixels, notes = brightness.pixels, (*notes, *brightness.notes)
+    box = content_box(pixels)
+    if looks_inverted(pixels, box):
+        if film.shape_conflict:
+            pixels = np.float32(1.0) - pixels
+            notes = (*notes, "polarity_corrected")
+        else:
+            notes = (*notes, "polarity_doubtful")
+    rows, columns = pixels.shape
+    return Radiograph(pixels, replace(film.image, rows=rows, columns=columns), box, notes)
+
+
+def _from_picture(data: bytes, limits: ReadLimits) -> Radiograph:
+    stored, notes = read_picture(data, limits)
+    brightness = render_picture(stored)
+    box = content_box(brightness.pixels)
+    notes = (*notes, *brightness.notes)
+    if looks_inverted(brightness.pixels, box):
+        notes = (*notes, "polarity_doubtful")
+    rows, columns = stored.shape
+    image = ImageInfo(
+        rows=rows, columns=columns, pixel_sha256=pixel_sha256(stored), decoder=f"opencv/{picture_kind(data)}"
+    )
+    return Radiograph(brightness.pixels, image, box, notes)

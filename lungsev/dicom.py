@@ -36,6 +36,8 @@ Stored = npt.NDArray[np.integer]
 
 PREAMBLE_BYTES = 128
 MAGIC = b"DICM"
+# (0002,0000), and (0008,0000), (0008,0005), (0008,0008) of a dataset without a preamble.
+_BARE_BEGINNINGS = (b"\x02\x00\x00\x00", b"\x08\x00\x00\x00", b"\x08\x00\x05\x00", b"\x08\x00\x08\x00")
 
 
 @dataclass(frozen=True)
@@ -59,12 +61,7 @@ def is_dicom(data: bytes) -> bool:
     """Part 10 files, and bare datasets whose first element is of group 0002 or 0008."""
     if data[PREAMBLE_BYTES : PREAMBLE_BYTES + 4] == MAGIC:
         return True
-    return len(data) > 8 and data[:4] in (
-        b"\x02\x00\x00\x00",
-        b"\x08\x00\x00\x00",
-        b"\x08\x00\x05\x00",
-        b"\x08\x00\x08\x00",
-    )
+    return len(data) > 8 and data[:4] in _BARE_BEGINNINGS
 
 
 def read_dicom(data: bytes, limits: ReadLimits) -> DicomFilm:
@@ -303,5 +300,5 @@ def pixel_sha256(stored: Stored) -> str:
     """Hash of the stored values as little-endian 16-bit numbers with their shape before them."""
     digest = hashlib.sha256(f"{stored.shape[0]}x{stored.shape[1]}:".encode())
     wide = stored.astype(np.dtype("<i2") if stored.dtype.kind == "i" else np.dtype("<u2"), copy=False)
-    digest.update(np.ascontiguousarray(wide))
+    digest.update(np.ascontiguousarray(wide).data)
     return digest.hexdigest()

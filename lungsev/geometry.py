@@ -60,13 +60,14 @@ class CanvasFrame:
                 [0.0, self.scale * ratio, (0.5 * self.scale + self.offset_px[1]) * ratio - 0.5],
             ]
         )
-        return cv2.warpAffine(
+        resampled = cv2.warpAffine(
             np.ascontiguousarray(mask_canvas, dtype=np.float32),
             matrix,
             (self.columns, self.rows),
             flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
             borderMode=cv2.BORDER_CONSTANT,
         )
+        return np.asarray(resampled, dtype=np.float32)
 
 
 def warp(image: FloatArray, theta: FloatArray, size_px: int) -> npt.NDArray[np.float32]:
@@ -79,13 +80,14 @@ def warp(image: FloatArray, theta: FloatArray, size_px: int) -> npt.NDArray[np.f
     to_output = np.array([[2.0 / size_px, 0, 1.0 / size_px - 1], [0, 2.0 / size_px, 1.0 / size_px - 1], [0, 0, 1]])
     to_input = np.array([[columns / 2.0, 0, (columns - 1) / 2.0], [0, rows / 2.0, (rows - 1) / 2.0], [0, 0, 1]])
     matrix = (to_input @ homogeneous(theta) @ to_output)[:2]
-    return cv2.warpAffine(
+    resampled = cv2.warpAffine(
         np.ascontiguousarray(image, dtype=np.float32),
         matrix,
         (size_px, size_px),
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_CONSTANT,
     )
+    return np.asarray(resampled, dtype=np.float32)
 
 
 def homogeneous(theta: FloatArray) -> npt.NDArray[np.float64]:
@@ -100,7 +102,7 @@ def compose(outer: FloatArray, inner: FloatArray) -> npt.NDArray[np.float64]:
 
 def invert(theta: FloatArray) -> npt.NDArray[np.float64]:
     """The map back. Raises numpy.linalg.LinAlgError when theta is singular."""
-    return np.linalg.inv(homogeneous(theta))[:2]
+    return np.asarray(np.linalg.inv(homogeneous(theta))[:2], dtype=np.float64)
 
 
 def apply_theta(theta: FloatArray, points_xy: FloatArray) -> npt.NDArray[np.float64]:

@@ -160,7 +160,7 @@ def _to_grey(decoded: Decoded) -> tuple[Stored, tuple[str, ...]]:
     if channels == 2:
         return _over_black(decoded[..., 0], decoded[..., 1]), ()
     colour = np.ascontiguousarray(decoded[..., :3])
-    grey = np.asarray(cv2.cvtColor(colour, cv2.COLOR_BGR2GRAY))
+    grey: Decoded = np.asarray(cv2.cvtColor(colour, cv2.COLOR_BGR2GRAY))
     notes = ("colour_converted",) if _is_coloured(colour) else ()
     return (_over_black(grey, decoded[..., 3]) if channels == 4 else grey), notes
 

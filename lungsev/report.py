@@ -143,8 +143,10 @@ class SeverityReport:
         """The way back from `to_dict`.
 
         Raises:
-            ValueError: The schema version is unknown or a required part is missing.
+            ValueError: The schema version is unknown, a required part is missing or is of another form.
         """
+        if not isinstance(data, dict):
+            raise ValueError(f"not a valid report: found a {type(data).__name__}, expected an object")
         version = data.get("schema_version")
         if version != SCHEMA_VERSION:
             raise ValueError(f"found report schema version {version!r}, expected {SCHEMA_VERSION}")
@@ -167,8 +169,10 @@ def _build(kind: Any, value: Any) -> Any:
         known = {f.name for f in fields(kind)}
         try:
             return kind(**{key: _build(hints[key], item) for key, item in value.items() if key in known})
-        except TypeError as error:
+        except (TypeError, AttributeError) as error:
             raise ValueError(f"not a valid report: {error}") from None
+    if origin in (tuple, dict) and not isinstance(value, list if origin is tuple else dict):
+        raise ValueError(f"not a valid report: found a {type(value).__name__}, expected a {origin.__name__}")
     if origin is tuple:
         inner = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else arguments
         return tuple(_build(item_kind, item) for item_kind, item in zip(inner, value, strict=True))

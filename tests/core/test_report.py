@@ -1,0 +1,224 @@
+"""The report: what may be in it, the way to JSON and back, and the published schema."""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import replace
+from importlib import resources
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lungsev.report import (
+    DISCLAIMER,
+    ImageInfo,
+    ModelInfo,
+    Quality,
+    QualityFlag,
+    RegionScore,
+    SchemeScore,
+    SeverityReport,
+    Timing,
+)
+
+SCHEMA = json.loads((resources.files("lungsev") / "report_schema_v1.json").read_text(encoding="utf-8"))
+MODEL = ModelInfo("lungsev-brixia", "1.2.0", "0f" * 32, "onnxruntime", "cpu", "fp32")
+
+finite = st.floats(-1e4, 1e4, allow_nan=False)
+chance = st.floats(0, 1)
+words = st.text(min_size=1, max_size=12)
+code = st.from_regex(r"[a-z0-9_]{1,20}", fullmatch=True)
+maybe_words = st.none() | words
+sha = st.from_regex(r"[0-9a-f]{64}", fullmatch=True)
+
+images = st.builds(
+    ImageInfo,
+    sop_instance_uid=maybe_words,
+    patient_id=maybe_words,
+    acquired_at=st.none() | st.datetimes().map(lambda moment: moment.isoformat(timespec="seconds")),
+    view=maybe_words,
+    rows=st.none() | st.integers(1, 9999),
+    columns=st.none() | st.integers(1, 9999),
+    sha256=st.none() | sha,
+)
+region_scores = st.builds(
+    RegionScore,
+    code=st.from_regex(r"[A-Za-z0-9_-]{1,16}", fullmatch=True),
+    name=words,
+    grade=st.integers(0, 5),
+    expected=finite,
+    probabilities=st.lists(chance, min_size=2, max_size=5).map(tuple),
+    likely=st.tuples(st.integers(0, 5), st.integers(0, 5)),
+    polygon=st.lists(st.tuples(finite, finite), min_size=3, max_size=6).map(tuple),
+)
+scheme_scores = st.builds(
+    SchemeScore,
+    regions=st.lists(region_scores, min_size=1, max_size=6).map(tuple),
+    total=st.integers(0, 60),
+    total_expected=finite,
+    total_interval=st.tuples(st.integers(0, 60), st.integers(0, 60)),
+    total_interval_coverage=st.floats(0.01, 0.99),
+    total_max=st.integers(1, 60),
+)
+flags = st.builds(QualityFlag, code=code, severity=st.sampled_from(["info", "warn", "refuse"]), message=words)
+timings = st.builds(Timing, *[st.floats(0, 1e6)] * 4)
+alignments = st.tuples(st.tuples(finite, finite, finite), st.tuples(finite, finite, finite))
+
+
+@st.composite
+def reports(draw: st.DrawFn) -> SeverityReport:
+    status = draw(st.sampled_from(["scored", "skipped", "failed"]))
+    scored = status == "scored"
+    return SeverityReport(
+        status=status,
+        image=draw(images),
+        model=MODEL if scored else draw(st.none() | st.just(MODEL)),
+        reason=draw(code) if status == "skipped" else None,
+        error=draw(code) if status == "failed" else None,
+        message=None if scored else draw(words),
+        scores=draw(st.dictionaries(st.sampled_from(["brixia", "inha", "ralo"]), scheme_scores, min_size=1))
+        if scored
+        else {},
+        quality=Quality(
+            draw(st.sampled_from(["ok", "warn"] if scored else ["ok", "warn", "refused"])),
+            tuple(draw(st.lists(flags, max_size=3))),
+            draw(st.dictionaries(code, finite, max_size=3)),
+        ),
+        alignment=draw(st.none() | alignments) if scored else None,
+        timing_ms=draw(timings),
+    )
+
+
+@settings(max_examples=40, deadline=None)
+@given(reports())
+def test_json_and_back_is_the_same_report(report: SeverityReport) -> None:
+    assert SeverityReport.from_json(report.to_json()) == report
+
+
+@settings(max_examples=40, deadline=None)
+@given(reports())
+def test_every_report_meets_the_published_schema(report: SeverityReport) -> None:
+    jsonschema.validate(json.loads(report.to_json()), SCHEMA)
+
+
+@settings(max_examples=40, deadline=None)
+@given(reports().filter(lambda report: report.status != "scored"))
+def test_a_film_without_a_score_holds_nothing_that_looks_like_one(report: SeverityReport) -> None:
+    data = report.to_dict()
+    assert data["scores"] == {}
+    assert "alignment" not in data
+    del data["timing_ms"]  # the one honest "total"
+    assert not ({"total", "grade", "expected", "probabilities"} & keys_of(data))
+
+
+def test_the_schema_itself_is_valid() -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("schema_version",), 2),
+        (("status",), "done"),
+        (("disclaimer",), "For clinical use."),
+        (("surprise",), 1),
+        (("image", "patient_name"), "Doe^Jane"),
+        (("scores", "brixia", "regions"), []),
+        (("scores", "brixia", "total"), 9.5),
+        (("scores", "brixia", "regions", 0, "probabilities", 0), 1.2),
+        (("quality", "verdict"), "refused"),
+        (("reason",), "not_frontal_chest"),
+        (("scores",), {}),
+    ],
+)
+def test_the_schema_refuses(path: tuple[str | int, ...], value: Any) -> None:
+    data = copy.deepcopy(a_scored_report().to_dict())
+    jsonschema.validate(data, SCHEMA)
+    target: Any = data
+    for step in path[:-1]:
+        target = target[step]
+    target[path[-1]] = value
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(data, SCHEMA)
+
+
+def test_the_schema_refuses_scores_and_alignment_in_a_skipped_report() -> None:
+    skipped = SeverityReport("skipped", ImageInfo(), reason="rotated", message="Turned by 90 degrees.").to_dict()
+    jsonschema.validate(skipped, SCHEMA)
+    for part in ("scores", "alignment"):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate({**skipped, part: a_scored_report().to_dict()[part]}, SCHEMA)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"status": "scored"},
+        {"status": "skipped"},
+        {"status": "failed"},
+        {"status": "failed", "reason": "rotated", "error": "truncated"},
+        {"status": "skipped", "reason": "rotated", "alignment": ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))},
+    ],
+)
+def test_contradictions_cannot_be_built(parts: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="report"):
+        SeverityReport(image=ImageInfo(), **parts)
+
+
+def test_scores_cannot_be_given_to_a_failed_report() -> None:
+    with pytest.raises(ValueError, match="looks like a score"):
+        replace(a_scored_report(), status="failed", error="truncated")
+
+
+@pytest.mark.parametrize("version", [0, 2, None, "1"])
+def test_an_unknown_schema_version_is_refused(version: object) -> None:
+    with pytest.raises(ValueError, match="schema version"):
+        SeverityReport.from_dict({**a_scored_report().to_dict(), "schema_version": version})
+
+
+def test_a_missing_part_is_a_value_error() -> None:
+    data = a_scored_report().to_dict()
+    del data["image"]
+    with pytest.raises(ValueError, match="not a valid report"):
+        SeverityReport.from_dict(data)
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", '"report"', "1", '{"schema_version": 1, "image": []}', '{"schema_version": 1, "scores": []}']
+)
+def test_json_that_is_no_report_is_a_value_error(text: str) -> None:
+    with pytest.raises(ValueError):
+        SeverityReport.from_json(text)
+
+
+def test_not_a_number_never_reaches_json() -> None:
+    with pytest.raises(ValueError):
+        replace(a_scored_report(), timing_ms=Timing(total=float("nan"))).to_json()
+
+
+def test_the_disclaimer_is_in_every_report() -> None:
+    assert json.loads(a_scored_report().to_json())["disclaimer"] == DISCLAIMER
+
+
+def a_scored_report() -> SeverityReport:
+    square = ((0.0, 0.0), (9.0, 0.0), (9.0, 9.0), (0.0, 9.0))
+    region = RegionScore("A", "right upper zone", 2, 1.83, (0.05, 0.2, 0.62, 0.13), (1, 2), square)
+    return SeverityReport(
+        status="scored",
+        image=ImageInfo(sop_instance_uid="1.2.3", acquired_at="2026-11-22T08:15:00", rows=2500, columns=2048),
+        model=MODEL,
+        scores={"brixia": SchemeScore((region,), 2, 1.83, (1, 3), 0.8, 3)},
+        alignment=((1.1, 0.0, 0.02), (0.0, 1.2, -0.05)),
+    )
+
+
+def keys_of(data: Any) -> set[str]:
+    if isinstance(data, dict):
+        return set(data) | {key for value in data.values() for key in keys_of(value)}
+    if isinstance(data, list):
+        return {key for value in data for key in keys_of(value)}
+    return set()

@@ -1,8 +1,9 @@
 """Where the exposed field lies: the film without collimation, padding, letterbox and page borders.
 
 A border is peeled line by line from each side while the line is flat and looks like no anatomy: pure black, pure
-white or exactly constant. Captions and markers may interrupt a tenth of a line. Several borders may be nested
-(a white page around a black letterbox around the film), so the sides are peeled in turns until nothing moves.
+white or exactly constant. Letters are thinner than anatomy: an opening takes them off black, a closing off white,
+before the lines are judged. Several borders may be nested (a white page around a black letterbox around the film),
+so the sides are peeled in turns until nothing moves.
 """
 
 from __future__ import annotations
@@ -13,13 +14,15 @@ import numpy.typing as npt
 
 Box = tuple[int, int, int, int]
 Pixels = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
 
 WORK_SIDE_PX = 512
 # Greys are fractions of the film's own robust range.
-FLAT_TOLERANCE = 0.03  # JPEG ringing and detector noise in a collimated border
-FLAT_SHARE = 0.9  # of a line; the rest may be a marker or a caption
-EXTREME = 0.06  # a flat line this near to black or white is border at once
+EXTREME = 0.06  # this near to black or white is border: JPEG ringing and detector noise behind a collimator
+BORDER_SHARE = 0.9  # of a line; the rest may be a marker
 CONSTANT_TOLERANCE = 0.004  # one 8-bit step: a grey page
+LETTER_PX = 7  # thicker than the strokes of a caption at the working size
+MAX_NESTED = 4
 MIN_KEPT = 0.3  # of a side; less is no border but a film without contrast
 
 
@@ -32,7 +35,10 @@ def content_box(pixels: Pixels) -> Box:
     rows, columns = pixels.shape
     work = _work_copy(pixels)
     height, width = work.shape
-    box = _peel(work)
+    letters = np.ones((LETTER_PX, LETTER_PX), np.uint8)
+    is_black = cv2.morphologyEx(work, cv2.MORPH_OPEN, letters) <= EXTREME
+    is_white = cv2.morphologyEx(work, cv2.MORPH_CLOSE, letters) >= 1 - EXTREME
+    box = _peel(work, np.asarray(is_black), np.asarray(is_white))
     y0, x0, y1, x1 = box
     if y1 - y0 < MIN_KEPT * height or x1 - x0 < MIN_KEPT * width:
         return (0, 0, rows, columns)
@@ -55,30 +61,28 @@ def _work_copy(pixels: Pixels) -> Pixels:
     return np.clip((work - low) / max(high - low, 1e-6), 0.0, 1.0).astype(np.float32)
 
 
-def _peel(work: Pixels) -> Box:
+def _peel(work: Pixels, is_black: Mask, is_white: Mask) -> Box:
     y0, x0, y1, x1 = 0, 0, *work.shape
-    for _ in range(4):
+    for _ in range(MAX_NESTED):
         before = (y0, x0, y1, x1)
-        field = work[y0:y1, x0:x1]
-        top, bottom = _flat_ends(field)
+        field = np.s_[y0:y1, x0:x1]
+        top, bottom = _border_lines(work[field], is_black[field], is_white[field])
         y0, y1 = y0 + top, y1 - bottom
-        left, right = _flat_ends(work[y0:y1, x0:x1].T)
+        field = np.s_[y0:y1, x0:x1]
+        left, right = _border_lines(work[field].T, is_black[field].T, is_white[field].T)
         x0, x1 = x0 + left, x1 - right
-        if (y0, x0, y1, x1) == before or y1 - y0 < 8 or x1 - x0 < 8:
+        if (y0, x0, y1, x1) == before or y1 - y0 < LETTER_PX or x1 - x0 < LETTER_PX:
             break
     return y0, x0, y1, x1
 
 
-def _flat_ends(field: Pixels) -> tuple[int, int]:
+def _border_lines(field: Pixels, is_black: Mask, is_white: Mask) -> tuple[int, int]:
     """How many lines are border at the beginning and at the end."""
     if field.size == 0:
         return 0, 0
-    middle = np.median(field, axis=1)
-    away = np.abs(field - middle[:, None])
-    flat = (away <= FLAT_TOLERANCE).mean(axis=1) >= FLAT_SHARE
-    constant = (away <= CONSTANT_TOLERANCE).mean(axis=1) >= FLAT_SHARE
-    border = (flat & ((middle <= EXTREME) | (middle >= 1 - EXTREME))) | constant
-    inside = np.flatnonzero(~border)
+    is_constant = np.abs(field - np.median(field, axis=1)[:, None]) <= CONSTANT_TOLERANCE
+    shares = np.stack([mask.mean(axis=1) for mask in (is_black, is_white, is_constant)])
+    inside = np.flatnonzero(shares.max(axis=0) < BORDER_SHARE)
     if inside.size == 0:
-        return len(border), 0
-    return int(inside[0]), int(len(border) - 1 - inside[-1])
+        return len(field), 0
+    return int(inside[0]), int(len(field) - 1 - inside[-1])

@@ -3,8 +3,9 @@
 The canvas is made robust here rather than left to the window in the file: films of the training sets were windowed
 by whoever saved them as JPEG, a bedside film brings its own window, and neither is known to the network. So
 (1) borders are cut (collimation, padding, letterbox, page), (2) the exposed field is centred without distortion and
-resampled by area, (3) its 5th and 95th percentiles are moved to fixed grey values. Quantiles that far from the
-ends are reached by neither markers nor a window's clipping, so a linear change of the window cancels out.
+resampled by area, (3) the 5th and 95th percentiles of its middle are moved to fixed grey values. Quantiles that far
+from the ends, and from the edges, are reached by neither markers, captions and remains of a border nor by a window's
+clipping, so a linear change of the window cancels out.
 
 `PREPROCESSING_VERSION` names this chain from the stored value to the canvas: change it when any canvas changes.
 """
@@ -23,6 +24,8 @@ from lungsev.radiograph import Radiograph
 PREPROCESSING_VERSION = "1"
 CANVAS_SIZE_PX = 512
 
+# Share of each side left out on either end when greys are measured: captions, letters and wedges of collimation.
+EDGE_SHARE = 0.1
 # The tails beyond the anchors keep an eighth of the anchored range each before they clip.
 ANCHOR_PERCENTILES = (5.0, 95.0)
 ANCHOR_GREYS = (0.1, 0.9)
@@ -70,7 +73,9 @@ def resample(pixels: Pixels, size_xy: tuple[int, int]) -> Pixels:
 
 def normalise_greys(content: Pixels) -> Pixels:
     """Move the anchor percentiles to the anchor greys; a film without contrast becomes mid-grey."""
-    low, high = np.percentile(content, ANCHOR_PERCENTILES)
+    rows, columns = content.shape
+    top, left = int(rows * EDGE_SHARE), int(columns * EDGE_SHARE)
+    low, high = np.percentile(content[top : rows - top, left : columns - left], ANCHOR_PERCENTILES)
     if high - low < 1e-4:
         return np.full_like(content, 0.5)
     gain = (ANCHOR_GREYS[1] - ANCHOR_GREYS[0]) / (high - low)

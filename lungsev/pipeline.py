@@ -22,13 +22,16 @@ from lungsev.decode import decode
 from lungsev.errors import BackendError, FilmError, SkippedFilmError
 from lungsev.inference.backend import Backend, Outputs
 from lungsev.inference.select import open_backend
+from lungsev.limits import ReadLimits
 from lungsev.preprocess import Canvas, to_canvas
 from lungsev.quality import assess_quality
 from lungsev.radiograph import Radiograph
-from lungsev.reading import read_radiograph
+from lungsev.reading import read_file, read_radiograph_bytes
 from lungsev.report import ImageInfo, ModelInfo, Quality, SeverityReport, Status, Timing
 
 log = logging.getLogger("lungsev.pipeline")
+
+DEFAULT_LIMITS = ReadLimits()
 
 FloatMap = npt.NDArray[np.float32]
 
@@ -42,6 +45,7 @@ class ScoredFilm:
         canvas: What the network saw; None when the film could not be read.
         lung_mask: float32 [M, M], 0-1, on the canvas; None unless the film was scored.
         severity_map: Scheme name to float32 [rows, columns]: expected grade per token of the canonical frame.
+        source: The file it came from, for formats that quote its header; None for a film in memory.
     """
 
     report: SeverityReport
@@ -49,6 +53,7 @@ class ScoredFilm:
     canvas: Canvas | None = None
     lung_mask: FloatMap | None = None
     severity_map: dict[str, FloatMap] = field(default_factory=dict)
+    source: Path | None = None
 
 
 class Scorer:
@@ -90,34 +95,36 @@ class Scorer:
         )
         return replace(scored, report=replace(scored.report, timing_ms=timing))
 
-    def score_file(self, path: Path) -> ScoredFilm:
+    def score_file(self, path: Path, limits: ReadLimits = DEFAULT_LIMITS) -> ScoredFilm:
         """Read and score a file. A film that cannot be scored gives a skipped or failed report, never an exception.
 
         Raises:
             BackendError: The device failed, which is not the film's fault.
         """
         started = time.perf_counter()
+        data = b""
         try:
-            film = read_radiograph(path)
+            data = read_file(path, limits)
+            film = read_radiograph_bytes(data, limits)
             decoded = time.perf_counter()
             scored = self.score(film)
         except BackendError:
             raise
         except SkippedFilmError as error:
-            return ScoredFilm(self._unscored("skipped", error.code, str(error), path, started))
+            return ScoredFilm(self._unscored("skipped", error.code, str(error), data, started))
         except FilmError as error:
-            return ScoredFilm(self._unscored("failed", error.code, str(error), path, started))
+            return ScoredFilm(self._unscored("failed", error.code, str(error), data, started))
         except MemoryError:
             message = "The film needs more memory than this machine has."
-            return ScoredFilm(self._unscored("failed", "out_of_memory", message, path, started))
+            return ScoredFilm(self._unscored("failed", "out_of_memory", message, data, started))
         except Exception as error:  # a hostile file found a hole in a decoder: the other films go on
             log.exception("unexpected %s while scoring a film", type(error).__name__)
             message = f"Unexpected {type(error).__name__} while reading the film; see the log."
-            return ScoredFilm(self._unscored("failed", "internal_error", message, path, started))
+            return ScoredFilm(self._unscored("failed", "internal_error", message, data, started))
         decode_ms = _milliseconds(started, decoded)
         timing = scored.report.timing_ms
         timing = replace(timing, decode=decode_ms, total=round(timing.total + decode_ms, 2))
-        return replace(scored, report=replace(scored.report, timing_ms=timing))
+        return replace(scored, report=replace(scored.report, timing_ms=timing), source=path)
 
     def close(self) -> None:
         self.backend.close()
@@ -165,11 +172,11 @@ class Scorer:
             quality=quality,
         )
 
-    def _unscored(self, status: Status, code: str, message: str, path: Path, started: float) -> SeverityReport:
+    def _unscored(self, status: Status, code: str, message: str, data: bytes, started: float) -> SeverityReport:
         elapsed = _milliseconds(started, time.perf_counter())
         return SeverityReport(
             status=status,
-            image=ImageInfo(sha256=_file_sha256(path)),
+            image=ImageInfo(sha256=hashlib.sha256(data).hexdigest() if data else None),
             model=self.model,
             reason=code if status == "skipped" else None,
             error=code if status == "failed" else None,
@@ -193,17 +200,6 @@ def _check_outputs(outputs: Outputs) -> None:
     for name, values in outputs.items():
         if not np.isfinite(values).all():
             raise BackendError(f"the graph gave NaN or infinity in {name}; verify the bundle and the device")
-
-
-def _file_sha256(path: Path) -> str | None:
-    try:
-        with path.open("rb") as stream:
-            digest = hashlib.sha256()
-            while block := stream.read(1 << 20):
-                digest.update(block)
-            return digest.hexdigest()
-    except OSError:
-        return None
 
 
 def _milliseconds(start: float, stop: float) -> float:

@@ -69,9 +69,8 @@ def tiny_graph(schemes: Sequence[str] = ("brixia",), opset: int = OPSET) -> byte
     inside = graph.add(
         "Sigmoid", [graph.add("Mul", [graph.add("Sub", [small, graph.constant(0.08)]), graph.constant(80.0)])]
     )
-    window = np.zeros((1, 1, MASK_PX, MASK_PX), np.float32)
-    window[:, :, 5:-7, 6:-6] = 1.0  # lungs do not touch the border of the canvas
-    mask = graph.add("Mul", [graph.add("Mul", [dark, inside]), graph.constant(window)], "lung_mask")
+    where = graph.constant(_lung_prior(MASK_PX, centre_y=-0.12, radii=(0.36, 0.62))[None, None])
+    mask = graph.add("Mul", [graph.add("Mul", [dark, inside]), where], "lung_mask")
     theta = _add_theta(graph, mask)
     tokens = _add_tokens(graph, theta)
     for name in schemes:
@@ -95,7 +94,7 @@ def tiny_graph(schemes: Sequence[str] = ("brixia",), opset: int = OPSET) -> byte
 
 
 def _add_theta(graph: _Graph, mask: str) -> str:
-    """The box around the mask's mass: centre and 1.9 standard deviations, no rotation."""
+    """The box around the mask's mass: centre and spread, no rotation."""
     centres = (np.arange(MASK_PX, dtype=np.float32) + 0.5) * 2 / MASK_PX - 1
     mass = graph.add("Add", [graph.total(mask), graph.constant(1e-3)])
     rows = {}
@@ -106,7 +105,7 @@ def _add_theta(graph: _Graph, mask: str) -> str:
         square = graph.add("Mul", [offset, offset])
         variance = graph.add("Div", [graph.total(graph.add("Mul", [mask, square])), mass])
         spread = graph.add("Sqrt", [graph.add("Add", [variance, graph.constant(1e-2)])])
-        rows[axis] = (graph.add("Mul", [spread, graph.constant(1.9 if axis == "y" else 1.75)]), mean)
+        rows[axis] = (graph.add("Mul", [spread, graph.constant(1.95 if axis == "y" else 1.6)]), mean)
     zero = graph.constant(np.zeros((1, 1, 1, 1), np.float32))
     flat = graph.add("Concat", [rows["x"][0], zero, rows["x"][1], zero, rows["y"][0], rows["y"][1]], axis=3)
     return graph.add("Reshape", [flat, graph.shape(1, 2, 3)], "theta")
@@ -124,9 +123,18 @@ def _add_tokens(graph: _Graph, theta: str) -> str:
     )
     warped = graph.add("GridSample", ["image", grid], mode="bilinear", padding_mode="zeros", align_corners=0)
     pooled = graph.add("AveragePool", [warped], kernel_shape=[8, 8], strides=[8, 8])
-    scaled = graph.add("Mul", [graph.add("Sub", [pooled, graph.constant(0.25)]), graph.constant(2.5)])
+    scaled = graph.add("Mul", [graph.add("Sub", [pooled, graph.constant(0.35)]), graph.constant(2.2)])
     clipped = graph.add("Clip", [scaled, graph.constant(0.0), graph.constant(1.0)])
-    return graph.add("Reshape", [clipped, graph.shape(1, TOKENS * TOKENS, 1)])
+    where = graph.constant(_lung_prior(TOKENS, centre_y=0.0, radii=(0.36, 0.85))[None, None])
+    return graph.add("Reshape", [graph.add("Mul", [clipped, where]), graph.shape(1, TOKENS * TOKENS, 1)])
+
+
+def _lung_prior(side: int, centre_y: float, radii: tuple[float, float]) -> np.ndarray:
+    """Where lungs usually are: two soft ellipses, float32 [side, side], 0-1."""
+    centres = (np.arange(side, dtype=np.float32) + 0.5) * 2 / side - 1
+    x, y = np.meshgrid(centres, centres)
+    distance = np.hypot((np.abs(x) - 0.42) / radii[0], (y - centre_y) / radii[1])
+    return np.asarray(1 / (1 + np.exp((distance - 1) * 12)), np.float32)
 
 
 def _add_scheme(graph: _Graph, name: str, tokens: str) -> None:

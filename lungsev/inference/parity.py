@@ -1,0 +1,187 @@
+"""Do two ways of running the same network say the same? The gate before any graph or engine is used.
+
+Compared on phantom films, on a blank, an inverted and a saturated one, and on real films where they are at hand:
+the alignment, the probabilities, and above all the grades.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lungsev.decode import grade_indices
+from lungsev.errors import FilmError, ParityError
+from lungsev.inference.backend import Outputs
+from lungsev.manifest import Manifest
+from lungsev.preprocess import to_canvas
+
+Infer = Callable[[npt.NDArray[np.float32]], Outputs]
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """Largest absolute difference allowed; grades may never differ."""
+
+    theta: float
+    probabilities: float
+
+
+FP32_TOLERANCE = Tolerance(theta=1e-4, probabilities=1e-3)
+HALF_TOLERANCE = Tolerance(theta=5e-3, probabilities=1e-2)
+
+
+@dataclass(frozen=True)
+class ParityCase:
+    """One input: `name` tells a phantom or an artificial one; real films are numbered, never named."""
+
+    name: str
+    image: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How far `candidate` is from `reference`: largest absolute differences over all cases.
+
+    Attributes:
+        changed_grades: Region grades that differ, of `grades` compared.
+        smallest_margin: Gap between the two most likely grades where a grade came closest to changing.
+        worst_case: Where the probabilities differ most.
+    """
+
+    reference: str
+    candidate: str
+    cases: int
+    theta: float
+    lung_mask: float
+    probabilities: float
+    severity_map: float
+    changed_grades: int
+    grades: int
+    smallest_margin: float
+    worst_case: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.candidate} against {self.reference} on {self.cases} films: theta {self.theta:.2g}, "
+            f"probabilities {self.probabilities:.2g}, {self.changed_grades} of {self.grades} grades changed"
+        )
+
+    def require(self, tolerance: Tolerance) -> None:
+        """Refuse what is further away than the tolerance.
+
+        Raises:
+            ParityError: Gives the numbers.
+        """
+        broken = [
+            f"{name} {value:.3g} (allowed {allowed:g})"
+            for name, value, allowed in (
+                ("theta", self.theta, tolerance.theta),
+                ("probabilities", self.probabilities, tolerance.probabilities),
+            )
+            if not value <= allowed  # NaN breaks it too
+        ]
+        if self.changed_grades:
+            broken.append(f"{self.changed_grades} of {self.grades} grades changed (allowed 0)")
+        if broken:
+            raise ParityError(
+                f"{self.candidate} differs from {self.reference}: {', '.join(broken)}; worst on {self.worst_case}; "
+                "it is not used"
+            )
+
+
+def parity_cases(size_px: int, phantoms: int = 6, films: Iterable[Path] = ()) -> Iterator[ParityCase]:
+    """Inputs to compare on, one at a time: films that cannot be read are left out."""
+    from lungsev.phantom import make_phantom
+    from lungsev.radiograph import Radiograph
+    from lungsev.reading import read_radiograph
+    from lungsev.report import ImageInfo
+
+    first: npt.NDArray[np.float32] | None = None
+    for seed in range(phantoms):
+        pixels = make_phantom(seed, size_px=size_px).pixels
+        box = (0, 0, *pixels.shape)
+        canvas = to_canvas(Radiograph(pixels, ImageInfo(), box), size_px).pixels
+        first = canvas if first is None else first
+        yield _case(f"phantom {seed}", canvas)
+    blank = np.zeros((size_px, size_px), np.float32)
+    yield _case("black", blank)
+    yield _case("white", blank + 1)
+    if first is not None:
+        yield _case("inverted phantom", 1 - first)
+        yield _case("saturated phantom", np.clip((first - 0.4) * 8, 0, 1))
+    number = 0
+    for path in films:
+        try:
+            canvas = to_canvas(read_radiograph(path), size_px).pixels
+        except FilmError:
+            continue
+        number += 1
+        yield _case(f"film {number}", canvas)
+
+
+def compare(
+    reference: tuple[str, Infer], candidate: tuple[str, Infer], cases: Iterable[ParityCase], manifest: Manifest
+) -> Parity:
+    """Run both on every case; each side is (its name, how to run it)."""
+    largest = {"theta": 0.0, "lung_mask": 0.0, "probabilities": 0.0, "severity_map": 0.0}
+    changed = grades = count = 0
+    smallest_margin = 1.0
+    worst_case = "none"
+    for case in cases:
+        count += 1
+        expected, found = reference[1](case.image), candidate[1](case.image)
+        for name in expected:
+            kind = name.split(".")[0]
+            if kind not in largest:
+                continue
+            difference = _largest_difference(expected[name], found[name])
+            if kind == "probabilities" and not difference <= largest[kind]:
+                worst_case = case.name
+            largest[kind] = max(largest[kind], difference)
+        for scheme in manifest.schemes:
+            name, decision = f"probabilities.{scheme.name}", manifest.scheme_calibration(scheme.name).decision
+            before, after = grade_indices(expected[name], decision), grade_indices(found[name], decision)
+            changed += int((before != after).sum())
+            grades += before.size
+            smallest_margin = min(smallest_margin, _margin(expected[name], decision))
+    return Parity(
+        reference=reference[0],
+        candidate=candidate[0],
+        cases=count,
+        changed_grades=changed,
+        grades=grades,
+        smallest_margin=smallest_margin,
+        worst_case=worst_case,
+        **largest,
+    )
+
+
+def _case(name: str, canvas: npt.NDArray[np.float32]) -> ParityCase:
+    return ParityCase(name, np.ascontiguousarray(canvas[None, None], dtype=np.float32))
+
+
+def _largest_difference(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> float:
+    """Infinity where either is not a number: no tolerance may pass it."""
+    difference = float(np.abs(a.astype(np.float64) - b.astype(np.float64)).max())
+    return difference if np.isfinite(difference) else float("inf")
+
+
+def _margin(probabilities: npt.NDArray[np.float32], decision: str) -> float:
+    """How little the probabilities must change for the closest grade to change."""
+    if decision == "argmax":
+        ordered = np.sort(probabilities, axis=-1)
+        return float((ordered[..., -1] - ordered[..., -2]).min())
+    return float(np.abs(probabilities.cumsum(axis=-1)[..., :-1] - 0.5).min())
+
+
+def films_in(folder: Path) -> Sequence[Path]:
+    """Every file below a folder, sorted; hidden ones left out."""
+    return sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))

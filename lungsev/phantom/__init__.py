@@ -11,13 +11,16 @@ from lungsev.phantom.dicom_file import (
     write_phantom_png,
 )
 from lungsev.phantom.film import PhantomFilm, PhantomOptions, make_phantom
+from lungsev.phantom.non_chest import NON_CHEST_KINDS, make_non_chest
 
 __all__ = [
+    "NON_CHEST_KINDS",
     "TRANSFER_SYNTAXES",
     "DicomStyle",
     "PhantomFilm",
     "PhantomOptions",
     "draw_style",
+    "make_non_chest",
     "make_phantom",
     "phantom_dataset",
     "phantom_uid",

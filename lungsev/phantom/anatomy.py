@@ -190,11 +190,11 @@ def body_outline(anatomy: Anatomy, breath: Breath) -> list[Points]:
     neck = 5.0 + 0.35 * anatomy.fat
     half = [
         (neck, -30.0),
-        (neck, -11.0),
-        (neck + 0.6, -6.5),
-        (9.5, -3.6 + 0.6 * drop),
-        (15.5, -2.2 + drop),
-        (19.5, -0.8 + drop),
+        (neck + 0.3, -11.5),
+        (neck + 1.6, -8.0),
+        (10.0, -5.4 + 0.6 * drop),
+        (15.5, -3.4 + drop),
+        (19.5, -1.4 + drop),
         (21.5, 2.5 + drop),
         (20.0, 6.0 + drop),
         (outer + 1.6, 8.5),

@@ -19,8 +19,7 @@ class Exposure:
         scatter: Scattered over direct radiation behind the patient.
         heel_x, heel_y: Relative fall of the beam from edge to edge.
         noise: Deviation of the log signal behind the lungs.
-        latitude: Width of the tone curve in units of attenuation; small is contrasty.
-        density: Shift of the tone curve; positive films are whiter (underexposed look).
+        lung_grey, dense_grey: Brightness the processing gives healthy lungs and the tissue around them.
         flatten: Share of the coarse structure the unit's processing takes out.
         sharpen: Gain of fine structure.
         blur_cm: Focus and motion.
@@ -31,8 +30,8 @@ class Exposure:
     heel_x: float
     heel_y: float
     noise: float
-    latitude: float
-    density: float
+    lung_grey: float
+    dense_grey: float
     flatten: float
     sharpen: float
     blur_cm: float
@@ -45,11 +44,11 @@ def draw_exposure(rng: np.random.Generator) -> Exposure:
         scatter=float(rng.uniform(0.15, 0.75)),
         heel_x=float(rng.normal(0, 0.12)),
         heel_y=float(rng.normal(0, 0.14)),
-        noise=float(rng.uniform(0.012, 0.05)),
-        latitude=float(rng.uniform(0.62, 1.05)),
-        density=float(rng.normal(0, 0.16)),
-        flatten=float(rng.uniform(0.15, 0.5)),
-        sharpen=float(rng.uniform(0.1, 0.9)),
+        noise=float(rng.uniform(0.006, 0.026)),
+        lung_grey=float(np.clip(rng.normal(0.27, 0.08), 0.1, 0.48)),
+        dense_grey=float(np.clip(rng.normal(0.83, 0.055), 0.7, 0.94)),
+        flatten=float(rng.uniform(0.05, 0.4)),
+        sharpen=float(rng.uniform(0.2, 1.1)),
         blur_cm=float(rng.uniform(0.02, 0.07)),
         seed=int(rng.integers(2**31)),
     )
@@ -85,10 +84,39 @@ def add_grain(signal: FloatImage, exposure: Exposure) -> FloatImage:
     return signal + grain * np.float32(exposure.noise) * np.exp(np.clip(signal, 0, 4.5) * np.float32(0.32))
 
 
-def tone(signal: FloatImage, centre: float, exposure: Exposure) -> FloatImage:
-    """The tone curve: attenuation `centre` becomes mid grey; 0-1."""
-    scaled = (signal - np.float32(centre - exposure.density)) / np.float32(exposure.latitude)
-    return (1 / (1 + np.exp(-np.clip(scaled, -12, 12) * np.float32(1.7)))).astype(np.float32)
+@dataclass(frozen=True)
+class ToneCurve:
+    """Sigmoid from processed signal to brightness: `centre` becomes 0.5."""
+
+    centre: float
+    slope: float
+
+
+def tone_curve(healthy: FloatImage, lungs: FloatImage, px_per_cm: float, exposure: Exposure) -> ToneCurve:
+    """The curve a unit's automatic windowing chooses from the histogram it expects of a chest.
+
+    Args:
+        healthy: Attenuation of the chest without disease.
+        lungs: Share 0-1 of each pixel inside the lungs.
+    """
+    signal = expose(healthy, px_per_cm, exposure)
+    inside, outside = signal[lungs > 0.9], signal[(lungs < 0.1) & (healthy > 2.0)]
+    if inside.size < 16 or outside.size < 16:
+        return ToneCurve(float(np.median(signal)), 2.0)
+    dark, bright = float(np.percentile(inside, 20)), float(np.percentile(outside, 72))
+    low, high = _logit(exposure.lung_grey), _logit(exposure.dense_grey)
+    slope = (high - low) / max(bright - dark, 0.2)
+    return ToneCurve(dark - low / slope, slope)
+
+
+def tone(signal: FloatImage, curve: ToneCurve) -> FloatImage:
+    """Brightness 0-1."""
+    scaled = (signal - np.float32(curve.centre)) * np.float32(curve.slope)
+    return (1 / (1 + np.exp(-np.clip(scaled, -12, 12)))).astype(np.float32)
+
+
+def _logit(share: float) -> float:
+    return float(np.log(share / (1 - share)))
 
 
 @dataclass(frozen=True)

@@ -9,30 +9,15 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from lungsev.phantom.anatomy import (
-    LEFT,
-    RIGHT,
-    Anatomy,
-    Breath,
-    aortic_knob,
-    body_outline,
-    draw_anatomy,
-    heart_outline,
-    lung_height,
-    lung_outline,
-    mediastinum_outline,
-)
-from lungsev.phantom.canvas import FilmFrame, FloatImage, ellipse, rounded_thickness
-from lungsev.phantom.devices import Devices, draw_devices, paint_devices
-from lungsev.phantom.exposure import Finish, add_grain, draw_exposure, draw_finish, expose, finish, tone
-from lungsev.phantom.lungs import Opacity, paint_airways, paint_opacity, paint_vessels
-from lungsev.phantom.skeleton import paint_skeleton
+from lungsev.phantom.anatomy import LEFT, RIGHT, Anatomy, Breath, draw_anatomy, lung_height, lung_outline
+from lungsev.phantom.canvas import FilmFrame, resized
+from lungsev.phantom.devices import Devices, draw_devices
+from lungsev.phantom.exposure import Finish, add_grain, draw_exposure, draw_finish, expose, finish, tone, tone_curve
+from lungsev.phantom.patient import attenuate
 
 NUM_ZONES = 6
 MAX_GRADE = 3
 _WORKING_SIDE_PX = 1024  # finer detail than this is grain, added at full size
-_WATER_PER_CM = 0.19  # attenuation of a centimetre of tissue at portable energies, before scatter
-_AIR_SHARE = 0.72  # of a healthy lung
 _SIZES_CM = ((35.0, 43.0), (43.0, 35.0), (43.0, 43.0))  # rows, columns
 
 
@@ -116,12 +101,12 @@ def make_phantom(
     side = max(frame.rows, frame.columns)
     ratio = min(1.0, _WORKING_SIDE_PX / side)
     working = frame.scaled(max(1, round(frame.rows * ratio)), max(1, round(frame.columns * ratio)))
-    attenuation, lungs = _attenuation(working, anatomy, breath, severity, devices)
-    signal = expose(attenuation, working.px_per_cm, exposure)
-    centre = _tone_centre(signal, lungs)
+    attenuation = attenuate(working, anatomy, breath, severity, devices)
+    curve = tone_curve(attenuation.healthy, attenuation.lungs, working.px_per_cm / 4, exposure)
+    signal = expose(attenuation.total, working.px_per_cm, exposure)
     if ratio < 1.0:
-        signal = cv2.resize(signal, (frame.columns, frame.rows), interpolation=cv2.INTER_CUBIC)
-    pixels = tone(add_grain(signal, exposure), centre, exposure)
+        signal = resized(signal, frame.rows, frame.columns)
+    pixels = tone(add_grain(signal, exposure), curve)
     pixels, box = finish(pixels, plan)
     mask = _lung_mask(frame, anatomy, breath, box)
     return PhantomFilm(
@@ -185,89 +170,6 @@ def _position(
     px_per_cm = zoom / needed_cm
     centre = (float(shift[0]), float(height / 2 + 0.4 + shift[1]))
     return breath, FilmFrame.place(rows, columns, px_per_cm, centre, rotation)
-
-
-def _attenuation(
-    frame: FilmFrame, anatomy: Anatomy, breath: Breath, severity: Sequence[float], devices: Devices
-) -> tuple[FloatImage, npt.NDArray[np.bool_]]:
-    """Line integrals through the patient, and where the lungs are."""
-    scale = frame.px_per_cm
-    body = _body_thickness(frame, anatomy, breath)
-    cavity = frame.fill(frame.blank(), [lung_outline(anatomy, breath, side) for side in (RIGHT, LEFT)])
-    rim = rounded_thickness(cavity, 4.8 * scale)
-    covered = cavity.astype(np.float32) * np.float32(1 / 255.0)
-    lung = (np.float32(0.3) * covered + np.float32(0.7) * rim) * np.float32(0.68 * anatomy.body_depth)
-    heart = rounded_thickness(frame.fill(frame.blank(), [heart_outline(anatomy, breath)]), 4.5 * scale)
-    band = rounded_thickness(frame.fill(frame.blank(), [mediastinum_outline(anatomy, breath)]), 1.6 * scale)
-    knob = rounded_thickness(frame.fill(frame.blank(), [aortic_knob(anatomy, breath)]), 1.5 * scale)
-    solid = 1 - (1 - np.float32(0.8) * heart) * (1 - np.float32(0.78) * band) * (1 - np.float32(0.5) * knob)
-    solid = frame.blur(solid, 0.08)
-    vessels, bronchi = paint_vessels(frame, anatomy, breath)
-    opacity: Opacity = paint_opacity(frame, anatomy, breath, severity, bronchi)
-    air = lung * np.float32(_AIR_SHARE) * (1 - solid) * (1 - opacity.filled)
-    aerated = covered * (1 - solid)
-    fine = (vessels * (1 - opacity.filled) + opacity.lines) * aerated
-    water = np.maximum(body - air, 0) + fine
-    water -= (opacity.bronchograms * aerated + paint_airways(frame, anatomy, breath) * covered_or_neck(body)) * 0.9
-    water = np.maximum(water - _stomach_gas(frame, anatomy, breath), 0)
-    bones = paint_skeleton(frame, anatomy, breath) * np.minimum(body * np.float32(0.5), 1)
-    hardware = paint_devices(frame, anatomy, breath, devices)
-    attenuation = np.float32(_WATER_PER_CM) * water + np.float32(0.3) * bones + np.float32(0.34) * hardware
-    return attenuation.astype(np.float32), cavity > 127
-
-
-def covered_or_neck(body: FloatImage) -> FloatImage:
-    """Airways only lighten where there is a body around them."""
-    return np.minimum(body * np.float32(0.25), np.float32(1.0))
-
-
-def _body_thickness(frame: FilmFrame, anatomy: Anatomy, breath: Breath) -> FloatImage:
-    torso, *arms = body_outline(anatomy, breath)
-    scale = frame.px_per_cm
-    # Rounded in a frame with margin, or the film's edge would count as the skin.
-    margin = round(9 * scale)
-    wide = FilmFrame(
-        frame.rows + 2 * margin, frame.columns + 2 * margin, scale, frame.matrix + np.array([[0, 0, margin]] * 2)
-    )
-    inner = (slice(margin, margin + frame.rows), slice(margin, margin + frame.columns))
-    body = rounded_thickness(wide.fill(wide.blank(), [torso]), 9.0 * scale)[inner] * np.float32(anatomy.body_depth)
-    _, y = frame.cm_grid()
-    neck = np.interp(y[:: max(1, frame.rows // 128), :], (-9.0, 1.0), (0.62, 1.0)).astype(np.float32)
-    body = body * cv2.resize(neck, (frame.columns, frame.rows), interpolation=cv2.INTER_LINEAR)
-    limb = rounded_thickness(wide.fill(wide.blank(), arms), 3.2 * scale)[inner] * np.float32(8.5 + 0.6 * anatomy.fat)
-    body = np.maximum(body, limb)
-    if anatomy.breast > 0:
-        height = lung_height(anatomy, breath, RIGHT)
-        size = 4.6 + 2.6 * anatomy.breast
-        spots = [ellipse(s * 9.0, 0.82 * height, size * 1.05, size) for s in (RIGHT, LEFT)]
-        body += rounded_thickness(frame.fill(frame.blank(), spots), size * scale) * np.float32(5.0 * anatomy.breast)
-    return body
-
-
-def _stomach_gas(frame: FilmFrame, anatomy: Anatomy, breath: Breath) -> FloatImage:
-    """Air (cm) under the left dome and in the bowel."""
-    rng = np.random.default_rng([anatomy.seed, 61])
-    height = lung_height(anatomy, breath, LEFT)
-    shapes = []
-    if rng.random() < 0.75:
-        shapes.append(ellipse(6.8 + rng.normal(0, 0.8), height + rng.uniform(-0.2, 1.4), 2.4, 1.3 + rng.random()))
-    for _ in range(int(rng.integers(0, 5))):
-        x, y = rng.uniform(-9, 11), height + rng.uniform(4, 14)
-        shapes.append(ellipse(x, y, rng.uniform(0.8, 2.2), rng.uniform(0.6, 1.4), rng.uniform(0, 180)))
-    gas = frame.fill(frame.blank(), shapes).astype(np.float32) * np.float32(4.2 / 255)
-    lungs = frame.fill(frame.blank(), [lung_outline(anatomy, breath, LEFT)]).astype(np.float32) * np.float32(1 / 255)
-    return frame.blur(gas * (1 - lungs), 0.2)
-
-
-def _tone_centre(signal: FloatImage, lungs: npt.NDArray[np.bool_]) -> float:
-    """What the unit's automatic exposure makes mid grey: between lungs and the tissue around them."""
-    inside = signal[::4, ::4][lungs[::4, ::4]]
-    outside = signal[::4, ::4][~lungs[::4, ::4]]
-    outside = outside[outside > 0.4]
-    if inside.size == 0 or outside.size == 0:
-        return float(np.median(signal))
-    dark, bright = np.percentile(inside, 25), np.percentile(outside, 60)
-    return float(0.55 * dark + 0.45 * bright)
 
 
 def _lung_mask(

@@ -24,11 +24,11 @@ def rib_curves(anatomy: Anatomy, breath: Breath, side: int) -> list[tuple[Points
     curves = []
     for index in range(11):
         y_spine = -0.6 + spacing * index * (1.0 - 0.006 * index) + rng.normal(0, 0.06)
-        drop = (5.0 + 0.62 * index) * anatomy.rib_slope * (0.85 + 0.15 * breath.inspiration)
+        drop = (6.6 + 0.55 * index) * anatomy.rib_slope * (0.85 + 0.15 * breath.inspiration)
         hump = 1.15 - 0.05 * index
         angle = np.linspace(0.0, np.pi * (0.86 if index < 8 else 0.66), 34)
-        y = y_spine - hump * np.sin(np.minimum(angle * 1.7, np.pi)) + drop * (1.0 - np.cos(angle)) / 2.0
-        reach = wall_x(anatomy, breath, side, np.array([y_spine + 0.5 * drop]))[0] + 0.35
+        y = y_spine - hump * np.sin(np.minimum(angle * 1.7, np.pi)) + drop * ((1.0 - np.cos(angle)) / 2.0) ** 0.85
+        reach = wall_x(anatomy, breath, side, np.array([y_spine + 0.55 * drop]))[0] + 0.35
         root = 1.9
         x = root + (reach - root) * np.sin(angle) ** 0.82
         front = angle > np.pi / 2
@@ -96,8 +96,8 @@ def _paint_girdle(frame: FilmFrame, anatomy: Anatomy, breath: Breath) -> FloatIm
         curve = [(1.8, clavicle_medial), (4.6, clavicle_medial - 0.9), (8.4, 0.7 + 0.5 * drop)]
         curve += [(12.2, 0.2 + drop), (15.8, -0.7 + drop)]
         bone = mirrored(smooth_open(curve, 10), side) + shift
-        frame.stroke(clavicles, [bone], 1.25, 225)
-        frame.stroke(clavicles, [bone], 0.7, 150)
+        frame.stroke(clavicles, [bone], 1.3, 240)
+        frame.stroke(clavicles, [bone], 0.75, 165)
         frame.stroke(clavicles, [bone[:7]], 1.75, 190)
         blade = [
             (16.3 + blade_x, 1.4 + drop),
@@ -110,12 +110,12 @@ def _paint_girdle(frame: FilmFrame, anatomy: Anatomy, breath: Breath) -> FloatIm
             (16.8 + blade_x, 4.2 + drop),
         ]
         outline = mirrored(smooth_closed(np.asarray(blade)), side)
-        frame.fill(blades, [outline], 70)
-        frame.stroke(blades, [outline], 0.28, 150)
+        frame.fill(blades, [outline], 85)
+        frame.stroke(blades, [outline], 0.32, 190)
         spine_of_blade = mirrored(
             smooth_open([(11.6 + blade_x, 3.8 + drop), (14, 1.6 + drop), (18.0, -0.4 + drop)]), side
         )
-        frame.stroke(blades, [spine_of_blade], 0.6, 130)
+        frame.stroke(blades, [spine_of_blade], 0.7, 165)
         head = mirrored(np.array([[18.9, 2.2 + drop]]), side)[0]
         shaft_end = 22.2 + 16.0 * breath.arms
         frame.fill(arms, [ellipse(float(head[0]), float(head[1]), 2.35, 2.5)], 150)
@@ -125,5 +125,5 @@ def _paint_girdle(frame: FilmFrame, anatomy: Anatomy, breath: Breath) -> FloatIm
         frame.stroke(arms, [shaft], 2.4, 195)
         frame.stroke(arms, [shaft], 1.2, 120)
         frame.stroke(arms, [np.vstack([ellipse(float(head[0]), float(head[1]), 2.25, 2.4)])], 0.22, 205)
-    total = clavicles.astype(np.float32) * 1.15 + blades + arms.astype(np.float32) * 1.7
+    total = clavicles.astype(np.float32) * 1.5 + blades * np.float32(1.15) + arms.astype(np.float32) * 1.9
     return frame.blur(total * np.float32(1 / 255.0), 0.1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from lungsev.phantom.anatomy import LEFT, RIGHT, Anatomy, Breath, lung_height
 from lungsev.phantom.canvas import FilmFrame, FloatImage, Points, ellipse, smooth_open
@@ -43,8 +44,9 @@ def paint_devices(frame: FilmFrame, anatomy: Anatomy, breath: Breath, devices: D
     x, y = carina_cm(anatomy, breath)
     height = lung_height(anatomy, breath, RIGHT)
     if devices.endotracheal_tube:
-        tip = y - rng.uniform(2.0, 5.5)
-        tube = smooth_open([(0.6, -18.0), (0.25, -8.0), (x * 0.4, (tip - 6) / 2), (x * 0.7 + rng.normal(0, 0.15), tip)])
+        end_y = y - rng.uniform(2.0, 5.5)
+        end_x = x * 0.7 + rng.normal(0, 0.15)
+        tube = smooth_open([(0.6, -18.0), (0.25, -8.0), (x * 0.4, (end_y - 6) / 2), (end_x, end_y)])
         frame.stroke(soft, [tube], 1.05, 80)
         frame.stroke(soft, [tube], 0.72, 25)
         frame.stroke(dense, [tube + np.array([0.36, 0.0])], 0.14, 160)
@@ -78,8 +80,8 @@ def _paint_leads(
     height: float,
     count: int,
     rng: np.random.Generator,
-    soft: np.ndarray,
-    dense: np.ndarray,
+    soft: npt.NDArray[np.uint8],
+    dense: npt.NDArray[np.uint8],
 ) -> None:
     spots = [(-11.5, 2.5), (11.5, 3.0), (13.2, height * 0.85), (-12.8, height * 0.9), (3.5, height * 0.45)]
     wires: list[Points] = []

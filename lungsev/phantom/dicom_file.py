@@ -28,7 +28,7 @@ from pydicom.uid import (
 
 from lungsev.phantom.film import PhantomFilm
 
-TRANSFER_SYNTAXES: dict[str, str] = {
+TRANSFER_SYNTAXES: dict[str, UID] = {
     "implicit": ImplicitVRLittleEndian,
     "explicit": ExplicitVRLittleEndian,
     "big_endian": ExplicitVRBigEndian,
@@ -143,16 +143,16 @@ def write_phantom_jpeg(film: PhantomFilm, path: Path, quality: int = 92) -> Path
     return _write_image(path, _quantised(film.pixels, 8), [cv2.IMWRITE_JPEG_QUALITY, quality])
 
 
-def phantom_uid(*parts: object) -> str:
+def phantom_uid(*parts: object) -> UID:
     """A UID that depends on the parts alone (root 2.25, DICOM PS3.5 B.2)."""
     digest = hashlib.sha256("/".join(str(part) for part in ("lungsev phantom", *parts)).encode()).digest()
-    return f"2.25.{int.from_bytes(digest[:16], 'big')}"
+    return UID(f"2.25.{int.from_bytes(digest[:16], 'big')}")
 
 
 def _header(film: PhantomFilm, style: DicomStyle) -> FileDataset:
     patient_id = style.patient_id if style.patient_id is not None else f"PH{film.seed:06d}"
     if style.modality == "CR":
-        sop_class = ComputedRadiographyImageStorage
+        sop_class: UID = ComputedRadiographyImageStorage
     elif style.for_processing:
         sop_class = DigitalXRayImageStorageForProcessing
     else:
@@ -162,7 +162,7 @@ def _header(film: PhantomFilm, style: DicomStyle) -> FileDataset:
     meta.MediaStorageSOPClassUID = sop_class
     meta.MediaStorageSOPInstanceUID = phantom_uid(*identity, style.series, style.instance, film.exposure_seed, "film")
     meta.TransferSyntaxUID = TRANSFER_SYNTAXES[style.transfer_syntax]
-    syntax = UID(meta.TransferSyntaxUID)
+    syntax = UID(TRANSFER_SYNTAXES[style.transfer_syntax])
     dataset = FileDataset(
         "",
         {},

@@ -73,7 +73,9 @@ def _slow_maps(
     right = np.interp(y / lung_height(anatomy, breath, RIGHT) + wobble, stops, (a, b, b, c))
     left = np.interp(y / lung_height(anatomy, breath, LEFT) + wobble, stops, (d, e, e, f))
     level = np.where(x < 0, right, left).astype(np.float32)
-    edge = np.clip(np.abs(x) / np.maximum(wall_x(anatomy, breath, LEFT, y), 1.0), 0, 1).astype(np.float32)
+    edge = np.clip(np.abs(x) / np.maximum(wall_x(anatomy, breath, LEFT, y.astype(np.float64)), 1.0), 0, 1).astype(
+        np.float32
+    )
     rows, columns = frame.rows, frame.columns
     return np.clip(resized(level, rows, columns), 0, 3), resized(edge, rows, columns)
 

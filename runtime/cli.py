@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -38,6 +39,10 @@ JsonOption = Annotated[bool, typer.Option("--json", help="JSON on standard outpu
 
 def main() -> None:
     """Entry point: an operator's error becomes one line and its exit code."""
+    if "LUNGSEV_PARENT" in os.environ:
+        from .beside import die_with_parent
+
+        die_with_parent()
     try:
         app()
     except LungsevError as error:
@@ -81,6 +86,48 @@ def score(
     from .score import score_command
 
     score_command(paths, out, bundle, backend, threads, jobs, fresh, json_lines)
+
+
+@app.command(epilog="Example: lungsev-run watch /incoming --out /var/lib/lungsev")
+def watch(
+    incoming: Annotated[Path | None, typer.Argument(help="Folder that films arrive in.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="All that lungsev keeps. Default: lungsev-out beside INCOMING."),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="YAML with all settings, as configs/runtime/bedside.yaml.")
+    ] = None,
+    once: Annotated[bool, typer.Option("--once", help="Take in what is there, score it and end.")] = False,
+    leave_in_place: Annotated[
+        bool | None,
+        typer.Option("--leave-in-place/--take", help="Copy films instead of taking them, as from read-only shares."),
+    ] = None,
+    bundle: BundleOption = None,
+    backend: Annotated[str | None, typer.Option("--backend", help="auto, onnxruntime, tensorrt, ...")] = None,
+    threads: ThreadsOption = None,
+    json_lines: Annotated[bool, typer.Option("--json", help="One JSON object per film on standard output.")] = False,
+) -> None:
+    """Watch a folder and score what arrives, for months.
+
+    Files are taken once they have settled and are structurally complete. Under --out lie reports/<id>.json and
+    overlays/<id>.png for every film that ended with a result (scored, or skipped with a reason), quarantine/ with
+    the films that could not be read and a <id>.reason.json each, archive/ with the originals of all others
+    (nothing is deleted unless watch.originals or watch.retention say so), ledger.sqlite and log/.
+
+    Stop it with Ctrl-C or SIGTERM: the film at hand is finished first. Started again it goes on where it was,
+    also after kill -9 or power loss. Exit code 3: another watcher holds one of the folders.
+    """
+    from .watch import watch_command
+
+    overrides = {
+        "watch.out": out,
+        "watch.leave_in_place": leave_in_place,
+        "model.bundle": bundle,
+        "model.backend": backend,
+        "model.threads": threads,
+    }
+    watch_command(incoming, config, once, json_lines, overrides)
 
 
 @app.command(epilog="Example: lungsev-run demo --out demo-out")

@@ -1,13 +1,13 @@
 """The folders one watcher owns, and the lock that keeps a second one out.
 
-    DIR/reports/<id>.json      one per film that ended with a result: scored or skipped
-    DIR/overlays/<id>.png      the film with its zones drawn on it
-    DIR/quarantine/<id>.*      films that could not be read, each with <id>.reason.json
-    DIR/archive/<day>/<id>.*   originals of the films that ended with a result
-    DIR/work/<id>.*            films being worked on
-    DIR/ledger.sqlite          what became of every film
-    DIR/log/                   JSON logs, without patient data
-    DIR/lock                   held while a watcher runs
+DIR/reports/<id>.json      one per film that ended with a result: scored or skipped
+DIR/overlays/<id>.png      the film with its zones drawn on it
+DIR/quarantine/<id>.*      films that could not be read, each with <id>.reason.json
+DIR/archive/<day>/<id>.*   originals of the films that ended with a result
+DIR/work/<id>.*            films being worked on
+DIR/ledger.sqlite          what became of every film
+DIR/log/                   JSON logs, without patient data
+DIR/lock                   held while a watcher runs
 """
 
 from __future__ import annotations

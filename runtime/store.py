@@ -77,8 +77,22 @@ _COLUMNS = (
     "pixel_sha256, report, seen_at, settled_at"
 )
 _SETTABLE = frozenset(
-    "source size mtime_ns inode attempts code message sha256 sop_instance_uid pixel_sha256 patient_id acquired_at "
-    "report settled_at".split()
+    [
+        "source",
+        "size",
+        "mtime_ns",
+        "inode",
+        "attempts",
+        "code",
+        "message",
+        "settled_at",
+        "sha256",
+        "report",
+        "sop_instance_uid",
+        "pixel_sha256",
+        "patient_id",
+        "acquired_at",
+    ]
 )
 
 
@@ -247,9 +261,7 @@ class Ledger:
         scored = "state IN ('written', 'sent', 'done') AND id != ? ORDER BY seq"
         if sop_instance_uid is not None:
             return self._query(f"WHERE sop_instance_uid = ? AND {scored}", (sop_instance_uid, film_id))
-        return self._query(
-            f"WHERE sop_instance_uid IS NULL AND pixel_sha256 = ? AND {scored}", (pixel_sha256, film_id)
-        )
+        return self._query(f"WHERE sop_instance_uid IS NULL AND pixel_sha256 = ? AND {scored}", (pixel_sha256, film_id))
 
     def ended_without_source(self, sha256: str) -> FilmRow | None:
         """A film restored after the ledger was lost, by its bytes: its path is not known any more."""
@@ -309,7 +321,7 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version > len(MIGRATIONS):
         raise LungsevError(
-            f"ledger {path} has version {version}, this release knows {len(MIGRATIONS)}: install the newer lungsev again"
+            f"ledger {path} has version {version}, this release knows {len(MIGRATIONS)}: install the newer lungsev"
         )
     for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
         connection.executescript(f"BEGIN IMMEDIATE;{script};PRAGMA user_version={number};COMMIT;")

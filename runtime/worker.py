@@ -10,6 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
+import numpy as np
+
 from lungsev.errors import BackendError, FilmError, SkippedFilmError, UnreadableFilmError
 from lungsev.pipeline import ScoredFilm, Scorer, open_scorer
 from lungsev.radiograph import Radiograph
@@ -66,7 +68,7 @@ class FilmScorer:
             scored = self.score(film)
         except FilmError as error:
             return self.unscored(error, _digest_or_none(path), started)
-        return with_decode_time(scored, (decoded - started) * 1000)
+        return dataclasses.replace(with_decode_time(scored, (decoded - started) * 1000), source=path)
 
     def read(self, path: Path) -> Radiograph:
         """The film, its file opened only if that cannot block.
@@ -93,6 +95,15 @@ class FilmScorer:
             log.exception("unexpected error while scoring a film")
             message = f"Unexpected {type(error).__name__} while scoring the film; the log says more."
             raise UnreadableFilmError("internal_error", message) from None
+
+    def probe(self) -> None:
+        """Run the graph on nothing: does the device work?
+
+        Raises:
+            BackendError: It does not.
+        """
+        size = self._scorer.bundle.manifest.input.size_px
+        self._scorer.backend.infer(np.zeros((1, 1, size, size), np.float32))
 
     def unscored(self, error: FilmError, sha256: str | None, started: float) -> ScoredFilm:
         """The report of a film that could not be scored."""

@@ -1,0 +1,80 @@
+"""Room on the disk: stop before it is full, and let go of what the policy says may go."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from .fate import output_file
+from .layout import Layout
+from .moves import remove
+from .outputs.contract import Output
+from .settings import RetentionSettings
+from .store import Ledger
+
+log = logging.getLogger("lungsev.runtime.disk")
+
+_RESUME_FACTOR = 1.1  # more room than at the pause, or every film would pause again
+
+
+class DiskWatermark:
+    """Says when to pause, once each way."""
+
+    def __init__(self, folder: Path, min_free_mb: float) -> None:
+        self._folder = folder
+        self._min_free_mb = min_free_mb
+        self.paused = False
+
+    def free_mb(self) -> float:
+        return shutil.disk_usage(self._folder).free / 1e6
+
+    def check(self) -> bool:
+        """True while nothing may be taken in."""
+        free = self.free_mb()
+        limit = self._min_free_mb * (_RESUME_FACTOR if self.paused else 1.0)
+        paused = free < limit
+        if paused and not self.paused:
+            log.error(
+                "paused: %.0f MB free, %.0f expected; films wait where they are: make room, or set watch.retention",
+                free,
+                self._min_free_mb,
+            )
+        elif self.paused and not paused:
+            log.warning("going on: %.0f MB free", free)
+        self.paused = paused
+        return paused
+
+
+def apply_retention(
+    layout: Layout, ledger: Ledger, outputs: Sequence[Output], policy: RetentionSettings, now: float | None = None
+) -> int:
+    """Remove originals, results and quarantine past their days. The ledger keeps what became of every film.
+
+    Returns:
+        Files removed.
+    """
+    now = time.time() if now is None else now
+    removed = 0
+    if policy.archive_days is not None:
+        for film in ledger.ended_before(now - policy.archive_days * 86_400, ("done", "skipped")):
+            removed += _remove_existing(layout.archive_file(film))
+    if policy.results_days is not None:
+        for film in ledger.ended_before(now - policy.results_days * 86_400, ("done", "skipped")):
+            removed += sum(_remove_existing(output_file(layout, output, film)) for output in outputs)
+    if policy.quarantine_days is not None:
+        for film in ledger.ended_before(now - policy.quarantine_days * 86_400, ("quarantined",)):
+            removed += _remove_existing(layout.quarantine_file(film)) + _remove_existing(layout.reason_file(film))
+    if removed:
+        log.info("%d files went after the days of watch.retention", removed)
+    return removed
+
+
+def _remove_existing(path: Path) -> bool:
+    if not os.path.lexists(path):
+        return False
+    remove(path)
+    return True

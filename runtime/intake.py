@@ -1,0 +1,270 @@
+"""From a file that appears to a film that is ours: scan, settle, claim."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from .completeness import Verdict, completeness
+from .faults import reach
+from .layout import Layout
+from .moves import copy, take
+from .scan import Entry, Scan, is_share, scan_folder
+from .settings import WatchSettings
+from .store import END_STATES, OPEN_STATES, FilmRow, Ledger, NewFilm
+
+log = logging.getLogger("lungsev.runtime.intake")
+
+KNOWN_SUFFIXES = (".dcm", ".dicom", ".png", ".jpg", ".jpeg", ".tif", ".tiff")
+_LOCAL_SCAN_SECONDS, _SHARE_SCAN_SECONDS = 1.0, 5.0
+_MISSED_SCANS = 2  # a rename by the writer can hide a file from one listing
+
+
+@dataclass
+class _Candidate:
+    """A file that has not settled. Moments are of the monotonic clock: the wall clock jumps."""
+
+    film_id: str
+    entry: Entry
+    first: float
+    unchanged_since: float
+    scans: int = 1
+    missed: int = 0
+    verdict: Verdict | None = None
+    blocked: bool = False
+
+
+class Intake:
+    """Called again and again by one thread; remembers what has not settled yet."""
+
+    def __init__(
+        self,
+        incoming: Path,
+        layout: Layout,
+        ledger: Ledger,
+        settings: WatchSettings,
+        drain: bool = False,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """
+        Args:
+            drain: Take what is there now and do not wait for what is incomplete (`--once`).
+        """
+        self._incoming = incoming
+        self._layout = layout
+        self._ledger = ledger
+        self._settings = settings
+        self._drain = drain
+        self._monotonic = monotonic
+        self._candidates: dict[bytes, _Candidate] = {}
+        self._ended: dict[bytes, tuple[int, int]] = {}
+        root = os.stat(layout.root)
+        self._excluded = frozenset({(root.st_dev, root.st_ino)})
+        share = is_share(incoming)
+        self.interval_seconds = settings.scan_seconds or (_SHARE_SCAN_SECONDS if share else _LOCAL_SCAN_SECONDS)
+        self.warned_of: set[str] = set()
+        self._resume()
+
+    @property
+    def waiting(self) -> int:
+        """Files seen and not yet taken."""
+        return len(self._candidates)
+
+    @property
+    def blocked(self) -> int:
+        """Files that have settled and cannot be taken: the folder does not let us."""
+        return sum(candidate.blocked for candidate in self._candidates.values())
+
+    def step(self) -> int:
+        """Look once; returns how many films were claimed.
+
+        Raises:
+            OSError: The folder cannot be listed, or the disk refuses.
+        """
+        scan = scan_folder(self._incoming, self._excluded, self._settings.max_depth, self._settings.max_files)
+        now = self._monotonic()
+        self._report_oddities(scan)
+        present = {entry.source for entry in scan.entries}
+        new = [entry for entry in scan.entries if not self._track(entry, now)]
+        if not scan.truncated and not scan.unreadable:
+            new = self._follow_renames(present, new, now)
+        self._enter(new, now)
+        return self._take_settled(now)
+
+    def _resume(self) -> None:
+        """Pick up what an earlier process saw and did not take, and what it need not take again."""
+        now = self._monotonic()
+        for film in self._ledger.films("seen", "settled"):
+            if film.source is not None:
+                entry = Entry(film.source, -1, -1, film.inode)  # its next look counts as a change
+                self._candidates[film.source] = _Candidate(film.id, entry, now, now, scans=0)
+        if self._settings.leave_in_place:
+            for film in self._ledger.films(*OPEN_STATES, *END_STATES):
+                if film.source is not None and film.state not in ("seen", "settled", "vanished"):
+                    self._ended[film.source] = (film.size, film.mtime_ns)
+
+    def _track(self, entry: Entry, now: float) -> bool:
+        """Whether the file is known already; notes what changed of it."""
+        if self._ended.get(entry.source) == (entry.size, entry.mtime_ns):
+            return True
+        candidate = self._candidates.get(entry.source)
+        if candidate is None:
+            return False
+        candidate.missed = 0
+        candidate.scans += 1
+        if candidate.entry.signature != entry.signature:
+            candidate.entry = entry
+            candidate.unchanged_since = now
+            candidate.scans = 1
+            candidate.verdict = None
+        return True
+
+    def _follow_renames(self, present: set[bytes], new: list[Entry], now: float) -> list[Entry]:
+        """A file that is gone was renamed by its writer, or taken away again by somebody."""
+        by_inode = {entry.inode: entry for entry in new}
+        moved: set[bytes] = set()
+        for source, candidate in list(self._candidates.items()):
+            if source in present:
+                continue
+            renamed = by_inode.get(candidate.entry.inode)
+            if renamed is not None and renamed.source not in moved:
+                moved.add(renamed.source)
+                del self._candidates[source]
+                candidate.entry, candidate.unchanged_since, candidate.scans = renamed, now, 1
+                candidate.verdict = None
+                self._candidates[renamed.source] = candidate
+                self._ledger.move(candidate.film_id, "seen", source=renamed.source)
+                continue
+            candidate.missed += 1
+            if candidate.missed >= _MISSED_SCANS:
+                self._vanish(candidate)
+        return [entry for entry in new if entry.source not in moved]
+
+    def _vanish(self, candidate: _Candidate) -> None:
+        del self._candidates[candidate.entry.source]
+        self._ledger.move(
+            candidate.film_id, "vanished", code="vanished", message="The file was taken away before it had settled."
+        )
+        log.warning("film %s was taken away before it had settled", candidate.film_id)
+
+    def _enter(self, new: list[Entry], now: float) -> None:
+        films = [NewFilm(e.source, _suffix(e.source), e.size, e.mtime_ns, e.inode) for e in new]
+        if not films:
+            return
+        for entry, film_id in zip(new, self._ledger.add(films), strict=True):
+            self._candidates[entry.source] = _Candidate(film_id, entry, now, now)
+            reach("seen")
+
+    def _take_settled(self, now: float) -> int:
+        """Claim what has settled, the newest first."""
+        settled = [candidate for candidate in self._candidates.values() if candidate.missed == 0 and candidate.scans]
+        settled.sort(key=lambda candidate: (candidate.first, candidate.entry.mtime_ns), reverse=True)
+        taken = 0
+        for candidate in settled:
+            code = self._settling(candidate, now)
+            if code is not None:
+                taken += self._claim(candidate, code or None)
+        return taken
+
+    def _settling(self, candidate: _Candidate, now: float) -> str | None:
+        """None: not yet. An empty string: settled. A code: it never will."""
+        unchanged = now - candidate.unchanged_since
+        overdue = now - candidate.first >= self._settings.incomplete_seconds
+        if candidate.scans >= 2 and unchanged >= self._settings.settle_seconds:
+            if candidate.verdict is None:
+                try:
+                    candidate.verdict = completeness(self._incoming_file(candidate.entry.source))
+                except OSError as error:
+                    if error.errno not in (errno.EACCES, errno.EPERM):
+                        return None  # gone, or the share hiccuped: the next scan tells
+                    candidate.verdict = "unrecognised"  # may not be read: claim and let the reader say so
+            if candidate.verdict == "complete":
+                return ""
+            if candidate.verdict == "unrecognised":
+                patience = self._settings.unrecognised_settle_seconds
+                return "" if unchanged >= patience or self._drain else None
+            overdue = overdue or self._drain
+        return "incomplete" if overdue else None
+
+    def _claim(self, candidate: _Candidate, code: str | None) -> int:
+        entry = candidate.entry
+        source = self._incoming_file(entry.source)
+        try:
+            if not candidate.blocked:
+                settled = {"size": entry.size, "mtime_ns": entry.mtime_ns, "inode": entry.inode}
+                self._ledger.move(candidate.film_id, "settled", settled_at=time.time(), **settled)
+                reach("settled")
+            film = self._ledger.film(candidate.film_id)
+            assert film is not None
+            self._ledger.move(film.id, "claimed", code=code)
+            reach("claim_intended")
+            claim(source, self._layout.work_file(film), self._settings.leave_in_place)
+        except FileNotFoundError:
+            self._vanish(candidate)
+            return 0
+        except PermissionError as error:
+            self._ledger.move(candidate.film_id, "settled", code=None)
+            candidate.blocked = True
+            self._warn_once(
+                "blocked",
+                "cannot take films from a folder: %s; give this user the right to, or use --leave-in-place",
+                error.strerror,
+            )
+            return 0
+        except OSError:
+            self._ledger.move(candidate.film_id, "settled", code=None)
+            raise
+        reach("claimed")
+        del self._candidates[entry.source]
+        if self._settings.leave_in_place:
+            self._ended[entry.source] = (entry.size, entry.mtime_ns)
+        return 1
+
+    def _incoming_file(self, source: bytes) -> Path:
+        return self._incoming / os.fsdecode(source)
+
+    def _report_oddities(self, scan: Scan) -> None:
+        if scan.unreadable:
+            self._warn_once("unreadable", "%d folders cannot be listed: what is in them is not scored", scan.unreadable)
+        if scan.too_deep:
+            self._warn_once(
+                "deep", "%d folders lie deeper than max_depth: what is in them is not scored", scan.too_deep
+            )
+        if scan.truncated:
+            self._warn_once(
+                "many", "more than %d files wait: the rest is taken in as these go", self._settings.max_files
+            )
+
+    def _warn_once(self, kind: str, message: str, *values: object) -> None:
+        if kind not in self.warned_of:
+            self.warned_of.add(kind)
+            log.warning(message, *values)
+
+
+def claim(source: Path, target: Path, leave_in_place: bool) -> None:
+    """Make the file ours: by rename, or as a copy where the source must stay.
+
+    Raises:
+        FileNotFoundError: Somebody took it away.
+        OSError: The folder or the disk refuses.
+    """
+    if leave_in_place:
+        copy(source, target)
+    else:
+        take(source, target)
+
+
+def film_source(incoming: Path, film: FilmRow) -> Path | None:
+    """Where a film lay before it was claimed."""
+    return incoming / os.fsdecode(film.source) if film.source is not None else None
+
+
+def _suffix(source: bytes) -> str:
+    """A suffix that readers of the archive know, or none. The rest of the name is not kept."""
+    ending = os.path.splitext(source)[1].lower().decode("ascii", "replace")
+    return ending if ending in KNOWN_SUFFIXES else ""

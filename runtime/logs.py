@@ -1,0 +1,100 @@
+"""Logs for machines, without patient data: JSON lines that name films by internal id.
+
+Messages of this project are written to hold no patient data. What other libraries say is not under our control
+(pydicom quotes values in its warnings), so only their errors' types and places are kept, never their words.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import logging.handlers
+import os
+import sys
+import traceback
+import warnings
+from datetime import datetime, timezone
+from pathlib import Path
+
+from lungsev.errors import LungsevError
+
+_EXTRAS = ("film", "code", "ms", "state", "peer")
+_OWN = "lungsev"
+_MAX_BYTES, _KEPT_FILES = 10_000_000, 9
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object per line. Of an exception that is not ours only type and place are told."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, object] = {
+            "at": datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "from": record.name,
+            "message": record.getMessage(),
+        }
+        line.update({name: getattr(record, name) for name in _EXTRAS if hasattr(record, name)})
+        if record.exc_info and record.exc_info[1] is not None:
+            line["error"] = describe_error(record.exc_info[1])
+        return json.dumps(line, ensure_ascii=True, default=str)
+
+
+class PlainFormatter(logging.Formatter):
+    """For a person at the terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = f"{datetime.fromtimestamp(record.created):%H:%M:%S} {record.levelname.lower()}: {record.getMessage()}"
+        if record.exc_info and record.exc_info[1] is not None:
+            text += f" ({describe_error(record.exc_info[1])})"
+        return "".join(character if character.isprintable() else "?" for character in text)
+
+
+def describe_error(error: BaseException) -> str:
+    """Type and place; words only where they are ours."""
+    words = f": {error}" if isinstance(error, LungsevError) else ""
+    number = f" errno {error.errno}" if isinstance(error, OSError) else ""
+    frames = traceback.extract_tb(error.__traceback__)
+    places = " < ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in reversed(frames[-4:]))
+    return f"{type(error).__name__}{number}{words}" + (f" at {places}" if places else "")
+
+
+@contextlib.contextmanager
+def logging_to(folder: Path | None, level: str, console: bool = True):  # type: ignore[no-untyped-def]
+    """Log to `folder`/watch.jsonl and to standard error; everything else falls silent. Restores what it changed."""
+    own = logging.getLogger(_OWN)
+    before = (own.level, own.propagate, list(own.handlers))
+    handlers: list[logging.Handler] = []
+    if folder is not None:
+        path = folder / "watch.jsonl"
+        handlers.append(
+            logging.handlers.RotatingFileHandler(path, maxBytes=_MAX_BYTES, backupCount=_KEPT_FILES, encoding="utf-8")
+        )
+        handlers[-1].setFormatter(JsonFormatter())
+    if console:
+        handlers.append(logging.StreamHandler(sys.stderr))
+        handlers[-1].setFormatter(PlainFormatter() if sys.stderr.isatty() else JsonFormatter())
+    own.handlers, own.propagate = handlers, False
+    own.setLevel(level.upper())
+    quiet_libraries()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # their words may quote tags
+        try:
+            yield
+        finally:
+            for handler in handlers:
+                handler.close()
+            own.level, own.propagate, own.handlers = before
+
+
+def quiet_libraries() -> None:
+    """Silence loggers that quote tag values."""
+    for name in ("pydicom", "pynetdicom", "PIL", "uvicorn.access"):
+        logger = logging.getLogger(name)
+        logger.setLevel(logging.CRITICAL + 1)
+        logger.propagate = False
+
+
+def log_failures_of_disk() -> None:
+    """A full disk must not stop the films because a log line cannot be written."""
+    logging.raiseExceptions = os.environ.get("LUNGSEV_DEBUG") == "1"

@@ -1,0 +1,27 @@
+"""systemd's notification protocol (sd_notify(3)): ready, still alive, stopping. Silent without systemd."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+
+
+def notify(state: str) -> None:
+    """Send `READY=1`, `WATCHDOG=1`, `STOPPING=1` or `STATUS=...`."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address or address[0] not in "/@":
+        return
+    if address[0] == "@":  # an abstract socket
+        address = "\0" + address[1:]
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as peer:
+        peer.connect(address)
+        peer.sendall(state.encode("utf-8"))
+
+
+def watchdog_seconds() -> float | None:
+    """How often systemd wants to hear of us: half the limit it set."""
+    limit = os.environ.get("WATCHDOG_USEC", "")
+    if not limit.isdigit() or os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+        return None
+    return int(limit) / 2e6

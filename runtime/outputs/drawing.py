@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from functools import lru_cache
 from importlib import resources
@@ -14,6 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from .palette import Colour
 
 _SHIFT = 4  # cv2 draws with 1/16 pixel positions
+_LONGEST_TEXT = 1000  # characters; a message from a hostile file must not become a poster
 REGULAR, SEMIBOLD = 400, 600
 
 
@@ -22,7 +24,9 @@ class Sheet:
 
     def __init__(self, width_px: int, height_px: int, background: Colour, scale: float = 1.0) -> None:
         self.pixels: npt.NDArray[np.uint8] = np.empty((height_px, width_px, 3), dtype=np.uint8)
-        self.pixels[...] = np.full((width_px, 3), background, dtype=np.uint8)  # by rows: ten times faster than by pixels
+        self.pixels[...] = np.full(
+            (width_px, 3), background, dtype=np.uint8
+        )  # by rows: ten times faster than by pixels
         self.scale = scale
 
     def paste(self, image: npt.NDArray[np.uint8], x: float, y: float) -> None:
@@ -114,9 +118,11 @@ def wrap(words: str, size: float, width: float, weight: int = REGULAR) -> list[s
     limit = width * 40 / size
     lines: list[str] = []
     current = ""
-    for word in printable(words).split():
+    for word in printable(words[:_LONGEST_TEXT]).split():
         while font.getlength(word) > limit and len(word) > 1:
-            fitting = next(n for n in range(len(word) - 1, 0, -1) if n == 1 or font.getlength(word[:n]) <= limit)
+            fitting = max(
+                1, bisect_right(range(len(word)), limit, key=lambda n, word=word: font.getlength(word[:n])) - 1
+            )
             lines.extend([current, word[:fitting]] if current else [word[:fitting]])
             current, word = "", word[fitting:]
         candidate = f"{current} {word}".strip()

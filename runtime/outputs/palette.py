@@ -21,7 +21,7 @@ WARNING: Colour = (255, 199, 71)
 GOOD: Colour = (140, 214, 160)
 INK: Colour = (14, 17, 22)
 
-_STOPS = np.array([[113, 161, 219], [255, 205, 84], [245, 130, 32], [222, 45, 117]], dtype=np.float64)
+_STOPS = np.array([[113, 161, 219], [255, 205, 84], [245, 130, 32], [236, 72, 136]], dtype=np.float64)
 
 
 def severity_colour(fraction: float) -> Colour:

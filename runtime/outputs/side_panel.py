@@ -34,7 +34,7 @@ def draw_scored_panel(sheet: Sheet, x: float, scored: ScoredFilm, name: str, sch
     left = x + _LEFT
     y = _draw_total(sheet, left, score, scheme.title.partition(",")[0] if scheme else name)
     y = _draw_table(sheet, left, y + 34, score.regions, grades)
-    y = _draw_legend(sheet, left, y + 20, scheme) if scheme else y
+    y = _draw_legend(sheet, left, y + 20, scheme) if scheme and scheme.num_grades <= 5 else y
     y = _draw_map(sheet, left, y + 26, scored, name, grades)
     others = [f"{other} {score.total} of {score.total_max}" for other, score in report.scores.items() if other != name]
     if others:

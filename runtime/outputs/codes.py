@@ -1,0 +1,57 @@
+"""Codes of the terminologies: SNOMED CT, LOINC, DCM, UCUM, and lungsev's own where none exists."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+PRIVATE_SCHEME = "99LUNGSEV"
+PRIVATE_SYSTEM = "urn:oid:2.25.244870253187461529364158723915407364521"  # FHIR and HL7 name for the same
+SNOMED_SYSTEM = "http://snomed.info/sct"
+LOINC_SYSTEM = "http://loinc.org"
+UCUM_SYSTEM = "http://unitsofmeasure.org"
+
+
+class Code(NamedTuple):
+    """A coded concept, in the order DICOM writes it."""
+
+    value: str
+    scheme: str
+    meaning: str
+
+
+RIGHT = Code("24028007", "SCT", "Right")
+LEFT = Code("7771000", "SCT", "Left")
+LUNG = Code("39607008", "SCT", "Lung")
+BOTH_LUNGS = Code("74101002", "SCT", "Both lungs")
+UPPER_ZONE = Code("281392002", "SCT", "Upper lung zone")
+MIDDLE_ZONE = Code("281393007", "SCT", "Middle lung zone")
+LOWER_ZONE = Code("281394001", "SCT", "Lower lung zone")
+CHEST_FILM = Code("30746-2", "LN", "Portable XR Chest Views")
+SCORE_UNIT = Code("{score}", "UCUM", "score")
+
+
+def region_site(name: str) -> tuple[Code, Code | None]:
+    """Finding site and laterality of a region by the words of its name, as `right upper zone outer`."""
+    words = name.lower().split()
+    laterality = RIGHT if "right" in words else LEFT if "left" in words else None
+    for word, zone in (("upper", UPPER_ZONE), ("middle", MIDDLE_ZONE), ("lower", LOWER_ZONE)):
+        if word in words:
+            return zone, laterality
+    return LUNG, laterality
+
+
+def region_code(scheme: str, region: str) -> Code:
+    """`BRIXIA-A`: no terminology has codes for the zones of chest severity scores."""
+    return Code(f"{scheme}-{region}".upper()[:16], PRIVATE_SCHEME, f"{scheme} score, region {region}"[:64])
+
+
+def total_code(scheme: str) -> Code:
+    return Code(f"{scheme}-TOTAL".upper()[:16], PRIVATE_SCHEME, f"{scheme} score, total"[:64])
+
+
+def interval_codes(scheme: str) -> tuple[Code, Code]:
+    """Lower and upper end of the total's interval."""
+    return (
+        Code(f"{scheme}-LOW".upper()[:16], PRIVATE_SCHEME, f"{scheme} total, lower end of interval"[:64]),
+        Code(f"{scheme}-HIGH".upper()[:16], PRIVATE_SCHEME, f"{scheme} total, upper end of interval"[:64]),
+    )

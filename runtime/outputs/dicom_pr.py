@@ -1,0 +1,103 @@
+"""Grayscale Softcopy Presentation State: zones and digits laid over the original film in the hospital's viewer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lungsev import __version__
+from lungsev.pipeline import ScoredFilm
+from lungsev.report import SeverityReport
+
+from .atomic import write_atomically
+from .dicom_sr import encode, quote_patient_and_study, require_highdicom
+from .overlay_png import main_scheme
+from .source_header import read_source_header, result_uid, to_stored_points
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+SERIES_NUMBER_PR = 9102
+
+
+@dataclass(frozen=True)
+class DicomPr:
+    """Scored DICOM films; nothing for others. Shows the main scheme."""
+
+    name: str = "dicom_pr"
+    folder: str = "dicom"
+    suffix: str = ".pr.dcm"
+
+    def __post_init__(self) -> None:
+        require_highdicom("DICOM presentation state output")
+
+    def write(self, scored: ScoredFilm, target: Path) -> Path | None:
+        header = read_source_header(scored) if scored.report.status == "scored" else None
+        if header is None:
+            return None
+        write_atomically(target, encode(presentation_state(scored.report, header)))
+        return target
+
+
+def presentation_state(report: SeverityReport, header: Dataset) -> Dataset:
+    """The GSPS of a scored film."""
+    from highdicom import PresentationLUTTransformation, pr
+
+    assert report.model is not None
+    name = main_scheme(list(report.scores))
+    score = report.scores[name]
+    layer = pr.GraphicLayer(layer_name="LUNGSEV", order=1, description="Severity zones, research use only")
+    outlines, digits = [], []
+    for region in score.regions:
+        corners = to_stored_points(region.polygon, header)
+        closed = np.concatenate([corners, corners[:1]])
+        outlines.append(pr.GraphicObject(pr.GraphicTypeValues.POLYLINE, closed, pr.AnnotationUnitsValues.PIXEL))
+        # PIXEL coordinates of annotations start at 1 (PS3.3 C.10.5.1.1)
+        x, y = (float(value) for value in np.maximum(corners.mean(axis=0), 1.0))
+        digits.append(
+            pr.TextObject(
+                f"{region.code}: {region.grade}",
+                pr.AnnotationUnitsValues.PIXEL,
+                anchor_point=(x, y),
+                anchor_point_visible=False,
+            )
+        )
+    low, high = score.total_interval
+    summary = f"{name} {score.total} of {score.total_max} ({low}-{high}). {report.disclaimer}"
+    notice = pr.TextObject(summary, pr.AnnotationUnitsValues.DISPLAY, bounding_box=(0.02, 0.94, 0.98, 0.99))
+    state = pr.GrayscaleSoftcopyPresentationState(
+        referenced_images=[header],
+        series_instance_uid=result_uid(report, "series.pr"),
+        series_number=SERIES_NUMBER_PR,
+        sop_instance_uid=result_uid(report, "pr"),
+        instance_number=1,
+        manufacturer="lungsev",
+        manufacturer_model_name=report.model.name[:64],
+        software_versions=__version__,
+        device_serial_number=report.model.bundle_sha256[:16],
+        content_label="LUNGSEV",
+        content_description="Severity zones, research use only",
+        graphic_annotations=[
+            pr.GraphicAnnotation(
+                referenced_images=[header],
+                graphic_layer=layer,
+                graphic_objects=outlines,
+                text_objects=[*digits, notice],
+            )
+        ],
+        graphic_layers=[layer],
+        presentation_lut_transformation=PresentationLUTTransformation("INVERSE" if _is_inverse(header) else "IDENTITY"),
+        series_description="lungsev zones, research use only",
+    )
+    state.SoftwareVersions = [__version__, report.model.version]
+    state.Laterality = None  # both sides
+    quote_patient_and_study(state, header)
+    return state
+
+
+def _is_inverse(header: Dataset) -> bool:
+    """A presentation state takes the place of the image's own polarity (PS3.3 C.11.6), so it must repeat it."""
+    return header.get("PhotometricInterpretation") == "MONOCHROME1" or header.get("PresentationLUTShape") == "INVERSE"

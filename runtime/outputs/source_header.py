@@ -1,0 +1,123 @@
+"""What a result quotes of the film it belongs to: patient, study, identity, geometry."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from lungsev.errors import UnreadableFilmError
+from lungsev.pipeline import ScoredFilm
+from lungsev.report import SeverityReport
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+# Patient and study modules (PS3.3 C.7.1.1, C.7.2.1, C.7.2.2), then what references and annotations need.
+PATIENT_AND_STUDY = (
+    "PatientName",
+    "PatientID",
+    "IssuerOfPatientID",
+    "IssuerOfPatientIDQualifiersSequence",
+    "PatientBirthDate",
+    "PatientSex",
+    "OtherPatientIDsSequence",
+    "PatientAge",
+    "PatientSize",
+    "PatientWeight",
+    "StudyInstanceUID",
+    "StudyDate",
+    "StudyTime",
+    "StudyID",
+    "AccessionNumber",
+    "IssuerOfAccessionNumberSequence",
+    "ReferringPhysicianName",
+    "StudyDescription",
+    "TimezoneOffsetFromUTC",
+)
+# Type 2: an object is invalid without them, even where they are empty. Films of the field lack some.
+_ALWAYS_THERE = (
+    "PatientName",
+    "PatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyDate",
+    "StudyTime",
+    "StudyID",
+    "AccessionNumber",
+    "ReferringPhysicianName",
+)
+
+
+def read_source_header(scored: ScoredFilm) -> Dataset | None:
+    """The header of the film's DICOM file; None when the film is no DICOM file. Empty where a film lacks what
+    every DICOM object must have.
+
+    The file was read within all limits before it was scored; here only its header is looked at.
+
+    Raises:
+        UnreadableFilmError: The file has gone, or has changed since it was scored.
+    """
+    import pydicom
+    from pydicom.errors import InvalidDicomError
+
+    image = scored.report.image
+    if scored.source is None or not (image.sop_instance_uid and image.study_instance_uid):
+        return None
+    try:
+        dataset = pydicom.dcmread(scored.source, stop_before_pixels=True)
+    except (OSError, InvalidDicomError) as error:
+        message = f"the header of a film that was scored cannot be read again: {type(error).__name__}"
+        raise UnreadableFilmError("source_gone", message) from None
+    if str(dataset.get("SOPInstanceUID", "")) != image.sop_instance_uid:
+        raise UnreadableFilmError("source_changed", "the film's file changed after it was scored")
+    for keyword in _ALWAYS_THERE:
+        if keyword not in dataset:
+            setattr(dataset, keyword, None)
+    return dataset
+
+
+def result_uid(report: SeverityReport, kind: str) -> str:
+    """The UID of one result: the same film and model always give the same, as a UUID-derived UID (PS3.5 B.2)."""
+    image, model = report.image, report.model
+    name = "|".join(
+        [
+            image.sop_instance_uid or "",
+            image.pixel_sha256 or "",
+            f"{model.name} {model.version} {model.bundle_sha256}" if model else "",
+            kind,
+        ]
+    )
+    return f"2.25.{uuid.UUID(bytes=hashlib.sha256(name.encode()).digest()[:16], version=4).int}"
+
+
+def to_stored_points(points: npt.ArrayLike, header: Dataset) -> npt.NDArray[np.float64]:
+    """Points [N, 2] of the upright film to pixels of the stored matrix, the way back of `turn_to_radiological`,
+    and kept inside it: an annotation must not reach beyond its image."""
+    stored_size = np.array([float(header.Columns), float(header.Rows)])
+    across, down, transposed = _main_directions(header)
+    found = np.asarray(points, dtype=np.float64).copy()
+    upright_size = stored_size[::-1] if transposed else stored_size
+    if down == "H":
+        found[:, 1] = upright_size[1] - found[:, 1]
+    if across == "R":
+        found[:, 0] = upright_size[0] - found[:, 0]
+    if transposed:
+        found = found[:, ::-1]
+    return np.clip(found, 0.0, stored_size)
+
+
+def _main_directions(header: Dataset) -> tuple[str, str, bool]:
+    """Direction of the upright film's rows and columns before they were flipped, and whether it was transposed."""
+    orientation = [str(value)[:1] for value in header.get("PatientOrientation") or ()]
+    if len(orientation) != 2:
+        return "L", "F", False
+    across, down = orientation
+    if across in "LR" and down in "HF":
+        return across, down, False
+    if across in "HF" and down in "LR":
+        return down, across, True
+    return "L", "F", False

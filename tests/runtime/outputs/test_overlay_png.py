@@ -1,0 +1,161 @@
+"""The picture of the result: what is on it, and what never is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from lungsev.pipeline import ScoredFilm
+from lungsev.report import QualityFlag
+from lungsev.runtime.outputs import drawing
+from lungsev.runtime.outputs.overlay_png import OverlayPng, draw_overlay
+from lungsev.runtime.outputs.palette import INK, TEXT, WARNING, ink_on, luminance, severity_colour
+
+SIDE_FLAG = QualityFlag("side_not_verified", "warn", "The file does not say which side is which.")
+
+
+@pytest.fixture
+def words(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every line of text that is drawn, in order."""
+    lines: list[str] = []
+    draw = drawing.Sheet.text
+
+    def note(self, x, y, text, *arguments, **options):
+        lines.append(text)
+        return draw(self, x, y, text, *arguments, **options)
+
+    monkeypatch.setattr(drawing.Sheet, "text", note)
+    return lines
+
+
+def test_a_scored_film_shows_total_interval_zones_sides_origin_and_notice(make_scored, words: list[str]) -> None:
+    scored = make_scored(grades=(0, 1, 2, 3, 2, 1))
+    draw_overlay(scored, 800)
+    low, high = scored.report.scores["brixia"].total_interval
+    for line in ("9", "of 18", f"{low}–{high}", "80% interval", "R", "L", "Research use only. Not for clinical use."):
+        assert line in words
+    for code, grade in zip("ABCDEF", "012321", strict=True):
+        assert words[words.index(code) - 1] == grade, "each zone's digit stands with its code"
+    assert "Acquired 2026-11-22 08:15, view AP" in words
+    assert any(line.startswith("Model lungsev-brixia 1.2.0") for line in words)
+
+
+def test_the_patient_is_not_named_on_the_picture(make_scored, words: list[str]) -> None:
+    draw_overlay(make_scored(), 400)
+    assert not any("PHANTOM" in line for line in words)
+
+
+def test_zone_digits_lie_on_the_side_of_their_zone(make_scored, monkeypatch: pytest.MonkeyPatch) -> None:
+    places: dict[str, float] = {}
+    draw = drawing.Sheet.text
+
+    def note(self, x, y, text, *arguments, **options):
+        if text in tuple("ABCDEFRL"):
+            places.setdefault(text, x * self.scale)
+        return draw(self, x, y, text, *arguments, **options)
+
+    monkeypatch.setattr(drawing.Sheet, "text", note)
+    scored = make_scored()
+    draw_overlay(scored, 800)
+    middle = 800 / max(scored.film.pixels.shape) * scored.film.pixels.shape[1] / 2
+    assert all(places[code] < middle for code in "ABCR")
+    assert all(places[code] > middle for code in "DEFL")
+
+
+def test_doubts_are_written_in_words_and_the_sides_marked_as_unsure(make_scored, words: list[str]) -> None:
+    draw_overlay(make_scored(flags=(SIDE_FLAG,)), 800)
+    text = " ".join(words)
+    assert "The file does not say which side is which." in text
+    assert "R ?" in words
+    assert "L ?" in words
+    assert "no doubts" not in text
+
+
+def test_a_refused_film_says_why_and_shows_neither_score_nor_sides(skipped: ScoredFilm, words: list[str]) -> None:
+    picture = draw_overlay(skipped, 800)
+    text = " ".join(words)
+    assert "Not scored" in words
+    assert "This is not a frontal chest film." in text
+    assert "not_frontal_chest" in text
+    assert "Research use only. Not for clinical use." in words
+    assert not {"R", "L", "of 18"} & set(words)
+    assert not any(line.isdigit() for line in words)
+    assert picture.shape[0] > 400
+
+
+def test_a_film_without_pixels_gets_a_picture_too(failed: ScoredFilm, words: list[str], tmp_path: Path) -> None:
+    path = OverlayPng().write(failed, tmp_path / "film.png")
+    assert cv2.imread(str(path)) is not None
+    assert "send it again" in " ".join(words)
+    assert not any(line.isdigit() for line in words)
+
+
+def test_the_film_is_shown_as_it_is_beside_the_marks(make_scored) -> None:
+    scored = make_scored()
+    picture = draw_overlay(scored, 800)
+    film = cv2.resize(scored.film.pixels, None, fx=800 / 640, fy=800 / 640, interpolation=cv2.INTER_CUBIC)
+    top = (picture.shape[0] - 29 - film.shape[0]) // 2
+    shown = picture[top : top + film.shape[0], : film.shape[1]].mean(axis=2) / 255
+    same = np.abs(shown - np.clip(film, 0, 1)) < 0.03
+    assert same.mean() > 0.9
+    assert np.abs(shown[:, ::-1] - np.clip(film, 0, 1)).mean() > 2 * np.abs(shown - np.clip(film, 0, 1)).mean()
+
+
+@pytest.mark.parametrize("scheme", ["inha", "mbrixia", "ralo", "extent"])
+def test_every_scheme_can_be_drawn(make_scored, scheme: str, words: list[str]) -> None:
+    scored = make_scored(scheme=scheme)
+    draw_overlay(scored, 600)
+    assert f"of {scored.report.scores[scheme].total_max}" in words
+
+
+def test_a_scheme_of_ones_own_is_drawn_without_its_definition(make_scored, words: list[str]) -> None:
+    scored = make_scored()
+    report = replace(scored.report, scores={"ward": scored.report.scores["brixia"]})
+    draw_overlay(replace(scored, report=report, severity_map={"ward": scored.severity_map["brixia"]}), 600)
+    assert "ward" in words
+
+
+def test_a_second_scheme_is_mentioned(make_scored, words: list[str]) -> None:
+    scored, other = make_scored(), make_scored(scheme="inha")
+    report = replace(scored.report, scores={**other.report.scores, **scored.report.scores})
+    draw_overlay(replace(scored, report=report), 600)
+    assert "Also: inha 4 of 20" in words
+
+
+@pytest.mark.parametrize("shape", [(900, 300), (300, 900), (237, 240)])
+def test_any_shape_of_film_fits(make_scored, shape: tuple[int, int]) -> None:
+    scored = make_scored()
+    film = replace(scored.film, pixels=np.zeros(shape, np.float32))
+    picture = draw_overlay(replace(scored, film=film), 800)
+    notice = picture[-20:]
+    assert (notice == WARNING).all(axis=2).mean() > 0.7
+
+
+def test_hostile_words_do_no_harm(skipped: ScoredFilm, words: list[str]) -> None:
+    evil = "\x1b[31mred\u202e txt\x00" + "w" * 500 + " =cmd|' /C calc'!A1 <script>\n" + "長い"
+    draw_overlay(replace(skipped, report=replace(skipped.report, message=evil)), 600)
+    assert drawing.printable("\x1b[31m\u202ea\nb") == "[31mab"
+    assert drawing.printable("é–長") == "é–?"
+
+
+def test_grade_colours_stay_apart_for_colour_blind_eyes() -> None:
+    """Lightness alone orders grades 1 to 3, and digits on every colour meet WCAG AA for large text."""
+    colours = [severity_colour(grade / 3) for grade in range(4)]
+    lightness = [luminance(colour) for colour in colours]
+    assert lightness[1] > lightness[2] > lightness[3]
+    for colour in colours:
+        ink, ground = luminance(ink_on(colour)), luminance(colour)
+        assert (max(ink, ground) + 0.05) / (min(ink, ground) + 0.05) >= 4.5
+    assert ink_on((255, 255, 255)) == INK
+    assert ink_on((0, 0, 0)) == TEXT
+
+
+def test_text_wraps_within_its_width() -> None:
+    lines = drawing.wrap("the patient is turned " * 5 + "x" * 90, 26, 300)
+    font = drawing.load_font(drawing.REGULAR, 26)
+    assert all(font.getlength(line) <= 306 for line in lines)
+    assert "".join(lines).replace(" ", "") == ("thepatientisturned" * 5) + "x" * 90

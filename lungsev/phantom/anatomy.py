@@ -114,12 +114,13 @@ def lung_outline(anatomy: Anatomy, breath: Breath, side: int) -> Points:
     across = np.linspace(0.0, 1.0, 15)[1:]
     dome_height = anatomy.dome * (1.0 if side == RIGHT else 0.85) * (0.6 + 0.5 / breath.inspiration)
     # The dome: steep from the costophrenic angle, highest at the middle, falling a little to the heart.
-    dome = dome_height * (1.18 * np.sin(np.pi * np.minimum(across * 1.12, 1.0) ** 0.62 * 0.8) ** 0.85)
+    dome = dome_height * (1.18 * np.sin(np.pi * np.minimum(across * 1.12, 1.0) ** 0.76 * 0.8) ** 0.9)
     dome_x = base - across * (base - medial)
     dome_y = height - dome * np.where(across > 0.6, 1.0 - 0.25 * (across - 0.6), 1.0)
-    inner_levels = np.linspace(float(dome_y[-1]), 1.0, 9)[1:]
+    inner_levels = np.linspace(float(dome_y[-1]), 0.9, 9)[1:]
     inner_x = medial + rng.normal(0, 0.08, 8) - 0.15 * np.sin(np.pi * np.linspace(0, 1, 8))
-    apex = [(medial + 0.15, 0.75), (0.24 * anatomy.half_width, 0.22), (0.3 * anatomy.half_width, 0.02)]
+    inner_x -= 0.5 * np.linspace(0, 1, 8) ** 3  # toward the apex the mediastinum narrows
+    apex = [(medial - 0.2, 0.55), (0.21 * anatomy.half_width, 0.16), (0.29 * anatomy.half_width, 0.01)]
     outline = np.vstack(
         [lateral, np.stack([dome_x, dome_y], axis=1), np.stack([inner_x, inner_levels], axis=1), np.asarray(apex)]
     )
@@ -156,9 +157,10 @@ def mediastinum_outline(anatomy: Anatomy, breath: Breath) -> Points:
     height = lung_height(anatomy, breath, RIGHT)
     knob = 2.4 + 1.15 * anatomy.aorta
     shape = [
-        (-2.3, -16.0),
-        (-2.3, -3.0),
-        (-2.8, 0.12 * height),
+        (-1.9, -16.0),
+        (-1.9, -3.0),
+        (-2.0, 0.05 * height),
+        (-2.6, 0.15 * height),
         (-3.0, 0.26 * height),
         (-3.1, 0.4 * height),
         (-2.9, 0.8 * height),
@@ -170,9 +172,10 @@ def mediastinum_outline(anatomy: Anatomy, breath: Breath) -> Points:
         (knob, 0.3 * height),
         (knob * 0.98, 0.26 * height),
         (2.9, 0.2 * height),
-        (2.6, 0.1 * height),
-        (2.3, -3.0),
-        (2.3, -16.0),
+        (2.3, 0.12 * height),
+        (1.9, 0.04 * height),
+        (1.9, -3.0),
+        (1.9, -16.0),
     ]
     return smooth_closed(np.asarray(shape) + np.array([0.35 * breath.obliqueness, 0.0]))
 

@@ -136,7 +136,7 @@ def draw_lateral(rng: np.random.Generator, size_px: int) -> FloatImage:
         frame.stroke(bone, [mirrored(rib, facing)], 0.95, 70)
     frame.stroke(bone, [mirrored(smooth_open([(6.8, 2.5), (10.5, 9), (12.4, 17)]) * [depth, 1], facing)], 0.8, 150)
     frame.stroke(bone, [mirrored(np.array([[1.0, 2.0], [4.0, -16.0]]), facing)], 2.6, 150)
-    lung_cm = rounded_thickness(lung, 3.0 * frame.px_per_cm) * 16.0
+    lung_cm = rounded_thickness(lung, 3.0 * frame.px_per_cm) * np.float32(11.0)
     lung_cm *= 1 - 0.55 * rounded_thickness(heart, 3.0 * frame.px_per_cm)
     return _develop(frame, rng, [(body, 27.0, 8.0)], bone, 0.34, air, 1.8, lung_cm * np.float32(0.72))
 

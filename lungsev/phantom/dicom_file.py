@@ -221,7 +221,7 @@ def _add_grey_scale(dataset: Dataset, pixels: npt.NDArray[np.float32], style: Di
     picture = pixels if style.photometric == "MONOCHROME2" else 1 - pixels
     low, high = round(0.06 * top), round(0.88 * top)
     if style.voi == "sigmoid":
-        centre, width = (low + high) / 2, (high - low) * 0.55
+        centre, width = (low + high) / 2, (high - low) * 0.3
         clipped = np.clip(picture.astype(np.float64), 0.002, 0.998)
         stored = centre + width / 4 * np.log(clipped / (1 - clipped))
         dataset.VOILUTFunction = "SIGMOID"
@@ -253,6 +253,8 @@ def _add_window(dataset: Dataset, centres: list[float], widths: list[float]) -> 
 def _add_voi_lut(dataset: Dataset, low: int, high: int, style: DicomStyle) -> None:
     slope, intercept = style.rescale or (1.0, 0.0)
     first, last = round(slope * low + intercept), round(slope * high + intercept)
+    if not -32768 <= first <= last <= 65535:
+        raise ValueError(f"a VOI LUT maps 16-bit values, found {first} to {last} after the rescale")
     # The descriptor's counter is 16 bits wide, 0 standing for 65,536 entries (PS3.3 C.11.2.1.1).
     entries = last - first + 1
     output_bits = 12

@@ -11,6 +11,9 @@ from lungsev.phantom.canvas import FloatImage, blur
 from lungsev.phantom.lettering import draw_text, text_width
 
 
+_AIR = 0.25  # processed signal of the direct beam, with what scatter adds
+
+
 @dataclass(frozen=True)
 class Exposure:
     """How one film was shot and processed.
@@ -112,7 +115,9 @@ def tone_curve(healthy: FloatImage, lungs: FloatImage, px_per_cm: float, exposur
 def tone(signal: FloatImage, curve: ToneCurve) -> FloatImage:
     """Brightness 0-1."""
     scaled = (signal - np.float32(curve.centre)) * np.float32(curve.slope)
-    return (1 / (1 + np.exp(-np.clip(scaled, -12, 12)))).astype(np.float32)
+    grey = 1 / (1 + np.exp(-np.clip(scaled, -12, 12)))
+    air = 1 / (1 + np.exp(np.clip(curve.slope * (curve.centre - _AIR), -12, 12)))  # open air is black
+    return ((grey - np.float32(air)) / np.float32(1 - air)).astype(np.float32)
 
 
 def _logit(share: float) -> float:
@@ -146,7 +151,7 @@ def draw_finish(rng: np.random.Generator) -> Finish:
     wording = (("AP", "MOBILE"), ("AP ERECT",), ("PORTABLE", "AP"), ("SUPINE",), ("AP", "SEMI ERECT"), ("BED 12",))
     return Finish(
         collimated=(collimated[0], collimated[1], collimated[2], collimated[3]),
-        shutter_value=float(rng.choice((0.0, 0.0, 0.0, 0.0, 0.97))),
+        shutter_value=float(rng.choice((0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.97))),
         shutter_turn_deg=float(rng.normal(0, 1.2)) if rng.random() < 0.3 else 0.0,
         side_letter=str(rng.choice(("L", "R", "L", "R", ""))),
         words=wording[int(rng.integers(len(wording)))] if rng.random() < 0.45 else (),

@@ -46,7 +46,7 @@ def paint_opacity(
     coarse, blobs = texture.field(4.2, 21), texture.field(1.7, 22)
     clumps, fluff = texture.field(0.75, 23), texture.field(0.34, 26)
     level, edge = _slow_maps(frame, anatomy, breath, severity)
-    net = np.maximum(_ridges(texture.field(0.62, 24)), _ridges(texture.field(1.15, 25)) * np.float32(0.9))
+    net = np.maximum(_ridges(texture.field(0.36, 24)), _ridges(texture.field(0.68, 25)))
     net *= np.clip(level, 0, 1) * np.clip(np.float32(4.2) - level, 0, 1)
     patchy = np.float32(0.58) * blobs + np.float32(0.42) * coarse + np.float32(0.3) * clumps
     patchy += np.float32(0.17) * fluff + np.float32(0.75) * (edge - np.float32(0.55))
@@ -55,7 +55,7 @@ def paint_opacity(
     veil = _curve(level, (0.0, 1.0, 2.0, 3.0), (0.0, 0.17, 0.24, 0.5))
     veil *= np.clip(1 + np.float32(0.4) * coarse + np.float32(0.22) * blobs, 0.15, 2)
     filled = np.clip(1 - (1 - veil) * (1 - dense * depth), 0, 0.97)
-    lines = net * np.float32(0.62) * np.clip(1 + np.float32(0.6) * coarse, 0.2, 2)
+    lines = net * np.float32(0.58) * np.clip(1 + np.float32(0.5) * coarse + np.float32(0.4) * blobs, 0.1, 2)
     air = bronchi * dense * np.clip(level - np.float32(1.7), 0, 1) * np.float32(0.9)
     return Opacity(filled, lines, air)
 
@@ -107,7 +107,7 @@ def _curve(level: FloatImage, at: Sequence[float], values: Sequence[float]) -> F
 
 def _ridges(field: FloatImage) -> FloatImage:
     """Thin lines where the field crosses zero."""
-    return np.exp(-np.square(field * np.float32(3.4)))
+    return np.exp(-np.square(field * np.float32(2.6)))
 
 
 def _smoothstep(value: FloatImage) -> FloatImage:

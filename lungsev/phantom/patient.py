@@ -83,6 +83,7 @@ def _solid_share(frame: FilmFrame, anatomy: Anatomy, breath: Breath) -> FloatIma
     scale = frame.px_per_cm
     heart = rounded_thickness(frame.fill(frame.blank(), [heart_outline(anatomy, breath)]), 3.2 * scale)
     band = rounded_thickness(frame.fill(frame.blank(), [mediastinum_outline(anatomy, breath)]), 1.3 * scale)
+    band = frame.blur(band, 0.25)
     knob = rounded_thickness(frame.fill(frame.blank(), [aortic_knob(anatomy, breath)]), 1.5 * scale)
     solid = 1 - (1 - np.float32(0.86) * heart) * (1 - np.float32(0.84) * band) * (1 - np.float32(0.55) * knob)
     return frame.blur(solid, 0.09)

@@ -25,12 +25,12 @@ def rib_curves(anatomy: Anatomy, breath: Breath, side: int) -> list[tuple[Points
     for index in range(11):
         y_spine = -0.6 + spacing * index * (1.0 - 0.006 * index) + rng.normal(0, 0.06)
         drop = (6.6 + 0.55 * index) * anatomy.rib_slope * (0.85 + 0.15 * breath.inspiration)
-        hump = 1.15 - 0.05 * index
+        hump = 0.75 - 0.04 * index
         angle = np.linspace(0.0, np.pi * (0.86 if index < 8 else 0.66), 34)
-        y = y_spine - hump * np.sin(np.minimum(angle * 1.7, np.pi)) + drop * ((1.0 - np.cos(angle)) / 2.0) ** 0.85
-        reach = wall_x(anatomy, breath, side, np.array([y_spine + 0.55 * drop]))[0] + 0.35
+        y = y_spine - hump * np.sin(np.minimum(angle * 1.7, np.pi)) + drop * ((1.0 - np.cos(angle)) / 2.0) ** 0.74
+        reach = wall_x(anatomy, breath, side, np.array([y_spine + 0.6 * drop]))[0] + 0.35
         root = 1.9
-        x = root + (reach - root) * np.sin(angle) ** 0.82
+        x = root + (reach - root) * np.sin(angle) ** 0.94
         front = angle > np.pi / 2
         x = np.where(front, reach - (reach - 5.2 - 0.32 * index) * (1.0 - np.sin(angle)) ** 1.1, x)
         x = x + np.where(front, 0.4 * side * breath.obliqueness * (1.0 - np.sin(angle)), 0.0)
@@ -47,12 +47,12 @@ def _paint_ribs(frame: FilmFrame, anatomy: Anatomy, breath: Breath) -> FloatImag
         for index, (back, fore) in enumerate(rib_curves(anatomy, breath, side)):
             layer = back_odd if index % 2 else back_even
             # Cortex is brighter than marrow; the lower edge is the thin one (the groove).
-            frame.stroke(layer, [back], width, 215)
-            frame.stroke(layer, [back + np.array([0.0, 0.03])], width * 0.62, 140)
-            frame.stroke(front, [fore], width * 1.2, 105)
-            frame.stroke(front, [fore], width * 0.85, 72)
+            frame.stroke(layer, [back], width, 235)
+            frame.stroke(layer, [back + np.array([0.0, 0.03])], width * 0.62, 145)
+            frame.stroke(front, [fore], width * 1.2, 125)
+            frame.stroke(front, [fore], width * 0.85, 84)
     ribs = back_odd.astype(np.float32) + back_even + front
-    return frame.blur(ribs * np.float32(1 / 255.0), 0.09)
+    return frame.blur(ribs * np.float32(1 / 255.0), 0.07)
 
 
 def _paint_spine(frame: FilmFrame, anatomy: Anatomy) -> FloatImage:

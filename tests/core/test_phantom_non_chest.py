@@ -1,0 +1,31 @@
+"""Films of something else: each kind is there, varies, and is not a chest."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lungsev.phantom import NON_CHEST_KINDS, make_non_chest
+
+
+@pytest.mark.parametrize("kind", NON_CHEST_KINDS)
+def test_every_kind_is_a_film_that_its_seed_decides(kind: str) -> None:
+    film = make_non_chest(kind, 1, size_px=160)
+    assert film.dtype == np.float32
+    assert film.ndim == 2
+    assert max(film.shape) == 160
+    assert 0.0 <= film.min() <= film.max() <= 1.0
+    np.testing.assert_array_equal(film, make_non_chest(kind, 1, size_px=160))
+    others = [make_non_chest(kind, seed, size_px=160) for seed in range(2, 8)]
+    assert any(other.shape != film.shape or not np.array_equal(other, film) for other in others)
+
+
+def test_constant_is_constant_and_body_parts_are_not() -> None:
+    assert np.ptp(make_non_chest("constant", 3, size_px=96)) == 0.0
+    for kind in ("hand", "hip", "knee", "abdomen", "lateral"):
+        assert make_non_chest(kind, 3, size_px=96).std() > 0.08
+
+
+def test_unknown_kind_names_the_known_ones() -> None:
+    with pytest.raises(ValueError, match="expected one of hand, hip"):
+        make_non_chest("foot", 1)

@@ -62,7 +62,8 @@ def option_complaint(program: str, arguments: list[str]) -> str | None:
         word = rest.pop(0)
         command, named = command.commands[word], f"{named} {word}"
         known |= {option for parameter in command.params for option in parameter.opts + parameter.secondary_opts}
-    if getattr(command, "commands", {}) and rest and not rest[0].startswith("-") and not command.invoke_without_command:
+    takes_words = any(parameter.param_type_name == "argument" for parameter in command.params)
+    if rest and not rest[0].startswith("-") and getattr(command, "commands", {}) and not takes_words:
         return f"{named} has no sub-command {rest[0]}"
     for word in rest:
         option = word.split("=")[0]

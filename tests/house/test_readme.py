@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import typer.main
 
+from lungsev.schemes import load_scheme
+
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted(path for path in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")) if path.is_file())
 COMMANDS = {
@@ -109,3 +111,33 @@ def test_every_link_and_picture_of_a_document_leads_somewhere(document: Path) ->
     targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", text) + re.findall(r'src="([^"]+)"', text)
     local = [target for target in targets if "://" not in target]
     assert [target for target in local if not (document.parent / target).exists()] == []
+
+
+def code_block(language: str, needle: str) -> str:
+    """The block of README in a language that holds a word."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(rf"```{language}\n(.*?)```", readme, flags=re.DOTALL)
+    (found,) = [block for block in blocks if needle in block]
+    return found
+
+
+def test_the_example_scheme_is_a_scheme(tmp_path: Path) -> None:
+    path = tmp_path / "halves.yaml"
+    path.write_text(code_block("yaml", "halves"), encoding="utf-8")
+    scheme = load_scheme(path)
+    assert scheme.total_max == 4
+    assert scheme.mirror == (1, 0)
+
+
+def test_the_example_dataset_loads_a_folder_of_its_form(tmp_path: Path) -> None:
+    names = {"Path": Path, "load_scheme": load_scheme}
+    for module in ("lungsev.train.datasets.contract", "lungsev.train.tables"):
+        names |= vars(importlib.import_module(module))
+    exec(compile(code_block("python", "LAYOUT"), "README.md", "exec"), names)
+    (tmp_path / "scores.csv").write_text("film,patient,grades\na.png,P1,012301\n", encoding="utf-8")
+    (tmp_path / "a.png").touch()
+    layout = names["LAYOUT"]
+    assert layout.recognises(tmp_path)
+    dataset = layout.load(tmp_path, None)
+    assert dataset.films[0].reference == (0.0, 1.0, 2.0, 3.0, 0.0, 1.0)
+    assert dataset.films[0].patient == "P1"

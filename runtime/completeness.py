@@ -96,11 +96,11 @@ def _transfer_syntax(stream: BinaryIO, size: int) -> bytes:
     encoding = _Encoding(True, "<")
     syntax = b""
     while stream.tell() < size:
-        start = stream.tell()
-        tag, length = _element(stream, encoding)
-        if tag[0] != 0x0002:
-            stream.seek(start)
+        group = _exactly(stream, 2)
+        stream.seek(-2, os.SEEK_CUR)
+        if group != b"\x02\x00":  # what follows may be implicit, big endian or deflated
             break
+        tag, length = _element(stream, encoding)
         if length == _UNDEFINED or length > 1 << 20:
             raise _UnrecognisedError
         value = _exactly(stream, length)

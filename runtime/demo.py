@@ -73,7 +73,7 @@ def demo_command(out: Path, count: int, seed: int, bundle: Path | None, backend:
 
 
 def demo_films(count: int, seed: int) -> list[tuple[str, Callable[[Path], object]]]:
-    """Names and writers of the demonstration's films: a course that gets worse, as several makers write it, and a hand."""
+    """Names and writers of the films: a course that gets worse, as several makers write it, and a hand."""
     films: list[tuple[str, Callable[[Path], object]]] = []
     rng = np.random.default_rng(seed)
     for number in range(count):

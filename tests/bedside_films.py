@@ -1,0 +1,125 @@
+"""Small films and a quick scorer for tests of the bedside: everything around the network is the real thing."""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from lungsev.errors import FilmError, UnreadableFilmError
+from lungsev.pipeline import ScoredFilm
+from lungsev.radiograph import Radiograph
+from lungsev.report import ImageInfo, ModelInfo, RegionScore, SchemeScore, SeverityReport
+from lungsev.runtime.inputs import sha256_of_file
+from lungsev.runtime.layout import Layout
+from lungsev.runtime.settings import BedsideSettings, WatchSettings
+from lungsev.runtime.worker import FilmScorer
+
+MODEL = ModelInfo("tiny", "1", "0" * 64, "onnxruntime", "cpu", "fp32")
+QUICK = WatchSettings(
+    scan_seconds=0.05,
+    settle_seconds=0.0,
+    unrecognised_settle_seconds=0.0,
+    retry_first_seconds=0.01,
+    retry_longest_seconds=0.05,
+    min_free_mb=0,
+)
+QUICK_BEDSIDE = BedsideSettings(watch=QUICK, outputs=("json",))
+
+
+def png(value: int, side: int = 8) -> bytes:
+    """A whole little PNG, grey, different for every value."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    row = b"\0" + struct.pack(">H", value % 65536) * side
+    header = struct.pack(">IIBBBBB", side, side, 16, 0, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(row * side)) + chunk(b"IEND", b"")
+    )
+
+
+def drop(folder: Path, name: str, data: bytes) -> Path:
+    """Put a file into a folder in one go."""
+    target = folder / name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    beside = target.with_name(f".{target.name}.part")
+    beside.write_bytes(data)
+    os.replace(beside, target)
+    return target
+
+
+@dataclass
+class QuickScorer(FilmScorer):
+    """Reads PNGs made here in no time. `failures` and `uids` go by a film's bytes."""
+
+    failures: dict[bytes, Callable[[], FilmError]] = field(default_factory=dict)
+    uids: dict[bytes, str] = field(default_factory=dict)
+    score_error: Callable[[Radiograph], Exception | None] = lambda film: None
+    seen: list[Path] = field(default_factory=list)
+    closed: bool = False
+    model: ModelInfo = MODEL
+
+    def read(self, path: Path) -> Radiograph:
+        self.seen.append(path)
+        data = path.read_bytes()
+        if data in self.failures:
+            raise self.failures[data]()
+        if not data.startswith(b"\x89PNG"):
+            raise UnreadableFilmError("unknown_format", "The file is neither DICOM nor a picture.")
+        digest = sha256_of_file(path)
+        image = ImageInfo(
+            sop_instance_uid=self.uids.get(data), rows=8, columns=8, sha256=digest, pixel_sha256=digest, patient_id="P1"
+        )
+        return Radiograph(np.zeros((8, 8), np.float32), image, (0, 0, 8, 8))
+
+    def score(self, film: Radiograph) -> ScoredFilm:
+        error = self.score_error(film)
+        if error is not None:
+            raise error
+        region = RegionScore("A", "right upper zone", 1, 1.0, (0.0, 1.0), (1, 1), ((0, 0), (1, 0), (1, 1), (0, 1)))
+        scores = {"brixia": SchemeScore((region,), 1, 1.0, (0, 2), 0.8, 3)}
+        report = SeverityReport("scored", film.image, MODEL, scores=scores, alignment=((1, 0, 0), (0, 1, 0)))
+        return ScoredFilm(report=report, film=film)
+
+    def probe(self) -> None:
+        pass
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@dataclass(frozen=True)
+class Bedside:
+    """A watched folder and what the watcher keeps, for assertions."""
+
+    incoming: Path
+    layout: Layout
+
+    @classmethod
+    def make(cls, root: Path) -> Bedside:
+        incoming = root / "incoming"
+        incoming.mkdir()
+        layout = Layout(root / "out")
+        layout.make(("reports", "overlays"))
+        return cls(incoming, layout)
+
+    def reports(self) -> dict[str, SeverityReport]:
+        return {p.stem: SeverityReport.from_json(p.read_text()) for p in self.layout.reports.glob("*.json")}
+
+    def reasons(self) -> list[str]:
+        return sorted(path.name.removesuffix(".reason.json") for path in self.layout.quarantine.glob("*.reason.json"))
+
+    def leftovers(self) -> list[Path]:
+        """Files that nobody should leave behind: half-written ones, and films still in work/."""
+        unfinished = [path for path in self.layout.root.rglob("*") if path.name.endswith((".part", ".tmp"))]
+        return unfinished + [path for path in self.layout.work.iterdir() if path.is_file()]
+
+
+__all__ = ["MODEL", "QUICK", "QUICK_BEDSIDE", "Bedside", "QuickScorer", "drop", "png"]

@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from bedside_films import QUICK, Bedside, drop, png
+
+from lungsev.runtime import moves
+from lungsev.runtime.intake import Intake
+from lungsev.runtime.settings import WatchSettings
+from lungsev.runtime.store import FilmRow, Ledger
+
+SETTINGS = QUICK.model_copy(update={"settle_seconds": 2.0, "unrecognised_settle_seconds": 10.0})
+
+
+@dataclass
+class Desk:
+    """An intake whose clock the test turns."""
+
+    side: Bedside
+    ledger: Ledger
+    settings: WatchSettings = SETTINGS
+    now: float = 1000.0
+    drain: bool = False
+    intake: Intake = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.open()
+
+    def open(self) -> None:
+        layout = self.side.layout
+        self.intake = Intake(self.side.incoming, layout, self.ledger, self.settings, self.drain, lambda: self.now)
+
+    def look(self, after: float = 1.0, times: int = 1) -> int:
+        taken = 0
+        for _ in range(times):
+            self.now += after
+            taken += self.intake.step()
+        return taken
+
+    def only(self) -> FilmRow:
+        (film,) = self.ledger.films("seen", "settled", "claimed", "vanished", "done")
+        return film
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    side = Bedside.make(tmp_path)
+    ledger = Ledger.open(side.layout.ledger)
+    yield Desk(side, ledger)
+    ledger.close()
+
+
+def test_a_settled_film_is_taken_into_work_under_a_name_of_ours(desk: Desk) -> None:
+    drop(desk.side.incoming, "ward/Müller^Anna.png", png(1))
+    assert desk.look() == 0
+    assert desk.only().state == "seen"
+    assert desk.look(times=3) == 1
+    film = desk.only()
+    assert film.state == "claimed"
+    assert film.source == "ward/Müller^Anna.png".encode()
+    assert desk.side.layout.work_file(film).read_bytes() == png(1)
+    assert "Anna" not in desk.side.layout.work_file(film).name
+    assert list(desk.side.incoming.rglob("*.png")) == []
+
+
+def test_a_film_that_grows_is_left_until_it_stops(desk: Desk) -> None:
+    path = desk.side.incoming / "film.png"
+    for length in range(10, len(png(1)), 5):
+        path.write_bytes(png(1)[:length])
+        assert desk.look() == 0
+    path.write_bytes(png(1))
+    assert desk.look() == 0
+    assert desk.look(times=3) == 1
+
+
+def test_a_copy_that_stalls_is_not_taken_for_a_film(desk: Desk) -> None:
+    path = drop(desk.side.incoming, "film.png", png(1)[:-4])
+    assert desk.look(after=100, times=5) == 0
+    assert desk.only().state == "settled" or desk.only().state == "seen"
+    path.write_bytes(png(1))
+    assert desk.look(times=4) == 1
+
+
+def test_after_ten_minutes_it_is_taken_to_be_put_aside(desk: Desk) -> None:
+    drop(desk.side.incoming, "film.png", png(1)[:-4])
+    assert desk.look(after=100, times=8) == 1
+    assert (desk.only().state, desk.only().code) == ("claimed", "incomplete")
+
+
+def test_draining_waits_for_nothing_that_has_no_end(desk: Desk) -> None:
+    desk.drain = True
+    desk.open()
+    drop(desk.side.incoming, "film.png", png(1)[:-4])
+    drop(desk.side.incoming, "letter", b"x" * 500)
+    assert desk.look(times=4) == 2
+    assert {film.code for film in desk.ledger.films("claimed")} == {"incomplete", None}
+
+
+def test_what_is_no_film_yet_gets_more_time(desk: Desk) -> None:
+    path = drop(desk.side.incoming, "film.png", b"\0" * 400)
+    assert desk.look(times=6) == 0
+    path.write_bytes(png(1))
+    assert desk.look(times=4) == 1
+
+
+def test_a_clock_that_jumps_changes_nothing(desk: Desk) -> None:
+    path = drop(desk.side.incoming, "film.png", png(1))
+    os.utime(path, (4e9, 4e9))
+    assert desk.look(times=4) == 1
+    os.utime(drop(desk.side.incoming, "other.png", png(2)), (0, 0))
+    assert desk.look(times=4) == 1
+
+
+def test_the_writers_own_rename_is_the_same_film(desk: Desk) -> None:
+    first = drop(desk.side.incoming, "film.uploading", png(1))
+    desk.look()
+    film_id = desk.only().id
+    first.rename(desk.side.incoming / "film.png")
+    assert desk.look(times=4) == 1
+    assert (desk.only().id, desk.only().source) == (film_id, b"film.png")
+
+
+def test_a_file_somebody_takes_away_is_accounted_for(desk: Desk) -> None:
+    path = drop(desk.side.incoming, "film.png", png(1))
+    desk.look()
+    path.unlink()
+    desk.look(times=3)
+    assert desk.only().state == "vanished"
+    assert desk.intake.waiting == 0
+
+
+def test_the_newest_is_claimed_first(desk: Desk) -> None:
+    for number in range(3):
+        drop(desk.side.incoming, f"{number}.png", png(number))
+        desk.look(after=0.1)
+    claimed: list[bytes | None] = []
+    move = desk.ledger.move
+
+    def noting(film_id: str, state: str, **fields: object) -> None:
+        move(film_id, state, **fields)  # type: ignore[arg-type]
+        film = desk.ledger.film(film_id)
+        if state == "claimed" and film is not None:
+            claimed.append(film.source)
+
+    desk.ledger.move = noting  # type: ignore[method-assign]
+    assert desk.look(after=5, times=2) == 3
+    assert claimed == [b"2.png", b"1.png", b"0.png"]
+
+
+def test_leaving_in_place_copies_once_and_again_only_what_changed(desk: Desk) -> None:
+    desk.settings = SETTINGS.model_copy(update={"leave_in_place": True})
+    desk.open()
+    path = drop(desk.side.incoming, "film.png", png(1))
+    assert desk.look(times=5) == 1
+    assert path.read_bytes() == png(1)
+    desk.ledger.move(desk.only().id, "done")
+    assert desk.look(times=5) == 0
+    desk.open()  # a new process
+    assert desk.look(times=5) == 0
+    drop(desk.side.incoming, "film.png", png(2))
+    assert desk.look(times=5) == 1
+
+
+def test_a_folder_we_may_not_take_from_blocks_and_loses_nothing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    drop(desk.side.incoming, "film.png", png(1))
+    with monkeypatch.context() as patch:
+
+        def refuse(*_: object) -> None:
+            raise PermissionError(13, "Permission denied")
+
+        patch.setattr(moves.os, "rename", refuse)
+        assert desk.look(times=5) == 0
+    assert desk.intake.blocked == 1
+    assert desk.only().state == "settled"
+    assert desk.look() == 1
+
+
+def test_a_new_process_goes_on_with_what_the_old_one_saw(desk: Desk) -> None:
+    drop(desk.side.incoming, "film.png", png(1))
+    desk.look()
+    film_id = desk.only().id
+    desk.open()
+    assert desk.look(times=4) == 1
+    assert desk.only().id == film_id
+
+
+def test_across_file_systems_the_source_goes_only_after_a_whole_copy(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop(desk.side.incoming, "film.png", png(1))
+    rename = os.rename
+
+    def other_device(source: Path, target: Path) -> None:
+        if Path(source).parent == desk.side.incoming:
+            raise OSError(18, "Invalid cross-device link")
+        rename(source, target)
+
+    monkeypatch.setattr(moves.os, "rename", other_device)
+    assert desk.look(times=4) == 1
+    assert desk.side.layout.work_file(desk.only()).read_bytes() == png(1)
+    assert not (desk.side.incoming / "film.png").exists()

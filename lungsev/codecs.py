@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,12 @@ import numpy.typing as npt
 from lungsev.errors import UnreadableFilmError
 
 Array = npt.NDArray[np.generic]
+Encoded = Any  # bytes; of native data a view, since copying it costs as much as decoding it
+
+# A codec may allocate what a codestream of a few bytes asks for. Above the floor a film must bring at least one byte
+# for so many decoded ones; the emptiest real films reach 60:1 in lossless JPEG 2000.
+MAX_EXPANSION = 400
+EXPANSION_FLOOR_BYTES = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -61,45 +68,52 @@ class Codec:
 
     Attributes:
         name: As in the report's `image.decoder`.
-        header: Reads the codestream's own header; None where there is none to read.
         decode: Encoded frame to an array of rows x columns.
+        header: Reads the codestream's own header; None where there is none to read.
+        by_sample: Decoded values are samples of the codestream's precision, not words of BitsAllocated with a HighBit.
     """
 
     name: str
-    header: Callable[[bytes], CodestreamHeader] | None
-    decode: Callable[[bytes, FrameShape], Array]
+    decode: Callable[[Encoded, FrameShape], Array]
+    header: Callable[[Encoded], CodestreamHeader] | None = None
+    by_sample: bool = False
 
 
-def decode_frame(encoded: bytes, syntax: str, shape: FrameShape) -> tuple[Array, str]:
-    """Stored values of one frame, [rows, columns], and the codec's name.
+def codec_for(syntax: str) -> Codec:
+    """The codec of a transfer syntax.
+
+    Raises:
+        UnreadableFilmError: `unsupported_syntax`.
+    """
+    if syntax not in CODECS:
+        raise UnreadableFilmError(
+            "unsupported_syntax", f"transfer syntax {printable_uid(syntax)} is not supported; send another encoding"
+        )
+    return CODECS[syntax]
+
+
+def decode_frame(encoded: Encoded, codec: Codec, shape: FrameShape) -> Array:
+    """Values of one frame as the codec gives them, [rows, columns].
 
     Args:
         encoded: Native pixel data, or the joined fragments of the frame.
-        syntax: Transfer Syntax UID.
 
     Raises:
-        UnreadableFilmError: `unsupported_syntax`, `wrong_shape`, `truncated` or `damaged`.
+        UnreadableFilmError: `wrong_shape`, `too_large`, `truncated` or `damaged`.
     """
-    codec = CODECS.get(syntax)
-    if codec is None:
-        raise UnreadableFilmError("unsupported_syntax", f"transfer syntax {printable_uid(syntax)} is not supported")
     if codec.header is not None:
+        _check_expansion(encoded, shape)
         _check_codestream(_read_header(codec, encoded), shape)
     try:
         decoded = codec.decode(encoded, shape)
-    except UnreadableFilmError:
+    except (UnreadableFilmError, MemoryError):
         raise
     except Exception:  # codecs raise what they like; the text may quote the file
         raise UnreadableFilmError("damaged", f"the pixel data cannot be decoded by {codec.name}") from None
     if decoded.shape != (shape.rows, shape.columns):
         found = " x ".join(map(str, decoded.shape))
         raise UnreadableFilmError("wrong_shape", f"decoded {found} values, expected {shape.rows} x {shape.columns}")
-    return decoded, codec.name
-
-
-def is_encapsulated(syntax: str) -> bool:
-    """Whether the pixel data comes as fragments."""
-    return syntax in CODECS and CODECS[syntax].decode is not _decode_native
+    return decoded
 
 
 def printable_uid(text: str) -> str:
@@ -108,12 +122,21 @@ def printable_uid(text: str) -> str:
     return cleaned or "(none)"
 
 
-def _read_header(codec: Codec, encoded: bytes) -> CodestreamHeader:
+def _read_header(codec: Codec, encoded: Encoded) -> CodestreamHeader:
     assert codec.header is not None
     try:
         return codec.header(encoded)
     except (struct.error, IndexError, ValueError):
         raise UnreadableFilmError("damaged", f"the pixel data is no codestream for {codec.name}") from None
+
+
+def _check_expansion(encoded: Encoded, shape: FrameShape) -> None:
+    decoded = shape.frame_bytes
+    if decoded > max(EXPANSION_FLOOR_BYTES, MAX_EXPANSION * len(encoded)):
+        raise UnreadableFilmError(
+            "too_large",
+            f"{len(encoded)} bytes claim to hold a film of {decoded}: more than {MAX_EXPANSION} times as much",
+        )
 
 
 def _check_codestream(header: CodestreamHeader, shape: FrameShape) -> None:
@@ -123,11 +146,13 @@ def _check_codestream(header: CodestreamHeader, shape: FrameShape) -> None:
             f"the codestream holds {header.rows} x {header.columns} x {header.components} values, "
             f"the header says {shape.rows} x {shape.columns} x 1",
         )
-    if not 1 <= header.precision <= 16:
-        raise UnreadableFilmError("wrong_shape", f"the codestream has {header.precision} bits, expected 1 to 16")
+    if not 1 <= header.precision <= shape.bits_allocated:
+        raise UnreadableFilmError(
+            "wrong_shape", f"the codestream has {header.precision} bits, expected 1 to {shape.bits_allocated}"
+        )
 
 
-def _decode_native(encoded: bytes, shape: FrameShape) -> Array:
+def _decode_native(encoded: Encoded, shape: FrameShape) -> Array:
     missing = shape.frame_bytes - len(encoded)
     if missing > 0:
         raise UnreadableFilmError(
@@ -142,32 +167,39 @@ def _decode_native(encoded: bytes, shape: FrameShape) -> Array:
     return values.reshape(shape.rows, shape.columns)
 
 
-def _decode_jpeg(encoded: bytes, shape: FrameShape) -> Array:
+def _decode_jpeg(encoded: Encoded, shape: FrameShape) -> Array:
     import imagecodecs
 
+    # libjpeg fills what is missing with grey and says nothing. Entropy-coded data never holds the end marker.
+    if encoded.rfind(b"\xff\xd9") < encoded.find(b"\xff\xda"):
+        raise UnreadableFilmError("truncated", "the JPEG codestream has no end: the file was cut short")
     return np.asarray(imagecodecs.jpeg8_decode(encoded))
 
 
-def _decode_jpeg_ls(encoded: bytes, shape: FrameShape) -> Array:
+def _decode_jpeg_ls(encoded: Encoded, shape: FrameShape) -> Array:
     import imagecodecs
 
     return np.asarray(imagecodecs.jpegls_decode(encoded))
 
 
-def _decode_jpeg_2000(encoded: bytes, shape: FrameShape) -> Array:
+def _decode_jpeg_2000(encoded: Encoded, shape: FrameShape) -> Array:
     import imagecodecs
 
     return np.asarray(imagecodecs.jpeg2k_decode(encoded, numthreads=2))
 
 
-def _decode_rle(encoded: bytes, shape: FrameShape) -> Array:
+def _decode_rle(encoded: Encoded, shape: FrameShape) -> Array:
     import imagecodecs
 
-    flat = imagecodecs.dicomrle_decode(encoded, dtype=shape.dtype)
-    return np.frombuffer(flat, shape.dtype).reshape(shape.rows, shape.columns)
+    # Given the room it may fill, the decoder stops there; left alone it allocates what the runs add up to.
+    room = bytearray(shape.frame_bytes)
+    filled = imagecodecs.dicomrle_decode(encoded, shape.dtype, out=room)
+    if len(filled) != shape.frame_bytes:
+        raise UnreadableFilmError("truncated", f"the RLE data holds {len(filled)} bytes, expected {shape.frame_bytes}")
+    return np.frombuffer(room, shape.dtype).reshape(shape.rows, shape.columns)
 
 
-def _jpeg_header(encoded: bytes) -> CodestreamHeader:
+def _jpeg_header(encoded: Encoded) -> CodestreamHeader:
     """SOF of a JPEG or JPEG-LS codestream (T.81 B.2.2, T.87 C.2.2)."""
     if encoded[:2] != b"\xff\xd8":
         raise ValueError("no start of image")
@@ -188,7 +220,7 @@ def _jpeg_header(encoded: bytes) -> CodestreamHeader:
         position += 2 + length
 
 
-def _jpeg_2000_header(encoded: bytes) -> CodestreamHeader:
+def _jpeg_2000_header(encoded: Encoded) -> CodestreamHeader:
     """SIZ of a JPEG 2000 codestream (T.800 A.5.1), bare or in a JP2 file."""
     start = encoded.find(b"\xff\x4f\xff\x51", 0, 4096)
     if start < 0:
@@ -199,11 +231,11 @@ def _jpeg_2000_header(encoded: bytes) -> CodestreamHeader:
     return CodestreamHeader(lower - upper, right - left, components, precision)
 
 
-_NATIVE = Codec("native", None, _decode_native)
-_JPEG = Codec("imagecodecs/libjpeg-turbo", _jpeg_header, _decode_jpeg)
-_JPEG_LS = Codec("imagecodecs/charls", _jpeg_header, _decode_jpeg_ls)
-_JPEG_2000 = Codec("imagecodecs/openjpeg", _jpeg_2000_header, _decode_jpeg_2000)
-_RLE = Codec("imagecodecs/dicomrle", None, _decode_rle)
+NATIVE = Codec("native", _decode_native)
+_JPEG = Codec("imagecodecs/libjpeg-turbo", _decode_jpeg, _jpeg_header, by_sample=True)
+_JPEG_LS = Codec("imagecodecs/charls", _decode_jpeg_ls, _jpeg_header, by_sample=True)
+_JPEG_2000 = Codec("imagecodecs/openjpeg", _decode_jpeg_2000, _jpeg_2000_header, by_sample=True)
+_RLE = Codec("imagecodecs/dicomrle", _decode_rle)
 
 IMPLICIT_LITTLE = "1.2.840.10008.1.2"
 EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
@@ -211,10 +243,10 @@ DEFLATED = "1.2.840.10008.1.2.1.99"
 EXPLICIT_BIG = "1.2.840.10008.1.2.2"
 
 CODECS: dict[str, Codec] = {
-    IMPLICIT_LITTLE: _NATIVE,
-    EXPLICIT_LITTLE: _NATIVE,
-    DEFLATED: _NATIVE,
-    EXPLICIT_BIG: _NATIVE,
+    IMPLICIT_LITTLE: NATIVE,
+    EXPLICIT_LITTLE: NATIVE,
+    DEFLATED: NATIVE,
+    EXPLICIT_BIG: NATIVE,
     "1.2.840.10008.1.2.5": _RLE,
     "1.2.840.10008.1.2.4.50": _JPEG,  # baseline, 8 bits
     "1.2.840.10008.1.2.4.51": _JPEG,  # extended, 8 and 12 bits

@@ -6,14 +6,12 @@ import hashlib
 import struct
 import warnings
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 
 import numpy as np
 import numpy.typing as npt
-import pydicom
 from pydicom.dataset import Dataset
-from pydicom.encaps import generate_fragments
 from pydicom.filereader import read_dataset
 
 from lungsev import acceptance, header
@@ -22,9 +20,11 @@ from lungsev.codecs import (
     EXPLICIT_BIG,
     EXPLICIT_LITTLE,
     IMPLICIT_LITTLE,
+    NATIVE,
+    Codec,
     FrameShape,
+    codec_for,
     decode_frame,
-    is_encapsulated,
 )
 from lungsev.errors import FilmError, SkippedFilmError, UnreadableFilmError
 from lungsev.images import check_size
@@ -36,8 +36,30 @@ Stored = npt.NDArray[np.integer]
 
 PREAMBLE_BYTES = 128
 MAGIC = b"DICM"
-# (0002,0000), and (0008,0000), (0008,0005), (0008,0008) of a dataset without a preamble.
-_BARE_BEGINNINGS = (b"\x02\x00\x00\x00", b"\x08\x00\x00\x00", b"\x08\x00\x05\x00", b"\x08\x00\x08\x00")
+# (0002,0000) and the group lengths, character set, image type and class UID datasets without a preamble begin with.
+_BARE_BEGINNINGS = (
+    b"\x02\x00\x00\x00",
+    b"\x08\x00\x00\x00",
+    b"\x08\x00\x01\x00",
+    b"\x08\x00\x05\x00",
+    b"\x08\x00\x08\x00",
+    b"\x08\x00\x16\x00",
+    b"\x00\x08\x00\x05",
+    b"\x00\x08\x00\x08",
+)
+PIXEL_DATA = 0x7FE00010
+ITEM, SEQUENCE_END = (0xFFFE, 0xE000), (0xFFFE, 0xE0DD)
+UNDEFINED_LENGTH = 0xFFFFFFFF
+INFLATION_STEP_BYTES = 1 << 20
+INFLATION_FLOOR_BYTES = 16 << 20
+
+
+@dataclass(frozen=True)
+class PixelData:
+    """The value of the pixel data element, not copied. Encapsulated: from its first item to the end of the file."""
+
+    value: memoryview
+    is_encapsulated: bool
 
 
 @dataclass(frozen=True)
@@ -58,10 +80,8 @@ class DicomFilm:
 
 
 def is_dicom(data: bytes) -> bool:
-    """Part 10 files, and bare datasets whose first element is of group 0002 or 0008."""
-    if data[PREAMBLE_BYTES : PREAMBLE_BYTES + 4] == MAGIC:
-        return True
-    return len(data) > 8 and data[:4] in _BARE_BEGINNINGS
+    """Part 10 files, and bare datasets that begin with a group such files begin with."""
+    return _has_preamble(data) or (len(data) > 8 and data[:4] in _BARE_BEGINNINGS)
 
 
 def read_dicom(data: bytes, limits: ReadLimits) -> DicomFilm:
@@ -71,86 +91,138 @@ def read_dicom(data: bytes, limits: ReadLimits) -> DicomFilm:
         UnreadableFilmError: The file is damaged, hostile or in an unknown encoding.
         SkippedFilmError: The file is not a frontal chest film.
     """
+    image: ImageInfo | None = None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom warns of every odd value; what matters is checked below
         try:
-            dataset, syntax = _parse(data, limits)
+            dataset, syntax, pixel_data = _parse(data, limits)
+            image = _header_info(dataset, syntax)
             acceptance.require_frontal_chest(dataset)
-            return _film(dataset, syntax, limits)
-        except FilmError:
+            if pixel_data is None:
+                raise SkippedFilmError("no_pixels", "the file holds no pixel data")
+            shape = _frame_shape(dataset, syntax, limits)
+            return _film(dataset, pixel_data, codec_for(syntax), shape, image)
+        except FilmError as error:
+            error.image = error.image or image
             raise
         except RecursionError:
-            raise UnreadableFilmError("too_deep", "the sequences of the header are nested too deeply") from None
+            raise UnreadableFilmError("too_deep", "the sequences of the header are nested too deeply", image) from None
         except MemoryError:
-            raise UnreadableFilmError("too_large", "the file needs more memory than a film may take") from None
+            raise UnreadableFilmError("too_large", "the file needs more memory than a film may take", image) from None
         except EOFError:
-            raise UnreadableFilmError("truncated", "the file ends inside the header: it was cut short") from None
+            raise UnreadableFilmError("truncated", "the file ends inside its header: it was cut short", image) from None
         except Exception:  # nine types by count; their texts may quote the patient
-            raise UnreadableFilmError("damaged", "the DICOM header is damaged and cannot be read") from None
+            raise UnreadableFilmError("damaged", "the DICOM header is damaged and cannot be read", image) from None
 
 
-def _parse(data: bytes, limits: ReadLimits) -> tuple[Dataset, str]:
-    """The dataset and its transfer syntax; pydicom is never asked to inflate, since it does so without a limit."""
-    if data[PREAMBLE_BYTES : PREAMBLE_BYTES + 4] != MAGIC:
-        return _parse_bare(data)
+def _has_preamble(data: bytes) -> bool:
+    return data[PREAMBLE_BYTES : PREAMBLE_BYTES + 4] == MAGIC
+
+
+def _parse(data: bytes, limits: ReadLimits) -> tuple[Dataset, str, PixelData | None]:
+    """The header, its transfer syntax and where the pixel data lies.
+
+    pydicom is never asked to inflate, since it does so without a limit, nor to read pixel data, which it copies.
+    Without a preamble the file meta may still come first; without a transfer syntax the dataset is uncompressed and
+    its first element tells how.
+    """
     source = BytesIO(data)
-    source.seek(PREAMBLE_BYTES + 4)
+    source.seek(PREAMBLE_BYTES + 4 if _has_preamble(data) else 0)
     meta = read_dataset(source, is_implicit_VR=False, is_little_endian=True, stop_when=_after_meta)
-    syntax = header.text(meta, "TransferSyntaxUID")
-    if syntax is None:
-        return _parse_bare(data)
+    syntax = header.text(meta, "TransferSyntaxUID") or _guessed_syntax(data[source.tell() : source.tell() + 6])
+    content: bytes | bytearray = data
     if syntax == DEFLATED:
-        source = BytesIO(_inflate(data[source.tell() :], limits))
-    dataset = read_dataset(source, is_implicit_VR=syntax == IMPLICIT_LITTLE, is_little_endian=syntax != EXPLICIT_BIG)
-    return dataset, syntax
-
-
-def _parse_bare(data: bytes) -> tuple[Dataset, str]:
-    """A dataset that does not name its transfer syntax: uncompressed, and pydicom finds which."""
-    dataset = pydicom.dcmread(BytesIO(data), force=True)
-    is_implicit, is_little = dataset.original_encoding
-    if is_little is False:
-        return dataset, EXPLICIT_BIG
-    return dataset, IMPLICIT_LITTLE if is_implicit else EXPLICIT_LITTLE
+        content = _inflate(memoryview(data)[source.tell() :], limits)
+        source = BytesIO(content)
+    watch = _Watch(source)
+    dataset = read_dataset(
+        source, is_implicit_VR=syntax == IMPLICIT_LITTLE, is_little_endian=syntax != EXPLICIT_BIG, stop_when=watch
+    )
+    if watch.pixel_data is None and watch.is_cut_short(dataset, len(content)):
+        raise UnreadableFilmError("truncated", "the file ends inside its header: it was cut short")
+    if "SOPClassUID" not in dataset and "MediaStorageSOPClassUID" in meta:
+        dataset.SOPClassUID = header.text(meta, "MediaStorageSOPClassUID")
+    if watch.pixel_data is None:
+        return dataset, syntax, None
+    position, length = watch.pixel_data
+    is_encapsulated = length == UNDEFINED_LENGTH
+    value = memoryview(content)[position : None if is_encapsulated else position + length]
+    return dataset, syntax, PixelData(value, is_encapsulated)
 
 
 def _after_meta(tag: int, vr: str | None, length: int) -> bool:
     return int(tag) >> 16 != 2
 
 
-def _inflate(deflated: bytes, limits: ReadLimits) -> bytes:
-    """PS3.5 A.5; a raw deflate stream."""
+def _guessed_syntax(beginning: bytes) -> str:
+    """From the first element: tag, then perhaps a value representation, which is two capitals."""
+    if not beginning[4:6].isalpha() or not beginning[4:6].isupper():
+        return IMPLICIT_LITTLE
+    return EXPLICIT_BIG if beginning[:1] == b"\0" else EXPLICIT_LITTLE
+
+
+class _Watch:
+    """Sees each element before pydicom reads it, and stops it at the pixel data."""
+
+    def __init__(self, source: BytesIO) -> None:
+        self._source = source
+        self._last: tuple[int, int, int] | None = None
+        self.pixel_data: tuple[int, int] | None = None
+
+    def __call__(self, tag: int, vr: str | None, length: int) -> bool:
+        if int(tag) == PIXEL_DATA:
+            self.pixel_data = (self._source.tell(), length)
+        if int(tag) >= PIXEL_DATA:
+            return True
+        self._last = (int(tag), length, self._source.tell())
+        return False
+
+    def is_cut_short(self, dataset: Dataset, end: int) -> bool:
+        """Whether the last element reaches beyond the end or has none; pydicom takes a short value for a whole one."""
+        if self._last is None:
+            return True
+        tag, length, position = self._last
+        return tag not in dataset if length == UNDEFINED_LENGTH else position + length > end
+
+
+def _inflate(deflated: memoryview, limits: ReadLimits) -> bytearray:
+    """PS3.5 A.5: a raw deflate stream, taken in steps so that a bomb is known before it has gone off."""
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    inflated = bytearray()
+    pending: bytes | memoryview = deflated
     try:
-        inflated = inflater.decompress(deflated, limits.inflated_bytes)
+        while not inflater.eof:
+            part = inflater.decompress(pending, INFLATION_STEP_BYTES)
+            if not part and not inflater.unconsumed_tail:
+                raise UnreadableFilmError("truncated", "the deflated dataset was cut short")
+            inflated += part
+            pending = inflater.unconsumed_tail
+            taken = len(deflated) - len(pending)
+            is_bomb = len(inflated) > INFLATION_FLOOR_BYTES and len(inflated) > limits.inflation_ratio * taken
+            if is_bomb or len(inflated) > limits.inflated_bytes:
+                raise UnreadableFilmError(
+                    "too_large",
+                    f"the deflated dataset grows beyond {limits.inflated_bytes} bytes "
+                    f"or {limits.inflation_ratio} times its size",
+                )
     except zlib.error:
         raise UnreadableFilmError("damaged", "the deflated dataset is damaged") from None
-    if inflater.unconsumed_tail:
-        raise UnreadableFilmError(
-            "too_large", f"the deflated dataset grows beyond the limit of {limits.inflated_bytes} bytes"
-        )
-    if not inflater.eof:
-        raise UnreadableFilmError("truncated", "the deflated dataset was cut short")
     return inflated
 
 
-def _film(dataset: Dataset, syntax: str, limits: ReadLimits) -> DicomFilm:
-    shape = _frame_shape(dataset, syntax, limits)
-    encoded = _encoded_frame(dataset, syntax)
-    decoded, decoder = decode_frame(encoded, syntax, shape)
-    stored = _stored_values(decoded, shape, header.whole(dataset, "HighBit"))
+def _film(dataset: Dataset, pixel_data: PixelData, codec: Codec, shape: FrameShape, image: ImageInfo) -> DicomFilm:
+    decoded = decode_frame(_encoded_frame(pixel_data, codec), codec, shape)
+    high_bit = None if codec.by_sample else header.whole(dataset, "HighBit")
+    stored = _stored_values(decoded, shape, high_bit)
     photometric = (header.text(dataset, "PhotometricInterpretation") or "").upper()
-    look_up_shape = (header.text(dataset, "PresentationLUTShape") or "").upper()
-    inverted = photometric == "MONOCHROME1" or (not photometric and look_up_shape == "INVERSE")
-    image = _image_info(dataset, shape, syntax, decoder, stored)
+    lut_shape = (header.text(dataset, "PresentationLUTShape") or "").upper()
+    inverted = photometric == "MONOCHROME1" or (not photometric and lut_shape == "INVERSE")
     return DicomFilm(
         stored=stored,
         photometry=_photometry(dataset, inverted, shape),
-        image=image,
+        image=replace(image, pixel_sha256=pixel_sha256(stored), decoder=codec.name),
         orientation=tuple(value.upper() for value in header.texts(dataset, "PatientOrientation")),
-        shape_conflict=bool(photometric)
-        and look_up_shape in ("IDENTITY", "INVERSE")
-        and (look_up_shape == "INVERSE") != inverted,
+        shape_conflict=lut_shape in ("IDENTITY", "INVERSE") and (lut_shape == "INVERSE") != inverted,
     )
 
 
@@ -159,8 +231,6 @@ def _frame_shape(dataset: Dataset, syntax: str, limits: ReadLimits) -> FrameShap
     rows, columns = header.whole(dataset, "Rows"), header.whole(dataset, "Columns")
     allocated = header.whole(dataset, "BitsAllocated")
     if rows is None or columns is None or allocated is None:
-        if "PixelData" not in dataset:
-            raise SkippedFilmError("no_pixels", "the file holds no image")
         raise UnreadableFilmError("damaged", "the header does not state rows, columns and bits of the image")
     check_size(rows, columns, limits)
     stored = header.whole(dataset, "BitsStored") or allocated
@@ -168,8 +238,6 @@ def _frame_shape(dataset: Dataset, syntax: str, limits: ReadLimits) -> FrameShap
         raise UnreadableFilmError(
             "unsupported_bits", f"{stored} of {allocated} bits stored, expected 8 or 16 allocated and no more stored"
         )
-    if "PixelData" not in dataset:
-        raise SkippedFilmError("no_pixels", "the file holds no pixel data")
     return FrameShape(
         rows=rows,
         columns=columns,
@@ -180,43 +248,59 @@ def _frame_shape(dataset: Dataset, syntax: str, limits: ReadLimits) -> FrameShap
     )
 
 
-def _encoded_frame(dataset: Dataset, syntax: str) -> bytes:
-    value = dataset["PixelData"].value
-    if not isinstance(value, bytes) or not value:
-        raise UnreadableFilmError("truncated", "the pixel data is empty")
-    if not is_encapsulated(syntax):
-        return value
-    try:
-        fragments = list(generate_fragments(value))
-    except (ValueError, struct.error):
-        raise UnreadableFilmError("truncated", "the pixel data's fragments are cut short or damaged") from None
-    # The first item is the basic offset table, which one frame does not need (PS3.5 A.4).
-    frame = b"".join(fragments[1:]) if len(fragments) > 2 else fragments[-1] if len(fragments) == 2 else b""
-    if not frame:
+def _encoded_frame(pixel_data: PixelData, codec: Codec) -> memoryview | bytes:
+    """Native values, or the fragments of the one frame joined (PS3.5 A.4)."""
+    if codec is NATIVE:
+        if pixel_data.is_encapsulated:
+            raise UnreadableFilmError("damaged", "the pixel data comes in fragments, the header says uncompressed")
+        return pixel_data.value
+    if not pixel_data.is_encapsulated:
+        raise UnreadableFilmError("damaged", "the pixel data is uncompressed, the header names a compression")
+    fragments = _fragments(pixel_data.value)
+    # The first item is the basic offset table, which one frame does not need.
+    if len(fragments) < 2:
         raise UnreadableFilmError("truncated", "the pixel data holds no fragment")
-    return frame
+    return b"".join(fragments[1:])
+
+
+def _fragments(value: memoryview) -> list[memoryview]:
+    fragments: list[memoryview] = []
+    position = 0
+    while True:
+        if position + 8 > len(value):
+            raise UnreadableFilmError("truncated", "the pixel data has no end: the file was cut short")
+        group, element, length = struct.unpack("<HHI", value[position : position + 8])
+        position += 8
+        if (group, element) == SEQUENCE_END:
+            return fragments
+        if (group, element) != ITEM:
+            raise UnreadableFilmError("damaged", "the pixel data's fragments are damaged")
+        if position + length > len(value):
+            raise UnreadableFilmError("truncated", "the pixel data's last fragment was cut short")
+        fragments.append(value[position : position + length])
+        position += length
 
 
 def _stored_values(decoded: npt.NDArray[np.generic], shape: FrameShape, high_bit: int | None) -> Stored:
-    """Unused bits removed and the sign extended, in the smallest native type that holds them."""
+    """Unused bits removed and the sign extended, in the smallest native type that holds them.
+
+    Args:
+        high_bit: Of words; None when the values are samples, whose lowest bit is always bit 0.
+    """
     kind = "i" if shape.signed else "u"
-    if decoded.dtype.itemsize == 1:
-        raw = decoded.view(np.uint8)
-        width = 8
-    else:
-        raw = decoded.astype(decoded.dtype.newbyteorder("="), copy=False).view(np.uint16)
-        width = 16
-    shift = 0
+    width = 8 if decoded.dtype.itemsize == 1 else 16
+    raw = decoded.astype(decoded.dtype.newbyteorder("="), copy=False).view(f"u{width // 8}")
+    below = 0
     if high_bit is not None and shape.bits_stored - 1 < high_bit < width:
-        shift = high_bit + 1 - shape.bits_stored
-    unused = width - shape.bits_stored
-    if unused <= 0 and shift == 0:
-        values = raw.view(f"{kind}{width // 8}")
-    else:
-        # Up so that the top stored bit is the type's, then back down: masks and sign extends in two passes.
-        values = np.left_shift(raw, max(unused - shift, 0)).view(f"{kind}{width // 8}")
-        values = np.right_shift(values, max(unused, 0))
-    return np.ascontiguousarray(values)
+        below = high_bit + 1 - shape.bits_stored
+    above = max(width - shape.bits_stored - below, 0)
+    if above + below == 0:
+        return np.ascontiguousarray(raw.view(f"{kind}{width // 8}"))
+    if below == 0 and not shape.signed and int(raw.max()) < 1 << shape.bits_stored:
+        return np.ascontiguousarray(raw)
+    # Up so that the top stored bit is the word's, then back down: masks and sign extends.
+    top_aligned = np.left_shift(raw, above).view(f"{kind}{width // 8}")
+    return np.right_shift(top_aligned, above + below)
 
 
 def _photometry(dataset: Dataset, inverted: bool, shape: FrameShape) -> Photometry:
@@ -278,7 +362,7 @@ def _padding(dataset: Dataset, shape: FrameShape) -> tuple[int, int] | None:
     return min(ends), max(ends)
 
 
-def _image_info(dataset: Dataset, shape: FrameShape, syntax: str, decoder: str, stored: Stored) -> ImageInfo:
+def _header_info(dataset: Dataset, syntax: str) -> ImageInfo:
     return ImageInfo(
         sop_instance_uid=header.text(dataset, "SOPInstanceUID"),
         study_instance_uid=header.text(dataset, "StudyInstanceUID"),
@@ -288,11 +372,9 @@ def _image_info(dataset: Dataset, shape: FrameShape, syntax: str, decoder: str, 
         acquired_at=header.acquired_at(dataset),
         modality=header.text(dataset, "Modality"),
         view=acceptance.view_position(dataset),
-        rows=shape.rows,
-        columns=shape.columns,
-        pixel_sha256=pixel_sha256(stored),
+        rows=header.whole(dataset, "Rows"),
+        columns=header.whole(dataset, "Columns"),
         transfer_syntax=syntax,
-        decoder=decoder,
     )
 
 

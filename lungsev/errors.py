@@ -19,6 +19,11 @@ no tag value that names a person, no path built from a tag.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lungsev.report import ImageInfo
+
 
 class LungsevError(Exception):
     """Base of every error an operator can act on."""
@@ -71,14 +76,16 @@ class FilmError(LungsevError):
     Args:
         code: Stable snake_case word for machines, as `truncated` or `not_frontal_chest`.
         message: One sentence for people.
+        image: What was learnt of the film before it was refused, for the report and the ledger.
     """
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: str, message: str, image: ImageInfo | None = None) -> None:
         super().__init__(message)
         self.code = code
+        self.image = image
 
-    def __reduce__(self) -> tuple[type[FilmError], tuple[str, str]]:
-        return type(self), (self.code, str(self))
+    def __reduce__(self) -> tuple[type[FilmError], tuple[str, str, ImageInfo | None]]:
+        return type(self), (self.code, str(self), self.image)
 
 
 class UnreadableFilmError(FilmError):

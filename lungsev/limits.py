@@ -20,6 +20,7 @@ class ReadLimits:
         side_px: Rows or columns; also keeps the products of sizes far from 32-bit overflow in the codecs.
         min_side_px: Below it there is nothing to grade: icons, dose screens, cropped thumbnails.
         inflated_bytes: Dataset after inflation (deflated transfer syntax); a large film and its header fit.
+        inflation_ratio: Inflated over deflated bytes, once 16 MiB have come out; films reach 5, zeros 1,000.
         decode_seconds: Wall clock of one film in the reading process; JPEG 2000 of a large film takes 2 s on a Jetson.
         memory_bytes: Address space the reading process may add while it works on one film.
     """
@@ -29,5 +30,6 @@ class ReadLimits:
     side_px: int = 16_384
     min_side_px: int = 64
     inflated_bytes: int = 96 * MIB
+    inflation_ratio: int = 100
     decode_seconds: float = 20.0
     memory_bytes: int = 768 * MIB

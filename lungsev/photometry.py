@@ -11,10 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 Curve = npt.NDArray[np.float64]
+Stored = npt.NDArray[np.integer]
+Unsigned = npt.NDArray[np.unsignedinteger]  # uint8 or uint16
 VoiFunction = Literal["LINEAR", "LINEAR_EXACT", "SIGMOID"]
 
 GRID = float(1 << 20)
@@ -93,40 +96,39 @@ class Brightness:
     notes: tuple[str, ...] = field(default=())
 
 
-def render(stored: npt.NDArray[np.integer], photometry: Photometry) -> Brightness:
+def render(stored: Stored, photometry: Photometry) -> Brightness:
     """Show stored values as their file says.
 
     Args:
         stored: uint8, int8, uint16 or int16 [rows, columns], sign extended, unused bits removed.
 
     Returns:
-        Bone bright. A window, if the file has several the first that does not hide the film, else the robust range.
+        Bone bright. The VOI LUT or window, of several the first that does not hide the film; else the robust range.
     """
-    counts, lowest = _histogram(stored)
+    shifted, lowest = _unsigned(stored)
+    counts = _histogram(shifted)
     inputs = np.arange(lowest, lowest + len(counts), dtype=np.float64)
     modality = _modality(inputs, photometry)
     weights = counts.astype(np.float64)
-    if photometry.padding is not None:
-        weights[(inputs >= photometry.padding[0]) & (inputs <= photometry.padding[1])] = 0.0
-        if not weights.any():
-            weights = counts.astype(np.float64)
+    is_padding = _padding_inputs(inputs, weights, photometry.padding)
+    weights[is_padding] = 0.0
     shown, notes = _voi(modality, weights, photometry)
     if photometry.inverted:
         shown = 1.0 - shown
-    if photometry.padding is not None:
-        shown[(inputs >= photometry.padding[0]) & (inputs <= photometry.padding[1])] = 0.0
-    table = (np.rint(shown * GRID) / GRID).astype(np.float32)
-    return Brightness(_look_up(table, stored, lowest), notes)
+    pixels = _look_up((np.rint(shown * GRID) / GRID).astype(np.float32), shifted)
+    if is_padding.any():
+        pixels[_touches_edge(is_padding.take(shifted))] = 0.0
+    return Brightness(pixels, notes)
 
 
-def render_picture(grey: npt.NDArray[np.integer]) -> Brightness:
+def render_picture(grey: Stored) -> Brightness:
     """Show the grey values of a picture file: 8 bits as they are, 16 bits over their robust range.
 
     Sixteen-bit PNGs and TIFFs often hold the 10 to 14 bits of a detector, so their type's range says nothing.
     """
     if grey.dtype == np.uint8:
         table = (np.rint(np.arange(256) / 255.0 * GRID) / GRID).astype(np.float32)
-        return Brightness(_look_up(table, grey, 0))
+        return Brightness(_look_up(table, _unsigned(grey)[0]))
     return render(grey, Photometry())
 
 
@@ -177,12 +179,52 @@ def _modality(inputs: Curve, photometry: Photometry) -> Curve:
     return inputs * photometry.slope + photometry.intercept
 
 
-def _histogram(stored: npt.NDArray[np.integer]) -> tuple[npt.NDArray[np.int64], int]:
-    lowest, highest = int(stored.min()), int(stored.max())
-    shifted = stored if lowest == 0 else stored.astype(np.int32) - lowest
-    return np.bincount(shifted.ravel(), minlength=highest - lowest + 1), lowest
+def _padding_inputs(inputs: Curve, weights: Curve, padding: tuple[int, int] | None) -> npt.NDArray[np.bool_]:
+    """Which inputs are padding; none when that would be the whole film."""
+    if padding is None:
+        return np.zeros(len(inputs), np.bool_)
+    is_padding = (inputs >= padding[0]) & (inputs <= padding[1]) & (weights > 0)
+    return is_padding & bool(weights[~is_padding].any())
 
 
-def _look_up(table: npt.NDArray[np.float32], stored: npt.NDArray[np.integer], lowest: int) -> npt.NDArray[np.float32]:
-    shifted = stored if lowest == 0 else stored.astype(np.int32) - lowest
-    return table.take(shifted)
+def _touches_edge(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """The parts of a mask that are connected with the film's edge: the padding value may also occur inside."""
+    framed = np.pad(mask.astype(np.uint8), 1, constant_values=1)
+    _, labels = cv2.connectedComponents(framed, connectivity=4)
+    return np.asarray(labels[1:-1, 1:-1] == labels[0, 0])
+
+
+def _unsigned(stored: Stored) -> tuple[Unsigned, int]:
+    """The values as uint8 or uint16 from 0, and what was taken off."""
+    if stored.dtype.kind == "u":
+        return stored.view(f"u{stored.dtype.itemsize}"), 0
+    half = 1 << (8 * stored.dtype.itemsize - 1)
+    # Flipping the top bit of two's complement adds half the range.
+    flipped = np.bitwise_xor(stored.view(f"u{stored.dtype.itemsize}"), half)
+    return flipped, -half
+
+
+def _histogram(values: Unsigned) -> npt.NDArray[np.float64]:
+    """Counts of 0 to the type's top. OpenCV counts in float32, exact below 2^24."""
+    top = 1 << (8 * values.dtype.itemsize)
+    if values.size >= 1 << 24:
+        return np.bincount(values.ravel(), minlength=top).astype(np.float64)
+    return np.asarray(cv2.calcHist([values], [0], None, [top], [0, top]), dtype=np.float64).ravel()
+
+
+def _look_up(table: npt.NDArray[np.float32], values: Unsigned) -> npt.NDArray[np.float32]:
+    if _OPENCV_LOOKS_UP_16_BITS or values.dtype == np.uint8:
+        return np.asarray(cv2.LUT(values, table), dtype=np.float32)
+    return np.asarray(table[values], dtype=np.float32)
+
+
+def _opencv_looks_up_16_bits() -> bool:
+    """Since OpenCV 5; five times as fast as NumPy's indexing."""
+    try:
+        table = np.arange(65536, dtype=np.float32)
+        return bool(cv2.LUT(np.full((1, 1), 65535, np.uint16), table)[0, 0] == 65535)
+    except cv2.error:
+        return False
+
+
+_OPENCV_LOOKS_UP_16_BITS = _opencv_looks_up_16_bits()

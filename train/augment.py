@@ -1,0 +1,193 @@
+"""Changes a film may meet before it is seen: other patients' positions, other units' exposure.
+
+First every parameter is drawn, then it is applied: what was done to a film is a value that can be printed and
+repeated. Films are grey and have one right way up: no hue, no vertical flip, no change of polarity.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from .settings import Settings, Share
+
+Image = npt.NDArray[np.float32]
+Theta = npt.NDArray[np.float64]
+Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class GeometrySettings(Settings):
+    """Ranges are half-widths around no change; each change is made with probability `p`."""
+
+    p: Probability = 0.8
+    rotation_deg: Annotated[float, Field(ge=0, le=45)] = 10.0
+    scale: Share = 0.1  # as a share, both axes drawn apart
+    shift: Share = 0.05  # of the frame's side
+    shear: Share = 0.0
+    flip: Probability = 0.0  # left-right; labels and sides are swapped with it
+
+
+class PhotometrySettings(Settings):
+    """Exposure, detector and the window somebody chose."""
+
+    p: Probability = 0.8
+    brightness: Share = 0.1
+    contrast: Share = 0.2
+    gamma: Share = 0.2  # exponent in [1 - gamma, 1 / (1 - gamma)]
+    blur_px: Annotated[float, Field(ge=0)] = 1.0  # sigma, up to
+    sharpen: Annotated[float, Field(ge=0)] = 0.5  # amount of unsharp masking, up to
+    noise: Share = 0.02  # standard deviation, up to
+    shade: Share = 0.0  # strength of a slow gradient over the film (heel effect, a turned patient), up to
+    erase: Probability = 0.0  # a grey patch over part of the film, as an electrode or a label
+
+
+class DistortionSettings(Settings):
+    """Smooth local displacement, for masks that a network has drawn."""
+
+    p: Probability = 0.0
+    strength: Share = 0.03  # largest displacement, of the frame's side
+    cells: Annotated[int, Field(ge=2)] = 6  # coarse grid whose nodes are moved
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """One drawn affine change of the canonical frame; angles in degrees, shifts in frame sides."""
+
+    rotation_deg: float = 0.0
+    scale_xy: tuple[float, float] = (1.0, 1.0)
+    shift_xy: tuple[float, float] = (0.0, 0.0)
+    shear: float = 0.0
+    flip: bool = False
+
+    def matrix(self) -> Theta:
+        """[2, 3] in normalised coordinates: a point of the changed frame to where it lay before."""
+        angle = np.deg2rad(self.rotation_deg)
+        rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        stretch = np.diag(self.scale_xy) @ np.array([[1.0, self.shear], [0.0, 1.0]])
+        mirror = np.diag([-1.0 if self.flip else 1.0, 1.0])
+        return np.column_stack([rotation @ stretch @ mirror, 2.0 * np.asarray(self.shift_xy)])
+
+
+@dataclass(frozen=True)
+class Photometry:
+    """One drawn change of grey values, applied in the order of the fields."""
+
+    gamma: float = 1.0
+    contrast: float = 1.0
+    brightness: float = 0.0
+    shade: tuple[float, float] = (0.0, 0.0)
+    blur_px: float = 0.0
+    sharpen: float = 0.0
+    noise: float = 0.0
+    noise_seed: int = 0
+    erase_box: tuple[float, float, float, float] | None = None
+    erase_grey: float = 0.0
+
+
+@dataclass(frozen=True)
+class Distortion:
+    """Displacements of a coarse grid [cells, cells, 2], in frame sides; None leaves the film as it is."""
+
+    nodes: npt.NDArray[np.float32] | None = None
+
+
+def draw_geometry(settings: GeometrySettings, generator: np.random.Generator) -> Geometry:
+    """Draw an affine change; the flip is drawn apart from `p`."""
+    on = generator.random(4) < settings.p
+    values = generator.uniform(-1.0, 1.0, 6)
+    flip = bool(generator.random() < settings.flip)
+    return Geometry(
+        rotation_deg=float(on[0] * values[0] * settings.rotation_deg),
+        scale_xy=(
+            float((1 + settings.scale) ** (on[1] * values[1])),
+            float((1 + settings.scale) ** (on[1] * values[2])),
+        ),
+        shift_xy=(float(on[2] * values[3] * settings.shift), float(on[2] * values[4] * settings.shift)),
+        shear=float(on[3] * values[5] * settings.shear),
+        flip=flip,
+    )
+
+
+def draw_photometry(settings: PhotometrySettings, generator: np.random.Generator) -> Photometry:
+    """Draw a change of grey values."""
+    on = generator.random(6) < settings.p
+    signed = generator.uniform(-1.0, 1.0, 5)
+    size = generator.uniform(0.0, 1.0, 3)
+    blurs = generator.random() < 0.5  # a film is blurred or sharpened, not both
+    box = generator.uniform(0.0, 1.0, 5)
+    erase = generator.random() < settings.erase
+    return Photometry(
+        gamma=float((1 - settings.gamma) ** (on[0] * signed[0])),
+        contrast=float(1 + on[1] * signed[1] * settings.contrast),
+        brightness=float(on[2] * signed[2] * settings.brightness),
+        shade=(float(on[3] * signed[3] * settings.shade), float(on[3] * signed[4] * settings.shade)),
+        blur_px=float(on[4] * blurs * size[0] * settings.blur_px),
+        sharpen=float(on[4] * (not blurs) * size[1] * settings.sharpen),
+        noise=float(on[5] * size[2] * settings.noise),
+        noise_seed=int(generator.integers(2**31)),
+        erase_box=_box(box) if erase else None,
+        erase_grey=float(box[4]),
+    )
+
+
+def draw_distortion(settings: DistortionSettings, generator: np.random.Generator) -> Distortion:
+    """Draw a smooth displacement; the border of the frame stays where it is."""
+    if generator.random() >= settings.p:
+        return Distortion()
+    nodes = generator.uniform(-settings.strength, settings.strength, (settings.cells, settings.cells, 2))
+    nodes[[0, -1]] = 0.0
+    nodes[:, [0, -1]] = 0.0
+    return Distortion(nodes.astype(np.float32))
+
+
+def apply_photometry(image: Image, draw: Photometry) -> Image:
+    """Change the grey values of [H, W] in 0-1; returns a new array in 0-1."""
+    changed = np.clip(image, 0.0, 1.0) ** np.float32(draw.gamma)
+    changed = (changed - 0.5) * np.float32(draw.contrast) + np.float32(0.5 + draw.brightness)
+    if any(draw.shade):
+        rows, columns = image.shape
+        ramp = np.add.outer(np.linspace(-1, 1, rows) * draw.shade[0], np.linspace(-1, 1, columns) * draw.shade[1])
+        changed = changed * (1 + ramp.astype(np.float32))
+    if draw.blur_px > 0.1:
+        changed = cv2.GaussianBlur(changed, (0, 0), draw.blur_px)
+    if draw.sharpen > 0:
+        changed = changed + np.float32(draw.sharpen) * (changed - cv2.GaussianBlur(changed, (0, 0), 2.0))
+    if draw.noise > 0:
+        noise = np.random.default_rng(draw.noise_seed).standard_normal(image.shape, dtype=np.float32)
+        changed = changed + np.float32(draw.noise) * noise
+    if draw.erase_box is not None:
+        y0, x0, y1, x1 = (round(edge * side) for edge, side in zip(draw.erase_box, image.shape * 2, strict=True))
+        changed[y0:y1, x0:x1] = draw.erase_grey
+    return np.clip(changed, 0.0, 1.0).astype(np.float32)
+
+
+def apply_distortion(image: npt.NDArray, draw: Distortion, nearest: bool = False) -> npt.NDArray:
+    """Move the content of [H, W] along the drawn displacement, zeros from outside."""
+    if draw.nodes is None:
+        return image
+    rows, columns = image.shape
+    flow = cv2.resize(draw.nodes, (columns, rows), interpolation=cv2.INTER_CUBIC)
+    x, y = np.meshgrid(np.arange(columns, dtype=np.float32), np.arange(rows, dtype=np.float32))
+    return cv2.remap(
+        image,
+        x + flow[..., 0] * columns,
+        y + flow[..., 1] * rows,
+        cv2.INTER_NEAREST if nearest else cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_CONSTANT,
+    )
+
+
+def swap_sides(labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Exchange right (1) and left (2) of a mask that was flipped."""
+    return np.array([0, 2, 1], np.uint8)[labels]
+
+
+def _box(numbers: npt.NDArray[np.float64]) -> tuple[float, float, float, float]:
+    height, width = 0.04 + 0.12 * numbers[2], 0.04 + 0.12 * numbers[3]
+    y0, x0 = numbers[0] * (1 - height), numbers[1] * (1 - width)
+    return float(y0), float(x0), float(y0 + height), float(x0 + width)

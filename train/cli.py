@@ -1,0 +1,259 @@
+"""`lungsev-train`: what a researcher types. Heavy imports stay inside the commands."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from lungsev.errors import LungsevError
+
+if TYPE_CHECKING:
+    from .runs import Run
+    from .settings import Settings
+
+app = typer.Typer(
+    name="lungsev-train",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="Train networks that grade pneumonia region by region. Stages: segment, align, then brixia, inha or custom.",
+)
+data_app = typer.Typer(no_args_is_help=True, help="Look at a dataset, or make a synthetic one.")
+app.add_typer(data_app, name="data")
+
+Data = Annotated[Path | None, typer.Option("--data", "-d", help="Folder of the dataset, as it was published.")]
+Config = Annotated[
+    str | None, typer.Option("--config", "-c", help="YAML file, or the name of a built-in config (configs/train).")
+]
+Out = Annotated[Path | None, typer.Option("--out", help="Run folder; default runs/<command>/<time>.")]
+Epochs = Annotated[int | None, typer.Option("--epochs", help="Epochs.")]
+Seed = Annotated[int | None, typer.Option("--seed", help="Seed of training (the split has its own).")]
+Resume = Annotated[Path | None, typer.Option("--resume", help="Continue this unfinished run, with its own settings.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Do not continue an unfinished run of the same settings.")]
+Assign = Annotated[list[str] | None, typer.Option("--set", help="Any setting, as loop.batch_size=8; repeatable.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the metrics as JSON on the last line.")]
+
+
+@app.command()
+def segment(
+    data: Data = None,
+    config: Config = None,
+    out: Out = None,
+    epochs: Epochs = None,
+    seed: Seed = None,
+    resume: Resume = None,
+    fresh: Fresh = False,
+    assign: Assign = None,
+    as_json: Json = False,
+) -> None:
+    """Find the lungs: U-Net++ on films with lung masks.
+
+    Example: lungsev-train segment --data ../shared/cxr/lung-masks --epochs 30
+    """
+    from .segmentation import SegmentSettings, run_segmentation
+
+    _train("segment", SegmentSettings, run_segmentation, locals())
+
+
+@app.command()
+def align(
+    data: Data = None,
+    config: Config = None,
+    out: Out = None,
+    epochs: Epochs = None,
+    seed: Seed = None,
+    resume: Resume = None,
+    fresh: Fresh = False,
+    assign: Assign = None,
+    as_json: Json = False,
+) -> None:
+    """Learn where the lungs' frame lies, from masks; builds on the newest segmentation run.
+
+    Example: lungsev-train align --data ../shared/cxr/lung-masks
+    """
+    from .alignment import AlignSettings, resolve, run_alignment
+
+    _train("align", AlignSettings, run_alignment, locals(), resolve)
+
+
+Scheme = Annotated[str | None, typer.Option("--scheme", help="Score scheme: a built-in name or a YAML file.")]
+Fold = Annotated[str | None, typer.Option("--fold", help="Fold of protocol kfold: 0, 1, ... or all.")]
+Protocol = Annotated[str | None, typer.Option("--protocol", help="pafe, leak_free, kfold, holdout or all.")]
+
+
+@app.command()
+def brixia(
+    data: Data = None,
+    config: Config = None,
+    out: Out = None,
+    epochs: Epochs = None,
+    seed: Seed = None,
+    protocol: Protocol = None,
+    fold: Fold = None,
+    resume: Resume = None,
+    fresh: Fresh = False,
+    assign: Assign = None,
+    as_json: Json = False,
+) -> None:
+    """Grade the six zones of the Brixia score, on BrixIA or the Cohen subset.
+
+    Example: lungsev-train brixia --data ../shared/cxr/brixia-cohen --protocol kfold --fold all
+    """
+    _severity("brixia", locals())
+
+
+@app.command()
+def inha(
+    data: Data = None,
+    config: Config = None,
+    out: Out = None,
+    epochs: Epochs = None,
+    seed: Seed = None,
+    protocol: Protocol = None,
+    fold: Fold = None,
+    resume: Resume = None,
+    fresh: Fresh = False,
+    assign: Assign = None,
+    as_json: Json = False,
+) -> None:
+    """Grade the four quadrants of the Inha ICU score (1-5).
+
+    Example: lungsev-train inha --data inha/ --set initial.source=runs/brixia/RUN --set initial.frozen=all_but_heads
+    """
+    _severity("inha", {**locals(), "layout": "inha"})
+
+
+@app.command()
+def custom(
+    data: Data = None,
+    scheme: Scheme = None,
+    config: Config = None,
+    out: Out = None,
+    epochs: Epochs = None,
+    seed: Seed = None,
+    protocol: Protocol = None,
+    fold: Fold = None,
+    resume: Resume = None,
+    fresh: Fresh = False,
+    assign: Assign = None,
+    as_json: Json = False,
+) -> None:
+    """Grade by any scheme: a CSV with one column per region, and a YAML file that says where the regions lie.
+
+    Example: lungsev-train custom --data mine/ --scheme mine/scheme.yaml
+    """
+    _severity("custom", locals())
+
+
+@data_app.command("phantom")
+def data_phantom(
+    out: Annotated[Path, typer.Argument(help="Folder to make.")],
+    layout: Annotated[str, typer.Option("--layout", help="Published layout to imitate; see --help of data check.")] = (
+        "brixia"
+    ),
+    count: Annotated[int, typer.Option("--count", min=1, help="Films.")] = 30,
+    seed: Annotated[int, typer.Option("--seed", help="Same seed, same films.")] = 0,
+) -> None:
+    """Make a dataset of synthetic films in a published layout.
+
+    Example: lungsev-train data phantom /tmp/brixia --layout brixia --count 30
+    """
+    from lungsev.phantom import write_dataset
+
+    from .console import say
+
+    write_dataset(out, layout, count, seed)
+    say(f"{count} synthetic films in {out}, laid out as {layout}")
+
+
+def main() -> None:
+    """Entry point: one line and the exit code of the error for what an operator can act on."""
+    try:
+        app(standalone_mode=False)
+    except LungsevError as error:
+        sys.stderr.write(f"lungsev-train: {' '.join(str(error).split())}\n")
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        sys.stderr.write("lungsev-train: stopped; start the same command again to continue from the last epoch\n")
+        sys.exit(1)
+    except BaseException as error:
+        code = _usage_exit_code(error)
+        if code is None:
+            raise
+        sys.exit(code)
+
+
+AnySettings = TypeVar("AnySettings", bound="Settings")
+
+
+def _severity(command: str, options: dict[str, Any]) -> None:
+    from .folds import run_folds
+    from .severity import SeverityRunSettings, resolve, run_severity
+
+    def work(settings: SeverityRunSettings, run: Run) -> dict[str, Any]:
+        return (run_folds if settings.data.split.fold == "all" else run_severity)(settings, run)
+
+    _train(command, SeverityRunSettings, work, options, resolve)
+
+
+def _train(
+    command: str,
+    model: type[AnySettings],
+    work: Callable[[Any, Any], dict[str, Any]],
+    options: dict[str, Any],
+    resolve: Callable[[Any], Any] = lambda settings: settings,
+) -> None:
+    """Settings from config and options, a run folder, the work, the metrics."""
+    from lungsev.config import load_model, parse_assignments
+
+    from .configs import built_in_or_path, default_config
+    from .runs import open_run, settings_of
+
+    if options["resume"] is not None:
+        settings = settings_of(options["resume"], model)
+    else:
+        fold = options.get("fold")
+        overrides = {
+            **parse_assignments(options["assign"] or []),
+            "data.root": _text(options["data"]),
+            "data.split.protocol": options.get("protocol") or ("kfold" if fold else None),
+            "data.split.fold": int(fold) if fold and fold.isdigit() else fold,
+            "loop.epochs": options["epochs"],
+            "loop.seed": options["seed"],
+            "scheme": options.get("scheme"),
+            "data.layout": options.get("layout"),
+        }
+        config = options["config"]
+        path = built_in_or_path(config) if config is not None else default_config(command)
+        settings = resolve(load_model(model, path, overrides))
+    run = open_run(command, settings, options["out"], options["resume"], options["fresh"])
+    metrics = work(settings, run)
+    _finish(run, metrics, options["as_json"])
+
+
+def _finish(run: Run, metrics: dict[str, Any], as_json: bool) -> None:
+    from .console import console, say
+
+    say(f"Done: {run.path}")
+    if as_json:
+        console().print_json(json.dumps({"run": str(run.path), **metrics}), indent=None)
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
+
+
+def _usage_exit_code(error: BaseException) -> int | None:
+    """Exit code of what typer itself raises; its vendored or installed click prints its own message."""
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else 1
+    show, code = getattr(error, "show", None), getattr(error, "exit_code", None)
+    if show is not None:
+        show()
+    return code if isinstance(code, int) else None

@@ -1,0 +1,50 @@
+"""What training says on the screen: rich on a terminal, plain lines elsewhere, nothing on other ranks."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+Item = TypeVar("Item")
+
+
+def is_main_process() -> bool:
+    """False on the other processes of a torchrun."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def console() -> Console:
+    """Standard output; silent on the other processes of a torchrun. Made anew, as tests swap sys.stdout."""
+    return Console(quiet=not is_main_process(), highlight=False, soft_wrap=True)
+
+
+def say(text: str) -> None:
+    """One plain line."""
+    console().print(escape(text))
+
+
+def warn(text: str) -> None:
+    """One line that asks for attention."""
+    console().print(f"[yellow]note:[/yellow] {escape(text)}")
+
+
+def track(items: Iterable[Item], title: str, total: int) -> Iterator[Item]:
+    """Pass items on and show how far it is; a plain line at the start where there is no terminal."""
+    screen = console()
+    if not sys.stdout.isatty() or not is_main_process():
+        if total > 1:
+            screen.print(f"{title}: {total}")
+        yield from items
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=screen, transient=True) as progress:
+        task = progress.add_task(title, total=total)
+        for item in items:
+            yield item
+            progress.advance(task)

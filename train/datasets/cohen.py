@@ -1,0 +1,83 @@
+"""The Cohen subset with Brixia scores of two radiologists.
+
+`public-annotations.csv` (S senior, J junior) beside `public-cohen-subset/`; `patients.csv` beside them,
+where it is given, says which films are of one patient.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lungsev.schemes import load_scheme
+
+from ..tables import number, read_table
+from .contract import GradedDataset, GradedFilm, Layout
+from .files import FilmFinder, summarise
+
+TABLE = "public-annotations.csv"
+FOLDER = "public-cohen-subset"
+READERS = {"senior": "S", "junior": "J"}
+
+
+def load(root: Path, scheme: str | None = None) -> GradedDataset:
+    """Films with the senior's grades first, the junior's second.
+
+    Raises:
+        DatasetError: The table is missing or lacks a column.
+    """
+    brixia = load_scheme(scheme or "brixia")
+    columns = {reader: [f"{letter}-{region.code}" for region in brixia.regions] for reader, letter in READERS.items()}
+    table = read_table(root / TABLE, ("filename", *(column for names in columns.values() for column in names)))
+    people = _people(root)
+    finder = FilmFinder(root, (FOLDER, "."))
+    films, missing, ungraded = [], [], []
+    for row in table.rows:
+        name = row["filename"]
+        readings = {reader: _grades(row, names, brixia.grades) for reader, names in columns.items()}
+        complete = {reader: grades for reader, grades in readings.items() if grades is not None}
+        path = finder.find(name)
+        if path is None:
+            missing.append(name)
+        elif not complete:
+            ungraded.append(name)
+        else:
+            person = people.get(name, {})
+            films.append(
+                GradedFilm(
+                    name=name,
+                    path=path,
+                    patient=person.get("patient") or name,
+                    readings=complete,
+                    view=person.get("view", ""),
+                    finding=person.get("finding", ""),
+                )
+            )
+    problems = (
+        *summarise(missing, f"{{n}} films of {TABLE} have no file in {FOLDER}"),
+        *summarise(ungraded, f"{{n}} rows of {TABLE} hold no complete reading"),
+        *(() if people else ("no patients.csv: every film counts as a patient of its own, so splits may leak",)),
+    )
+    return GradedDataset("cohen", root, brixia, tuple(films), problems)
+
+
+def _people(root: Path) -> dict[str, dict[str, str]]:
+    path = root / "patients.csv"
+    if not path.is_file():
+        return {}
+    return {row["filename"]: row for row in read_table(path, ("filename", "patient")).rows}
+
+
+def _grades(row: dict[str, str], columns: list[str], allowed: tuple[int, ...]) -> tuple[float, ...] | None:
+    values = [number(row.get(column)) for column in columns]
+    grades = tuple(value for value in values if value is not None and value in allowed)
+    return grades if len(grades) == len(columns) else None
+
+
+LAYOUT = Layout(
+    name="cohen",
+    task="severity",
+    expects=f"{TABLE} beside {FOLDER}/",
+    recognises=lambda root: (root / TABLE).is_file(),
+    load=load,
+    rank=2,
+)

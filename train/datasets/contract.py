@@ -1,0 +1,128 @@
+"""What a training dataset is, and what its loader must offer.
+
+One file per dataset, each with a module constant `LAYOUT`. A new dataset is one new file here:
+`datasets.layouts()` finds it by that constant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from lungsev.radiograph import Radiograph
+from lungsev.reading import read_radiograph
+from lungsev.schemes import Scheme
+
+Task = Literal["severity", "lungs"]
+FilmReader = Callable[[Path], Radiograph]
+LabelArray = npt.NDArray[np.uint8]
+MaskReader = Callable[[tuple[Path, ...]], LabelArray]
+
+
+def read_film(path: Path) -> Radiograph:
+    """The default reader: any file the runtime would read. A module-level function, so that workers can import it."""
+    return read_radiograph(path)
+
+
+@dataclass(frozen=True)
+class GradedFilm:
+    """A film with at least one reader's grades.
+
+    Attributes:
+        name: Unique in its dataset and stable; splits are saved by it.
+        patient: Films of one patient never fall on two sides of a split.
+        readings: Reader to one grade per region, as printed; the first reader is the reference. Means of
+            several raters may lie between grades.
+        maker, polarity: Manufacturer and photometric interpretation, where the annotations say them.
+        subset: A part of the dataset with a meaning of its own, as `consensus`.
+    """
+
+    name: str
+    path: Path
+    patient: str
+    readings: Mapping[str, tuple[float, ...]]
+    view: str = ""
+    finding: str = ""
+    maker: str = ""
+    polarity: str = ""
+    subset: str = ""
+    read: FilmReader = field(default=read_film, repr=False)
+
+    @property
+    def reference(self) -> tuple[float, ...]:
+        """Grades of the first reader."""
+        return next(iter(self.readings.values()))
+
+    @property
+    def total(self) -> float:
+        return float(sum(self.reference))
+
+
+@dataclass(frozen=True)
+class MaskedFilm:
+    """A film with a lung mask.
+
+    Attributes:
+        mask_paths: Files the mask is read from; their meaning is `read_mask`'s business.
+        read_mask: To uint8 [rows, columns] of the film: 0 background, 1 patient's right lung, 2 left lung.
+    """
+
+    name: str
+    path: Path
+    patient: str
+    mask_paths: tuple[Path, ...]
+    read_mask: MaskReader = field(repr=False)
+    view: str = ""
+    finding: str = ""
+    read: FilmReader = field(default=read_film, repr=False)
+
+
+@dataclass(frozen=True)
+class GradedDataset:
+    """Films of one scheme. `problems` are one-line remarks on what was left out or looks odd."""
+
+    name: str
+    root: Path
+    scheme: Scheme
+    films: tuple[GradedFilm, ...]
+    problems: tuple[str, ...] = ()
+
+    @property
+    def readers(self) -> tuple[str, ...]:
+        """Readers of any film, in order of appearance."""
+        return tuple(dict.fromkeys(reader for film in self.films for reader in film.readings))
+
+
+@dataclass(frozen=True)
+class MaskedDataset:
+    """Films with lung masks."""
+
+    name: str
+    root: Path
+    films: tuple[MaskedFilm, ...]
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How one dataset lies in a folder.
+
+    Attributes:
+        expects: What the folder holds, for the message when nothing is recognised.
+        recognises: Looks at names only; cheap, never raises.
+        load: Takes the folder and a scheme's name or path (None: the dataset's own).
+            Raises DatasetError when an annotation file is not what it should be.
+        rank: Low ranks are asked first; general layouts come last.
+    """
+
+    name: str
+    task: Task
+    expects: str
+    recognises: Callable[[Path], bool]
+    load: Callable[[Path, str | None], GradedDataset | MaskedDataset]
+    rank: int = 10

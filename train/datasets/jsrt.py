@@ -1,0 +1,78 @@
+"""JSRT films with the SCR masks.
+
+`*.IMG` are 2048 x 2048 big-endian 16-bit words of 12 bits, dark where the film is bright; the masks are GIFs
+in `fold1` and `fold2` under `masks/right lung` and `masks/left lung`, 1024 x 1024.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from lungsev.errors import UnreadableFilmError
+from lungsev.radiograph import Radiograph
+from lungsev.report import ImageInfo
+
+from ..masks import read_two_masks
+from .contract import LabelArray, Layout, MaskedDataset, MaskedFilm
+from .files import summarise
+
+SIDE_PX = 2048
+FULL_SCALE = 4095
+
+
+def load(root: Path, scheme: str | None = None) -> MaskedDataset:
+    """Every film whose two masks are there; one film per patient."""
+    films, missing = [], []
+    for path in sorted([*root.glob("*.IMG"), *root.glob("*/*.IMG")]):
+        pair = _masks_of(root, path.stem)
+        if pair is None:
+            missing.append(path.name)
+        else:
+            films.append(MaskedFilm(path.name, path, path.stem, pair, read_jsrt_masks, read=read_img))
+    problems = summarise(missing, "{n} films lack an SCR mask of one lung")
+    return MaskedDataset("jsrt", root, tuple(films), problems)
+
+
+def read_img(path: Path) -> Radiograph:
+    """One raw film, bone bright.
+
+    Raises:
+        UnreadableFilmError: The file has not the size of a JSRT film.
+    """
+    data = path.read_bytes()
+    if len(data) != 2 * SIDE_PX * SIDE_PX:
+        raise UnreadableFilmError(
+            "wrong_size", f"found {len(data)} bytes, expected the {2 * SIDE_PX * SIDE_PX} of a JSRT .IMG"
+        )
+    stored = np.frombuffer(data, dtype=">u2").reshape(SIDE_PX, SIDE_PX).astype(np.float32)
+    pixels = np.asarray(1.0 - np.clip(stored / FULL_SCALE, 0.0, 1.0), dtype=np.float32)
+    return Radiograph(pixels, ImageInfo(rows=SIDE_PX, columns=SIDE_PX), (0, 0, SIDE_PX, SIDE_PX))
+
+
+def read_jsrt_masks(paths: tuple[Path, ...]) -> LabelArray:
+    """SCR masks at the film's size."""
+    labels = read_two_masks(paths)
+    return cv2.resize(labels, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_NEAREST).astype(np.uint8)
+
+
+def _masks_of(root: Path, stem: str) -> tuple[Path, Path] | None:
+    for fold in ("fold1", "fold2"):
+        pair = (
+            root / fold / "masks" / "right lung" / f"{stem}.gif",
+            root / fold / "masks" / "left lung" / f"{stem}.gif",
+        )
+        if all(path.is_file() for path in pair):
+            return pair
+    return None
+
+
+LAYOUT = Layout(
+    name="jsrt",
+    task="lungs",
+    expects="*.IMG beside fold1/masks and fold2/masks",
+    recognises=lambda root: (root / "fold1").is_dir() and any([*root.glob("*.IMG"), *root.glob("*/*.IMG")]),
+    load=load,
+)

@@ -1,0 +1,120 @@
+"""Samplers and loaders that give the same films in the same order however many processes share the work.
+
+Every item is asked for as (epoch, index), and a dataset seeds its random draws from that pair: neither the
+number of workers nor of processes changes what a film looks like in an epoch, and a resumed run goes on as
+if it had never stopped.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Sampler
+
+from lungsev.errors import ConfigError
+
+Key = tuple[int, int]
+
+
+class EpochDataset(Protocol):
+    """Items by (epoch, index)."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, key: Key) -> dict[str, Any]: ...
+
+
+class EpochSampler(Sampler[Key]):
+    """Indices of one process: every world-size-th of one permutation that all processes share.
+
+    Args:
+        weights: Chance of each item to be drawn, with replacement; None visits each item once.
+        rank, world: Of this process; None reads torchrun's environment.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        shuffle: bool,
+        seed: int,
+        weights: Sequence[float] | None = None,
+        rank: int | None = None,
+        world: int | None = None,
+    ) -> None:
+        self.count, self.shuffle, self.seed, self.weights = count, shuffle, seed, weights
+        self.rank = rank if rank is not None else int(os.environ.get("RANK", "0"))
+        self.world = world if world is not None else world_size()
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning at the start of each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return -(-self.count // self.world)
+
+    def __iter__(self) -> Iterator[Key]:
+        generator = np.random.default_rng((self.seed, self.epoch, 1))
+        order = np.arange(self.count)
+        if self.weights is not None:
+            chance = np.asarray(self.weights, dtype=np.float64)
+            order = generator.choice(self.count, self.count, p=chance / chance.sum())
+        elif self.shuffle:
+            order = generator.permutation(self.count)
+        # Processes need equally many steps: the first films fill the gap, as in torch's DistributedSampler.
+        padded = np.resize(order, len(self) * self.world)
+        return ((self.epoch, int(index)) for index in padded[self.rank :: self.world])
+
+
+def world_size() -> int:
+    """Processes of this torchrun, 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def make_loader(
+    dataset: EpochDataset,
+    batch_size: int,
+    shuffle: bool,
+    seed: int,
+    workers: int,
+    accumulate: int = 1,
+    weights: Sequence[float] | None = None,
+) -> DataLoader[Any]:
+    """A loader whose batches, summed over processes and accumulated steps, hold `batch_size` films.
+
+    Raises:
+        ConfigError: The batch size cannot be shared evenly.
+    """
+    shares = world_size() * accumulate
+    if batch_size % shares:
+        raise ConfigError(
+            f"loop.batch_size {batch_size} cannot be shared by {world_size()} processes x {accumulate} accumulated "
+            f"steps; choose a multiple of {shares}"
+        )
+    sampler = EpochSampler(len(dataset), shuffle, seed, weights)
+    workers = min(workers, len(dataset))
+    return DataLoader(
+        dataset,  # type: ignore[arg-type]  # keys are pairs, see EpochDataset
+        batch_size=batch_size // shares,
+        sampler=sampler,
+        num_workers=workers,
+        worker_init_fn=_start_worker,
+        persistent_workers=workers > 0,
+        pin_memory=torch.cuda.is_available(),
+        # Forking a process that holds a GPU or threads of OpenCV can hang.
+        multiprocessing_context="spawn" if workers > 0 else None,
+    )
+
+
+def generator_of(seed: int, key: Key, stream: int = 0) -> np.random.Generator:
+    """The random numbers of one film in one epoch."""
+    return np.random.default_rng((seed, key[0], key[1], stream + 2))
+
+
+def _start_worker(_: int) -> None:
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)

@@ -1,0 +1,277 @@
+"""The loop around every network: Lightning with our optimisers, averaged weights, checkpoints and plain progress."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from lungsev.errors import ConfigError, MissingExtraError
+
+from .console import is_main_process, say
+from .runs import Run
+from .settings import LoopSettings, OptimiserSettings
+
+MONITOR = "validation/loss"
+PRECISIONS: dict[str, Any] = {"32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
+
+
+class TrainingModule(L.LightningModule):
+    """A network with its optimiser and, if wanted, its averaged weights.
+
+    Subclasses implement `loss_of(batch, network, part)`; validation runs on the averaged weights when there are any.
+    """
+
+    def __init__(self, network: nn.Module, optimiser: OptimiserSettings, loop: LoopSettings) -> None:
+        super().__init__()
+        self.network = network
+        self.optimiser = optimiser
+        self.loop = loop
+        self.average: AveragedModel | None = None
+        if loop.ema > 0:
+            self.average = AveragedModel(network, avg_fn=WarmedAverage(loop.ema), use_buffers=True)
+            self.average.requires_grad_(False)
+
+    @property
+    def best_network(self) -> nn.Module:
+        """The averaged network, or the trained one where none is kept."""
+        return self.average.module if self.average is not None else self.network
+
+    def loss_of(self, batch: dict[str, Any], network: nn.Module, part: str) -> Tensor:
+        """Scalar loss of a batch; may log further numbers as `<part>/<name>`."""
+        raise NotImplementedError
+
+    def backbone_parameters(self) -> list[nn.Parameter]:
+        """Parameters that `backbone_lr_factor` slows down."""
+        return []
+
+    def training_step(self, batch: dict[str, Any], batch_index: int) -> Tensor:
+        loss = self.loss_of(batch, self.network, "train")
+        self.log_number("train/loss", loss, batch)
+        return loss
+
+    def validation_step(self, batch: dict[str, Any], batch_index: int) -> None:
+        self.log_number(MONITOR, self.loss_of(batch, self.best_network, "validation"), batch)
+
+    def log_number(self, name: str, value: Tensor | float, batch: dict[str, Any]) -> None:
+        """Mean over the epoch and over all processes, weighted by the films of each batch."""
+        size = len(batch["index"])
+        self.log(name, value, on_step=False, on_epoch=True, batch_size=size, sync_dist=True)
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_index: int) -> None:
+        stepped = (batch_index + 1) % self.loop.accumulate == 0 or self.trainer.is_last_batch
+        if self.average is not None and stepped:
+            self.average.update_parameters(self.network)
+
+    def configure_optimizers(self) -> Any:
+        settings = self.optimiser
+        slow = {id(parameter) for parameter in self.backbone_parameters()}
+        groups: list[dict[str, Any]] = []
+        for is_slow, factor in ((False, 1.0), (True, settings.backbone_lr_factor)):
+            members = [p for p in self.network.parameters() if (id(p) in slow) == is_slow and p.requires_grad]
+            # Biases and norms are not decayed: pulling them to zero regularises nothing.
+            for decays in (True, False):
+                chosen = [p for p in members if (p.ndim > 1) == decays]
+                if chosen and factor > 0:
+                    decay = settings.weight_decay if decays else 0.0
+                    groups.append({"params": chosen, "lr": settings.lr * factor, "weight_decay": decay})
+        if settings.name == "sgd":
+            optimiser: torch.optim.Optimizer = torch.optim.SGD(groups, lr=settings.lr, momentum=settings.momentum)
+        else:
+            optimiser = torch.optim.AdamW(groups, lr=settings.lr)
+        total = max(1, int(self.trainer.estimated_stepping_batches))
+        warmup = round(settings.warmup_epochs * total / self.loop.epochs)
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimiser, lambda step: learning_rate_factor(step, total, warmup, settings.schedule)
+        )
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+class WarmedAverage:
+    """Exponential moving average whose memory grows with the steps taken: decay = min(decay, (1 + n) / (10 + n)).
+
+    A short run would otherwise end with the weights it began with.
+    """
+
+    def __init__(self, decay: float) -> None:
+        self.decay = decay
+
+    def __call__(self, average: Tensor, current: Tensor, steps: Tensor | int) -> Tensor:
+        decay = min(self.decay, (1 + int(steps)) / (10 + int(steps)))
+        return average * decay + current * (1 - decay) if average.is_floating_point() else current
+
+
+def learning_rate_factor(step: int, total: int, warmup: int, schedule: str) -> float:
+    """Share of the full rate at a step: a linear start, then constant or half a cosine down to a hundredth."""
+    if step < warmup:
+        return (step + 1) / warmup
+    if schedule == "constant":
+        return 1.0
+    done = min(1.0, (step - warmup) / max(1, total - warmup))
+    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def fit(module: TrainingModule, run: Run, train: Any, validation: Any | None) -> nn.Module:
+    """Train, from the last whole epoch when the run was stopped before.
+
+    Returns:
+        The network whose weights `loop.keep` asks for, in eval mode on the CPU.
+    """
+    loop = module.loop
+    keeps_best = loop.keep == "best" and validation is not None
+    checkpoint = ModelCheckpoint(
+        dirpath=run.checkpoints,
+        filename="best",
+        monitor=MONITOR if keeps_best else None,
+        save_last=True,
+        save_top_k=1 if keeps_best else 0,
+        enable_version_counter=False,
+    )
+    bar: list[Callback] = [RichProgressBar(leave=False)] if _on_terminal() else []
+    stopper: list[Callback] = [EarlyStopping(MONITOR, patience=loop.patience)] if loop.patience and validation else []
+    with quiet_lightning():
+        L.seed_everything(loop.seed, workers=True, verbose=False)
+        trainer = L.Trainer(
+            accelerator=loop.accelerator,
+            devices=_devices(loop),
+            num_nodes=loop.nodes,
+            strategy="ddp" if int(os.environ.get("WORLD_SIZE", "1")) > 1 else "auto",
+            precision=PRECISIONS[loop.precision],
+            max_epochs=loop.epochs,
+            accumulate_grad_batches=loop.accumulate,
+            gradient_clip_val=module.optimiser.gradient_clip,
+            deterministic=loop.deterministic,
+            callbacks=[checkpoint, EpochLines(run), *bar, *stopper],
+            logger=_loggers(loop, run),
+            use_distributed_sampler=False,
+            num_sanity_val_steps=0,
+            enable_progress_bar=bool(bar),
+            enable_model_summary=False,
+            log_every_n_steps=max(1, min(50, len(train))),
+            default_root_dir=run.path,
+        )
+        start = _readable_checkpoint(run)
+        trainer.fit(module, train, validation, ckpt_path=start, weights_only=False if start else None)
+        if trainer.interrupted:
+            raise KeyboardInterrupt
+    if keeps_best and checkpoint.best_model_path and Path(checkpoint.best_model_path).is_file():
+        state = torch.load(checkpoint.best_model_path, map_location="cpu", weights_only=False)
+        module.load_state_dict(state["state_dict"])
+    return module.best_network.cpu().eval()
+
+
+class EpochLines(Callback):
+    """One JSON line per epoch for the report; one plain line on screens that show no bar."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.started = 0.0
+        self.films = 0
+
+    def on_train_epoch_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        self.started, self.films = time.perf_counter(), 0
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Any, batch_index: int
+    ) -> None:
+        self.films += len(batch["index"]) * trainer.world_size
+
+    def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        if not is_main_process():
+            return
+        seconds = time.perf_counter() - self.started
+        numbers = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        rate = trainer.optimizers[0].param_groups[0]["lr"]
+        record = {
+            "epoch": trainer.current_epoch,
+            "seconds": round(seconds, 3),
+            "films_per_second": round(self.films / seconds, 2),
+            "learning_rate": rate,
+            **{name: (value if math.isfinite(value) else None) for name, value in sorted(numbers.items())},
+        }
+        with (self.run.path / "history.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+        words = "  ".join(f"{name} {value:.4f}" for name, value in sorted(numbers.items()))
+        say(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {words}  ({record['films_per_second']} films/s)")
+
+
+@contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Lightning's advice is for people who write loops, not for those who train with ours."""
+    loggers = [logging.getLogger(name) for name in ("lightning", "lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"lightning(\..*)?")
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
+        warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*optimizer.step.*")
+        warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+
+
+def _readable_checkpoint(run: Run) -> Path | None:
+    """The last checkpoint that can be read: a kill while it was written leaves the one before."""
+    for path in (run.last_checkpoint, run.checkpoints / "best.ckpt"):
+        if not path.is_file():
+            continue
+        try:
+            torch.load(path, map_location="cpu", weights_only=False)
+        except (RuntimeError, EOFError, OSError, ValueError):
+            say(f"{path.name} was cut short and is not used")
+            continue
+        return path
+    return None
+
+
+def _devices(loop: LoopSettings) -> int | str:
+    world = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    if world > 1:
+        return world
+    # "auto" on a CPU would be one device anyway; several GPUs are for torchrun, which makes the processes.
+    return 1 if loop.devices == "auto" else loop.devices
+
+
+def _on_terminal() -> bool:
+    return sys.stdout.isatty() and is_main_process()
+
+
+def _loggers(loop: LoopSettings, run: Run) -> list[Logger]:
+    made: list[Logger] = []
+    for name in loop.loggers:
+        try:
+            if name == "tensorboard":
+                made.append(TensorBoardLogger(save_dir=run.path, name="", version="log"))
+            elif name == "wandb":
+                from lightning.pytorch.loggers import WandbLogger
+
+                made.append(WandbLogger(save_dir=run.path, name=run.path.name, project="lungsev"))
+            else:
+                from lightning.pytorch.loggers import MLFlowLogger
+
+                made.append(MLFlowLogger(experiment_name="lungsev", save_dir=str(run.path / "mlruns")))
+        except ModuleNotFoundError:
+            if name == "tensorboard":
+                raise MissingExtraError("logging to TensorBoard", "train") from None
+            raise ConfigError(f"loop.loggers asks for {name}, which is not installed: pip install {name}") from None
+    return made

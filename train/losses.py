@@ -1,0 +1,154 @@
+"""What a prediction costs. Every part can be switched and weighed in the config.
+
+Logits are [N, R, G], targets are distributions over grades [N, R, G]: a reader's grade, a mean of readers
+between two grades, or a mixture of two films are all written so. Every loss is a mean over films and regions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional
+
+from .settings import Settings, Share
+
+Weight = Annotated[float, Field(ge=0.0)]
+
+
+class SeverityLossSettings(Settings):
+    """Weights of the parts; 0 leaves a part out."""
+
+    cross_entropy: Weight = 1.0
+    expected_l1: Weight = 0.0  # |expected grade - reader's expected grade|
+    expected_l2: Weight = 0.0
+    kappa: Weight = 0.0  # 1 - quadratic weighted kappa of the batch, on soft counts
+    corn: Weight = 0.0  # conditional ordinal (Shi et al. 2023) on the distribution's own conditionals
+    total_l1: Weight = 0.0  # |expected total - reader's total|, per region
+    distillation: Weight = 0.0  # cross-entropy with a teacher's probabilities
+    label_smoothing: Share = 0.0  # share of each target spread evenly over all grades
+    ordinal_smoothing: Share = 0.0  # share of each target given to the neighbouring grades
+
+
+def severity_loss(
+    logits: Tensor, target: Tensor, settings: SeverityLossSettings, teacher: Tensor | None = None
+) -> Tensor:
+    """Weighted sum of the parts.
+
+    Args:
+        logits: [N, R, G].
+        target: [N, R, G], each row a distribution.
+        teacher: [N, R, G] probabilities of an ensemble, for distillation.
+    """
+    logits = logits.float()
+    smooth = smoothed(target, settings.label_smoothing, settings.ordinal_smoothing)
+    expected, reader = expected_grade(logits.softmax(dim=-1)), expected_grade(target)
+    total = logits.new_zeros(())
+    if settings.cross_entropy:
+        total = total + settings.cross_entropy * soft_cross_entropy(logits, smooth)
+    if settings.expected_l1:
+        total = total + settings.expected_l1 * (expected - reader).abs().mean()
+    if settings.expected_l2:
+        total = total + settings.expected_l2 * (expected - reader).square().mean()
+    if settings.kappa:
+        total = total + settings.kappa * kappa_loss(logits.softmax(dim=-1), target)
+    if settings.corn:
+        total = total + settings.corn * corn_loss(logits, smooth)
+    if settings.total_l1:
+        total = total + settings.total_l1 * (expected.sum(dim=1) - reader.sum(dim=1)).abs().mean() / logits.shape[1]
+    if settings.distillation and teacher is not None:
+        total = total + settings.distillation * soft_cross_entropy(logits, teacher)
+    return total
+
+
+def soft_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    """-sum over grades of target * log softmax(logits); [N, R, G] each."""
+    return -(target * logits.log_softmax(dim=-1)).sum(dim=-1).mean()
+
+
+def expected_grade(probabilities: Tensor) -> Tensor:
+    """Mean position on the scale of grades, 0 to G - 1: [..., G] -> [...]."""
+    steps = torch.arange(probabilities.shape[-1], dtype=probabilities.dtype, device=probabilities.device)
+    return probabilities @ steps
+
+
+def kappa_loss(probabilities: Tensor, target: Tensor) -> Tensor:
+    """1 - quadratic weighted kappa over soft counts (de la Torre, Puig and Valls 2018), [N, R, G] each."""
+    grades = probabilities.shape[-1]
+    p, t = probabilities.reshape(-1, grades), target.reshape(-1, grades)
+    steps = torch.arange(grades, dtype=p.dtype, device=p.device)
+    weights = (steps[:, None] - steps[None, :]).square()
+    observed = (weights * (t.T @ p)).sum()
+    expected = (weights * torch.outer(t.sum(dim=0), p.sum(dim=0))).sum() / len(p)
+    return observed / expected.clamp_min(1e-6)
+
+
+def corn_loss(logits: Tensor, target: Tensor) -> Tensor:
+    """Binary cross-entropy of each conditional P(grade > k | grade >= k), k = 0 .. G - 2.
+
+    CORN trains the conditionals of an ordinal scale; here they are read off the softmax, so that the network
+    keeps one distribution as its output. Each conditional counts by the target's share at grades >= k.
+    """
+    log_p = logits.log_softmax(dim=-1)
+    above = torch.stack([log_p[..., k:].logsumexp(dim=-1) for k in range(log_p.shape[-1])], dim=-1)  # log P(>= k)
+    target_above = target.flip(-1).cumsum(-1).flip(-1)
+    goes_on = above[..., 1:] - above[..., :-1]
+    stops = log_p[..., :-1] - above[..., :-1]
+    return -(target_above[..., 1:] * goes_on + target[..., :-1] * stops).sum(dim=-1).mean()
+
+
+def smoothed(target: Tensor, even: float, neighbours: float) -> Tensor:
+    """Spread a share of each distribution, evenly or to the grades beside it; rows still sum to 1."""
+    if neighbours:
+        down = functional.pad(target[..., 1:], (0, 1)) + functional.pad(target[..., :1], (0, target.shape[-1] - 1))
+        up = functional.pad(target[..., :-1], (1, 0)) + functional.pad(target[..., -1:], (target.shape[-1] - 1, 0))
+        target = (1 - neighbours) * target + neighbours / 2 * (down + up)
+    return (1 - even) * target + even / target.shape[-1] if even else target
+
+
+def target_distribution(
+    readings: Sequence[Sequence[float]], grades: Sequence[int], weights: Sequence[float] | None = None
+) -> npt.NDArray[np.float32]:
+    """Readers' grades as one distribution per region.
+
+    A grade between two of the scheme's is shared by them in proportion, so that its mean is kept.
+
+    Args:
+        readings: Per reader one grade per region.
+        weights: Of the readers; None counts them alike.
+
+    Returns:
+        float32 [R, G].
+    """
+    scale = np.asarray(grades, dtype=np.float64)
+    share = np.ones(len(readings)) if weights is None else np.asarray(weights, dtype=np.float64)
+    regions = len(readings[0])
+    target = np.zeros((regions, len(scale)))
+    for reading, weight in zip(readings, share / share.sum(), strict=True):
+        position = np.interp(np.asarray(reading, dtype=np.float64), scale, np.arange(len(scale)))
+        low = np.floor(position).astype(int)
+        high = np.minimum(low + 1, len(scale) - 1)
+        np.add.at(target, (np.arange(regions), low), weight * (1 - (position - low)))
+        np.add.at(target, (np.arange(regions), high), weight * (position - low))
+    return target.astype(np.float32)
+
+
+def mask_loss(logits: Tensor, mask: Tensor) -> Tensor:
+    """Binary cross-entropy plus soft Dice, [N, 1, M, M] each; Dice per film, so that small lungs count."""
+    logits = logits.float()
+    cross = functional.binary_cross_entropy_with_logits(logits, mask)
+    p = logits.sigmoid()
+    overlap = (p * mask).sum(dim=(1, 2, 3))
+    size = p.sum(dim=(1, 2, 3)) + mask.sum(dim=(1, 2, 3))
+    return cross + (1 - (2 * overlap + 1) / (size + 1)).mean()
+
+
+def corner_distance(theta: Tensor, reference: Tensor) -> Tensor:
+    """Distance of the canonical frame's corners under two alignments, in frame half-sides: [N, 2, 3] -> [N, 4]."""
+    corners = theta.new_tensor([[-1.0, -1.0, 1.0], [1.0, -1.0, 1.0], [1.0, 1.0, 1.0], [-1.0, 1.0, 1.0]])
+    return ((theta - reference) @ corners.T).square().sum(dim=1).add(1e-12).sqrt()

@@ -1,0 +1,103 @@
+"""Lung masks in their published forms, turned into one: 0 background, 1 patient's right lung, 2 left lung."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from lungsev.errors import DatasetError
+
+LabelArray = npt.NDArray[np.uint8]
+RIGHT, LEFT = 1, 2
+
+
+def read_mask(paths: tuple[Path, ...]) -> LabelArray:
+    """One file: labels 0/1/2 as they are; two values: sides told apart by position. Module-level for workers."""
+    image = read_grey(paths[0])
+    if set(np.unique(image)) <= {0, RIGHT, LEFT} and image.max() == LEFT:
+        return image
+    return sides_of(image > max(0, int(image.max()) // 2))
+
+
+def read_two_masks(paths: tuple[Path, ...]) -> LabelArray:
+    """Two binary files: the patient's right lung, then the left."""
+    right, left = (read_grey(path) > 0 for path in paths)
+    if right.shape != left.shape:
+        raise DatasetError(f"masks {paths[0].name} of the two lungs differ in size: {right.shape}, {left.shape}")
+    return np.where(left, LEFT, np.where(right, RIGHT, 0)).astype(np.uint8)
+
+
+def read_polygons(paths: tuple[Path, ...]) -> LabelArray:
+    """Darwin JSON of V7: polygons named after the lungs, drawn on an image of the stated size."""
+    document = json.loads(paths[0].read_text(encoding="utf-8"))
+    image = document.get("image") or document["item"]["slots"][0]
+    mask = np.zeros((int(image["height"]), int(image["width"])), np.uint8)
+    for annotation in document["annotations"]:
+        if "lung" in annotation.get("name", "").lower():
+            cv2.fillPoly(mask, _rings(annotation.get("polygon", {})), 1)
+    return sides_of(mask > 0)
+
+
+def read_grey(path: Path) -> LabelArray:
+    """An 8-bit image of any colour model as grey values.
+
+    Raises:
+        DatasetError: The file cannot be decoded.
+    """
+    data = path.read_bytes()
+    frame = _first_gif_frame(data) if data[:3] == b"GIF" else None
+    image = frame if frame is not None else cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
+    if image is None:
+        raise DatasetError(f"mask {path.name} cannot be decoded; expected PNG, JPEG, TIFF or GIF")
+    return np.asarray(image, dtype=np.uint8)
+
+
+def sides_of(lungs: npt.NDArray[np.bool_]) -> LabelArray:
+    """Tell right from left: the two largest parts by where their centres lie, the smaller parts with the nearer one.
+
+    Lungs that touch are cut at the narrowest column near the middle of the mask.
+    """
+    count, labels, stats, centres = cv2.connectedComponentsWithStats(lungs.astype(np.uint8), connectivity=8)
+    if count <= 1:
+        return np.zeros(lungs.shape, np.uint8)
+    area = stats[1:, cv2.CC_STAT_AREA]
+    largest = 1 + np.argsort(-area)[:2]
+    if len(largest) < 2 or area[largest[1] - 1] < 0.1 * area[largest[0] - 1]:
+        return _cut_at_the_middle(lungs)
+    right, left = sorted(largest, key=lambda index: float(centres[index][0]))
+    table = np.zeros(count, np.uint8)
+    for index in range(1, count):
+        distance = [abs(centres[index][0] - centres[side][0]) for side in (right, left)]
+        table[index] = RIGHT if distance[0] <= distance[1] else LEFT
+    return table[labels]
+
+
+def _cut_at_the_middle(lungs: npt.NDArray[np.bool_]) -> LabelArray:
+    columns = np.flatnonzero(lungs.any(axis=0))
+    first, last = int(columns[0]), int(columns[-1])
+    inner = slice(first + (last - first) // 3, last - (last - first) // 3 + 1)
+    cut = inner.start + int(lungs[:, inner].sum(axis=0).argmin())
+    sides = np.where(np.arange(lungs.shape[1]) < cut, RIGHT, LEFT)
+    return (lungs * sides[None, :]).astype(np.uint8)
+
+
+def _rings(polygon: dict) -> list[npt.NDArray[np.int32]]:
+    rings = polygon.get("paths") or [polygon["path"]] if polygon else []
+    return [np.array([[round(p["x"]), round(p["y"])] for p in ring], np.int32) for ring in rings]
+
+
+def _first_gif_frame(data: bytes) -> LabelArray | None:
+    """OpenCV reads GIF only where it was built with it; Pillow comes with the training extra's torchvision."""
+    import io
+
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return np.asarray(image.convert("L"), dtype=np.uint8)
+    except (UnidentifiedImageError, OSError):
+        return None

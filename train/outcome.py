@@ -1,0 +1,102 @@
+"""After training: calibrate on the validation part, measure every part that was held back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from lungsev.decode import Calibration
+from lungsev.networks.fused import FusedNetwork
+from lungsev.schemes import Scheme
+
+from .cache import CachedFilm
+from .calibration import MIN_FILMS, conformal_margin, fit_temperature
+from .console import say, warn
+from .datasets import GradedDataset, GradedFilm
+from .inference import predict
+from .losses import target_distribution
+from .predictions import Predictions, collect, summarise
+from .runs import Run
+from .splits import Split
+
+MEASURED = ("validation", "test", "consensus")
+
+
+class Wishes(Protocol):
+    """What of `OutcomeSettings` is read here."""
+
+    @property
+    def temperature(self) -> bool: ...
+    @property
+    def coverage(self) -> float: ...
+    @property
+    def decision(self) -> Any: ...
+
+
+def measure_run(
+    fused: FusedNetwork,
+    run: Run,
+    dataset: GradedDataset,
+    films: Sequence[GradedFilm],
+    cached: Sequence[CachedFilm],
+    split: Split,
+    wishes: Wishes,
+) -> dict[str, Any]:
+    """Calibrate `fused` in place, save the predictions of every part, return what metrics.json holds."""
+    scheme, row_of = dataset.scheme, {film.name: row for row, film in enumerate(films)}
+    parts = {part: [row_of[name] for name in names] for part, names in split.parts.items()}
+
+    def predict_part(part: str) -> Predictions:
+        rows = parts[part]
+        outputs = predict(fused, [cached[row] for row in rows], title=f"Scoring the {part} part")
+        probabilities = outputs[f"probabilities.{scheme.name}"]
+        return collect(scheme, [films[row] for row in rows], probabilities, outputs["theta"])
+
+    calibration, temperature = calibrate(fused, scheme, parts, films, predict_part, wishes)
+    results: dict[str, Any] = {}
+    for part in ("train", *MEASURED):
+        if not parts.get(part):
+            continue
+        predictions = predict_part(part)
+        predictions.save(run.path / f"predictions-{part}.json")
+        results[part] = summarise(predictions, calibration)
+        found = results[part][wishes.decision]
+        say(
+            f"{part}: {found['films']} films, accuracy {found['accuracy']:.3f}, MAE {found['mae']:.3f}, "
+            f"total MAE {found['total_mae']:.2f}"
+        )
+    return {
+        "task": "severity",
+        "data": dataset.name,
+        "scheme": scheme.name,
+        "split": {"protocol": split.protocol, "sha256": split.sha256, "shared_patients": split.shared_patients},
+        "calibration": {scheme.name: calibration.model_dump(mode="json")},
+        "temperature": {scheme.name: temperature},
+        "results": results,
+    }
+
+
+def calibrate(
+    fused: FusedNetwork,
+    scheme: Scheme,
+    parts: dict[str, list[int]],
+    films: Sequence[GradedFilm],
+    predict_part: Any,
+    wishes: Wishes,
+) -> tuple[Calibration, float]:
+    """Temperature into the heads, margin into the calibration; without enough validation films neither."""
+    plain = Calibration(decision=wishes.decision, coverage=wishes.coverage)
+    rows = parts.get("validation", [])
+    if len(rows) < MIN_FILMS:
+        warn(f"{len(rows)} validation films: too few to calibrate, probabilities are as trained")
+        return plain, 1.0
+    temperature = 1.0
+    before = predict_part("validation")
+    if wishes.temperature:
+        target = np.stack([target_distribution(list(films[row].readings.values()), scheme.grades) for row in rows])
+        temperature = fit_temperature(before.probabilities, target.astype(np.float64))
+        fused.severity.set_temperature(scheme.name, temperature)
+    margin = conformal_margin(predict_part("validation"), wishes.coverage)
+    return plain.model_copy(update={"interval_margin": margin}), temperature

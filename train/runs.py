@@ -1,0 +1,245 @@
+"""Run folders: `runs/<command>/<timestamp>/`, from the first epoch to the metrics.
+
+config.yaml     resolved settings, and by what they were made
+splits.json     who trained, with its hash
+history.jsonl   one line of numbers per epoch
+checkpoints/    last.ckpt (every epoch), best.ckpt
+network.pt      the result; its presence with metrics.json makes the run finished
+metrics.json
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import ValidationError
+
+import lungsev
+from lungsev.config import read_yaml
+from lungsev.errors import ConfigError, LungsevError
+from lungsev.preprocess import PREPROCESSING_VERSION
+
+from .console import is_main_process, say
+from .files import write_json, write_text
+from .settings import Settings
+
+AnySettings = TypeVar("AnySettings", bound=Settings)
+
+DEFAULT_ROOT = Path("runs")
+SEVERITY_COMMANDS = ("brixia", "inha", "custom")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder."""
+
+    path: Path
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def last_checkpoint(self) -> Path:
+        return self.checkpoints / "last.ckpt"
+
+    @property
+    def network(self) -> Path:
+        return self.path / "network.pt"
+
+    @property
+    def splits(self) -> Path:
+        return self.path / "splits.json"
+
+    @property
+    def is_finished(self) -> bool:
+        return self.network.is_file() and (self.path / "metrics.json").is_file()
+
+    def settings(self) -> dict[str, Any]:
+        """Resolved settings. Raises ConfigError when the folder holds none."""
+        return dict(read_yaml(self.path / "config.yaml").get("settings", {}))
+
+    def metrics(self) -> dict[str, Any]:
+        """metrics.json. Raises LungsevError when the run is not finished."""
+        try:
+            return dict(json.loads((self.path / "metrics.json").read_text(encoding="utf-8")))
+        except OSError:
+            raise LungsevError(f"{self.path} has no metrics.json: the run is not finished; start it again") from None
+
+    def write_metrics(self, metrics: dict[str, Any]) -> None:
+        write_json(self.path / "metrics.json", metrics)
+
+    def history(self) -> list[dict[str, float]]:
+        """Numbers of each epoch; of an epoch that was run twice after a kill, the second time."""
+        path = self.path / "history.jsonl"
+        if not path.is_file():
+            return []
+        by_epoch: dict[float, dict[str, float]] = {}
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                record = json.loads(line)
+            except ValueError:
+                continue  # the line a kill cut short
+            by_epoch[record["epoch"]] = record
+        return [by_epoch[epoch] for epoch in sorted(by_epoch)]
+
+
+def open_run(
+    command: str, settings: Settings, out: Path | None = None, resume: Path | None = None, fresh: bool = False
+) -> Run:
+    """The folder to train in: a new one, or an unfinished one of the same settings, which is continued.
+
+    Args:
+        out: The run folder itself; None makes one under `runs/<command>/`.
+        resume: Continue exactly this run.
+        fresh: Never continue an unfinished run.
+
+    Raises:
+        ConfigError: The folder holds a finished run or one of other settings, or several processes
+            were started without a folder they can agree on.
+    """
+    if resume is not None:
+        run = _existing(resume, settings)
+        say(f"Continuing {run.path}")
+        return run
+    if out is None and "RANK" in os.environ:
+        raise ConfigError("several processes need one run folder they can agree on: give --out DIR with torchrun")
+    candidates = [Run(out)] if out is not None else list(reversed(list_runs(command)))[:1]
+    for run in candidates:
+        if not (run.path / "config.yaml").is_file():
+            continue
+        if run.is_finished:
+            if out is not None:
+                raise ConfigError(f"{out} holds a finished run; give another --out, or evaluate it")
+            continue
+        if not fresh and _fingerprint_of(run) == fingerprint(settings):
+            say(f"Continuing the unfinished run {run.path} (--fresh starts anew)")
+            return run
+        if out is not None:
+            raise ConfigError(f"{out} holds an unfinished run of other settings; give another --out")
+    run = Run(out if out is not None else _new_folder(command))
+    if is_main_process():
+        run.checkpoints.mkdir(parents=True, exist_ok=True)
+        document = {"command": command, "settings": json.loads(settings.model_dump_json()), "made_by": _made_by()}
+        write_text(run.path / "config.yaml", yaml.safe_dump(document, sort_keys=False, allow_unicode=True))
+    return run
+
+
+def settings_of(path: Path, model: type[AnySettings]) -> AnySettings:
+    """The resolved settings of a run folder.
+
+    Raises:
+        ConfigError: It is none, or was started by another command or release.
+    """
+    document = read_yaml(path / "config.yaml")
+    try:
+        return model.model_validate(document.get("settings", {}))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in first["loc"])
+        command = document.get("command", "unknown")
+        raise ConfigError(
+            f"{path} was started by `lungsev-train {command}` with other settings than this command has ({key}); "
+            "resume it with its own command"
+        ) from None
+
+
+def list_runs(command: str, root: Path = DEFAULT_ROOT) -> list[Run]:
+    """Runs of a command, oldest first by name."""
+    folder = root / command
+    if not folder.is_dir():
+        return []
+    return [Run(path) for path in sorted(folder.iterdir()) if (path / "config.yaml").is_file()]
+
+
+def newest_finished(commands: tuple[str, ...], root: Path = DEFAULT_ROOT) -> Run | None:
+    """The finished run with the newest network of some commands; None when there is none."""
+    finished = [run for command in commands for run in list_runs(command, root) if run.is_finished]
+    return max(finished, key=lambda run: run.network.stat().st_mtime, default=None)
+
+
+def finished_run(path: Path) -> Run:
+    """A run folder by path.
+
+    Raises:
+        ConfigError: It is none, or not finished.
+    """
+    run = Run(path)
+    if not (path / "config.yaml").is_file():
+        state = "holds no config.yaml" if path.is_dir() else "does not exist"
+        raise ConfigError(f"{path} {state}, expected a run folder as runs/brixia/<timestamp>")
+    if not run.network.is_file():
+        raise ConfigError(f"{path} has no network.pt: the run is not finished; start it again with --resume {path}")
+    return run
+
+
+def fingerprint(settings: Settings) -> str:
+    """Hash of what decides the result; where the cache lies and how many workers load it does not."""
+    data = json.loads(settings.model_dump_json())
+    for key in ("cache", "workers"):
+        data.get("data", {}).pop(key, None)
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+
+
+def _fingerprint_of(run: Run) -> str:
+    data = run.settings()
+    for key in ("cache", "workers"):
+        data.get("data", {}).pop(key, None)
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+
+
+def _existing(path: Path, settings: Settings) -> Run:
+    run = Run(path)
+    if not (path / "config.yaml").is_file():
+        raise ConfigError(f"{path} is no run folder: it has no config.yaml")
+    if run.is_finished:
+        raise ConfigError(f"{path} is finished, there is nothing to resume; evaluate it, or start a new run")
+    if _fingerprint_of(run) != fingerprint(settings):
+        raise ConfigError(f"{path} was started with other settings; leave them out with --resume")
+    return run
+
+
+def _new_folder(command: str) -> Path:
+    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+    folder = DEFAULT_ROOT / command / stamp
+    count = 1
+    while folder.exists():
+        count += 1
+        folder = DEFAULT_ROOT / command / f"{stamp}-{count}"
+    return folder
+
+
+def _made_by() -> dict[str, str]:
+    import torch
+
+    return {
+        "lungsev": lungsev.__version__,
+        "preprocessing": PREPROCESSING_VERSION,
+        "commit": _commit(),
+        "started_at": datetime.now().isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "command": " ".join(["lungsev-train", *sys.argv[1:]]),
+    }
+
+
+def _commit() -> str:
+    """Commit of the source tree lungsev runs from; `unknown` for an installed wheel."""
+    root = Path(lungsev.__file__).resolve().parent.parent
+    try:
+        found = subprocess.run(
+            ["git", "-C", str(root), "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=False
+        )
+    except OSError:
+        return "unknown"
+    return found.stdout.strip() or "unknown"

@@ -1,0 +1,236 @@
+"""`lungsev-train segment`: U-Net++ finds the lungs, and a small head says what it was shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lungsev.geometry import warp
+from lungsev.metrics import bootstrap_interval, dice
+from lungsev.networks.build import build_segmentation
+from lungsev.networks.checkpoint import save_checkpoint
+from lungsev.networks.film_check import FILM_CHECK_CLASSES
+from lungsev.networks.settings import SegmentationSettings
+from lungsev.phantom import NON_CHEST_KINDS, make_non_chest
+
+from . import cache as film_cache
+from .augment import (
+    DistortionSettings,
+    GeometrySettings,
+    PhotometrySettings,
+    apply_distortion,
+    apply_photometry,
+    draw_distortion,
+    draw_geometry,
+    draw_photometry,
+)
+from .console import say, warn
+from .datasets import load_masked
+from .loading import Key, generator_of, make_loader
+from .loops import TrainingModule, fit
+from .losses import mask_loss
+from .preparation import require_root, split_dataset, usable
+from .runs import Run
+from .settings import DataSettings, LoopSettings, OptimiserSettings, Settings, Share
+
+FRONTAL = FILM_CHECK_CLASSES.index("frontal")
+
+
+class SegmentSettings(Settings):
+    """`lungsev-train segment`."""
+
+    data: DataSettings = DataSettings()
+    network: SegmentationSettings = SegmentationSettings()
+    optimiser: OptimiserSettings = OptimiserSettings(lr=2e-3)
+    loop: LoopSettings = LoopSettings(epochs=30, batch_size=8, ema=0.99)
+    geometry: GeometrySettings = GeometrySettings(rotation_deg=15, scale=0.2, shift=0.08, shear=0.05)
+    photometry: PhotometrySettings = PhotometrySettings(brightness=0.15, contrast=0.35, gamma=0.35, shade=0.2)
+    distortion: DistortionSettings = DistortionSettings(p=0.3)
+    wrong_films: Share = 0.3  # share of films shown turned, inverted or replaced by no chest, for the film check
+    film_check_weight: float = 0.3  # of the film check's loss beside the mask's
+
+
+class SegmentationFilms:
+    """Canvases and lung masks at the network's side, changed anew in each epoch."""
+
+    def __init__(
+        self,
+        films: Sequence[film_cache.CachedFilm],
+        settings: SegmentSettings,
+        side_px: int,
+        augmented: bool,
+    ) -> None:
+        self.films, self.settings, self.side_px, self.augmented = list(films), settings, side_px, augmented
+
+    def __len__(self) -> int:
+        return len(self.films)
+
+    def __getitem__(self, key: Key) -> dict[str, Any]:
+        """image, mask float32 [1, M, M]; kind: index of FILM_CHECK_CLASSES; index."""
+        film = self.films[key[1]]
+        image = shrink(film.canvas(), self.side_px)
+        mask = shrink((film.mask() > 0).astype(np.float32), self.side_px)
+        kind = FRONTAL
+        generator = generator_of(self.settings.loop.seed, key)
+        if self.augmented:
+            image, mask = self._changed(image, mask, generator)
+        if self.settings.network.film_check:
+            image, mask, kind = self._maybe_wrong(image, mask, generator)
+        return {
+            "image": torch.from_numpy(np.ascontiguousarray(image))[None],
+            "mask": torch.from_numpy(np.ascontiguousarray(mask >= 0.5).astype(np.float32))[None],
+            "kind": kind,
+            "index": key[1],
+        }
+
+    def _changed(
+        self, image: npt.NDArray[np.float32], mask: npt.NDArray[np.float32], generator: np.random.Generator
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        geometry = draw_geometry(self.settings.geometry, generator)
+        photometry = draw_photometry(self.settings.photometry, generator)
+        distortion = draw_distortion(self.settings.distortion, generator)
+        matrix = geometry.matrix()
+        image, mask = (apply_distortion(warp(plane, matrix, self.side_px), distortion) for plane in (image, mask))
+        return apply_photometry(image, photometry), mask
+
+    def _maybe_wrong(
+        self, image: npt.NDArray[np.float32], mask: npt.NDArray[np.float32], generator: np.random.Generator
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], int]:
+        """Show some films as nobody should: the head learns to refuse them. Validation does it too, repeatably."""
+        chance, choice, seed = generator.random(), generator.integers(5), int(generator.integers(2**31))
+        if chance >= self.settings.wrong_films:
+            return image, mask, FRONTAL
+        if choice < 3:
+            turns = int(choice) + 1
+            # rotated_90 is a film that lies 90 degrees clockwise of upright.
+            return np.rot90(image, -turns), np.rot90(mask, -turns), FILM_CHECK_CLASSES.index(f"rotated_{90 * turns}")
+        if choice == 3:
+            return 1.0 - image, mask, FILM_CHECK_CLASSES.index("inverted")
+        picture = make_non_chest(NON_CHEST_KINDS[seed % len(NON_CHEST_KINDS)], seed, self.side_px)
+        return shrink(picture, self.side_px), np.zeros_like(mask), FILM_CHECK_CLASSES.index("no_chest")
+
+
+class SegmentationModule(TrainingModule):
+    """Binary cross-entropy and Dice for the mask, cross-entropy for the film check."""
+
+    def __init__(self, network: nn.Module, settings: SegmentSettings) -> None:
+        super().__init__(network, settings.optimiser, settings.loop)
+        self.settings = settings
+
+    def loss_of(self, batch: dict[str, Any], network: Any, part: str) -> Tensor:
+        logits, deepest = network.with_features(batch["image"])
+        # A turned film's mask is turned with it; only what is no chest has nothing to outline.
+        loss = mask_loss(logits, batch["mask"])
+        self.log_number(f"{part}/dice", _batch_dice(logits, batch["mask"]), batch)
+        if network.film_check is not None:
+            kinds = network.film_check(deepest).float()
+            loss = loss + self.settings.film_check_weight * functional.cross_entropy(kinds, batch["kind"])
+            self.log_number(f"{part}/film_check", (kinds.argmax(1) == batch["kind"]).float().mean(), batch)
+        return loss
+
+    def backbone_parameters(self) -> list[nn.Parameter]:
+        return list(self.network.net.encoder.parameters())  # type: ignore[union-attr, arg-type]
+
+
+def run_segmentation(settings: SegmentSettings, run: Run) -> dict[str, Any]:
+    """Train, measure on the films held back, and leave network.pt and metrics.json in the run folder.
+
+    Raises:
+        DatasetError: The folder is no dataset of lung masks, or a film cannot be read.
+    """
+    dataset = load_masked(require_root(settings.data), settings.data.layout)
+    for problem in dataset.problems:
+        warn(problem)
+    prepared = film_cache.prepare(dataset.films, settings.data.cache, workers=max(1, settings.data.num_workers))
+    for remark in film_cache.demand_readable(prepared, settings.data.skip_unreadable):
+        warn(remark)
+    films = usable([f for f in dataset.films if f.name in prepared.films], settings.data)
+    split = split_dataset(films, settings.data.split, run)
+    network = build_segmentation(settings.network)
+    parts = {part: [prepared.films[name] for name in names] for part, names in split.parts.items()}
+    say(f"Finding lungs in {len(parts['train'])} films of {dataset.name} ({split.protocol}), run {run.path}")
+    best = fit(SegmentationModule(network, settings), run, *_loaders(parts, settings))
+    metrics = {
+        "task": "segmentation",
+        "data": dataset.name,
+        "split": {"protocol": split.protocol, "sha256": split.sha256},
+        **{part: measure(best, parts[part], settings) for part in ("validation", "test") if parts.get(part)},
+    }
+    save_checkpoint(run.path, settings.network, best)
+    run.write_metrics(metrics)
+    return metrics
+
+
+def measure(network: nn.Module, films: Sequence[film_cache.CachedFilm], settings: SegmentSettings) -> dict[str, Any]:
+    """Dice per film at the canvas's own mask, thresholded at one half; film check on turned and inverted films."""
+    scores = []
+    for film, mask in zip(films, predict_masks(network, films, settings.network.size_px), strict=True):
+        truth = film.mask() > 0
+        enlarged = cv2.resize(mask, truth.shape[::-1], interpolation=cv2.INTER_LINEAR)
+        scores.append(dice(truth, enlarged >= 0.5))
+    values = np.asarray(scores)
+    interval = bootstrap_interval(lambda x: float(x.mean()), values)
+    found = {
+        "films": len(films),
+        "dice": interval.value,
+        "dice_interval": [interval.low, interval.high],
+        "dice_min": float(values.min()),
+    }
+    if settings.network.film_check:
+        found["film_check_accuracy"] = film_check_accuracy(network, films, settings.network.size_px)
+    return found
+
+
+def predict_masks(
+    network: Any, films: Sequence[film_cache.CachedFilm], side_px: int, batch: int = 16
+) -> list[npt.NDArray[np.float32]]:
+    """Soft masks [M, M] of unchanged films."""
+    masks: list[npt.NDArray[np.float32]] = []
+    with torch.inference_mode():
+        for start in range(0, len(films), batch):
+            images = np.stack([shrink(film.canvas(), side_px) for film in films[start : start + batch]])
+            probability = network(torch.from_numpy(images)[:, None]).float().sigmoid()
+            masks.extend(probability[:, 0].numpy())
+    return masks
+
+
+def film_check_accuracy(network: Any, films: Sequence[film_cache.CachedFilm], side_px: int) -> float:
+    """Share of right answers over each film upright, turned three ways and inverted."""
+    hits = []
+    with torch.inference_mode():
+        for film in films:
+            image = shrink(film.canvas(), side_px)
+            shown = [image, *(np.rot90(image, -turns) for turns in (1, 2, 3)), 1.0 - image]
+            stacked = torch.from_numpy(np.stack([np.ascontiguousarray(view) for view in shown]))[:, None]
+            answers = network.film_check(network.encode(stacked)[-1]).argmax(dim=1).numpy()
+            hits.extend(answers == np.arange(5))  # the order of FILM_CHECK_CLASSES
+    return float(np.mean(hits))
+
+
+def shrink(image: npt.NDArray[np.float32], side_px: int) -> npt.NDArray[np.float32]:
+    """Area resampling, as the fused network's average pooling."""
+    return np.asarray(cv2.resize(image, (side_px, side_px), interpolation=cv2.INTER_AREA), dtype=np.float32)
+
+
+def _loaders(parts: dict[str, list[film_cache.CachedFilm]], settings: SegmentSettings) -> tuple[Any, Any]:
+    loop, workers, side = settings.loop, settings.data.num_workers, settings.network.size_px
+    train = SegmentationFilms(parts["train"], settings, side, augmented=True)
+    train_loader = make_loader(train, loop.batch_size, True, loop.seed, workers, loop.accumulate)
+    if not parts.get("validation"):
+        return train_loader, None
+    held = SegmentationFilms(parts["validation"], settings, side, augmented=False)
+    return train_loader, make_loader(held, loop.batch_size, False, loop.seed, workers, loop.accumulate)
+
+
+def _batch_dice(logits: Tensor, mask: Tensor) -> Tensor:
+    found, truth = logits > 0, mask > 0.5
+    size = found.sum(dim=(1, 2, 3)) + truth.sum(dim=(1, 2, 3))
+    overlap = (found & truth).sum(dim=(1, 2, 3))
+    return torch.where(size > 0, 2 * overlap / size.clamp_min(1), torch.ones_like(overlap, dtype=torch.float32)).mean()

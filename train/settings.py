@@ -1,0 +1,81 @@
+"""Settings shared by the training commands; each command adds its own class beside its code.
+
+Explicit option > config file > default. Unknown keys are errors that name file and key path.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Share = Annotated[float, Field(ge=0.0, lt=1.0)]
+Positive = Annotated[int, Field(ge=1)]
+
+
+class Settings(BaseModel):
+    """Base of all settings: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class SplitSettings(Settings):
+    """Who trains and who is held back; see `splits`."""
+
+    protocol: Literal["pafe", "leak_free", "kfold", "holdout", "all"] = "holdout"
+    seed: int = 42  # the published code's
+    folds: Annotated[int, Field(ge=2)] = 5
+    fold: Annotated[int, Field(ge=0)] | Literal["all"] = 0  # all: one run per fold, then a summary over them
+    validation: Share = 0.15  # of the patients that are not tested
+    test: Share = 0.15  # of the patients, protocol holdout only
+    file: Path | None = None  # a splits.json of an earlier run; then the rest is ignored
+
+
+class DataSettings(Settings):
+    """The films."""
+
+    root: Path | None = None  # --data
+    layout: str | None = None  # None: recognised from what the folder holds
+    cache: Path = Path("runs/cache")  # prepared canvases; pictures of patients, so beside the runs
+    workers: Annotated[int, Field(ge=0)] | None = None  # loader processes; None: one less than the cores, at most 8
+    skip_unreadable: bool = False  # True: leave damaged films out and say so
+    findings: tuple[str, ...] = ()  # only films with one of these findings train; the others are the test part
+    exclude_patients_of: Path | None = None  # a graded dataset whose patients must not be trained on here
+    split: SplitSettings = SplitSettings()
+
+    @property
+    def num_workers(self) -> int:
+        return self.workers if self.workers is not None else min(8, max(0, (os.cpu_count() or 1) - 1))
+
+
+class OptimiserSettings(Settings):
+    """How weights move."""
+
+    name: Literal["sgd", "adamw"] = "adamw"
+    lr: Annotated[float, Field(gt=0)] = 1e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-2
+    momentum: Share = 0.9  # sgd only
+    backbone_lr_factor: Annotated[float, Field(ge=0)] = 1.0  # pretrained parts move slower; 0 leaves them as they are
+    schedule: Literal["constant", "cosine"] = "cosine"
+    warmup_epochs: Annotated[float, Field(ge=0)] = 1.0
+    gradient_clip: Annotated[float, Field(gt=0)] | None = 1.0  # norm
+
+
+class LoopSettings(Settings):
+    """How long, how fast, on what."""
+
+    epochs: Positive = 30
+    batch_size: Positive = 16  # films per optimiser step, over all devices and accumulated steps together
+    accumulate: Positive = 1  # steps whose gradients are summed
+    seed: int = 0
+    ema: Share = 0.0  # decay of the averaged weights per step, as 0.99; 0 is off
+    precision: Literal["32", "bf16", "fp16"] = "32"
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    devices: Positive | Literal["auto"] = "auto"
+    nodes: Positive = 1
+    deterministic: bool = False  # bitwise equal reruns on one machine, slower on a GPU
+    keep: Literal["best", "last"] = "best"  # which epoch's weights become network.pt
+    patience: Positive | None = None  # epochs without improvement before it stops
+    loggers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ("tensorboard",)

@@ -1,0 +1,276 @@
+"""`lungsev-train brixia | inha | custom`: the grades of every region, from films aligned by the earlier stages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from lungsev.geometry import compose, warp
+from lungsev.networks.build import build_severity
+from lungsev.networks.checkpoint import save_checkpoint
+from lungsev.networks.settings import FusedSettings, SeveritySettings
+from lungsev.schemes import Scheme
+
+from . import cache as film_cache
+from .augment import GeometrySettings, PhotometrySettings, apply_photometry, draw_geometry, draw_photometry
+from .console import say, warn
+from .datasets import GradedDataset, GradedFilm, load_graded
+from .initial import InitialSettings, load_initial
+from .loading import Key, generator_of, make_loader
+from .loops import TrainingModule, fit
+from .losses import SeverityLossSettings, expected_grade, severity_loss, target_distribution
+from .outcome import measure_run
+from .preparation import require_root, split_dataset, trunk_path
+from .runs import Run
+from .settings import DataSettings, LoopSettings, OptimiserSettings, Settings
+from .teachers import teacher_probabilities
+from .trunk import Trunk, film_thetas
+
+
+class OutcomeSettings(Settings):
+    """What is done with a trained network before it is measured."""
+
+    temperature: bool = True  # fit it on the validation part
+    coverage: Annotated[float, Field(gt=0, lt=1)] = 0.8  # of the total's interval
+    decision: Literal["argmax", "median"] = "argmax"  # argmax: accuracy; median: mean absolute error
+
+
+class SeverityRunSettings(Settings):
+    """`lungsev-train brixia | inha | custom`."""
+
+    scheme: str | None = None  # name or YAML path; None: the dataset's own
+    data: DataSettings = DataSettings()
+    alignment: Path | None = None  # run of `align`; None: the newest
+    network: SeveritySettings = SeveritySettings()
+    initial: InitialSettings = InitialSettings()
+    readers: Literal["first", "soft", "random"] = "soft"  # soft: mean of the readers' distributions
+    loss: SeverityLossSettings = SeverityLossSettings()
+    optimiser: OptimiserSettings = OptimiserSettings()
+    loop: LoopSettings = LoopSettings(epochs=40, batch_size=16, ema=0.99)
+    geometry: GeometrySettings = GeometrySettings(flip=0.5)
+    photometry: PhotometrySettings = PhotometrySettings()
+    mixup: Annotated[float, Field(ge=0)] = 0.0  # Beta(mixup, mixup); 0 is off
+    balance: bool = False  # draw films of rare totals as often as common ones
+    teachers: tuple[Path, ...] = ()  # severity runs whose mean prediction is distilled with loss.distillation
+    outcome: OutcomeSettings = OutcomeSettings()
+
+
+class SeverityFilms:
+    """Crops in the canonical frame with the readers' distributions, changed anew in each epoch."""
+
+    def __init__(
+        self,
+        films: Sequence[GradedFilm],
+        cached: Sequence[film_cache.CachedFilm],
+        thetas: npt.NDArray[np.float64],
+        scheme: Scheme,
+        settings: SeverityRunSettings,
+        augmented: bool,
+        teacher: npt.NDArray[np.float32] | None = None,
+    ) -> None:
+        self.films, self.cached, self.thetas = list(films), list(cached), thetas
+        self.scheme, self.settings, self.augmented, self.teacher = scheme, settings, augmented, teacher
+
+    def __len__(self) -> int:
+        return len(self.films)
+
+    def __getitem__(self, key: Key) -> dict[str, Any]:
+        """image float32 [1, S, S]; target float32 [R, G]; teacher likewise, where there is one; index."""
+        index, settings = key[1], self.settings
+        generator = generator_of(settings.loop.seed, key)
+        theta, canvas = self.thetas[index], self.cached[index].canvas()
+        target = reader_target(self.films[index], self.scheme, settings.readers, generator)
+        teacher = None if self.teacher is None else self.teacher[index]
+        if not self.augmented:
+            image = crop(canvas, theta, settings.network)
+        else:
+            geometry = draw_geometry(settings.geometry, generator)
+            photometry = draw_photometry(settings.photometry, generator)
+            image = apply_photometry(crop(canvas, compose(theta, geometry.matrix()), settings.network), photometry)
+            if geometry.flip:
+                swap = list(self.scheme.mirror)
+                target = target[swap]
+                teacher = None if teacher is None else teacher[swap]
+        item = {"image": torch.from_numpy(image)[None], "target": torch.from_numpy(target), "index": index}
+        if teacher is not None:
+            item["teacher"] = torch.from_numpy(np.ascontiguousarray(teacher))
+        return item
+
+
+def crop(
+    canvas: npt.NDArray[np.float32], theta: npt.NDArray[np.float64], network: SeveritySettings
+) -> npt.NDArray[np.float32]:
+    """The canonical frame as the fused network samples it: float32 [crop_px, crop_px]."""
+    fine = warp(canvas, theta, network.crop_px * network.oversample)
+    if network.oversample == 1:
+        return fine
+    return np.asarray(cv2.resize(fine, (network.crop_px, network.crop_px), interpolation=cv2.INTER_AREA), np.float32)
+
+
+def reader_target(
+    film: GradedFilm, scheme: Scheme, readers: str, generator: np.random.Generator
+) -> npt.NDArray[np.float32]:
+    """A film's distribution [R, G]: of the first reader, of all, or of one drawn anew each time."""
+    readings = list(film.readings.values())
+    if readers == "first":
+        readings = readings[:1]
+    elif readers == "random":
+        readings = [readings[int(generator.integers(len(readings)))]]
+    return target_distribution(readings, scheme.grades)
+
+
+class SeverityModule(TrainingModule):
+    """Each member learns by its own loss; validation looks at their mean."""
+
+    def __init__(self, network: nn.Module, scheme: Scheme, settings: SeverityRunSettings) -> None:
+        super().__init__(network, settings.optimiser, settings.loop)
+        self.settings, self.scheme = settings, scheme
+        self.still: list[nn.Module] = []
+        self.hold_still(settings.initial.frozen)
+
+    def hold_still(self, what: str) -> None:
+        """Stop some parts from learning; their normalisation keeps its statistics too."""
+        if what == "lower":
+            self.still = [self.network.lower]  # type: ignore[list-item]
+        elif what == "all_but_heads":
+            self.still = [self.network.lower]  # type: ignore[list-item]
+            for member in self.network.members:  # type: ignore[union-attr]
+                self.still += [member.upper, member.project, member.encoder, member.norm]
+        for part in self.still:
+            part.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> SeverityModule:
+        super().train(mode)
+        for part in self.still:
+            part.eval()
+        return self
+
+    def loss_of(self, batch: dict[str, Any], network: Any, part: str) -> Tensor:
+        image, target, teacher = batch["image"], batch["target"], batch.get("teacher")
+        if part == "train" and self.settings.mixup > 0:
+            image, target, teacher = mixed(image, target, teacher, self.settings.mixup)
+        if part == "train":
+            shared = network.lower(image)
+            member_logits = [member.logits(shared)[self.scheme.name] for member in network.members]
+        else:
+            member_logits = [network.logits(image)[self.scheme.name]]
+        losses = [severity_loss(logits, target, self.settings.loss, teacher) for logits in member_logits]
+        self._log_grades(member_logits, target, batch, part)
+        return torch.stack(losses).mean()
+
+    def _log_grades(self, member_logits: list[Tensor], target: Tensor, batch: dict[str, Any], part: str) -> None:
+        probabilities = torch.stack([logits.detach().float().softmax(dim=-1) for logits in member_logits]).mean(dim=0)
+        hits = (probabilities.argmax(dim=-1) == target.argmax(dim=-1)).float().mean()
+        self.log_number(f"{part}/accuracy", hits, batch)
+        distance = (expected_grade(probabilities) - expected_grade(target)).abs().mean()
+        self.log_number(f"{part}/expected_mae", distance, batch)
+
+    def backbone_parameters(self) -> list[nn.Parameter]:
+        parts = [self.network.lower, *(member.upper for member in self.network.members)]  # type: ignore[union-attr]
+        return [parameter for part in parts for parameter in part.parameters()]  # type: ignore[union-attr]
+
+
+def mixed(image: Tensor, target: Tensor, teacher: Tensor | None, alpha: float) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Each film blended with another of its batch, labels in proportion (Zhang et al. 2018)."""
+    share = float(torch.distributions.Beta(alpha, alpha).sample())
+    order = torch.randperm(len(image), device=image.device)
+
+    def blend(values: Tensor) -> Tensor:
+        return share * values + (1 - share) * values[order]
+
+    return blend(image), blend(target), None if teacher is None else blend(teacher)
+
+
+def resolve(settings: SeverityRunSettings) -> SeverityRunSettings:
+    """Settings with the run they build on named, so that a resumed run builds on the same."""
+    return settings.model_copy(update={"alignment": trunk_path(settings.alignment, "align")})
+
+
+def load_dataset(settings: SeverityRunSettings) -> GradedDataset:
+    """The films of the settings, problems said aloud."""
+    dataset = load_graded(require_root(settings.data), settings.data.layout, settings.scheme)
+    for problem in dataset.problems:
+        warn(problem)
+    return dataset
+
+
+def run_severity(settings: SeverityRunSettings, run: Run) -> dict[str, Any]:
+    """Train, calibrate, measure the fused network on what was held back; leave network.pt and metrics.json.
+
+    Raises:
+        ConfigError: An earlier stage is missing, or the network cannot be built.
+        DatasetError: The folder is no dataset of graded films, or a film cannot be read.
+    """
+    dataset = load_dataset(settings)
+    scheme = dataset.scheme
+    network_settings = settings.network.model_copy(update={"schemes": (_scheme_name(settings, dataset),)})
+    settings = settings.model_copy(update={"network": network_settings})
+    trunk = Trunk.load(trunk_path(settings.alignment, "align"))
+    prepared = film_cache.prepare(dataset.films, settings.data.cache, workers=max(1, settings.data.num_workers))
+    for remark in film_cache.demand_readable(prepared, settings.data.skip_unreadable):
+        warn(remark)
+    films = [film for film in dataset.films if film.name in prepared.films]
+    thetas = film_thetas(trunk, [prepared.films[film.name] for film in films], settings.data.cache)
+    split = split_dataset(films, settings.data.split, run, settings.data.findings)
+    row_of = {film.name: row for row, film in enumerate(films)}
+    parts = {part: [row_of[name] for name in names] for part, names in split.parts.items()}
+    teacher = teacher_probabilities(settings.teachers, scheme, films, prepared.films) if settings.teachers else None
+
+    def dataset_of(part: str, augmented: bool) -> SeverityFilms:
+        rows = parts[part]
+        chosen = [films[row] for row in rows]
+        cached = [prepared.films[film.name] for film in chosen]
+        taught = None if teacher is None else teacher[rows]
+        return SeverityFilms(chosen, cached, thetas[rows], scheme, settings, augmented, taught)
+
+    network = build_severity(settings.network, pretrained=settings.initial.source is None)
+    load_initial(network, settings.initial)
+    module = SeverityModule(network, scheme, settings)
+    say(f"Grading {len(parts['train'])} films of {dataset.name} by {scheme.title} ({split.protocol}), run {run.path}")
+    train = dataset_of("train", augmented=True)
+    held = dataset_of("validation", augmented=False) if parts.get("validation") else None
+    best = fit(module, run, *_loaders(train, held, settings))
+    fused = trunk.fuse(best, settings.network)
+    metrics = measure_run(
+        fused, run, dataset, films, [prepared.films[film.name] for film in films], split, settings.outcome
+    )
+    fused_settings = FusedSettings(
+        segmentation=trunk.segmentation_settings, alignment=trunk.alignment_settings, severity=settings.network
+    )
+    save_checkpoint(run.path, fused_settings, fused)
+    run.write_metrics(metrics)
+    return metrics
+
+
+def _scheme_name(settings: SeverityRunSettings, dataset: GradedDataset) -> str:
+    """How the network's settings name the scheme: a built-in name or the path of its YAML file."""
+    from lungsev.schemes import builtin_schemes
+
+    if dataset.scheme.name in builtin_schemes():
+        return dataset.scheme.name
+    given = settings.scheme or str(dataset.root / "scheme.yaml")
+    return str(Path(given).resolve())
+
+
+def _loaders(train: SeverityFilms, held: SeverityFilms | None, settings: SeverityRunSettings) -> tuple[Any, Any]:
+    loop, workers = settings.loop, settings.data.num_workers
+    weights = _balancing_weights(train) if settings.balance else None
+    train_loader = make_loader(train, loop.batch_size, True, loop.seed, workers, loop.accumulate, weights)
+    if held is None:
+        return train_loader, None
+    return train_loader, make_loader(held, loop.batch_size, False, loop.seed, workers, loop.accumulate)
+
+
+def _balancing_weights(train: SeverityFilms) -> list[float]:
+    """Chance of a film by how rare its total is, in six bins; the square root keeps a lone film from ruling."""
+    low, high = train.scheme.total_min, train.scheme.total_max
+    bins = [min(5, int(6 * (film.total - low) / max(1, high - low))) for film in train.films]
+    return [1.0 / np.sqrt(bins.count(index)) for index in bins]

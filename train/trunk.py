@@ -1,0 +1,89 @@
+"""Segmentation and alignment as trained before: where the canonical frame of each film lies, and the fused whole."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from lungsev.networks.alignment import AlignmentNetwork
+from lungsev.networks.checkpoint import load_alignment, load_segmentation
+from lungsev.networks.fused import FusedNetwork
+from lungsev.networks.segmentation import SegmentationNetwork
+from lungsev.networks.settings import AlignmentSettings, SegmentationSettings, SeveritySettings
+
+from .cache import CachedFilm
+from .console import track
+from .segmentation import shrink
+
+BATCH = 16
+
+
+@dataclass(frozen=True)
+class Trunk:
+    """Both networks, in eval mode; `sha256` is of their weights."""
+
+    segmentation: SegmentationNetwork
+    segmentation_settings: SegmentationSettings
+    alignment: AlignmentNetwork
+    alignment_settings: AlignmentSettings
+
+    @classmethod
+    def load(cls, run: Path) -> Trunk:
+        """From a finished alignment run, which holds both. Raises ConfigError when it is not what it should be."""
+        return cls(*load_segmentation(run), *load_alignment(run))
+
+    @property
+    def sha256(self) -> str:
+        digest = hashlib.sha256()
+        for network in (self.segmentation, self.alignment):
+            for name, value in sorted(network.state_dict().items()):
+                digest.update(name.encode())
+                digest.update(value.numpy().tobytes())
+        return digest.hexdigest()
+
+    def fuse(self, severity: nn.Module, settings: SeveritySettings) -> FusedNetwork:
+        """The network that is exported."""
+        fused = FusedNetwork(
+            self.segmentation,
+            self.alignment,
+            severity,  # type: ignore[arg-type]
+            segmentation_px=self.segmentation_settings.size_px,
+            oversample=settings.oversample,
+        )
+        return fused.eval()
+
+
+def film_thetas(trunk: Trunk, films: Sequence[CachedFilm], cache: Path) -> npt.NDArray[np.float64]:
+    """theta of every film, [N, 2, 3]; kept in the cache under the networks' hash."""
+    path = cache / "thetas" / f"{trunk.sha256[:24]}.npz"
+    known: dict[str, npt.NDArray[np.float64]] = {}
+    if path.is_file():
+        with np.load(path) as stored:
+            known = {key: stored[key] for key in stored.files}
+    missing = list({film.key: film for film in films if film.key not in known}.values())
+    if missing:
+        starts = range(0, len(missing), BATCH)
+        for start in track(starts, "Aligning films", len(starts)):
+            batch = missing[start : start + BATCH]
+            known.update(zip((film.key for film in batch), _thetas(trunk, batch), strict=True))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{os.getpid()}.{path.name}")
+        np.savez(temporary, **known)  # type: ignore[arg-type]
+        os.replace(temporary, path)
+    return np.stack([known[film.key] for film in films])
+
+
+def _thetas(trunk: Trunk, films: Sequence[CachedFilm]) -> npt.NDArray[np.float64]:
+    side = trunk.segmentation_settings.size_px
+    images = torch.from_numpy(np.stack([shrink(film.canvas(), side) for film in films]))[:, None]
+    with torch.inference_mode():
+        mask = trunk.segmentation(images).float().sigmoid()
+        return np.asarray(trunk.alignment(mask).numpy(), dtype=np.float64)

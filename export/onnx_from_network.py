@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import warnings
 from collections.abc import Mapping
@@ -99,11 +98,9 @@ def _trace(deployable: Deployable) -> onnx.ModelProto:
             )
             if program is None:
                 raise ParityError("the PyTorch exporter gave no graph; use torch >= 2.6")
-            buffer = io.BytesIO()
-            program.save(buffer, include_initializers=True)
     finally:
         quiet.setLevel(level)
-    return onnx.load_from_string(buffer.getvalue())
+    return program.model_proto
 
 
 def _name_nodes(graph: onnx.GraphProto) -> None:

@@ -1,0 +1,207 @@
+"""From a run folder to a bundle that was compared with its network before it was written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import torch
+
+import lungsev
+from lungsev.bundle import Bundle, Precision, write_bundle
+from lungsev.decode import Calibration
+from lungsev.inference.backend import Outputs
+from lungsev.inference.onnx_backend import open_session
+from lungsev.inference.parity import FP32_TOLERANCE, HALF_TOLERANCE, Parity, ParityCase, compare, parity_cases
+from lungsev.manifest import GraphSpec, InputSpec, Manifest, OutputSpec, Provenance
+from lungsev.networks.checkpoint import load_network, read_network
+from lungsev.networks.settings import FusedSettings
+from lungsev.preprocess import CANVAS_SIZE_PX, PREPROCESSING_VERSION
+from lungsev.schemes import Scheme, load_scheme
+
+from .card import write_card
+from .deployable import Deployable
+from .fp16_from_onnx import HalfGraph, half_from_onnx
+from .graph_costs import total_gflop
+from .onnx_from_network import OPSET, onnx_from_network
+from .run_folder import RunFolder, read_run
+
+DEFAULT_LICENCE = "CC BY-NC-SA 4.0, research use only"
+DEFAULT_USE = (
+    "Research on how severely pneumonia affects each lung region of an adult's portable frontal chest film. "
+    "Not a medical device: not for diagnosis, triage or treatment of a patient."
+)
+MEANINGS = {
+    "lung_mask": "probability of lung on the canvas",
+    "theta": "affine map from the canonical frame to the canvas, normalised coordinates",
+    "film_check": "probability of frontal, rotated_90, rotated_180, rotated_270, inverted, no_chest",
+    "probabilities": "calibrated grade distribution of every region",
+    "severity_map": "expected grade per cell of the canonical frame",
+}
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What the user chose.
+
+    Attributes:
+        name, version: Of the model; None derives them from the schemes and the run.
+        films: Folder of real films to compare on besides the phantoms.
+        licence, intended_use: Go into the manifest and the card.
+    """
+
+    half: bool = False
+    name: str | None = None
+    version: str | None = None
+    films: tuple[Path, ...] = ()
+    licence: str = DEFAULT_LICENCE
+    intended_use: str = DEFAULT_USE
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A bundle that was written, and the comparisons it passed."""
+
+    bundle: Bundle
+    parities: tuple[Parity, ...]
+
+
+def bundle_from_run(
+    run: Path, out: Path, options: ExportOptions = ExportOptions(), say: Say = lambda _: None
+) -> Exported:
+    """Trace, convert, compare, and only then write.
+
+    Args:
+        run: Run folder with `network.pt`.
+        out: Folder or .zip of the bundle.
+        say: Told each step in one line.
+
+    Raises:
+        ConfigError: The run is not one.
+        ParityError: A graph differs from the network by more than the tolerance; nothing is written.
+        BundleError: The bundle cannot be written.
+    """
+    folder = read_run(run)
+    settings, _ = read_network(run, FusedSettings)
+    schemes = tuple(load_scheme(name) for name in settings.severity.schemes)
+    say(f"network of {folder.name}: {', '.join(scheme.name for scheme in schemes)}")
+    deployable = Deployable(load_network(run), CANVAS_SIZE_PX)
+    name = options.name or f"lungsev-{'-'.join(scheme.name for scheme in schemes)}"
+    version = options.version or f"{lungsev.__version__}+{folder.path.name}".replace(" ", "-")
+    words = {"lungsev.name": name, "lungsev.version": version, "lungsev.preprocessing": PREPROCESSING_VERSION}
+    graph = onnx_from_network(deployable, {**words, "lungsev.precision": "fp32"})
+    say(f"FP32 graph: opset {OPSET}, {len(graph) / 1e6:.1f} MB")
+    half = half_from_onnx(graph) if options.half else None
+    if half is not None:
+        say(
+            f"FP16 graph: {len(half.data) / 1e6:.1f} MB, {half.half_layers} of {half.layers} layers and "
+            f"{half.half_share:.1%} of the arithmetic in half precision"
+        )
+    manifest = _manifest(folder, schemes, deployable, graph, half, options, name, version)
+    parities = _prove(deployable, graph, half, manifest, options, say)
+    graphs: dict[Precision, bytes] = {"fp32": graph}
+    if half is not None:
+        graphs["fp16"] = half.data
+    report = json.dumps({"comparisons": [parity.to_dict() for parity in parities]}, indent=2) + "\n"
+    card = write_card(manifest, parities)
+    bundle = write_bundle(out, manifest, graphs, card, {"parity.json": report.encode("utf-8")})
+    return Exported(bundle, parities)
+
+
+def _manifest(
+    folder: RunFolder,
+    schemes: tuple[Scheme, ...],
+    deployable: Deployable,
+    graph: bytes,
+    half: HalfGraph | None,
+    options: ExportOptions,
+    name: str,
+    version: str,
+) -> Manifest:
+    gflop = round(total_gflop(onnx.load_from_string(graph)), 3)
+    graphs: dict[Precision, GraphSpec] = {"fp32": GraphSpec(opset=OPSET, gflop=gflop)}
+    if half is not None:
+        graphs["fp16"] = GraphSpec(
+            opset=OPSET, gflop=gflop, half_share=round(half.half_share, 4), fp32_islands=half.islands
+        )
+    shapes = deployable.output_shapes
+    outputs = [OutputSpec(name=key, shape=shape, meaning=MEANINGS[key.split(".")[0]]) for key, shape in shapes.items()]
+    return Manifest(
+        name=name,
+        version=version,
+        input=InputSpec(size_px=deployable.size_px),
+        preprocessing_version=PREPROCESSING_VERSION,
+        schemes=schemes,
+        outputs=tuple(outputs),
+        mask_size_px=shapes["lung_mask"][-1],
+        graphs=graphs,
+        calibration={key: Calibration.model_validate(value) for key, value in folder.calibration.items()},
+        provenance=Provenance(
+            created_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            run=folder.name,
+            commit=folder.made_by.get("commit"),
+            data=tuple(str(item) for item in folder.metrics.get("data", ())),
+            split_sha256=folder.split_sha256,
+            config=folder.config,
+            versions={
+                "lungsev": lungsev.__version__,
+                "torch": torch.__version__,
+                **{package: metadata.version(package) for package in ("onnx", "onnxscript", "onnxruntime")},
+            },
+        ),
+        metrics={key: value for key, value in folder.metrics.items() if key != "data"},
+        licence=options.licence,
+        intended_use=options.intended_use,
+    )
+
+
+def _prove(
+    deployable: Deployable,
+    graph: bytes,
+    half: HalfGraph | None,
+    manifest: Manifest,
+    options: ExportOptions,
+    say: Say,
+) -> tuple[Parity, ...]:
+    """Compare, and refuse. Real films are read again for each comparison rather than held in memory."""
+
+    def cases() -> Iterable[ParityCase]:
+        return parity_cases(deployable.size_px, films=options.films)
+
+    fp32 = ("ONNX FP32", _run_graph(graph))
+    parities = [compare(("PyTorch FP32", _run_torch(deployable)), fp32, cases(), manifest)]
+    say(str(parities[-1]))
+    parities[-1].require(FP32_TOLERANCE)
+    if half is not None:
+        parities.append(compare(fp32, ("ONNX FP16", _run_graph(half.data)), cases(), manifest))
+        say(str(parities[-1]))
+        parities[-1].require(HALF_TOLERANCE)
+    return tuple(parities)
+
+
+def _run_torch(deployable: Deployable) -> Callable[[npt.NDArray[np.float32]], Outputs]:
+    def infer(image: npt.NDArray[np.float32]) -> Outputs:
+        with torch.inference_mode():
+            results = deployable(torch.from_numpy(image))
+        return {name: value.numpy() for name, value in zip(deployable.output_names, results, strict=True)}
+
+    return infer
+
+
+def _run_graph(graph: bytes) -> Callable[[npt.NDArray[np.float32]], Outputs]:
+    session = open_session(graph)
+    names = [output.name for output in session.get_outputs()]
+
+    def infer(image: npt.NDArray[np.float32]) -> Outputs:
+        return dict(zip(names, session.run(names, {"image": image}), strict=True))
+
+    return infer

@@ -1,0 +1,128 @@
+"""`lungsev-export`: from a checkpoint to a bundle, from a bundle to what a device or a server runs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from lungsev import __version__
+from lungsev.errors import LungsevError, MissingExtraError
+
+DEFAULT_COMMAND = "bundle"
+
+
+class _BundleByDefault(TyperGroup):
+    """`lungsev-export RUN --fp16` means `lungsev-export bundle RUN --fp16`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if not args or (args[0] not in self.commands and args[0] not in ("--help", "--version")):
+            args = [DEFAULT_COMMAND, *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    name="lungsev-export",
+    cls=_BundleByDefault,
+    help="Turn a trained network into a bundle, and a bundle into what a device or a server runs.\n\n"
+    "Without a command it is `bundle`: lungsev-export [RUN] [--fp16] [--out BUNDLE] [--films DIR].\n\n"
+    "Exit codes: 0 done, 1 something an operator can put right (one line says what), 2 wrong usage.",
+    epilog="Example: lungsev-export runs/brixia/20261123-120000 --fp16 --out model.zip",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+JsonOption = Annotated[bool, typer.Option("--json", help="JSON on standard output, for machines.")]
+
+
+def main() -> None:
+    """Entry point: an operator's error becomes one line and its exit code."""
+    try:
+        app()
+    except LungsevError as error:
+        print(f"lungsev-export: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=lambda wanted: _print_version(wanted), help="Print it.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command(DEFAULT_COMMAND, epilog="Example: lungsev-export --fp16 --films ward-7/ --out model.zip")
+def bundle_command(
+    run: Annotated[Path | None, typer.Argument(help="Run folder. Default: the newest finished severity run.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder or .zip. Default: bundles/<name>-<version> here.")
+    ] = None,
+    fp16: Annotated[bool, typer.Option("--fp16", help="Also the half-precision graph for TensorRT.")] = False,
+    films: Annotated[
+        Path | None, typer.Option("--films", help="Folder of real films to compare the graphs on, besides phantoms.")
+    ] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Name of the model.")] = None,
+    model_version: Annotated[str | None, typer.Option("--model-version", help="Version of the model.")] = None,
+    licence: Annotated[str | None, typer.Option("--licence", help="Terms of the weights.")] = None,
+    intended_use: Annotated[str | None, typer.Option("--intended-use", help="What the model is for.")] = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Write a bundle from a run: trace, compare with the network, and refuse to write what differs."""
+    try:
+        from .bundle_from_run import DEFAULT_LICENCE, DEFAULT_USE, ExportOptions, bundle_from_run
+    except ImportError as error:
+        if (error.name or "").split(".")[0] in ("torch", "timm", "segmentation_models_pytorch", "onnx"):
+            raise MissingExtraError("exporting a network", "export") from None
+        raise
+    from lungsev.inference.parity import films_in
+
+    from .run_folder import newest_run
+
+    if films is not None and not films.is_dir():
+        raise LungsevError(f"--films {films} is no folder")
+    found = run if run is not None else newest_run()
+    options = ExportOptions(
+        half=fp16,
+        name=name,
+        version=model_version,
+        films=tuple(films_in(films)) if films is not None else (),
+        licence=licence or DEFAULT_LICENCE,
+        intended_use=intended_use or DEFAULT_USE,
+    )
+    target = out if out is not None else Path("bundles") / found.resolve().name
+    exported = bundle_from_run(found, target, options, say=_say_to(sys.stderr))
+    sizes = {name: len(exported.bundle.graph_bytes(name)) for name in exported.bundle.precisions}
+    if json_output:
+        document = {
+            "bundle": str(target),
+            "sha256": exported.bundle.sha256,
+            "graph_bytes": sizes,
+            "parity": [parity.to_dict() for parity in exported.parities],
+        }
+        print(json.dumps(document, indent=2))
+        return
+    print(
+        f"{target}: {', '.join(f'{key} {size / 1e6:.1f} MB' for key, size in sizes.items())}, {exported.bundle.sha256}"
+    )
+
+
+def _say_to(stream: Any) -> Any:
+    from rich.console import Console
+
+    console = Console(file=stream, highlight=False, markup=False, soft_wrap=True)
+    return console.print
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"lungsev-export {__version__}")
+        raise typer.Exit

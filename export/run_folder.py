@@ -1,0 +1,122 @@
+"""What a bundle takes from a run folder of `lungsev-train` besides the weights."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+from lungsev.config import read_yaml
+from lungsev.errors import ConfigError
+
+DEFAULT_ROOT = Path("runs")
+SEVERITY_COMMANDS = ("brixia", "inha", "custom")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A finished severity run.
+
+    Attributes:
+        config: Resolved settings without any path of the machine that trained.
+        metrics: metrics.json without calibration.
+        calibration: Scheme name to the fields of `lungsev.decode.Calibration`.
+    """
+
+    path: Path
+    config: dict[str, Any]
+    made_by: dict[str, str]
+    metrics: dict[str, Any]
+    calibration: dict[str, Any]
+    split_sha256: str | None
+
+    @property
+    def name(self) -> str:
+        """As `brixia/20261123-031500`: says which run without saying where."""
+        return f"{self.path.parent.name}/{self.path.name}"
+
+
+def newest_run(root: Path = DEFAULT_ROOT) -> Path:
+    """The severity run with the newest finished network.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    networks = [
+        path
+        for command in SEVERITY_COMMANDS
+        for path in (root / command).glob("*/network.pt")
+        if (path.parent / "metrics.json").is_file()
+    ]
+    if not networks:
+        raise ConfigError(
+            f"there is no finished severity run under {root}/; train one with lungsev-train brixia, "
+            "or name a run folder"
+        )
+    return max(networks, key=lambda path: path.stat().st_mtime).parent
+
+
+def read_run(path: Path) -> RunFolder:
+    """Read what a finished run says of itself.
+
+    Raises:
+        ConfigError: The folder is no finished run.
+    """
+    if not (path / "network.pt").is_file():
+        raise ConfigError(
+            f"{path} has no network.pt; expected the folder of a finished run, as runs/brixia/<timestamp>"
+        )
+    document = read_yaml(path / "config.yaml")
+    metrics = _read_json(path / "metrics.json")
+    calibration = metrics.pop("calibration", {})
+    return RunFolder(
+        path=path.resolve(),
+        config=without_paths(document.get("settings", {})),
+        made_by={key: str(value) for key, value in without_paths(document.get("made_by", {})).items()},
+        metrics=without_paths(metrics),
+        calibration=calibration,
+        split_sha256=_split_hash(path / "splits.json"),
+    )
+
+
+def without_paths(value: Any) -> Any:
+    """The same settings with every absolute path cut to its last part: a bundle travels, its paths do not."""
+    if isinstance(value, dict):
+        return {key: without_paths(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_paths(item) for item in value]
+    if isinstance(value, str):
+        return " ".join(_last_part(word) for word in value.split(" "))
+    return value
+
+
+def _last_part(word: str) -> str:
+    for kind in (PurePosixPath, PureWindowsPath):
+        path = kind(word)
+        if path.is_absolute() or word.startswith(("../", "~/", "./")):
+            return path.name or word
+    return word
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError:
+        raise ConfigError(
+            f"{path} is missing: the run is not finished; start it again, or export another run"
+        ) from None
+    except ValueError:
+        raise ConfigError(f"{path} is not valid JSON; evaluate the run again") from None
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path} holds no mapping; evaluate the run again")
+    return data
+
+
+def _split_hash(path: Path) -> str | None:
+    """The hash the split states of itself, or that of its file."""
+    if not path.is_file():
+        return None
+    stated = _read_json(path).get("sha256")
+    return stated if isinstance(stated, str) else hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from lungsev.bundle import verify_bundle
+from lungsev.errors import ConfigError, ParityError
+from lungsev.export import bundle_from_run as module
+from lungsev.export.bundle_from_run import Exported, ExportOptions, bundle_from_run
+from lungsev.export.onnx_from_network import check_graph
+from lungsev.export.run_folder import newest_run, read_run, without_paths
+from lungsev.inference.onnx_reader import read_onnx
+from lungsev.inference.select import open_backend
+from lungsev.networks.fused import FusedNetwork
+from lungsev.phantom import make_phantom
+
+
+def test_the_bundle_verifies(exported: Exported) -> None:
+    assert all(check.passed for check in verify_bundle(exported.bundle.path))
+    assert exported.bundle.precisions == ("fp32", "fp16")
+
+
+def test_the_bundle_says_what_the_network_says(exported: Exported, small_network: FusedNetwork) -> None:
+    image = np.ascontiguousarray(make_phantom(7, size_px=(512, 512)).pixels[None, None], dtype=np.float32)
+    with torch.inference_mode():
+        expected = {name: value.numpy() for name, value in small_network(torch.from_numpy(image)).items()}
+    with open_backend(exported.bundle, "onnxruntime") as backend:
+        found = backend.infer(image)
+    assert set(found) == set(expected)
+    for name, values in expected.items():
+        np.testing.assert_allclose(found[name], values, atol=1e-4, err_msg=name)
+
+
+def test_the_graph_is_what_every_runtime_reads_alike(exported: Exported) -> None:
+    for precision in exported.bundle.precisions:
+        facts = read_onnx(exported.bundle.graph_bytes(precision))
+        assert facts.opset == 18
+        assert {node.attributes["mode"] for node in facts.nodes_of("GridSample")} == {"bilinear"}
+        assert not {"RoiAlign", "AffineGrid", "BatchNormalization", "If", "Loop"} & set(facts.op_counts)
+        assert facts.inputs == {"image": (1, 1, 512, 512)}
+        assert all(side > 0 for shape in facts.outputs.values() for side in shape)
+        assert not facts.external_data
+        assert facts.metadata["lungsev.name"] == "lungsev-brixia"
+
+
+def test_nothing_of_this_machine_is_in_the_files(exported: Exported) -> None:
+    words = [str(Path(__file__).resolve().parents[2]), str(Path.home()), "/home/someone", "site-packages"]
+    for file in exported.bundle.path.iterdir():
+        data = file.read_bytes()
+        assert not [word for word in words if word.encode() in data], file.name
+
+
+def test_the_manifest_takes_over_what_the_run_says(exported: Exported) -> None:
+    manifest = exported.bundle.manifest
+    assert manifest.scheme_calibration("brixia").decision == "median"
+    assert manifest.metrics == {"brixia": {"mae": 0.5}}
+    assert manifest.provenance.run == "brixia/20260101-000000"
+    assert manifest.provenance.commit == "0123abcd"
+    assert manifest.provenance.config == {"data": {"root": "films", "batch": 4}}
+    assert manifest.graphs["fp32"].gflop == pytest.approx(manifest.graphs["fp16"].gflop)
+
+
+def test_the_card_tells_a_person(exported: Exported) -> None:
+    card = exported.bundle.file_bytes("card.md").decode()
+    for words in ("Research use only", "right upper zone", "films of somewhere", "brixia.mae | 0.5", "0 of 60 grades"):
+        assert words in card
+
+
+def test_the_parity_report_lies_in_the_bundle(exported: Exported) -> None:
+    comparisons = json.loads(exported.bundle.file_bytes("parity.json"))["comparisons"]
+    assert [(c["reference"], c["candidate"]) for c in comparisons] == [
+        ("PyTorch FP32", "ONNX FP32"),
+        ("ONNX FP32", "ONNX FP16"),
+    ]
+    assert all(c["changed_grades"] == 0 and c["cases"] == 10 for c in comparisons)
+
+
+def test_a_graph_that_differs_is_not_written(
+    exported: Exported, small_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = onnx.load_from_string(exported.bundle.graph_bytes())
+    norm = [node for node in model.graph.node if node.op_type == "LayerNormalization"][-1]
+    weight = next(tensor for tensor in model.graph.initializer if tensor.name == norm.input[1])
+    values = onnx.numpy_helper.to_array(weight) * np.float32(1.5)
+    weight.CopyFrom(onnx.numpy_helper.from_array(values, weight.name))
+    monkeypatch.setattr(module, "onnx_from_network", lambda *_: model.SerializeToString())
+    with pytest.raises(ParityError, match=r"probabilities 0\.\d+ \(allowed 0\.001\)"):
+        bundle_from_run(small_run, tmp_path / "b", ExportOptions())
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("plant", "message"),
+    [
+        (lambda m: setattr(m.opset_import[0], "version", 20), "opset 20"),
+        (lambda m: set_mode(m, b"linear"), "mode 'linear'"),
+        (lambda m: set_mode(m, b"nearest"), "mode 'nearest'"),
+        (lambda m: set_weight(m, np.nan), "NaN"),
+        (lambda m: m.graph.node.add(op_type="RoiAlign", name="roi"), "RoiAlign"),
+        (lambda m: setattr(m.graph.input[0].type.tensor_type.shape.dim[0], "dim_param", "batch"), "every side"),
+    ],
+)
+def test_a_planted_fault_is_named(exported: Exported, plant: Callable[[onnx.ModelProto], None], message: str) -> None:
+    model = onnx.load_from_string(exported.bundle.graph_bytes())
+    check_graph(model.SerializeToString())
+    plant(model)
+    with pytest.raises(ParityError, match=message):
+        check_graph(model.SerializeToString())
+
+
+def set_mode(model: onnx.ModelProto, mode: bytes) -> None:
+    node = next(node for node in model.graph.node if node.op_type == "GridSample")
+    next(attribute for attribute in node.attribute if attribute.name == "mode").s = mode
+
+
+def set_weight(model: onnx.ModelProto, value: float) -> None:
+    weight = next(t for t in model.graph.initializer if t.data_type == onnx.TensorProto.FLOAT)
+    weight.CopyFrom(onnx.numpy_helper.from_array(np.full(weight.dims, value, np.float32), weight.name))
+
+
+def test_paths_are_cut_from_settings() -> None:
+    settings = {"data": "/secret/place/films", "n": 3, "list": ["../up/masks", "plain"], "command": "train --data /a/b"}
+    assert without_paths(settings) == {"data": "films", "n": 3, "list": ["masks", "plain"], "command": "train --data b"}
+
+
+def test_the_newest_finished_run_is_found(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no finished severity run"):
+        newest_run(tmp_path)
+    for stamp in ("20260101-000000", "20260102-000000"):
+        folder = tmp_path / "brixia" / stamp
+        folder.mkdir(parents=True)
+        (folder / "network.pt").write_bytes(b"")
+    (tmp_path / "brixia" / "20260101-000000" / "metrics.json").write_text("{}")
+    assert newest_run(tmp_path).name == "20260101-000000"
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no network\.pt"):
+        read_run(tmp_path)

@@ -1,5 +1,7 @@
 """Synthetic portable chest films with known lungs and grades: for tests, demo and pre-training."""
 
+from lungsev.phantom.course import CourseDay, CourseFilm, draw_day, make_course, plan_course
+from lungsev.phantom.datasets import LAYOUTS, write_dataset
 from lungsev.phantom.dicom_file import (
     TRANSFER_SYNTAXES,
     DicomStyle,
@@ -14,16 +16,23 @@ from lungsev.phantom.film import PhantomFilm, PhantomOptions, make_phantom
 from lungsev.phantom.non_chest import NON_CHEST_KINDS, make_non_chest
 
 __all__ = [
+    "LAYOUTS",
     "NON_CHEST_KINDS",
     "TRANSFER_SYNTAXES",
+    "CourseDay",
+    "CourseFilm",
     "DicomStyle",
     "PhantomFilm",
     "PhantomOptions",
+    "draw_day",
     "draw_style",
+    "make_course",
     "make_non_chest",
     "make_phantom",
     "phantom_dataset",
     "phantom_uid",
+    "plan_course",
+    "write_dataset",
     "write_phantom_dicom",
     "write_phantom_jpeg",
     "write_phantom_png",

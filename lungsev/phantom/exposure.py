@@ -10,7 +10,6 @@ import numpy as np
 from lungsev.phantom.canvas import FloatImage, blur
 from lungsev.phantom.lettering import draw_text, text_width
 
-
 _AIR = 0.25  # processed signal of the direct beam, with what scatter adds
 
 

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from lungsev.phantom.anatomy import LEFT, RIGHT, Anatomy, Breath, draw_anatomy, lung_height, lung_outline
-from lungsev.phantom.canvas import FilmFrame, resized
+from lungsev.phantom.anatomy import (
+    LEFT,
+    RIGHT,
+    Anatomy,
+    Breath,
+    draw_anatomy,
+    heart_outline,
+    lung_height,
+    lung_outline,
+    mediastinum_outline,
+)
+from lungsev.phantom.canvas import FilmFrame, Points, resized
 from lungsev.phantom.devices import Devices, draw_devices
 from lungsev.phantom.exposure import Finish, add_grain, draw_exposure, draw_finish, expose, finish, tone, tone_curve
 from lungsev.phantom.patient import attenuate
@@ -28,7 +38,7 @@ class PhantomOptions:
     Attributes:
         exposure_seed: Separate seed of position, breath, exposure and devices, for another film of the same
             patient (who is `seed`).
-        severity: Zones A-F on a continuous scale 0-3; takes the place of grades for the drawing.
+        severity: Zones A-F on a continuous scale 0-3, for the drawing; grades not given are these, rounded.
         rotation_deg: Turn of the patient on the film.
         devices: Tubes, lines and leads.
         finish: Collimation and letters.
@@ -50,6 +60,7 @@ class PhantomFilm:
     Attributes:
         pixels: float32 [rows, columns], 0-1, bone bright, patient's right on the image's left.
         lung_mask: uint8 [rows, columns]; 0 background, 1 patient's right lung, 2 left (heart area included).
+        heart_mask: uint8 [rows, columns]; 1 where heart or mediastinum cover lung. Some mask datasets leave it out.
         grades: Brixia grades of zones A-F.
         seed: Of the patient.
         exposure_seed: Of position, exposure and devices.
@@ -59,6 +70,7 @@ class PhantomFilm:
 
     pixels: npt.NDArray[np.float32]
     lung_mask: npt.NDArray[np.uint8]
+    heart_mask: npt.NDArray[np.uint8]
     grades: tuple[int, ...]
     seed: int
     exposure_seed: int
@@ -71,7 +83,7 @@ def make_phantom(
     *,
     grades: Sequence[int] | None = None,
     size_px: int | tuple[int, int] = 512,
-    options: PhantomOptions = PhantomOptions(),
+    options: PhantomOptions | None = None,
 ) -> PhantomFilm:
     """A synthetic portable AP chest film; the same seed gives the same film everywhere.
 
@@ -85,8 +97,11 @@ def make_phantom(
     Raises:
         ValueError: Grades are not six values 0-3, or the film is smaller than 64 px.
     """
+    options = options or PhantomOptions()
     exposure_seed = seed if options.exposure_seed is None else options.exposure_seed
     rng = np.random.default_rng([exposure_seed, 201])
+    if grades is None and options.severity is not None:
+        grades = [round(min(max(value, 0.0), float(MAX_GRADE))) for value in options.severity]
     chosen = _grades(grades, seed)
     severity = options.severity if options.severity is not None else tuple(float(grade) for grade in chosen)
     anatomy = draw_anatomy(seed)
@@ -108,10 +123,12 @@ def make_phantom(
         signal = resized(signal, frame.rows, frame.columns)
     pixels = tone(add_grain(signal, exposure), curve)
     pixels, box = finish(pixels, plan)
-    mask = _lung_mask(frame, anatomy, breath, box)
+    lungs = {side: lung_outline(anatomy, breath, side) for side in (RIGHT, LEFT)}
+    heart = frame.fill(frame.blank(), [heart_outline(anatomy, breath), mediastinum_outline(anatomy, breath)])
     return PhantomFilm(
         pixels=np.clip(pixels, 0.0, 1.0).astype(np.float32),
-        lung_mask=mask,
+        lung_mask=_inside(box, _labels(frame, {1: lungs[RIGHT], 2: lungs[LEFT]})),
+        heart_mask=_inside(box, (heart > 127).astype(np.uint8)),
         grades=chosen,
         seed=seed,
         exposure_seed=exposure_seed,
@@ -172,14 +189,18 @@ def _position(
     return breath, FilmFrame.place(rows, columns, px_per_cm, centre, rotation)
 
 
-def _lung_mask(
-    frame: FilmFrame, anatomy: Anatomy, breath: Breath, box: tuple[int, int, int, int]
-) -> npt.NDArray[np.uint8]:
-    mask = np.zeros((frame.rows, frame.columns), np.uint8)
-    for value, side in ((1, RIGHT), (2, LEFT)):
-        outline = frame.to_px(lung_outline(anatomy, breath, side)) - 0.5
-        cv2.fillPoly(mask, [np.round(outline * 16).astype(np.int32)], value, shift=4)
+def _labels(frame: FilmFrame, outlines: Mapping[int, Points]) -> npt.NDArray[np.uint8]:
+    """Outlines (patient cm) filled with their label, edges not blended."""
+    mask = frame.blank()
+    for value, outline in outlines.items():
+        points = frame.to_px(outline) - 0.5
+        cv2.fillPoly(mask, [np.round(points * 16).astype(np.int32)], value, shift=4)
+    return mask
+
+
+def _inside(box: tuple[int, int, int, int], mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """The mask where the shutters leave the film open."""
     y0, x0, y1, x1 = box
-    open_field = np.zeros_like(mask)
-    open_field[y0:y1, x0:x1] = mask[y0:y1, x0:x1]
-    return open_field
+    visible = np.zeros_like(mask)
+    visible[y0:y1, x0:x1] = mask[y0:y1, x0:x1]
+    return visible

@@ -92,6 +92,14 @@ def codec_for(syntax: str) -> Codec:
     return CODECS[syntax]
 
 
+def load_codecs() -> None:
+    """Load the libraries that are otherwise loaded with the first film that needs them."""
+    import imagecodecs
+
+    for name in ("jpeg8_decode", "jpegls_decode", "jpeg2k_decode", "dicomrle_decode"):
+        getattr(imagecodecs, name)
+
+
 def decode_frame(encoded: Encoded, codec: Codec, shape: FrameShape) -> Array:
     """Values of one frame as the codec gives them, [rows, columns].
 

@@ -9,6 +9,7 @@ file -> bytes (regular file, within the size limit)
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -65,24 +66,34 @@ def read_file(path: Path, limits: ReadLimits) -> bytes:
     except FileNotFoundError:
         raise UnreadableFilmError("not_found", "there is no such file") from None
     except OSError as error:
-        raise UnreadableFilmError("unreadable", f"the file cannot be opened: {os.strerror(error.errno or 0)}") from None
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise UnreadableFilmError("not_a_file", "this is not a regular file")
-        if status.st_size > limits.file_bytes:
-            raise UnreadableFilmError(
-                "too_large", f"the file has {status.st_size} bytes, the limit is {limits.file_bytes}"
-            )
-        try:
-            # One more than the limit, should the file grow while it is read.
-            data = file.read(limits.file_bytes + 1)
-        except OSError as error:
-            reason = os.strerror(error.errno or 0)
-            raise UnreadableFilmError("unreadable", f"the file cannot be read: {reason}") from None
+        if error.errno == errno.ENXIO:  # a socket
+            raise _not_a_file() from None
+        reason = os.strerror(error.errno or 0)
+        raise UnreadableFilmError("unreadable", f"the file cannot be opened: {reason}") from None
+    try:
+        data = _read_regular(descriptor, limits)
+    except OSError as error:
+        reason = os.strerror(error.errno or 0)
+        raise UnreadableFilmError("unreadable", f"the file cannot be read: {reason}") from None
+    finally:
+        os.close(descriptor)
     if len(data) > limits.file_bytes:
         raise UnreadableFilmError("too_large", f"the file grows beyond the limit of {limits.file_bytes} bytes")
     return data
+
+
+def _read_regular(descriptor: int, limits: ReadLimits) -> bytes:
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        raise _not_a_file()
+    if status.st_size > limits.file_bytes:
+        raise UnreadableFilmError("too_large", f"the file has {status.st_size} bytes, the limit is {limits.file_bytes}")
+    with open(descriptor, "rb", closefd=False) as file:
+        return file.read(limits.file_bytes + 1)  # one more than the limit, should the file grow while it is read
+
+
+def _not_a_file() -> UnreadableFilmError:
+    return UnreadableFilmError("not_a_file", "this is not a regular file; expected a film")
 
 
 def _from_dicom(data: bytes, limits: ReadLimits) -> Radiograph:

@@ -1,0 +1,242 @@
+"""Reading in a child process, so that a hostile or broken film can hurt nothing but its own reading.
+
+    with IsolatedReader() as reader:
+        film = reader.read(path)                    # Radiograph, or FilmError as read_radiograph
+        film, canvas = reader.read_prepared(path)   # the canvas too, prepared in the child
+
+A nursery process (`lungsev.nursery`) imports the codecs once and forks a fresh reader for every film: a leak, a crash
+or a hang ends with its film, and the next one starts in milliseconds. The reader lives under an address-space limit
+and an alarm. Its answer is JSON and one sealed memory file, which this process maps without a copy; nothing is
+unpickled, since the reader has touched the film. Nursery and readers end with this process, however it ends.
+
+May be used from several threads; every call has its own reader. Never imports torch.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import mmap
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lungsev.errors import FilmError, LungsevError, SkippedFilmError, UnreadableFilmError
+from lungsev.geometry import CanvasFrame
+from lungsev.limits import ReadLimits
+from lungsev.nursery import MAX_MESSAGE_BYTES, READY, SEALS
+from lungsev.preprocess import CANVAS_SIZE_PX, Canvas
+from lungsev.radiograph import Radiograph
+from lungsev.report import ImageInfo
+
+# The reader's own alarm comes first; this much later the parent ends it.
+GRACE_SECONDS = 3.0
+# Importing OpenCV and NumPy from a cold SD card.
+START_SECONDS = 60.0
+
+# Isolated mode, so that no file in the working folder is imported by mistake; the path comes as an argument.
+_START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from lungsev.nursery import run_nursery; "
+_START += "run_nursery(int(sys.argv[2]))"
+# One thread each: the nursery forks, and arenas and thread stacks would count against the readers' memory.
+_ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
+
+
+class IsolatedReader:
+    """Reads films in child processes. Starts with the first film, ends with `close` or with this process."""
+
+    def __init__(self, limits: ReadLimits | None = None) -> None:
+        self.limits = limits or ReadLimits()
+        self._nursery: _Nursery | None = None
+        self._lock = threading.Lock()
+
+    def start(self) -> None:
+        """Start now rather than with the first film.
+
+        Raises:
+            LungsevError: The reading process does not start.
+        """
+        self._running_nursery()
+
+    def read(self, path: Path) -> Radiograph:
+        """As `read_radiograph`.
+
+        Raises:
+            UnreadableFilmError: As there; and `decoder_crashed`, `decoder_timeout`.
+            SkippedFilmError: As there.
+            LungsevError: The reading process does not start; no fault of the film.
+        """
+        film, _ = self._read(path, None)
+        return film
+
+    def read_prepared(self, path: Path, size_px: int = CANVAS_SIZE_PX) -> tuple[Radiograph, Canvas]:
+        """As `read`, with the film's canvas, which costs this process nothing.
+
+        Raises:
+            UnreadableFilmError, SkippedFilmError, LungsevError: As `read`.
+        """
+        film, canvas = self._read(path, size_px)
+        assert canvas is not None
+        return film, canvas
+
+    def close(self) -> None:
+        """End the child processes; a film in work fails. Reading starts them again."""
+        with self._lock:
+            nursery, self._nursery = self._nursery, None
+        if nursery is not None:
+            nursery.close()
+
+    def __enter__(self) -> IsolatedReader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _read(self, path: Path, size_px: int | None) -> tuple[Radiograph, Canvas | None]:
+        request = {"path": os.path.abspath(path), "limits": asdict(self.limits), "size_px": size_px}
+        for attempt in range(2):
+            nursery = self._running_nursery()
+            started = time.monotonic()
+            answer = nursery.ask(json.dumps(request).encode(), self.limits.decode_seconds + GRACE_SECONDS)
+            if answer is not None:
+                return _unpacked(*answer, self.limits)
+            elapsed = time.monotonic() - started
+            if elapsed >= self.limits.decode_seconds:
+                raise UnreadableFilmError(
+                    "decoder_timeout", f"reading took longer than {self.limits.decode_seconds:g} s and was stopped"
+                )
+            # Another thread's film may have taken the nursery down: that is not this film's fault, once.
+            if attempt == 1 or nursery.is_alive():
+                break
+        raise UnreadableFilmError("decoder_crashed", "the reading process crashed on this film")
+
+    def _running_nursery(self) -> _Nursery:
+        with self._lock:
+            if self._nursery is None or not self._nursery.is_alive():
+                if self._nursery is not None:
+                    self._nursery.close()
+                self._nursery = _Nursery()
+            return self._nursery
+
+
+class _Nursery:
+    """The child process and the socket to it."""
+
+    def __init__(self) -> None:
+        self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-c", _START, json.dumps(sys.path), str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,  # codecs write there what they think of the film
+                env={**os.environ, **_ENVIRONMENT},
+                start_new_session=True,
+            )
+        self._requests.settimeout(START_SECONDS)
+        try:
+            is_ready = self._requests.recv(len(READY)) == READY
+        except OSError:
+            is_ready = False
+        if not is_ready:
+            self.close()
+            raise LungsevError(
+                "the reading process does not start; try `python -c 'import lungsev.nursery'` and reinstall lungsev"
+            )
+
+    def ask(self, request: bytes, timeout_seconds: float) -> tuple[bytes, int | None] | None:
+        """The answer and the descriptor that came with it; None when the reader ended without one."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with ours:
+            try:
+                with theirs:
+                    socket.send_fds(self._requests, [request], [theirs.fileno()])
+                ours.settimeout(timeout_seconds)
+                message, descriptors, _, _ = socket.recv_fds(ours, MAX_MESSAGE_BYTES, 1)
+            except TimeoutError:
+                self._process.kill()  # its readers die with it, even one that has disarmed its alarm
+                return None
+            except OSError:
+                return None
+        return (message, descriptors[0] if descriptors else None) if message else None
+
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
+
+    def close(self) -> None:
+        self._requests.close()
+        try:
+            self._process.wait(GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def _unpacked(message: bytes, descriptor: int | None, limits: ReadLimits) -> tuple[Radiograph, Canvas | None]:
+    """Believe an answer only as far as it holds together.
+
+    Raises:
+        FilmError: The answer says so, or makes no sense.
+    """
+    try:
+        answer = json.loads(message)
+        if "error" in answer:
+            raise _film_error(answer["error"])
+        if descriptor is None:
+            raise ValueError("no pixels")
+        return _film_and_canvas(answer, descriptor, limits)
+    except (ValueError, TypeError, KeyError, OSError):
+        raise UnreadableFilmError("decoder_crashed", "the reading process gave an answer that makes no sense") from None
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def _film_error(error: dict[str, Any]) -> FilmError:
+    kind = SkippedFilmError if error["skipped"] else UnreadableFilmError
+    image = None if error["image"] is None else ImageInfo(**error["image"])
+    return kind(str(error["code"]), str(error["message"]), image)
+
+
+def _film_and_canvas(answer: dict[str, Any], descriptor: int, limits: ReadLimits) -> tuple[Radiograph, Canvas | None]:
+    film = answer["film"]
+    rows, columns = (int(size) for size in film["shape"])
+    frame = (
+        CanvasFrame(**{**answer["canvas"], "offset_px": tuple(answer["canvas"]["offset_px"])})
+        if "canvas" in answer
+        else None
+    )
+    film_values, canvas_values = rows * columns, frame.size_px**2 if frame else 0
+    if not 0 < film_values <= limits.pixels:
+        raise ValueError("a size beyond the limits")
+    values = _mapped(descriptor, film_values + canvas_values)
+    y0, x0, y1, x1 = film["content_box_px"]
+    radiograph = Radiograph(
+        pixels=values[:film_values].reshape(rows, columns),
+        image=ImageInfo(**film["image"]),
+        content_box_px=(y0, x0, y1, x1),
+        notes=tuple(film["notes"]),
+    )
+    if frame is None:
+        return radiograph, None
+    return radiograph, Canvas(values[film_values:].reshape(frame.size_px, frame.size_px), frame)
+
+
+def _mapped(descriptor: int, count: int) -> npt.NDArray[np.float32]:
+    """A private view of the memory file, which its writer can neither shrink nor change any more."""
+    if fcntl.fcntl(descriptor, fcntl.F_GET_SEALS) & SEALS != SEALS or os.fstat(descriptor).st_size != 4 * count:
+        raise ValueError("not the memory file it should be")
+    private = mmap.mmap(descriptor, 4 * count, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ | mmap.PROT_WRITE)
+    return np.frombuffer(private, np.float32)

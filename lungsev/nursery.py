@@ -1,0 +1,157 @@
+"""The process in which films are read: forks a fresh reader for every film. The other end of `lungsev.isolated`.
+
+    request   SOCK_SEQPACKET: {"path", "limits", "size_px"} and the descriptor on which to answer
+    answer    SOCK_SEQPACKET: {"film", "canvas"} and a sealed memory file of their pixels, or {"error"}
+    nothing   end of file: the reader crashed, or its alarm went off
+
+Forked after every import and before the first film: a reader starts in milliseconds and inherits nothing of another.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import gc
+import json
+import mmap
+import os
+import resource
+import signal
+import socket
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NoReturn
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from lungsev.codecs import load_codecs
+from lungsev.errors import FilmError, SkippedFilmError
+from lungsev.limits import ReadLimits
+from lungsev.preprocess import to_canvas
+from lungsev.reading import read_radiograph, read_radiograph_bytes
+
+MAX_MESSAGE_BYTES = 64 * 1024
+READY = b"ready"
+SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+
+# A fork of the parent may keep the socket open after the parent has died: look who the parent is from time to time.
+PARENT_CHECK_SECONDS = 5.0
+PR_SET_PDEATHSIG = 1
+MAX_OPEN_FILES = 64
+
+
+def run_nursery(descriptor: int) -> None:
+    """Serve requests until the socket closes.
+
+    Args:
+        descriptor: Inherited socket to the process that wants films read.
+    """
+    # Ctrl-C and systemd signal the whole group; whether the film in work is finished is the parent's decision.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # readers are reaped by the kernel
+    _warm_up()
+    parent = os.getppid()
+    with socket.socket(fileno=descriptor) as requests:
+        requests.send(READY)
+        requests.settimeout(PARENT_CHECK_SECONDS)
+        while os.getppid() == parent:
+            try:
+                message, descriptors, _, _ = socket.recv_fds(requests, MAX_MESSAGE_BYTES, 1)
+            except TimeoutError:
+                continue
+            if not message:
+                return
+            with socket.socket(fileno=descriptors[0]) as answers:
+                nursery = os.getpid()
+                if os.fork() == 0:
+                    requests.close()
+                    _read(json.loads(message), answers, nursery)
+
+
+def _warm_up() -> None:
+    """Import and touch all that a first film would, with one thread, since a fork keeps one."""
+    cv2.setNumThreads(1)
+    load_codecs()
+    _, picture = cv2.imencode(".png", np.tile(np.arange(128, dtype=np.uint8), (128, 1)))
+    to_canvas(read_radiograph_bytes(picture.tobytes()))
+    ctypes.CDLL(None)
+    gc.collect()
+    gc.freeze()
+
+
+def _read(request: dict[str, Any], answers: socket.socket, nursery: int) -> NoReturn:
+    """Read one film, answer, and end without any of Python's tidying up."""
+    try:
+        _die_with(nursery)
+        limits = ReadLimits(**request["limits"])
+        _confine(limits)
+        _answer(request, limits, answers)
+    except FilmError as error:
+        _answer_error(error, answers)
+    except MemoryError:
+        _answer_failure("too_large", "the film needs more memory than a film may take", answers)
+    except Exception as error:  # the type alone: its text may quote the file
+        _answer_failure("decoder_crashed", f"the reading process met an unexpected {type(error).__name__}", answers)
+    finally:
+        os._exit(0)
+
+
+def _die_with(nursery: int) -> None:
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != nursery:
+        os._exit(1)
+
+
+def _confine(limits: ReadLimits) -> None:
+    """Memory on top of what is mapped already, wall clock by an alarm that ends the process even inside a codec."""
+    mapped = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * mmap.PAGESIZE
+    room = mapped + limits.memory_bytes
+    resource.setrlimit(resource.RLIMIT_AS, (room, room))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (MAX_OPEN_FILES, MAX_OPEN_FILES))
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, limits.decode_seconds)
+
+
+def _answer(request: dict[str, Any], limits: ReadLimits, answers: socket.socket) -> None:
+    film = read_radiograph(Path(request["path"]), limits)
+    arrays = [film.pixels]
+    answer: dict[str, Any] = {
+        "film": {
+            "shape": film.pixels.shape,
+            "image": asdict(film.image),
+            "content_box_px": film.content_box_px,
+            "notes": film.notes,
+        }
+    }
+    if request["size_px"] is not None:
+        canvas = to_canvas(film, request["size_px"])
+        arrays.append(canvas.pixels)
+        answer["canvas"] = asdict(canvas.frame)
+    socket.send_fds(answers, [json.dumps(answer).encode()], [_sealed(arrays)])
+
+
+def _sealed(arrays: Sequence[npt.NDArray[np.float32]]) -> int:
+    """The arrays, one after the other, in a memory file that can no longer change under the reader of it."""
+    descriptor = os.memfd_create("film", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    for array in arrays:
+        rest = np.ascontiguousarray(array).data.cast("B")
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+    fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, SEALS)
+    return descriptor
+
+
+def _answer_error(error: FilmError, answers: socket.socket) -> None:
+    image = None if error.image is None else asdict(error.image)
+    skipped = isinstance(error, SkippedFilmError)
+    answer = {"error": {"skipped": skipped, "code": error.code, "message": str(error), "image": image}}
+    answers.send(json.dumps(answer).encode())
+
+
+def _answer_failure(code: str, message: str, answers: socket.socket) -> None:
+    answers.send(json.dumps({"error": {"skipped": False, "code": code, "message": message, "image": None}}).encode())

@@ -1,1 +1,9 @@
-"""Networks: segmentation, spatial transformer, severity. The only core part that needs torch."""
+"""Networks: what is trained, and what is exported. Needs torch, timm and segmentation-models-pytorch."""
+
+from lungsev.networks.alignment import AlignmentNetwork
+from lungsev.networks.film_check import FILM_CHECK_CLASSES
+from lungsev.networks.fused import FusedNetwork
+from lungsev.networks.segmentation import SegmentationNetwork
+from lungsev.networks.severity import SeverityNetwork
+
+__all__ = ["FILM_CHECK_CLASSES", "AlignmentNetwork", "FusedNetwork", "SegmentationNetwork", "SeverityNetwork"]

@@ -1,0 +1,73 @@
+"""Networks from settings."""
+
+from __future__ import annotations
+
+from lungsev.networks.alignment import AlignmentNetwork
+from lungsev.networks.backbone import LowerBackbone, UpperBackbone
+from lungsev.networks.fused import FusedNetwork
+from lungsev.networks.segmentation import SegmentationNetwork
+from lungsev.networks.settings import AlignmentSettings, FusedSettings, SegmentationSettings, SeveritySettings
+from lungsev.networks.severity import SeverityMember, SeverityNetwork
+from lungsev.networks.weights import imagenet_state
+from lungsev.schemes import load_scheme
+
+
+def build_segmentation(settings: SegmentationSettings, pretrained: bool = True) -> SegmentationNetwork:
+    """A network to train.
+
+    Args:
+        pretrained: False skips the ImageNet weights, for a network whose own weights come next.
+
+    Raises:
+        ConfigError: An unknown encoder, or its ImageNet weights are not there.
+    """
+    network = SegmentationNetwork(settings.encoder, settings.decoder_channels, settings.film_check)
+    if pretrained and settings.pretrained == "imagenet":
+        network.load_encoder(imagenet_state(settings.encoder))
+    return network
+
+
+def build_alignment(settings: AlignmentSettings) -> AlignmentNetwork:
+    """A network at the identity."""
+    return AlignmentNetwork(settings.input_px, settings.width)
+
+
+def build_severity(settings: SeveritySettings, pretrained: bool = True) -> SeverityNetwork:
+    """A network to train, its members alike but for their random parts; arguments as `build_segmentation`."""
+    schemes = [load_scheme(name) for name in settings.schemes]
+    lower = LowerBackbone(settings.backbone, settings.shared_stages)
+    uppers = [
+        UpperBackbone(settings.backbone, settings.out_indices, settings.stride, settings.shared_stages)
+        for _ in range(settings.members)
+    ]
+    if pretrained and settings.pretrained == "imagenet":
+        state = imagenet_state(settings.backbone)
+        lower.load_weights(state)
+        for upper in uppers:
+            upper.load_weights(state)
+    members = [
+        SeverityMember(
+            upper,
+            schemes,
+            crop_px=settings.crop_px,
+            dim=settings.dim,
+            position_aware=settings.position_aware,
+            heads=settings.heads,
+            mlp_ratio=settings.mlp_ratio,
+            dropout=settings.dropout,
+            head=settings.head,
+        )
+        for upper in uppers
+    ]
+    return SeverityNetwork(lower, members, settings.crop_px)
+
+
+def build_fused(settings: FusedSettings, pretrained: bool = True) -> FusedNetwork:
+    """All three in one; arguments as `build_segmentation`."""
+    return FusedNetwork(
+        build_segmentation(settings.segmentation, pretrained),
+        build_alignment(settings.alignment),
+        build_severity(settings.severity, pretrained),
+        segmentation_px=settings.segmentation.size_px,
+        oversample=settings.severity.oversample,
+    )

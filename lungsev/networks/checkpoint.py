@@ -1,0 +1,135 @@
+"""Networks to and from `network.pt` of a run folder: weights and settings, nothing that runs code when loaded."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from pydantic import ValidationError
+from torch import nn
+
+from lungsev.errors import ConfigError
+from lungsev.networks.alignment import AlignmentNetwork
+from lungsev.networks.build import build_alignment, build_fused, build_segmentation
+from lungsev.networks.fused import FusedNetwork
+from lungsev.networks.segmentation import SegmentationNetwork
+from lungsev.networks.settings import (
+    AlignmentSettings,
+    FusedSettings,
+    NetworkSettings,
+    SegmentationSettings,
+    SeveritySettings,
+)
+
+NETWORK_FILE = "network.pt"
+
+KINDS: dict[str, type[NetworkSettings]] = {
+    "segmentation": SegmentationSettings,
+    "alignment": AlignmentSettings,
+    "severity": SeveritySettings,
+    "fused": FusedSettings,
+}
+
+Settings = TypeVar("Settings", bound=NetworkSettings)
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def save_checkpoint(
+    run: Path,
+    settings: NetworkSettings,
+    network: nn.Module,
+    segmentation_settings: SegmentationSettings | None = None,
+    segmentation: nn.Module | None = None,
+) -> Path:
+    """Write a run's network.pt, whole or not at all.
+
+    Args:
+        run: Run folder.
+        settings: Of the network; its class says what kind of network it is.
+        segmentation_settings, segmentation: The network an alignment was trained for, kept with it.
+    """
+    parts = {_kind_of(type(settings)): _part(settings, network)}
+    if segmentation is not None and segmentation_settings is not None:
+        parts["segmentation"] = _part(segmentation_settings, segmentation)
+    path = run / NETWORK_FILE
+    temporary = path.with_name(path.name + ".part")
+    torch.save({"parts": parts}, temporary)
+    os.replace(temporary, path)
+    return path
+
+
+def load_network(run: Path) -> FusedNetwork:
+    """The fused network of a severity run, in eval mode.
+
+    Args:
+        run: Run folder, or its network.pt.
+
+    Raises:
+        ConfigError: There is no such network, or it is not a fused one.
+    """
+    settings, state = read_network(run, FusedSettings)
+    return _loaded(build_fused(settings, pretrained=False), state, run)
+
+
+def load_segmentation(run: Path) -> tuple[SegmentationNetwork, SegmentationSettings]:
+    """The segmentation of a segment or align run, in eval mode. Raises ConfigError as `load_network`."""
+    settings, state = read_network(run, SegmentationSettings)
+    return _loaded(build_segmentation(settings, pretrained=False), state, run), settings
+
+
+def load_alignment(run: Path) -> tuple[AlignmentNetwork, AlignmentSettings]:
+    """The network of an alignment run, in eval mode. Raises ConfigError as `load_network`."""
+    settings, state = read_network(run, AlignmentSettings)
+    return _loaded(build_alignment(settings), state, run), settings
+
+
+def read_network(run: Path, expected: type[Settings]) -> tuple[Settings, dict[str, torch.Tensor]]:
+    """Settings and weights of a run's network.
+
+    Raises:
+        ConfigError: There is no such file, it is damaged or holds another kind of network.
+    """
+    path = run if run.is_file() else run / NETWORK_FILE
+    parts = _read(path)
+    wanted = _kind_of(expected)
+    if wanted not in parts:
+        found = ", ".join(parts) or "none"
+        raise ConfigError(f"{path} holds networks of kind {found}, expected {wanted}; give the run of that command")
+    try:
+        return expected.model_validate(parts[wanted]["settings"]), parts[wanted]["state"]
+    except (ValidationError, KeyError) as error:
+        first = str(error).splitlines()[0]
+        raise ConfigError(f"{path} was written by another release of lungsev ({first}); train it again") from None
+
+
+def _part(settings: NetworkSettings, network: nn.Module) -> dict[str, Any]:
+    state = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
+    return {"settings": settings.model_dump(mode="json"), "state": state}
+
+
+def _kind_of(cls: type[NetworkSettings]) -> str:
+    return next(name for name, known in KINDS.items() if known is cls)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise ConfigError(f"{path} does not exist; expected the network of a finished run")
+    try:
+        document = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
+        raise ConfigError(f"{path} is damaged or no network of lungsev: {str(error).splitlines()[0]}") from None
+    if not isinstance(document, dict) or not isinstance(document.get("parts"), dict):
+        raise ConfigError(f"{path} is no network of lungsev")
+    return document["parts"]
+
+
+def _loaded(network: Network, state: dict[str, torch.Tensor], run: Path) -> Network:
+    try:
+        network.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        line = str(error).splitlines()[-1].strip()
+        raise ConfigError(f"the weights of {run} do not fit its own settings: {line}; train it again") from None
+    return network.eval()

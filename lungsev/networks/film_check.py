@@ -1,0 +1,33 @@
+"""Is this an upright frontal chest film at all? A small head on the segmentation's features."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+FILM_CHECK_CLASSES = ("frontal", "rotated_90", "rotated_180", "rotated_270", "inverted", "no_chest")
+
+
+class FilmCheckHead(nn.Module):
+    """Logits over FILM_CHECK_CLASSES from the deepest features, pooled over a coarse grid.
+
+    The grid (not one mean) is what tells an upright film from one on its head.
+    """
+
+    def __init__(self, channels: int, grid: int = 2, hidden: int = 64, dropout: float = 0.2) -> None:
+        super().__init__()
+        self.grid = grid
+        self.classify = nn.Sequential(
+            nn.Linear(channels * grid * grid, hidden),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Linear(hidden, len(FILM_CHECK_CLASSES)),
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """features [N, C, h, w], h and w multiples of `grid` -> logits [N, K]."""
+        return self.classify(self.pool(features))
+
+    def pool(self, features: Tensor) -> Tensor:
+        """features [N, C, h, w] -> [N, C * grid * grid]."""
+        size = features.shape[-1] // self.grid
+        return nn.functional.avg_pool2d(features, size).flatten(1)

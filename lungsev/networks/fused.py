@@ -1,0 +1,56 @@
+"""Everything behind one call: canvas in; mask, alignment, grades and maps out. This is what is exported."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lungsev.networks.alignment import AlignmentNetwork
+from lungsev.networks.segmentation import SegmentationNetwork
+from lungsev.networks.severity import SeverityNetwork
+from lungsev.networks.warp import AffineWarp
+from lungsev.preprocess import CANVAS_SIZE_PX
+
+
+class FusedNetwork(nn.Module):
+    """Segmentation on the reduced canvas -> alignment from the mask -> severity of the crop from the full canvas.
+
+    Args:
+        severity: One network or several whose probabilities are averaged.
+        segmentation_px: Side at which the lungs are looked for; divides the canvas.
+    """
+
+    def __init__(
+        self,
+        segmentation: SegmentationNetwork,
+        alignment: AlignmentNetwork,
+        severity: SeverityNetwork,
+        segmentation_px: int = 256,
+        oversample: int = 2,
+    ) -> None:
+        super().__init__()
+        if CANVAS_SIZE_PX % segmentation_px:
+            raise ValueError(f"segmentation_px {segmentation_px} does not divide the canvas of {CANVAS_SIZE_PX}")
+        self.segmentation = segmentation
+        self.alignment = alignment
+        self.severity = severity
+        self.segmentation_px = segmentation_px
+        self.warp = AffineWarp(severity.crop_px, oversample)
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        """image [N, 1, 512, 512] 0-1, bone bright ->
+
+        lung_mask [N, 1, M, M] 0-1; theta [N, 2, 3]; film_check [N, K] when the network has it; for each scheme
+        probabilities.<scheme> [N, R, G] and severity_map.<scheme> [N, 16, 16].
+        """
+        small = functional.avg_pool2d(image, CANVAS_SIZE_PX // self.segmentation_px)
+        mask_logits, deepest = self.segmentation.with_features(small)
+        mask = mask_logits.float().sigmoid()
+        theta = self.alignment(mask.to(image.dtype))
+        outputs = {"lung_mask": mask, "theta": theta}
+        if self.segmentation.film_check is not None:
+            outputs["film_check"] = self.segmentation.film_check(deepest).float().softmax(dim=-1)
+        for name, (logits, severity_map) in self.severity(self.warp(image, theta)).items():
+            outputs[f"probabilities.{name}"] = logits.float().softmax(dim=-1)
+            outputs[f"severity_map.{name}"] = severity_map.float()
+        return outputs

@@ -1,0 +1,73 @@
+"""From encoded tokens to grades: one head per scheme, shared by all its regions."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from lungsev.networks.pooling import GridResample, RegionPooling
+from lungsev.schemes import Scheme
+
+MAP_SIDE = 16
+
+HeadKind = Literal["linear", "ordinal", "mlp"]
+
+
+class SchemeHead(nn.Module):
+    """Pool the tokens of each region, classify them.
+
+    `linear` and `ordinal` commute with the pooling: the map, which classifies every token alone, is then exact
+    to the score (the mean of a region's token logits is the region's logits). `mlp` is the paper's.
+
+    The temperature divides the logits; it is fitted on films not trained on and is 1 until then.
+    """
+
+    def __init__(self, scheme: Scheme, side: int, dim: int, kind: HeadKind = "linear") -> None:
+        super().__init__()
+        self.pool = RegionPooling(scheme, side, side)
+        self.to_map = GridResample(side, side, MAP_SIDE)
+        self.classify = grade_classifier(kind, dim, scheme.num_grades)
+        self.register_buffer("temperature", torch.ones(()))
+        self.register_buffer("grades", torch.tensor(scheme.grades, dtype=torch.float32), persistent=False)
+
+    def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """tokens [N, L, D] -> probabilities [N, R, G], expected grade per cell of the map [N, 16, 16]; float32."""
+        return self.logits(tokens).float().softmax(dim=-1), self.severity_map(tokens)
+
+    def logits(self, tokens: Tensor) -> Tensor:
+        """tokens [N, L, D] -> [N, R, G]."""
+        return self.classify(self.pool(tokens)) / self.temperature.to(tokens.dtype)
+
+    def severity_map(self, tokens: Tensor) -> Tensor:
+        """tokens [N, L, D] -> [N, 16, 16] float32: what the head would say of a region of one token."""
+        logits = self.classify(tokens) / self.temperature.to(tokens.dtype)
+        return self.to_map(logits.float().softmax(dim=-1) @ self.grades)
+
+
+def grade_classifier(kind: HeadKind, dim: int, grades: int) -> nn.Module:
+    """[..., D] -> logits [..., G]."""
+    if kind == "linear":
+        return nn.Linear(dim, grades)
+    if kind == "ordinal":
+        return OrdinalClassifier(dim, grades)
+    return nn.Sequential(nn.Linear(dim, dim), nn.GELU(), nn.Linear(dim, grades))
+
+
+class OrdinalClassifier(nn.Module):
+    """Adjacent-category model: one severity s for all grades, logit of grade g = g * s - threshold_g.
+
+    A linear head with one direction instead of one per grade: with a hundred films the fewer parameters are
+    the better ones, and the distribution can only move along the scale.
+    """
+
+    def __init__(self, dim: int, grades: int) -> None:
+        super().__init__()
+        self.severity = nn.Linear(dim, 1, bias=False)
+        self.thresholds = nn.Parameter(torch.zeros(grades))
+        self.register_buffer("steps", torch.arange(grades, dtype=torch.float32), persistent=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """features [..., D] -> [..., G]."""
+        return self.severity(features) * self.steps.to(features.dtype) - self.thresholds

@@ -1,0 +1,61 @@
+"""What decides the shape of the networks: written into every run folder, read back by `checkpoint`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Positive = Annotated[int, Field(ge=1)]
+Pretrained = Literal["none", "imagenet"]
+
+
+class NetworkSettings(BaseModel):
+    """Base: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SegmentationSettings(NetworkSettings):
+    """Where the lungs are."""
+
+    encoder: str = "tf_efficientnet_lite0"
+    decoder_channels: tuple[int, int, int, int, int] = (96, 48, 32, 16, 8)  # narrow: the mask serves the alignment
+    size_px: Positive = 256  # divides the canvas
+    film_check: bool = True
+    pretrained: Pretrained = "imagenet"
+
+
+class AlignmentSettings(NetworkSettings):
+    """From mask to canonical frame."""
+
+    input_px: Positive = 64
+    width: Positive = 16
+
+
+class SeveritySettings(NetworkSettings):
+    """From the aligned crop to grades."""
+
+    backbone: str = "tf_efficientnet_lite0"
+    out_indices: tuple[int, ...] = (3, 4)
+    stride: Positive = 16
+    crop_px: Positive = 256
+    oversample: Positive = 2  # samples per side and pixel of the crop
+    dim: Positive = 256
+    position_aware: bool = True  # False: spatial normalisation only
+    heads: Positive = 8
+    mlp_ratio: Annotated[float, Field(gt=0)] = 4.0
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    head: Literal["linear", "ordinal", "mlp"] = "linear"
+    members: Positive = 1  # upper parts trained apart on one shared lower part; their probabilities are averaged
+    shared_stages: Annotated[int, Field(ge=0)] = 0  # stages of the backbone the members share
+    schemes: tuple[str, ...] = ("brixia",)  # names of built-in schemes or paths of YAML files
+    pretrained: Pretrained = "imagenet"
+
+
+class FusedSettings(NetworkSettings):
+    """All three."""
+
+    segmentation: SegmentationSettings = SegmentationSettings()
+    alignment: AlignmentSettings = AlignmentSettings()
+    severity: SeveritySettings = SeveritySettings()

@@ -16,16 +16,14 @@ import stat
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from lungsev.borders import content_box
 from lungsev.dicom import is_dicom, pixel_sha256, read_dicom
-from lungsev.errors import UnreadableFilmError
+from lungsev.errors import FilmError, UnreadableFilmError
 from lungsev.images import picture_kind, read_picture
 from lungsev.limits import ReadLimits
 from lungsev.orientation import turn_to_radiological
 from lungsev.photometry import render, render_picture
-from lungsev.polarity import looks_inverted
+from lungsev.polarity import correct_polarity
 from lungsev.radiograph import Radiograph
 from lungsev.report import ImageInfo
 
@@ -50,8 +48,13 @@ def read_radiograph_bytes(data: bytes, limits: ReadLimits | None = None) -> Radi
     limits = limits or ReadLimits()
     if not data:
         raise UnreadableFilmError("empty", "the file is empty")
-    film = _from_dicom(data, limits) if is_dicom(data) else _from_picture(data, limits)
-    return replace(film, image=replace(film.image, sha256=hashlib.sha256(data).hexdigest()))
+    sha256 = hashlib.sha256(data).hexdigest()
+    try:
+        film = _from_dicom(data, limits) if is_dicom(data) else _from_picture(data, limits)
+    except FilmError as error:
+        error.image = replace(error.image or ImageInfo(), sha256=sha256)
+        raise
+    return replace(film, image=replace(film.image, sha256=sha256))
 
 
 def read_file(path: Path, limits: ReadLimits) -> bytes:
@@ -100,15 +103,12 @@ def _from_dicom(data: bytes, limits: ReadLimits) -> Radiograph:
     film = read_dicom(data, limits)
     stored, notes = turn_to_radiological(film.stored, film.orientation)
     brightness = render(stored, film.photometry)
-    pixels, notes = brightness.pixels, (*notes, *brightness.notes)
-    box = content_box(pixels)
-    if looks_inverted(pixels, box):
-        if film.shape_conflict:
-            pixels = np.float32(1.0) - pixels
-            notes = (*notes, "polarity_corrected")
-        else:
-            notes = (*notes, "polarity_doubtful")
+    box = content_box(brightness.pixels)
+    pixels, polarity_notes = correct_polarity(
+        brightness.pixels, box, tags_invert=film.photometry.inverted, tags_conflict=film.shape_conflict
+    )
     rows, columns = pixels.shape
+    notes = (*notes, *brightness.notes, *polarity_notes)
     return Radiograph(pixels, replace(film.image, rows=rows, columns=columns), box, notes)
 
 
@@ -116,11 +116,9 @@ def _from_picture(data: bytes, limits: ReadLimits) -> Radiograph:
     stored, notes = read_picture(data, limits)
     brightness = render_picture(stored)
     box = content_box(brightness.pixels)
-    notes = (*notes, *brightness.notes)
-    if looks_inverted(brightness.pixels, box):
-        notes = (*notes, "polarity_doubtful")
+    pixels, polarity_notes = correct_polarity(brightness.pixels, box, tags_invert=False, tags_conflict=False)
     rows, columns = stored.shape
     image = ImageInfo(
         rows=rows, columns=columns, pixel_sha256=pixel_sha256(stored), decoder=f"opencv/{picture_kind(data)}"
     )
-    return Radiograph(brightness.pixels, image, box, notes)
+    return Radiograph(pixels, image, box, (*notes, *brightness.notes, *polarity_notes))

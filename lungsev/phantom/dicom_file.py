@@ -26,6 +26,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from lungsev.encoding import encode_pixel_data
 from lungsev.phantom.film import PhantomFilm
 
 TRANSFER_SYNTAXES: dict[str, UID] = {
@@ -275,12 +276,15 @@ def _add_pixels(dataset: FileDataset, stored: npt.NDArray[np.uint16], style: Dic
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = allocated, style.bits, style.bits - 1
     dataset.PixelRepresentation = 0
     target = TRANSFER_SYNTAXES[style.transfer_syntax]
-    raw = stored.astype(np.uint8 if allocated == 8 else f"{_byte_order(style)}u2").tobytes()
-    dataset.PixelData = raw + b"\0" * (len(raw) % 2)
-    dataset["PixelData"].VR = "OB" if allocated == 8 and style.transfer_syntax != "implicit" else "OW"
-    if style.transfer_syntax not in _NATIVE:
-        dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        dataset.compress(target, generate_instance_uid=False)
+    words = np.dtype(np.uint8 if allocated == 8 else f"{_byte_order(style)}u2")
+    raw = stored.astype(words).tobytes()
+    if style.transfer_syntax in _NATIVE:
+        dataset.PixelData = raw + b"\0" * (len(raw) % 2)
+        dataset["PixelData"].VR = "OB" if allocated == 8 and style.transfer_syntax != "implicit" else "OW"
+    else:
+        dataset.PixelData = encode_pixel_data(np.frombuffer(raw, words).reshape(stored.shape), target, style.bits)
+        dataset["PixelData"].VR = "OB"
+        dataset["PixelData"].is_undefined_length = True
 
 
 def _byte_order(style: DicomStyle) -> str:

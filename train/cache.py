@@ -177,7 +177,7 @@ def _key(film: Film) -> str:
     if isinstance(film, MaskedFilm):
         digest.update(film.read_mask.__qualname__.encode())
         for path in film.mask_paths:
-            digest.update(path.read_bytes())
+            digest.update(path.read_bytes() if path.is_file() else str(path).encode())  # a member of a zip before it
     return digest.hexdigest()[:40]
 
 

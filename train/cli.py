@@ -151,14 +151,38 @@ def custom(
     _severity("custom", locals())
 
 
+@app.command()
+def model(
+    data: Data = None,
+    config: Config = None,
+    out: Out = None,
+    resume: Resume = None,
+    fresh: Fresh = False,
+    assign: Assign = None,
+    as_json: Json = False,
+) -> None:
+    """All stages in one go: the model that ships, from a folder that holds lung masks and the Cohen subset.
+
+    Example: lungsev-train model --data ../shared/cxr
+    """
+    from .model import ModelSettings, run_model
+
+    _train("model", ModelSettings, run_model, {**locals(), "root_key": "data"})
+
+
 @data_app.command("phantom")
 def data_phantom(
-    out: Annotated[Path, typer.Argument(help="Folder to make.")],
-    layout: Annotated[str, typer.Option("--layout", help="Published layout to imitate; see --help of data check.")] = (
-        "brixia"
-    ),
-    count: Annotated[int, typer.Option("--count", min=1, help="Films.")] = 30,
+    out: Annotated[Path, typer.Argument(help="New or empty folder.")],
+    layout: Annotated[
+        str,
+        typer.Option(
+            "--layout",
+            help="Published layout: brixia, inha, cohen, ralo, severity, lungs, v7, montgomery, shenzhen or jsrt.",
+        ),
+    ] = "brixia",
+    count: Annotated[int, typer.Option("--count", help="Films.")] = 30,
     seed: Annotated[int, typer.Option("--seed", help="Same seed, same films.")] = 0,
+    size_px: Annotated[int | None, typer.Option("--size-px", help="Longer side; default: the layout's own.")] = None,
 ) -> None:
     """Make a dataset of synthetic films in a published layout.
 
@@ -166,9 +190,10 @@ def data_phantom(
     """
     from lungsev.phantom import write_dataset
 
-    from .console import say
+    from .console import progress_of, say
 
-    write_dataset(out, layout, count, seed)
+    with progress_of("Drawing films", count) as advance:
+        write_dataset(out, layout, count, seed, advance, size_px)
     say(f"{count} synthetic films in {out}, laid out as {layout}")
 
 
@@ -221,11 +246,11 @@ def _train(
         fold = options.get("fold")
         overrides = {
             **parse_assignments(options["assign"] or []),
-            "data.root": _text(options["data"]),
+            options.get("root_key", "data.root"): _text(options["data"]),
             "data.split.protocol": options.get("protocol") or ("kfold" if fold else None),
             "data.split.fold": int(fold) if fold and fold.isdigit() else fold,
-            "loop.epochs": options["epochs"],
-            "loop.seed": options["seed"],
+            "loop.epochs": options.get("epochs"),
+            "loop.seed": options.get("seed"),
             "scheme": options.get("scheme"),
             "data.layout": options.get("layout"),
         }

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 
 Item = TypeVar("Item")
 
@@ -34,6 +35,17 @@ def warn(text: str) -> None:
     console().print(f"[yellow]note:[/yellow] {escape(text)}")
 
 
+@contextmanager
+def progress_of(title: str, total: int) -> Iterator[Callable[[int, int], None]]:
+    """A callback (done, of) that moves a bar on a terminal and says nothing elsewhere."""
+    if not sys.stdout.isatty():
+        yield lambda done, of: None
+        return
+    with Progress(*_columns(), console=console(), transient=True) as progress:
+        task = progress.add_task(title, total=total)
+        yield lambda done, of: progress.update(task, completed=done, total=of)
+
+
 def track(items: Iterable[Item], title: str, total: int) -> Iterator[Item]:
     """Pass items on and show how far it is; a plain line at the start where there is no terminal."""
     screen = console()
@@ -42,9 +54,12 @@ def track(items: Iterable[Item], title: str, total: int) -> Iterator[Item]:
             screen.print(f"{title}: {total}")
         yield from items
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=screen, transient=True) as progress:
+    with Progress(*_columns(), console=screen, transient=True) as progress:
         task = progress.add_task(title, total=total)
         for item in items:
             yield item
             progress.advance(task)
+
+
+def _columns() -> tuple[ProgressColumn, ...]:
+    return TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 from pathlib import Path
 
 import cv2
@@ -32,8 +34,12 @@ def read_two_masks(paths: tuple[Path, ...]) -> LabelArray:
 
 
 def read_polygons(paths: tuple[Path, ...]) -> LabelArray:
-    """Darwin JSON of V7: polygons named after the lungs, drawn on an image of the stated size."""
-    document = json.loads(paths[0].read_text(encoding="utf-8"))
+    """Darwin JSON of V7, a file or a member of a zip: polygons named after the lungs."""
+    if len(paths) == 2:
+        with zipfile.ZipFile(paths[0]) as archive:
+            document = json.loads(archive.read(paths[1].as_posix()))
+    else:
+        document = json.loads(paths[0].read_text(encoding="utf-8"))
     image = document.get("image") or document["item"]["slots"][0]
     mask = np.zeros((int(image["height"]), int(image["width"])), np.uint8)
     for annotation in document["annotations"]:
@@ -92,8 +98,6 @@ def _rings(polygon: dict) -> list[npt.NDArray[np.int32]]:
 
 def _first_gif_frame(data: bytes) -> LabelArray | None:
     """OpenCV reads GIF only where it was built with it; Pillow comes with the training extra's torchvision."""
-    import io
-
     from PIL import Image, UnidentifiedImageError
 
     try:

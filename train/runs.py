@@ -36,7 +36,6 @@ from .settings import Settings
 AnySettings = TypeVar("AnySettings", bound=Settings)
 
 DEFAULT_ROOT = Path("runs")
-SEVERITY_COMMANDS = ("brixia", "inha", "custom")
 
 
 @dataclass(frozen=True)
@@ -185,17 +184,20 @@ def finished_run(path: Path) -> Run:
 
 def fingerprint(settings: Settings) -> str:
     """Hash of what decides the result; where the cache lies and how many workers load it does not."""
-    data = json.loads(settings.model_dump_json())
-    for key in ("cache", "workers"):
-        data.get("data", {}).pop(key, None)
-    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+    return _hash(json.loads(settings.model_dump_json()))
 
 
 def _fingerprint_of(run: Run) -> str:
-    data = run.settings()
-    for key in ("cache", "workers"):
-        data.get("data", {}).pop(key, None)
-    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+    return _hash(run.settings())
+
+
+def _hash(settings: dict[str, Any]) -> str:
+    def decisive(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: decisive(item) for key, item in value.items() if key not in ("cache", "workers")}
+        return value
+
+    return hashlib.sha256(json.dumps(decisive(settings), sort_keys=True).encode()).hexdigest()
 
 
 def _existing(path: Path, settings: Settings) -> Run:

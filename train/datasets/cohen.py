@@ -1,7 +1,8 @@
 """The Cohen subset with Brixia scores of two radiologists.
 
-`public-annotations.csv` (S senior, J junior) beside `public-cohen-subset/`; `patients.csv` beside them,
-where it is given, says which films are of one patient.
+`public-annotations.csv` (S senior, J junior) beside `public-cohen-subset/`. Which films are of one patient is
+said by `patients.csv` beside them or, as do films that the subset lacks, by a clone of the image data collection
+(ieee8023/covid-chestxray-dataset) in a folder beside.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from pathlib import Path
 from lungsev.schemes import load_scheme
 
 from ..tables import number, read_table
+from .collection import collection_near
 from .contract import GradedDataset, GradedFilm, Layout
 from .files import FilmFinder, summarise
 
@@ -27,15 +29,18 @@ def load(root: Path, scheme: str | None = None) -> GradedDataset:
     """
     brixia = load_scheme(scheme or "brixia")
     columns = {reader: [f"{letter}-{region.code}" for region in brixia.regions] for reader, letter in READERS.items()}
-    table = read_table(root / TABLE, ("filename", *(column for names in columns.values() for column in names)))
-    people = _people(root)
-    finder = FilmFinder(root, (FOLDER, "."))
+    home = _home(root)
+    table = read_table(home / TABLE, ("filename", *(column for names in columns.values() for column in names)))
+    people = _people(home)
+    finder = FilmFinder(home, (FOLDER, "."))
+    collection = collection_near(root)
+    elsewhere = FilmFinder(collection.images, (".",)) if collection is not None else None
     films, missing, ungraded = [], [], []
     for row in table.rows:
         name = row["filename"]
         readings = {reader: _grades(row, names, brixia.grades) for reader, names in columns.items()}
         complete = {reader: grades for reader, grades in readings.items() if grades is not None}
-        path = finder.find(name)
+        path = finder.find(name) or (elsewhere.find(name) if elsewhere is not None else None)
         if path is None:
             missing.append(name)
         elif not complete:
@@ -55,15 +60,25 @@ def load(root: Path, scheme: str | None = None) -> GradedDataset:
     problems = (
         *summarise(missing, f"{{n}} films of {TABLE} have no file in {FOLDER}"),
         *summarise(ungraded, f"{{n}} rows of {TABLE} hold no complete reading"),
-        *(() if people else ("no patients.csv: every film counts as a patient of its own, so splits may leak",)),
+        *(
+            ()
+            if people
+            else ("no patients.csv and no image collection: every film counts as its own patient, so splits may leak",)
+        ),
     )
     return GradedDataset("cohen", root, brixia, tuple(films), problems)
+
+
+def _home(root: Path) -> Path:
+    """The folder of the table; an older commit of the authors' repository keeps it under `data/`."""
+    return root / "data" if (root / "data" / TABLE).is_file() else root
 
 
 def _people(root: Path) -> dict[str, dict[str, str]]:
     path = root / "patients.csv"
     if not path.is_file():
-        return {}
+        collection = collection_near(root)
+        return {} if collection is None else collection.people
     return {row["filename"]: row for row in read_table(path, ("filename", "patient")).rows}
 
 
@@ -77,7 +92,7 @@ LAYOUT = Layout(
     name="cohen",
     task="severity",
     expects=f"{TABLE} beside {FOLDER}/",
-    recognises=lambda root: (root / TABLE).is_file(),
+    recognises=lambda root: (_home(root) / TABLE).is_file(),
     load=load,
     rank=2,
 )

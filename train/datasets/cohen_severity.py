@@ -36,7 +36,8 @@ def load(root: Path, scheme: str | None = None) -> GradedDataset:
     measure = find_column(table.columns, MEASURES.get(chosen.name, (chosen.name,)))
     if measure is None:
         table.require(MEASURES.get(chosen.name, (chosen.name,))[:1])
-    patients = {**_patients_of_metadata(root), **{row["filename"]: row.get("patient", "") for row in table.rows}}
+    stated = {row["filename"]: row["patient"] for row in table.rows if row.get("patient")}
+    patients = {**_patients_of_metadata(root), **stated}
     views = _views(root)
     finder = FilmFinder(root, ("images", "films", "."))
     films, missing, invalid = [], [], []

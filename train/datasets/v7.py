@@ -1,33 +1,50 @@
-"""V7's COVID-19 films: one Darwin JSON with lung polygons per film, in `annotations/` beside `images/`."""
+"""V7's COVID-19 films: one Darwin JSON with lung polygons per film, in `annotations/` or in a zip there.
+
+The repository (v7labs/covid-19-xray-dataset) holds no films: those of `covid-only.zip` are taken from `images/` or
+from a clone of the image data collection in a folder beside.
+"""
 
 from __future__ import annotations
 
 import json
+import zipfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from ..masks import read_polygons
+from .collection import collection_near
 from .contract import Layout, MaskedDataset, MaskedFilm
 from .files import FilmFinder, summarise
 
 
 def load(root: Path, scheme: str | None = None) -> MaskedDataset:
-    """Every film whose document holds a lung polygon. Tags `Patient ...` name the patient where they are given."""
+    """Every film whose document holds a lung polygon.
+
+    The patient is what the collection says, else a tag `Patient ...`, else the film itself.
+    """
     finder = FilmFinder(root, ("images", "."))
+    collection = collection_near(root)
+    elsewhere = FilmFinder(collection.images, (".",)) if collection is not None else None
+    people = collection.people if collection is not None else {}
     films, missing, without_lungs = [], [], []
-    for document_path in _documents(root):
-        document = json.loads(document_path.read_text(encoding="utf-8"))
-        name = (document.get("image") or document.get("item") or {}).get("filename") or document_path.stem
-        original = (document.get("image") or {}).get("original_filename", name)
-        path = finder.find(name) or finder.find(original) or finder.find(document_path.stem)
-        names = [annotation.get("name", "") for annotation in document.get("annotations", [])]
+    for paths, document in _documents(root):
+        image = document.get("image") or document.get("item") or {}
+        names = [image.get("original_filename"), image.get("filename"), document.get("name"), paths[-1].stem]
+        known = [name for name in names if name]
+        path = next((p for n in known if (p := finder.find(n) or (elsewhere.find(n) if elsewhere else None))), None)
+        tags = [annotation.get("name", "") for annotation in document.get("annotations", [])]
         if path is None:
-            missing.append(name)
-        elif not any("lung" in text.lower() for text in names):
-            without_lungs.append(name)
+            missing.append(known[0])
+        elif not any("lung" in tag.lower() for tag in tags):
+            without_lungs.append(known[0])
         else:
-            patient = next((text for text in names if text.lower().startswith("patient")), path.stem)
-            view = next((text for text in names if text.lower().startswith("view")), "")
-            films.append(MaskedFilm(path.name, path, patient, (document_path,), read_polygons, view=view))
+            person = people.get(path.name, {})
+            patient = person.get("patient") or _tag(tags, "patient") or path.stem
+            view = person.get("view") or _tag(tags, "view")
+            films.append(
+                MaskedFilm(path.name, path, patient, paths, read_polygons, view=view, finding=person.get("finding", ""))
+            )
     problems = (
         *summarise(missing, "{n} annotation files name a film that is not there"),
         *summarise(without_lungs, "{n} films have no lung polygon and were left out"),
@@ -35,14 +52,31 @@ def load(root: Path, scheme: str | None = None) -> MaskedDataset:
     return MaskedDataset("v7", root, tuple(films), problems)
 
 
-def _documents(root: Path) -> list[Path]:
-    return sorted((root / "annotations").glob("*.json"))
+def _documents(root: Path) -> Iterator[tuple[tuple[Path, ...], dict[str, Any]]]:
+    """Every document with where it lies: a file, or a zip and a member."""
+    folder = root / "annotations"
+    for path in sorted(folder.glob("*.json")):
+        yield (path,), json.loads(path.read_text(encoding="utf-8"))
+    for path in sorted(folder.glob("*.zip")):
+        with zipfile.ZipFile(path) as archive:
+            for member in sorted(name for name in archive.namelist() if name.endswith(".json")):
+                if not Path(member).name.startswith("."):
+                    yield (path, Path(member)), json.loads(archive.read(member))
+
+
+def _tag(tags: list[str], word: str) -> str:
+    return next((tag for tag in tags if tag.lower().startswith(word)), "")
+
+
+def _recognises(root: Path) -> bool:
+    folder = root / "annotations"
+    return any(folder.glob("*.json")) or (folder / "covid-only.zip").is_file()
 
 
 LAYOUT = Layout(
     name="v7",
     task="lungs",
-    expects="images/ beside annotations/*.json of Darwin",
-    recognises=lambda root: bool(_documents(root)),
+    expects="annotations/*.json of Darwin, or annotations/covid-only.zip, and the films in images/",
+    recognises=_recognises,
     load=load,
 )

@@ -1,0 +1,72 @@
+"""`lungsev-train model`: all stages in one go, for the model that ships.
+
+DIR/    a folder with lung masks (V7's, or images/ and masks/) and the Cohen subset with Brixia scores,
+        as they lie in clones side by side
+runs/model/<time>/{segment,align,brixia}/
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from .alignment import AlignSettings, run_alignment
+from .console import say
+from .runs import Run, open_run
+from .segmentation import SegmentSettings, run_segmentation
+from .settings import Settings
+from .severity import SeverityRunSettings, run_severity
+from .sources import find_dataset
+
+MASK_LAYOUTS = ("v7", "lung_pairs", "montgomery", "shenzhen", "jsrt")
+GRADE_LAYOUTS = ("brixia", "cohen")
+
+
+class ModelSettings(Settings):
+    """`lungsev-train model`: a section per stage. Their data.root is found below `data`."""
+
+    data: Path | None = None
+    cache: Path = Path("runs/cache")
+    exclude_graded_patients: bool = True  # lungs are learned from other patients than those whose grades are measured
+    segment: SegmentSettings = SegmentSettings()
+    align: AlignSettings = AlignSettings()
+    severity: SeverityRunSettings = SeverityRunSettings()
+
+
+def run_model(settings: ModelSettings, run: Run) -> dict[str, Any]:
+    """Each stage that is not finished yet, in its own run folder; returns the metrics of all.
+
+    Raises:
+        DatasetError: `data` lacks lung masks or graded films.
+    """
+    root = settings.data if settings.data is not None else Path(".")
+    masks, mask_layout = find_dataset(root, "lungs", MASK_LAYOUTS)
+    grades, grade_layout = find_dataset(root, "severity", GRADE_LAYOUTS)
+    say(f"Lung masks: {masks} ({mask_layout.name}); grades: {grades} ({grade_layout.name})")
+    barred = grades if settings.exclude_graded_patients else None
+    segment = _with_data(settings.segment, masks, mask_layout.name, settings.cache, barred)
+    results = {"segment": _stage(run, "segment", segment, run_segmentation)}
+    align = _with_data(settings.align, masks, mask_layout.name, settings.cache, barred)
+    align = align.model_copy(update={"segmentation": run.path / "segment"})
+    results["align"] = _stage(run, "align", align, run_alignment)
+    severity = _with_data(settings.severity, grades, grade_layout.name, settings.cache)
+    severity = severity.model_copy(update={"alignment": run.path / "align"})
+    results["brixia"] = _stage(run, "brixia", severity, run_severity)
+    metrics = {"task": "model", "stages": results}
+    run.write_metrics(metrics)
+    say(f"The severity run to export: {run.path / 'brixia'}")
+    return metrics
+
+
+def _with_data(settings: Any, root: Path, layout: str, cache: Path, barred: Path | None = None) -> Any:
+    update = {"root": root, "layout": layout, "cache": cache, "exclude_patients_of": barred}
+    data = settings.data.model_copy(update=update)
+    return settings.model_copy(update={"data": data})
+
+
+def _stage(run: Run, name: str, settings: Any, work: Any) -> dict[str, Any]:
+    stage = Run(run.path / name)
+    if stage.is_finished:
+        say(f"Stage {name} is finished: {stage.path}")
+        return stage.metrics()
+    return dict(work(settings, open_run(name, settings, out=stage.path)))

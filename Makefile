@@ -14,7 +14,7 @@ SOURCES := $(shell find lungsev train export runtime configs -type f ! -name '*.
 venv_of = python=$$(sh scripts/find_python.sh) && { $(1)/bin/python -c "" 2>/dev/null || "$$python" -m venv --clear $(1); }
 bin := .venv/bin
 
-.PHONY: help demo test test-slow test-gpu test-faults test-soak check format model check-aarch64 readme clean
+.PHONY: help demo test test-slow test-gpu test-faults test-soak check format model check-aarch64 validate-dicom readme clean
 
 help: ## Say what each target does
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-22s %s\n", $$1, $$2 }'
@@ -46,6 +46,9 @@ check: .venv/installed ## Format, lint, types and tests: what a commit must pass
 format: .venv/installed ## Format and repair what the linter can repair
 	$(bin)/ruff format .
 	$(bin)/ruff check --fix .
+
+validate-dicom: .venv/installed ## Write every DICOM result and let dciodvfy judge it (installs dicom3tools)
+	sh scripts/validate_dicom.sh $(bin)/python
 
 check-aarch64: .venv/installed ## Show that every runtime dependency has a wheel for a Jetson (needs the network)
 	$(bin)/python scripts/check_aarch64.py

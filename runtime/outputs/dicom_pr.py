@@ -13,7 +13,7 @@ from lungsev.pipeline import ScoredFilm
 from lungsev.report import SeverityReport
 
 from .atomic import write_atomically
-from .dicom_sr import encode, quote_patient_and_study, require_highdicom
+from .dicom_sr import complete, encode, require_highdicom
 from .overlay_png import main_scheme
 from .source_header import read_source_header, result_uid, to_stored_points
 
@@ -92,9 +92,8 @@ def presentation_state(report: SeverityReport, header: Dataset) -> Dataset:
         presentation_lut_transformation=PresentationLUTTransformation("INVERSE" if _is_inverse(header) else "IDENTITY"),
         series_description="lungsev zones, research use only",
     )
-    state.SoftwareVersions = [__version__, report.model.version]
-    state.Laterality = None  # both sides
-    quote_patient_and_study(state, header)
+    state.BodyPartExamined = "CHEST"
+    complete(state, header, report)
     return state
 
 

@@ -88,7 +88,7 @@ def encode_capture(report: SeverityReport, header: Dataset, picture: npt.NDArray
     capture.SeriesDescription = "lungsev picture, research use only"
     capture.InstanceNumber = 1
     capture.Modality = "OT"
-    capture.Laterality = None  # both sides
+    capture.BodyPartExamined = "CHEST"
     capture.ConversionType = "WSD"
     capture.Manufacturer = "lungsev"
     capture.ManufacturerModelName = report.model.name[:64] if report.model else "lungsev"

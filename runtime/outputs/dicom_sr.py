@@ -101,14 +101,15 @@ def structured_report(report: SeverityReport, header: Dataset) -> Dataset:
         series_description="lungsev severity, research use only",
     )
     document.ManufacturerModelName = model.name[:64]
-    document.SoftwareVersions = [__version__, model.version]
     document.PreliminaryFlag = "PRELIMINARY"
-    quote_patient_and_study(document, header)
+    complete(document, header, report)
     return document
 
 
-def quote_patient_and_study(result: Dataset, header: Dataset) -> None:
-    """Copy what highdicom does not: a result must carry every patient and study attribute its film has."""
+def complete(result: Dataset, header: Dataset, report: SeverityReport) -> None:
+    """Set what highdicom does not: every patient and study attribute of the film, and both our versions."""
+    assert report.model is not None
+    result.SoftwareVersions = [__version__, report.model.version]
     for keyword in PATIENT_AND_STUDY:
         if keyword in header:
             result[keyword] = header[keyword]

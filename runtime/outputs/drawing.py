@@ -77,7 +77,7 @@ class Sheet:
                 continue
             patch = Image.new("L", (max(1, right - left), max(1, bottom - top)))
             ImageDraw.Draw(patch).text((-left, -top), words, 255, font, anchor, stroke_width=stroke)
-            self._blend(np.asarray(patch, dtype=np.float32) / 255, origin, ink)
+            self._blend(np.asarray(patch, dtype=np.float32) / np.float32(255), origin, ink)
         return float(font.getlength(words)) / self.scale
 
     def paragraph(
@@ -120,9 +120,7 @@ def wrap(words: str, size: float, width: float, weight: int = REGULAR) -> list[s
     current = ""
     for word in printable(words[:_LONGEST_TEXT]).split():
         while font.getlength(word) > limit and len(word) > 1:
-            fitting = max(
-                1, bisect_right(range(len(word)), limit, key=lambda n, word=word: font.getlength(word[:n])) - 1
-            )
+            fitting = _fitting(word, font, limit)
             lines.extend([current, word[:fitting]] if current else [word[:fitting]])
             current, word = "", word[fitting:]
         candidate = f"{current} {word}".strip()
@@ -132,6 +130,15 @@ def wrap(words: str, size: float, width: float, weight: int = REGULAR) -> list[s
             lines.append(current)
             current = word
     return [*lines, current] if current else lines
+
+
+def _fitting(word: str, font: ImageFont.FreeTypeFont, limit: float) -> int:
+    """How many letters of a word fit, at least one."""
+
+    def length(count: int) -> float:
+        return float(font.getlength(word[:count]))
+
+    return max(1, bisect_right(range(len(word)), limit, key=length) - 1)
 
 
 @lru_cache(maxsize=64)

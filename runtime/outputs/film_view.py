@@ -99,7 +99,7 @@ def lung_outlines(mask_canvas: npt.NDArray[np.float32], frame: CanvasFrame) -> l
     mask = (cv2.resize(mask_canvas, (side, side), interpolation=cv2.INTER_LINEAR) >= 0.5).astype(np.uint8)
     contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     large = (contour[:, 0].astype(np.float64) for contour in contours if cv2.contourArea(contour) > 0.005 * mask.size)
-    return [frame.to_image((_smooth(contour) + 0.5) / 2) for contour in large]
+    return [np.asarray(frame.to_image((_smooth(contour) + 0.5) / 2), dtype=np.float64) for contour in large]
 
 
 def draw_zone(sheet: Sheet, polygon: Points, colour: Colour) -> None:

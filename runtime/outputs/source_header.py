@@ -81,7 +81,12 @@ def read_source_header(scored: ScoredFilm) -> Dataset | None:
 
 
 def result_uid(report: SeverityReport, kind: str) -> str:
-    """The UID of one result: the same film and model always give the same, as a UUID-derived UID (PS3.5 B.2)."""
+    """The UID of one result, derived from its UUID (PS3.5 B.2)."""
+    return f"2.25.{result_uuid(report, kind).int}"
+
+
+def result_uuid(report: SeverityReport, kind: str) -> uuid.UUID:
+    """The identity of one result: the same film and model always give the same."""
     image, model = report.image, report.model
     name = "|".join(
         [
@@ -91,7 +96,7 @@ def result_uid(report: SeverityReport, kind: str) -> str:
             kind,
         ]
     )
-    return f"2.25.{uuid.UUID(bytes=hashlib.sha256(name.encode()).digest()[:16], version=4).int}"
+    return uuid.UUID(bytes=hashlib.sha256(name.encode()).digest()[:16], version=4)
 
 
 def to_stored_points(points: npt.ArrayLike, header: Dataset) -> npt.NDArray[np.float64]:

@@ -17,5 +17,5 @@ def test_each_name_counts_once_and_in_order() -> None:
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match="'pdf' is unknown; known are json, overlay"):
+    with pytest.raises(ConfigError, match="'pdf' is unknown; known are json, overlay, csv"):
         open_outputs(["json", "pdf"])

@@ -1,0 +1,91 @@
+"""Where results are sent: settings of the outbox's destinations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+AeTitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[!-\[\]-~ ]+$")]  # PS3.5 6.2, no backslash
+DICOM_OUTPUTS = ("dicom_sr", "dicom_pr", "dicom_sc")
+
+
+class _Destination(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=r"^[a-z0-9_-]{1,32}$")
+    sends: tuple[str, ...] = Field(min_length=1)  # names of outputs; each must be among the outputs written
+    timeout_seconds: float = Field(default=30.0, gt=0, le=600)
+
+
+class _DicomOnly(_Destination):
+    @field_validator("sends")
+    @classmethod
+    def _are_dicom(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        wrong = [name for name in value if name not in DICOM_OUTPUTS]
+        if wrong:
+            raise ValueError(f"found output {wrong[0]!r}, expected some of {', '.join(DICOM_OUTPUTS)}")
+        return value
+
+
+class DicomDestination(_DicomOnly):
+    """A PACS or router, by C-STORE."""
+
+    kind: Literal["dicom"]
+    host: str
+    port: int = Field(ge=1, le=65535)
+    ae_title: AeTitle  # theirs
+    calling_ae_title: AeTitle = "LUNGSEV"  # ours, as they know us
+    tls_authorities: Path | None = None  # switches TLS on: certificates that may sign theirs
+    tls_certificate: Path | None = None  # ours, where they ask for one
+    tls_key: Path | None = None
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> DicomDestination:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("tls_certificate and tls_key belong together")
+        if self.tls_certificate is not None and self.tls_authorities is None:
+            raise ValueError("tls_certificate needs tls_authorities")
+        return self
+
+
+class _WebDestination(_Destination):
+    url: str
+    token_file: Path | None = None  # a bearer token, read anew for every request
+
+    @field_validator("url")
+    @classmethod
+    def _is_web(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("expected a URL as https://pacs.example/dicom-web/studies")
+        if parts.username or parts.password:
+            raise ValueError("no user name or password in the URL: use token_file")
+        return value
+
+
+class StowDestination(_WebDestination, _DicomOnly):
+    """A DICOMweb server, by STOW-RS; the URL ends in /studies."""
+
+    kind: Literal["stow"]
+
+
+class WebhookDestination(_WebDestination):
+    """Any web service: each file is posted as it is."""
+
+    kind: Literal["webhook"]
+    secret_file: Path | None = None  # signs each body: X-Lungsev-Signature: sha256=<HMAC>
+
+
+class FolderDestination(_Destination):
+    """A folder, perhaps on a share, that another system empties."""
+
+    kind: Literal["folder"]
+    path: Path
+
+
+Destination = Annotated[
+    DicomDestination | StowDestination | WebhookDestination | FolderDestination, Field(discriminator="kind")
+]

@@ -1,0 +1,92 @@
+"""HL7 v2.5.1 ORU^R01: one message for each scored film, for the hospital's interface engine.
+
+One OBX for each region and total. Status P (preliminary), method AIAST (asserted by artificial intelligence).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lungsev.pipeline import ScoredFilm
+from lungsev.report import SeverityReport
+
+from . import codes
+from .atomic import write_atomically
+from .codes import Code
+from .source_header import read_source_header, result_uuid
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+_METHOD = "AIAST^Artificial Intelligence asserted^HL7-ObservationValue"
+_ESCAPES = {"\\": "\\E\\", "|": "\\F\\", "^": "\\S\\", "&": "\\T\\", "~": "\\R\\"}
+_SYSTEMS = {"SCT": "SCT", "LN": "LN", codes.PRIVATE_SCHEME: codes.PRIVATE_SCHEME}
+
+
+@dataclass(frozen=True)
+class Hl7Oru:
+    """Scored films; nothing for others."""
+
+    name: str = "hl7"
+    folder: str = "hl7"
+    suffix: str = ".hl7"
+
+    def write(self, scored: ScoredFilm, target: Path) -> Path | None:
+        if scored.report.status != "scored":
+            return None
+        write_atomically(target, oru_message(scored.report, read_source_header(scored)).encode("utf-8"))
+        return target
+
+
+def oru_message(report: SeverityReport, header: Dataset | None = None) -> str:
+    """The message, segments ended by CR as the standard has it.
+
+    Args:
+        header: Of the film, for the accession number by which the order is found.
+    """
+    return "".join(segment + "\r" for segment in _segments(report, header))
+
+
+def escape(words: object) -> str:
+    """Text inside a field: delimiters are escaped, control characters and line ends go (section 2.7)."""
+    text = "".join(character for character in str(words) if character.isprintable())
+    return "".join(_ESCAPES.get(character, character) for character in text)
+
+
+def _segments(report: SeverityReport, header: Dataset | None) -> Iterator[str]:
+    image, model = report.image, report.model
+    assert model is not None
+    now = datetime.now().strftime("%Y%m%d%H%M%S")
+    control = result_uuid(report, "hl7").hex[:20]
+    acquired = datetime.fromisoformat(image.acquired_at).strftime("%Y%m%d%H%M%S") if image.acquired_at else ""
+    accession = escape(header.get("AccessionNumber") or "") if header is not None else ""
+    yield f"MSH|^~\\&|LUNGSEV|{escape(model.name)[:60]}|||{now}||ORU^R01^ORU_R01|{control}|P|2.5.1|||||||UNICODE UTF-8"
+    yield f"PID|1||{escape(image.patient_id or '')}^^^^MR||^"
+    yield f"OBR|1|{accession}|{control}|{_coded(codes.CHEST_FILM)}|||{acquired}|||||||||||||||{now}||RAD|P"
+    number = 0
+    for name, score in report.scores.items():
+        low, high = score.total_interval
+        yield _numeric(number := number + 1, codes.total_code(name), score.total, f"{low}-{high}", acquired)
+        for region in score.regions:
+            site, laterality = codes.region_site(region.name)
+            code = codes.region_code(name, region.code)
+            yield _numeric(number := number + 1, code, region.grade, "", acquired)
+            yield f"NTE|1||{escape(site.meaning)}{', ' + laterality.meaning.lower() if laterality else ''}"
+    for words in (report.disclaimer, *(flag.message for flag in report.quality.flags)):
+        note = Code("NOTE", codes.PRIVATE_SCHEME, "Remark")
+        yield f"OBX|{(number := number + 1)}|ST|{_coded(note)}||{escape(words)}||||||P|||{acquired}|||{_METHOD}"
+
+
+def _numeric(number: int, code: Code, value: int, interval: str, acquired: str) -> str:
+    """An OBX of type NM; the interval goes to its note, since OBX-7 is a reference range."""
+    unit = f"{{score}}^{codes.SCORE_UNIT.meaning}^UCUM"
+    segment = f"OBX|{number}|NM|{_coded(code)}||{value}|{unit}|||||P|||{acquired}|||{_METHOD}"
+    return segment + (f"\rNTE|1||likely {interval}" if interval else "")
+
+
+def _coded(code: Code) -> str:
+    return f"{escape(code.value)}^{escape(code.meaning)}^{_SYSTEMS[code.scheme]}"

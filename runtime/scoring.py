@@ -26,7 +26,7 @@ from .worker import FilmScorer, with_decode_time
 log = logging.getLogger("lungsev.runtime.scoring")
 
 # Faults of the moment rather than of the film: worth another attempt.
-TRANSIENT_CODES = frozenset({"timeout", "crashed", "out_of_memory", "unreadable"})
+TRANSIENT_CODES = frozenset({"decoder_timeout", "decoder_crashed", "out_of_memory", "unreadable"})
 
 
 @dataclass(frozen=True)
@@ -151,6 +151,9 @@ class Scoring:
         except BackendError as error:
             self._backend_failed(film, error)
             return
+        except LungsevError:  # the model or the reading process does not start: not the film's fault
+            self._later(film, counts=False, code="not_ready")
+            raise
         self._finish(film, scored, started)
 
     def _score(self, film: FilmRow) -> ScoredFilm:
@@ -162,14 +165,14 @@ class Scoring:
         try:
             read = scorer.read(path)
         except SkippedFilmError as error:
-            return scorer.unscored(error, sha256_of_file(path), began)
+            return scorer.unscored(error, path, began)
         decoded = time.perf_counter()
         reach("decoded")
         twins = self._twins(film, read)
         if twins and twins[0].pixel_sha256 == read.image.pixel_sha256:
             duplicate = SkippedFilmError("duplicate", f"The same film was scored before, as {twins[0].id}.")
-            unscored = scorer.unscored(duplicate, read.image.sha256, began)
-            return replace(unscored, report=replace(unscored.report, image=read.image))
+            duplicate.image = read.image
+            return scorer.unscored(duplicate, path, began)
         scored = replace(with_decode_time(scorer.score(read), (decoded - began) * 1000), source=path)
         return _warned_of_twin(scored, twins[0]) if twins else scored
 

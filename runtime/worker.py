@@ -67,7 +67,7 @@ class FilmScorer:
             decoded = time.perf_counter()
             scored = self.score(film)
         except FilmError as error:
-            return self.unscored(error, _digest_or_none(path), started)
+            return self.unscored(error, path, started)
         return dataclasses.replace(with_decode_time(scored, (decoded - started) * 1000), source=path)
 
     def read(self, path: Path) -> Radiograph:
@@ -105,9 +105,12 @@ class FilmScorer:
         size = self._scorer.bundle.manifest.input.size_px
         self._scorer.backend.infer(np.zeros((1, 1, size, size), np.float32))
 
-    def unscored(self, error: FilmError, sha256: str | None, started: float) -> ScoredFilm:
-        """The report of a film that could not be scored."""
-        return ScoredFilm(unscored_report(error, ImageInfo(sha256=sha256), self.model, started))
+    def unscored(self, error: FilmError, path: Path, started: float) -> ScoredFilm:
+        """The report of a film that could not be scored, with what was learnt of it before it was refused."""
+        image = error.image or ImageInfo()
+        if image.sha256 is None:
+            image = dataclasses.replace(image, sha256=_digest_or_none(path))
+        return ScoredFilm(unscored_report(error, image, self.model, started))
 
     def made(self, report: SeverityReport) -> bool:
         """Whether this model made an earlier report that need not be made again. Failed films are tried again."""

@@ -1,0 +1,45 @@
+"""A watcher as a process of its own, for tests that kill it: the real one around the quick scorer.
+
+`python bedside_program.py ROOT [--stay] [SETTING=VALUE ...]` watches ROOT/incoming into ROOT/out.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from pathlib import Path
+
+from bedside_films import QUICK_BEDSIDE, QuickScorer
+
+from lungsev.config import load_model, parse_assignments
+from lungsev.errors import LungsevError
+from lungsev.runtime.layout import Layout
+from lungsev.runtime.logs import logging_to
+from lungsev.runtime.settings import BedsideSettings
+from lungsev.runtime.watch import Watcher, layout_ready, stop_on_signals
+
+
+def main() -> None:
+    root, *options = sys.argv[1:]
+    overrides = {**_flat(QUICK_BEDSIDE.model_dump(mode="json")), **parse_assignments([o for o in options if "=" in o])}
+    settings = load_model(BedsideSettings, None, overrides)
+    incoming, layout = Path(root) / "incoming", Layout(Path(root) / "out")
+    layout_ready(incoming, layout, settings)
+    stop = threading.Event()
+    stop_on_signals(stop)
+    try:
+        with logging_to(layout.log, "debug", console=False):
+            Watcher(incoming, layout, settings, QuickScorer).run(stop, once="--stay" not in options)
+    except LungsevError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+def _flat(data: dict[str, object]) -> dict[str, object]:
+    watch = data["watch"]
+    assert isinstance(watch, dict)
+    return {"outputs": data["outputs"], **{f"watch.{key}": value for key, value in watch.items()}}
+
+
+if __name__ == "__main__":
+    main()

@@ -127,7 +127,7 @@ def test_what_had_no_end_is_put_aside_unread(desk: Desk) -> None:
 
 
 def test_a_codec_that_crashes_is_tried_again_ever_later_and_then_no_more(desk: Desk) -> None:
-    desk.scorer.failures[png(1)] = lambda: UnreadableFilmError("crashed", "The decoder crashed.")
+    desk.scorer.failures[png(1)] = lambda: UnreadableFilmError("decoder_crashed", "The decoder crashed.")
     film_id = desk.claim(png(1))
     desk.run()
     assert desk.film(film_id).state == "failed"
@@ -143,7 +143,7 @@ def test_a_codec_that_crashes_is_tried_again_ever_later_and_then_no_more(desk: D
 
 
 def test_one_bad_film_does_not_hold_up_the_others(desk: Desk) -> None:
-    desk.scorer.failures[png(1)] = lambda: UnreadableFilmError("timeout", "It took too long.")
+    desk.scorer.failures[png(1)] = lambda: UnreadableFilmError("decoder_timeout", "It took too long.")
     desk.claim(png(1))
     good = desk.claim(png(2))
     desk.run()

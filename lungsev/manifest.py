@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from lungsev.decode import Calibration
+from lungsev.quality import QualityLimits
 from lungsev.schemes import Scheme
 
 FORMAT_VERSION = 1
@@ -85,7 +86,7 @@ class Manifest(BaseModel):
     outputs: tuple[OutputSpec, ...]
     mask_size_px: int = Field(ge=8)
     graphs: dict[Literal["fp32", "fp16"], GraphSpec]
-    quality: dict[str, float] = Field(default_factory=dict)
+    quality: QualityLimits = QualityLimits()
     calibration: dict[str, Calibration] = Field(default_factory=dict)
     provenance: Provenance
     metrics: dict[str, Any] = Field(default_factory=dict)

@@ -1,0 +1,144 @@
+"""What the outline of the lungs says about a film: how large, how whole, how upright."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from lungsev.geometry import CanvasFrame
+
+Mask = npt.NDArray[np.bool_]
+FloatImage = npt.NDArray[np.float32]
+
+_CENTRAL_BAND = 0.12  # of the lungs' box, in which the mediastinum is looked for
+_RING_SHARE = 0.05  # of the mask's side: width of the tissue around the lungs they are compared with
+_SMALLEST_PART = 0.02  # of the mask; smaller islands are specks
+_EDGE_PX = 2  # mask pixels from the film's edge that count as touching it
+_TOUCH_SHARE = 0.06  # of the film's width: a touch as long as this cuts lung off
+
+
+@dataclass(frozen=True)
+class LungShape:
+    """Measures of a lung mask on the canvas.
+
+    Attributes:
+        fraction: Share of the film the lungs cover.
+        parts: Separate parts, specks left out.
+        ratio: Smaller over larger side; 1 is symmetric.
+        solidity: Area of the parts over the area of their convex hulls; ragged masks have little.
+        upright: Fill of the box's middle rows less that of its middle columns: positive where two lungs stand
+            side by side with the mediastinum between them, negative where they lie one above the other.
+        contrast: Grey of the tissue around the lungs less the lungs' own; negative on inverted films.
+        burnt_out: Share of the lungs that is black without detail.
+        cut_top, cut_bottom, cut_side: Lung touches that edge of the film over some length.
+    """
+
+    fraction: float
+    parts: int
+    ratio: float
+    solidity: float
+    upright: float
+    contrast: float
+    burnt_out: float
+    cut_top: bool
+    cut_bottom: bool
+    cut_side: bool
+
+
+def measure_lungs(lungs: Mask, pixels: FloatImage, frame: CanvasFrame) -> LungShape | None:
+    """Measure a mask; None when there is nothing to measure.
+
+    Args:
+        lungs: [M, M] on the canvas.
+        pixels: The canvas [S, S].
+        frame: Where the film lies on the canvas.
+    """
+    whole = _without_specks(lungs)
+    if whole is None:
+        return None
+    mask, parts = whole
+    grey = np.asarray(cv2.resize(pixels, mask.shape[::-1], interpolation=cv2.INTER_AREA), dtype=np.float32)
+    film = film_area(frame, mask.shape[0])
+    top, bottom, side = _cuts(mask, film)
+    y0, x0, y1, x1 = film
+    return LungShape(
+        fraction=float(mask.sum() / max(1, (y1 - y0) * (x1 - x0))),
+        parts=parts,
+        ratio=_side_ratio(mask),
+        solidity=_solidity(mask),
+        upright=_upright(mask),
+        contrast=_contrast(mask, grey, film),
+        burnt_out=float((grey[mask] < 0.01).mean()),
+        cut_top=top,
+        cut_bottom=bottom,
+        cut_side=side,
+    )
+
+
+def film_area(frame: CanvasFrame, side: int) -> tuple[int, int, int, int]:
+    """(y0, x0, y1, x1) of the film on a canvas of `side` pixels."""
+    corners = frame.to_canvas(np.array([[0.0, 0.0], [frame.columns, frame.rows]])) * side / frame.size_px
+    (x0, y0), (x1, y1) = np.clip(np.round(corners), 0, side).astype(int)
+    return int(y0), int(x0), int(y1), int(x1)
+
+
+def _without_specks(lungs: Mask) -> tuple[Mask, int] | None:
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(lungs.astype(np.uint8))
+    areas = stats[1:, cv2.CC_STAT_AREA]
+    if count < 2:
+        return None
+    kept = 1 + np.nonzero(areas >= max(4, _SMALLEST_PART * areas.sum()))[0]
+    return (np.isin(labels, kept), len(kept)) if len(kept) else None
+
+
+def _box(mask: Mask) -> Mask:
+    rows, columns = np.nonzero(mask)
+    return mask[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+
+
+def _upright(mask: Mask) -> float:
+    inside = _box(mask)
+    rows, columns = inside.shape
+    band = (1 - _CENTRAL_BAND) / 2
+    middle_rows = inside[int(band * rows) : max(int((1 - band) * rows), int(band * rows) + 1)]
+    middle_columns = inside[:, int(band * columns) : max(int((1 - band) * columns), int(band * columns) + 1)]
+    return float(middle_rows.mean() - middle_columns.mean())
+
+
+def _side_ratio(mask: Mask) -> float:
+    """Areas left and right of the emptiest column near the middle of the lungs' box."""
+    inside = _box(mask)
+    columns = inside.sum(axis=0)
+    first, last = int(0.3 * len(columns)), max(int(0.7 * len(columns)), int(0.3 * len(columns)) + 1)
+    split = first + int(columns[first:last].argmin())
+    areas = columns[:split].sum(), columns[split:].sum()
+    return float(min(areas) / max(1, max(areas)))
+
+
+def _solidity(mask: Mask) -> float:
+    outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    hull = sum(cv2.contourArea(cv2.convexHull(outline)) for outline in outlines)
+    return float(sum(cv2.contourArea(outline) for outline in outlines) / max(1.0, hull))
+
+
+def _contrast(mask: Mask, grey: FloatImage, film: tuple[int, int, int, int]) -> float:
+    width = 2 * max(1, round(_RING_SHARE * mask.shape[0])) + 1
+    around = cv2.dilate(mask.astype(np.uint8), np.ones((width, width), np.uint8)) > 0
+    y0, x0, y1, x1 = film
+    on_film = np.zeros_like(mask)
+    on_film[y0:y1, x0:x1] = True
+    ring = around & ~mask & on_film
+    return float(grey[ring].mean() - grey[mask].mean()) if ring.any() else 0.0
+
+
+def _cuts(mask: Mask, film: tuple[int, int, int, int]) -> tuple[bool, bool, bool]:
+    y0, x0, y1, x1 = film
+    long_touch = _TOUCH_SHARE * max(1, x1 - x0)
+    top = mask[y0 : y0 + _EDGE_PX].any(axis=0).sum() > long_touch
+    bottom = mask[max(y1 - _EDGE_PX, 0) : y1].any(axis=0).sum() > long_touch
+    left = mask[:, x0 : x0 + _EDGE_PX].any(axis=1).sum() > 2 * long_touch
+    right = mask[:, max(x1 - _EDGE_PX, 0) : x1].any(axis=1).sum() > 2 * long_touch
+    return bool(top), bool(bottom), bool(left or right)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import struct
 import warnings
 import zlib
@@ -52,6 +53,10 @@ ITEM, SEQUENCE_END = (0xFFFE, 0xE000), (0xFFFE, 0xE0DD)
 UNDEFINED_LENGTH = 0xFFFFFFFF
 INFLATION_STEP_BYTES = 1 << 20
 INFLATION_FLOOR_BYTES = 16 << 20
+
+
+# pydicom logs the values it finds odd, and those may name a patient.
+logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ Unsigned = npt.NDArray[np.unsignedinteger]  # uint8 or uint16
 VoiFunction = Literal["LINEAR", "LINEAR_EXACT", "SIGMOID"]
 
 GRID = float(1 << 20)
+EXACT_FLOAT32_COUNT = 1 << 24  # OpenCV counts in float32
 # Robust range of films without a usable window: all but the last permille at both ends.
 ROBUST_PERCENTILES = (0.1, 99.9)
 # A window that maps more of the exposed field to pure black or white than this hides lung; the real windows of
@@ -205,9 +206,9 @@ def _unsigned(stored: Stored) -> tuple[Unsigned, int]:
 
 
 def _histogram(values: Unsigned) -> npt.NDArray[np.float64]:
-    """Counts of 0 to the type's top. OpenCV counts in float32, exact below 2^24."""
+    """Counts of 0 to the type's top."""
     top = 1 << (8 * values.dtype.itemsize)
-    if values.size >= 1 << 24:
+    if values.size >= EXACT_FLOAT32_COUNT:
         return np.bincount(values.ravel(), minlength=top).astype(np.float64)
     return np.asarray(cv2.calcHist([values], [0], None, [top], [0, top]), dtype=np.float64).ravel()
 

@@ -1,0 +1,149 @@
+"""Points and masks find their way through the three frames and back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lungsev.geometry import (
+    IDENTITY_THETA,
+    CanvasFrame,
+    apply_theta,
+    box_corners,
+    box_polygon,
+    compose,
+    corner_error_px,
+    invert,
+    warp,
+)
+from lungsev.preprocess import to_canvas
+from lungsev.radiograph import Radiograph
+from lungsev.report import ImageInfo
+
+repeatable = settings(derandomize=True, deadline=None, max_examples=60)
+
+coordinates = st.floats(-5000, 5000, allow_nan=False, width=32)
+points = st.tuples(coordinates, coordinates).map(np.array)
+frames = st.builds(
+    CanvasFrame,
+    rows=st.integers(1, 5000),
+    columns=st.integers(1, 5000),
+    size_px=st.sampled_from([64, 512]),
+    scale=st.floats(0.05, 5.0),
+    offset_px=st.tuples(st.floats(-600, 600), st.floats(-600, 600)),
+)
+
+
+@st.composite
+def alignments(draw: st.DrawFn) -> np.ndarray:
+    """Turned up to 40 degrees, scaled 0.3-2, shifted up to half the canvas, sheared a little."""
+    angle = np.radians(draw(st.floats(-40, 40)))
+    scale_x, scale_y = draw(st.floats(0.3, 2.0)), draw(st.floats(0.3, 2.0))
+    shift = draw(st.tuples(st.floats(-0.5, 0.5), st.floats(-0.5, 0.5)))
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    return np.column_stack([turn @ np.diag([scale_x, scale_y]), shift])
+
+
+@repeatable
+@given(frames, points)
+def test_a_point_comes_back_from_the_canvas(frame: CanvasFrame, point: np.ndarray) -> None:
+    np.testing.assert_allclose(frame.to_image(frame.to_canvas(point)), point, atol=1e-6)
+    np.testing.assert_allclose(frame.to_canvas(frame.to_image(point)), point, atol=1e-6)
+
+
+@repeatable
+@given(alignments(), points)
+def test_a_point_comes_back_from_the_canonical_frame(theta: np.ndarray, point: np.ndarray) -> None:
+    point = point / 5000
+    np.testing.assert_allclose(apply_theta(invert(theta), apply_theta(theta, point)), point, atol=1e-6)
+
+
+@repeatable
+@given(alignments(), alignments(), points)
+def test_composing_is_applying_one_after_the_other(outer: np.ndarray, inner: np.ndarray, point: np.ndarray) -> None:
+    point = point / 5000
+    expected = apply_theta(outer, apply_theta(inner, point))
+    np.testing.assert_allclose(apply_theta(compose(outer, inner), point), expected, atol=1e-9)
+
+
+@repeatable
+@given(alignments())
+def test_a_map_and_its_inverse_compose_to_nothing(theta: np.ndarray) -> None:
+    np.testing.assert_allclose(compose(theta, invert(theta)), IDENTITY_THETA, atol=1e-9)
+
+
+@repeatable
+@given(alignments(), st.integers(-40, 40), st.integers(-40, 40))
+def test_shifting_an_alignment_moves_every_corner_that_far(theta: np.ndarray, right: int, down: int) -> None:
+    shifted = theta + np.array([[0, 0, 2 * right / 512], [0, 0, 2 * down / 512]])
+    assert corner_error_px(shifted, theta, 512) == pytest.approx(np.hypot(right, down), abs=1e-6)
+
+
+def test_a_singular_alignment_cannot_be_inverted() -> None:
+    with pytest.raises(np.linalg.LinAlgError):
+        invert(np.zeros((2, 3)))
+
+
+@settings(derandomize=True, deadline=None, max_examples=20)
+@given(
+    st.integers(90, 400),
+    st.integers(90, 400),
+    st.tuples(st.integers(0, 30), st.integers(0, 30)),
+    st.tuples(st.floats(0.35, 0.65), st.floats(0.35, 0.65)),
+)
+def test_what_lies_at_a_canvas_point_lay_at_its_image_point(
+    rows: int, columns: int, origin: tuple[int, int], place: tuple[float, float]
+) -> None:
+    y0, x0 = origin
+    y, x = y0 + (rows - y0) * place[0], x0 + (columns - x0) * place[1]
+    grid_y, grid_x = np.mgrid[:rows, :columns] + 0.5
+    spread = min(rows - y0, columns - x0) / 10
+    blob = np.exp(-((grid_y - y) ** 2 + (grid_x - x) ** 2) / (2 * spread**2)).astype(np.float32)
+    canvas = to_canvas(Radiograph(blob, ImageInfo(), (y0, x0, rows, columns)), 256)
+    bright = np.clip(canvas.pixels.astype(np.float64) - 0.5, 0, None)
+    canvas_y, canvas_x = np.mgrid[:256, :256] + 0.5
+    found = np.array([(bright * canvas_x).sum(), (bright * canvas_y).sum()]) / bright.sum()
+    np.testing.assert_allclose(canvas.frame.to_image(found), (x, y), atol=0.75 / canvas.frame.scale)
+
+
+@settings(derandomize=True, deadline=None, max_examples=20)
+@given(st.integers(100, 300), st.integers(100, 300), st.sampled_from([64, 128, 512]))
+def test_a_mask_returns_to_where_it_was_drawn(rows: int, columns: int, mask_side: int) -> None:
+    frame = to_canvas(Radiograph(_ramp(rows, columns), ImageInfo(), (0, 0, rows, columns))).frame
+    box = np.array([[0.3 * columns, 0.4 * rows], [0.7 * columns, 0.8 * rows]])
+    (left, top), (right, bottom) = frame.to_canvas(box) * mask_side / frame.size_px
+    y, x = np.mgrid[:mask_side, :mask_side] + 0.5
+    mask = ((x >= left) & (x < right) & (y >= top) & (y < bottom)).astype(np.float32)
+    found = np.argwhere(frame.mask_to_image(mask) > 0.5)
+    assert found.shape[0] > 0
+    tolerance = 1.0 + frame.size_px / mask_side / frame.scale
+    np.testing.assert_allclose(found.min(axis=0)[::-1], box[0], atol=tolerance)
+    np.testing.assert_allclose(found.max(axis=0)[::-1] + 1, box[1], atol=tolerance)
+
+
+def test_the_identity_warp_keeps_the_canvas() -> None:
+    canvas = _ramp(64, 64)
+    np.testing.assert_allclose(warp(canvas, IDENTITY_THETA, 64), canvas, atol=1e-6)
+
+
+def test_warp_looks_where_theta_points() -> None:
+    canvas = np.zeros((64, 64), np.float32)
+    canvas[32:, 32:] = 1.0  # lower right quarter
+    theta = np.array([[0.5, 0.0, 0.5], [0.0, 0.5, 0.5]])
+    assert warp(canvas, theta, 32)[1:, 1:].min() == 1.0
+
+
+def test_a_box_becomes_a_polygon_clockwise_from_the_upper_left() -> None:
+    frame = CanvasFrame(rows=100, columns=200, size_px=200, scale=1.0, offset_px=(0.0, 50.0))
+    polygon = box_polygon((0.0, 0.0, 0.5, 0.5), IDENTITY_THETA, frame)
+    np.testing.assert_allclose(polygon, [[0, -50], [100, -50], [100, 50], [0, 50]])
+
+
+def test_corners_run_clockwise() -> None:
+    np.testing.assert_array_equal(box_corners((0.1, 0.2, 0.3, 0.4)), [[0.2, 0.1], [0.4, 0.1], [0.4, 0.3], [0.2, 0.3]])
+
+
+def _ramp(rows: int, columns: int) -> np.ndarray:
+    return np.add.outer(np.linspace(0, 0.5, rows), np.linspace(0, 0.5, columns)).astype(np.float32)

@@ -33,14 +33,19 @@ def output_file(layout: Layout, output: Output, film: FilmRow) -> Path:
     return layout.root / output.folder / (film.id + output.suffix)
 
 
-def write_outputs(film: FilmRow, scored: ScoredFilm, layout: Layout, outputs: Sequence[Output]) -> list[Path]:
+def write_outputs(
+    film: FilmRow, scored: ScoredFilm, layout: Layout, outputs: Sequence[Output]
+) -> list[tuple[str, Path]]:
     """Write all outputs. The JSON report comes first and must succeed; another format that breaks is logged.
+
+    Returns:
+        Name and file of every output that has something to say of the film.
 
     Raises:
         OSError: The disk refuses; nothing half-written is left.
     """
     reach("outputs")
-    written: list[Path] = []
+    written: list[tuple[str, Path]] = []
     for output in outputs:
         try:
             path = output.write(scored, output_file(layout, output, film))
@@ -52,7 +57,7 @@ def write_outputs(film: FilmRow, scored: ScoredFilm, layout: Layout, outputs: Se
             log.exception("output %s of film %s cannot be written", output.name, film.id)
             continue
         if path is not None:
-            written.append(path)
+            written.append((output.name, path))
         reach("report_written")
     return written
 

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from lungsev.errors import BackendError, FilmError, LungsevError, SkippedFilmError
@@ -52,6 +53,7 @@ class Scoring:
         settings: WatchSettings,
         metrics: Metrics,
         heard: Callable[[Ended], None] = lambda ended: None,
+        queue: Callable[[str, Sequence[tuple[str, Path]]], object] = lambda film_id, files: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._open_scorer = open_scorer
@@ -61,6 +63,7 @@ class Scoring:
         self._settings = settings
         self._metrics = metrics
         self._heard = heard
+        self._queue = queue
         self._monotonic = monotonic
         self._scorer: FilmScorer | None = None
         self._picked = 0
@@ -189,7 +192,7 @@ class Scoring:
         self._ledger.move(film.id, "scored", **_fields(report))
         reach("scored")
         written_from = time.perf_counter()
-        write_outputs(film, scored, self._layout, self._outputs)
+        self._queue(film.id, write_outputs(film, scored, self._layout, self._outputs))
         end: State = "done" if report.status == "scored" else "skipped"
         self._ledger.move(film.id, "written")
         reach("written")
@@ -230,7 +233,7 @@ class Scoring:
         self._due[film.id] = self._monotonic() + delay
         attempts = film.attempts if counts else max(0, film.attempts - 1)
         row = self._ledger.film(film.id)
-        if row is not None and row.state in ("written", "sent"):
+        if row is not None and row.state == "written":
             self._unclosed.add(film.id)  # its result is on the disk, only its original has not been put away
         elif row is not None and row.state in ("claimed", "failed", "scored"):
             self._ledger.move(film.id, "failed", attempts=attempts, code=code, message=message)
@@ -243,7 +246,7 @@ class Scoring:
 
 def resume_end(film: FilmRow, layout: Layout, ledger: Ledger, settings: WatchSettings) -> bool:
     """Close a film whose result or reason was on the disk when the process died; False when neither was."""
-    if film.state in ("written", "sent"):
+    if film.state == "written":
         status = SeverityReport.from_json(film.report).status if film.report else "scored"
         finish_result(film, "done" if status == "scored" else "skipped", layout, ledger, settings)
         return True

@@ -10,6 +10,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from .destinations import Destination
+
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -118,6 +120,7 @@ class BedsideSettings(_Section):
     model: ModelSettings = ModelSettings()
     watch: WatchSettings = WatchSettings()
     outputs: tuple[str, ...] = ("json", "overlay")
+    destinations: tuple[Destination, ...] = ()  # who is sent what; see destinations.py
     listen: ListenSettings = ListenSettings()
     health: HealthSettings = HealthSettings()
     dashboard: DashboardSettings = DashboardSettings()
@@ -129,3 +132,14 @@ class BedsideSettings(_Section):
         if "json" not in value:
             raise ValueError('"json" is the reference form and cannot be left out')
         return ("json", *(name for name in value if name != "json"))
+
+    @model_validator(mode="after")
+    def _destinations_get_what_is_written(self) -> BedsideSettings:
+        names = [destination.name for destination in self.destinations]
+        if len(set(names)) != len(names):
+            raise ValueError(f"destinations must have different names, found {', '.join(names)}")
+        for destination in self.destinations:
+            missing = set(destination.sends) - set(self.outputs)
+            if missing:
+                raise ValueError(f"destination {destination.name} sends {sorted(missing)[0]}, which outputs leaves out")
+        return self

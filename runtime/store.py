@@ -1,12 +1,12 @@
 """The ledger: one SQLite file that knows every film, what became of it, and survives kill -9 and power loss.
 
-    seen -> settled -> claimed -> scored -> written [-> sent] -> done
-                          |          `-----> written ----------> skipped
-                          |`-> failed (retried at) -> claimed
-                          `-----------------------------------> quarantined
+    seen -> settled -> claimed -> scored -> written -> done | skipped
+       `-> vanished       |`-> failed -> claimed (again, later)
+                          `-> quarantined
 
 WAL with synchronous=FULL: a committed row is on the disk. One process writes (the lock of
 `layout.py` sees to it), its threads share one connection; others may read.
+What was sent to whom is written in the outbox (`outbox.py`), from the peers' answers.
 Times are seconds of the Unix epoch, UTC. Nothing decides by them: clocks jump.
 """
 
@@ -25,10 +25,10 @@ from typing import Any, Literal
 from lungsev.errors import LungsevError
 
 State = Literal[
-    "seen", "settled", "claimed", "scored", "written", "sent", "done", "skipped", "quarantined", "failed", "vanished"
+    "seen", "settled", "claimed", "scored", "written", "done", "skipped", "quarantined", "failed", "vanished"
 ]
 
-OPEN_STATES: tuple[State, ...] = ("seen", "settled", "claimed", "scored", "written", "sent", "failed")
+OPEN_STATES: tuple[State, ...] = ("seen", "settled", "claimed", "scored", "written", "failed")
 END_STATES: tuple[State, ...] = ("done", "skipped", "quarantined", "vanished")
 
 # Ordered; a ledger's user_version counts how many it has been through. Never edit one that was released: append.
@@ -258,7 +258,7 @@ class Ledger:
 
     def scored_twins(self, sop_instance_uid: str | None, pixel_sha256: str, film_id: str) -> list[FilmRow]:
         """Other films that have a score and the same SOP Instance UID, or, for files without one, the same pixels."""
-        scored = "state IN ('written', 'sent', 'done') AND id != ? ORDER BY seq"
+        scored = "state IN ('written', 'done') AND id != ? ORDER BY seq"
         if sop_instance_uid is not None:
             return self._query(f"WHERE sop_instance_uid = ? AND {scored}", (sop_instance_uid, film_id))
         return self._query(f"WHERE sop_instance_uid IS NULL AND pixel_sha256 = ? AND {scored}", (pixel_sha256, film_id))

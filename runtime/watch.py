@@ -9,7 +9,7 @@ import signal
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from .layout import Layout, exclusive
 from .logs import log_failures_of_disk, logging_to
 from .metrics import Metrics
 from .notify import notify, watchdog_seconds
+from .outbox import Outbox
 from .outputs.catalog import open_outputs
 from .recover import open_ledger, reconcile
 from .scoring import Ended, Scoring
@@ -145,7 +146,9 @@ class Watcher:
                 raise LungsevError(
                     f"cannot use {self._layout.root}: {error.strerror or error}; check the disk and the folder's owner"
                 ) from None
-            scoring = Scoring(self._open_scorer, self._layout, ledger, outputs, watch, self._metrics, self._hear)
+            outbox = self._open_outbox(stack, stop)
+            queue = outbox.queue if outbox is not None else _send_nothing
+            scoring = Scoring(self._open_scorer, self._layout, ledger, outputs, watch, self._metrics, self._hear, queue)
             scoring.open()
             stack.callback(scoring.close)
             intake = Intake(self._incoming, self._layout, ledger, watch, drain=once)
@@ -168,6 +171,17 @@ class Watcher:
             log.info("stopped", extra={"state": "stopped"})
         if self._failure is not None:
             raise self._failure
+
+    def _open_outbox(self, stack: ExitStack, stop: threading.Event) -> Outbox | None:
+        """Sends on a thread of its own: a dead destination holds up no film."""
+        if not self._settings.destinations:
+            return None
+        outbox = Outbox(self._layout.root / "outbox", self._settings.destinations)
+        stack.callback(outbox.close)
+        thread = threading.Thread(target=outbox.run, args=(stop,), name="outbox", daemon=True)
+        thread.start()
+        stack.callback(thread.join, 30)
+        return outbox
 
     def _take_in(
         self, intake: Intake, ledger: Ledger, outputs: tuple[Any, ...], stop: threading.Event, once: bool
@@ -270,6 +284,10 @@ def beat_watchdog(vitals: Vitals, stop: threading.Event) -> None:
     while period is not None and not stop.wait(period):
         if vitals.alive():
             notify("WATCHDOG=1")
+
+
+def _send_nothing(film_id: str, files: Sequence[tuple[str, Path]]) -> None:
+    """No destinations: results stay where they are."""
 
 
 def _waiting(ledger: Ledger) -> bool:

@@ -37,7 +37,7 @@ class Desk:
             QUICK.model_copy(update={"retry_first_seconds": 10.0, "retry_longest_seconds": 40.0, "attempts": 3}),
             self.metrics,
             self.ended.append,
-            lambda: self.now,
+            monotonic=lambda: self.now,
         )
 
     def _open(self) -> QuickScorer:

@@ -37,7 +37,7 @@ from .canonical import theta_of_mask
 from .console import say, warn
 from .datasets import load_masked
 from .loading import Key, generator_of, make_loader
-from .loops import TrainingModule, fit
+from .loops import TrainingModule, fit, seed_weights
 from .losses import corner_distance
 from .preparation import require_root, split_dataset, trunk_path, usable
 from .runs import Run, finished_run
@@ -162,6 +162,7 @@ def run_alignment(settings: AlignSettings, run: Run) -> dict[str, Any]:
     split = split_dataset([film for film in films if film.name in ready], settings.data.split, run)
     parts = {part: [ready[name] for name in names] for part, names in split.parts.items()}
     say(f"Aligning {len(parts['train'])} masks of {dataset.name} ({split.protocol}), run {run.path}")
+    seed_weights(settings.loop.seed)
     best = fit(AlignmentModule(build_alignment(settings.network), settings), run, *_loaders(parts, settings))
     metrics = {
         "task": "alignment",

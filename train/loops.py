@@ -60,6 +60,10 @@ class TrainingModule(L.LightningModule):
         """Parameters that `backbone_lr_factor` slows down."""
         return []
 
+    def on_train_epoch_start(self) -> None:
+        # Dropout and mixup then do not depend on where a run was stopped before.
+        torch.manual_seed(self.loop.seed * 1_000_003 + self.current_epoch * 1009 + self.global_rank)
+
     def training_step(self, batch: dict[str, Any], batch_index: int) -> Tensor:
         loss = self.loss_of(batch, self.network, "train")
         self.log_number("train/loss", loss, batch)
@@ -116,6 +120,11 @@ class WarmedAverage:
         return average * decay + current * (1 - decay) if average.is_floating_point() else current
 
 
+def seed_weights(seed: int) -> None:
+    """Make the next network's random weights repeatable; call it before the network is built."""
+    torch.manual_seed(seed)
+
+
 def learning_rate_factor(step: int, total: int, warmup: int, schedule: str) -> float:
     """Share of the full rate at a step: a linear start, then constant or half a cosine down to a hundredth."""
     if step < warmup:
@@ -145,7 +154,6 @@ def fit(module: TrainingModule, run: Run, train: Any, validation: Any | None) ->
     bar: list[Callback] = [RichProgressBar(leave=False)] if _on_terminal() else []
     stopper: list[Callback] = [EarlyStopping(MONITOR, patience=loop.patience)] if loop.patience and validation else []
     with quiet_lightning():
-        L.seed_everything(loop.seed, workers=True, verbose=False)
         trainer = L.Trainer(
             accelerator=loop.accelerator,
             devices=_devices(loop),

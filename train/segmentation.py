@@ -34,7 +34,7 @@ from .augment import (
 from .console import say, warn
 from .datasets import load_masked
 from .loading import Key, generator_of, make_loader
-from .loops import TrainingModule, fit
+from .loops import TrainingModule, fit, seed_weights
 from .losses import mask_loss
 from .preparation import require_root, split_dataset, usable
 from .runs import Run
@@ -153,6 +153,7 @@ def run_segmentation(settings: SegmentSettings, run: Run) -> dict[str, Any]:
         warn(remark)
     films = usable([f for f in dataset.films if f.name in prepared.films], settings.data)
     split = split_dataset(films, settings.data.split, run)
+    seed_weights(settings.loop.seed)
     network = build_segmentation(settings.network)
     parts = {part: [prepared.films[name] for name in names] for part, names in split.parts.items()}
     say(f"Finding lungs in {len(parts['train'])} films of {dataset.name} ({split.protocol}), run {run.path}")

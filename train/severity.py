@@ -25,7 +25,7 @@ from .console import say, warn
 from .datasets import GradedDataset, GradedFilm, load_graded
 from .initial import InitialSettings, load_initial
 from .loading import Key, generator_of, make_loader
-from .loops import TrainingModule, fit
+from .loops import TrainingModule, fit, seed_weights
 from .losses import SeverityLossSettings, expected_grade, severity_loss, target_distribution
 from .outcome import measure_run
 from .preparation import require_root, split_dataset, trunk_path
@@ -231,6 +231,7 @@ def run_severity(settings: SeverityRunSettings, run: Run) -> dict[str, Any]:
         taught = None if teacher is None else teacher[rows]
         return SeverityFilms(chosen, cached, thetas[rows], scheme, settings, augmented, taught)
 
+    seed_weights(settings.loop.seed)
     network = build_severity(settings.network, pretrained=settings.initial.source is None)
     load_initial(network, settings.initial)
     module = SeverityModule(network, scheme, settings)

@@ -197,7 +197,9 @@ def _cut(films: Sequence[Splittable], share: float, seed: int) -> tuple[list[str
     """Patients in two sets; the second holds about `share` of them, spread over severity."""
     if share <= 0:
         return list(dict.fromkeys(film.patient for film in films)), []
-    groups = _balanced_groups(films, max(2, round(1 / share)), seed)
+    patients = len({film.patient for film in films})
+    # With few patients one of them is already more than the share; a part without any measures nothing.
+    groups = _balanced_groups(films, max(2, min(round(1 / share), patients)), seed)
     return [patient for group in groups[1:] for patient in group], groups[0]
 
 

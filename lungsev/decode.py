@@ -77,11 +77,14 @@ def decode(
         )
         for i, region in enumerate(scheme.regions)
     )
+    total = int(chosen.sum())
+    low, high = total_interval(scheme, probabilities, calibration)
     return SchemeScore(
         regions=regions,
-        total=int(chosen.sum()),
+        total=total,
         total_expected=round(float(expected.sum()), 2),
-        total_interval=total_interval(scheme, probabilities, calibration),
+        # Most likely grades need not add up to the most likely total; a total beside its own interval would puzzle.
+        total_interval=(min(low, total), max(high, total)),
         total_interval_coverage=calibration.coverage,
         total_max=scheme.total_max,
     )

@@ -57,7 +57,7 @@ def test_total_and_expectation_agree_with_the_regions(probabilities: np.ndarray)
     score = brixia(probabilities)
     assert score.total == sum(region.grade for region in score.regions)
     assert score.total_expected == pytest.approx(sum(region.expected for region in score.regions), abs=0.02)
-    assert 0 <= score.total_interval[0] <= score.total_interval[1] <= 18
+    assert 0 <= score.total_interval[0] <= score.total <= score.total_interval[1] <= 18
 
 
 @settings(max_examples=40, deadline=None)

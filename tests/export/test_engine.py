@@ -1,0 +1,74 @@
+"""The real TensorRT-RTX: its parser, its strong typing, its ahead-of-time builder, on any CPU."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from lungsev.bundle import Bundle
+from lungsev.errors import BackendError
+from lungsev.export.bundle_from_run import Exported
+from lungsev.export.cli import app
+from lungsev.inference.tensorrt_build import BuildOptions, build_engine
+from lungsev.inference.tensorrt_engine import build_ahead_of_time
+from lungsev.inference.tensorrt_library import TensorRTLibrary, load_tensorrt
+
+pytest.importorskip("tensorrt_rtx", reason="pip install tensorrt-rtx-cu13", exc_type=ImportError)
+
+
+@pytest.fixture(scope="module")
+def library() -> TensorRTLibrary:
+    return load_tensorrt("tensorrt_rtx")
+
+
+def test_the_half_graph_builds_as_half_and_the_fp32_graph_as_fp32(exported: Exported, library: TensorRTLibrary) -> None:
+    plans = {}
+    for precision in exported.bundle.precisions:
+        phases: list[tuple[str, float]] = []
+        built = build_engine(
+            exported.bundle.graph_bytes(precision),
+            library,
+            BuildOptions(compute_capability="8.9"),
+            lambda phase, share, phases=phases: phases.append((phase, share)),
+        )
+        plans[precision] = built
+        assert phases
+    assert plans["fp32"].half_layers == 0
+    assert plans["fp32"].layers == plans["fp16"].layers > 20
+    # What stays FP32 by count is the alignment and the heads; by arithmetic it is a few percent.
+    assert plans["fp16"].half_layers > 0.5 * plans["fp16"].layers
+    assert exported.bundle.manifest.graphs["fp16"].half_share > 0.95  # type: ignore[operator]
+    weights = {precision: len(exported.bundle.graph_bytes(precision)) for precision in plans}
+    assert len(plans["fp32"].plan) - len(plans["fp16"].plan) > 0.5 * (weights["fp32"] - weights["fp16"])
+
+
+def test_the_tiny_bundle_builds_for_another_device_with_a_side_file(
+    tiny_bundle: Bundle, library: TensorRTLibrary, tmp_path: Path
+) -> None:
+    engine = build_ahead_of_time(tiny_bundle, "12.0", tmp_path, library=library)
+    side = json.loads(engine.path.with_suffix(".json").read_text())
+    assert side["key"]["compute_capability"] == "12.0"
+    assert side["key"]["graph_sha256"] == tiny_bundle.graph_sha256()
+    assert engine.path.read_bytes() == engine.plan
+
+
+def test_a_device_it_does_not_build_for_is_refused_with_the_list(
+    tiny_bundle: Bundle, library: TensorRTLibrary, tmp_path: Path
+) -> None:
+    with pytest.raises(BackendError, match=r"capability 8\.7; it builds for 7\.5, 8\.0, 8\.6, 8\.9"):
+        build_ahead_of_time(tiny_bundle, "8.7", tmp_path, library=library)
+    assert not list(tmp_path.glob("*.plan"))
+
+
+def test_the_command_builds_and_says_what_it_built(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    result = CliRunner().invoke(
+        app, ["engine", str(tiny_bundle.path), "--for", "8.9", "--out", str(tmp_path), "--json"]
+    )
+    assert result.exit_code == 0, result.output
+    document: dict[str, Any] = json.loads(result.stdout)
+    assert Path(document["engine"]).is_file()
+    assert document["parity"] is None

@@ -43,6 +43,13 @@ check: .venv/installed ## Format, lint, types and tests: what a commit must pass
 	$(bin)/mypy lungsev train export runtime
 	$(bin)/python -m pytest
 
+# The network is compared with its graphs on the scored films, where they lie in DATA, besides phantoms.
+model: .venv/installed ## Train and export the model that ships; DATA=folder with the public clones
+	$(bin)/lungsev-train model --data "$(DATA)"
+	films=$$(find "$(DATA)" -maxdepth 2 -type d -name public-cohen-subset | head -n 1); \
+	$(bin)/lungsev-export "$$(ls -td runs/model/*/brixia | head -n 1)" --fp16 $${films:+--films "$$films"} --out runs/bundle
+	$(bin)/lungsev-run verify --bundle runs/bundle
+
 format: .venv/installed ## Format and repair what the linter can repair
 	$(bin)/ruff format .
 	$(bin)/ruff check --fix .

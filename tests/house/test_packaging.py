@@ -7,6 +7,8 @@ import subprocess
 import sys
 import venv
 import zipfile
+from collections.abc import Mapping
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -133,8 +135,13 @@ def _is_type_checking(node: ast.AST) -> bool:
     return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
 
 
+@cache
+def installed() -> Mapping[str, list[str]]:
+    return metadata.packages_distributions()
+
+
 def distributions_of(module: str) -> set[str]:
-    return {canonicalize_name(name) for name in metadata.packages_distributions().get(module, [module])}
+    return {canonicalize_name(name) for name in installed().get(module, [module])}
 
 
 def undeclared(files: list[str], project: dict[str, Any]) -> list[str]:

@@ -56,10 +56,14 @@ def complaint(line: str) -> str | None:
 
 def option_complaint(program: str, arguments: list[str]) -> str | None:
     """An unknown sub-command or option of one of our three commands."""
-    command: Any = typer.main.get_command(importlib.import_module(COMMANDS[program]).app)
+    module = importlib.import_module(COMMANDS[program])
+    command: Any = typer.main.get_command(module.app)
     known = {option for parameter in command.params for option in parameter.opts}
     named = program
     rest = list(arguments)
+    default = getattr(module, "DEFAULT_COMMAND", None)  # `lungsev-export --fp16` is `lungsev-export bundle --fp16`
+    if default is not None and not (rest and rest[0] in command.commands) and rest != ["--help"]:
+        rest.insert(0, default)
     while rest and rest[0] in getattr(command, "commands", {}):
         word = rest.pop(0)
         command, named = command.commands[word], f"{named} {word}"
@@ -98,6 +102,7 @@ def test_readme_shows_the_one_command_and_the_three_users_commands() -> None:
         ("make coffee", "make has no target coffee"),
         ("lungsev-run juggle", "lungsev-run has no sub-command juggle"),
         ("lungsev-run score --colour film.dcm", "lungsev-run score has no option --colour"),
+        ("lungsev-export --fp8", "lungsev-export bundle has no option --fp8"),
         ("rm -rf runs", "rm is not a command known here"),
     ],
 )

@@ -28,7 +28,7 @@ def display_name(path: Path | str | bytes) -> str:
     """A file name that is safe to print: control, right-to-left and undecodable characters become escapes."""
     text = os.fsdecode(path)
     return "".join(
-        character.encode("ascii", "backslashreplace").decode()
+        character.encode("unicode_escape").decode()
         if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp", "Cn", "Co")
         else character
         for character in text

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from lungsev import __version__
+from lungsev.runtime.cli import app
+
+COMMANDS = sorted(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+ALL = ["bench", "corrections", "dashboard", "demo", "doctor", "engine", "listen", "score", "trend", "verify", "watch"]
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "lungsev.runtime.cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
+def test_every_command_users_know_is_there() -> None:
+    assert COMMANDS == ALL
+
+
+@pytest.mark.parametrize("command", ALL)
+def test_help_has_an_example(command: str) -> None:
+    result = CliRunner().invoke(app, [command, "--help"])
+    assert result.exit_code == 0, result.output
+    assert "Example" in result.output
+
+
+def test_no_help_loads_anything_heavy() -> None:
+    program = f"""
+import sys
+from typer.testing import CliRunner
+from lungsev.runtime.cli import app
+for command in {ALL!r}:
+    CliRunner().invoke(app, [command, "--help"])
+print(sorted({{"numpy", "cv2", "pydicom", "onnxruntime", "pydantic", "yaml", "torch", "fastapi"}} & set(sys.modules)))
+"""
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert result.stdout.strip() == "[]", result.stderr
+
+
+def test_version() -> None:
+    assert CliRunner().invoke(app, ["--version"]).output.strip() == f"lungsev-run {__version__}"
+
+
+def test_an_operators_error_is_one_line_and_exit_code_1(tmp_path: Path) -> None:
+    result = run("score", str(tmp_path / "absent.dcm"))
+    assert result.returncode == 1
+    assert result.stderr.splitlines() == [
+        f"lungsev-run: no such file or folder: {tmp_path / 'absent.dcm'}; check the path"
+    ]
+
+
+def test_wrong_usage_is_exit_code_2() -> None:
+    assert run("score").returncode == 2

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from lungsev.config import load_model
+from lungsev.errors import ConfigError
+from lungsev.runtime.settings import BedsideSettings
+
+
+def test_the_shipped_file_shows_every_setting_with_its_default() -> None:
+    with resources.as_file(resources.files("lungsev.configs") / "runtime" / "bedside.yaml") as path:
+        shipped = load_model(BedsideSettings, path).model_dump()
+        import yaml
+
+        written = yaml.safe_load(path.read_text())
+    default = BedsideSettings().model_dump()
+    for folder in ("incoming", "out"):
+        assert shipped["watch"].pop(folder) is not None
+        default["watch"].pop(folder)
+    assert shipped == default
+    for name, section in default.items():
+        if isinstance(section, dict):
+            assert set(section) <= set(written[name]), name
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("watch: {setle_seconds: 3}", "setle_seconds"),
+        ("watch: {originals: burn}", "watch.originals"),
+        ("outputs: [overlay]", "reference form"),
+        ("listen: {allowed_addresses: [ward]}", "listen.allowed_addresses"),
+        ("listen: {tls_key: key.pem}", "belong together"),
+        ("destinations: [{name: a, kind: folder, path: /x, sends: [dicom_sr]}]", "outputs leaves out"),
+    ],
+)
+def test_a_mistake_names_its_key(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "bedside.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load_model(BedsideSettings, path)
+    assert words in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_options_go_before_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "bedside.yaml"
+    path.write_text("watch: {incoming: /a, settle_seconds: 3}")
+    settings = load_model(BedsideSettings, path, {"watch.incoming": Path("/b"), "watch.out": None})
+    assert settings.watch.incoming == Path("/b")
+    assert settings.watch.settle_seconds == 3
+
+
+def test_json_is_written_first() -> None:
+    assert BedsideSettings(outputs=("overlay", "json", "csv")).outputs == ("json", "overlay", "csv")

@@ -166,7 +166,7 @@ def run_alignment(settings: AlignSettings, run: Run) -> dict[str, Any]:
     best = fit(AlignmentModule(build_alignment(settings.network), settings), run, *_loaders(parts, settings))
     metrics = {
         "task": "alignment",
-        "data": dataset.name,
+        "data": [dataset.name],
         "split": {"protocol": split.protocol, "sha256": split.sha256},
         "segmentation": str(source.path),
         **{part: measure(best, parts[part]) for part in ("validation", "test") if parts.get(part)},

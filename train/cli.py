@@ -170,6 +170,30 @@ def model(
     _train("model", ModelSettings, run_model, {**locals(), "root_key": "data"})
 
 
+@data_app.command("check")
+def data_check(
+    root: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the dataset, as it was published.")],
+    scheme: Scheme = None,
+    cache: Annotated[Path, typer.Option("--cache", help="Where prepared films are kept.")] = Path("runs/cache"),
+    workers: Annotated[int | None, typer.Option("--workers", help="Processes; default: one less than cores.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Count, look for unreadable and double films, see who would be on which side, and say what to do.
+
+    Example: lungsev-train data check ../shared/cxr/brixia-cohen
+    """
+    from .check import check_folder
+    from .console import console, say
+    from .settings import DataSettings
+
+    checks = check_folder(root, cache, max(1, DataSettings(workers=workers).num_workers), scheme)
+    if as_json:
+        console().print_json(json.dumps([check.to_dict() for check in checks]), indent=None)
+        return
+    for line in (line for check in checks for line in check.lines()):
+        say(line)
+
+
 @data_app.command("phantom")
 def data_phantom(
     out: Annotated[Path, typer.Argument(help="New or empty folder.")],

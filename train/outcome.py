@@ -69,7 +69,7 @@ def measure_run(
         )
     return {
         "task": "severity",
-        "data": dataset.name,
+        "data": [dataset.name],
         "scheme": scheme.name,
         "split": {"protocol": split.protocol, "sha256": split.sha256, "shared_patients": split.shared_patients},
         "calibration": {scheme.name: calibration.model_dump(mode="json")},

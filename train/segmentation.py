@@ -160,7 +160,7 @@ def run_segmentation(settings: SegmentSettings, run: Run) -> dict[str, Any]:
     best = fit(SegmentationModule(network, settings), run, *_loaders(parts, settings))
     metrics = {
         "task": "segmentation",
-        "data": dataset.name,
+        "data": [dataset.name],
         "split": {"protocol": split.protocol, "sha256": split.sha256},
         **{part: measure(best, parts[part], settings) for part in ("validation", "test") if parts.get(part)},
     }

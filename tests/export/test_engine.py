@@ -42,8 +42,6 @@ def test_the_half_graph_builds_as_half_and_the_fp32_graph_as_fp32(exported: Expo
     # What stays FP32 by count is the alignment and the heads; by arithmetic it is a few percent.
     assert plans["fp16"].half_layers > 0.5 * plans["fp16"].layers
     assert exported.bundle.manifest.graphs["fp16"].half_share > 0.95  # type: ignore[operator]
-    weights = {precision: len(exported.bundle.graph_bytes(precision)) for precision in plans}
-    assert len(plans["fp32"].plan) - len(plans["fp16"].plan) > 0.5 * (weights["fp32"] - weights["fp16"])
 
 
 def test_the_tiny_bundle_builds_for_another_device_with_a_side_file(

@@ -170,6 +170,61 @@ def model(
     _train("model", ModelSettings, run_model, {**locals(), "root_key": "data"})
 
 
+@app.command()
+def evaluate(
+    sources: Annotated[list[Path], typer.Argument(metavar="RUN|BUNDLE...", help="Several are averaged.")],
+    data: Data = None,
+    scheme: Scheme = None,
+    view: Annotated[
+        list[str] | None,
+        typer.Option("--view", help="Test-time view: flip, zoom_in, zoom_out, turn_left, turn_right; repeatable."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder; default RUN/evaluation/<dataset>.")] = None,
+    skip_unreadable: Annotated[bool, typer.Option("--skip-unreadable", help="Leave damaged films out.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Grade a dataset by a trained run, a bundle or an ensemble of them, and measure the agreement with the readers.
+
+    Example: lungsev-train evaluate runs/brixia/RUN --data ../shared/cxr/brixia-cohen --view flip
+    """
+    from .console import console, say
+    from .evaluate import EvaluateSettings, default_folder
+    from .evaluate import evaluate as run_evaluation
+    from .inference import demand_views
+    from .settings import DataSettings
+
+    settings = EvaluateSettings(
+        sources=tuple(sources),
+        data=data,
+        scheme=scheme,
+        views=demand_views(view or []),
+        workers=max(1, DataSettings().num_workers),
+        skip_unreadable=skip_unreadable,
+    )
+    folder = out if out is not None else default_folder(settings)
+    metrics = run_evaluation(settings, folder)
+    say(f"Done: {folder}")
+    if as_json:
+        console().print_json(json.dumps({"out": str(folder), **metrics}), indent=None)
+
+
+@app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run or evaluation folders.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the page, tables and figures.")] = Path("runs/report"),
+    title: Annotated[str, typer.Option("--title", help="Heading of the page.")] = "lungsev training report",
+) -> None:
+    """One self-contained page, Markdown tables and figures over any number of runs.
+
+    Example: lungsev-train report runs/brixia/* --out runs/report
+    """
+    from .console import say
+    from .reporting import write_report
+
+    page = write_report(runs, out, title)
+    say(f"Done: {page}")
+
+
 @data_app.command("check")
 def data_check(
     root: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the dataset, as it was published.")],

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from lungsev.errors import ConfigError
 from lungsev.networks.fused import FusedNetwork
 from lungsev.schemes import Scheme
 
@@ -17,7 +18,6 @@ from .augment import Geometry
 from .cache import CachedFilm
 from .console import track
 
-View = Literal["flip", "zoom_in", "zoom_out", "turn_left", "turn_right"]
 VIEWS: dict[str, Geometry] = {
     "flip": Geometry(flip=True),
     "zoom_in": Geometry(scale_xy=(0.95, 0.95)),
@@ -26,6 +26,14 @@ VIEWS: dict[str, Geometry] = {
     "turn_right": Geometry(rotation_deg=-5.0),
 }
 Outputs = dict[str, npt.NDArray[np.float32]]
+
+
+def demand_views(names: Sequence[str]) -> tuple[str, ...]:
+    """Names of views that exist. Raises ConfigError for one that does not."""
+    for name in names:
+        if name not in VIEWS:
+            raise ConfigError(f"view {name!r} is unknown; there are {', '.join(VIEWS)}")
+    return tuple(dict.fromkeys(names))
 
 
 def predict(

@@ -15,7 +15,8 @@ from .cache import CachedFilm
 from .calibration import MIN_FILMS, conformal_margin, fit_temperature
 from .console import say, warn
 from .datasets import GradedDataset, GradedFilm
-from .inference import predict
+from .inference import embed, predict
+from .keepsakes import keep, map_name
 from .losses import target_distribution
 from .predictions import Predictions, collect, summarise
 from .runs import Run
@@ -48,19 +49,27 @@ def measure_run(
     scheme, row_of = dataset.scheme, {film.name: row for row, film in enumerate(films)}
     parts = {part: [row_of[name] for name in names] for part, names in split.parts.items()}
 
+    maps: dict[str, Any] = {}
+
     def predict_part(part: str) -> Predictions:
         rows = parts[part]
         outputs = predict(fused, [cached[row] for row in rows], title=f"Scoring the {part} part")
+        maps[part] = outputs[map_name(scheme)]
         probabilities = outputs[f"probabilities.{scheme.name}"]
         return collect(scheme, [films[row] for row in rows], probabilities, outputs["theta"])
 
     calibration, temperature = calibrate(fused, scheme, parts, films, predict_part, wishes)
     results: dict[str, Any] = {}
+    shown = next((part for part in ("consensus", "test", "validation", "train") if parts.get(part)), "train")
     for part in ("train", *MEASURED):
         if not parts.get(part):
             continue
         predictions = predict_part(part)
         predictions.save(run.path / f"predictions-{part}.json")
+        if part == shown:
+            shown_films = [cached[row] for row in parts[part]]
+            kept = keep(predictions, shown_films, maps[part], embed(fused, shown_films, scheme))
+            kept.save(run.path / f"keepsakes-{part}.npz")
         results[part] = summarise(predictions, calibration)
         found = results[part][wishes.decision]
         say(

@@ -133,8 +133,10 @@ def _decode(data: bytes, header: PictureHeader) -> Decoded:
     if header.kind == "jpeg" and data.rfind(b"\xff\xd9") < data.find(b"\xff\xda"):
         raise UnreadableFilmError("truncated", "the JPEG has no end marker: it was cut short")
     try:
-        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error:
+        decoded = _decode_tiff(data) if header.kind == "tiff" else _decode_png_or_jpeg(data)
+    except MemoryError:
+        raise
+    except Exception:  # codecs raise what they like
         decoded = None
     if decoded is None:
         raise UnreadableFilmError("damaged", f"the {header.kind} image cannot be decoded: it is cut short or damaged")
@@ -143,7 +145,22 @@ def _decode(data: bytes, header: PictureHeader) -> Decoded:
         raise UnreadableFilmError(
             "wrong_shape", f"decoded {found} pixels, the header says {header.rows} x {header.columns}"
         )
-    return np.asarray(decoded)
+    return decoded
+
+
+def _decode_png_or_jpeg(data: bytes) -> Decoded | None:
+    decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    return None if decoded is None else np.asarray(decoded)
+
+
+def _decode_tiff(data: bytes) -> Decoded:
+    """Samples as stored: OpenCV's versions differ in whether they turn TIFFs upright."""
+    import imagecodecs
+
+    decoded = np.asarray(imagecodecs.tiff_decode(data))
+    if decoded.ndim == 3:
+        decoded = decoded[..., [2, 1, 0, *range(3, decoded.shape[2])]] if decoded.shape[2] >= 3 else decoded
+    return decoded
 
 
 def _to_grey(decoded: Decoded) -> tuple[Stored, tuple[str, ...]]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 Box = tuple[int, int, int, int]
 Pixels = npt.NDArray[np.float32]
+Curve = npt.NDArray[np.float64]
 
 SIDE = 32
-# Below it a film counts as inverted: of 530 real frontal films the least chest-like had -0.08, the middle one 0.55.
-INVERTED_LIKENESS = -0.25
+# Below it a film counts as inverted: of 530 real frontal films the least chest-like has 0.02, one in a hundred 0.37.
+INVERTED_LIKENESS = -0.2
 
 
 def correct_polarity(
@@ -41,7 +44,7 @@ def correct_polarity(
 
 
 def chest_likeness(pixels: Pixels, box: Box) -> float:
-    """Correlation, -1 to 1, of the content with a sketch of a chest: bright spine, dark lungs, bright below."""
+    """Correlation, -1 to 1, of the content with a sketch of a chest."""
     y0, x0, y1, x1 = box
     step = max(1, min(y1 - y0, x1 - x0) // (8 * SIDE))
     small = cv2.resize(pixels[y0:y1:step, x0:x1:step], (SIDE, SIDE), interpolation=cv2.INTER_AREA)
@@ -53,12 +56,25 @@ def chest_likeness(pixels: Pixels, box: Box) -> float:
     return float((small * sketch).sum() / (spread * np.linalg.norm(sketch)))
 
 
+@lru_cache(maxsize=1)
 def _chest_sketch() -> Pixels:
-    y, x = (np.mgrid[0:SIDE, 0:SIDE].astype(np.float32) + 0.5) / SIDE
+    """Bright below, along the spine and in the chest wall; dark in the lungs, above the shoulders and beside the body.
 
-    def blob(cy: float, cx: float, sy: float, sx: float) -> Pixels:
+    Shapes and weights are a least-squares fit to the mean of frontal films; correlation with that mean is 0.94.
+    """
+    y, x = (np.mgrid[0:SIDE, 0:SIDE] + 0.5) / SIDE
+
+    def blob(cy: float, cx: float, sy: float, sx: float) -> Curve:
         return np.exp(-(((y - cy) / sy) ** 2) / 2 - (((x - cx) / sx) ** 2) / 2)
 
-    sketch = 1.2 * blob(0.5, 0.5, 0.45, 0.07) + 0.8 * blob(0.95, 0.5, 0.12, 0.4)
-    sketch -= blob(0.42, 0.28, 0.2, 0.1) + blob(0.42, 0.74, 0.2, 0.1)
+    def step(distance: Curve, softness: float) -> Curve:
+        return 1 / (1 + np.exp(-distance / softness))
+
+    below = step(y - 0.72, 0.05)
+    spine = np.exp(-(((x - 0.51) / (0.06 + 0.12 * y**2)) ** 2) / 2)
+    chest_wall = blob(0.4, 0.1, 0.2, 0.05) + blob(0.4, 0.9, 0.2, 0.05)
+    lungs = blob(0.42, 0.29, 0.19, 0.09) + blob(0.38, 0.7, 0.17, 0.08)
+    above_shoulders = step(0.07 - y, 0.02) * (1 - np.exp(-(((x - 0.5) / 0.13) ** 2) / 2))
+    beside_body = step(np.abs(x - 0.5) - 0.475, 0.01)
+    sketch = 0.5 * below + 0.7 * spine + 0.5 * chest_wall - 0.5 * lungs - above_shoulders - 0.4 * beside_body
     return np.asarray(sketch - sketch.mean(), dtype=np.float32)

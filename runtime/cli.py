@@ -130,6 +130,38 @@ def watch(
     watch_command(incoming, config, once, json_lines, overrides)
 
 
+@app.command(epilog="Example: lungsev-run listen /incoming --ae-title LUNGSEV --host 10.1.2.3 --allow 10.1.2.0/24")
+def listen(
+    inbox: Annotated[Path | None, typer.Argument(help="Folder that received films go to: the watched one.")] = None,
+    config: Annotated[Path | None, typer.Option("--config", "-c", help="YAML; its section listen says it all.")] = None,
+    host: Annotated[str | None, typer.Option("--host", help="Address to listen on.  [default: 127.0.0.1]")] = None,
+    port: Annotated[int | None, typer.Option("--port", help="[default: 11112]")] = None,
+    ae_title: Annotated[str | None, typer.Option("--ae-title", help="[default: LUNGSEV]")] = None,
+    allow: Annotated[
+        list[str] | None, typer.Option("--allow", help="Address or network that may send; may be repeated.")
+    ] = None,
+    allow_ae: Annotated[
+        list[str] | None, typer.Option("--allow-ae", help="AE title that may send; may be repeated.")
+    ] = None,
+    settings: Annotated[str | None, typer.Option("--settings", hidden=True)] = None,
+) -> None:
+    """Receive films by DICOM (C-STORE) into a folder, for `watch` to score.
+
+    A peer hears success only once its film is flushed to the disk. Only this machine may send until --allow
+    says otherwise. TLS, limits and storage commitment are settings of the file. Needs the extra "bedside".
+    """
+    from .listener import listen_command
+
+    overrides = {
+        "listen.host": host,
+        "listen.port": port,
+        "listen.ae_title": ae_title,
+        "listen.allowed_addresses": allow or None,
+        "listen.allowed_ae_titles": allow_ae or None,
+    }
+    listen_command(inbox, config, settings, overrides)
+
+
 @app.command(epilog="Example: lungsev-run demo --out demo-out")
 def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the demonstration.")] = Path("demo-out"),
@@ -159,6 +191,67 @@ def verify(
     from .verify import verify_command
 
     verify_command(bundle, backend, threads, json_output)
+
+
+OutFolder = Annotated[Path, typer.Option("--out", "-o", help="The folder that watch or score wrote to.")]
+
+
+@app.command(epilog="Example: lungsev-run trend 4711 --out lungsev-out")
+def trend(
+    patient: Annotated[str, typer.Argument(help="Patient id, as the films have it.")],
+    out: OutFolder = Path("lungsev-out"),
+    scheme: Annotated[str | None, typer.Option("--scheme", help="Default: Brixia where the films have it.")] = None,
+    png: Annotated[Path | None, typer.Option("--png", help="Where to write the picture. Default: OUT/trends.")] = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Show a patient's course: totals and zones by the dates of the films.
+
+    A change is called one when it is larger than what two readers of the same film differ by. Films of another
+    view or scored by another model are marked.
+    """
+    from .trend_command import trend_command
+
+    trend_command(patient, out, scheme, png, json_output)
+
+
+@app.command(epilog="Example: lungsev-run dashboard lungsev-out")
+def dashboard(
+    out: Annotated[Path, typer.Argument(help="The folder that watch writes to.")] = Path("lungsev-out"),
+    host: Annotated[
+        str, typer.Option("--host", help="Address to listen on; this machine only by default.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes a free one.")] = 8080,
+    token_file: Annotated[
+        Path | None, typer.Option("--token-file", help="Holds the token, mode 600. Default: a new one, printed.")
+    ] = None,
+    certificate: Annotated[Path | None, typer.Option("--tls-certificate", help="PEM; switches HTTPS on.")] = None,
+    key: Annotated[Path | None, typer.Option("--tls-key", help="PEM; its key.")] = None,
+) -> None:
+    """Serve the unit board and the exam pages to browsers.
+
+    Open the address it prints. Without the token nothing is served; nothing is loaded from elsewhere.
+    """
+    from .beside import die_with_parent
+    from .dashboard.serve import dashboard_command
+
+    die_with_parent()
+    dashboard_command(out, host, port, token_file, certificate, key)
+
+
+corrections = typer.Typer(help="Grades that readers put right on the dashboard.", no_args_is_help=True)
+app.add_typer(corrections, name="corrections")
+
+
+@corrections.command(epilog="Example: lungsev-run corrections export training-set --out lungsev-out")
+def export(
+    destination: Annotated[Path, typer.Argument(help="New folder for the training set.")],
+    out: OutFolder = Path("lungsev-out"),
+    scheme: Annotated[str | None, typer.Option("--scheme", help="Default: the one corrected most.")] = None,
+) -> None:
+    """Write the corrected films and grades as a de-identified training set that lungsev-train reads."""
+    from .dashboard.corrections_export import export_command
+
+    export_command(out, destination, scheme)
 
 
 if __name__ == "__main__":

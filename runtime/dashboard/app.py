@@ -1,0 +1,291 @@
+"""The web application: a board, exams, corrections, their audit. Server-rendered; nothing comes from elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from importlib import resources
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, StreamingResponse
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from lungsev import __version__
+from lungsev.report import DISCLAIMER
+
+from ..history import Exam, History, exams_of
+from ..outputs.overlay_png import main_scheme
+from ..outputs.palette import ink_on, severity_colour
+from ..trend import patient_trend, sentence
+from . import views
+from .corrections import Corrections, allowed_grades
+from .live import Live
+from .security import COOKIE, HEADERS, PRIVACY_COOKIE, Access
+
+_LONGEST_FORM = 16 * 1024
+_CHART = (760.0, 250.0)
+_LAYERS = {"film": "films", "map": "maps", "overlay": "overlays"}
+_STATIC = {
+    "app.css": "text/css",
+    "app.js": "text/javascript",
+    "icon.svg": "image/svg+xml",
+    "htmx-2.0.11.min.js": "text/javascript",
+    "inter-400.woff": "font/woff",
+    "inter-600.woff": "font/woff",
+}
+
+
+@dataclass(frozen=True)
+class Screen:
+    """What every route needs."""
+
+    out: Path
+    history: History
+    corrections: Corrections
+    access: Access
+    live: Live
+    templates: Environment
+
+    def exam(self, exam_id: str) -> tuple[Exam, Mapping[str, Exam]]:
+        """Raises HTTPException 404: ids come from the folder, so no other path can be reached by one."""
+        exams = self.history.refresh()
+        if exam_id not in exams:
+            raise HTTPException(404)
+        return exams[exam_id], exams
+
+    def page(self, request: Request, name: str, status: int = 200, **values: Any) -> HTMLResponse:
+        html = self.templates.get_template(name).render(
+            private=is_private(request), disclaimer=DISCLAIMER, version=__version__, form=self.access.form,
+            now=datetime.now(), **values,
+        )  # fmt: skip
+        return HTMLResponse(html, status)
+
+
+def create_app(out: Path, token: str, secure_cookie: bool = False) -> FastAPI:
+    """The application for one output folder.
+
+    Args:
+        token: Without it nothing is served.
+        secure_cookie: Set when it is served by HTTPS.
+    """
+    history = History(out)
+    history.refresh()
+    templates = Environment(
+        loader=PackageLoader("lungsev.runtime.dashboard"), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    templates.filters["shown"] = views.printable
+    screen = Screen(out, history, Corrections(out), Access(token), Live(history), templates)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        watcher = asyncio.create_task(screen.live.watch())
+        yield
+        watcher.cancel()
+        screen.corrections.close()
+
+    app = FastAPI(title="lungsev", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
+    _add_gate(app, screen, secure_cookie)
+    _add_pages(app, screen)
+    _add_corrections(app, screen)
+    _add_files(app, screen)
+    return app
+
+
+def is_private(request: Request) -> bool:
+    return request.cookies.get(PRIVACY_COOKIE) == "1"
+
+
+async def read_form(request: Request) -> dict[str, str]:
+    """A small URL-encoded form; one value per field."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _LONGEST_FORM:
+            raise HTTPException(413)
+    try:
+        fields = parse_qs(body.decode("utf-8"), keep_blank_values=True, max_num_fields=100)
+    except ValueError:
+        raise HTTPException(400) from None
+    return {name: values[-1] for name, values in fields.items()}
+
+
+def _add_gate(app: FastAPI, screen: Screen, secure_cookie: bool) -> None:
+    @app.middleware("http")
+    async def gate(request: Request, proceed: Callable[[Request], Awaitable[Response]]) -> Response:
+        given = request.query_params.get("token")
+        if given is not None and request.method == "GET" and screen.access.is_token(given):
+            response: Response = RedirectResponse(request.url.path, 303)
+            _remember(response, screen, secure_cookie)
+        elif request.url.path == "/login" or screen.access.allows(request):
+            response = await proceed(request)
+        else:
+            response = screen.page(request, "login.html", 401, wrong=given is not None)
+        for name, value in HEADERS.items():
+            response.headers[name] = value
+        if "cache-control" not in response.headers:
+            response.headers["Cache-Control"] = "no-store"
+        return response
+
+    @app.post("/login")
+    async def login(request: Request) -> Response:
+        if not screen.access.is_token((await read_form(request)).get("token", "").strip()):
+            await asyncio.sleep(0.5)  # guessing stays slow
+            return screen.page(request, "login.html", 401, wrong=True)
+        response = RedirectResponse("/", 303)
+        _remember(response, screen, secure_cookie)
+        return response
+
+
+def _remember(response: Response, screen: Screen, secure: bool) -> None:
+    response.set_cookie(
+        COOKIE, screen.access.session, max_age=12 * 3600, httponly=True, samesite="strict", secure=secure
+    )
+
+
+def _add_pages(app: FastAPI, screen: Screen) -> None:
+    def board_values(request: Request) -> dict[str, Any]:
+        exams = screen.history.refresh()
+        corrected = screen.corrections.corrected_films()
+        board = views.board(exams, corrected, datetime.now(), is_private(request))
+        return {"board": board, "problem": screen.live.problem}
+
+    @app.get("/")
+    def board_page(request: Request) -> Response:
+        return screen.page(request, "board.html", **board_values(request))
+
+    @app.get("/parts/board")
+    def board_part(request: Request) -> Response:
+        return screen.page(request, "_board.html", **board_values(request))
+
+    @app.get("/exams/{exam_id}")
+    def exam_page(request: Request, exam_id: str, saved: int = 0, wrong: str = "") -> Response:
+        exam, exams = screen.exam(exam_id)
+        return screen.page(
+            request, "exam.html", **_exam_values(request, screen, exam, exams), saved=saved, wrong=wrong[:200]
+        )
+
+    @app.get("/audit")
+    def audit_page(request: Request) -> Response:
+        rows = views.audit_rows(screen.corrections.all(), screen.history.refresh(), is_private(request))
+        return screen.page(request, "audit.html", rows=rows)
+
+    @app.post("/privacy")
+    async def privacy(request: Request) -> Response:
+        form = await read_form(request)
+        if not screen.access.is_genuine(request, form.get("form", "")):
+            raise HTTPException(403)
+        back = form.get("back", "/")
+        response = RedirectResponse(back if back.startswith("/") and not back.startswith("//") else "/", 303)
+        response.set_cookie(
+            PRIVACY_COOKIE, form.get("private", "0")[:1], max_age=30 * 86400, httponly=True, samesite="strict"
+        )
+        return response
+
+    @app.get("/events")
+    async def events() -> Response:
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        return StreamingResponse(screen.live.events(), media_type="text/event-stream", headers=headers)
+
+
+def _exam_values(request: Request, screen: Screen, exam: Exam, exams: Mapping[str, Exam]) -> dict[str, Any]:
+    films = exams_of(exams, exam.patient)
+    place = films.index(exam)
+    scored = exam.report.status == "scored"
+    scheme = main_scheme(list(exam.report.scores)) if scored else None
+    standing = screen.corrections.standing(exam, scheme) if scheme else {}
+    trend = patient_trend(films, scheme)
+    point = next((point for point in trend.points if point.id == exam.id), None) if trend else None
+    prior = next((film for film in reversed(films[:place]) if film.report.status == "scored"), None)
+    prior_scheme = scheme if prior and scheme in prior.report.scores else None
+    return {
+        "exam": exam,
+        "report": exam.report,
+        "patient": views.patient_label(exam, is_private(request)),
+        "scheme": scheme,
+        "score": exam.report.scores[scheme] if scheme else None,
+        "zones": views.zones(exam, scheme, standing) if scheme else (),
+        "standing_total": sum(standing.values()),
+        "allowed": allowed_grades(exam, scheme) if scheme else (),
+        "grade_names": views.grade_names(scheme) if scheme else (),
+        "corrections": screen.corrections.of_film(exam.id),
+        "layers": {layer for layer in _LAYERS if _layer_file(screen.out, layer, exam.id).is_file()},
+        "age": views.age_words(exam.moment, datetime.now()),
+        "previous_id": films[place - 1].id if place else None,
+        "next_id": films[place + 1].id if place + 1 < len(films) else None,
+        "film_number": place + 1,
+        "films": list(reversed(films)),
+        "prior": prior if prior_scheme and prior and _layer_file(screen.out, "film", prior.id).is_file() else None,
+        "prior_zones": views.zones(prior, prior_scheme, screen.corrections.standing(prior, prior_scheme))
+        if prior and prior_scheme
+        else (),
+        "trend": trend,
+        "chart": views.chart(trend, exam.id, *_CHART) if trend else (),
+        "chart_size": _CHART,
+        "sentence": sentence(point, trend.threshold) if trend and point else None,
+        "side_doubt": any(flag.code == "side_not_verified" for flag in exam.report.quality.flags),
+        "main_scheme_of": lambda film: film.report.scores[main_scheme(list(film.report.scores))],
+    }
+
+
+def _add_corrections(app: FastAPI, screen: Screen) -> None:
+    @app.post("/exams/{exam_id}/corrections")
+    async def correct(request: Request, exam_id: str) -> Response:
+        form = await read_form(request)
+        if not screen.access.is_genuine(request, form.get("form", "")):
+            raise HTTPException(403)
+        exam, exams = screen.exam(exam_id)
+        try:
+            grades = {name[6:]: int(value) for name, value in form.items() if name.startswith("grade-")}
+            changed = screen.corrections.add(
+                exam, form.get("scheme", ""), grades, form.get("reason", ""), form.get("reader", "")
+            )
+        except ValueError as error:
+            values = _exam_values(request, screen, exam, exams)
+            return screen.page(request, "exam.html", 422, **values, saved=0, wrong=f"Not saved: {error}.")
+        await screen.live.announce()
+        return RedirectResponse(f"/exams/{exam_id}?saved={changed}#corrections", 303)
+
+
+def _add_files(app: FastAPI, screen: Screen) -> None:
+    @app.get("/exams/{exam_id}/{layer}.png")
+    def layer_file(exam_id: str, layer: str) -> Response:
+        exam, _ = screen.exam(exam_id)
+        if layer not in _LAYERS or not _layer_file(screen.out, layer, exam.id).is_file():
+            raise HTTPException(404)
+        path = _layer_file(screen.out, layer, exam.id)
+        return FileResponse(path, media_type="image/png", headers={"Cache-Control": "private, max-age=3600"})
+
+    @app.get("/static/palette.css")
+    def palette() -> Response:
+        return Response(palette_css(), media_type="text/css", headers={"Cache-Control": "private, max-age=3600"})
+
+    @app.get("/static/{name}")
+    def static(name: str) -> Response:
+        if name not in _STATIC:
+            raise HTTPException(404)
+        package = "lungsev.runtime.outputs" if name.endswith(".woff") else "lungsev.runtime.dashboard"
+        folder = "fonts" if name.endswith(".woff") else "static"
+        data = (resources.files(package) / folder / name).read_bytes()
+        return Response(data, media_type=_STATIC[name], headers={"Cache-Control": "private, max-age=3600"})
+
+
+def palette_css() -> str:
+    """The grades' colours as classes, from the same palette as the pictures."""
+    lines = []
+    for step in range(views.SEVERITY_STEPS + 1):
+        colour = severity_colour(step / views.SEVERITY_STEPS)
+        lines.append(f".sev-{step}{{--sev:rgb{colour};--sev-ink:rgb{ink_on(colour)}}}")
+    return "\n".join(lines) + "\n"
+
+
+def _layer_file(out: Path, layer: str, exam_id: str) -> Path:
+    """`watch` keeps layers in folders; `score --out` writes the overlay beside the report."""
+    path = out / _LAYERS[layer] / f"{exam_id}.png"
+    return path if path.is_file() or layer != "overlay" else out / f"{exam_id}.png"

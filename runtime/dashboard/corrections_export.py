@@ -1,0 +1,175 @@
+"""Corrections become data: a training set of the films whose grades a reader put right, without who they are of.
+
+    DEST/films/<name>.png     the film, 16 bit grey, upright
+    DEST/scores.csv           filename, patient (a pseudonym), view, model, and a column for each region
+    DEST/scheme.yaml          the scheme, when it is a built-in one
+    DEST/README.txt           what was left out, and what to look for before it is passed on
+
+`lungsev-train` reads the folder as a custom dataset. Pseudonyms come from a secret of this output folder: the same
+patient has the same one in every export, and nobody can compute it from the patient's id alone.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import hmac
+import io
+import os
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from lungsev.errors import FilmError, LungsevError
+from lungsev.reading import read_radiograph
+from lungsev.schemes import builtin_schemes
+
+from ..history import Exam, History
+from ..outputs.atomic import write_atomically
+from ..outputs.csv_file import safe_cell
+from .corrections import Corrections
+
+_VIEWS = ("AP", "PA")
+_README = """\
+{count} films with grades a reader corrected, made by lungsev-run corrections export.
+
+Names, ids, dates and headers were left out; `patient` is a pseudonym. The pixels are as they were: look at every
+film for letters burnt into it before this folder leaves the hospital.
+
+Train on it:  lungsev-train custom --data THIS_FOLDER
+Research use only. Not for clinical use.
+"""
+
+
+@dataclass(frozen=True)
+class ExportSummary:
+    """How many films were written, and how many could not be: their film is not kept any more or cannot be read."""
+
+    written: int
+    without_film: int
+
+
+def export_corrections(out: Path, destination: Path, scheme: str | None = None) -> ExportSummary:
+    """Write the training set.
+
+    Args:
+        out: A watcher's output folder.
+        destination: Made; must be empty or not there.
+        scheme: Only corrections of this scheme; None takes the one that was corrected most.
+
+    Raises:
+        LungsevError: There is nothing to export, or the destination is in use or cannot be written.
+    """
+    if not (out / "corrections.sqlite").is_file():
+        raise LungsevError(f"found no corrections.sqlite in {out}: nothing was corrected on the dashboard yet")
+    store = Corrections(out)
+    try:
+        return _export(out, destination, scheme, store)
+    except OSError as error:
+        raise LungsevError(f"cannot write to {destination}: {error.strerror or error}") from None
+    finally:
+        store.close()
+
+
+def export_command(out: Path, destination: Path, scheme: str | None) -> None:
+    """`lungsev-run corrections export`."""
+    summary = export_corrections(out, destination, scheme)
+    print(f"{summary.written} films written to {destination}")
+    if summary.without_film:
+        print(f"{summary.without_film} corrected films are left out: their originals are not here any more")
+    print("Look at every film for letters burnt into it before you pass the folder on.")
+
+
+def _export(out: Path, destination: Path, scheme: str | None, store: Corrections) -> ExportSummary:
+    exams = History(out).refresh()
+    corrections = store.all()
+    counted = [item.scheme for item in corrections]
+    if not counted or (scheme is not None and scheme not in counted):
+        raise LungsevError(f"found no corrections{f' of scheme {scheme}' if scheme else ''} in {out}")
+    chosen = scheme or max(sorted(set(counted)), key=counted.count)
+    films = sorted({item.film for item in corrections if item.scheme == chosen})
+    if destination.exists() and any(destination.iterdir()):
+        raise LungsevError(f"{destination} is not empty; give a new folder")
+    (destination / "films").mkdir(parents=True)
+    secret = _secret(out)
+    rows: list[Mapping[str, object]] = []
+    for film in films:
+        exam = exams.get(film)
+        pixels = _pixels(out, exam) if exam is not None else None
+        if exam is None or pixels is None:
+            continue
+        name = f"{_pseudonym(secret, 'film', film)}.png"
+        write_atomically(destination / "films" / name, _encode(pixels))
+        rows.append(_row(exam, chosen, name, secret, store))
+    write_atomically(destination / "scores.csv", _table(rows))
+    if chosen in builtin_schemes():
+        data = (resources.files("lungsev.configs") / "schemes" / f"{chosen}.yaml").read_bytes()
+        write_atomically(destination / "scheme.yaml", data)
+    write_atomically(destination / "README.txt", _README.format(count=len(rows)).encode())
+    return ExportSummary(len(rows), len(films) - len(rows))
+
+
+def _row(exam: Exam, scheme: str, name: str, secret: bytes, store: Corrections) -> dict[str, object]:
+    view = (exam.report.image.view or "").upper()
+    return {
+        "filename": name,
+        "patient": _pseudonym(secret, "patient", exam.patient),
+        "view": view if view in _VIEWS else "",  # the tag is free text in the field, and could say anything
+        **store.standing(exam, scheme),
+    }
+
+
+def _pixels(out: Path, exam: Exam) -> npt.NDArray[np.float32] | None:
+    """From the archived original, or else from the dashboard's copy."""
+    for path in _originals(out, exam.id):
+        try:
+            return read_radiograph(path).pixels
+        except FilmError:
+            continue
+    return None
+
+
+def _originals(out: Path, film: str) -> Iterator[Path]:
+    archive = out / "archive" / film[:8]
+    if archive.is_dir():
+        for entry in sorted(os.scandir(archive), key=lambda entry: entry.name):
+            if entry.name.startswith(f"{film}.") or entry.name == film:
+                yield Path(entry.path)
+    yield out / "films" / f"{film}.png"
+
+
+def _encode(pixels: npt.NDArray[np.float32]) -> bytes:
+    done, data = cv2.imencode(".png", (np.clip(pixels, 0, 1) * 65535 + 0.5).astype(np.uint16))
+    if not done:
+        raise ValueError("OpenCV could not encode the film")
+    return data.tobytes()
+
+
+def _table(rows: Sequence[Mapping[str, object]]) -> bytes:
+    buffer = io.StringIO()
+    if rows:
+        writer = csv.DictWriter(buffer, fieldnames=list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({name: safe_cell(str(value)) for name, value in row.items()} for row in rows)
+    return buffer.getvalue().encode("utf-8")
+
+
+def _pseudonym(secret: bytes, kind: str, identity: str) -> str:
+    return f"{kind[0]}{hmac.new(secret, f'{kind}|{identity}'.encode(), hashlib.sha256).hexdigest()[:16]}"
+
+
+def _secret(out: Path) -> bytes:
+    """Made once for an output folder, readable by its owner only."""
+    path = out / "pseudonym.key"
+    if not path.exists():
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
+            stream.write(secrets.token_bytes(32))
+            stream.flush()
+            os.fsync(stream.fileno())
+    return path.read_bytes()

@@ -1,0 +1,90 @@
+"""Who may see the screen, and what a page may do: token, cookie, forgery check, response headers."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import secrets
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from fastapi import Request
+
+from lungsev.errors import LungsevError
+
+COOKIE = "lungsev_session"
+PRIVACY_COOKIE = "lungsev_privacy"
+_LEAST_TOKEN = 16
+
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self'; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+}
+
+
+class Access:
+    """Checks requests against one token. The cookie holds a value derived from it, never the token itself."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+        self.session = _derive(token, "session")
+        self.form = _derive(token, "form")
+
+    def allows(self, request: Request) -> bool:
+        """Whether the request carries the session cookie or the token as a bearer."""
+        scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and self.is_token(bearer.strip()):
+            return True
+        return _same(request.cookies.get(COOKIE, ""), self.session)
+
+    def is_token(self, candidate: str) -> bool:
+        return _same(candidate, self._token)
+
+    def is_genuine(self, request: Request, form_token: str) -> bool:
+        """Whether a form was sent from one of our own pages."""
+        origin = request.headers.get("origin")
+        same_place = origin is None or urlsplit(origin).netloc == request.headers.get("host")
+        return same_place and _same(form_token, self.form)
+
+
+def read_token(path: Path | None) -> tuple[str, bool]:
+    """The token of a file, or a new one for this run.
+
+    Returns:
+        The token and whether it is new.
+
+    Raises:
+        LungsevError: The file cannot be read, may be read by others, or holds too short a token.
+    """
+    if path is None:
+        return secrets.token_urlsafe(24), True
+    try:
+        token = path.read_text(encoding="utf-8").strip()
+        mode = os.stat(path).st_mode & 0o077
+    except (OSError, UnicodeDecodeError) as error:
+        raise LungsevError(f"cannot read the token file {path}: {getattr(error, 'strerror', error)}") from None
+    if mode:
+        raise LungsevError(f"the token file {path} may be read by others; expected mode 600: chmod 600 {path}")
+    if len(token) < _LEAST_TOKEN:
+        raise LungsevError(
+            f"the token file {path} holds {len(token)} characters, expected at least {_LEAST_TOKEN}: "
+            "openssl rand -hex 24 makes a good one"
+        )
+    return token, False
+
+
+def _derive(token: str, purpose: str) -> str:
+    return hmac.new(token.encode(), purpose.encode(), hashlib.sha256).hexdigest()
+
+
+def _same(found: str, expected: str) -> bool:
+    return hmac.compare_digest(found.encode("utf-8", "replace"), expected.encode())

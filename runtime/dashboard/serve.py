@@ -1,0 +1,76 @@
+"""`lungsev-run dashboard`."""
+
+from __future__ import annotations
+
+import ipaddress
+import sys
+from pathlib import Path
+
+from lungsev.errors import LungsevError, MissingExtraError
+
+
+def dashboard_command(
+    out: Path,
+    host: str,
+    port: int,
+    token_file: Path | None,
+    certificate: Path | None,
+    key: Path | None,
+) -> None:
+    """Serve the screen until told to stop.
+
+    Raises:
+        LungsevError: The folder, the token or the address cannot be used.
+    """
+    try:
+        import uvicorn
+
+        from .app import create_app
+        from .security import read_token
+    except ImportError:
+        raise MissingExtraError("the dashboard", "bedside") from None
+    if not out.is_dir():
+        raise LungsevError(f"found no folder {out}; expected the one that watch writes to")
+    if (certificate is None) != (key is None):
+        raise LungsevError("a certificate and a key belong together: give both or neither")
+    token, is_new = read_token(token_file)
+    config = uvicorn.Config(
+        create_app(out, token, secure_cookie=certificate is not None),
+        host=host,
+        port=port,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        ssl_certfile=certificate,
+        ssl_keyfile=key,
+        timeout_graceful_shutdown=2,
+    )
+    server = uvicorn.Server(config)
+    try:
+        listener = config.bind_socket()
+    except SystemExit:
+        raise LungsevError(
+            f"cannot listen on {host} port {port}: it is taken or not ours; choose another --port"
+        ) from None
+    _greet(host, listener.getsockname()[1], token if is_new else None, certificate is not None)
+    server.run(sockets=[listener])
+
+
+def _greet(host: str, port: int, token: str | None, encrypted: bool) -> None:
+    shown = f"[{host}]" if ":" in host else host
+    address = f"{'https' if encrypted else 'http'}://{shown}:{port}/"
+    print(f"dashboard: {address}{f'?token={token}' if token else ''}", flush=True)
+    if not encrypted and not _is_loopback(host):
+        print(
+            "warning: other machines can reach this screen and nothing is encrypted; "
+            "give --tls-certificate and --tls-key, or put it behind a proxy that encrypts",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -28,7 +28,7 @@ def companions(settings: BedsideSettings, layout: Layout) -> list[list[str]]:
     commands: list[list[str]] = []
     if settings.listen.enabled:
         inbox = settings.listen.inbox or settings.watch.incoming
-        commands.append(["listen", str(inbox), "--settings", settings.listen.model_dump_json()])
+        commands.append(["listen", str(inbox), "--settings", settings.model_dump_json()])
     if settings.dashboard.enabled:
         screen = settings.dashboard
         command = ["dashboard", str(layout.root), "--host", screen.host, "--port", str(screen.port)]

@@ -134,6 +134,16 @@ class BedsideSettings(_Section):
         return ("json", *(name for name in value if name != "json"))
 
     @model_validator(mode="after")
+    def _commitment_is_kept(self) -> BedsideSettings:
+        keeps = self.watch.originals == "archive" and self.watch.retention.archive_days is None
+        if self.listen.enabled and self.listen.commitment and not keeps:
+            raise ValueError(
+                "listen.commitment promises that originals are kept, and units then delete theirs: set "
+                "watch.originals to archive and watch.retention.archive_days to null, or listen.commitment to false"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _destinations_get_what_is_written(self) -> BedsideSettings:
         names = [destination.name for destination in self.destinations]
         if len(set(names)) != len(names):

@@ -99,6 +99,39 @@ class UpperBackbone(nn.Module):
         return level
 
 
+class WholeBackbone(LowerBackbone):
+    """A lower part that is the whole backbone: its members differ in what follows only."""
+
+    def __init__(self, name: str, out_indices: Sequence[int] = (3, 4), stride: int = 16) -> None:
+        super().__init__(name, 0)
+        self.levels = UpperBackbone(name, out_indices, stride)
+        self.channels = self.levels.channels
+
+    def forward(self, image: Tensor) -> Tensor:
+        """image [N, 1, S, S] 0-1 -> [N, channels, S / stride, S / stride]."""
+        return self.levels(super().forward(image))
+
+    def load_weights(self, state: StateDict) -> None:
+        """Load timm's weights; those of a classifier are left out. Raises RuntimeError when one is missing."""
+        self.levels.load_weights(state)
+
+
+class PassOn(UpperBackbone):
+    """The upper part of a member whose lower part is a WholeBackbone: nothing is left to do."""
+
+    def __init__(self, channels: int, stride: int) -> None:
+        nn.Module.__init__(self)
+        self.channels = channels
+        self.stride = stride
+
+    def forward(self, shared: Tensor) -> Tensor:
+        """As it came."""
+        return shared
+
+    def load_weights(self, state: StateDict) -> None:
+        """There are none."""
+
+
 def _create(name: str, out_indices: tuple[int, ...] | None) -> nn.Module:
     return timm.create_model(timm_name(name), pretrained=False, in_chans=1, features_only=True, out_indices=out_indices)
 

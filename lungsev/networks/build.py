@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lungsev.networks.alignment import AlignmentNetwork
-from lungsev.networks.backbone import LowerBackbone, UpperBackbone
+from lungsev.networks.backbone import LowerBackbone, PassOn, UpperBackbone, WholeBackbone
 from lungsev.networks.fused import FusedNetwork
 from lungsev.networks.segmentation import SegmentationNetwork
 from lungsev.networks.settings import AlignmentSettings, FusedSettings, SegmentationSettings, SeveritySettings
@@ -35,16 +35,11 @@ def build_alignment(settings: AlignmentSettings) -> AlignmentNetwork:
 def build_severity(settings: SeveritySettings, pretrained: bool = True) -> SeverityNetwork:
     """A network to train, its members alike but for their random parts; arguments as `build_segmentation`."""
     schemes = [load_scheme(name) for name in settings.schemes]
-    lower = LowerBackbone(settings.backbone, settings.shared_stages)
-    uppers = [
-        UpperBackbone(settings.backbone, settings.out_indices, settings.stride, settings.shared_stages)
-        for _ in range(settings.members)
-    ]
+    lower, uppers = _backbone_parts(settings)
     if pretrained and settings.pretrained == "imagenet":
         state = imagenet_state(settings.backbone)
-        lower.load_weights(state)
-        for upper in uppers:
-            upper.load_weights(state)
+        for part in (lower, *uppers):
+            part.load_weights(state)
     members = [
         SeverityMember(
             upper,
@@ -60,6 +55,15 @@ def build_severity(settings: SeveritySettings, pretrained: bool = True) -> Sever
         for upper in uppers
     ]
     return SeverityNetwork(lower, members, settings.crop_px)
+
+
+def _backbone_parts(settings: SeveritySettings) -> tuple[LowerBackbone, list[UpperBackbone]]:
+    name, taps, stride, stages = settings.backbone, settings.out_indices, settings.stride, settings.shared_stages
+    if stages == "all":
+        whole = WholeBackbone(name, taps, stride)
+        return whole, [PassOn(whole.channels, stride) for _ in range(settings.members)]
+    uppers = [UpperBackbone(name, taps, stride, stages) for _ in range(settings.members)]
+    return LowerBackbone(name, stages), uppers
 
 
 def build_fused(settings: FusedSettings, pretrained: bool = True) -> FusedNetwork:

@@ -120,7 +120,8 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         document = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
-        raise ConfigError(f"{path} is damaged or no network of lungsev: {str(error).splitlines()[0]}") from None
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ConfigError(f"{path} is damaged or no network of lungsev: {reason}") from None
     if not isinstance(document, dict) or not isinstance(document.get("parts"), dict):
         raise ConfigError(f"{path} is no network of lungsev")
     return document["parts"]

@@ -16,7 +16,7 @@ class FusedNetwork(nn.Module):
     """Segmentation on the reduced canvas -> alignment from the mask -> severity of the crop from the full canvas.
 
     Args:
-        severity: One network or several whose probabilities are averaged.
+        severity: Its crop side is the warp's.
         segmentation_px: Side at which the lungs are looked for; divides the canvas.
     """
 
@@ -50,7 +50,7 @@ class FusedNetwork(nn.Module):
         outputs = {"lung_mask": mask, "theta": theta}
         if self.segmentation.film_check is not None:
             outputs["film_check"] = self.segmentation.film_check(deepest).float().softmax(dim=-1)
-        for name, (logits, severity_map) in self.severity(self.warp(image, theta)).items():
-            outputs[f"probabilities.{name}"] = logits.float().softmax(dim=-1)
-            outputs[f"severity_map.{name}"] = severity_map.float()
+        for name, (probabilities, severity_map) in self.severity(self.warp(image, theta)).items():
+            outputs[f"probabilities.{name}"] = probabilities
+            outputs[f"severity_map.{name}"] = severity_map
         return outputs

@@ -48,7 +48,7 @@ class SeveritySettings(NetworkSettings):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     head: Literal["linear", "ordinal", "mlp"] = "linear"
     members: Positive = 1  # upper parts trained apart on one shared lower part; their probabilities are averaged
-    shared_stages: Annotated[int, Field(ge=0)] = 0  # stages of the backbone the members share
+    shared_stages: Annotated[int, Field(ge=0)] | Literal["all"] = 0  # stages of the backbone the members share
     schemes: tuple[str, ...] = ("brixia",)  # names of built-in schemes or paths of YAML files
     pretrained: Pretrained = "imagenet"
 

@@ -1,0 +1,138 @@
+"""The whole chain as one graph: names, shapes, parts that agree with each other, and checkpoints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn import functional
+
+from lungsev.errors import ConfigError
+from lungsev.networks import FILM_CHECK_CLASSES, FusedNetwork
+from lungsev.networks.build import build_alignment, build_fused, build_segmentation
+from lungsev.networks.checkpoint import load_alignment, load_network, load_segmentation, save_checkpoint
+from lungsev.networks.settings import AlignmentSettings, FusedSettings, SegmentationSettings, SeveritySettings
+
+TINY = FusedSettings(
+    segmentation=SegmentationSettings(
+        encoder="mobilenetv3_small_050", decoder_channels=(16, 8, 8, 8, 8), size_px=128, pretrained="none"
+    ),
+    alignment=AlignmentSettings(width=4),
+    severity=SeveritySettings(
+        backbone="mobilenetv3_small_050", crop_px=64, dim=16, heads=4, mlp_ratio=1.0, pretrained="none"
+    ),
+)
+
+
+@pytest.fixture(scope="module")
+def network() -> FusedNetwork:
+    torch.manual_seed(0)
+    return build_fused(TINY).eval()
+
+
+@pytest.fixture(scope="module")
+def film() -> torch.Tensor:
+    torch.manual_seed(1)
+    return functional.interpolate(torch.rand(2, 1, 16, 16), size=512, mode="bilinear")
+
+
+def test_outputs_have_the_names_and_shapes_of_the_contract(network: FusedNetwork, film: torch.Tensor) -> None:
+    with torch.no_grad():
+        outputs = network(film)
+    shapes = {name: tuple(value.shape) for name, value in outputs.items()}
+    assert shapes == {
+        "lung_mask": (2, 1, 128, 128),
+        "theta": (2, 2, 3),
+        "film_check": (2, len(FILM_CHECK_CLASSES)),
+        "probabilities.brixia": (2, 6, 4),
+        "severity_map.brixia": (2, 16, 16),
+    }
+    assert 0 <= outputs["lung_mask"].min() <= outputs["lung_mask"].max() <= 1
+    for name in ("film_check", "probabilities.brixia"):
+        torch.testing.assert_close(outputs[name].sum(-1), torch.ones(outputs[name].shape[:-1]))
+    assert 0 <= outputs["severity_map.brixia"].min() <= outputs["severity_map.brixia"].max() <= 3
+
+
+def test_an_untrained_alignment_is_the_identity(network: FusedNetwork, film: torch.Tensor) -> None:
+    with torch.no_grad():
+        theta = network(film)["theta"]
+    torch.testing.assert_close(theta, torch.tensor([[1.0, 0, 0], [0, 1.0, 0]]).expand(2, 2, 3))
+
+
+def test_the_graph_is_its_parts_one_after_the_other(network: FusedNetwork, film: torch.Tensor) -> None:
+    with torch.no_grad():
+        outputs = network(film)
+        mask = network.segmentation(functional.avg_pool2d(film, 4)).sigmoid()
+        crop = network.warp(film, network.alignment(mask))
+        probabilities, severity_map = network.severity(crop)["brixia"]
+    torch.testing.assert_close(outputs["lung_mask"], mask)
+    torch.testing.assert_close(outputs["probabilities.brixia"], probabilities)
+    torch.testing.assert_close(outputs["severity_map.brixia"], severity_map)
+
+
+def test_films_of_a_batch_do_not_touch_each_other(network: FusedNetwork, film: torch.Tensor) -> None:
+    with torch.no_grad():
+        alone = network(film[1:])["probabilities.brixia"]
+        together = network(film)["probabilities.brixia"][1:]
+    torch.testing.assert_close(alone, together, atol=1e-5, rtol=1e-4)
+
+
+def test_the_traced_graph_holds_no_operation_that_cannot_be_exported(network: FusedNetwork, film: torch.Tensor) -> None:
+    with torch.no_grad():
+        program = torch.export.export(network, (film[:1],))
+    called = {str(node.target) for node in program.graph.nodes if node.op == "call_function"}
+    assert any("grid_sampl" in name for name in called)
+    for unwanted in ("affine_grid", "roi_align", "upsample_bilinear2d_aa", "upsample_bicubic2d_aa"):
+        assert not any(unwanted in name for name in called), unwanted
+
+
+def test_a_side_that_does_not_divide_the_canvas_is_refused() -> None:
+    odd = TINY.segmentation.model_copy(update={"size_px": 192})
+    with pytest.raises(ValueError, match="does not divide"):
+        build_fused(TINY.model_copy(update={"segmentation": odd}))
+
+
+def test_without_a_film_check_the_output_is_not_there(film: torch.Tensor) -> None:
+    settings = TINY.model_copy(update={"segmentation": TINY.segmentation.model_copy(update={"film_check": False})})
+    with torch.no_grad():
+        assert "film_check" not in build_fused(settings).eval()(film[:1])
+
+
+def test_a_saved_network_answers_as_before(network: FusedNetwork, film: torch.Tensor, tmp_path: Path) -> None:
+    network.severity.set_temperature("brixia", 1.7)
+    save_checkpoint(tmp_path, TINY, network)
+    loaded = load_network(tmp_path)
+    assert not loaded.training
+    with torch.no_grad():
+        before, after = network(film), loaded(film)
+    for name, value in before.items():
+        assert torch.equal(value, after[name]), name
+
+
+def test_an_alignment_run_holds_its_segmentation_too(tmp_path: Path) -> None:
+    segmentation = build_segmentation(TINY.segmentation)
+    alignment = build_alignment(TINY.alignment)
+    save_checkpoint(tmp_path, TINY.alignment, alignment, TINY.segmentation, segmentation)
+    loaded, settings = load_segmentation(tmp_path)
+    assert settings == TINY.segmentation
+    assert torch.equal(loaded.net.segmentation_head[0].weight, segmentation.net.segmentation_head[0].weight)
+    assert load_alignment(tmp_path)[1] == TINY.alignment
+
+
+def test_the_wrong_run_is_named_with_what_it_holds(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, TINY.alignment, build_alignment(TINY.alignment))
+    with pytest.raises(ConfigError, match="kind alignment, expected fused"):
+        load_network(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a network", b"PK\x03\x04 cut"])
+def test_a_damaged_file_is_one_line(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "network.pt").write_bytes(content)
+    with pytest.raises(ConfigError, match="damaged"):
+        load_network(tmp_path)
+
+
+def test_a_missing_run_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="does not exist"):
+        load_network(tmp_path / "none")

@@ -1,0 +1,179 @@
+"""Severity networks: pooling is the scheme's matrix, the map is exact to the score, backbones are interchangeable."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from lungsev.errors import ConfigError
+from lungsev.networks.backbone import LowerBackbone, UpperBackbone
+from lungsev.networks.build import build_severity
+from lungsev.networks.heads import SchemeHead, grade_classifier
+from lungsev.networks.pooling import GridResample, RegionPooling
+from lungsev.networks.settings import SeveritySettings
+from lungsev.networks.severity import SeverityNetwork
+from lungsev.schemes import builtin_schemes, load_scheme
+
+TINY = SeveritySettings(crop_px=64, dim=16, heads=4, mlp_ratio=1.0, pretrained="none", dropout=0.0)
+
+
+def tiny(**changes: object) -> SeverityNetwork:
+    torch.manual_seed(0)
+    return build_severity(TINY.model_copy(update=changes)).eval()
+
+
+@pytest.mark.parametrize("name", builtin_schemes())
+def test_pooling_is_the_schemes_matrix(name: str) -> None:
+    scheme = load_scheme(name)
+    tokens = torch.randn(2, 16 * 16, 5)
+    expected = torch.einsum("rl,nld->nrd", torch.from_numpy(scheme.pooling_matrix(16, 16)), tokens)
+    torch.testing.assert_close(RegionPooling(scheme, 16, 16)(tokens), expected)
+
+
+@pytest.mark.parametrize("kind", ["linear", "ordinal"])
+def test_the_map_is_exact_to_the_score(kind: str) -> None:
+    """The mean of the token logits inside a region's box is the region's logits."""
+    torch.manual_seed(0)
+    scheme = load_scheme("brixia")
+    head = SchemeHead(scheme, 16, 12, kind)  # type: ignore[arg-type]
+    tokens = torch.randn(2, 256, 12)
+    torch.testing.assert_close(head.pool(head.classify(tokens)), head.logits(tokens), atol=1e-5, rtol=1e-4)
+
+
+def test_a_uniform_film_has_the_same_grade_in_map_and_regions() -> None:
+    scheme = load_scheme("brixia")
+    head = SchemeHead(scheme, 16, 12)
+    probabilities, severity_map = head(torch.randn(1, 1, 12).expand(1, 256, 12))
+    expected = probabilities @ torch.tensor(scheme.grades, dtype=torch.float32)
+    torch.testing.assert_close(severity_map.amin(), expected.amax(), atol=1e-4, rtol=0)
+
+
+def test_temperature_softens_probabilities_and_map_alike() -> None:
+    network = tiny()
+    crop = torch.rand(1, 1, 64, 64)
+    with torch.no_grad():
+        sharp, _ = network(crop)["brixia"]
+        network.set_temperature("brixia", 2.0)
+        soft, _ = network(crop)["brixia"]
+    torch.testing.assert_close(soft, (sharp.log() / 2).softmax(-1), atol=1e-5, rtol=1e-4)
+
+
+def test_ordinal_grades_move_along_the_scale() -> None:
+    """A higher severity never makes a lower grade likelier than it was against a higher one."""
+    classifier = grade_classifier("ordinal", 1, 4)
+    torch.nn.init.ones_(classifier.severity.weight)
+    mild, severe = classifier(torch.tensor([[0.0], [1.0]]))
+    assert ((severe - mild).diff() > 0).all()
+
+
+@pytest.mark.parametrize(("rows", "side"), [(16, 16), (20, 16), (4, 16), (32, 16)])
+def test_any_grid_becomes_the_maps_side_and_keeps_its_mean(rows: int, side: int) -> None:
+    values = torch.rand(2, rows * rows)
+    resampled = GridResample(rows, rows, side)(values)
+    assert resampled.shape == (2, side, side)
+    torch.testing.assert_close(resampled.mean((1, 2)), values.mean(1))
+
+
+@pytest.mark.parametrize(
+    ("backbone", "out_indices"),
+    [
+        ("tf_efficientnet_lite0", (3, 4)),
+        ("resnet18", (3, 4)),
+        ("mobilenetv3_small_050", (2, 3, 4)),
+        ("convnext_atto", (2, 3)),
+    ],
+)
+@pytest.mark.parametrize("position_aware", [True, False], ids=["with PAFE", "SN only"])
+def test_shapes_with_any_backbone_with_and_without_the_encoder(
+    backbone: str, out_indices: tuple[int, ...], position_aware: bool
+) -> None:
+    network = tiny(
+        backbone=backbone, out_indices=out_indices, position_aware=position_aware, schemes=("brixia", "inha")
+    )
+    with torch.no_grad():
+        outputs = network(torch.rand(2, 1, 64, 64))
+    for name, regions, grades in (("brixia", 6, 4), ("inha", 4, 5)):
+        probabilities, severity_map = outputs[name]
+        assert probabilities.shape == (2, regions, grades)
+        assert severity_map.shape == (2, 16, 16)
+        torch.testing.assert_close(probabilities.sum(-1), torch.ones(2, regions))
+
+
+def test_a_cut_backbone_computes_what_the_whole_one_does() -> None:
+    torch.manual_seed(0)
+    whole = UpperBackbone("tf_efficientnet_lite0", (3, 4))
+    lower = LowerBackbone("tf_efficientnet_lite0", 4)
+    upper = UpperBackbone("tf_efficientnet_lite0", (3, 4), shared_stages=4)
+    state = whole.net.state_dict()
+    lower.load_weights(state)
+    upper.load_weights(state)
+    for part in (whole, lower, upper):
+        part.eval()
+    image = torch.rand(1, 1, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(upper(lower(image)), whole(LowerBackbone("tf_efficientnet_lite0")(image)))
+
+
+def test_members_share_the_lower_part_and_average_their_probabilities() -> None:
+    network = tiny(members=3, shared_stages=4)
+    crop = torch.rand(2, 1, 64, 64)
+    with torch.no_grad():
+        shared = network.lower(crop)
+        each = torch.stack([member(shared)["brixia"][0] for member in network.members])
+        together, _ = network(crop)["brixia"]
+        from_logits = network.logits(crop)["brixia"].softmax(-1)
+    assert (each[0] - each[1]).abs().max() > 1e-4
+    torch.testing.assert_close(together, each.mean(0))
+    torch.testing.assert_close(from_logits, together, atol=1e-5, rtol=1e-4)
+
+
+def test_members_may_share_the_whole_backbone() -> None:
+    network = tiny(members=2, shared_stages="all", backbone="resnet18", position_aware=False)
+    heads = sum(parameter.numel() for parameter in network.members.parameters())
+    assert heads < 0.01 * sum(parameter.numel() for parameter in network.lower.parameters())
+    torch.manual_seed(0)
+    alone = tiny(backbone="resnet18", position_aware=False)
+    alone.members[0].upper.load_state_dict(network.lower.levels.state_dict())
+    for name in ("project", "norm", "scheme_heads"):
+        getattr(alone.members[0], name).load_state_dict(getattr(network.members[0], name).state_dict())
+    network.members = network.members[:1]
+    crop = torch.rand(1, 1, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(network(crop)["brixia"], alone(crop)["brixia"])
+
+
+def test_mirroring_a_film_mirrors_the_regions_once_the_network_is_symmetric() -> None:
+    """With a mirrored token grid the pooled regions swap sides: boxes and partners belong together."""
+    scheme = load_scheme("brixia")
+    tokens = torch.randn(1, 16, 16, 6)
+    pool = RegionPooling(scheme, 16, 16)
+    straight = pool(tokens.reshape(1, 256, 6))
+    mirrored = pool(tokens.flip(2).reshape(1, 256, 6))
+    torch.testing.assert_close(mirrored, straight[:, list(scheme.mirror)], atol=1e-5, rtol=1e-4)
+    network = tiny()
+    film = torch.rand(1, 1, 64, 64)
+    symmetric = (film + film.flip(3)) / 2
+    with torch.no_grad():  # convolutions are not symmetric, so neither is an untrained network
+        right_left = network(symmetric)["brixia"][0]
+        swapped = network(symmetric.flip(3))["brixia"][0]
+    torch.testing.assert_close(right_left, swapped)
+
+
+def test_stages_of_a_backbone_that_cannot_be_cut_are_refused() -> None:
+    with pytest.raises(ConfigError, match="shared_stages"):
+        build_severity(TINY.model_copy(update={"backbone": "resnet18", "shared_stages": 2}))
+
+
+def test_a_tap_among_the_shared_stages_is_refused() -> None:
+    with pytest.raises(ConfigError, match="shared stages"):
+        UpperBackbone("tf_efficientnet_lite0", (1, 4), shared_stages=4)
+
+
+def test_an_unknown_backbone_is_named() -> None:
+    with pytest.raises(ConfigError, match="chestnet"):
+        build_severity(TINY.model_copy(update={"backbone": "chestnet"}))
+
+
+def test_a_crop_the_stride_does_not_divide_is_refused() -> None:
+    with pytest.raises(ValueError, match="multiple"):
+        tiny(crop_px=72)

@@ -254,5 +254,52 @@ def export(
     export_command(out, destination, scheme)
 
 
+@app.command(epilog="Example: lungsev-run doctor --config bedside.yaml")
+def doctor(
+    incoming: Annotated[Path | None, typer.Argument(help="Folder that films arrive in.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of everything lungsev keeps.")] = None,
+    config: Annotated[Path | None, typer.Option("--config", "-c", help="YAML of the watcher.")] = None,
+    bundle: BundleOption = None,
+    backend: Annotated[str | None, typer.Option("--backend", help="auto, onnxruntime, tensorrt, ...")] = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Look at model, GPU, memory, clock, extras, folders and disk, and say what to do about what is wrong."""
+    from .doctor import doctor_command
+
+    overrides = {"watch.out": out, "model.bundle": bundle, "model.backend": backend}
+    doctor_command(incoming, config, json_output, overrides)
+
+
+@app.command(epilog="Example: lungsev-run bench --backend onnxruntime --json")
+def bench(
+    film: Annotated[Path | None, typer.Argument(help="A film of yours. Default: a phantom of 2500 x 2048.")] = None,
+    bundle: BundleOption = None,
+    backend: BackendOption = "auto",
+    threads: ThreadsOption = None,
+    runs: Annotated[int, typer.Option("--runs", min=1, max=100_000, help="Films to score.")] = 30,
+    cold_start: Annotated[bool, typer.Option("--cold-start/--warm", help="Also time a fresh process.")] = True,
+    json_output: JsonOption = False,
+) -> None:
+    """Measure every stage of a film, file to report, beside the physical floor of this machine."""
+    from .bench import bench_command
+
+    bench_command(bundle, backend, threads, film, runs, cold_start, json_output)
+
+
+@app.command(epilog="Example: lungsev-run engine")
+def engine(
+    bundle: BundleOption = None,
+    precision: Annotated[str | None, typer.Option("--precision", help="fp32 or fp16. Default: fp16 if there.")] = None,
+    workspace: Annotated[int | None, typer.Option("--workspace-mib", min=16, help="Memory the build may use.")] = None,
+    cache: Annotated[Path | None, typer.Option("--cache", help="Folder of engines. Default: the user's cache.")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Build again though there is one.")] = False,
+    json_output: JsonOption = False,
+) -> None:
+    """Build the TensorRT engine of this device now, so that the first film does not wait for it."""
+    from .engine import engine_command
+
+    engine_command(bundle, precision, workspace, cache, fresh, json_output)
+
+
 if __name__ == "__main__":
     main()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 import queue
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -34,6 +34,9 @@ class FilmResult:
     report: SeverityReport
     files: tuple[Path, ...] = ()
     reused: bool = False
+
+
+Task = Callable[[FilmScorer], FilmResult]
 
 
 def score_command(
@@ -82,45 +85,69 @@ def score_films(
     if out is not None:
         _make_folder(out)
         outputs, names = open_outputs(), ResultNames(out)
-    jobs = min(jobs, len(films))
-    with ExitStack() as stack:
-        scorers: queue.SimpleQueue[FilmScorer] = queue.SimpleQueue()
-        for _ in range(jobs):
-            scorers.put(stack.enter_context(open_scorer()))
 
-        def run(film: Path, target: Path | None, earlier: SeverityReport | None) -> FilmResult:
-            scorer = scorers.get()
-            try:
-                if target is not None and earlier is not None and not fresh and scorer.made(earlier):
-                    return FilmResult(film, earlier, _existing(target, outputs), reused=True)
-                scored = scorer.score_file(film)
-                return FilmResult(film, scored.report, _write(scored, target, outputs))
-            finally:
-                scorers.put(scorer)
+    def run(film: Path, target: Path | None, earlier: SeverityReport | None, scorer: FilmScorer) -> FilmResult:
+        if target is not None and earlier is not None and not fresh and scorer.made(earlier):
+            return FilmResult(film, earlier, _existing(target, outputs), reused=True)
+        scored = scorer.score_file(film)
+        return FilmResult(film, scored.report, _write(scored, target, outputs))
 
-        def tasks() -> Iterator[Callable[[], FilmResult]]:
-            for film in films:
-                name, earlier = names.assign(film) if names is not None else (None, None)
-                yield partial(run, film, out / name if out is not None and name is not None else None, earlier)
+    def tasks() -> Iterator[Task]:
+        for film in films:
+            name, earlier = names.assign(film) if names is not None else (None, None)
+            yield partial(run, film, out / name if out is not None and name is not None else None, earlier)
 
-        yield from _completed(tasks(), jobs)
+    yield from _completed(tasks(), open_scorer, min(jobs, len(films)))
 
 
-def _completed(tasks: Iterable[Callable[[], FilmResult]], jobs: int) -> Iterator[FilmResult]:
-    """Results as they come; few tasks wait at any time, so naming does not run far ahead of scoring."""
-    pool = ThreadPoolExecutor(jobs, thread_name_prefix="score")
-    waiting: set[Future[FilmResult]] = set()
+def _completed(tasks: Iterable[Task], open_scorer: Callable[[], FilmScorer], jobs: int) -> Iterator[FilmResult]:
+    """Results as they come. Every thread opens, uses and closes a scorer of its own: a GPU is bound to its thread.
+
+    Few tasks wait at any time, so naming does not run far ahead of scoring.
+    """
+    todo: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
+    done: queue.SimpleQueue[FilmResult | BaseException] = queue.SimpleQueue()
+    threads = [threading.Thread(target=_work, args=(todo, done, open_scorer), name="score") for _ in range(jobs)]
+    for thread in threads:
+        thread.start()
+    waiting = 0
     try:
         for task in tasks:
-            waiting.add(pool.submit(task))
-            if len(waiting) > jobs:
-                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                yield from (future.result() for future in done)
-        while waiting:
-            done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-            yield from (future.result() for future in done)
+            todo.put(task)
+            waiting += 1
+            if waiting > 2 * jobs:
+                yield _result(done)
+                waiting -= 1
+        for _ in range(waiting):
+            yield _result(done)
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        with suppress(queue.Empty):
+            while True:  # after an error, or when the caller has had enough, what waits is not begun
+                todo.get_nowait()
+        for _ in threads:
+            todo.put(None)
+        for thread in threads:
+            thread.join()
+
+
+def _work(
+    todo: queue.SimpleQueue[Task | None],
+    done: queue.SimpleQueue[FilmResult | BaseException],
+    open_scorer: Callable[[], FilmScorer],
+) -> None:
+    try:
+        with open_scorer() as scorer:
+            while (task := todo.get()) is not None:
+                done.put(task(scorer))
+    except BaseException as error:
+        done.put(error)
+
+
+def _result(done: queue.SimpleQueue[FilmResult | BaseException]) -> FilmResult:
+    result = done.get()
+    if isinstance(result, BaseException):
+        raise result
+    return result
 
 
 def _write(scored: ScoredFilm, target: Path | None, outputs: Sequence[Output]) -> tuple[Path, ...]:

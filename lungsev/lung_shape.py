@@ -13,10 +13,12 @@ from lungsev.geometry import CanvasFrame
 Mask = npt.NDArray[np.bool_]
 FloatImage = npt.NDArray[np.float32]
 
+_NO_GAP = 0.65  # fill of the emptiest column, above which no mediastinum parts two lungs
 _CENTRAL_BAND = 0.12  # of the lungs' box, in which the mediastinum is looked for
 _RING_SHARE = 0.05  # of the mask's side: width of the tissue around the lungs they are compared with
 _SMALLEST_PART = 0.02  # of the mask; smaller islands are specks
 _EDGE_PX = 2  # mask pixels from the film's edge that count as touching it
+_PIXEL_CORNERS = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.int32)
 _TOUCH_SHARE = 0.06  # of the film's width: a touch as long as this cuts lung off
 
 
@@ -27,7 +29,8 @@ class LungShape:
     Attributes:
         fraction: Share of the film the lungs cover.
         parts: Separate parts, specks left out.
-        ratio: Smaller over larger side; 1 is symmetric.
+        ratio: Smaller over larger side; 1 is symmetric, 0 where one lung is all there is.
+        one_sided: No gap parts the mask, neither between columns nor between rows.
         solidity: Area of the parts over the area of their convex hulls; ragged masks have little.
         upright: Fill of the box's middle rows less that of its middle columns: positive where two lungs stand
             side by side with the mediastinum between them, negative where they lie one above the other.
@@ -39,6 +42,7 @@ class LungShape:
     fraction: float
     parts: int
     ratio: float
+    one_sided: bool
     solidity: float
     upright: float
     contrast: float
@@ -63,11 +67,13 @@ def measure_lungs(lungs: Mask, pixels: FloatImage, frame: CanvasFrame) -> LungSh
     grey = np.asarray(cv2.resize(pixels, mask.shape[::-1], interpolation=cv2.INTER_AREA), dtype=np.float32)
     film = film_area(frame, mask.shape[0])
     top, bottom, side = _cuts(mask, film)
+    one_sided = _emptiest(mask, 0) > _NO_GAP and _emptiest(mask, 1) > _NO_GAP
     y0, x0, y1, x1 = film
     return LungShape(
         fraction=float(mask.sum() / max(1, (y1 - y0) * (x1 - x0))),
         parts=parts,
-        ratio=_side_ratio(mask),
+        ratio=0.0 if one_sided else _side_ratio(mask),
+        one_sided=one_sided,
         solidity=_solidity(mask),
         upright=_upright(mask),
         contrast=_contrast(mask, grey, film),
@@ -108,20 +114,35 @@ def _upright(mask: Mask) -> float:
     return float(middle_rows.mean() - middle_columns.mean())
 
 
-def _side_ratio(mask: Mask) -> float:
-    """Areas left and right of the emptiest column near the middle of the lungs' box."""
+def _emptiest(mask: Mask, axis: int) -> float:
+    """Least fill of a column (axis 0) or row (axis 1) in the middle part of the lungs' box."""
+    fill = _box(mask).mean(axis=axis)
+    return float(fill[int(0.3 * len(fill)) : max(int(0.7 * len(fill)), int(0.3 * len(fill)) + 1)].min())
+
+
+def _sides(mask: Mask) -> tuple[Mask, Mask]:
+    """The mask left and right of the emptiest column near the middle of the lungs' box."""
     inside = _box(mask)
     columns = inside.sum(axis=0)
     first, last = int(0.3 * len(columns)), max(int(0.7 * len(columns)), int(0.3 * len(columns)) + 1)
     split = first + int(columns[first:last].argmin())
-    areas = columns[:split].sum(), columns[split:].sum()
+    return inside[:, :split], inside[:, split:]
+
+
+def _side_ratio(mask: Mask) -> float:
+    areas = [side.sum() for side in _sides(mask)]
     return float(min(areas) / max(1, max(areas)))
 
 
 def _solidity(mask: Mask) -> float:
-    outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    hull = sum(cv2.contourArea(cv2.convexHull(outline)) for outline in outlines)
-    return float(sum(cv2.contourArea(outline) for outline in outlines) / max(1.0, hull))
+    """Area over that of the convex hull of each side, so that a mask in shreds is not solid."""
+    hull = 0.0
+    for side in _sides(mask):
+        points = np.argwhere(side).astype(np.int32)
+        if len(points):
+            corners = (points[:, None] + _PIXEL_CORNERS).reshape(-1, 2)
+            hull += cv2.contourArea(cv2.convexHull(corners))
+    return float(_box(mask).sum() / max(1.0, hull))
 
 
 def _contrast(mask: Mask, grey: FloatImage, film: tuple[int, int, int, int]) -> float:
@@ -139,6 +160,6 @@ def _cuts(mask: Mask, film: tuple[int, int, int, int]) -> tuple[bool, bool, bool
     long_touch = _TOUCH_SHARE * max(1, x1 - x0)
     top = mask[y0 : y0 + _EDGE_PX].any(axis=0).sum() > long_touch
     bottom = mask[max(y1 - _EDGE_PX, 0) : y1].any(axis=0).sum() > long_touch
-    left = mask[:, x0 : x0 + _EDGE_PX].any(axis=1).sum() > 2 * long_touch
-    right = mask[:, max(x1 - _EDGE_PX, 0) : x1].any(axis=1).sum() > 2 * long_touch
+    left = mask[:, x0 : x0 + _EDGE_PX].any(axis=1).sum() > 3 * long_touch
+    right = mask[:, max(x1 - _EDGE_PX, 0) : x1].any(axis=1).sum() > 3 * long_touch
     return bool(top), bool(bottom), bool(left or right)

@@ -48,11 +48,16 @@ class QualityLimits(BaseModel):
     lung_fraction_most: Share = 0.8
     # Two lungs side by side. Human masks: at least 0.14; turned by 90 degrees at most -0.07.
     upright_refuse: Signed = 0.0
-    # Grey around the lungs less the lungs' own. Human masks: never below 0, white lungs included.
-    contrast_refuse: Signed = -0.06
+    # Likeness to a sketch of a chest plus the lungs' contrast. Real films: at least 0.24; inverted: at most -0.22,
+    # 95 % below -0.42; the worst of 60 phantoms with both lungs all white: -0.37.
+    polarity_refuse: Signed = -0.38
+    # Likeness of the film upside down less its likeness as it is. Real films: at most -0.08;
+    # phantoms with both lungs all white: at most 0.11.
+    upside_down_refuse: Signed = 0.12
+    # The film check overrules these two, the weakest witnesses, where it is this sure of a frontal film.
+    frontal_sure: Share = 0.95
+    # Grey around the lungs less the lungs' own. Human masks: 0.05 and more on 99 % of the films.
     contrast_warn: Signed = 0.05
-    # Likeness to a sketch of a chest. Real films: at least -0.09; inverted ones: at most 0.03.
-    likeness_refuse: Signed = -0.2
     # Deviation of the grey values at 1/16 of the canvas: blank films and pure noise have none.
     structure_refuse: Share = 0.05
     # Smaller over larger lung. Human masks: at least 0.6.
@@ -69,8 +74,8 @@ class QualityLimits(BaseModel):
     frame_warn: Share = 0.8
     # Pixel to pixel deviation: grain of an underexposed film.
     grain_warn: Share = 0.12
-    # Share of the lungs that is plain black.
-    burnt_out_warn: Share = 0.4
+    # Share of the lungs that is plain black. Human masks: at most 0.07.
+    burnt_out_warn: Share = 0.2
     # Longer side of the exposed field in its own pixels.
     pixels_warn: int = Field(default=400, ge=0)
 
@@ -161,14 +166,16 @@ def _refusal(
     if check is not None and check[0] < limits.frontal_refuse:
         return _refusal_of_class(FILM_CHECK_CLASSES[1 + int(check[1:].argmax())])
     if shape is None or shape.fraction < limits.lung_fraction_refuse:
-        return "inverted" if measures["chest_likeness"] < limits.likeness_refuse else "lungs_not_found"
-    if shape.contrast < limits.contrast_refuse:
-        return "inverted"
-    if shape.upright < limits.upright_refuse:
+        return "inverted" if measures["chest_likeness"] < limits.polarity_refuse else "lungs_not_found"
+    if shape.upright < limits.upright_refuse and not shape.one_sided:
         return "rotated"
-    if measures["chest_likeness"] < limits.likeness_refuse:
-        return "not_frontal_chest"
-    return None
+    if check is not None and check[0] >= limits.frontal_sure:
+        return None
+    negative = measures["chest_likeness"] + shape.contrast < limits.polarity_refuse
+    upside_down = measures["upside_down"] > limits.upside_down_refuse
+    if negative and upside_down:  # both: the picture it resembles more, its negative or itself on its head
+        negative = measures["upside_down"] < -2 * measures["chest_likeness"]
+    return "inverted" if negative else "rotated" if upside_down else None
 
 
 def _refusal_of_class(name: str) -> str:
@@ -217,13 +224,16 @@ def _image_measures(canvas: Canvas) -> dict[str, float]:
     step = max(1, side // 16)
     rows, columns = content.shape[0] // step, content.shape[1] // step
     if rows == 0 or columns == 0:
-        return {"structure": 0.0, "grain": 0.0, "chest_likeness": 0.0, "film_pixels": 0.0}
+        return {"structure": 0.0, "grain": 0.0, "chest_likeness": 0.0, "upside_down": 0.0, "film_pixels": 0.0}
     cells = content[: rows * step, : columns * step].reshape(rows, step, columns, step).mean(axis=(1, 3))
     across = np.abs(np.diff(content[::2], axis=1))
+    likeness = chest_likeness(canvas.pixels, (y0, x0, y1, x1))
+    turned = np.ascontiguousarray(canvas.pixels[::-1, ::-1])
     return {
         "structure": float(cells.std()),
         "grain": float(across.mean()),
-        "chest_likeness": chest_likeness(canvas.pixels, (y0, x0, y1, x1)),
+        "chest_likeness": likeness,
+        "upside_down": chest_likeness(turned, (side - y1, side - x1, side - y0, side - x0)) - likeness,
         "film_pixels": float(side / canvas.frame.scale),
     }
 

@@ -53,6 +53,11 @@ def require_frontal_chest(dataset: Dataset) -> None:
     _require_frontal_view(dataset)
 
 
+def may_be_film(dataset: Dataset) -> bool:
+    """Whether the class does not speak against a film; the tags that say more may be missing."""
+    return (header.text(dataset, "SOPClassUID") or COMPUTED_RADIOGRAPHY) in ACCEPTED_CLASSES
+
+
 def view_position(dataset: Dataset) -> str | None:
     """The view as the file names it, for the report."""
     return header.text(dataset, "ViewPosition")

@@ -178,16 +178,21 @@ def _decode_native(encoded: Encoded, shape: FrameShape) -> Array:
 def _decode_jpeg(encoded: Encoded, shape: FrameShape) -> Array:
     import imagecodecs
 
-    # libjpeg fills what is missing with grey and says nothing. Entropy-coded data never holds the end marker.
-    if encoded.rfind(b"\xff\xd9") < encoded.find(b"\xff\xda"):
-        raise UnreadableFilmError("truncated", "the JPEG codestream has no end: the file was cut short")
+    _require_jpeg_end(encoded)  # libjpeg fills what is missing with grey and says nothing
     return np.asarray(imagecodecs.jpeg8_decode(encoded))
 
 
 def _decode_jpeg_ls(encoded: Encoded, shape: FrameShape) -> Array:
     import imagecodecs
 
+    _require_jpeg_end(encoded)  # CharLS 2.4 may loop for a minute where the data ends too early
     return np.asarray(imagecodecs.jpegls_decode(encoded))
+
+
+def _require_jpeg_end(encoded: Encoded) -> None:
+    """Entropy-coded data of JPEG and JPEG-LS never holds the end marker, so it cannot be there by chance."""
+    if encoded.rfind(b"\xff\xd9") < encoded.find(b"\xff\xda"):
+        raise UnreadableFilmError("truncated", "the JPEG codestream has no end: the file was cut short")
 
 
 def _decode_jpeg_2000(encoded: Encoded, shape: FrameShape) -> Array:

@@ -68,6 +68,16 @@ class PixelData:
 
 
 @dataclass(frozen=True)
+class DicomFile:
+    """A parsed file. `is_cut_short`: it ends inside an element, before its pixel data."""
+
+    dataset: Dataset
+    syntax: str
+    pixel_data: PixelData | None
+    is_cut_short: bool
+
+
+@dataclass(frozen=True)
 class DicomFilm:
     """A DICOM film as stored.
 
@@ -100,13 +110,12 @@ def read_dicom(data: bytes, limits: ReadLimits) -> DicomFilm:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom warns of every odd value; what matters is checked below
         try:
-            dataset, syntax, pixel_data = _parse(data, limits)
-            image = _header_info(dataset, syntax)
-            acceptance.require_frontal_chest(dataset)
-            if pixel_data is None:
-                raise SkippedFilmError("no_pixels", "the file holds no pixel data")
-            shape = _frame_shape(dataset, syntax, limits)
-            return _film(dataset, pixel_data, codec_for(syntax), shape, image)
+            file = _parse(data, limits)
+            image = _header_info(file.dataset, file.syntax)
+            if file.is_cut_short and acceptance.may_be_film(file.dataset):
+                raise UnreadableFilmError("truncated", "the file ends before its pixel data: it was cut short")
+            acceptance.require_frontal_chest(file.dataset)
+            return _film(file, image, limits)
         except FilmError as error:
             error.image = error.image or image
             raise
@@ -124,7 +133,7 @@ def _has_preamble(data: bytes) -> bool:
     return data[PREAMBLE_BYTES : PREAMBLE_BYTES + 4] == MAGIC
 
 
-def _parse(data: bytes, limits: ReadLimits) -> tuple[Dataset, str, PixelData | None]:
+def _parse(data: bytes, limits: ReadLimits) -> DicomFile:
     """The header, its transfer syntax and where the pixel data lies.
 
     pydicom is never asked to inflate, since it does so without a limit, nor to read pixel data, which it copies.
@@ -143,16 +152,14 @@ def _parse(data: bytes, limits: ReadLimits) -> tuple[Dataset, str, PixelData | N
     dataset = read_dataset(
         source, is_implicit_VR=syntax == IMPLICIT_LITTLE, is_little_endian=syntax != EXPLICIT_BIG, stop_when=watch
     )
-    if watch.pixel_data is None and watch.is_cut_short(dataset, len(content)):
-        raise UnreadableFilmError("truncated", "the file ends inside its header: it was cut short")
     if "SOPClassUID" not in dataset and "MediaStorageSOPClassUID" in meta:
         dataset.SOPClassUID = header.text(meta, "MediaStorageSOPClassUID")
     if watch.pixel_data is None:
-        return dataset, syntax, None
+        return DicomFile(dataset, syntax, None, is_cut_short=watch.is_cut_short(dataset, len(content)))
     position, length = watch.pixel_data
     is_encapsulated = length == UNDEFINED_LENGTH
     value = memoryview(content)[position : None if is_encapsulated else position + length]
-    return dataset, syntax, PixelData(value, is_encapsulated)
+    return DicomFile(dataset, syntax, PixelData(value, is_encapsulated), is_cut_short=False)
 
 
 def _after_meta(tag: int, vr: str | None, length: int) -> bool:
@@ -183,11 +190,11 @@ class _Watch:
         return False
 
     def is_cut_short(self, dataset: Dataset, end: int) -> bool:
-        """Whether the last element reaches beyond the end or has none; pydicom takes a short value for a whole one."""
+        """Whether the last element does not end where the file does; pydicom takes a short value for a whole one."""
         if self._last is None:
             return True
         tag, length, position = self._last
-        return tag not in dataset if length == UNDEFINED_LENGTH else position + length > end
+        return tag not in dataset if length == UNDEFINED_LENGTH else position + length != end
 
 
 def _inflate(deflated: memoryview, limits: ReadLimits) -> bytearray:
@@ -215,8 +222,12 @@ def _inflate(deflated: memoryview, limits: ReadLimits) -> bytearray:
     return inflated
 
 
-def _film(dataset: Dataset, pixel_data: PixelData, codec: Codec, shape: FrameShape, image: ImageInfo) -> DicomFilm:
-    decoded = decode_frame(_encoded_frame(pixel_data, codec), codec, shape)
+def _film(file: DicomFile, image: ImageInfo, limits: ReadLimits) -> DicomFilm:
+    if file.pixel_data is None:
+        raise SkippedFilmError("no_pixels", "the file holds no pixel data")
+    dataset, codec = file.dataset, codec_for(file.syntax)
+    shape = _frame_shape(dataset, file.syntax, limits)
+    decoded = decode_frame(_encoded_frame(file.pixel_data, codec), codec, shape)
     high_bit = None if codec.by_sample else header.whole(dataset, "HighBit")
     stored = _stored_values(decoded, shape, high_bit)
     photometric = (header.text(dataset, "PhotometricInterpretation") or "").upper()

@@ -17,8 +17,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from lungsev.alignment import alignment_from_mask
 from lungsev.errors import DatasetError
-from lungsev.geometry import compose, corner_error_px, invert, warp
+from lungsev.geometry import corner_error_px, warp
 from lungsev.metrics import dice
 from lungsev.networks.build import build_alignment
 from lungsev.networks.checkpoint import load_segmentation, save_checkpoint
@@ -33,8 +34,8 @@ from .augment import (
     draw_distortion,
     draw_geometry,
 )
-from .canonical import theta_of_mask
-from .console import say, warn
+from .canonical import shows_both_lungs
+from .console import is_main_process, say, warn
 from .datasets import load_masked
 from .loading import Key, generator_of, make_loader
 from .loops import TrainingModule, fit, seed_weights
@@ -43,8 +44,6 @@ from .preparation import require_root, split_dataset, trunk_path, usable
 from .runs import Run, finished_run
 from .segmentation import predict_masks, shrink
 from .settings import DataSettings, LoopSettings, OptimiserSettings, Settings, Share
-
-MIRROR = np.diag([-1.0, 1.0, 1.0])[:2]
 
 
 class AlignSettings(Settings):
@@ -97,15 +96,16 @@ class AlignmentMasks:
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
         settings, side = self.settings, film.predicted.shape[0]
         shows_predicted = generator.random() < settings.predicted
-        geometry = draw_geometry(settings.geometry, generator)
+        matrix = draw_geometry(settings.geometry, generator).matrix()  # changed canvas -> canvas
         distortion = draw_distortion(settings.distortion, generator)
-        mask = film.predicted if shows_predicted else shrink((film.labels > 0).astype(np.float32), side)
-        matrix = geometry.matrix()  # changed canvas -> canvas
-        mask = apply_distortion(warp(mask, matrix, side), distortion)
+        human = shrink((film.labels > 0).astype(np.float32), side)
+        human = apply_distortion(warp(human, matrix, side), distortion)
+        # The frame is upright whatever the film does: it is read off the moved mask, not moved along.
+        theta = alignment_from_mask(human)
+        mask = apply_distortion(warp(film.predicted, matrix, side), distortion) if shows_predicted else human
         if generator.random() < settings.blotch:
             mask = blotched(mask, generator)
-        theta = compose(invert(matrix), film.theta)
-        return mask, compose(theta, MIRROR) if geometry.flip else theta
+        return mask, theta
 
 
 def blotched(mask: npt.NDArray[np.float32], generator: np.random.Generator) -> npt.NDArray[np.float32]:
@@ -164,6 +164,8 @@ def run_alignment(settings: AlignSettings, run: Run) -> dict[str, Any]:
     say(f"Aligning {len(parts['train'])} masks of {dataset.name} ({split.protocol}), run {run.path}")
     seed_weights(settings.loop.seed)
     best = fit(AlignmentModule(build_alignment(settings.network), settings), run, *_loaders(parts, settings))
+    if not is_main_process():
+        return {}
     metrics = {
         "task": "alignment",
         "data": [dataset.name],
@@ -184,9 +186,8 @@ def alignable(
     ready = {}
     for (name, film), mask in zip(films, masks, strict=True):
         labels = film.mask()
-        theta = theta_of_mask(labels)
-        if theta is not None:
-            ready[name] = Alignable(name, labels, mask, theta)
+        if shows_both_lungs(labels):
+            ready[name] = Alignable(name, labels, mask, alignment_from_mask(labels))
     return ready
 
 

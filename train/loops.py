@@ -157,7 +157,7 @@ def fit(module: TrainingModule, run: Run, train: Any, validation: Any | None) ->
         trainer = L.Trainer(
             accelerator=loop.accelerator,
             devices=_devices(loop),
-            num_nodes=loop.nodes,
+            num_nodes=_nodes(loop),
             strategy="ddp" if int(os.environ.get("WORLD_SIZE", "1")) > 1 else "auto",
             precision=PRECISIONS[loop.precision],
             max_epochs=loop.epochs,
@@ -253,11 +253,16 @@ def _readable_checkpoint(run: Run) -> Path | None:
 
 
 def _devices(loop: LoopSettings) -> int | str:
-    world = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    if world > 1:
-        return world
+    if "LOCAL_WORLD_SIZE" in os.environ:
+        return int(os.environ["LOCAL_WORLD_SIZE"])
     # "auto" on a CPU would be one device anyway; several GPUs are for torchrun, which makes the processes.
     return 1 if loop.devices == "auto" else loop.devices
+
+
+def _nodes(loop: LoopSettings) -> int:
+    """Machines of this torchrun; the setting counts only without it."""
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", "0"))
+    return int(os.environ["WORLD_SIZE"]) // local if local else loop.nodes
 
 
 def _on_terminal() -> bool:

@@ -31,7 +31,7 @@ from .augment import (
     draw_geometry,
     draw_photometry,
 )
-from .console import say, warn
+from .console import is_main_process, say, warn
 from .datasets import load_masked
 from .loading import Key, generator_of, make_loader
 from .loops import TrainingModule, fit, seed_weights
@@ -158,6 +158,8 @@ def run_segmentation(settings: SegmentSettings, run: Run) -> dict[str, Any]:
     parts = {part: [prepared.films[name] for name in names] for part, names in split.parts.items()}
     say(f"Finding lungs in {len(parts['train'])} films of {dataset.name} ({split.protocol}), run {run.path}")
     best = fit(SegmentationModule(network, settings), run, *_loaders(parts, settings))
+    if not is_main_process():
+        return {}
     metrics = {
         "task": "segmentation",
         "data": [dataset.name],

@@ -13,17 +13,17 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from lungsev.errors import ConfigError
 from lungsev.geometry import compose, warp
-from lungsev.networks.build import build_severity
 from lungsev.networks.checkpoint import save_checkpoint
 from lungsev.networks.settings import FusedSettings, SeveritySettings
 from lungsev.schemes import Scheme
 
 from . import cache as film_cache
 from .augment import GeometrySettings, PhotometrySettings, apply_photometry, draw_geometry, draw_photometry
-from .console import say, warn
+from .console import is_main_process, say, warn
 from .datasets import GradedDataset, GradedFilm, load_graded
-from .initial import InitialSettings, load_initial
+from .initial import InitialSettings, build_initial
 from .loading import Key, generator_of, make_loader
 from .loops import TrainingModule, fit, seed_weights
 from .losses import SeverityLossSettings, expected_grade, severity_loss, target_distribution
@@ -131,6 +131,8 @@ class SeverityModule(TrainingModule):
     """Each member learns by its own loss; validation looks at their mean."""
 
     def __init__(self, network: nn.Module, scheme: Scheme, settings: SeverityRunSettings) -> None:
+        if settings.geometry.flip > 0:
+            _demand_mirror(scheme)
         super().__init__(network, settings.optimiser, settings.loop)
         self.settings, self.scheme = settings, scheme
         self.still: list[nn.Module] = []
@@ -178,6 +180,13 @@ class SeverityModule(TrainingModule):
         return [parameter for part in parts for parameter in part.parameters()]  # type: ignore[union-attr]
 
 
+def _demand_mirror(scheme: Scheme) -> None:
+    try:
+        _ = scheme.mirror
+    except ValueError as error:
+        raise ConfigError(f"{error}, so films cannot be flipped: --set geometry.flip=0") from None
+
+
 def mixed(image: Tensor, target: Tensor, teacher: Tensor | None, alpha: float) -> tuple[Tensor, Tensor, Tensor | None]:
     """Each film blended with another of its batch, labels in proportion (Zhang et al. 2018)."""
     share = float(torch.distributions.Beta(alpha, alpha).sample())
@@ -211,7 +220,7 @@ def run_severity(settings: SeverityRunSettings, run: Run) -> dict[str, Any]:
     """
     dataset = load_dataset(settings)
     scheme = dataset.scheme
-    network_settings = settings.network.model_copy(update={"schemes": (_scheme_name(settings, dataset),)})
+    network_settings = settings.network.model_copy(update={"schemes": (scheme_name(settings, dataset),)})
     settings = settings.model_copy(update={"network": network_settings})
     trunk = Trunk.load(trunk_path(settings.alignment, "align"))
     prepared = film_cache.prepare(dataset.films, settings.data.cache, workers=max(1, settings.data.num_workers))
@@ -232,13 +241,14 @@ def run_severity(settings: SeverityRunSettings, run: Run) -> dict[str, Any]:
         return SeverityFilms(chosen, cached, thetas[rows], scheme, settings, augmented, taught)
 
     seed_weights(settings.loop.seed)
-    network = build_severity(settings.network, pretrained=settings.initial.source is None)
-    load_initial(network, settings.initial)
+    network = build_initial(settings.network, settings.initial)
     module = SeverityModule(network, scheme, settings)
     say(f"Grading {len(parts['train'])} films of {dataset.name} by {scheme.title} ({split.protocol}), run {run.path}")
     train = dataset_of("train", augmented=True)
     held = dataset_of("validation", augmented=False) if parts.get("validation") else None
     best = fit(module, run, *_loaders(train, held, settings))
+    if not is_main_process():
+        return {}
     fused = trunk.fuse(best, settings.network)
     metrics = measure_run(
         fused, run, dataset, films, [prepared.films[film.name] for film in films], split, settings.outcome
@@ -251,7 +261,7 @@ def run_severity(settings: SeverityRunSettings, run: Run) -> dict[str, Any]:
     return metrics
 
 
-def _scheme_name(settings: SeverityRunSettings, dataset: GradedDataset) -> str:
+def scheme_name(settings: SeverityRunSettings, dataset: GradedDataset) -> str:
     """How the network's settings name the scheme: a built-in name or the path of its YAML file."""
     from lungsev.schemes import builtin_schemes
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from lungsev.errors import ConfigError
 from lungsev.networks.alignment import AlignmentNetwork
 from lungsev.networks.backbone import LowerBackbone, PassOn, UpperBackbone, WholeBackbone
 from lungsev.networks.fused import FusedNetwork
+from lungsev.networks.pyramid import PyramidBackbone
 from lungsev.networks.segmentation import SegmentationNetwork
 from lungsev.networks.settings import AlignmentSettings, FusedSettings, SegmentationSettings, SeveritySettings
 from lungsev.networks.severity import SeverityMember, SeverityNetwork
@@ -59,6 +61,10 @@ def build_severity(settings: SeveritySettings, pretrained: bool = True) -> Sever
 
 def _backbone_parts(settings: SeveritySettings) -> tuple[LowerBackbone, list[UpperBackbone]]:
     name, taps, stride, stages = settings.backbone, settings.out_indices, settings.stride, settings.shared_stages
+    if settings.neck == "pyramid":
+        if stages != 0:
+            raise ConfigError("neck: pyramid needs shared_stages: 0, since every level of the backbone is its own")
+        return LowerBackbone(name, 0), [PyramidBackbone(name, taps, stride) for _ in range(settings.members)]
     if stages == "all":
         whole = WholeBackbone(name, taps, stride)
         return whole, [PassOn(whole.channels, stride) for _ in range(settings.members)]

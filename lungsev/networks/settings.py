@@ -39,6 +39,7 @@ class SeveritySettings(NetworkSettings):
     backbone: str = "tf_efficientnet_lite0"
     out_indices: tuple[int, ...] = (3, 4)
     stride: Positive = 16
+    neck: Literal["concat", "pyramid"] = "concat"  # pyramid: BS-Net's feature pyramid with a shared tower
     crop_px: Positive = 256
     oversample: Positive = 2  # samples per side and pixel of the crop
     dim: Positive = 256

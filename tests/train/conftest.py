@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -85,6 +84,7 @@ def alignment_run(
     segmentation_run: Run, phantom_dataset: DatasetMaker, cache_dir: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Run:
     overrides = {**common(phantom_dataset("lungs"), cache_dir), "segmentation": str(segmentation_run.path)}
+    overrides["network.input_px"] = 16
     settings = load_model(AlignSettings, None, overrides)
     run = open_run("align", settings, out=tmp_path_factory.mktemp("runs") / "align")
     run_alignment(settings, run)
@@ -102,10 +102,3 @@ def severity_settings(
         return load_model(SeverityRunSettings, None, {**data, **(overrides or {})})
 
     return make
-
-
-@pytest.fixture(autouse=True)
-def _no_torchrun_around() -> Iterator[None]:
-    """A test that starts processes sets these for its children only."""
-    assert "RANK" not in os.environ
-    yield

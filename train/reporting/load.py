@@ -125,8 +125,9 @@ def _label(path: Path, settings: dict[str, Any], metrics: dict[str, Any]) -> str
     backbone = (
         str(network.get("backbone", path.name)).replace("resnet", "ResNet").replace("tf_efficientnet", "EfficientNet")
     )
-    if network.get("kind") == "bsnet":
-        return f"BS-Net ({backbone})"
+    if network.get("neck") == "pyramid":
+        members = network.get("members", 1)
+        return f"BS-Net ({backbone}{f', {members} members' if members > 1 else ''})"
     label = f"{backbone} + SN" + (" + PAFE" if network.get("position_aware") else "")
     initial = settings.get("initial", {})
     if initial.get("source"):

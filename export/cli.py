@@ -167,6 +167,31 @@ def engine_command(
     )
 
 
+@app.command("triton", epilog="Example: lungsev-export triton model.zip /srv/models --max-batch 8")
+def triton_command(
+    bundle: Annotated[Path, typer.Argument(help="Bundle folder or .zip.")],
+    out: Annotated[Path, typer.Argument(help="Folder of the model repository.")],
+    max_batch: Annotated[
+        int, typer.Option("--max-batch", min=1, max=256, help="Films in one run; 1: no gathering.")
+    ] = 8,
+    queue_us: Annotated[int, typer.Option("--queue-us", min=0, help="Microseconds a film waits for others.")] = 2000,
+    plan: Annotated[Path | None, typer.Option("--plan", help="TensorRT plan built for the server's GPU.")] = None,
+    cpu: Annotated[bool, typer.Option("--cpu", help="Keep the models off the GPU.")] = False,
+) -> None:
+    """Write a Triton model repository with dynamic batching, warm-up and a client example."""
+    try:
+        from .triton_from_bundle import TritonOptions, triton_from_bundle
+    except ImportError as error:
+        if (error.name or "").split(".")[0] in ("torch", "onnx"):
+            raise MissingExtraError("lungsev-export triton", "export") from None
+        raise
+    from lungsev.bundle import read_bundle
+
+    options = TritonOptions(max_batch, queue_us, plan, gpu=not cpu)
+    models = triton_from_bundle(read_bundle(bundle), out, options, say=_say_to(sys.stderr))
+    print(f"{out}: {', '.join(models)}; serve it with tritonserver --model-repository {out.resolve()}")
+
+
 def _say_to(stream: Any) -> Any:
     from rich.console import Console
 

@@ -254,7 +254,7 @@ class _Rewriter:
 
 
 def _cast(source: str, target: str, to: int) -> onnx.NodeProto:
-    return helper.make_node("Cast", [source], [target], name=target, to=to)
+    return helper.make_node("Cast", [source], [target], name=f"cast_to_{target}", to=to)
 
 
 def _float_types(model: onnx.ModelProto) -> dict[str, int]:

@@ -20,6 +20,8 @@ from lungsev.inference.select import open_backend
 from lungsev.networks.fused import FusedNetwork
 from lungsev.phantom import make_phantom
 
+pytestmark = pytest.mark.timeout(400)  # the one export of the session: 17 s of CPU, minutes on a busy machine
+
 
 def test_the_bundle_verifies(exported: Exported) -> None:
     assert all(check.passed for check in verify_bundle(exported.bundle.path))

@@ -19,6 +19,8 @@ from lungsev.inference.tensorrt_library import TensorRTLibrary, load_tensorrt
 
 pytest.importorskip("tensorrt_rtx", reason="pip install tensorrt-rtx-cu13", exc_type=ImportError)
 
+pytestmark = pytest.mark.timeout(400)  # the one export of the session: 17 s of CPU, minutes on a busy machine
+
 
 @pytest.fixture(scope="module")
 def library() -> TensorRTLibrary:

@@ -1,0 +1,65 @@
+"""The same graph for any number of films at once, for servers that gather requests."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+from onnx import numpy_helper, shape_inference
+
+from lungsev.errors import ParityError
+from lungsev.inference.onnx_backend import open_session
+
+from .onnx_from_network import check_graph
+
+TOLERANCE = 1e-3
+
+
+def batched_graph(data: bytes, half: bool = False) -> bytes:
+    """Free the batch of a graph that was traced with one film, and prove it on three different ones.
+
+    A Reshape to [1, ...] becomes one that copies the batch; nothing else of our graphs depends on it.
+
+    Raises:
+        ParityError: The freed graph does not say of several films what it says of each.
+    """
+    check_graph(data)
+    model = onnx.load_from_string(data)
+    graph = model.graph
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    for node in graph.node:
+        shape = constants.get(node.input[1]) if node.op_type == "Reshape" and len(node.input) > 1 else None
+        if shape is None:
+            continue
+        values = numpy_helper.to_array(shape).copy()
+        if values.size and values[0] == 1:
+            values[0] = 0  # 0 copies the input's own side
+            name = f"{node.name}_any_batch"
+            graph.initializer.append(numpy_helper.from_array(values, name))
+            node.input[1] = name
+    for info in (*graph.input, *graph.output):
+        info.type.tensor_type.shape.dim[0].dim_param = "batch"
+    del graph.value_info[:]
+    model = shape_inference.infer_shapes(model, check_type=True)
+    freed = bytes(model.SerializeToString())
+    _prove(data, freed, TOLERANCE * (10 if half else 1))
+    return freed
+
+
+def _prove(single: bytes, freed: bytes, tolerance: float) -> None:
+    one, many = open_session(single), open_session(freed)
+    side = one.get_inputs()[0].shape[-1]
+    films = np.random.default_rng(0).random((3, 1, side, side), dtype=np.float32)
+    films *= np.linspace(0.3, 1.0, 3, dtype=np.float32)[:, None, None, None]
+    names = [output.name for output in one.get_outputs()]
+    try:
+        together = many.run(names, {"image": films})
+    except Exception as error:  # ONNX Runtime's exceptions share no base class
+        raise ParityError(f"the graph does not take several films at once: {str(error).splitlines()[0]}") from None
+    apart = [one.run(names, {"image": film[None]}) for film in films]
+    for index, name in enumerate(names):
+        expected = np.concatenate([outputs[index] for outputs in apart])
+        difference = (
+            float(np.abs(together[index] - expected).max()) if together[index].shape == expected.shape else np.inf
+        )
+        if not difference <= tolerance:
+            raise ParityError(f"{name} of several films at once differs by {difference:.3g} (allowed {tolerance:g})")

@@ -1,0 +1,144 @@
+"""A Triton model repository from a bundle: where many stations send to one server.
+
+    OUT/lungsev_fp32/      ONNX, CPU or GPU
+    OUT/lungsev_fp16/      ONNX, half precision, accelerated with TensorRT on the server's own GPU
+    OUT/lungsev_plan/      TensorRT plan of one film, when one is given
+    OUT/client.py          an example that prepares, asks and decodes as lungsev does
+
+Preprocessing and decoding stay with the client: they exist once, in lungsev.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from lungsev.bundle import Bundle, Precision
+from lungsev.errors import BundleError
+from lungsev.manifest import Manifest
+
+from .batched_graph import batched_graph
+
+MARK = "lungsev_triton_repository"
+
+
+@dataclass(frozen=True)
+class TritonOptions:
+    """How the server gathers films.
+
+    Attributes:
+        max_batch: Films in one run; 1 turns gathering off.
+        queue_us: How long the first film of a batch waits for others, microseconds.
+        plan: A TensorRT plan built for the server's GPU.
+        gpu: Run on GPUs; False keeps every model on the CPU.
+    """
+
+    max_batch: int = 8
+    queue_us: int = 2000
+    plan: Path | None = None
+    gpu: bool = True
+
+
+def triton_from_bundle(
+    bundle: Bundle, out: Path, options: TritonOptions = TritonOptions(), say: Callable[[str], None] = lambda _: None
+) -> list[str]:
+    """Write the repository at once or not at all.
+
+    Returns:
+        Names of the models in it.
+
+    Raises:
+        BundleError: `out` holds something else, or cannot be written.
+        ParityError: The batched graph differs.
+    """
+    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / MARK).is_file())):
+        raise BundleError(f"{out} holds other files; choose another folder")
+    files: dict[str, bytes] = {MARK: f"{bundle.sha256}\n".encode()}
+    models = []
+    for precision in bundle.precisions:
+        name = f"lungsev_{precision}"
+        graph = bundle.graph_bytes(precision)
+        if options.max_batch > 1:
+            graph = batched_graph(graph, half=precision == "fp16")
+            say(f"{name}: several films at once say what each says alone")
+        files[f"{name}/1/model.onnx"] = graph
+        files[f"{name}/config.pbtxt"] = model_config(name, bundle.manifest, options, precision).encode()
+        models.append(name)
+    if options.plan is not None:
+        files["lungsev_plan/1/model.plan"] = _read_plan(options.plan)
+        files["lungsev_plan/config.pbtxt"] = model_config("lungsev_plan", bundle.manifest, options, None).encode()
+        models.append("lungsev_plan")
+    files["client.py"] = (Path(__file__).parent / "triton_client.py").read_bytes()
+    files["manifest.yaml"] = bundle.file_bytes("manifest.yaml")
+    _write(out, files)
+    return models
+
+
+def model_config(name: str, manifest: Manifest, options: TritonOptions, precision: Precision | None) -> str:
+    """config.pbtxt; `precision` None is the plan, whose batch is the one it was built with."""
+    batched = options.max_batch > 1 and precision is not None
+    lines = [
+        f'name: "{name}"',
+        f'backend: "{"tensorrt" if precision is None else "onnxruntime"}"',
+        f"max_batch_size: {options.max_batch if batched else 0}",
+        f"input [ {_tensor(manifest.input.name, (1, 1, manifest.input.size_px, manifest.input.size_px), batched)} ]",
+        "output [",
+        *(f"  {_tensor(output.name, output.shape, batched)}," for output in manifest.outputs[:-1]),
+        f"  {_tensor(manifest.outputs[-1].name, manifest.outputs[-1].shape, batched)}",
+        "]",
+        f"instance_group [ {{ kind: {'KIND_GPU' if options.gpu else 'KIND_CPU'} count: 1 }} ]",
+    ]
+    if batched:
+        lines.append(f"dynamic_batching {{ max_queue_delay_microseconds: {options.queue_us} }}")
+    if precision == "fp16" and options.gpu:
+        lines.append(
+            'optimization { execution_accelerators { gpu_execution_accelerator : [ { name : "tensorrt" '
+            'parameters { key: "trt_engine_cache_enable" value: "true" } '
+            'parameters { key: "trt_engine_cache_path" value: "/tmp/lungsev-engines" } } ] } }'
+        )
+    size = manifest.input.size_px
+    dims = f"[ 1, {size}, {size} ]" if batched else f"[ 1, 1, {size}, {size} ]"
+    # The first film of the day must not be the one that waits for kernels to load.
+    lines.append(
+        f'model_warmup [ {{ name: "first" batch_size: {1 if batched else 0} inputs {{ key: "{manifest.input.name}" '
+        f"value {{ data_type: TYPE_FP32 dims: {dims} zero_data: true }} }} }} ]"
+    )
+    return "\n".join(lines) + "\n"
+
+
+def _tensor(name: str, shape: tuple[int, ...], batched: bool) -> str:
+    dims = ", ".join(str(side) for side in (shape[1:] if batched else shape))
+    return f'{{ name: "{name}" data_type: TYPE_FP32 dims: [ {dims} ] }}'
+
+
+def _read_plan(path: Path) -> bytes:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise BundleError(f"cannot read the plan {path}: {error.strerror or error}") from None
+    if len(data) < 1024:
+        raise BundleError(f"{path} is no TensorRT plan; build one on the server with lungsev-export engine")
+    return data
+
+
+def _write(out: Path, files: Mapping[str, bytes]) -> None:
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".part", dir=out.parent))
+        try:
+            for name, data in files.items():
+                target = temporary / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(data)
+            temporary.chmod(0o755)
+            if out.exists():
+                shutil.rmtree(out)
+            os.replace(temporary, out)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    except OSError as error:
+        raise BundleError(f"cannot write {out}: {error.strerror or error}") from None

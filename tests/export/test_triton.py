@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from typer.testing import CliRunner
+
+from lungsev.bundle import Bundle
+from lungsev.errors import BundleError, ParityError
+from lungsev.export.batched_graph import batched_graph
+from lungsev.export.bundle_from_run import Exported
+from lungsev.export.cli import app
+from lungsev.export.triton_from_bundle import TritonOptions, model_config, triton_from_bundle
+from lungsev.inference.onnx_backend import open_session
+
+pytestmark = pytest.mark.timeout(400)  # the one export of the session: 17 s of CPU, minutes on a busy machine
+
+
+def test_the_repository_serves_both_precisions_in_batches(exported: Exported, tmp_path: Path) -> None:
+    models = triton_from_bundle(exported.bundle, tmp_path / "models")
+    assert models == ["lungsev_fp32", "lungsev_fp16"]
+    for name in models:
+        graph = (tmp_path / "models" / name / "1" / "model.onnx").read_bytes()
+        session = open_session(graph)
+        assert session.get_inputs()[0].shape == ["batch", 1, 512, 512]
+        outputs = session.run(["theta"], {"image": np.zeros((2, 1, 512, 512), np.float32)})
+        assert outputs[0].shape == (2, 2, 3)
+    config = (tmp_path / "models" / "lungsev_fp16" / "config.pbtxt").read_text()
+    assert "max_batch_size: 8" in config
+    assert "dynamic_batching" in config
+    assert 'name : "tensorrt"' in config
+
+
+def test_the_configuration_states_every_tensor_as_the_bundle_does(exported: Exported) -> None:
+    manifest = exported.bundle.manifest
+    for max_batch, first in ((8, 1), (1, 0)):
+        config = model_config("m", manifest, TritonOptions(max_batch=max_batch), "fp32")
+        stated = dict(re.findall(r'name: "([\w.]+)" data_type: TYPE_FP32 dims: \[ ([\d, ]+) \]', config))
+        for output in manifest.outputs:
+            assert stated[output.name] == ", ".join(map(str, output.shape[first:]))
+        assert config.count("{") == config.count("}")
+        assert config.count("[") == config.count("]")
+
+
+def test_a_graph_that_mixes_films_is_refused(exported: Exported) -> None:
+    model = onnx.load_from_string(exported.bundle.graph_bytes())
+    theta = next(node for node in model.graph.node if "theta" in node.output)
+    theta.output[0] = "theta_each"
+    model.graph.node.append(
+        onnx.helper.make_node("ReduceMax", ["theta_each", "axes"], ["peak"], name="peak", keepdims=1)
+    )
+    model.graph.node.append(onnx.helper.make_node("Add", ["theta_each", "peak"], ["theta"], name="mixed"))
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array([0]), "axes"))
+    ordered = sorted(model.graph.node, key=lambda node: node.name in ("peak", "mixed"))
+    for node in ordered:
+        for index, name in enumerate(node.input):
+            if name == "theta" and node.name != "mixed":
+                node.input[index] = "theta_each"
+    with pytest.raises(ParityError, match="theta of several films at once differs"):
+        batched_graph(model.SerializeToString())
+
+
+def test_a_plan_is_taken_along_with_its_own_batch(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    (tmp_path / "engine.plan").write_bytes(b"x" * 4096)
+    models = triton_from_bundle(
+        tiny_bundle, tmp_path / "models", TritonOptions(max_batch=1, plan=tmp_path / "engine.plan")
+    )
+    assert models == ["lungsev_fp32", "lungsev_plan"]
+    config = (tmp_path / "models" / "lungsev_plan" / "config.pbtxt").read_text()
+    assert 'backend: "tensorrt"' in config
+    assert "max_batch_size: 0" in config
+
+
+def test_other_files_are_left_alone(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(BundleError, match="holds other files"):
+        triton_from_bundle(tiny_bundle, tmp_path, TritonOptions(max_batch=1))
+    assert (tmp_path / "thesis.tex").exists()
+
+
+def test_the_command_writes_again_over_its_own_and_the_client_compiles(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    for _ in range(2):
+        result = CliRunner().invoke(app, ["triton", str(tiny_bundle.path), str(tmp_path / "m"), "--max-batch", "1"])
+        assert result.exit_code == 0, result.output
+    compile((tmp_path / "m" / "client.py").read_text(), "client.py", "exec")

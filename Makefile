@@ -14,7 +14,7 @@ SOURCES := $(shell find lungsev train export runtime configs -type f ! -name '*.
 venv_of = python=$$(sh scripts/find_python.sh) && { $(1)/bin/python -c "" 2>/dev/null || "$$python" -m venv --clear $(1); }
 bin := .venv/bin
 
-.PHONY: help demo test test-slow test-gpu test-faults test-soak check format model check-aarch64 validate-dicom readme clean
+.PHONY: help demo test test-slow test-gpu test-faults test-soak check format model check-aarch64 validate-dicom look-at-dashboard readme clean
 
 help: ## Say what each target does
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-22s %s\n", $$1, $$2 }'
@@ -57,14 +57,17 @@ format: .venv/installed ## Format and repair what the linter can repair
 validate-dicom: .venv/installed ## Write every DICOM result and let dciodvfy judge it (installs dicom3tools)
 	sh scripts/validate_dicom.sh $(bin)/python
 
+look-at-dashboard: .venv/installed ## Drive the screen in headless Chromium, check accessibility, leave screenshots in look/
+	sh scripts/look_at_dashboard.sh $(bin)/python look
+
 check-aarch64: .venv/installed ## Show that every runtime dependency has a wheel for a Jetson (needs the network)
-	$(bin)/python scripts/check_aarch64.py
+	$(bin)/python scripts/check_aarch64.py --extra bedside
 
 readme: .venv/installed ## Write the list of modules in README.md anew from the modules' first lines
 	$(bin)/python scripts/readme_modules.py
 
 clean: ## Remove what make and the tests made; runs/ stays
-	rm -rf .venv .venv-demo build dist demo-out .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf .venv .venv-demo build dist demo-out look .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The demo installs the package as a user gets it: a wheel, without the source tree. A `build/` left by an

@@ -37,6 +37,8 @@ TRAINING_ONLY = (
     "onnx",
     "onnxscript",
 )
+# The bedside extra: the screen, the listener and the DICOM outputs need it, scoring and watching do not.
+BEDSIDE_ONLY = ("fastapi", "starlette", "uvicorn", "jinja2", "pynetdicom", "highdicom", "fhir", "hl7apy", "click")
 
 
 def module_files(root: Path) -> dict[str, Path]:
@@ -140,11 +142,11 @@ def test_the_checker_accepts_what_is_allowed(tmp_path: Path) -> None:
     assert boundary_violations(tmp_path) == []
 
 
-def import_all_without_training_packages(modules: list[str]) -> subprocess.CompletedProcess[str]:
-    """Import modules in a fresh interpreter where the training packages cannot be found."""
+def import_all_without(blocked: tuple[str, ...], modules: list[str]) -> subprocess.CompletedProcess[str]:
+    """Import modules in a fresh interpreter where some packages cannot be found."""
     program = f"""
 import importlib, sys
-blocked = {TRAINING_ONLY!r}
+blocked = {blocked!r}
 class Wall:
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] in blocked:
@@ -158,11 +160,46 @@ for name in {modules!r}:
 
 def test_core_and_runtime_import_without_the_training_packages() -> None:
     modules = [name for name in module_files(ROOT) if owner(name) in ("core", "runtime")]
-    result = import_all_without_training_packages([name for name in modules if not name.endswith("__main__")])
+    result = import_all_without(TRAINING_ONLY, [name for name in modules if not name.endswith("__main__")])
     assert result.returncode == 0, result.stderr[-2000:]
 
 
+def test_what_needs_no_bedside_extra_does_not_reach_it_through_another_module() -> None:
+    modules = [
+        name
+        for name, path in module_files(ROOT).items()
+        if owner(name) in ("core", "runtime") and not name.endswith("__main__") and not needs_bedside_to_load(path)
+    ]
+    assert {"lungsev.runtime.cli", "lungsev.runtime.score", "lungsev.runtime.watch", "lungsev.runtime.demo"} <= {
+        *modules
+    }
+    modules = [name for name in modules if not name.startswith("lungsev.runtime.dashboard")]
+    result = import_all_without((*BEDSIDE_ONLY, *TRAINING_ONLY), modules)
+    assert result.returncode == 0, result.stderr[-2000:]
+
+
+def needs_bedside_to_load(path: Path) -> bool:
+    """A module says itself, outside its functions, that it needs the extra."""
+    module = ast.parse(path.read_text(encoding="utf-8"))
+    late = {
+        inner
+        for node in ast.walk(module)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(module):
+        if isinstance(node, ast.Import) and node not in late:
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node not in late and not node.level:
+            names = [node.module or ""]
+        else:
+            continue
+        if any(name.split(".")[0] in BEDSIDE_ONLY for name in names):
+            return True
+    return False
+
+
 def test_the_wall_stops_a_module_that_needs_torch() -> None:
-    result = import_all_without_training_packages(["lungsev.train.datasets", "torch"])
+    result = import_all_without(TRAINING_ONLY, ["lungsev.schemes", "torch"])
     assert result.returncode != 0
     assert "blocked by the test" in result.stderr

@@ -41,6 +41,8 @@ from lungsev.report import ImageInfo
 
 # The reader's own alarm comes first; this much later the parent ends it.
 GRACE_SECONDS = 3.0
+# A reader that ended without an answer is blamed unless its nursery turns out to have ended as well.
+BLAME_SECONDS = 0.2
 # Importing OpenCV and NumPy from a cold SD card.
 START_SECONDS = 60.0
 
@@ -117,7 +119,7 @@ class IsolatedReader:
                     "decoder_timeout", f"reading took longer than {self.limits.decode_seconds:g} s and was stopped"
                 )
             # Another thread's film may have taken the nursery down: that is not this film's fault, once.
-            if attempt == 1 or nursery.is_alive():
+            if attempt == 1 or not nursery.has_ended(BLAME_SECONDS):
                 break
         raise UnreadableFilmError("decoder_crashed", "the reading process crashed on this film")
 
@@ -167,6 +169,7 @@ class _Nursery:
                 message, descriptors, _, _ = socket.recv_fds(ours, MAX_MESSAGE_BYTES, 1)
             except TimeoutError:
                 self._process.kill()  # its readers die with it, even one that has disarmed its alarm
+                self._process.wait()
                 return None
             except OSError:
                 return None
@@ -175,11 +178,16 @@ class _Nursery:
     def is_alive(self) -> bool:
         return self._process.poll() is None
 
+    def has_ended(self, within_seconds: float) -> bool:
+        try:
+            self._process.wait(within_seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
     def close(self) -> None:
         self._requests.close()
-        try:
-            self._process.wait(GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
+        if not self.has_ended(GRACE_SECONDS):
             self._process.kill()
             self._process.wait()
 

@@ -226,6 +226,7 @@ def _develop(
     signal = expose(np.float32(WATER_PER_CM) * water + np.float32(bone_gain) * bones, frame.px_per_cm, exposure)
     covered = signal[water > 0.05 * float(water.max())] if float(water.max()) > 0 else signal
     low, high = (float(value) for value in np.percentile(covered, (10, 92)))
-    curve = ToneCurve((low + high) / 2, 3.6 / max(high - low, 0.05))
+    spread = max(high - low, 0.05)
+    curve = ToneCurve((low + high) / 2, 3.6 / spread, low - 0.6 * spread)
     film, _ = finish(tone(add_grain(signal, exposure), curve), draw_finish(rng))
     return film

@@ -107,12 +107,13 @@ def blur(image: FloatImage, sigma_px: float) -> FloatImage:
 def rounded_thickness(mask: npt.NDArray[np.uint8], radius_px: float) -> FloatImage:
     """Thickness 0-1 of a rounded body with this outline: rises like a quarter circle over `radius_px`."""
     rows, columns = mask.shape
-    factor = max(1, int(radius_px // 30))
+    factor = max(1, int(radius_px // 40))
     small = cv2.resize(mask, (max(1, columns // factor), max(1, rows // factor)), interpolation=cv2.INTER_AREA)
     distance = cv2.distanceTransform((small > 127).astype(np.uint8), cv2.DIST_L2, 3)
     depth = np.minimum(distance * np.float32(factor / radius_px), np.float32(1.0))
     profile = np.sqrt(depth * (2.0 - depth))
-    soft = np.asarray(cv2.GaussianBlur(profile, (0, 0), 1.2), dtype=np.float32)  # a pixelled outline has steps
+    smoothing = max(1.2, 0.06 * radius_px / factor)  # a pixelled outline has steps, and so has the distance to it
+    soft = np.asarray(cv2.GaussianBlur(profile, (0, 0), smoothing), dtype=np.float32)
     if factor > 1:
         soft = resized(soft, rows, columns)
     return np.clip(soft, 0, 1) * (mask.astype(np.float32) / np.float32(255.0))

@@ -10,7 +10,7 @@ import numpy as np
 from lungsev.phantom.canvas import FloatImage, blur
 from lungsev.phantom.lettering import draw_text, text_width
 
-_AIR = 0.25  # processed signal of the direct beam, with what scatter adds
+_AIR = 0.25  # processed signal of the direct beam beside a chest, with what scatter adds
 
 
 @dataclass(frozen=True)
@@ -88,10 +88,11 @@ def add_grain(signal: FloatImage, exposure: Exposure) -> FloatImage:
 
 @dataclass(frozen=True)
 class ToneCurve:
-    """Sigmoid from processed signal to brightness: `centre` becomes 0.5."""
+    """Sigmoid from processed signal to brightness: `centre` becomes 0.5, `black` and all below it 0."""
 
     centre: float
     slope: float
+    black: float
 
 
 def tone_curve(healthy: FloatImage, lungs: FloatImage, px_per_cm: float, exposure: Exposure) -> ToneCurve:
@@ -104,19 +105,19 @@ def tone_curve(healthy: FloatImage, lungs: FloatImage, px_per_cm: float, exposur
     signal = expose(healthy, px_per_cm, exposure)
     inside, outside = signal[lungs > 0.9], signal[(lungs < 0.1) & (healthy > 2.0)]
     if inside.size < 16 or outside.size < 16:
-        return ToneCurve(float(np.median(signal)), 2.0)
+        return ToneCurve(float(np.median(signal)), 2.0, _AIR)
     dark, bright = float(np.percentile(inside, 20)), float(np.percentile(outside, 72))
     low, high = _logit(exposure.lung_grey), _logit(exposure.dense_grey)
     slope = (high - low) / max(bright - dark, 0.2)
-    return ToneCurve(dark - low / slope, slope)
+    return ToneCurve(dark - low / slope, slope, _AIR)
 
 
 def tone(signal: FloatImage, curve: ToneCurve) -> FloatImage:
     """Brightness 0-1."""
     scaled = (signal - np.float32(curve.centre)) * np.float32(curve.slope)
     grey = 1 / (1 + np.exp(-np.clip(scaled, -12, 12)))
-    air = 1 / (1 + np.exp(np.clip(curve.slope * (curve.centre - _AIR), -12, 12)))  # open air is black
-    return ((grey - np.float32(air)) / np.float32(1 - air)).astype(np.float32)
+    black = 1 / (1 + np.exp(np.clip(curve.slope * (curve.centre - curve.black), -12, 12)))
+    return ((grey - np.float32(black)) / np.float32(1 - black)).astype(np.float32)
 
 
 def _logit(share: float) -> float:

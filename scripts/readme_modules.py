@@ -41,14 +41,15 @@ def with_modules(readme: str, modules: str) -> str:
 
 
 def module_list(root: Path) -> str:
-    """One heading per room with its package's first line, one bullet per module."""
+    """One part to unfold per room, named by its package's first line; one bullet per module."""
     parts = []
     for room in ROOMS:
         modules = sorted(path for path in (root / room).rglob("*.py") if path.name != "__init__.py")
         lines = [
             f"- [`{path.relative_to(root / room)}`]({path.relative_to(root)}): {summary(path)}" for path in modules
         ]
-        parts.append("\n".join([f"\n**`{room}/`** {summary(root / room / '__init__.py')}\n", *lines]))
+        heading = f"<b>{room}/</b> {summary(root / room / '__init__.py').replace('`', '')}"
+        parts.append("\n".join([f"\n<details><summary>{heading}</summary>\n", *lines, "\n</details>"]))
     return "\n".join(parts)
 
 

@@ -36,6 +36,9 @@ def batched_graph(data: bytes, half: bool = False) -> bytes:
             name = f"{node.name}_any_batch"
             graph.initializer.append(numpy_helper.from_array(values, name))
             node.input[1] = name
+            kept = [attribute for attribute in node.attribute if attribute.name != "allowzero"]
+            del node.attribute[:]  # with allowzero a 0 would mean an empty side
+            node.attribute.extend(kept)
     for info in (*graph.input, *graph.output):
         info.type.tensor_type.shape.dim[0].dim_param = "batch"
     del graph.value_info[:]

@@ -1,0 +1,195 @@
+"""lungsev beside what a user would pick instead, in one run on one machine:
+
+    python benchmarks/side_by_side.py [--bundle BUNDLE] [--run RUN] [--rounds 15] [--json FILE]
+
+Every round runs each candidate once, in turn, so that a busy machine is busy for all of them alike; the fastest
+round is the figure that load disturbs least. Needs the extras `export` and `train`; OpenVINO, torchxrayvision and a
+GPU join where they are installed. Weights do not change the time: networks without a run have random ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import timm
+import torch
+from rich.console import Console
+from rich.table import Table
+from segmentation_models_pytorch import UnetPlusPlus
+from torch import nn
+
+from lungsev.bench import describe_machine, matrix_peak_gflops, write_portable_film
+from lungsev.bundle import Bundle, read_bundle
+from lungsev.errors import LungsevError
+from lungsev.geometry import warp
+from lungsev.inference.cuda_driver import count_devices
+from lungsev.inference.select import open_backend
+from lungsev.inference.threads import usable_cores
+from lungsev.networks.alignment import AlignmentNetwork
+from lungsev.networks.position_aware import PositionAwareEncoder
+from lungsev.pipeline import Scorer
+from lungsev.preprocess import to_canvas
+from lungsev.reading import read_radiograph
+from lungsev.schemes import load_scheme
+
+Candidate = Callable[[], object]
+
+
+class ReferenceShape:
+    """The published pipeline's shape: separate PyTorch models and the host between them.
+
+    U-Net++ (ResNet18) on the full canvas, an alignment network, the warp on the host, ResNet34 on the aligned
+    512 x 512 film, 1x1 convolution to 768, one encoder block, pooling per zone, one MLP.
+    """
+
+    def __init__(self) -> None:
+        self.segment = UnetPlusPlus("resnet18", encoder_weights=None, in_channels=1, classes=1).eval()
+        self.align = AlignmentNetwork(64, 16).eval()
+        self.backbone = timm.create_model("resnet34", num_classes=0, global_pool="", in_chans=1).eval()
+        self.project = nn.Conv2d(512, 768, 1).eval()
+        self.encode = PositionAwareEncoder(256, 768).eval()
+        self.classify = nn.Sequential(nn.Linear(768, 768), nn.GELU(), nn.Linear(768, 4)).eval()
+        self.pooling = torch.from_numpy(load_scheme("brixia").pooling_matrix(16, 16))
+
+    @torch.inference_mode()
+    def __call__(self, canvas: np.ndarray) -> np.ndarray:
+        image = torch.from_numpy(canvas)[None, None]
+        mask = self.segment(image).sigmoid()[0, 0].numpy()
+        small = cv2.resize(mask, (256, 256), interpolation=cv2.INTER_AREA)
+        theta = self.align(torch.from_numpy(small)[None, None])[0].numpy()
+        aligned = torch.from_numpy(warp(canvas, theta, 512))[None, None]
+        tokens = self.project(self.backbone(aligned)).flatten(2).transpose(1, 2)
+        logits = self.classify(self.pooling @ self.encode(tokens)[0])
+        return logits.softmax(-1).numpy()
+
+
+def main() -> None:
+    """Measure, print, and write JSON when asked."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bundle", type=Path)
+    parser.add_argument("--run", type=Path, help="run folder: the same network in PyTorch")
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--compile", action="store_true", help="also torch.compile, which takes minutes to warm up")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    torch.set_num_threads(usable_cores())
+    bundle = read_bundle(options.bundle)
+    with tempfile.TemporaryDirectory(prefix="lungsev-bench-") as folder:
+        film = write_portable_film(Path(folder) / "film.dcm")
+        candidates = collect(bundle, film, options.run, options.compile)
+        times = measure(candidates, options.rounds)
+    peak = matrix_peak_gflops()
+    gflop = bundle.manifest.graphs["fp32"].gflop
+    document = {
+        "command": "python benchmarks/side_by_side.py",
+        "machine": describe_machine(),
+        "rounds": options.rounds,
+        "gflop": gflop,
+        "matrix_peak_gflops": peak,
+        "floor_ms": round(gflop / peak * 1000, 2) if gflop else None,
+        "milliseconds": {
+            name: {"fastest": round(min(values), 2), "median": round(float(np.median(values)), 2)}
+            for name, values in times.items()
+        },
+    }
+    show(document)
+    if options.json:
+        options.json.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+
+
+def collect(bundle: Bundle, film: Path, run: Path | None, compiled: bool) -> dict[str, Candidate]:
+    """Name to a call that scores the film once."""
+    radiograph = read_radiograph(film)
+    canvas = to_canvas(radiograph).pixels
+    image = np.ascontiguousarray(canvas[None, None])
+    reference = ReferenceShape()
+    candidates: dict[str, Candidate] = {}
+    for name in ("onnxruntime", "openvino", *(("tensorrt",) if count_devices() else ())):
+        try:
+            backend = open_backend(bundle, name)
+        except LungsevError as error:
+            print(f"left out: {name}: {error}")
+            continue
+        candidates[f"model: lungsev, {name} {backend.precision}"] = lambda backend=backend: backend.infer(image)
+        if name == "onnxruntime":
+            scorer = Scorer(bundle, backend)
+            candidates["film to JSON: lungsev, onnxruntime"] = lambda scorer=scorer: scorer.score_file(film).report.to_json()
+    if run is not None:
+        candidates |= same_network(run, image, compiled)
+
+    def reference_film() -> str:
+        probabilities = reference(to_canvas(read_radiograph(film)).pixels)
+        return json.dumps(probabilities.tolist())
+
+    candidates["model: reference shape, separate PyTorch models"] = lambda: reference(canvas)
+    candidates["film to JSON: reference shape"] = reference_film
+    dense = timm.create_model("densenet121", num_classes=18, in_chans=1).eval()
+    small = torch.from_numpy(cv2.resize(canvas, (224, 224), interpolation=cv2.INTER_AREA))[None, None]
+    candidates["model: DenseNet121 at 224 (torchxrayvision's shape), PyTorch"] = torch.inference_mode()(
+        lambda: dense(small)
+    )
+    return candidates
+
+
+def same_network(run: Path, image: np.ndarray, compiled: bool) -> dict[str, Candidate]:
+    """The bundle's own network in PyTorch."""
+    from lungsev.networks.checkpoint import load_network
+
+    network = load_network(run)
+    tensor = torch.from_numpy(image)
+    found: dict[str, Candidate] = {
+        "model: same network, PyTorch eager": torch.inference_mode()(lambda: network(tensor))
+    }
+    if compiled:
+        fast = torch.compile(network)
+        found["model: same network, torch.compile"] = torch.inference_mode()(lambda: fast(tensor))
+    if torch.cuda.is_available():
+        on_gpu, there = load_network(run).cuda().half(), tensor.cuda().half()
+
+        def gpu() -> Any:
+            result = on_gpu(there)
+            torch.cuda.synchronize()
+            return result
+
+        found["model: same network, PyTorch CUDA half eager"] = torch.inference_mode()(gpu)
+    return found
+
+
+def measure(candidates: dict[str, Candidate], rounds: int) -> dict[str, list[float]]:
+    """Milliseconds of every round after two to warm up."""
+    times: dict[str, list[float]] = {name: [] for name in candidates}
+    for index in range(rounds + 2):
+        for name, candidate in candidates.items():
+            started = time.perf_counter()
+            candidate()
+            if index >= 2:
+                times[name].append((time.perf_counter() - started) * 1000)
+    return times
+
+
+def show(document: dict[str, Any]) -> None:
+    """A table, fastest first."""
+    machine = document["machine"]
+    table = Table(title=f"{machine['processor']}, {machine['cores']} cores, load {os.getloadavg()[0]:.1f}")
+    for column in ("candidate", "fastest ms", "median ms"):
+        table.add_column(column)
+    for name, values in sorted(document["milliseconds"].items(), key=lambda item: item[1]["fastest"]):
+        table.add_row(name, f"{values['fastest']:.1f}", f"{values['median']:.1f}")
+    console = Console(width=120)
+    console.print(table)
+    console.print(
+        f"{document['gflop']} GFLOP at {document['matrix_peak_gflops']} GFLOP/s: floor {document['floor_ms']} ms"
+    )
+
+
+if __name__ == "__main__":
+    main()

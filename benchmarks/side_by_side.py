@@ -122,7 +122,7 @@ def collect(bundle: Bundle, film: Path, run: Path | None, compiled: bool) -> dic
         candidates[f"model: lungsev, {name} {backend.precision}"] = lambda backend=backend: backend.infer(image)
         if name == "onnxruntime":
             scorer = Scorer(bundle, backend)
-            candidates["film to JSON: lungsev, onnxruntime"] = lambda scorer=scorer: scorer.score_file(film).report.to_json()
+            candidates["film to JSON: lungsev, onnxruntime"] = lambda it=scorer: it.score_file(film).report.to_json()
     if run is not None:
         candidates |= same_network(run, image, compiled)
 

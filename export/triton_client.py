@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--url", default="localhost:8000")
     parser.add_argument("--model", default="lungsev_fp16")
     options = parser.parse_args()
-    from tritonclient.http import InferenceServerClient, InferInput  # type: ignore[import-not-found]
+    from tritonclient.http import InferenceServerClient, InferInput
 
     text = (Path(__file__).parent / "manifest.yaml").read_text(encoding="utf-8")
     manifest = Manifest.model_validate(yaml.safe_load(text))

@@ -238,7 +238,11 @@ def dashboard(
     dashboard_command(out, host, port, token_file, certificate, key)
 
 
-corrections = typer.Typer(help="Grades that readers put right on the dashboard.", no_args_is_help=True)
+corrections = typer.Typer(
+    help="Grades that readers put right on the dashboard.",
+    epilog="Example: lungsev-run corrections export training-set --out lungsev-out",
+    no_args_is_help=True,
+)
 app.add_typer(corrections, name="corrections")
 
 

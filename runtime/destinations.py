@@ -19,6 +19,13 @@ class _Destination(BaseModel):
     sends: tuple[str, ...] = Field(min_length=1)  # names of outputs; each must be among the outputs written
     timeout_seconds: float = Field(default=30.0, gt=0, le=600)
 
+    @field_validator("sends")
+    @classmethod
+    def _are_whole_files(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if "csv" in value:
+            raise ValueError("csv is one table that goes on growing and cannot be sent; send json instead")
+        return value
+
 
 class _DicomOnly(_Destination):
     @field_validator("sends")

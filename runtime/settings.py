@@ -119,7 +119,7 @@ class BedsideSettings(_Section):
 
     model: ModelSettings = ModelSettings()
     watch: WatchSettings = WatchSettings()
-    outputs: tuple[str, ...] = ("json", "overlay")
+    outputs: tuple[str, ...] = ("json", "overlay", "film", "severity_map")  # the last two are for the dashboard
     destinations: tuple[Destination, ...] = ()  # who is sent what; see destinations.py
     listen: ListenSettings = ListenSettings()
     health: HealthSettings = HealthSettings()

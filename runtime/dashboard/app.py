@@ -152,8 +152,7 @@ def _remember(response: Response, screen: Screen, secure: bool) -> None:
 def _add_pages(app: FastAPI, screen: Screen) -> None:
     def board_values(request: Request) -> dict[str, Any]:
         exams = screen.history.refresh()
-        corrected = screen.corrections.corrected_films()
-        board = views.board(exams, corrected, datetime.now(), is_private(request))
+        board = views.board(exams, screen.corrections.standings(), datetime.now(), is_private(request))
         return {"board": board, "problem": screen.live.problem}
 
     @app.get("/")
@@ -214,6 +213,7 @@ def _exam_values(request: Request, screen: Screen, exam: Exam, exams: Mapping[st
         "standing_total": sum(standing.values()),
         "allowed": allowed_grades(exam, scheme) if scheme else (),
         "grade_names": views.grade_names(scheme) if scheme else (),
+        "scheme_title": views.scheme_title(scheme) if scheme else "",
         "corrections": screen.corrections.of_film(exam.id),
         "layers": {layer for layer in _LAYERS if _layer_file(screen.out, layer, exam.id).is_file()},
         "age": views.age_words(exam.moment, datetime.now()),

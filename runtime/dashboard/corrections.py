@@ -147,9 +147,14 @@ class Corrections:
         """Newest first."""
         return self._query("ORDER BY seq DESC", ())
 
-    def corrected_films(self) -> set[str]:
+    def standings(self) -> dict[tuple[str, str], dict[str, int]]:
+        """The corrected regions of every corrected film: (film, scheme) to region code to grade."""
+        found: dict[tuple[str, str], dict[str, int]] = {}
         with self._lock:
-            return {row[0] for row in self._connection.execute("SELECT DISTINCT film FROM corrections")}
+            rows = self._connection.execute("SELECT film, scheme, region, grade FROM corrections ORDER BY seq")
+            for film, scheme, region, grade in rows:
+                found.setdefault((film, scheme), {})[region] = grade
+        return found
 
     def _standing(self, exam: Exam, scheme: str) -> dict[str, int]:
         grades = {region.code: region.grade for region in exam.report.scores[scheme].regions}

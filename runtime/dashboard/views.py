@@ -17,6 +17,7 @@ from ..trend import Trend, TrendPoint, patient_trend, sentence, signed
 from .corrections import Correction, allowed_grades
 
 SEVERITY_STEPS = 12  # classes sev-0 ... sev-12 of palette.css
+Standings = Mapping[tuple[str, str], Mapping[str, int]]
 _CARD_ORDER = {"worse": 0, "refused": 1, "steady": 2, "first": 3, "better": 4}
 
 
@@ -28,6 +29,7 @@ class Card:
         state: `worse`, `better`, `steady`, `first`, or `refused` when the newest film has no score.
         total: Of the newest film that has a score; None when none has.
         spark: Points of the sparkline in a 120 x 36 box, `x,y` pairs.
+        model_total: What the model said, when a reader corrected it.
     """
 
     exam_id: str
@@ -46,7 +48,7 @@ class Card:
     age: str
     taken: str
     film_count: int
-    corrected: bool
+    model_total: int | None
 
 
 @dataclass(frozen=True)
@@ -106,8 +108,12 @@ class ChartPoint:
     current: bool
 
 
-def board(exams: Mapping[str, Exam], corrected: set[str], now: datetime, private: bool) -> Board:
-    """Cards of every patient, those who got worse first."""
+def board(exams: Mapping[str, Exam], standings: Standings, now: datetime, private: bool) -> Board:
+    """Cards of every patient, those who got worse first.
+
+    Args:
+        standings: Corrected grades, as `Corrections.standings` gives them.
+    """
     cards, unread = [], []
     for patient in {exam.patient for exam in exams.values()}:
         films = exams_of(exams, patient)
@@ -119,7 +125,7 @@ def board(exams: Mapping[str, Exam], corrected: set[str], now: datetime, private
                 for exam in films
             ]
         else:
-            cards.append(_card(films, corrected, now, private))
+            cards.append(_card(films, standings, now, private))
     cards.sort(key=lambda card: card.taken, reverse=True)
     cards.sort(key=lambda card: _CARD_ORDER[card.state])  # stable: the newest film first within a state
     counts = {"patients": len(cards), **{state: sum(card.state == state for card in cards) for state in _CARD_ORDER}}
@@ -239,6 +245,11 @@ def grade_names(scheme: str) -> tuple[tuple[int, str], ...]:
     return tuple(zip(definition.grades, definition.grade_names, strict=True))
 
 
+def scheme_title(scheme: str) -> str:
+    """The scheme's title as far as its first comma, or its name."""
+    return load_scheme(scheme).title.partition(",")[0] if scheme in builtin_schemes() else scheme
+
+
 def audit_rows(corrections: Sequence[Correction], exams: Mapping[str, Exam], private: bool) -> list[dict[str, object]]:
     """Corrections with the patient they concern; the film may be gone by now."""
     return [
@@ -251,7 +262,7 @@ def audit_rows(corrections: Sequence[Correction], exams: Mapping[str, Exam], pri
     ]
 
 
-def _card(films: Sequence[Exam], corrected: set[str], now: datetime, private: bool) -> Card:
+def _card(films: Sequence[Exam], standings: Standings, now: datetime, private: bool) -> Card:
     newest = films[-1]
     trend = patient_trend(films)
     scored = [exam for exam in films if exam.report.status == "scored"]
@@ -261,26 +272,33 @@ def _card(films: Sequence[Exam], corrected: set[str], now: datetime, private: bo
     state, headline, detail = _in_words(trend, point, refused)
     scheme = main_scheme(list(shown.report.scores)) if shown else ""
     score = shown.report.scores[scheme] if shown else None
+    grades = _standing_grades(shown, scheme, standings) if shown else ()
+    total = sum(grade for _, grade in grades) if shown else None
     return Card(
         exam_id=newest.id,
         patient=patient_label(newest, private),
         state=state,
         headline=headline,
         detail=detail,
-        total=score.total if score else None,
+        total=total,
         total_max=score.total_max if score else 0,
         interval=score.total_interval if score else None,
-        severity=step(score.total, 0, score.total_max) if score else 0,
-        grades=tuple((region.code, region.grade, step(region.grade, *_ends(shown, scheme))) for region in score.regions)
-        if score and shown
-        else (),
+        severity=step(total, 0, score.total_max) if score and total is not None else 0,
+        grades=tuple((code, grade, step(grade, *_ends(shown, scheme))) for code, grade in grades) if shown else (),
         spark=_spark(trend),
         doubts=tuple(flag.message for flag in newest.report.quality.flags) if not refused else (),
         refusal=(newest.report.message or "No reason was recorded.") if refused else None,
         age=age_words(newest.moment, now),
         taken=f"{newest.moment:%Y-%m-%d %H:%M}",
         film_count=len(films),
-        corrected=shown is not None and shown.id in corrected,
+        model_total=score.total if shown and score and (shown.id, scheme) in standings else None,
+    )
+
+
+def _standing_grades(exam: Exam, scheme: str, standings: Standings) -> tuple[tuple[str, int], ...]:
+    corrected = standings.get((exam.id, scheme), {})
+    return tuple(
+        (region.code, corrected.get(region.code, region.grade)) for region in exam.report.scores[scheme].regions
     )
 
 

@@ -265,7 +265,9 @@ def test_a_correction_is_kept_shown_and_audited(browser: Browser) -> None:
     audit = browser.get("/audit")
     assert "WARD-1" in audit
     assert "&lt;script&gt;" in audit
-    assert "corrected" in browser.get("/")
+    board = browser.get("/")
+    assert "corrected, model 9" in board
+    assert "<b>11</b>" in board
 
 
 @pytest.mark.parametrize(

@@ -299,6 +299,7 @@ def test_stow_believes_the_list_of_what_failed_rather_than_the_status(
         {"kind": "dicom", "host": "there", "port": 104, "ae_title": "A" * 17, "sends": ["dicom_sr"]},
         {"kind": "dicom", "host": "there", "port": 104, "ae_title": "PACS", "sends": ["overlay"]},
         {"kind": "folder", "path": "x", "sends": []},
+        {"kind": "folder", "path": "x", "sends": ["csv"]},
         {"kind": "folder", "path": "x", "name": "../x"},
         {"kind": "pigeon"},
     ],

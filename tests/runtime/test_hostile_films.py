@@ -1,0 +1,78 @@
+"""What the whole chain makes of films nobody wants: the real reader, network and watcher."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pydicom
+import pytest
+from bad_dicom import write_corpus
+from bedside_films import Bedside, drop
+
+from lungsev.bundle import Bundle
+from lungsev.phantom import make_phantom, write_phantom_dicom
+
+CANARY = "ZQXCANARY"
+
+
+def watch_once(side: Bedside, bundle: Bundle, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "lungsev.runtime.cli", "watch", str(side.incoming), "--out", str(side.layout.root)]
+    command += ["--once", "--bundle", str(bundle.path), "--backend", "onnxruntime", "--threads", "1", *options]
+    return subprocess.run(command, capture_output=True, text=True, timeout=550)
+
+
+@pytest.fixture
+def side(tmp_path: Path) -> Bedside:
+    return Bedside.make(tmp_path)
+
+
+def test_no_patient_data_in_logs_names_output_or_metrics(side: Bedside, tiny_bundle: Bundle, tmp_path: Path) -> None:
+    dataset = pydicom.dcmread(write_phantom_dicom(make_phantom(8, size_px=128), tmp_path / "film.dcm"))
+    dataset.PatientName = dataset.PatientID = dataset.AccessionNumber = CANARY
+    dataset.OtherPatientNames = dataset.PatientComments = dataset.ReferringPhysicianName = f"{CANARY}^\x1b[31m=cmd|"
+    dataset.StudyDescription = f"<script>{CANARY}</script>"
+    for number, change in enumerate(("whole", "cut", "modality", "unknown")):
+        if change == "modality":
+            dataset.Modality = CANARY[:16]
+        path = tmp_path / "changed.dcm"
+        dataset.save_as(path)
+        data = path.read_bytes()
+        if change == "cut":
+            data = data[:-500]
+        if change == "unknown":
+            data = data.replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.9.9.9\0", 1)
+        drop(side.incoming, f"{CANARY}/{CANARY}-{number}.dcm", data)
+    result = watch_once(side, tiny_bundle)
+    assert result.returncode == 0, result.stderr
+    assert len(side.reports()) + len(side.reasons()) == 4
+    assert CANARY not in result.stdout + result.stderr
+    for path in side.layout.root.rglob("*"):
+        assert CANARY not in str(path.relative_to(side.layout.root))
+        if path.suffix == ".jsonl" or (path.parent == side.layout.quarantine and path.suffix == ".json"):
+            assert CANARY not in path.read_text()
+    whole = [report for report in side.reports().values() if report.image.patient_id == CANARY]
+    assert whole, "the report itself names the patient: that is what it is for"
+
+
+@pytest.mark.faults
+def test_every_file_of_the_corpus_ends_with_a_reason_and_the_watcher_stays_small(
+    side: Bedside, tiny_bundle: Bundle
+) -> None:
+    count = len(write_corpus(side.incoming / "corpus"))
+    os.mkfifo(side.incoming / "fifo.dcm")
+    result = watch_once(side, tiny_bundle, "--json")
+    assert result.returncode == 0, result.stderr
+    ended = [json.loads(line) for line in result.stdout.splitlines()]
+    assert len(ended) == count
+    assert len({line["id"] for line in ended}) == count
+    reports, reasons = side.reports(), side.reasons()
+    assert len(reports) + len(reasons) == count
+    assert not set(reports) & set(reasons)
+    for report in reports.values():
+        assert report.status == "scored" or report.reason
+    assert side.leftovers() == []
+    assert max(line["seconds"] for line in ended) < 60

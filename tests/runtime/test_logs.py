@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import json
+import logging
+import warnings
+from pathlib import Path
+
+from lungsev.errors import BackendError
+from lungsev.runtime.logs import describe_error, logging_to
+
+
+def lines(folder: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (folder / "watch.jsonl").read_text().splitlines()]
+
+
+def test_every_line_is_json_and_names_the_film(tmp_path: Path) -> None:
+    with logging_to(tmp_path, "info", console=False):
+        logging.getLogger("lungsev.runtime.x").info("film %s ended", "2026-1", extra={"film": "2026-1", "ms": 12})
+    (line,) = lines(tmp_path)
+    assert (line["film"], line["ms"], line["level"]) == ("2026-1", 12, "info")
+
+
+def test_words_of_other_peoples_errors_are_not_kept(tmp_path: Path) -> None:
+    def reads_a_tag() -> None:
+        raise ValueError("invalid value 'CANARY^PATIENT'")
+
+    with logging_to(tmp_path, "info", console=False):
+        log = logging.getLogger("lungsev.runtime.x")
+        try:
+            reads_a_tag()
+        except ValueError:
+            log.exception("a film failed")
+        logging.getLogger("pydicom").warning("CANARY in PatientName")
+        logging.getLogger("pynetdicom").error("CANARY")
+        warnings.warn("CANARY in a warning", stacklevel=1)
+        log.error("device", exc_info=BackendError("the device is gone"))
+    text = (tmp_path / "watch.jsonl").read_text()
+    assert "CANARY" not in text
+    assert "ValueError at test_logs.py" in text
+    assert "the device is gone" in text
+
+
+def test_an_os_error_tells_its_number_but_not_its_path() -> None:
+    text = describe_error(FileNotFoundError(2, "No such file", "/in/CANARY^PATIENT.dcm"))
+    assert text == "FileNotFoundError errno 2"
+
+
+def test_logging_is_as_before_afterwards(tmp_path: Path) -> None:
+    own = logging.getLogger("lungsev")
+    before = (list(own.handlers), own.level, own.propagate)
+    with logging_to(tmp_path, "debug", console=False):
+        assert own.handlers != before[0]
+    assert (list(own.handlers), own.level, own.propagate) == before

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib import colormaps
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from lungsev import metrics
 from lungsev.geometry import CanvasFrame, box_polygon, invert, warp
@@ -19,6 +20,7 @@ from .load import RunReport
 COLOURS = ("#1b6ca8", "#d1495b", "#2e933c", "#8f5db7", "#c77d0a", "#3d3d3d", "#0c9c9c", "#a05d3b")
 GREY = "#9a9a9a"
 MAX_CURVES = 8
+OUTLINE = [withStroke(linewidth=2.0, foreground="#101010")]  # digits stay legible over bone
 
 
 def mae_by_region(runs: Sequence[RunReport]) -> Figure | None:
@@ -123,6 +125,7 @@ def learning_curves(runs: Sequence[RunReport]) -> Figure | None:
                         x, y, style, color=colour, linewidth=1.2, label=run.label if part == "validation" else None
                     )
         axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_ylabel(name)
         if name == "accuracy":
             axes.yaxis.set_major_formatter(PercentFormatter(1.0))
@@ -158,6 +161,8 @@ def totals(runs: Sequence[RunReport]) -> Figure | None:
             ylim=(low - 1, high + 1),
         )
         axes.set_aspect("equal")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     return _clean(figure)
 
 
@@ -191,7 +196,9 @@ def samples(run: RunReport) -> Figure | None:
             above.plot(*np.vstack([polygon, polygon[:1]]).T, color=colour, linewidth=0.8, alpha=0.9)
             x, y = polygon.mean(axis=0)
             text = f"{grades[row, region_index]:.0f}" + (f" ({reference[region_index]:.0f})" if wrong else "")
-            above.text(x, y, text, color=colour, ha="center", va="center", fontsize=10, weight="bold")
+            above.text(
+                x, y, text, color=colour, ha="center", va="center", fontsize=10, weight="bold", path_effects=OUTLINE
+            )
         below.imshow(
             _map_on_canvas(kept.maps[index], theta, side, scheme.grades),
             extent=(0, side, side, 0),

@@ -166,8 +166,8 @@ def _decode_native(encoded: Encoded, shape: FrameShape) -> Array:
         raise UnreadableFilmError(
             "truncated", f"pixel data of {len(encoded)} bytes, expected {shape.frame_bytes}: the file was cut short"
         )
-    # One pad byte makes odd lengths even; more than that is another shape than the header's (PS3.5 8.1.1).
-    if missing < -1:
+    # Some writers pad; a whole line more is another shape than the header's.
+    if -missing >= max(shape.columns * shape.bits_allocated // 8, 2):
         raise UnreadableFilmError(
             "wrong_shape", f"pixel data of {len(encoded)} bytes, expected {shape.frame_bytes} for the stated size"
         )
@@ -234,14 +234,29 @@ def _jpeg_header(encoded: Encoded) -> CodestreamHeader:
 
 
 def _jpeg_2000_header(encoded: Encoded) -> CodestreamHeader:
-    """SIZ of a JPEG 2000 codestream (T.800 A.5.1), bare or in a JP2 file."""
-    start = encoded.find(b"\xff\x4f\xff\x51", 0, 4096)
-    if start < 0:
+    """SIZ of a JPEG 2000 codestream (T.800 A.5.1), bare or in a JP2 file, where some writers leave it."""
+    start = _codestream_box(encoded) if encoded[4:8] == b"jP  " else 0
+    if encoded[start : start + 4] != b"\xff\x4f\xff\x51":
         raise ValueError("no SIZ")
     right, lower, left, upper = struct.unpack(">IIII", encoded[start + 8 : start + 24])
     (components,) = struct.unpack(">H", encoded[start + 40 : start + 42])
     precision = (encoded[start + 42] & 0x7F) + 1
     return CodestreamHeader(lower - upper, right - left, components, precision)
+
+
+def _codestream_box(encoded: Encoded) -> int:
+    """Where the contiguous codestream of a JP2 file begins (T.800 I.4)."""
+    position = 0
+    while True:
+        length, kind = struct.unpack(">I4s", encoded[position : position + 8])
+        head = 16 if length == 1 else 8
+        if kind == b"jp2c":
+            return position + head
+        if length == 1:
+            (length,) = struct.unpack(">Q", encoded[position + 8 : position + 16])
+        if length < head:
+            raise ValueError("a box that does not move on")
+        position += length
 
 
 NATIVE = Codec("native", _decode_native)

@@ -58,6 +58,20 @@ def test_lossless_codecs_give_every_value_back(syntax: str, bits: int) -> None:
     np.testing.assert_array_equal(decoded, stored)
 
 
+def test_a_codestream_left_in_its_jp2_file_is_found() -> None:
+    import imagecodecs
+
+    stored = film(12)
+    boxed = bytes(imagecodecs.jpeg2k_encode(stored, reversible=True, codecformat="jp2", bitspersample=12))
+    decoded = decode_frame(boxed, codec_for(JPEG_2000_LOSSLESS), shape_of(stored, 12))
+    np.testing.assert_array_equal(decoded, stored)
+    decoy = b"\0\0\0\x10uuid\xff\x4f\xff\x51\0\0\0\0"
+    decoded = decode_frame(boxed[:12] + decoy + boxed[12:], codec_for(JPEG_2000_LOSSLESS), shape_of(stored, 12))
+    np.testing.assert_array_equal(decoded, stored)
+    with pytest.raises(UnreadableFilmError):
+        decode_frame(boxed[:12] + b"\0\0\0\0uuid" * 9, codec_for(JPEG_2000_LOSSLESS), shape_of(stored, 12))
+
+
 @pytest.mark.parametrize("syntax", LOSSY)
 def test_lossy_codecs_give_nearly_every_value_back(syntax: str) -> None:
     stored = film(12)
@@ -177,7 +191,7 @@ def test_runs_that_add_up_to_more_than_the_film_are_stopped() -> None:
     assert caught.value.code == "damaged"
 
 
-@pytest.mark.parametrize(("extra", "code"), [(-2, "truncated"), (2, "wrong_shape"), (6300, "wrong_shape")])
+@pytest.mark.parametrize(("extra", "code"), [(-2, "truncated"), (180, "wrong_shape"), (6300, "wrong_shape")])
 def test_native_data_of_another_length_is_refused(extra: int, code: str) -> None:
     stored = film(12)
     raw = (stored.tobytes() + b"\0" * 20_000)[: stored.nbytes + extra]
@@ -186,9 +200,12 @@ def test_native_data_of_another_length_is_refused(extra: int, code: str) -> None
     assert caught.value.code == code
 
 
-def test_one_byte_that_makes_the_length_even_is_allowed() -> None:
+@pytest.mark.parametrize("padding", [1, 90])
+def test_padding_of_less_than_a_line_is_allowed(padding: int) -> None:
     stored = film(8, 71, 91)
-    decoded = decode_frame(stored.tobytes() + b"\0", codec_for(uid.ExplicitVRLittleEndian), shape_of(stored, 8))
+    decoded = decode_frame(
+        stored.tobytes() + b"\0" * padding, codec_for(uid.ExplicitVRLittleEndian), shape_of(stored, 8)
+    )
     np.testing.assert_array_equal(decoded, stored)
 
 

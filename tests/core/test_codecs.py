@@ -66,7 +66,7 @@ def test_a_codestream_left_in_its_jp2_file_is_found() -> None:
     decoded = decode_frame(boxed, codec_for(JPEG_2000_LOSSLESS), shape_of(stored, 12))
     np.testing.assert_array_equal(decoded, stored)
     decoy = b"\0\0\0\x10uuid\xff\x4f\xff\x51\0\0\0\0"
-    decoded = decode_frame(boxed[:12] + decoy + boxed[12:], codec_for(JPEG_2000_LOSSLESS), shape_of(stored, 12))
+    decoded = decode_frame(boxed[:32] + decoy + boxed[32:], codec_for(JPEG_2000_LOSSLESS), shape_of(stored, 12))
     np.testing.assert_array_equal(decoded, stored)
     with pytest.raises(UnreadableFilmError):
         decode_frame(boxed[:12] + b"\0\0\0\0uuid" * 9, codec_for(JPEG_2000_LOSSLESS), shape_of(stored, 12))

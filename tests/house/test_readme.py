@@ -22,7 +22,11 @@ COMMANDS = {
     "lungsev-export": "lungsev.export.cli",
 }
 # Words that may start a line of a shell block beside our own commands.
-OF_THE_SYSTEM = {"git", "cd", "pip", "python", "python3", "sudo", "mkdir", "cp", "curl", "torchrun", "tensorboard"}
+OF_THE_SYSTEM = {
+    *("git", "cd", "pip", "python", "python3", "torchrun", "tensorboard"),
+    *("mkdir", "cp", "curl", "rsync", "sqlite3", "install", "useradd", "chmod", "chown", "tee", "apt", "apt-get"),
+    *("systemctl", "journalctl", "docker", "nvpmodel", "jetson_clocks"),
+}
 
 
 def shell_lines(text: str) -> list[str]:
@@ -39,9 +43,9 @@ def shell_lines(text: str) -> list[str]:
 def complaint(line: str) -> str | None:
     """Why a line of a shell block is no real command; None when it is one."""
     words = shlex.split(line)
-    while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
-        words = words[1:]
-    program, arguments = words[0], words[1:]
+    while words and (words[0] in ("sudo", "env") or re.fullmatch(r"[A-Z_]+=.*", words[0])):
+        words = words[3:] if words[1] == "-u" else words[1:]
+    program, arguments = Path(words[0]).name, words[1:]
     if program == "make":
         makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
         targets = [word for word in arguments if "=" not in word]
@@ -103,6 +107,7 @@ def test_readme_shows_the_one_command_and_the_three_users_commands() -> None:
         ("lungsev-run juggle", "lungsev-run has no sub-command juggle"),
         ("lungsev-run score --colour film.dcm", "lungsev-run score has no option --colour"),
         ("lungsev-export --fp8", "lungsev-export bundle has no option --fp8"),
+        ("sudo -u lungsev /opt/lungsev/bin/lungsev-run juggle", "lungsev-run has no sub-command juggle"),
         ("rm -rf runs", "rm is not a command known here"),
     ],
 )

@@ -40,9 +40,9 @@ from .datasets import load_masked
 from .loading import Key, generator_of, make_loader
 from .loops import TrainingModule, fit, seed_weights
 from .losses import corner_distance
-from .preparation import require_root, split_dataset, trunk_path, usable
+from .preparation import left_out, require_root, split_dataset, trunk_path, usable
 from .runs import Run, finished_run
-from .segmentation import predict_masks, shrink
+from .segmentation import MEASURED, predict_masks, shrink
 from .settings import DataSettings, LoopSettings, OptimiserSettings, Settings, Share
 
 
@@ -153,14 +153,16 @@ def run_alignment(settings: AlignSettings, run: Run) -> dict[str, Any]:
     prepared = film_cache.prepare(dataset.films, settings.data.cache, workers=max(1, settings.data.num_workers))
     for remark in film_cache.demand_readable(prepared, settings.data.skip_unreadable):
         warn(remark)
-    films = usable([film for film in dataset.films if film.name in prepared.films], settings.data)
-    ready = alignable([(f.name, prepared.films[f.name]) for f in films], segmentation, segmentation_settings.size_px)
-    if len(ready) < len(films):
-        warn(f"{len(films) - len(ready)} films have no two lungs in their mask and were left out")
+    readable = [film for film in dataset.films if film.name in prepared.films]
+    films = usable(readable, settings.data)
+    ready = alignable([(f.name, prepared.films[f.name]) for f in readable], segmentation, segmentation_settings.size_px)
+    if len(ready) < len(readable):
+        warn(f"{len(readable) - len(ready)} films have no two lungs in their mask and were left out")
     if not ready:
         raise DatasetError(f"no mask of {dataset.root} shows both lungs; nothing to align by")
     split = split_dataset([film for film in films if film.name in ready], settings.data.split, run)
     parts = {part: [ready[name] for name in names] for part, names in split.parts.items()}
+    parts["barred"] = [ready[film.name] for film in left_out(readable, films) if film.name in ready]
     say(f"Aligning {len(parts['train'])} masks of {dataset.name} ({split.protocol}), run {run.path}")
     seed_weights(settings.loop.seed)
     best = fit(AlignmentModule(build_alignment(settings.network), settings), run, *_loaders(parts, settings))
@@ -171,7 +173,7 @@ def run_alignment(settings: AlignSettings, run: Run) -> dict[str, Any]:
         "data": [dataset.name],
         "split": {"protocol": split.protocol, "sha256": split.sha256},
         "segmentation": str(source.path),
-        **{part: measure(best, parts[part]) for part in ("validation", "test") if parts.get(part)},
+        **{part: measure(best, parts[part]) for part in MEASURED if parts.get(part)},
     }
     save_checkpoint(run.path, settings.network, best, segmentation_settings, segmentation)
     run.write_metrics(metrics)

@@ -16,7 +16,7 @@ from lungsev.errors import DatasetError
 from lungsev.metrics import severity_metrics
 
 from .cache import CachedFilm, Prepared, prepare
-from .canonical import theta_of_mask
+from .canonical import shows_both_lungs
 from .datasets import GradedDataset, MaskedDataset, load_graded, load_masked
 from .datasets.contract import Task
 from .splits import split_films
@@ -136,7 +136,7 @@ def _masked_tables(dataset: MaskedDataset, prepared: Prepared) -> tuple[dict[str
     for name, film in prepared.films.items():
         labels = film.mask()
         lungs.append(float((labels > 0).mean()))
-        if theta_of_mask(labels) is None:
+        if not shows_both_lungs(labels):
             one_sided.append(name)
     tables: dict[str, dict[str, Any]] = {
         "lungs as a share of the canvas": dict(

@@ -152,6 +152,49 @@ def custom(
 
 
 @app.command()
+def pretrain(
+    data: Data = None,
+    config: Config = None,
+    out: Out = None,
+    epochs: Epochs = None,
+    seed: Seed = None,
+    resume: Resume = None,
+    fresh: Fresh = False,
+    assign: Assign = None,
+    as_json: Json = False,
+) -> None:
+    """Teach the backbone from films with one label each: labels.csv beside films/.
+
+    Example: lungsev-train pretrain --data ../shared/cxr/pneumonia-224
+    """
+    from .pretraining import PretrainSettings, resolve, run_pretraining
+
+    _train("pretrain", PretrainSettings, run_pretraining, locals(), resolve)
+
+
+@app.command()
+def ensemble(
+    data: Data = None,
+    config: Config = None,
+    out: Out = None,
+    epochs: Epochs = None,
+    seed: Seed = None,
+    resume: Resume = None,
+    fresh: Fresh = False,
+    assign: Assign = None,
+    as_json: Json = False,
+) -> None:
+    """Grade few films well: a cross-validation on a backbone that stands still, shipped as one network.
+
+    Example: lungsev-train ensemble --data ../shared/cxr/brixia-cohen --set initial.encoder_weights=runs/pretrain/RUN
+    """
+    from .ensemble import EnsembleSettings, run_ensemble
+    from .severity import resolve
+
+    _train("ensemble", EnsembleSettings, run_ensemble, locals(), resolve)
+
+
+@app.command()
 def model(
     data: Data = None,
     config: Config = None,

@@ -1,8 +1,8 @@
 """`lungsev-train model`: all stages in one go, for the model that ships.
 
-DIR/    a folder with lung masks (V7's, or images/ and masks/) and the Cohen subset with Brixia scores,
-        as they lie in clones side by side
-runs/model/<time>/{segment,align,brixia}/
+DIR/    a folder with lung masks (V7's, or images/ and masks/), the Cohen subset with Brixia scores, and, if it is
+        there, a folder of films with one label each (labels.csv), as they lie in clones side by side
+runs/model/<time>/{segment,align,pretrain,brixia}/
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from .alignment import AlignSettings, run_alignment
-from .console import say
+from .console import say, warn
+from .ensemble import EnsembleSettings, run_ensemble
+from .pretraining import PretrainSettings, find_labelled, run_pretraining
 from .runs import Run, open_run
 from .segmentation import SegmentSettings, run_segmentation
 from .settings import Settings
-from .severity import SeverityRunSettings, run_severity
 from .sources import find_dataset
 
 MASK_LAYOUTS = ("v7", "lung_pairs", "montgomery", "shenzhen", "jsrt")
@@ -30,7 +31,8 @@ class ModelSettings(Settings):
     exclude_graded_patients: bool = True  # lungs are learned from other patients than those whose grades are measured
     segment: SegmentSettings = SegmentSettings()
     align: AlignSettings = AlignSettings()
-    severity: SeverityRunSettings = SeverityRunSettings()
+    pretrain: PretrainSettings = PretrainSettings()
+    severity: EnsembleSettings = EnsembleSettings()
 
 
 def run_model(settings: ModelSettings, run: Run) -> dict[str, Any]:
@@ -51,14 +53,23 @@ def run_model(settings: ModelSettings, run: Run) -> dict[str, Any]:
     results["align"] = _stage(run, "align", align, run_alignment)
     severity = _with_data(settings.severity, grades, grade_layout.name, settings.cache)
     severity = severity.model_copy(update={"alignment": run.path / "align"})
-    results["brixia"] = _stage(run, "brixia", severity, run_severity)
+    labelled = find_labelled(root)
+    if labelled is None:
+        warn(f"no labels.csv below {root}: the backbone stays as ImageNet left it, and grades less well")
+    else:
+        pretrain = _with_data(settings.pretrain, labelled, None, settings.cache)
+        pretrain = pretrain.model_copy(update={"alignment": run.path / "align"})
+        results["pretrain"] = _stage(run, "pretrain", pretrain, run_pretraining)
+        initial = severity.initial.model_copy(update={"encoder_weights": run.path / "pretrain" / "network.pt"})
+        severity = severity.model_copy(update={"initial": initial})
+    results["brixia"] = _stage(run, "brixia", severity, run_ensemble)
     metrics = {"task": "model", "stages": results}
     run.write_metrics(metrics)
     say(f"The severity run to export: {run.path / 'brixia'}")
     return metrics
 
 
-def _with_data(settings: Any, root: Path, layout: str, cache: Path, barred: Path | None = None) -> Any:
+def _with_data(settings: Any, root: Path, layout: str | None, cache: Path, barred: Path | None = None) -> Any:
     update = {"root": root, "layout": layout, "cache": cache, "exclude_patients_of": barred}
     data = settings.data.model_copy(update=update)
     return settings.model_copy(update={"data": data})

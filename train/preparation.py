@@ -81,6 +81,12 @@ def usable(films: Sequence[Film], data: DataSettings) -> list[Film]:
     return kept
 
 
+def left_out(films: Sequence[Film], kept: Sequence[Film]) -> list[Film]:
+    """Films that `usable` did not keep: nobody here has trained on their patients, so they can be measured."""
+    names = {film.name for film in kept}
+    return [film for film in films if film.name not in names]
+
+
 def trunk_path(path: Path | None, command: str) -> Path:
     """The run a later stage builds on: the one named, or the newest finished one of a command.
 

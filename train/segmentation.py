@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lungsev.errors import ConfigError
 from lungsev.geometry import warp
 from lungsev.metrics import bootstrap_interval, dice
 from lungsev.networks.build import build_segmentation
@@ -36,10 +38,11 @@ from .datasets import load_masked
 from .loading import Key, generator_of, make_loader
 from .loops import TrainingModule, fit, seed_weights
 from .losses import mask_loss
-from .preparation import require_root, split_dataset, usable
+from .preparation import left_out, require_root, split_dataset, usable
 from .runs import Run
-from .settings import DataSettings, LoopSettings, OptimiserSettings, Settings, Share
+from .settings import DataSettings, LoopSettings, OptimiserSettings, Positive, Settings, Share
 
+MEASURED = ("validation", "test", "barred")  # barred: films of the patients that may not be trained on
 FRONTAL = FILM_CHECK_CLASSES.index("frontal")
 
 
@@ -53,6 +56,9 @@ class SegmentSettings(Settings):
     geometry: GeometrySettings = GeometrySettings(rotation_deg=15, scale=0.2, shift=0.08, shear=0.05)
     photometry: PhotometrySettings = PhotometrySettings(brightness=0.15, contrast=0.35, gamma=0.35, shade=0.2)
     distortion: DistortionSettings = DistortionSettings(p=0.3)
+    train_px: Positive | None = None  # side of the training images; None: the network's own. Smaller is faster
+    zoom: Share = 0.3  # share of films shown as a window of 0.7 to 1 of their side, which fits smaller images
+    frozen_stages: Annotated[int, Field(ge=0)] = 0  # of a pretrained EfficientNet encoder; edges are edges on any film
     wrong_films: Share = 0.3  # share of films shown turned, inverted or replaced by no chest, for the film check
     film_check_weight: float = 0.3  # of the film check's loss beside the mask's
 
@@ -75,8 +81,9 @@ class SegmentationFilms:
     def __getitem__(self, key: Key) -> dict[str, Any]:
         """image, mask float32 [1, M, M]; kind: index of FILM_CHECK_CLASSES; index."""
         film = self.films[key[1]]
-        image = shrink(film.canvas(), self.side_px)
-        mask = shrink((film.mask() > 0).astype(np.float32), self.side_px)
+        source_px = max(self.side_px, self.settings.network.size_px)
+        image = shrink(film.canvas(), source_px)
+        mask = shrink((film.mask() > 0).astype(np.float32), source_px)
         kind = FRONTAL
         generator = generator_of(self.settings.loop.seed, key)
         if self.augmented:
@@ -97,6 +104,8 @@ class SegmentationFilms:
         photometry = draw_photometry(self.settings.photometry, generator)
         distortion = draw_distortion(self.settings.distortion, generator)
         matrix = geometry.matrix()
+        if generator.random() < self.settings.zoom:
+            matrix[:, :2] *= generator.uniform(0.7, 1.0)
         image, mask = (apply_distortion(warp(plane, matrix, self.side_px), distortion) for plane in (image, mask))
         return apply_photometry(image, photometry), mask
 
@@ -104,17 +113,47 @@ class SegmentationFilms:
         self, image: npt.NDArray[np.float32], mask: npt.NDArray[np.float32], generator: np.random.Generator
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], int]:
         """Show some films as nobody should: the head learns to refuse them. Validation does it too, repeatably."""
-        chance, choice, seed = generator.random(), generator.integers(5), int(generator.integers(2**31))
+        chance, choice = generator.random(), int(generator.integers(8))
         if chance >= self.settings.wrong_films:
             return image, mask, FRONTAL
         if choice < 3:
-            turns = int(choice) + 1
+            turns = choice + 1
             # rotated_90 is a film that lies 90 degrees clockwise of upright.
             return np.rot90(image, -turns), np.rot90(mask, -turns), FILM_CHECK_CLASSES.index(f"rotated_{90 * turns}")
         if choice == 3:
             return 1.0 - image, mask, FILM_CHECK_CLASSES.index("inverted")
-        picture = make_non_chest(NON_CHEST_KINDS[seed % len(NON_CHEST_KINDS)], seed, self.side_px)
-        return shrink(picture, self.side_px), np.zeros_like(mask), FILM_CHECK_CLASSES.index("no_chest")
+        return no_chest(image, generator), np.zeros_like(mask), FILM_CHECK_CLASSES.index("no_chest")
+
+
+def no_chest(film: npt.NDArray[np.float32], generator: np.random.Generator) -> npt.NDArray[np.float32]:
+    """A picture [M, M] of anything else: a phantom of another body part, or real texture out of place.
+
+    Phantoms alone would teach the head to tell phantoms from films; pieces of real films are no chest either.
+    """
+    side = film.shape[0]
+    kind = generator.random()
+    if kind < 0.6:
+        name = NON_CHEST_KINDS[int(generator.integers(len(NON_CHEST_KINDS)))]
+        picture = np.asarray(make_non_chest(name, int(generator.integers(2**31))), dtype=np.float32)
+        picture = cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA)
+    elif kind < 0.85:
+        picture = _piece(film, generator, side)
+    else:
+        tiles = int(generator.integers(2, 4))
+        size = -(-side // tiles)
+        rows = [np.hstack([_piece(film, generator, size) for _ in range(tiles)]) for _ in range(tiles)]
+        picture = np.vstack(rows)[:side, :side]
+    return np.rot90(picture, int(generator.integers(4)))
+
+
+def _piece(film: npt.NDArray[np.float32], generator: np.random.Generator, side: int) -> npt.NDArray[np.float32]:
+    """A window of a seventh to a third of the film's side, enlarged, mirrored or not."""
+    window = int(film.shape[0] * generator.uniform(0.14, 0.33))
+    top, left = generator.integers(0, film.shape[0] - window, 2)
+    piece = film[top : top + window, left : left + window]
+    piece = piece[:, ::-1] if generator.random() < 0.5 else piece
+    resized = cv2.resize(np.ascontiguousarray(piece), (side, side), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(resized, dtype=np.float32)
 
 
 class SegmentationModule(TrainingModule):
@@ -123,6 +162,15 @@ class SegmentationModule(TrainingModule):
     def __init__(self, network: nn.Module, settings: SegmentSettings) -> None:
         super().__init__(network, settings.optimiser, settings.loop)
         self.settings = settings
+        self.still = frozen_stages(network.net.encoder.model, settings.frozen_stages)  # type: ignore[union-attr]
+        for part in self.still:
+            part.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> SegmentationModule:
+        super().train(mode)
+        for part in self.still:
+            part.eval()  # their normalisation keeps its statistics too
+        return self
 
     def loss_of(self, batch: dict[str, Any], network: Any, part: str) -> Tensor:
         logits, deepest = network.with_features(batch["image"])
@@ -139,6 +187,19 @@ class SegmentationModule(TrainingModule):
         return list(self.network.net.encoder.parameters())  # type: ignore[union-attr, arg-type]
 
 
+def frozen_stages(encoder: Any, stages: int) -> list[nn.Module]:
+    """The stem and the first stages of an EfficientNet.
+
+    Raises:
+        ConfigError: The encoder is of another family.
+    """
+    if stages == 0:
+        return []
+    if not all(hasattr(encoder, part) for part in ("conv_stem", "bn1", "blocks")):
+        raise ConfigError("frozen_stages needs an encoder of timm's EfficientNet family; set it to 0")
+    return [encoder.conv_stem, encoder.bn1, *encoder.blocks[:stages]]
+
+
 def run_segmentation(settings: SegmentSettings, run: Run) -> dict[str, Any]:
     """Train, measure on the films held back, and leave network.pt and metrics.json in the run folder.
 
@@ -151,11 +212,13 @@ def run_segmentation(settings: SegmentSettings, run: Run) -> dict[str, Any]:
     prepared = film_cache.prepare(dataset.films, settings.data.cache, workers=max(1, settings.data.num_workers))
     for remark in film_cache.demand_readable(prepared, settings.data.skip_unreadable):
         warn(remark)
-    films = usable([f for f in dataset.films if f.name in prepared.films], settings.data)
+    readable = [film for film in dataset.films if film.name in prepared.films]
+    films = usable(readable, settings.data)
     split = split_dataset(films, settings.data.split, run)
     seed_weights(settings.loop.seed)
     network = build_segmentation(settings.network)
     parts = {part: [prepared.films[name] for name in names] for part, names in split.parts.items()}
+    parts["barred"] = [prepared.films[film.name] for film in left_out(readable, films)]
     say(f"Finding lungs in {len(parts['train'])} films of {dataset.name} ({split.protocol}), run {run.path}")
     best = fit(SegmentationModule(network, settings), run, *_loaders(parts, settings))
     if not is_main_process():
@@ -164,7 +227,7 @@ def run_segmentation(settings: SegmentSettings, run: Run) -> dict[str, Any]:
         "task": "segmentation",
         "data": [dataset.name],
         "split": {"protocol": split.protocol, "sha256": split.sha256},
-        **{part: measure(best, parts[part], settings) for part in ("validation", "test") if parts.get(part)},
+        **{part: measure(best, parts[part], settings) for part in MEASURED if parts.get(part)},
     }
     save_checkpoint(run.path, settings.network, best)
     run.write_metrics(metrics)
@@ -224,7 +287,7 @@ def shrink(image: npt.NDArray[np.float32], side_px: int) -> npt.NDArray[np.float
 
 def _loaders(parts: dict[str, list[film_cache.CachedFilm]], settings: SegmentSettings) -> tuple[Any, Any]:
     loop, workers, side = settings.loop, settings.data.num_workers, settings.network.size_px
-    train = SegmentationFilms(parts["train"], settings, side, augmented=True)
+    train = SegmentationFilms(parts["train"], settings, settings.train_px or side, augmented=True)
     train_loader = make_loader(train, loop.batch_size, True, loop.seed, workers, loop.accumulate)
     if not parts.get("validation"):
         return train_loader, None

@@ -73,7 +73,8 @@ def film_thetas(trunk: Trunk, films: Sequence[CachedFilm], cache: Path) -> npt.N
         starts = range(0, len(missing), BATCH)
         for start in track(starts, "Aligning films", len(starts)):
             batch = missing[start : start + BATCH]
-            known.update(zip((film.key for film in batch), _thetas(trunk, batch), strict=True))
+            thetas = thetas_of(trunk, [film.canvas() for film in batch])
+            known.update(zip((film.key for film in batch), thetas, strict=True))
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{os.getpid()}.{path.name}")
         np.savez(temporary, **known)  # type: ignore[arg-type]
@@ -81,9 +82,10 @@ def film_thetas(trunk: Trunk, films: Sequence[CachedFilm], cache: Path) -> npt.N
     return np.stack([known[film.key] for film in films])
 
 
-def _thetas(trunk: Trunk, films: Sequence[CachedFilm]) -> npt.NDArray[np.float64]:
+def thetas_of(trunk: Trunk, canvases: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float64]:
+    """theta of canvases [S, S], float64 [N, 2, 3]."""
     side = trunk.segmentation_settings.size_px
-    images = torch.from_numpy(np.stack([shrink(film.canvas(), side) for film in films]))[:, None]
+    images = torch.from_numpy(np.stack([shrink(canvas, side) for canvas in canvases]))[:, None]
     with torch.inference_mode():
         mask = trunk.segmentation(images).float().sigmoid()
         return np.asarray(trunk.alignment(mask).numpy(), dtype=np.float64)

@@ -6,16 +6,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-# Shares of the mask that lie outside an edge, and how sharply a share counts as reached.
-EDGE_SHARES = (0.002, 0.01, 0.05)
-EDGE_SHARPNESS = 6.0
+# An edge lies where this many rows or columns (of the fine mask) that hold any lung have been passed, or where
+# this share of the lungs' area has: the first is exact, the second deaf to specks.
+EDGE_LINES = (0.5, 2.0)
+EDGE_SHARES = (0.01, 0.05)
+SHARPNESS = 6.0
 
 
 class AlignmentNetwork(nn.Module):
     """A small CNN on the soft lung mask, and the mask's edges beside it. It sees the mask only, never the film.
 
-    The edges (soft quantiles of the mask's row and column profiles) are the frame, but for what is wrong with the
-    mask: a linear path passes them on, and the CNN says what to change. It starts at the identity.
+    The edges are the frame, but for what is wrong with the mask: a linear path passes them on, and the CNN says
+    what to change. It starts at the identity.
     """
 
     def __init__(self, input_px: int = 64, width: int = 16) -> None:
@@ -31,7 +33,7 @@ class AlignmentNetwork(nn.Module):
             channels = out
         self.features = nn.Sequential(*layers)
         self.edges = MaskEdges(2 * input_px)
-        edges = 4 * len(EDGE_SHARES)
+        edges = 4 * (len(EDGE_LINES) + len(EDGE_SHARES))
         self.hidden = nn.Linear(channels * (input_px // 16) ** 2 + edges, 64)
         self.theta = nn.Linear(64 + edges, 6)
         nn.init.zeros_(self.theta.weight)
@@ -48,24 +50,29 @@ class AlignmentNetwork(nn.Module):
 
 
 class MaskEdges(nn.Module):
-    """Where the mask begins and ends in both directions, as soft quantiles of its profiles, in [-1, 1]."""
+    """Where the mask begins and ends in both directions, in [-1, 1], differentiable."""
 
     def __init__(self, side: int) -> None:
         super().__init__()
         self.register_buffer("upto", torch.ones(side, side).triu(), persistent=False)
+        self.register_buffer("lines", torch.tensor(EDGE_LINES).reshape(1, -1, 1), persistent=False)
         self.register_buffer("shares", torch.tensor(EDGE_SHARES).reshape(1, -1, 1), persistent=False)
 
     def forward(self, mask: Tensor) -> Tensor:
-        """mask [N, 1, M, M] -> [N, 4 * shares]: left, right, top, bottom for each share; float32 throughout."""
+        """mask [N, 1, M, M] -> [N, 4 * (lines + shares)] float32 throughout."""
         plane = mask.float()[:, 0]
         edges = []
-        for profile in (plane.sum(dim=1), plane.sum(dim=2)):
-            share = profile / (profile.sum(dim=1, keepdim=True) + 1e-3)
-            before = (share @ self.upto).unsqueeze(1)  # [N, 1, M]
-            after = 1.0 - before + share.unsqueeze(1)
-            edges += [2 * self._outside(before) - 1, 1 - 2 * self._outside(after)]
+        for across in (1, 2):
+            highest, area = plane.amax(dim=across), plane.sum(dim=across)
+            edges += [
+                *self._both_ends(highest, self.lines),
+                *self._both_ends(area / (area.sum(dim=1, keepdim=True) + 1e-3), self.shares),
+            ]
         return torch.cat(edges, dim=1)
 
-    def _outside(self, cumulative: Tensor) -> Tensor:
-        """Share of the frame in which a cumulative profile [N, 1, M] has not reached each share: [N, shares]."""
-        return torch.sigmoid((self.shares - cumulative) * (EDGE_SHARPNESS / self.shares)).mean(dim=2)
+    def _both_ends(self, profile: Tensor, limits: Tensor) -> tuple[Tensor, Tensor]:
+        """Ends of profiles [N, M] where their sum from outside reaches each limit: [N, limits] each."""
+        before = (profile @ self.upto).unsqueeze(1)
+        after = before[..., -1:] - before + profile.unsqueeze(1)
+        first, last = (torch.sigmoid((limits - c) * (SHARPNESS / limits)).mean(dim=2) for c in (before, after))
+        return 2 * first - 1, 1 - 2 * last

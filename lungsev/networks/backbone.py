@@ -132,6 +132,17 @@ class PassOn(UpperBackbone):
         """There are none."""
 
 
+def timm_state(lower: LowerBackbone, upper: UpperBackbone) -> StateDict:
+    """Weights of both parts under timm's names, as `load_weights` takes them."""
+    state: StateDict = {}
+    for part in (lower, upper):
+        for key, value in part.state_dict().items():
+            for prefix in ("levels.", "stages.", "net."):
+                key = key.removeprefix(prefix)
+            state[key.replace("blocks_", "blocks.", 1)] = value.detach().clone()
+    return state
+
+
 def _create(name: str, out_indices: tuple[int, ...] | None) -> nn.Module:
     return timm.create_model(timm_name(name), pretrained=False, in_chans=1, features_only=True, out_indices=out_indices)
 

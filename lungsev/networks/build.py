@@ -37,11 +37,7 @@ def build_alignment(settings: AlignmentSettings) -> AlignmentNetwork:
 def build_severity(settings: SeveritySettings, pretrained: bool = True) -> SeverityNetwork:
     """A network to train, its members alike but for their random parts; arguments as `build_segmentation`."""
     schemes = [load_scheme(name) for name in settings.schemes]
-    lower, uppers = _backbone_parts(settings)
-    if pretrained and settings.pretrained == "imagenet":
-        state = imagenet_state(settings.backbone)
-        for part in (lower, *uppers):
-            part.load_weights(state)
+    lower, uppers = build_backbone(settings, pretrained)
     members = [
         SeverityMember(
             upper,
@@ -53,23 +49,33 @@ def build_severity(settings: SeveritySettings, pretrained: bool = True) -> Sever
             mlp_ratio=settings.mlp_ratio,
             dropout=settings.dropout,
             head=settings.head,
+            context=settings.context,
         )
         for upper in uppers
     ]
-    return SeverityNetwork(lower, members, settings.crop_px)
+    return SeverityNetwork(lower, members, settings.crop_px, mirrored=schemes if settings.mirror else ())
 
 
-def _backbone_parts(settings: SeveritySettings) -> tuple[LowerBackbone, list[UpperBackbone]]:
+def build_backbone(settings: SeveritySettings, pretrained: bool = True) -> tuple[LowerBackbone, list[UpperBackbone]]:
+    """The shared part and one upper part for each member; arguments as `build_segmentation`."""
     name, taps, stride, stages = settings.backbone, settings.out_indices, settings.stride, settings.shared_stages
+    lower: LowerBackbone
+    uppers: list[UpperBackbone]
     if settings.neck == "pyramid":
         if stages != 0:
             raise ConfigError("neck: pyramid needs shared_stages: 0, since every level of the backbone is its own")
-        return LowerBackbone(name, 0), [PyramidBackbone(name, taps, stride) for _ in range(settings.members)]
-    if stages == "all":
-        whole = WholeBackbone(name, taps, stride)
-        return whole, [PassOn(whole.channels, stride) for _ in range(settings.members)]
-    uppers = [UpperBackbone(name, taps, stride, stages) for _ in range(settings.members)]
-    return LowerBackbone(name, stages), uppers
+        lower, uppers = LowerBackbone(name, 0), [PyramidBackbone(name, taps, stride) for _ in range(settings.members)]
+    elif stages == "all":
+        lower = whole = WholeBackbone(name, taps, stride)
+        uppers = [PassOn(whole.channels, stride) for _ in range(settings.members)]
+    else:
+        lower = LowerBackbone(name, stages)
+        uppers = [UpperBackbone(name, taps, stride, stages) for _ in range(settings.members)]
+    if pretrained and settings.pretrained == "imagenet":
+        state = imagenet_state(name)
+        for part in (lower, *uppers):
+            part.load_weights(state)
+    return lower, uppers
 
 
 def build_fused(settings: FusedSettings, pretrained: bool = True) -> FusedNetwork:

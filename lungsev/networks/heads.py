@@ -22,13 +22,27 @@ class SchemeHead(nn.Module):
     to the score (the mean of a region's token logits is the region's logits). `mlp` is the paper's.
 
     The temperature divides the logits; it is fitted on films not trained on and is 1 until then.
+
+    Args:
+        context: Show each region the mean of the whole film beside its own tokens.
+        dropout: Of pooled features; among a region's tokens it would average out.
     """
 
-    def __init__(self, scheme: Scheme, side: int, dim: int, kind: HeadKind = "linear") -> None:
+    def __init__(
+        self,
+        scheme: Scheme,
+        side: int,
+        dim: int,
+        kind: HeadKind = "linear",
+        context: bool = False,
+        dropout: float = 0.0,
+    ) -> None:
         super().__init__()
         self.pool = RegionPooling(scheme, side, side)
         self.to_map = GridResample(side, side, MAP_SIDE)
-        self.classify = grade_classifier(kind, dim, scheme.num_grades)
+        self.context = context
+        self.dropout = nn.Dropout(dropout)
+        self.classify = grade_classifier(kind, 2 * dim if context else dim, scheme.num_grades)
         self.register_buffer("temperature", torch.ones(()))
         self.register_buffer("grades", torch.tensor(scheme.grades, dtype=torch.float32), persistent=False)
 
@@ -38,12 +52,18 @@ class SchemeHead(nn.Module):
 
     def logits(self, tokens: Tensor) -> Tensor:
         """tokens [N, L, D] -> [N, R, G]."""
-        return self.classify(self.pool(tokens)) / self.temperature.to(tokens.dtype)
+        return self._classified(self.pool(tokens), tokens)
 
     def severity_map(self, tokens: Tensor) -> Tensor:
         """tokens [N, L, D] -> [N, 16, 16] float32: what the head would say of a region of one token."""
-        logits = self.classify(tokens) / self.temperature.to(tokens.dtype)
-        return self.to_map(logits.float().softmax(dim=-1) @ self.grades)
+        return self.to_map(self._classified(tokens, tokens).float().softmax(dim=-1) @ self.grades)
+
+    def _classified(self, features: Tensor, tokens: Tensor) -> Tensor:
+        """Logits [N, K, G] of K regions or tokens of the films whose tokens [N, L, D] are given."""
+        if self.context:
+            film = tokens.mean(dim=1, keepdim=True).expand(-1, features.shape[1], -1)
+            features = torch.cat([features, film], dim=2)
+        return self.classify(self.dropout(features)) / self.temperature.to(tokens.dtype)
 
 
 def grade_classifier(kind: HeadKind, dim: int, grades: int) -> nn.Module:

@@ -42,12 +42,14 @@ class SeveritySettings(NetworkSettings):
     neck: Literal["concat", "pyramid"] = "concat"  # pyramid: BS-Net's feature pyramid with a shared tower
     crop_px: Positive = 256
     oversample: Positive = 2  # samples per side and pixel of the crop
-    dim: Positive = 256
+    dim: Annotated[int, Field(ge=0)] = 256  # of the tokens; 0: the backbone's features as they are
     position_aware: bool = True  # False: spatial normalisation only
     heads: Positive = 8
     mlp_ratio: Annotated[float, Field(gt=0)] = 4.0
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     head: Literal["linear", "ordinal", "mlp"] = "linear"
+    context: bool = False  # show each region the mean of the film beside its own tokens
+    mirror: bool = False  # grade the mirrored crop too and average: twice the backbone's cost
     members: Positive = 1  # upper parts trained apart on one shared lower part; their probabilities are averaged
     shared_stages: Annotated[int, Field(ge=0)] | Literal["all"] = 0  # stages of the backbone the members share
     schemes: tuple[str, ...] = ("brixia",)  # names of built-in schemes or paths of YAML files

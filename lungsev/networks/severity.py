@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lungsev.networks.backbone import LowerBackbone, UpperBackbone
-from lungsev.networks.heads import HeadKind, SchemeHead
+from lungsev.networks.heads import MAP_SIDE, HeadKind, SchemeHead
 from lungsev.networks.position_aware import PositionAwareEncoder
 from lungsev.schemes import Scheme
 
@@ -21,22 +21,38 @@ class SeverityNetwork(nn.Module):
 
     Args:
         crop_px: Side of the input.
+        mirrored: Schemes for which the mirrored crop is graded too and both are averaged; none when empty. A
+            second look costs the backbone once more and helps as much as more members do.
     """
 
-    def __init__(self, lower: LowerBackbone, members: Sequence[SeverityMember], crop_px: int) -> None:
+    def __init__(
+        self,
+        lower: LowerBackbone,
+        members: Sequence[SeverityMember],
+        crop_px: int,
+        mirrored: Sequence[Scheme] = (),
+    ) -> None:
         super().__init__()
         self.lower = lower
         self.members = nn.ModuleList(members)
         self.crop_px = crop_px
+        self.mirror = Mirror(mirrored, crop_px) if mirrored else None
 
     def forward(self, crop: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
         """crop [N, 1, S, S] 0-1 -> per scheme probabilities [N, R, G] and severity map [N, 16, 16], float32."""
+        seen = self._graded(crop)
+        return seen if self.mirror is None else self.mirror.averaged(seen, self._graded(self.mirror.film(crop)))
+
+    def _graded(self, crop: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
         shared = self.lower(crop)
         results = [member(shared) for member in self.members]
-        return {name: tuple(_mean([result[name][i] for result in results]) for i in (0, 1)) for name in results[0]}
+        return {
+            name: (_mean([result[name][0] for result in results]), _mean([result[name][1] for result in results]))
+            for name in results[0]
+        }
 
     def logits(self, crop: Tensor) -> dict[str, Tensor]:
-        """For training: crop [N, 1, S, S] 0-1 -> per scheme logits [N, R, G].
+        """For training: crop [N, 1, S, S] 0-1 -> per scheme logits [N, R, G], of the crop as it is.
 
         Of several members, the logarithm of their mean probabilities.
         """
@@ -55,12 +71,41 @@ class SeverityNetwork(nn.Module):
             member.scheme_heads[scheme].temperature.fill_(temperature)
 
 
+class Mirror(nn.Module):
+    """Left and right exchanged, by constant indices: a negative stride is not exported well."""
+
+    def __init__(self, schemes: Sequence[Scheme], crop_px: int) -> None:
+        super().__init__()
+        self.register_buffer("columns", torch.arange(crop_px - 1, -1, -1), persistent=False)
+        self.register_buffer("cells", torch.arange(MAP_SIDE - 1, -1, -1), persistent=False)
+        for scheme in schemes:
+            self.register_buffer(f"partner_{scheme.name}", torch.tensor(scheme.mirror), persistent=False)
+
+    def film(self, crop: Tensor) -> Tensor:
+        """[N, 1, S, S] -> the same film seen from behind."""
+        return crop.index_select(3, self.columns)
+
+    def averaged(
+        self, seen: dict[str, tuple[Tensor, Tensor]], behind: dict[str, tuple[Tensor, Tensor]]
+    ) -> dict[str, tuple[Tensor, Tensor]]:
+        """Mean of what was said of a film and of its mirror image, regions and map turned back."""
+        both = {}
+        for name, (probabilities, severity_map) in seen.items():
+            other, other_map = behind[name]
+            swapped = other.index_select(1, getattr(self, f"partner_{name}"))
+            turned = other_map.index_select(2, self.cells)
+            both[name] = ((probabilities + swapped) / 2, (severity_map + turned) / 2)
+        return both
+
+
 class SeverityMember(nn.Module):
     """Upper backbone -> 1x1 projection -> position-aware encoder (or none) -> region pooling -> head per scheme.
 
     Args:
         crop_px: Side of the crop; a multiple of the backbone's stride.
+        dim: Of the tokens; 0 takes the backbone's features as they are, without projection and encoder.
         position_aware: False is the paper's ablation "spatial normalisation only".
+        context: Show each region the mean of the whole film, which the encoder would do by attention.
     """
 
     def __init__(
@@ -74,19 +119,25 @@ class SeverityMember(nn.Module):
         mlp_ratio: float = 4.0,
         dropout: float = 0.1,
         head: HeadKind = "linear",
+        context: bool = False,
     ) -> None:
         super().__init__()
+        if dim == 0 and position_aware:
+            raise ValueError("a position-aware encoder needs tokens of its own dim, found dim 0")
         if crop_px % upper.stride:
             raise ValueError(f"crop_px {crop_px} is not a multiple of the backbone's stride {upper.stride}")
         side = crop_px // upper.stride
         self.upper = upper
-        self.project = nn.Conv2d(upper.channels, dim, 1)
+        width = dim or upper.channels
+        self.scale = FeatureScale(upper.channels)
+        self.project = nn.Conv2d(upper.channels, dim, 1) if dim else nn.Identity()
         self.encoder = (
             PositionAwareEncoder(side * side, dim, heads, mlp_ratio, dropout) if position_aware else nn.Identity()
         )
-        self.norm = nn.LayerNorm(dim)
-        self.dropout = nn.Dropout(dropout)
-        self.scheme_heads = nn.ModuleDict({scheme.name: SchemeHead(scheme, side, dim, head) for scheme in schemes})
+        self.norm = nn.LayerNorm(dim) if dim else nn.Identity()
+        self.scheme_heads = nn.ModuleDict(
+            {scheme.name: SchemeHead(scheme, side, width, head, context, dropout) for scheme in schemes}
+        )
 
     def forward(self, shared: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
         """Features of the lower part -> per scheme probabilities [N, R, G] and severity map [N, 16, 16]."""
@@ -100,8 +151,27 @@ class SeverityMember(nn.Module):
 
     def tokens(self, shared: Tensor) -> Tensor:
         """Features of the lower part -> encoded tokens [N, L, D], row by row."""
-        tokens = self.project(self.upper(shared)).flatten(2).transpose(1, 2)
-        return self.dropout(self.norm(self.encoder(tokens)))
+        tokens = self.project(self.scale(self.upper(shared))).flatten(2).transpose(1, 2)
+        return self.norm(self.encoder(tokens))
+
+
+class FeatureScale(nn.Module):
+    """Features with the mean and deviation of the training films taken out; until `fit`, as they are."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(1, channels, 1, 1))
+        self.register_buffer("deviation", torch.ones(1, channels, 1, 1))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """[N, C, h, w] -> [N, C, h, w]."""
+        return (features - self.mean.to(features.dtype)) / self.deviation.to(features.dtype)
+
+    def fit(self, pooled: Tensor) -> None:
+        """Measure on features of regions [..., C]."""
+        rows = pooled.reshape(-1, pooled.shape[-1]).float()
+        self.mean.copy_(rows.mean(dim=0).reshape(1, -1, 1, 1))
+        self.deviation.copy_(rows.std(dim=0).clamp_min(1e-3).reshape(1, -1, 1, 1))
 
 
 def _mean(values: Sequence[Tensor]) -> Tensor:

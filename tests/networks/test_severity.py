@@ -11,7 +11,7 @@ from lungsev.networks.build import build_severity
 from lungsev.networks.heads import SchemeHead, grade_classifier
 from lungsev.networks.pooling import GridResample, RegionPooling
 from lungsev.networks.settings import SeveritySettings
-from lungsev.networks.severity import SeverityNetwork
+from lungsev.networks.severity import FeatureScale, SeverityNetwork
 from lungsev.schemes import builtin_schemes, load_scheme
 
 TINY = SeveritySettings(crop_px=64, dim=16, heads=4, mlp_ratio=1.0, pretrained="none", dropout=0.0)
@@ -157,6 +157,45 @@ def test_mirroring_a_film_mirrors_the_regions_once_the_network_is_symmetric() ->
         right_left = network(symmetric)["brixia"][0]
         swapped = network(symmetric.flip(3))["brixia"][0]
     torch.testing.assert_close(right_left, swapped)
+
+
+def test_with_a_second_look_a_mirrored_film_gets_mirrored_grades() -> None:
+    network = tiny(mirror=True, schemes=("brixia", "inha"))
+    crop = torch.rand(1, 1, 64, 64)
+    with torch.no_grad():
+        seen, behind = network(crop), network(crop.flip(3))
+    for name in ("brixia", "inha"):
+        partner = list(load_scheme(name).mirror)
+        torch.testing.assert_close(behind[name][0][:, partner], seen[name][0], atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(behind[name][1].flip(2), seen[name][1], atol=1e-5, rtol=1e-4)
+
+
+def test_context_lets_a_region_know_the_rest_of_the_film_and_keeps_the_map_exact() -> None:
+    torch.manual_seed(0)
+    scheme = load_scheme("brixia")
+    head = SchemeHead(scheme, 16, 12, "ordinal", context=True)
+    tokens = torch.randn(1, 256, 12)
+    elsewhere = tokens.clone()
+    elsewhere[:, 200:] += 1.0  # rows 12-15: zones C and F
+    assert (head.logits(elsewhere)[:, 0] - head.logits(tokens)[:, 0]).abs().max() > 1e-4
+    token_logits = head._classified(tokens, tokens)
+    torch.testing.assert_close(head.pool(token_logits), head.logits(tokens), atol=1e-5, rtol=1e-4)
+
+
+def test_features_as_they_are_need_no_encoder() -> None:
+    network = tiny(dim=0, position_aware=False)
+    assert network(torch.rand(1, 1, 64, 64))["brixia"][0].shape == (1, 6, 4)
+    with pytest.raises(ValueError, match="dim 0"):
+        tiny(dim=0, position_aware=True)
+
+
+def test_a_fitted_scale_centres_the_features_of_regions() -> None:
+    scale = FeatureScale(3)
+    pooled = torch.randn(20, 6, 3) * torch.tensor([1.0, 5.0, 0.1]) + 2
+    scale.fit(pooled)
+    centred = scale(pooled.reshape(120, 3, 1, 1)).reshape(120, 3)
+    torch.testing.assert_close(centred.mean(0), torch.zeros(3), atol=1e-4, rtol=0)
+    torch.testing.assert_close(centred.std(0), torch.ones(3), atol=1e-3, rtol=0)
 
 
 def test_stages_of_a_backbone_that_cannot_be_cut_are_refused() -> None:

@@ -48,7 +48,7 @@ def examine(settings: BedsideSettings) -> Iterator[Check]:
     """All checks, model first."""
     model = settings.model
     yield from verify(model.bundle, model.backend, model.threads)
-    yield _gpu()
+    yield _gpu(model.backend)
     yield _memory()
     yield _open_files()
     yield _clock()
@@ -61,7 +61,7 @@ def examine(settings: BedsideSettings) -> Iterator[Check]:
         yield _listener(settings)
 
 
-def _gpu() -> Check:
+def _gpu(backend: str) -> Check:
     from lungsev.errors import BackendError
     from lungsev.inference.cuda_driver import count_devices
     from lungsev.inference.tensorrt_library import load_tensorrt
@@ -73,6 +73,8 @@ def _gpu() -> Check:
         if devices:
             return Check("gpu", False, f"{devices} GPU, no TensorRT: films run on the CPU", str(error))
         return Check("gpu", True, "none: films run on the CPU with ONNX Runtime")
+    if not devices and backend == "auto":
+        return Check("gpu", True, f"none, though {library.flavour} is installed: films run on the CPU")
     if not devices:
         advice = "check the driver with nvidia-smi or tegrastats, or set model.backend to onnxruntime"
         return Check("gpu", False, f"{library.flavour} {library.version}, but no GPU can be reached", advice)

@@ -13,6 +13,7 @@ from bedside_films import QUICK_BEDSIDE, QuickScorer
 
 from lungsev.config import load_model, parse_assignments
 from lungsev.errors import LungsevError
+from lungsev.runtime import faults
 from lungsev.runtime.layout import Layout
 from lungsev.runtime.logs import logging_to
 from lungsev.runtime.settings import BedsideSettings
@@ -20,7 +21,16 @@ from lungsev.runtime.watch import Watcher, layout_ready, stop_on_signals
 
 
 def main() -> None:
-    root, *options = sys.argv[1:]
+    run(*sys.argv[1:])
+
+
+def run_with_fault(fault: str, root: str, *options: str) -> None:
+    """The same in a forked process, which has no environment of its own."""
+    faults._faults = faults._parse(fault)
+    run(root, *options)
+
+
+def run(root: str, *options: str) -> None:
     overrides = {**_flat(QUICK_BEDSIDE.model_dump(mode="json")), **parse_assignments([o for o in options if "=" in o])}
     settings = load_model(BedsideSettings, None, overrides)
     incoming, layout = Path(root) / "incoming", Layout(Path(root) / "out")

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import errno
-import os
+import multiprocessing
 import random
 import signal
-import subprocess
-import sys
 import time
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
+import bedside_program
 import pytest
 from bedside_films import Bedside, drop, png
 
 from lungsev.runtime.faults import POINTS
 from lungsev.runtime.store import END_STATES, Ledger
 
-PROGRAM = Path(__file__).resolve().parents[1] / "bedside_program.py"
 WATCH_POINTS = [point for point in POINTS if point not in ("received", "accepted")]
 SOME = ("report_written",)  # in every test run; the rest with `make test-faults`
 
@@ -27,10 +26,22 @@ def side(tmp_path: Path) -> Bedside:
     return Bedside.make(tmp_path)
 
 
-def run(side: Bedside, fault: str = "", *options: str) -> int:
-    environment = {**os.environ, "LUNGSEV_FAULT": fault}
-    command = [sys.executable, str(PROGRAM), str(side.incoming.parent), *options]
-    return subprocess.run(command, env=environment, timeout=100).returncode
+# A server that has imported everything forks the processes to kill: seconds less for each.
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["bedside_program"])
+
+
+def start(side: Bedside, fault: str = "", *options: str) -> ForkServerProcess:
+    process = FORKS.Process(target=bedside_program.run_with_fault, args=(fault, str(side.incoming.parent), *options))
+    process.start()
+    return process
+
+
+def run(side: Bedside, fault: str = "", *options: str) -> int | None:
+    process = start(side, fault, *options)
+    process.join(100)
+    assert process.exitcode is not None, "it hangs"
+    return process.exitcode
 
 
 def fill(side: Bedside) -> None:
@@ -92,34 +103,33 @@ def test_a_disk_that_refuses_for_a_while_costs_no_film(side: Bedside, name: str)
 @pytest.mark.faults
 def test_a_folder_that_is_unmounted_for_a_while_costs_no_film(side: Bedside) -> None:
     away = side.incoming.with_name("unmounted")
-    command = [sys.executable, str(PROGRAM), str(side.incoming.parent), "--stay"]
-    with subprocess.Popen(command) as process:
-        drop(side.incoming, "first.png", png(1))
-        _wait_for(side, 1)
-        side.incoming.rename(away)
-        time.sleep(0.5)
-        side.incoming.mkdir()
-        drop(side.incoming, "second.png", png(2))
-        _wait_for(side, 2)
-        process.terminate()
-        assert process.wait(timeout=20) == 0
+    process = start(side, "", "--stay")
+    drop(side.incoming, "first.png", png(1))
+    _wait_for(side, 1)
+    side.incoming.rename(away)
+    time.sleep(0.5)
+    side.incoming.mkdir()
+    drop(side.incoming, "second.png", png(2))
+    _wait_for(side, 2)
+    process.terminate()
+    process.join(20)
+    assert process.exitcode == 0
 
 
 @pytest.mark.faults
 def test_20_kills_at_random_moments_and_not_a_film_is_lost(side: Bedside) -> None:
     chance = random.Random(6)
     count = 600
-    command = [sys.executable, str(PROGRAM), str(side.incoming.parent), "--stay"]
     dropped = 0
     for _ in range(20):
-        process = subprocess.Popen(command)
+        process = start(side, "", "--stay")
         for _ in range(count // 20):
             folder = "/".join(chance.choice(["a", "ward 7", "x;y", "Ü", "..."]) for _ in range(chance.randrange(4)))
             drop(side.incoming, f"{folder}/f{dropped}.png" if folder else f"f{dropped}.png", png(dropped))
             dropped += 1
         time.sleep(0.5 + chance.random() * 1.5)
         process.kill()
-        process.wait()
+        process.join()
     assert run(side) == 0
     check(side, scored=count, skipped=0, reasons=0)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +18,7 @@ from lungsev.train import loops
 from lungsev.train.folds import run_folds
 from lungsev.train.predictions import Predictions
 from lungsev.train.runs import Run, open_run
-from lungsev.train.severity import SeverityRunSettings, run_severity
+from lungsev.train.severity import SeverityRunSettings, load_dataset, run_severity
 
 SettingsMaker = Callable[..., SeverityRunSettings]
 
@@ -126,16 +128,20 @@ def test_cross_validation_grades_every_film_by_a_network_that_never_saw_it(
             "balance": True,
             "loop.accumulate": 2,
             "optimiser.name": "sgd",
+            "loop.keep": "last",
         },
     ],
     ids=["spatial normalisation only", "every switch"],
 )
 def test_recipe_parts_can_be_switched(severity_settings: SettingsMaker, overrides: dict[str, Any]) -> None:
     settings = severity_settings(overrides)
-    metrics = run_severity(settings, open_run("brixia", settings))
+    run = open_run("brixia", settings)
+    metrics = run_severity(settings, run)
+    assert run.last_checkpoint.is_file()
     assert metrics["results"]["test"]["argmax"]["films"] > 0
 
 
+@pytest.mark.slow
 def test_portability_starts_from_another_schemes_network(severity_settings: SettingsMaker) -> None:
     source_settings = severity_settings()
     source = open_run("brixia", source_settings)
@@ -152,6 +158,37 @@ def test_portability_starts_from_another_schemes_network(severity_settings: Sett
         shared = [k for k in old if "members.0.project.weight" in k]
         assert shared
         assert all(torch.equal(old[k], state[k]) for k in shared) == (frozen == "all_but_heads")
+
+
+@pytest.mark.slow
+def test_an_ensemble_is_distilled_into_one_network(severity_settings: SettingsMaker) -> None:
+    teacher_settings = severity_settings()
+    teacher = open_run("brixia", teacher_settings)
+    run_severity(teacher_settings, teacher)
+    settings = severity_settings({"teachers": [str(teacher.path)], "loss.distillation": 1.0, "loss.cross_entropy": 0.0})
+    run = open_run("brixia", settings)
+    run_severity(settings, run)
+    # Only the teacher speaks: cross-entropy with its distributions is at least their entropy.
+    assert run.history()[0]["train/loss"] > 0.5
+    inha = severity_settings({"teachers": [str(teacher.path)]}, layout="inha")
+    with pytest.raises(ConfigError, match="does not grade by inha"):
+        run_severity(inha, open_run("inha", inha))
+
+
+def test_training_on_covid_is_measured_on_other_pneumonias(
+    severity_settings: SettingsMaker, phantom_dataset: Callable[[str], Path], tmp_path: Path
+) -> None:
+    root = shutil.copytree(phantom_dataset("cohen"), tmp_path / "cohen")
+    table = root / "patients.csv"
+    others = sorted({film.patient for film in load_dataset(severity_settings()).films})[-2:]
+    header, *rows = table.read_text().splitlines()
+    changed = [row.rpartition(",")[0] + ",Pneumocystis" if row.split(",")[1] in others else row for row in rows]
+    table.write_text("\n".join([header, *changed]))
+    settings = severity_settings({"data.root": str(root), "data.findings": ["COVID-19"]})
+    run = open_run("brixia", settings)
+    run_severity(settings, run)
+    assert set(Predictions.load(run.path / "predictions-test.json").findings) == {"Pneumocystis"}
+    assert set(Predictions.load(run.path / "predictions-train.json").findings) == {"COVID-19"}
 
 
 def _named(document: Any, prefix: str = "") -> list[tuple[str, torch.Tensor]]:

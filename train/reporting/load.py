@@ -10,6 +10,7 @@ from typing import Any
 from lungsev.decode import Calibration
 from lungsev.errors import LungsevError
 
+from ..console import warn
 from ..keepsakes import Keepsakes
 from ..predictions import Predictions
 from ..runs import Run
@@ -70,14 +71,21 @@ class RunReport:
 
 
 def load_runs(paths: Sequence[Path]) -> list[RunReport]:
-    """Read run and evaluation folders.
+    """Read run and evaluation folders; one that is not finished is left out with a word, as globs catch such too.
 
     Raises:
-        LungsevError: A folder holds no predictions, or the list is empty.
+        LungsevError: None of them holds predictions.
     """
-    loaded = [_load(path) for path in paths]
+    loaded, errors = [], []
+    for path in paths:
+        try:
+            loaded.append(_load(path))
+        except LungsevError as error:
+            errors.append(error)
     if not loaded:
-        raise LungsevError("no run given; name one or more run folders")
+        raise errors[0] if errors else LungsevError("no run given; name one or more run folders")
+    for error in errors:
+        warn(f"left out: {error}")
     counts: dict[str, int] = {}
     unique = []
     for run in loaded:

@@ -1,0 +1,163 @@
+"""What goes wrong is one line that says what to do; what goes right leaves a page worth reading."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lungsev.train import cli
+from lungsev.train.configs import built_in_configs
+from lungsev.train.runs import open_run
+from lungsev.train.severity import SeverityRunSettings, run_severity
+
+DatasetMaker = Callable[[str], Path]
+SettingsMaker = Callable[..., SeverityRunSettings]
+
+
+@pytest.fixture
+def lungsev_train(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Run the command; returns exit code, standard output and error."""
+
+    def run(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["lungsev-train", *map(str, words)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return run
+
+
+def one_line(found: tuple[int, str, str]) -> str:
+    code, _, error = found
+    assert code == 1
+    assert error.startswith("lungsev-train: ")
+    assert error.count("\n") == 1
+    return error
+
+
+def test_a_wrong_path_and_a_folder_that_is_no_dataset(lungsev_train: Callable, tmp_path: Path) -> None:
+    assert "does not exist, expected the folder of a dataset" in one_line(lungsev_train("segment", "--data", "nowhere"))
+    assert "is no dataset this command knows" in one_line(lungsev_train("segment", "--data", tmp_path))
+    assert "name its folder with --data DIR" in one_line(lungsev_train("segment"))
+
+
+def test_a_typo_in_a_config_names_file_and_key(lungsev_train: Callable, tmp_path: Path) -> None:
+    config = tmp_path / "mine.yaml"
+    config.write_text("loop: {epoch: 3}\n")
+    error = one_line(lungsev_train("segment", "--data", tmp_path, "--config", config))
+    assert "mine.yaml: loop.epoch: unknown key; known here: epochs" in error
+    assert "config 'papr' is unknown" in one_line(lungsev_train("segment", "--config", "papr"))
+    assert "expected KEY=VALUE" in one_line(lungsev_train("segment", "--set", "loop.epochs"))
+
+
+def test_a_later_stage_without_the_earlier_says_which_command_comes_first(
+    lungsev_train: Callable, phantom_dataset: DatasetMaker
+) -> None:
+    error = one_line(lungsev_train("brixia", "--data", phantom_dataset("cohen")))
+    assert "run `lungsev-train align --data DIR` first" in error
+
+
+def test_an_unknown_backbone_and_weights_that_cannot_be_had(
+    lungsev_train: Callable,
+    severity_settings: SettingsMaker,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(severity_settings().model_dump_json())
+    base = ("brixia", "--config", config, "--fresh")
+    error = one_line(lungsev_train(*base, "--set", "network.backbone=resnet43"))
+    assert "backbone 'resnet43' is unknown to timm" in error
+
+    import timm
+
+    create = timm.create_model
+
+    def offline(name: str, pretrained: bool = False, **options: object) -> object:
+        if pretrained:
+            raise OSError("Temporary failure in name resolution")
+        return create(name, pretrained=False, **options)
+
+    monkeypatch.setattr(timm, "create_model", offline)
+    error = one_line(lungsev_train(*base, "--set", "network.pretrained=imagenet"))
+    assert "cannot be downloaded (Temporary failure in name resolution); give a file" in error
+    error = one_line(lungsev_train(*base, "--set", "initial.encoder_weights=absent.pt"))
+    assert "absent.pt does not exist" in error
+
+
+def test_a_run_is_evaluated_and_reported(
+    lungsev_train: Callable, severity_settings: SettingsMaker, phantom_dataset: DatasetMaker, tmp_path: Path
+) -> None:
+    runs = []
+    for aware in (False, True):
+        settings = severity_settings({"network.position_aware": aware, "loop.epochs": 2})
+        run = open_run("brixia", settings, out=tmp_path / f"aware-{aware}")
+        run_severity(settings, run)
+        runs.append(run)
+    code, out, error = lungsev_train(
+        "evaluate", runs[0].path, runs[1].path, "--view", "flip", "--out", tmp_path / "both"
+    )
+    assert (code, error) == (0, "")
+    metrics = json.loads((tmp_path / "both" / "metrics.json").read_text())
+    assert set(metrics["results"]) == {"train", "validation", "test"}
+    code, _, error = lungsev_train("report", *(run.path for run in runs), tmp_path / "both", "--out", tmp_path / "page")
+    assert (code, error) == (0, "")
+    page = (tmp_path / "page" / "report.html").read_text()
+    for heading in ("Table 1: Brixia", "Paired tests", "Interval of the total", "reader junior against senior"):
+        assert heading in page
+    assert page.count("data:image/png;base64,") == len(list((tmp_path / "page" / "figures").glob("*.png"))) >= 8
+    assert "src='http" not in page
+    tables = (tmp_path / "page" / "tables.md").read_text()
+    assert "mobilenetv3_small_050 + SN + PAFE" in tables
+    assert "is no dataset" not in out
+
+
+def test_a_check_says_what_is_there_and_what_to_do(
+    lungsev_train: Callable, phantom_dataset: DatasetMaker, cache_dir: Path
+) -> None:
+    code, out, _ = lungsev_train("data", "check", phantom_dataset("brixia"), "--cache", cache_dir, "--workers", 0)
+    assert code == 0
+    assert "brixia: 14 films of" in out
+    assert "polarity per maker:" in out
+    assert "do: " in out
+    code, out, _ = lungsev_train(
+        "data", "check", phantom_dataset("lungs"), "--cache", cache_dir, "--workers", 0, "--json"
+    )
+    assert json.loads(out.splitlines()[-1])[0]["task"] == "lungs"
+
+
+def test_phantoms_are_made_in_a_layout(lungsev_train: Callable, tmp_path: Path) -> None:
+    made = lungsev_train("data", "phantom", tmp_path / "x", "--layout", "inha", "--count", 1, "--size-px", 96)
+    assert made[0] == 0
+    assert (tmp_path / "x" / "inha.csv").is_file()
+    assert "is not empty" in one_line(lungsev_train("data", "phantom", tmp_path / "x"))
+
+
+def test_wrong_usage_is_exit_code_two(lungsev_train: Callable) -> None:
+    assert lungsev_train("segment", "--epochs", "many")[0] == 2
+
+
+def test_help_does_not_load_torch() -> None:
+    script = "import sys, lungsev.train.cli; sys.exit('torch' in sys.modules or 'lightning' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], env=os.environ, check=False).returncode == 0
+
+
+def test_the_tables_rows_are_configs() -> None:
+    names = built_in_configs()
+    for depth in (18, 34, 50):
+        assert f"brixia/paper_resnet{depth}" in names
+        assert f"brixia/paper_resnet{depth}_sn" in names
+        assert {f"inha/{mode}_resnet{depth}" for mode in ("scratch", "finetune", "linear_probe")} <= set(names)
+    assert {"brixia/bsnet", "brixia/bsnet_ensemble", "brixia/cxr_clip_resnet50", "brixia/modern"} <= set(names)

@@ -76,7 +76,8 @@ def load_runs(paths: Sequence[Path]) -> list[RunReport]:
     Raises:
         LungsevError: None of them holds predictions.
     """
-    loaded, errors = [], []
+    loaded: list[RunReport] = []
+    errors: list[LungsevError] = []
     for path in paths:
         try:
             loaded.append(_load(path))
@@ -84,8 +85,8 @@ def load_runs(paths: Sequence[Path]) -> list[RunReport]:
             errors.append(error)
     if not loaded:
         raise errors[0] if errors else LungsevError("no run given; name one or more run folders")
-    for error in errors:
-        warn(f"left out: {error}")
+    for reason in errors:
+        warn(f"left out: {reason}")
     counts: dict[str, int] = {}
     unique = []
     for run in loaded:

@@ -43,6 +43,9 @@ def test_bursts_for_minutes_leave_memory_and_descriptors_flat(side: Bedside) -> 
     dropped = 0
     samples: list[tuple[float, int]] = []
     with subprocess.Popen(command) as process:
+        drop(side.incoming, "first.png", png(60_000))
+        dropped = 1
+        _wait_for(lambda: ended(side) == 1, 120)
         end = time.monotonic() + MINUTES * 60
         while time.monotonic() < end:
             for _ in range(chance.choice((1, 5, 60))):

@@ -11,7 +11,7 @@ DATA ?= ../shared/cxr
 EXTRAS := train,export,bedside,dev
 SOURCES := $(shell find lungsev train export runtime configs -type f ! -name '*.pyc' 2>/dev/null)
 
-venv_of = python=$$(sh scripts/find_python.sh) && { $(1)/bin/python -c "" 2>/dev/null || "$$python" -m venv --clear $(1); }
+venv_of = python=$$(sh .ci/find_python.sh) && { $(1)/bin/python -c "" 2>/dev/null || "$$python" -m venv --clear $(1); }
 bin := .venv/bin
 
 .PHONY: help demo test test-slow test-gpu test-faults test-soak check format model check-aarch64 validate-dicom look-at-dashboard readme clean
@@ -55,16 +55,16 @@ format: .venv/installed ## Format and repair what the linter can repair
 	$(bin)/ruff check --fix .
 
 validate-dicom: .venv/installed ## Write every DICOM result and let dciodvfy judge it (installs dicom3tools)
-	sh scripts/validate_dicom.sh $(bin)/python
+	sh .ci/validate_dicom.sh $(bin)/python
 
 look-at-dashboard: .venv/installed ## Drive the screen in headless Chromium, check accessibility, leave screenshots in look/
-	sh scripts/look_at_dashboard.sh $(bin)/python look
+	sh .ci/look_at_dashboard.sh $(bin)/python look
 
 check-aarch64: .venv/installed ## Show that every runtime dependency has a wheel for a Jetson (needs the network)
-	$(bin)/python scripts/check_aarch64.py --extra bedside
+	$(bin)/python .ci/check_aarch64.py --extra bedside
 
 readme: .venv/installed ## Write the list of modules in README.md anew from the modules' first lines
-	$(bin)/python scripts/readme_modules.py
+	$(bin)/python .ci/readme_modules.py
 
 clean: ## Remove what make and the tests made; runs/ stays
 	rm -rf .venv .venv-demo build dist demo-out look .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
@@ -72,7 +72,7 @@ clean: ## Remove what make and the tests made; runs/ stays
 
 # The demo installs the package as a user gets it: a wheel, without the source tree. A `build/` left by an
 # earlier release would put modules into it that no longer exist.
-.venv-demo/installed: pyproject.toml scripts/find_python.sh $(SOURCES)
+.venv-demo/installed: pyproject.toml .ci/find_python.sh $(SOURCES)
 	@$(call venv_of,.venv-demo)
 	@echo "Installing the runtime into .venv-demo (no torch)"
 	@rm -rf build
@@ -80,7 +80,7 @@ clean: ## Remove what make and the tests made; runs/ stays
 	@rm -rf build
 	@touch $@
 
-.venv/installed: pyproject.toml scripts/find_python.sh
+.venv/installed: pyproject.toml .ci/find_python.sh
 	@$(call venv_of,.venv)
 	@echo "Installing torch and the rest into .venv: several gigabytes, minutes the first time"
 	$(bin)/python -m pip install --quiet -e ".[$(EXTRAS)]"

@@ -18,7 +18,7 @@ WITHOUT_VENV = "#!/bin/sh\ncase \"$2\" in *print*) echo 'Python 3.12.1' ;; *ensu
 
 def find_python(path: Path, chosen: str = "") -> subprocess.CompletedProcess[str]:
     environment = {"PATH": str(path), "PYTHON": chosen}
-    command = ["/bin/sh", str(ROOT / "scripts/find_python.sh")]
+    command = ["/bin/sh", str(ROOT / ".ci/find_python.sh")]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30)
 
 

@@ -83,7 +83,7 @@ def option_complaint(program: str, arguments: list[str]) -> str | None:
 
 
 def test_readme_lists_every_module_with_its_first_line() -> None:
-    script = runpy.run_path(str(ROOT / "scripts/readme_modules.py"))
+    script = runpy.run_path(str(ROOT / ".ci/readme_modules.py"))
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert script["with_modules"](readme, script["module_list"](ROOT)) == readme, "run: make readme"
 

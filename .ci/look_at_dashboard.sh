@@ -26,4 +26,4 @@ if [ -f "$axe" ]; then
 else
     echo "no npm: the accessibility checks are left out"
 fi
-exec "$python" scripts/look_at_dashboard.py "$folder" "$@"
+exec "$python" .ci/look_at_dashboard.py "$folder" "$@"

@@ -14,7 +14,7 @@ if ! command -v dciodvfy >/dev/null 2>&1; then
     $sudo apt-get install -y -qq --no-install-recommends dicom3tools
 fi
 
-"$python" scripts/write_dicom_results.py "$folder"
+"$python" .ci/write_dicom_results.py "$folder"
 errors=0
 objects=0
 for file in "$folder"/*.sr.dcm "$folder"/*.pr.dcm "$folder"/*.sc.dcm; do

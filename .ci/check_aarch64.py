@@ -4,8 +4,8 @@ pip resolves the tree for the foreign platform, but judges markers (`python_vers
 Python it runs on; so what a dependency asks for under the target's markers is added until nothing is
 missing. Needs the network.
 
-    python scripts/check_aarch64.py
-    python scripts/check_aarch64.py --extra bedside --python 3.10
+    python .ci/check_aarch64.py
+    python .ci/check_aarch64.py --extra bedside --python 3.10
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Write the list of modules in README.md anew: one line per module, its docstring's first.
 
-python scripts/readme_modules.py            # what `make readme` runs
-python scripts/readme_modules.py --check    # only say whether README.md is up to date
+python .ci/readme_modules.py            # what `make readme` runs
+python .ci/readme_modules.py --check    # only say whether README.md is up to date
 """
 
 from __future__ import annotations

@@ -94,9 +94,27 @@ def presentation_state(report: SeverityReport, header: Dataset) -> Dataset:
     )
     state.BodyPartExamined = "CHEST"
     complete(state, header, report)
+    _keep_lookup_table(state, header)
     return state
 
 
 def _is_inverse(header: Dataset) -> bool:
     """A presentation state takes the place of the image's own polarity (PS3.3 C.11.6), so it must repeat it."""
     return header.get("PhotometricInterpretation") == "MONOCHROME1" or header.get("PresentationLUTShape") == "INVERSE"
+
+
+def _keep_lookup_table(state: Dataset, header: Dataset) -> None:
+    """The film's own VOI LUT at full range of 16 bits.
+
+    A presentation state knows tables of 8 or 16 bits only. highdicom takes a 12-bit table over as it is and calls it
+    16 bits, which would show the film nearly black.
+    """
+    if "VOILUTSequence" not in header or "SoftcopyVOILUTSequence" not in state:
+        return
+    for item in state.SoftcopyVOILUTSequence:
+        for table in item.get("VOILUTSequence", ())[:1]:
+            bits = int(header.VOILUTSequence[0].LUTDescriptor[2])
+            if 8 < bits < 16:
+                values = np.frombuffer(table.LUTData, "<u2").astype(np.float64)
+                stretched = np.round(values * (65535 / (2**bits - 1))).clip(0, 65535)
+                table.LUTData = stretched.astype("<u2").tobytes()

@@ -195,6 +195,16 @@ def test_the_presentation_state_repeats_window_and_polarity_and_shows_the_digits
     assert len(state.GraphicAnnotationSequence[0].GraphicObjectSequence) == 6
 
 
+def test_the_presentation_state_keeps_the_films_lookup_table(make_scored_dicom, tmp_path: Path) -> None:
+    scored = make_scored_dicom(voi="lut")
+    table = pydicom.dcmread(scored.source).VOILUTSequence[0]
+    kept = written(DicomPr, scored, tmp_path).SoftcopyVOILUTSequence[0].VOILUTSequence[0]
+    assert list(kept.LUTDescriptor[:2]) == list(table.LUTDescriptor[:2])
+    assert kept.LUTDescriptor[2] == 16
+    before, after = (np.frombuffer(item.LUTData, "<u2").astype(float) for item in (table, kept))
+    np.testing.assert_allclose(after / 65535, before / (2 ** table.LUTDescriptor[2] - 1), atol=1e-5)
+
+
 def test_the_capture_is_small_compressed_and_readable(scored, tmp_path: Path) -> None:
     capture = written(DicomSc, scored, tmp_path)
     assert max(capture.Rows, capture.Columns) <= 1024

@@ -6,7 +6,7 @@
 
 A nursery process (`lungsev.nursery`) imports the codecs once and forks a fresh reader for every film: a leak, a crash
 or a hang ends with its film, and the next one starts in milliseconds. The reader lives under an address-space limit
-and an alarm. Its answer is JSON and one sealed memory file, which this process maps without a copy; nothing is
+and alarms. Its answer is JSON and one sealed memory file, which this process maps without a copy; nothing is
 unpickled, since the reader has touched the film. Nursery and readers end with this process, however it ends.
 
 May be used from several threads; every call has its own reader. Never imports torch.
@@ -18,11 +18,11 @@ import fcntl
 import json
 import mmap
 import os
+import signal
 import socket
 import subprocess
 import sys
 import threading
-import time
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -39,10 +39,8 @@ from lungsev.preprocess import CANVAS_SIZE_PX, Canvas
 from lungsev.radiograph import Radiograph
 from lungsev.report import ImageInfo
 
-# The reader's own alarm comes first; this much later the parent ends it.
+# The reader's own alarms come first; this much later the parent ends it.
 GRACE_SECONDS = 3.0
-# A reader that ended without an answer is blamed unless its nursery turns out to have ended as well.
-BLAME_SECONDS = 0.2
 # Importing OpenCV and NumPy from a cold SD card.
 START_SECONDS = 60.0
 
@@ -107,21 +105,12 @@ class IsolatedReader:
 
     def _read(self, path: Path, size_px: int | None) -> tuple[Radiograph, Canvas | None]:
         request = {"path": os.path.abspath(path), "limits": asdict(self.limits), "size_px": size_px}
-        for attempt in range(2):
-            nursery = self._running_nursery()
-            started = time.monotonic()
-            answer = nursery.ask(json.dumps(request).encode(), self.limits.decode_seconds + GRACE_SECONDS)
+        for _ in range(2):
+            answer = self._running_nursery().ask(json.dumps(request).encode(), self.limits.wall_seconds + GRACE_SECONDS)
             if answer is not None:
                 return _unpacked(*answer, self.limits)
-            elapsed = time.monotonic() - started
-            if elapsed >= self.limits.decode_seconds:
-                raise UnreadableFilmError(
-                    "decoder_timeout", f"reading took longer than {self.limits.decode_seconds:g} s and was stopped"
-                )
-            # Another thread's film may have taken the nursery down: that is not this film's fault, once.
-            if attempt == 1 or not nursery.has_ended(BLAME_SECONDS):
-                break
-        raise UnreadableFilmError("decoder_crashed", "the reading process crashed on this film")
+            # The nursery has ended, perhaps with another thread's film: not this film's fault, once.
+        raise UnreadableFilmError("decoder_crashed", "the reading process ended with this film, twice")
 
     def _running_nursery(self) -> _Nursery:
         with self._lock:
@@ -159,7 +148,11 @@ class _Nursery:
             )
 
     def ask(self, request: bytes, timeout_seconds: float) -> tuple[bytes, int | None] | None:
-        """The answer and the descriptor that came with it; None when the reader ended without one."""
+        """The answer and the descriptor that came with it; None when the nursery has ended.
+
+        Raises:
+            UnreadableFilmError: `decoder_timeout`, when a reader outlives even its alarms.
+        """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with ours:
             try:
@@ -168,26 +161,24 @@ class _Nursery:
                 ours.settimeout(timeout_seconds)
                 message, descriptors, _, _ = socket.recv_fds(ours, MAX_MESSAGE_BYTES, 1)
             except TimeoutError:
-                self._process.kill()  # its readers die with it, even one that has disarmed its alarm
+                self._process.kill()  # its readers die with it
                 self._process.wait()
-                return None
+                raise _timed_out() from None
             except OSError:
-                return None
-        return (message, descriptors[0] if descriptors else None) if message else None
+                message, descriptors = b"", []
+        if not message:
+            self.close()
+            return None
+        return message, descriptors[0] if descriptors else None
 
     def is_alive(self) -> bool:
         return self._process.poll() is None
 
-    def has_ended(self, within_seconds: float) -> bool:
-        try:
-            self._process.wait(within_seconds)
-        except subprocess.TimeoutExpired:
-            return False
-        return True
-
     def close(self) -> None:
         self._requests.close()
-        if not self.has_ended(GRACE_SECONDS):
+        try:
+            self._process.wait(GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
 
@@ -202,6 +193,8 @@ def _unpacked(message: bytes, descriptor: int | None, limits: ReadLimits) -> tup
         answer = json.loads(message)
         if "error" in answer:
             raise _film_error(answer["error"])
+        if "ended" in answer:
+            raise _crashed(int(answer["ended"]))
         if descriptor is None:
             raise ValueError("no pixels")
         return _film_and_canvas(answer, descriptor, limits)
@@ -210,6 +203,18 @@ def _unpacked(message: bytes, descriptor: int | None, limits: ReadLimits) -> tup
     finally:
         if descriptor is not None:
             os.close(descriptor)
+
+
+def _crashed(signal_number: int) -> UnreadableFilmError:
+    if signal_number in (signal.SIGALRM, signal.SIGPROF):
+        return _timed_out()
+    names = {int(member): member.name for member in signal.Signals}
+    how = f" with {names.get(signal_number, signal_number)}" if signal_number else ""
+    return UnreadableFilmError("decoder_crashed", f"the reading process crashed on this film{how}")
+
+
+def _timed_out() -> UnreadableFilmError:
+    return UnreadableFilmError("decoder_timeout", "reading the film took too long and was stopped")
 
 
 def _film_error(error: dict[str, Any]) -> FilmError:

@@ -21,7 +21,8 @@ class ReadLimits:
         min_side_px: Below it there is nothing to grade: icons, dose screens, cropped thumbnails.
         inflated_bytes: Dataset after inflation (deflated transfer syntax); a large film and its header fit.
         inflation_ratio: Inflated over deflated bytes, once 16 MiB have come out; films reach 5, zeros 1,000.
-        decode_seconds: Wall clock of one film in the reading process; JPEG 2000 of a large film takes 2 s on a Jetson.
+        cpu_seconds: Processor time of one film in the reading process; a large JPEG 2000 takes 2-3 s on a Jetson.
+        wall_seconds: The same on the clock, for hangs that use no processor; long, since a box may be busy.
         memory_bytes: Address space the reading process may add while it works on one film.
     """
 
@@ -31,5 +32,6 @@ class ReadLimits:
     min_side_px: int = 64
     inflated_bytes: int = 96 * MIB
     inflation_ratio: int = 100
-    decode_seconds: float = 20.0
+    cpu_seconds: float = 20.0
+    wall_seconds: float = 60.0
     memory_bytes: int = 768 * MIB

@@ -1,14 +1,16 @@
 """The process in which films are read: forks a fresh reader for every film. The other end of `lungsev.isolated`.
 
     request   SOCK_SEQPACKET: {"path", "limits", "size_px"} and the descriptor on which to answer
-    answer    SOCK_SEQPACKET: {"film", "canvas"} and a sealed memory file of their pixels, or {"error"}
-    nothing   end of file: the reader crashed, or its alarm went off
+    answer    SOCK_SEQPACKET: {"film", "canvas"} and a sealed memory file of their pixels, or {"error"},
+              or {"ended"} with the signal that ended the reader: a crash, or one of its alarms
+    nothing   end of file: the nursery itself has ended
 
 Forked after every import and before the first film: a reader starts in milliseconds and inherits nothing of another.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import gc
@@ -16,6 +18,7 @@ import json
 import mmap
 import os
 import resource
+import selectors
 import signal
 import socket
 from collections.abc import Sequence
@@ -52,24 +55,59 @@ def run_nursery(descriptor: int) -> None:
     # Ctrl-C and systemd signal the whole group; whether the film in work is finished is the parent's decision.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # readers are reaped by the kernel
     _warm_up()
-    parent = os.getppid()
-    with socket.socket(fileno=descriptor) as requests:
+    parent, readers = os.getppid(), _Readers()
+    with socket.socket(fileno=descriptor) as requests, selectors.DefaultSelector() as selector:
+        selector.register(requests, selectors.EVENT_READ)
+        selector.register(readers.ended, selectors.EVENT_READ)
         requests.send(READY)
-        requests.settimeout(PARENT_CHECK_SECONDS)
         while os.getppid() == parent:
-            try:
+            ready = [key.fileobj for key, _ in selector.select(PARENT_CHECK_SECONDS)]
+            readers.bury()
+            if requests in ready:
                 message, descriptors, _, _ = socket.recv_fds(requests, MAX_MESSAGE_BYTES, 1)
-            except TimeoutError:
-                continue
-            if not message:
+                if not message:
+                    return
+                readers.start(json.loads(message), socket.socket(fileno=descriptors[0]), requests)
+
+
+class _Readers:
+    """Readers at work, and how each ended.
+
+    Attributes:
+        ended: Readable when a reader may have ended.
+    """
+
+    def __init__(self) -> None:
+        self.ended, self._wake = socket.socketpair()
+        self.ended.setblocking(False)
+        self._wake.setblocking(False)
+        self._answers: dict[int, socket.socket] = {}
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
+
+    def start(self, request: dict[str, Any], answers: socket.socket, requests: socket.socket) -> None:
+        nursery = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            signal.set_wakeup_fd(-1)
+            for other in (requests, self.ended, self._wake, *self._answers.values()):
+                other.close()
+            _read(request, answers, nursery)
+        self._answers[pid] = answers
+
+    def bury(self) -> None:
+        """Tell whoever waits for a reader that it has ended, and by which signal."""
+        with contextlib.suppress(BlockingIOError):
+            self.ended.recv(4096)
+        while self._answers:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
                 return
-            with socket.socket(fileno=descriptors[0]) as answers:
-                nursery = os.getpid()
-                if os.fork() == 0:
-                    requests.close()
-                    _read(json.loads(message), answers, nursery)
+            with self._answers.pop(pid) as answers, contextlib.suppress(OSError):
+                # After a reader's own answer this comes second, and nobody reads it.
+                signal_number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+                answers.send(json.dumps({"ended": signal_number}).encode())
 
 
 def _warm_up() -> None:
@@ -96,8 +134,9 @@ def _read(request: dict[str, Any], answers: socket.socket, nursery: int) -> NoRe
         _answer_failure("too_large", "the film needs more memory than a film may take", answers)
     except Exception as error:  # the type alone: its text may quote the file
         _answer_failure("decoder_crashed", f"the reading process met an unexpected {type(error).__name__}", answers)
-    finally:
-        os._exit(0)
+    except BaseException:
+        os._exit(1)
+    os._exit(0)
 
 
 def _die_with(nursery: int) -> None:
@@ -107,14 +146,18 @@ def _die_with(nursery: int) -> None:
 
 
 def _confine(limits: ReadLimits) -> None:
-    """Memory on top of what is mapped already, wall clock by an alarm that ends the process even inside a codec."""
+    """Memory on top of what is mapped already; time by alarms that end the process even inside a codec."""
     mapped = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * mmap.PAGESIZE
     room = mapped + limits.memory_bytes
     resource.setrlimit(resource.RLIMIT_AS, (room, room))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_NOFILE, (MAX_OPEN_FILES, MAX_OPEN_FILES))
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.setitimer(signal.ITIMER_REAL, limits.decode_seconds)
+    for timer, number, seconds in (
+        (signal.ITIMER_PROF, signal.SIGPROF, limits.cpu_seconds),
+        (signal.ITIMER_REAL, signal.SIGALRM, limits.wall_seconds),
+    ):
+        signal.signal(number, signal.SIG_DFL)
+        signal.setitimer(timer, seconds)
 
 
 def _answer(request: dict[str, Any], limits: ReadLimits, answers: socket.socket) -> None:

@@ -113,17 +113,40 @@ def test_an_unexpected_error_is_named_by_its_type_alone(trapped: IsolatedReader,
     assert "CANARY" not in str(caught.value)
 
 
-@pytest.mark.parametrize("hang", ["time.sleep(60)", "signal.signal(14, signal.SIG_IGN); time.sleep(60)"])
-def test_a_hang_ends_with_the_alarm_or_by_force(
+@pytest.mark.parametrize(
+    "hang",
+    [
+        "time.sleep(60)",
+        "while True: pass",
+        "[signal.signal(number, signal.SIG_IGN) for number in (signal.SIGALRM, signal.SIGPROF)]; time.sleep(60)",
+    ],
+)
+def test_a_hang_ends_with_an_alarm_or_by_force(
     trapped: IsolatedReader, hang: str, film: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr("lungsev.isolated.GRACE_SECONDS", 0.5)
-        patch.setattr(trapped, "limits", ReadLimits(decode_seconds=0.5))
+        patch.setattr(trapped, "limits", ReadLimits(cpu_seconds=0.3, wall_seconds=60 if "pass" in hang else 0.5))
         with pytest.raises(UnreadableFilmError) as caught:
             trapped.read(_trap(film, hang))
     assert caught.value.code == "decoder_timeout"
     assert trapped.read(film).pixels.shape == (160, 128)
+
+
+def test_a_crash_is_told_by_its_signal(trapped: IsolatedReader, film: Path) -> None:
+    with pytest.raises(UnreadableFilmError, match="SIGSEGV"):
+        trapped.read(_trap(film, "os.kill(os.getpid(), signal.SIGSEGV)"))
+
+
+def test_a_film_beside_a_crash_is_not_blamed(trapped: IsolatedReader, film: Path) -> None:
+    slow = _trap(film, "time.sleep(0.5)")
+    shapes: list[tuple[int, ...]] = []
+    thread = threading.Thread(target=lambda: shapes.append(trapped.read(slow).pixels.shape))
+    thread.start()
+    time.sleep(0.2)
+    os.kill(_nursery_of(trapped), signal.SIGKILL)
+    thread.join()
+    assert shapes == [(160, 128)]
 
 
 def test_memory_beyond_the_limit_is_refused(trapped: IsolatedReader, film: Path) -> None:

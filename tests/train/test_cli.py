@@ -13,6 +13,7 @@ import pytest
 
 from lungsev.train import cli
 from lungsev.train.configs import built_in_configs
+from lungsev.train.reporting import tables
 from lungsev.train.runs import open_run
 from lungsev.train.severity import SeverityRunSettings, run_severity
 
@@ -97,9 +98,15 @@ def test_an_unknown_backbone_and_weights_that_cannot_be_had(
     assert "absent.pt does not exist" in error
 
 
+@pytest.mark.timeout(300)
 def test_a_run_is_evaluated_and_reported(
-    lungsev_train: Callable, severity_settings: SettingsMaker, phantom_dataset: DatasetMaker, tmp_path: Path
+    lungsev_train: Callable,
+    severity_settings: SettingsMaker,
+    phantom_dataset: DatasetMaker,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(tables, "RESAMPLES", 40)
     runs = []
     for aware in (False, True):
         settings = severity_settings({"network.position_aware": aware, "loop.epochs": 2})
@@ -119,8 +126,8 @@ def test_a_run_is_evaluated_and_reported(
         assert heading in page
     assert page.count("data:image/png;base64,") == len(list((tmp_path / "page" / "figures").glob("*.png"))) >= 8
     assert "src='http" not in page
-    tables = (tmp_path / "page" / "tables.md").read_text()
-    assert "mobilenetv3_small_050 + SN + PAFE" in tables
+    markdown = (tmp_path / "page" / "tables.md").read_text()
+    assert "mobilenetv3_small_050 + SN + PAFE" in markdown
     assert "is no dataset" not in out
 
 

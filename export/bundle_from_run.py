@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib import metadata
@@ -18,8 +18,7 @@ import lungsev
 from lungsev.bundle import Bundle, Precision, write_bundle
 from lungsev.decode import Calibration
 from lungsev.inference.backend import Outputs
-from lungsev.inference.onnx_backend import open_session
-from lungsev.inference.parity import FP32_TOLERANCE, HALF_TOLERANCE, Parity, ParityCase, compare, parity_cases
+from lungsev.inference.parity import FP32_TOLERANCE, HALF_TOLERANCE, Parity, compare, parity_cases
 from lungsev.manifest import GraphSpec, InputSpec, Manifest, OutputSpec, Provenance
 from lungsev.networks.checkpoint import load_network, read_network
 from lungsev.networks.settings import FusedSettings
@@ -28,9 +27,10 @@ from lungsev.schemes import Scheme, load_scheme
 
 from .card import write_card
 from .deployable import Deployable
-from .fp16_from_onnx import HalfGraph, half_from_onnx
+from .fp16_from_onnx import HalfGraph
 from .graph_costs import total_gflop
-from .onnx_from_network import OPSET, onnx_from_network
+from .mixed_precision import half_within_tolerance, run_graph
+from .onnx_from_network import OPSET, onnx_from_network, with_metadata
 from .run_folder import RunFolder, read_run
 
 DEFAULT_LICENCE = "CC BY-NC-SA 4.0, research use only"
@@ -100,21 +100,36 @@ def bundle_from_run(
     words = {"lungsev.name": name, "lungsev.version": version, "lungsev.preprocessing": PREPROCESSING_VERSION}
     graph = onnx_from_network(deployable, {**words, "lungsev.precision": "fp32"})
     say(f"FP32 graph: opset {OPSET}, {len(graph) / 1e6:.1f} MB")
-    half = half_from_onnx(graph) if options.half else None
-    if half is not None:
+    manifest = _manifest(folder, schemes, deployable, graph, options, name, version)
+    cases = list(parity_cases(deployable.size_px, films=options.films))
+    parities = [compare(("PyTorch FP32", _run_torch(deployable)), ("ONNX FP32", run_graph(graph)), cases, manifest)]
+    say(str(parities[-1]))
+    parities[-1].require(FP32_TOLERANCE)
+    graphs: dict[Precision, bytes] = {"fp32": graph}
+    if options.half:
+        half, parity = half_within_tolerance(graph, cases, manifest, say)
         say(
             f"FP16 graph: {len(half.data) / 1e6:.1f} MB, {half.half_layers} of {half.layers} layers and "
-            f"{half.half_share:.1%} of the arithmetic in half precision"
+            f"{half.half_share:.1%} of the arithmetic in half precision; {parity}"
         )
-    manifest = _manifest(folder, schemes, deployable, graph, half, options, name, version)
-    parities = _prove(deployable, graph, half, manifest, options, say)
-    graphs: dict[Precision, bytes] = {"fp32": graph}
-    if half is not None:
-        graphs["fp16"] = half.data
+        parity.require(HALF_TOLERANCE)
+        parities.append(parity)
+        graphs["fp16"] = with_metadata(half.data, {**words, "lungsev.precision": "fp16"})
+        manifest = _with_half(manifest, half)
     report = json.dumps({"comparisons": [parity.to_dict() for parity in parities]}, indent=2) + "\n"
     card = write_card(manifest, parities)
     bundle = write_bundle(out, manifest, graphs, card, {"parity.json": report.encode("utf-8")})
-    return Exported(bundle, parities)
+    return Exported(bundle, tuple(parities))
+
+
+def _with_half(manifest: Manifest, half: HalfGraph) -> Manifest:
+    spec = GraphSpec(
+        opset=OPSET,
+        gflop=manifest.graphs["fp32"].gflop,
+        half_share=round(half.half_share, 4),
+        fp32_islands=half.islands,
+    )
+    return manifest.model_copy(update={"graphs": {**manifest.graphs, "fp16": spec}})
 
 
 def _manifest(
@@ -122,17 +137,11 @@ def _manifest(
     schemes: tuple[Scheme, ...],
     deployable: Deployable,
     graph: bytes,
-    half: HalfGraph | None,
     options: ExportOptions,
     name: str,
     version: str,
 ) -> Manifest:
     gflop = round(total_gflop(onnx.load_from_string(graph)), 3)
-    graphs: dict[Precision, GraphSpec] = {"fp32": GraphSpec(opset=OPSET, gflop=gflop)}
-    if half is not None:
-        graphs["fp16"] = GraphSpec(
-            opset=OPSET, gflop=gflop, half_share=round(half.half_share, 4), fp32_islands=half.islands
-        )
     shapes = deployable.output_shapes
     outputs = [OutputSpec(name=key, shape=shape, meaning=MEANINGS[key.split(".")[0]]) for key, shape in shapes.items()]
     return Manifest(
@@ -143,7 +152,7 @@ def _manifest(
         schemes=schemes,
         outputs=tuple(outputs),
         mask_size_px=shapes["lung_mask"][-1],
-        graphs=graphs,
+        graphs={"fp32": GraphSpec(opset=OPSET, gflop=gflop)},
         calibration={key: Calibration.model_validate(value) for key, value in folder.calibration.items()},
         provenance=Provenance(
             created_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -164,44 +173,10 @@ def _manifest(
     )
 
 
-def _prove(
-    deployable: Deployable,
-    graph: bytes,
-    half: HalfGraph | None,
-    manifest: Manifest,
-    options: ExportOptions,
-    say: Say,
-) -> tuple[Parity, ...]:
-    """Compare, and refuse. Real films are read again for each comparison rather than held in memory."""
-
-    def cases() -> Iterable[ParityCase]:
-        return parity_cases(deployable.size_px, films=options.films)
-
-    fp32 = ("ONNX FP32", _run_graph(graph))
-    parities = [compare(("PyTorch FP32", _run_torch(deployable)), fp32, cases(), manifest)]
-    say(str(parities[-1]))
-    parities[-1].require(FP32_TOLERANCE)
-    if half is not None:
-        parities.append(compare(fp32, ("ONNX FP16", _run_graph(half.data)), cases(), manifest))
-        say(str(parities[-1]))
-        parities[-1].require(HALF_TOLERANCE)
-    return tuple(parities)
-
-
 def _run_torch(deployable: Deployable) -> Callable[[npt.NDArray[np.float32]], Outputs]:
     def infer(image: npt.NDArray[np.float32]) -> Outputs:
         with torch.inference_mode():
             results = deployable(torch.from_numpy(image))
         return {name: value.numpy() for name, value in zip(deployable.output_names, results, strict=True)}
-
-    return infer
-
-
-def _run_graph(graph: bytes) -> Callable[[npt.NDArray[np.float32]], Outputs]:
-    session = open_session(graph)
-    names = [output.name for output in session.get_outputs()]
-
-    def infer(image: npt.NDArray[np.float32]) -> Outputs:
-        return dict(zip(names, session.run(names, {"image": image}), strict=True))
 
     return infer

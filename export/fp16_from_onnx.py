@@ -27,6 +27,7 @@ ISLAND_REASONS = {
     "warp": "coordinates in half precision have steps of 0.25 px at the border, and GridSample takes one type",
     "layer_norm": "the variance of a wide token overflows or loses its digits in half precision",
     "softmax": "exponentials overflow in half precision",
+    "kept": "measured: in half precision this part alone moves the probabilities or theta close to the tolerance",
     "heads": "the last steps to the grades cost next to nothing and decide between neighbouring grades",
 }
 
@@ -64,9 +65,9 @@ def half_from_onnx(data: bytes, keep_fp32: Iterable[str] = ()) -> HalfGraph:
         ValueError: The graph has control flow or is in half precision already.
     """
     model = with_shapes(onnx.load_from_string(data))
-    _constants_to_initializers(model.graph)
+    named_constants(model.graph)
     islands = find_islands(model)
-    islands.update(dict.fromkeys(keep_fp32, "kept"))
+    islands = {**dict.fromkeys(keep_fp32, "kept"), **islands}
     model = _convert(model, set(islands))
     named = sorted(set(islands.values()))
     shapes = tensor_shapes(model)
@@ -76,7 +77,7 @@ def half_from_onnx(data: bytes, keep_fp32: Iterable[str] = ()) -> HalfGraph:
     half = [cost for cost, kind in layers if kind == TensorProto.FLOAT16]
     return HalfGraph(
         data=bytes(model.SerializeToString()),
-        islands=tuple(PrecisionIsland(part=n, reason=ISLAND_REASONS.get(n, "asked for")) for n in named),
+        islands=tuple(PrecisionIsland(part=n, reason=ISLAND_REASONS[n]) for n in named),
         half_share=sum(half) / max(1, sum(cost for cost, _ in layers)),
         half_layers=len(half),
         layers=len(layers),
@@ -149,7 +150,12 @@ def _largest(node: onnx.NodeProto, shapes: Mapping[str, tuple[int, ...]]) -> int
     return max((int(np.prod(shapes.get(name, (0,)))) for name in node.output), default=0)
 
 
-def _constants_to_initializers(graph: onnx.GraphProto) -> None:
+def named_constants(graph: onnx.GraphProto) -> None:
+    """Turn Constant operations into weights, in place, so that each precision can have its own copy.
+
+    Raises:
+        ValueError: The graph has control flow.
+    """
     kept = []
     for node in graph.node:
         if node.op_type in ("If", "Loop", "Scan"):

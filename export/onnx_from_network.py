@@ -51,6 +51,15 @@ def onnx_from_network(deployable: Deployable, metadata: Mapping[str, str] | None
     return data
 
 
+def with_metadata(data: bytes, metadata: Mapping[str, str]) -> bytes:
+    """The same graph with other words written into it."""
+    model = onnx.load_from_string(data)
+    del model.metadata_props[:]
+    for key, value in metadata.items():
+        model.metadata_props.add(key=key, value=value)
+    return bytes(model.SerializeToString())
+
+
 def check_graph(data: bytes) -> None:
     """Refuse what builds without an error and computes something else.
 

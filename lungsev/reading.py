@@ -17,7 +17,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from lungsev.borders import content_box
-from lungsev.dicom import is_dicom, pixel_sha256, read_dicom
+from lungsev.dicom import pixel_sha256, read_dicom
+from lungsev.dicom_file import is_dicom
 from lungsev.errors import FilmError, UnreadableFilmError
 from lungsev.images import picture_kind, read_picture
 from lungsev.limits import ReadLimits

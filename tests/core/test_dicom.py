@@ -23,7 +23,8 @@ from odd_films import (
 from pydicom import uid
 from pydicom.dataset import Dataset
 
-from lungsev.dicom import is_dicom, pixel_sha256, read_dicom
+from lungsev.dicom import pixel_sha256, read_dicom
+from lungsev.dicom_file import is_dicom
 from lungsev.encoding import ENCODERS, JPEG_2000, JPEG_BASELINE, JPEG_EXTENDED, JPEG_LS_NEAR
 from lungsev.errors import SkippedFilmError, UnreadableFilmError
 from lungsev.limits import ReadLimits

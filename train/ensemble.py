@@ -53,13 +53,20 @@ class EnsembleSettings(SeverityRunSettings):
     """`lungsev-train ensemble`. `network.members` is folds times repeats, whatever it says."""
 
     network: SeveritySettings = SeveritySettings(
-        shared_stages="all", dim=0, position_aware=False, context=True, head="ordinal", dropout=0.5, mirror=True
+        shared_stages="all",
+        dim=0,
+        position_aware=False,
+        context=True,
+        head=("ordinal", "mlp"),
+        hidden=64,
+        dropout=0.4,
+        mirror=True,
     )
     optimiser: OptimiserSettings = OptimiserSettings(lr=2e-3, weight_decay=1.0, gradient_clip=None)
     loop: LoopSettings = LoopSettings(epochs=60, batch_size=32, ema=0.97, keep="last")
     geometry: GeometrySettings = GeometrySettings(flip=0.5)
     views: Annotated[int, Field(ge=2)] = 12  # of each film in the bank; the first two are plain and mirrored
-    repeats: Positive = 1  # members per fold, from other seeds
+    repeats: Positive = 2  # members per fold, from other seeds and with the next kind of head
     first_reader: Share = 0.65  # weight of the first reader where there are several: he is the reference
 
 
@@ -263,7 +270,7 @@ def _train_member(
     open_run("ensemble", settings.model_copy(update={"loop": loop}), out=run.path)
     train_rows = [row_of[name] for name in split.parts["train"]]
     _fit_scale(member, bank, train_rows, scheme)
-    alone = SeverityNetwork(nn.Identity(), [member], settings.network.crop_px)  # type: ignore[arg-type]
+    alone = SeverityNetwork(nn.Identity(), [member], settings.network.crop_px, [scheme])  # type: ignore[arg-type]
     module = SeverityModule(alone, scheme, settings.model_copy(update={"loop": loop}))
     train = BankFilms(bank, train_rows, scheme, seed)
     best = fit(module, run, make_loader(train, loop.batch_size, True, seed, 0, loop.accumulate), None)

@@ -38,6 +38,7 @@ def build_severity(settings: SeveritySettings, pretrained: bool = True) -> Sever
     """A network to train, its members alike but for their random parts; arguments as `build_segmentation`."""
     schemes = [load_scheme(name) for name in settings.schemes]
     lower, uppers = build_backbone(settings, pretrained)
+    kinds = (settings.head,) if isinstance(settings.head, str) else settings.head
     members = [
         SeverityMember(
             upper,
@@ -48,12 +49,13 @@ def build_severity(settings: SeveritySettings, pretrained: bool = True) -> Sever
             heads=settings.heads,
             mlp_ratio=settings.mlp_ratio,
             dropout=settings.dropout,
-            head=settings.head,
+            head=kinds[index % len(kinds)],
+            hidden=settings.hidden,
             context=settings.context,
         )
-        for upper in uppers
+        for index, upper in enumerate(uppers)
     ]
-    return SeverityNetwork(lower, members, settings.crop_px, mirrored=schemes if settings.mirror else ())
+    return SeverityNetwork(lower, members, settings.crop_px, schemes, settings.mirror)
 
 
 def build_backbone(settings: SeveritySettings, pretrained: bool = True) -> tuple[LowerBackbone, list[UpperBackbone]]:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 
 from lungsev.networks.pooling import GridResample, RegionPooling
+from lungsev.networks.settings import HeadKind
 from lungsev.schemes import Scheme
 
 MAP_SIDE = 16
-
-HeadKind = Literal["linear", "ordinal", "mlp"]
 
 
 class SchemeHead(nn.Module):
@@ -36,13 +33,14 @@ class SchemeHead(nn.Module):
         kind: HeadKind = "linear",
         context: bool = False,
         dropout: float = 0.0,
+        hidden: int = 0,
     ) -> None:
         super().__init__()
         self.pool = RegionPooling(scheme, side, side)
         self.to_map = GridResample(side, side, MAP_SIDE)
         self.context = context
         self.dropout = nn.Dropout(dropout)
-        self.classify = grade_classifier(kind, 2 * dim if context else dim, scheme.num_grades)
+        self.classify = grade_classifier(kind, 2 * dim if context else dim, scheme.num_grades, hidden)
         self.register_buffer("temperature", torch.ones(()))
         self.register_buffer("grades", torch.tensor(scheme.grades, dtype=torch.float32), persistent=False)
 
@@ -66,13 +64,14 @@ class SchemeHead(nn.Module):
         return self.classify(self.dropout(features)) / self.temperature.to(tokens.dtype)
 
 
-def grade_classifier(kind: HeadKind, dim: int, grades: int) -> nn.Module:
-    """[..., D] -> logits [..., G]."""
+def grade_classifier(kind: HeadKind, dim: int, grades: int, hidden: int = 0) -> nn.Module:
+    """[..., D] -> logits [..., G]; `hidden` is the width inside an mlp, 0 its input's."""
     if kind == "linear":
         return nn.Linear(dim, grades)
     if kind == "ordinal":
         return OrdinalClassifier(dim, grades)
-    return nn.Sequential(nn.Linear(dim, dim), nn.GELU(), nn.Linear(dim, grades))
+    width = hidden or dim
+    return nn.Sequential(nn.Linear(dim, width), nn.GELU(), nn.Dropout(0.2), nn.Linear(width, grades))
 
 
 class OrdinalClassifier(nn.Module):

@@ -36,6 +36,28 @@ class GridResample(nn.Module):
         return resampled.reshape(-1, self.side, self.side)
 
 
+class ExactMap(nn.Module):
+    """Correct a severity map by as little as possible, so that its mean over each region's box is the region's score.
+
+    Averages of members, of softmaxes and of mirrored looks do not commute with the pooling; this makes the map exact
+    to the expected grades again, whatever heads they come from. Values may pass the ends of the scale by a little.
+    """
+
+    def __init__(self, scheme: Scheme, side: int) -> None:
+        super().__init__()
+        matrix = scheme.pooling_matrix(side, side).astype(np.float64)
+        self.side = side
+        self.register_buffer("pool", torch.from_numpy(matrix.T).float(), persistent=False)
+        self.register_buffer("spread", torch.from_numpy(np.linalg.pinv(matrix).T).float(), persistent=False)
+        self.register_buffer("grades", torch.tensor(scheme.grades, dtype=torch.float32), persistent=False)
+
+    def forward(self, severity_map: Tensor, probabilities: Tensor) -> Tensor:
+        """severity_map [N, side, side], probabilities [N, R, G] -> [N, side, side] float32."""
+        cells = severity_map.float().reshape(-1, self.side * self.side)
+        missing = probabilities.float() @ self.grades - cells @ self.pool
+        return (cells + missing @ self.spread).reshape(-1, self.side, self.side)
+
+
 def _grid_matrix(rows: int, columns: int, side: int) -> np.ndarray:
     """float32 [side**2, rows * columns]; every row sums to 1."""
     edges = np.linspace(0.0, 1.0, side + 1)

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Positive = Annotated[int, Field(ge=1)]
+HeadKind = Literal["linear", "ordinal", "mlp"]
 Pretrained = Literal["none", "imagenet"]
 
 
@@ -47,7 +48,8 @@ class SeveritySettings(NetworkSettings):
     heads: Positive = 8
     mlp_ratio: Annotated[float, Field(gt=0)] = 4.0
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    head: Literal["linear", "ordinal", "mlp"] = "linear"
+    head: HeadKind | tuple[HeadKind, ...] = "linear"  # several: the members take turns
+    hidden: Annotated[int, Field(ge=0)] = 0  # width inside the mlp head; 0: as its input
     context: bool = False  # show each region the mean of the film beside its own tokens
     mirror: bool = False  # grade the mirrored crop too and average: twice the backbone's cost
     members: Positive = 1  # upper parts trained apart on one shared lower part; their probabilities are averaged

@@ -8,8 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from lungsev.networks.backbone import LowerBackbone, UpperBackbone
-from lungsev.networks.heads import MAP_SIDE, HeadKind, SchemeHead
+from lungsev.networks.heads import MAP_SIDE, SchemeHead
+from lungsev.networks.pooling import ExactMap
 from lungsev.networks.position_aware import PositionAwareEncoder
+from lungsev.networks.settings import HeadKind
 from lungsev.schemes import Scheme
 
 
@@ -21,8 +23,8 @@ class SeverityNetwork(nn.Module):
 
     Args:
         crop_px: Side of the input.
-        mirrored: Schemes for which the mirrored crop is graded too and both are averaged; none when empty. A
-            second look costs the backbone once more and helps as much as more members do.
+        mirrored: Grade the mirrored crop too and average both. A second look costs the backbone once more and
+            helps as much as more members do.
     """
 
     def __init__(
@@ -30,18 +32,25 @@ class SeverityNetwork(nn.Module):
         lower: LowerBackbone,
         members: Sequence[SeverityMember],
         crop_px: int,
-        mirrored: Sequence[Scheme] = (),
+        schemes: Sequence[Scheme],
+        mirrored: bool = False,
     ) -> None:
         super().__init__()
         self.lower = lower
         self.members = nn.ModuleList(members)
         self.crop_px = crop_px
-        self.mirror = Mirror(mirrored, crop_px) if mirrored else None
+        self.exact_maps = nn.ModuleDict({scheme.name: ExactMap(scheme, MAP_SIDE) for scheme in schemes})
+        self.mirror = Mirror(schemes, crop_px) if mirrored else None
 
     def forward(self, crop: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
         """crop [N, 1, S, S] 0-1 -> per scheme probabilities [N, R, G] and severity map [N, 16, 16], float32."""
         seen = self._graded(crop)
-        return seen if self.mirror is None else self.mirror.averaged(seen, self._graded(self.mirror.film(crop)))
+        if self.mirror is not None:
+            seen = self.mirror.averaged(seen, self._graded(self.mirror.film(crop)))
+        return {
+            name: (probabilities, self.exact_maps[name](severity_map, probabilities))
+            for name, (probabilities, severity_map) in seen.items()
+        }
 
     def _graded(self, crop: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
         shared = self.lower(crop)
@@ -120,6 +129,7 @@ class SeverityMember(nn.Module):
         dropout: float = 0.1,
         head: HeadKind = "linear",
         context: bool = False,
+        hidden: int = 0,
     ) -> None:
         super().__init__()
         if dim == 0 and position_aware:
@@ -136,7 +146,7 @@ class SeverityMember(nn.Module):
         )
         self.norm = nn.LayerNorm(dim) if dim else nn.Identity()
         self.scheme_heads = nn.ModuleDict(
-            {scheme.name: SchemeHead(scheme, side, width, head, context, dropout) for scheme in schemes}
+            {scheme.name: SchemeHead(scheme, side, width, head, context, dropout, hidden) for scheme in schemes}
         )
 
     def forward(self, shared: Tensor) -> dict[str, tuple[Tensor, Tensor]]:

@@ -170,6 +170,25 @@ def test_with_a_second_look_a_mirrored_film_gets_mirrored_grades() -> None:
         torch.testing.assert_close(behind[name][1].flip(2), seen[name][1], atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("mirror", [False, True])
+def test_the_mean_of_the_map_over_a_box_is_the_expected_grade(mirror: bool) -> None:
+    """Whatever heads, members and looks the grades come from."""
+    network = tiny(mirror=mirror, members=2, shared_stages=4, head=("ordinal", "mlp"), schemes=("brixia", "inha"))
+    with torch.no_grad():
+        outputs = network(torch.rand(2, 1, 64, 64))
+    for name, (probabilities, severity_map) in outputs.items():
+        scheme = load_scheme(name)
+        pooled = severity_map.reshape(2, -1) @ torch.from_numpy(scheme.pooling_matrix(16, 16)).T
+        expected = probabilities @ torch.tensor(scheme.grades, dtype=torch.float32)
+        torch.testing.assert_close(pooled, expected, atol=1e-4, rtol=0)
+
+
+def test_members_take_turns_with_the_kinds_of_head() -> None:
+    network = tiny(members=3, shared_stages="all", head=("ordinal", "mlp"), hidden=8)
+    kinds = [type(member.scheme_heads["brixia"].classify).__name__ for member in network.members]
+    assert kinds == ["OrdinalClassifier", "Sequential", "OrdinalClassifier"]
+
+
 def test_context_lets_a_region_know_the_rest_of_the_film_and_keeps_the_map_exact() -> None:
     torch.manual_seed(0)
     scheme = load_scheme("brixia")

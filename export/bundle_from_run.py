@@ -55,7 +55,8 @@ class ExportOptions:
 
     Attributes:
         name, version: Of the model; None derives them from the schemes and the run.
-        films: Folder of real films to compare on besides the phantoms.
+        films: Real films to compare on besides the phantoms.
+        data: Sources the run itself does not name, as those of the stages before it.
         licence, intended_use: Go into the manifest and the card.
     """
 
@@ -63,6 +64,7 @@ class ExportOptions:
     name: str | None = None
     version: str | None = None
     films: tuple[Path, ...] = ()
+    data: tuple[str, ...] = ()
     licence: str = DEFAULT_LICENCE
     intended_use: str = DEFAULT_USE
 
@@ -96,7 +98,7 @@ def bundle_from_run(
     say(f"network of {folder.name}: {', '.join(scheme.name for scheme in schemes)}")
     deployable = Deployable(load_network(run), CANVAS_SIZE_PX)
     name = options.name or f"lungsev-{'-'.join(scheme.name for scheme in schemes)}"
-    version = options.version or f"{lungsev.__version__}+{folder.path.name}".replace(" ", "-")
+    version = options.version or f"{lungsev.__version__}+{folder.stamp}"
     words = {"lungsev.name": name, "lungsev.version": version, "lungsev.preprocessing": PREPROCESSING_VERSION}
     graph = onnx_from_network(deployable, {**words, "lungsev.precision": "fp32"})
     say(f"FP32 graph: opset {OPSET}, {len(graph) / 1e6:.1f} MB")
@@ -158,7 +160,7 @@ def _manifest(
             created_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
             run=folder.name,
             commit=folder.made_by.get("commit"),
-            data=tuple(str(item) for item in folder.metrics.get("data", ())),
+            data=(*folder.data, *options.data),
             split_sha256=folder.split_sha256,
             config=folder.config,
             versions={
@@ -167,7 +169,7 @@ def _manifest(
                 **{package: metadata.version(package) for package in ("onnx", "onnxscript", "onnxruntime")},
             },
         ),
-        metrics={key: value for key, value in folder.metrics.items() if key != "data"},
+        metrics=folder.metrics,
         licence=options.licence,
         intended_use=options.intended_use,
     )

@@ -72,6 +72,10 @@ def bundle_command(
     ] = None,
     name: Annotated[str | None, typer.Option("--name", help="Name of the model.")] = None,
     model_version: Annotated[str | None, typer.Option("--model-version", help="Version of the model.")] = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Option("--data", help="A data source for the card that the run does not name; repeat it."),
+    ] = None,
     licence: Annotated[str | None, typer.Option("--licence", help="Terms of the weights.")] = None,
     intended_use: Annotated[str | None, typer.Option("--intended-use", help="What the model is for.")] = None,
     json_output: JsonOption = False,
@@ -95,6 +99,7 @@ def bundle_command(
         name=name,
         version=model_version,
         films=tuple(films_in(films)) if films is not None else (),
+        data=tuple(data or ()),
         licence=licence or DEFAULT_LICENCE,
         intended_use=intended_use or DEFAULT_USE,
     )

@@ -14,6 +14,14 @@ from lungsev.errors import ConfigError
 DEFAULT_ROOT = Path("runs")
 SEVERITY_COMMANDS = ("brixia", "inha", "custom")
 
+# What a layout of `lungsev-train` is, for readers of the model card.
+DATA_SOURCES = {
+    "cohen": "Brixia scores by two radiologists on public films (Signoroni et al. 2021, CC BY-NC-SA 4.0; films of the "
+    "COVID-19 image data collection, Cohen et al. 2020, each under its own licence)",
+    "brixia": "BrixIA COVID-19 dataset (Signoroni et al. 2021; access by agreement)",
+    "phantom": "synthetic phantom films of lungsev",
+}
+
 
 @dataclass(frozen=True)
 class RunFolder:
@@ -31,6 +39,13 @@ class RunFolder:
     metrics: dict[str, Any]
     calibration: dict[str, Any]
     split_sha256: str | None
+    data: tuple[str, ...] = ()
+
+    @property
+    def stamp(self) -> str:
+        """When the run was started, as `20261123-041500`; its folder's name where it does not say."""
+        digits = "".join(character for character in self.made_by.get("started_at", "") if character.isdigit())
+        return f"{digits[:8]}-{digits[8:14]}" if len(digits) >= 14 else self.path.name.replace(" ", "-")
 
     @property
     def name(self) -> str:
@@ -47,7 +62,7 @@ def newest_run(root: Path = DEFAULT_ROOT) -> Path:
     networks = [
         path
         for command in SEVERITY_COMMANDS
-        for path in (root / command).glob("*/network.pt")
+        for path in (*(root / command).glob("*/network.pt"), *(root / "model").glob(f"*/{command}/network.pt"))
         if (path.parent / "metrics.json").is_file()
     ]
     if not networks:
@@ -71,6 +86,7 @@ def read_run(path: Path) -> RunFolder:
     document = read_yaml(path / "config.yaml")
     metrics = _read_json(path / "metrics.json")
     calibration = metrics.pop("calibration", {})
+    data = metrics.pop("data", ())
     return RunFolder(
         path=path.resolve(),
         config=without_paths(document.get("settings", {})),
@@ -78,6 +94,7 @@ def read_run(path: Path) -> RunFolder:
         metrics=without_paths(metrics),
         calibration=calibration,
         split_sha256=_split_hash(path / "splits.json"),
+        data=tuple(DATA_SOURCES.get(str(item), str(item)) for item in ([data] if isinstance(data, str) else data)),
     )
 
 

@@ -47,18 +47,13 @@ def test_the_configuration_states_every_tensor_as_the_bundle_does(exported: Expo
 
 def test_a_graph_that_mixes_films_is_refused(exported: Exported) -> None:
     model = onnx.load_from_string(exported.bundle.graph_bytes())
-    theta = next(node for node in model.graph.node if "theta" in node.output)
-    theta.output[0] = "theta_each"
-    model.graph.node.append(
-        onnx.helper.make_node("ReduceMax", ["theta_each", "axes"], ["peak"], name="peak", keepdims=1)
-    )
+    for node in model.graph.node:
+        for names in (node.input, node.output):
+            for index, name in enumerate(names):
+                if name == "theta":
+                    names[index] = "theta_each"
+    model.graph.node.append(onnx.helper.make_node("ReduceMax", ["image"], ["peak"], name="peak", keepdims=0))
     model.graph.node.append(onnx.helper.make_node("Add", ["theta_each", "peak"], ["theta"], name="mixed"))
-    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array([0]), "axes"))
-    ordered = sorted(model.graph.node, key=lambda node: node.name in ("peak", "mixed"))
-    for node in ordered:
-        for index, name in enumerate(node.input):
-            if name == "theta" and node.name != "mixed":
-                node.input[index] = "theta_each"
     with pytest.raises(ParityError, match="theta of several films at once differs"):
         batched_graph(model.SerializeToString())
 

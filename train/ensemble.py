@@ -158,13 +158,13 @@ def run_ensemble(settings: EnsembleSettings, run: Run) -> dict[str, Any]:
     )
     metrics = {
         "task": "severity",
-        "data": dataset.name,
         "scheme": scheme.name,
         "split": {"protocol": f"kfold-{split.folds}, all folds ship", "sha256": Split.load(run.splits).sha256},
         "calibration": {scheme.name: calibration.model_dump(mode="json")},
         "temperature": {scheme.name: temperature},
         "members": members,
         "results": {"test": summary},
+        **_earlier_stages(dataset.name, settings),
     }
     fused = trunk.fuse(network, settings.network)
     fused_settings = FusedSettings(
@@ -173,6 +173,25 @@ def run_ensemble(settings: EnsembleSettings, run: Run) -> dict[str, Any]:
     save_checkpoint(run.path, fused_settings, fused)
     run.write_metrics(metrics)
     return metrics
+
+
+def _earlier_stages(graded: str, settings: EnsembleSettings) -> dict[str, Any]:
+    """Data of all stages, and what segmentation and alignment scored on patients they had not seen."""
+    align = _metrics_of(trunk_path(settings.alignment, "align"))
+    segment = _metrics_of(Path(align["segmentation"])) if "segmentation" in align else {}
+    weights = settings.initial.encoder_weights
+    pretrain = _metrics_of(weights if weights.is_dir() else weights.parent) if weights is not None else {}
+    sources = [graded, *(name for stage in (segment, pretrain) for name in stage.get("data", []))]
+    measured = {"segmentation": segment, "alignment": align}
+    return {
+        "data": list(dict.fromkeys(sources)),
+        **{name: stage.get("barred") or stage.get("validation") for name, stage in measured.items() if stage},
+    }
+
+
+def _metrics_of(folder: Path) -> dict[str, Any]:
+    """metrics.json of an earlier run; empty where the weights came from elsewhere."""
+    return Run(folder).metrics() if (folder / "metrics.json").is_file() else {}
 
 
 def _load_backbone(network: SeverityNetwork, path: Path | None) -> None:
@@ -274,7 +293,7 @@ def _train_member(
     module = SeverityModule(alone, scheme, settings.model_copy(update={"loop": loop}))
     train = BankFilms(bank, train_rows, scheme, seed)
     best = fit(module, run, make_loader(train, loop.batch_size, True, seed, 0, loop.accumulate), None)
-    member.load_state_dict(best.members[0].state_dict())  # type: ignore[union-attr, operator]
+    member.load_state_dict(best.members[0].state_dict())  # type: ignore[union-attr, operator, index]
     member.eval()
     torch.save(member.state_dict(), run.network)
 

@@ -224,7 +224,7 @@ def _bank(
         batch = films[start : start + BATCH]
         canvases = np.stack([_canvas(film) for film in batch])
         crops = []
-        for row, (canvas, theta) in enumerate(zip(canvases, thetas_of(trunk, canvases), strict=True)):
+        for row, (canvas, theta) in enumerate(zip(canvases, thetas_of(trunk, list(canvases)), strict=True)):
             for view in range(settings.views):
                 generator = generator_of(settings.loop.seed, (view, start + row))
                 geometry = draw_geometry(settings.geometry, generator)

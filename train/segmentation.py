@@ -135,7 +135,7 @@ def no_chest(film: npt.NDArray[np.float32], generator: np.random.Generator) -> n
     if kind < 0.6:
         name = NON_CHEST_KINDS[int(generator.integers(len(NON_CHEST_KINDS)))]
         picture = np.asarray(make_non_chest(name, int(generator.integers(2**31))), dtype=np.float32)
-        picture = cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA)
+        picture = shrink(picture, side)
     elif kind < 0.85:
         picture = _piece(film, generator, side)
     else:
@@ -143,7 +143,7 @@ def no_chest(film: npt.NDArray[np.float32], generator: np.random.Generator) -> n
         size = -(-side // tiles)
         rows = [np.hstack([_piece(film, generator, size) for _ in range(tiles)]) for _ in range(tiles)]
         picture = np.vstack(rows)[:side, :side]
-    return np.rot90(picture, int(generator.integers(4)))
+    return np.asarray(np.rot90(picture, int(generator.integers(4))), dtype=np.float32)
 
 
 def _piece(film: npt.NDArray[np.float32], generator: np.random.Generator, side: int) -> npt.NDArray[np.float32]:

@@ -52,6 +52,10 @@ class AlignmentNetwork(nn.Module):
 class MaskEdges(nn.Module):
     """Where the mask begins and ends in both directions, in [-1, 1], differentiable."""
 
+    upto: Tensor
+    lines: Tensor
+    shares: Tensor
+
     def __init__(self, side: int) -> None:
         super().__init__()
         self.register_buffer("upto", torch.ones(side, side).triu(), persistent=False)

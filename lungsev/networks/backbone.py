@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import timm
 import torch
@@ -61,12 +62,13 @@ class UpperBackbone(nn.Module):
         self, name: str, out_indices: Sequence[int] = (3, 4), stride: int = 16, shared_stages: int = 0
     ) -> None:
         super().__init__()
-        net = _create(name, tuple(out_indices))
+        net: Any = _create(name, tuple(out_indices))
         self.stride = stride
         self.reductions = tuple(net.feature_info.reduction())
         self.channels = sum(net.feature_info.channels())
         self.taps = tuple(net.feature_info.module_name()) if shared_stages else ()
-        self.net = nn.ModuleDict(_staged(net, name, shared_stages, None)) if shared_stages else net
+        # Any: timm's own network, or its later stages by name
+        self.net: Any = nn.ModuleDict(_staged(net, name, shared_stages, None)) if shared_stages else net
         done = [tap for tap in self.taps if tap.replace(".", "_") not in self.net]
         if done:
             raise ConfigError(f"out_indices of {name} use {', '.join(done)}, which lies among the shared stages")
@@ -143,11 +145,11 @@ def timm_state(lower: LowerBackbone, upper: UpperBackbone) -> StateDict:
     return state
 
 
-def _create(name: str, out_indices: tuple[int, ...] | None) -> nn.Module:
+def _create(name: str, out_indices: tuple[int, ...] | None) -> Any:
     return timm.create_model(timm_name(name), pretrained=False, in_chans=1, features_only=True, out_indices=out_indices)
 
 
-def _staged(net: nn.Module, name: str, first: int, stop: int | None) -> dict[str, nn.Module]:
+def _staged(net: Any, name: str, first: int, stop: int | None) -> dict[str, nn.Module]:
     """Stages `first` to `stop` of an EfficientNet by name; the stem comes with stage 0."""
     if not all(hasattr(net, part) for part in ("conv_stem", "bn1", "blocks")):
         raise ConfigError(f"shared_stages needs a backbone of timm's EfficientNet family, found {name}; set it to 0")

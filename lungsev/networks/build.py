@@ -75,8 +75,9 @@ def build_backbone(settings: SeveritySettings, pretrained: bool = True) -> tuple
         uppers = [UpperBackbone(name, taps, stride, stages) for _ in range(settings.members)]
     if pretrained and settings.pretrained == "imagenet":
         state = imagenet_state(name)
-        for part in (lower, *uppers):
-            part.load_weights(state)
+        lower.load_weights(state)
+        for upper in uppers:
+            upper.load_weights(state)
     return lower, uppers
 
 

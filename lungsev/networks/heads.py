@@ -25,6 +25,9 @@ class SchemeHead(nn.Module):
         dropout: Of pooled features; among a region's tokens it would average out.
     """
 
+    temperature: Tensor
+    grades: Tensor
+
     def __init__(
         self,
         scheme: Scheme,
@@ -80,6 +83,8 @@ class OrdinalClassifier(nn.Module):
     A linear head with one direction instead of one per grade: with a hundred films the fewer parameters are
     the better ones, and the distribution can only move along the scale.
     """
+
+    steps: Tensor
 
     def __init__(self, dim: int, grades: int) -> None:
         super().__init__()

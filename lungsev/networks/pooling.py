@@ -12,6 +12,8 @@ from lungsev.schemes import Region, Scheme
 class RegionPooling(nn.Module):
     """Average of the tokens inside each region's box; cells covered in part count in part."""
 
+    matrix: Tensor
+
     def __init__(self, scheme: Scheme, rows: int, columns: int) -> None:
         super().__init__()
         self.register_buffer("matrix", torch.from_numpy(scheme.pooling_matrix(rows, columns)), persistent=False)
@@ -23,6 +25,8 @@ class RegionPooling(nn.Module):
 
 class GridResample(nn.Module):
     """Resample a token grid to `side` x `side` by the area each old cell has in each new one."""
+
+    matrix: Tensor
 
     def __init__(self, rows: int, columns: int, side: int) -> None:
         super().__init__()
@@ -42,6 +46,10 @@ class ExactMap(nn.Module):
     Averages of members, of softmaxes and of mirrored looks do not commute with the pooling; this makes the map exact
     to the expected grades again, whatever heads they come from. Values may pass the ends of the scale by a little.
     """
+
+    pool: Tensor
+    spread: Tensor
+    grades: Tensor
 
     def __init__(self, scheme: Scheme, side: int) -> None:
         super().__init__()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -37,7 +38,8 @@ class SeverityNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.lower = lower
-        self.members = nn.ModuleList(members)
+        # Any: a ModuleList forgets what its modules can do besides forward.
+        self.members: Any = nn.ModuleList(members)
         self.crop_px = crop_px
         self.exact_maps = nn.ModuleDict({scheme.name: ExactMap(scheme, MAP_SIDE) for scheme in schemes})
         self.mirror = Mirror(schemes, crop_px) if mirrored else None
@@ -82,6 +84,9 @@ class SeverityNetwork(nn.Module):
 
 class Mirror(nn.Module):
     """Left and right exchanged, by constant indices: a negative stride is not exported well."""
+
+    columns: Tensor
+    cells: Tensor
 
     def __init__(self, schemes: Sequence[Scheme], crop_px: int) -> None:
         super().__init__()
@@ -145,7 +150,7 @@ class SeverityMember(nn.Module):
             PositionAwareEncoder(side * side, dim, heads, mlp_ratio, dropout) if position_aware else nn.Identity()
         )
         self.norm = nn.LayerNorm(dim) if dim else nn.Identity()
-        self.scheme_heads = nn.ModuleDict(
+        self.scheme_heads: Any = nn.ModuleDict(
             {scheme.name: SchemeHead(scheme, side, width, head, context, dropout, hidden) for scheme in schemes}
         )
 
@@ -167,6 +172,9 @@ class SeverityMember(nn.Module):
 
 class FeatureScale(nn.Module):
     """Features with the mean and deviation of the training films taken out; until `fit`, as they are."""
+
+    mean: Tensor
+    deviation: Tensor
 
     def __init__(self, channels: int) -> None:
         super().__init__()

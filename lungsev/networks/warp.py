@@ -18,6 +18,8 @@ class AffineWarp(nn.Module):
     fine texture from turning into noise where the frame is smaller than the lungs are on the canvas.
     """
 
+    base_grid: Tensor
+
     def __init__(self, size_px: int, oversample: int = 1) -> None:
         super().__init__()
         self.size_px = size_px

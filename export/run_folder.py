@@ -19,9 +19,10 @@ DATA_SOURCES = {
     "cohen": "Brixia scores by two radiologists on public films (Signoroni et al. 2021, CC BY-NC-SA 4.0; films of the "
     "COVID-19 image data collection, Cohen et al. 2020, each under its own licence)",
     "brixia": "BrixIA COVID-19 dataset (Signoroni et al. 2021; access by agreement)",
-    "lung_pairs": "lung masks by V7 Labs on public films of the COVID-19 image data collection (CC BY 4.0): segmentation, "
-    "film check and alignment",
-    "pneumonia-224": "3,600 films of children, normal, bacterial and viral (Kermany et al. 2018, CC BY 4.0): pre-training",
+    "lung_pairs": "lung masks by V7 Labs on public films of the COVID-19 image data collection (CC BY 4.0): "
+    "segmentation, film check and alignment",
+    "pneumonia-224": "3,600 films of children, normal, bacterial and viral (Kermany et al. 2018, CC BY 4.0): "
+    "pre-training",
     "phantom": "synthetic phantom films of lungsev",
 }
 

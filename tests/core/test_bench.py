@@ -65,5 +65,10 @@ def test_the_machine_is_described() -> None:
     assert machine["processor"]
 
 
+def test_the_processor_is_named_by_its_name_and_not_by_its_number(tmp_path: Path) -> None:
+    (tmp_path / "cpuinfo").write_text("model\t\t: 1\nmodel name\t: AMD EPYC\n")
+    assert bench._processor(tmp_path / "cpuinfo") == "AMD EPYC"
+
+
 def test_known_devices_state_peak_and_bandwidth() -> None:
     assert all(peak > 1 and bandwidth > 50 for peak, bandwidth in KNOWN_DEVICES.values())

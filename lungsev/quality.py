@@ -46,15 +46,16 @@ class QualityLimits(BaseModel):
     lung_fraction_refuse: Share = 0.04
     lung_fraction_warn: Share = 0.15
     lung_fraction_most: Share = 0.8
-    # Two lungs side by side. Human masks: at least 0.14; turned by 90 degrees at most -0.07.
-    upright_refuse: Signed = 0.0
+    # Likeness of the film turned by 90 degrees less its likeness as it is, less how clearly the lungs stand side by
+    # side. Real films: at most -0.14; turned ones: at least 0.11.
+    on_side_refuse: float = 0.0
     # Likeness to a sketch of a chest plus the lungs' contrast. Real films: at least 0.24; inverted: at most -0.22,
     # 95 % below -0.42; the worst of 60 phantoms with both lungs all white: -0.37.
     polarity_refuse: Signed = -0.38
     # Likeness of the film upside down less its likeness as it is. Real films: at most -0.08;
     # phantoms with both lungs all white: at most 0.11.
     upside_down_refuse: Signed = 0.12
-    # The film check overrules these two, the weakest witnesses, where it is this sure of a frontal film.
+    # The film check overrules these three, the weakest witnesses, where it is this sure of a frontal film.
     frontal_sure: Share = 0.95
     # Grey around the lungs less the lungs' own. Human masks: 0.05 and more on 99 % of the films.
     contrast_warn: Signed = 0.05
@@ -167,15 +168,15 @@ def _refusal(
         return _refusal_of_class(FILM_CHECK_CLASSES[1 + int(check[1:].argmax())])
     if shape is None or shape.fraction < limits.lung_fraction_refuse:
         return "inverted" if measures["chest_likeness"] < limits.polarity_refuse else "lungs_not_found"
-    if shape.upright < limits.upright_refuse and not shape.one_sided:
-        return "rotated"
     if check is not None and check[0] >= limits.frontal_sure:
         return None
     negative = measures["chest_likeness"] + shape.contrast < limits.polarity_refuse
     upside_down = measures["upside_down"] > limits.upside_down_refuse
     if negative and upside_down:  # both: the picture it resembles more, its negative or itself on its head
         negative = measures["upside_down"] < -2 * measures["chest_likeness"]
-    return "inverted" if negative else "rotated" if upside_down else None
+    lies = 0.0 if shape.one_sided else shape.upright
+    on_side = measures["on_side"] - lies > limits.on_side_refuse
+    return "inverted" if negative else "rotated" if upside_down or on_side else None
 
 
 def _refusal_of_class(name: str) -> str:
@@ -224,18 +225,22 @@ def _image_measures(canvas: Canvas) -> dict[str, float]:
     step = max(1, side // 16)
     rows, columns = content.shape[0] // step, content.shape[1] // step
     if rows == 0 or columns == 0:
-        return {"structure": 0.0, "grain": 0.0, "chest_likeness": 0.0, "upside_down": 0.0, "film_pixels": 0.0}
+        return dict.fromkeys(("structure", "grain", "chest_likeness", "upside_down", "on_side", "film_pixels"), 0.0)
     cells = content[: rows * step, : columns * step].reshape(rows, step, columns, step).mean(axis=(1, 3))
     across = np.abs(np.diff(content[::2], axis=1))
-    likeness = chest_likeness(canvas.pixels, (y0, x0, y1, x1))
-    turned = np.ascontiguousarray(canvas.pixels[::-1, ::-1])
+    likeness, right, upside_down, left = (_likeness(np.rot90(content, turn)) for turn in range(4))
     return {
         "structure": float(cells.std()),
         "grain": float(across.mean()),
         "chest_likeness": likeness,
-        "upside_down": chest_likeness(turned, (side - y1, side - x1, side - y0, side - x0)) - likeness,
+        "upside_down": upside_down - likeness,
+        "on_side": max(left, right) - likeness,
         "film_pixels": float(side / canvas.frame.scale),
     }
+
+
+def _likeness(content: npt.NDArray[np.float32]) -> float:
+    return chest_likeness(np.ascontiguousarray(content), (0, 0, *content.shape))
 
 
 def _shape_measures(shape: LungShape, probability: npt.NDArray[np.float32]) -> dict[str, float]:

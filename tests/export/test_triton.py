@@ -50,11 +50,11 @@ def test_a_graph_that_mixes_films_is_refused(exported: Exported) -> None:
     for node in model.graph.node:
         for names in (node.input, node.output):
             for index, name in enumerate(names):
-                if name == "theta":
-                    names[index] = "theta_each"
+                if name == "lung_mask":
+                    names[index] = "mask_each"
     model.graph.node.append(onnx.helper.make_node("ReduceMax", ["image"], ["peak"], name="peak", keepdims=0))
-    model.graph.node.append(onnx.helper.make_node("Add", ["theta_each", "peak"], ["theta"], name="mixed"))
-    with pytest.raises(ParityError, match="theta of several films at once differs"):
+    model.graph.node.append(onnx.helper.make_node("Add", ["mask_each", "peak"], ["lung_mask"], name="mixed"))
+    with pytest.raises(ParityError, match="lung_mask of several films at once differs"):
         batched_graph(model.SerializeToString())
 
 

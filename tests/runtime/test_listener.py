@@ -198,6 +198,7 @@ def test_connections_are_bounded_and_free_again(serve: Callable[..., Listener]) 
     association.release()
 
 
+@pytest.mark.faults
 def test_a_peer_that_dies_in_mid_film_leaves_nothing_in_the_inbox(
     serve: Callable[..., Listener], inbox: Path, film: Path
 ) -> None:

@@ -99,6 +99,7 @@ def test_an_unknown_backbone_and_weights_that_cannot_be_had(
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.slow
 def test_a_run_is_evaluated_and_reported(
     lungsev_train: Callable,
     severity_settings: SettingsMaker,

@@ -99,6 +99,7 @@ def test_an_unfinished_run_of_the_same_settings_is_continued_and_of_others_is_no
         open_run("brixia", severity_settings({"loop.seed": 3}), out=first.path)
 
 
+@pytest.mark.slow
 def test_cross_validation_grades_every_film_by_a_network_that_never_saw_it(
     severity_settings: SettingsMaker, phantom_dataset: Callable[[str], Any]
 ) -> None:

@@ -1,0 +1,72 @@
+"""The model that ships: it grades drawn chests sensibly and gives no number to what is no chest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lungsev.phantom import NON_CHEST_KINDS, make_non_chest, make_phantom
+from lungsev.pipeline import Scorer, open_scorer
+from lungsev.radiograph import Radiograph
+from lungsev.report import ImageInfo, SeverityReport
+
+
+@pytest.fixture(scope="module")
+def scorer() -> Iterator[Scorer]:
+    with open_scorer() as opened:
+        yield opened
+
+
+def report_of(scorer: Scorer, pixels: np.ndarray) -> SeverityReport:
+    rows, columns = pixels.shape
+    film = Radiograph(pixels.astype(np.float32), ImageInfo(rows=rows, columns=columns), (0, 0, rows, columns))
+    return scorer.score(film).report
+
+
+@pytest.mark.parametrize("kind", NON_CHEST_KINDS)
+def test_what_is_no_chest_gets_no_numbers(scorer: Scorer, kind: str) -> None:
+    report = report_of(scorer, make_non_chest(kind, seed=1))
+    assert report.status == "skipped"
+    assert not report.scores
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_a_turned_film_gets_no_numbers(scorer: Scorer, turns: int) -> None:
+    pixels = np.rot90(make_phantom(3, grades=(0, 0, 1, 0, 0, 1)).pixels, turns)
+    assert report_of(scorer, np.ascontiguousarray(pixels)).status == "skipped"
+
+
+def test_a_severe_film_totals_more_than_a_clear_one(scorer: Scorer) -> None:
+    # Not any phantom: the film check has seen few drawn chests and calls many of them unusual.
+    totals = []
+    for seed, grade in [(8, 0), (6, 3)]:
+        report = report_of(scorer, make_phantom(seed, grades=(grade,) * 6).pixels)
+        assert report.status == "scored"
+        totals.append(report.scores["brixia"].total)
+    assert totals[0] + 6 <= totals[1]
+
+
+@pytest.mark.shared
+def test_one_film_gets_the_same_grades_from_two_encodings(scorer: Scorer, shared_dir: Path) -> None:
+    reports = [scorer.score_file(shared_dir / "dicom" / f"wg04_RG1_{name}").report for name in ("J2KI", "JLSN")]
+    grades = [[region.grade for region in report.scores["brixia"].regions] for report in reports]
+    assert grades[0] == grades[1]
+
+
+@pytest.mark.shared
+def test_films_of_hips_and_hands_are_refused_by_the_picture_alone(scorer: Scorer, shared_dir: Path) -> None:
+    from lungsev.reading import read_radiograph_bytes
+
+    pydicom = pytest.importorskip("pydicom")
+    from io import BytesIO
+
+    for name in ("wg04_RG2_J2KR", "wg04_RG3_J2KR"):
+        dataset = pydicom.dcmread(shared_dir / "dicom" / name)
+        dataset.BodyPartExamined = "CHEST"
+        dataset.ImageType = ["ORIGINAL", "PRIMARY"]
+        buffer = BytesIO()
+        dataset.save_as(buffer)
+        assert scorer.score(read_radiograph_bytes(buffer.getvalue())).report.status == "skipped"

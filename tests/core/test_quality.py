@@ -129,7 +129,6 @@ def test_blank_films_are_refused_even_where_a_network_dreams_of_lungs(kind: str)
         ("rotated_180", "rotated"),
         ("rotated_270", "rotated"),
         ("inverted", "inverted"),
-        ("no_chest", "not_frontal_chest"),
     ],
 )
 def test_the_network_own_check_refuses(seen: str, code: str) -> None:
@@ -138,6 +137,21 @@ def test_the_network_own_check_refuses(seen: str, code: str) -> None:
     quality = make_chest(size_px=256).judge(film_check=check)
     assert (quality.verdict, codes(quality)) == ("refused", {code})
     assert quality.measures["frontal_probability"] == pytest.approx(0.01)
+
+
+def test_no_chest_is_believed_unless_clear_lungs_are_in_sight() -> None:
+    """A check knows only what it was trained on; lungs side by side are a better witness."""
+    no_chest = np.array([[0.01, 0, 0, 0, 0, 0.99]], np.float32)
+    case = make_chest(options=PhantomOptions(plain=True), grades=(0,) * 6)
+    assert codes(case.judge(film_check=no_chest)) == {"doubtful_film"}
+    little = np.zeros_like(case.lungs)
+    little[60:70, 40:60] = little[60:70, 70:90] = 1
+    one_blob = np.zeros_like(case.lungs)
+    one_blob[30:90, 30:100] = 1
+    for lungs in (little, one_blob):
+        assert codes(replace(case, lungs=lungs).judge(film_check=no_chest)) == {"not_frontal_chest"}
+    unsure = case.lungs.astype(np.float32)[None, None] * np.float32(0.6)
+    assert codes(case.judge(film_check=no_chest, lung_mask=unsure)) == {"not_frontal_chest"}
 
 
 def test_a_doubting_check_warns_and_a_sure_one_says_nothing() -> None:

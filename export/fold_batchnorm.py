@@ -12,6 +12,9 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+# (kernel, bias, normalisation's parameters) -> folded kernel and bias: a network that looks twice keeps one copy.
+Folded = dict[tuple[str, ...], tuple[str, str]]
+
 
 def fold_batchnorm(model: onnx.ModelProto) -> None:
     """Remove every BatchNormalization of a graph, in place: into the Conv before it, or as Mul and Add."""
@@ -21,6 +24,7 @@ def fold_batchnorm(model: onnx.ModelProto) -> None:
     uses = Counter(name for node in graph.node for name in node.input)
     uses.update(output.name for output in graph.output)
     nodes: list[onnx.NodeProto] = []
+    folded: Folded = {}
     for node in graph.node:
         if node.op_type != "BatchNormalization":
             nodes.append(node)
@@ -28,7 +32,12 @@ def fold_batchnorm(model: onnx.ModelProto) -> None:
         scale, shift = _scale_and_shift(node, weights)
         conv = producers.get(node.input[0])
         if conv is not None and conv.op_type == "Conv" and uses[node.input[0]] == 1 and conv.input[1] in weights:
-            _fold_into(conv, scale, shift, weights, graph, uses)
+            shared = (*conv.input[1:], *node.input[1:5])
+            if shared not in folded:
+                folded[shared] = _fold(conv, scale, shift, weights, graph)
+                weights.update({tensor.name: tensor for tensor in graph.initializer[-2:]})
+            del conv.input[1:]
+            conv.input.extend(folded[shared])
             conv.output[0] = node.output[0]
             producers[node.output[0]] = conv
             continue
@@ -56,25 +65,19 @@ def _scale_and_shift(node: onnx.NodeProto, weights: dict[str, onnx.TensorProto])
     return scale, beta - mean * scale
 
 
-def _fold_into(
+def _fold(
     conv: onnx.NodeProto,
     scale: np.ndarray,
     shift: np.ndarray,
     weights: dict[str, onnx.TensorProto],
     graph: onnx.GraphProto,
-    uses: Counter[str],
-) -> None:
+) -> tuple[str, str]:
+    """Names of the folded kernel and bias. They are new: another normalisation may follow the same kernel."""
     kernel = numpy_helper.to_array(weights[conv.input[1]]).astype(np.float64)
     if len(conv.input) > 2 and conv.input[2]:
         shift = shift + numpy_helper.to_array(weights[conv.input[2]]).astype(np.float64) * scale
-    # New names: a kernel may be shared with another convolution that has another normalisation.
-    kernel_name = _add(graph, f"{conv.output[0]}_kernel", kernel * scale.reshape(-1, *[1] * (kernel.ndim - 1)))
-    bias_name = _add(graph, f"{conv.output[0]}_bias", shift)
-    del conv.input[1:]
-    conv.input.extend([kernel_name, bias_name])
-    for name in (kernel_name, bias_name):
-        weights[name] = graph.initializer[-1] if graph.initializer[-1].name == name else graph.initializer[-2]
-        uses[name] += 1
+    scaled = kernel * scale.reshape(-1, *[1] * (kernel.ndim - 1))
+    return _add(graph, f"{conv.output[0]}_kernel", scaled), _add(graph, f"{conv.output[0]}_bias", shift)
 
 
 def _add(graph: onnx.GraphProto, name: str, array: np.ndarray) -> str:

@@ -72,6 +72,19 @@ def test_one_without_a_convolution_becomes_a_product_and_a_sum() -> None:
     assert_folds(model_of([norm("image", "out", "n")], statistics("n", 3), 3), {"Mul": 1, "Add": 1})
 
 
+def test_what_looks_twice_keeps_one_copy_of_its_weights() -> None:
+    nodes = [
+        conv("image", "x", "w"),
+        norm("x", "a", "n"),
+        conv("image", "y", "w"),
+        norm("y", "b", "n"),
+        helper.make_node("Add", ["a", "b"], ["out"], name="add"),
+    ]
+    model = model_of(nodes, [constant("w", 5, 3, 3, 3), *statistics("n", 5)], 5)
+    assert_folds(model, {"Conv": 2, "Add": 1})
+    assert len(model.graph.initializer) == 2
+
+
 def assert_folds(model: onnx.ModelProto, expected_ops: dict[str, int]) -> None:
     image = RNG.random((1, 3, 8, 8), dtype=np.float32)
     before = open_session(model.SerializeToString()).run(["out"], {"image": image})[0]

@@ -6,6 +6,7 @@ import io
 import json
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -22,29 +23,37 @@ def read_mask(paths: tuple[Path, ...]) -> LabelArray:
     image = read_grey(paths[0])
     if set(np.unique(image)) <= {0, RIGHT, LEFT} and image.max() == LEFT:
         return image
-    return sides_of(image > max(0, int(image.max()) // 2))
+    return sides_of(_foreground(image))
 
 
 def read_two_masks(paths: tuple[Path, ...]) -> LabelArray:
-    """Two binary files: the patient's right lung, then the left."""
-    right, left = (read_grey(path) > 0 for path in paths)
-    if right.shape != left.shape:
-        raise DatasetError(f"masks {paths[0].name} of the two lungs differ in size: {right.shape}, {left.shape}")
+    """Two binary files, one per lung; the patient's right lung is the one further left in the image.
+
+    Whether a folder called `left` means the patient's left or the image's is not said by all who publish masks.
+    """
+    first, second = (_foreground(read_grey(path)) for path in paths)
+    if first.shape != second.shape:
+        raise DatasetError(f"masks {paths[0].name} of the two lungs differ in size: {first.shape}, {second.shape}")
+    right, left = sorted((first, second), key=_centre_column)
     return np.where(left, LEFT, np.where(right, RIGHT, 0)).astype(np.uint8)
 
 
 def read_polygons(paths: tuple[Path, ...]) -> LabelArray:
     """Darwin JSON of V7, a file or a member of a zip: polygons named after the lungs."""
-    if len(paths) == 2:
-        with zipfile.ZipFile(paths[0]) as archive:
-            document = json.loads(archive.read(paths[1].as_posix()))
-    else:
-        document = json.loads(paths[0].read_text(encoding="utf-8"))
-    image = document.get("image") or document["item"]["slots"][0]
-    mask = np.zeros((int(image["height"]), int(image["width"])), np.uint8)
-    for annotation in document["annotations"]:
-        if "lung" in annotation.get("name", "").lower():
-            cv2.fillPoly(mask, _rings(annotation.get("polygon", {})), 1)
+    try:
+        if len(paths) == 2:
+            with zipfile.ZipFile(paths[0]) as archive:
+                document = json.loads(archive.read(paths[1].as_posix()))
+        else:
+            document = json.loads(paths[0].read_bytes())
+        image = document.get("image") or document["item"]["slots"][0]
+        mask = np.zeros((int(image["height"]), int(image["width"])), np.uint8)
+        for annotation in document["annotations"]:
+            if "lung" in annotation.get("name", "").lower():
+                cv2.fillPoly(mask, _rings(annotation.get("polygon", {})), 1)
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        reason = f"{type(error).__name__} {error}"
+        raise DatasetError(f"{paths[-1].name} is no annotation of Darwin that can be drawn: {reason}") from None
     return sides_of(mask > 0)
 
 
@@ -82,6 +91,15 @@ def sides_of(lungs: npt.NDArray[np.bool_]) -> LabelArray:
     return table[labels]
 
 
+def _foreground(image: LabelArray) -> npt.NDArray[np.bool_]:
+    return np.asarray(image > int(image.max()) // 2)
+
+
+def _centre_column(mask: npt.NDArray[np.bool_]) -> float:
+    columns = np.flatnonzero(mask.any(axis=0))
+    return float(columns.mean()) if len(columns) else 0.0
+
+
 def _cut_at_the_middle(lungs: npt.NDArray[np.bool_]) -> LabelArray:
     columns = np.flatnonzero(lungs.any(axis=0))
     first, last = int(columns[0]), int(columns[-1])
@@ -91,7 +109,7 @@ def _cut_at_the_middle(lungs: npt.NDArray[np.bool_]) -> LabelArray:
     return (lungs * sides[None, :]).astype(np.uint8)
 
 
-def _rings(polygon: dict) -> list[npt.NDArray[np.int32]]:
+def _rings(polygon: dict[str, Any]) -> list[npt.NDArray[np.int32]]:
     rings = polygon.get("paths") or [polygon["path"]] if polygon else []
     return [np.array([[round(p["x"]), round(p["y"])] for p in ring], np.int32) for ring in rings]
 

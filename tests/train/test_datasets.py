@@ -86,7 +86,10 @@ def test_brixia_scores_that_are_none_are_refused() -> None:
     assert parse_score("3012", scheme) == (0, 0, 3, 0, 1, 2)
     assert parse_score("401231", scheme) is None
     assert parse_score("1234567", scheme) is None
-    assert parse_score("", scheme) == (0, 0, 0, 0, 0, 0)
+    assert parse_score("12031.0", scheme) == parse_score("'012031", scheme) == (0, 1, 2, 0, 3, 1)
+    assert parse_score("0", scheme) == (0, 0, 0, 0, 0, 0)
+    for nothing in ("", "nan", "²1", "-1"):
+        assert parse_score(nothing, scheme) is None
 
 
 def test_a_missing_column_names_the_file_and_what_it_has(phantom_dataset: DatasetMaker, tmp_path: Path) -> None:
@@ -103,7 +106,7 @@ def test_a_film_that_is_not_there_is_said_once_with_a_count(phantom_dataset: Dat
     gone.unlink()
     dataset = load_graded(root)
     assert len(dataset.films) == len(load_graded(phantom_dataset("inha")).films) - 1
-    assert any("1 films of inha.csv have no file" in problem for problem in dataset.problems)
+    assert dataset.problems == (f"films of inha.csv without a file in inha/ or its folder images/: 1 ({gone.stem})",)
 
 
 def test_a_folder_that_is_nothing_known_lists_what_is(tmp_path: Path) -> None:

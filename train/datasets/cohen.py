@@ -11,10 +11,10 @@ from pathlib import Path
 
 from lungsev.schemes import load_scheme
 
-from ..tables import number, read_table
+from ..tables import known, number, read_table, summarise
 from .collection import collection_near
 from .contract import GradedDataset, GradedFilm, Layout
-from .files import FilmFinder, summarise
+from .files import FilmFinder
 
 TABLE = "public-annotations.csv"
 FOLDER = "public-cohen-subset"
@@ -35,7 +35,7 @@ def load(root: Path, scheme: str | None = None) -> GradedDataset:
     finder = FilmFinder(home, (FOLDER, "."))
     collection = collection_near(root)
     elsewhere = FilmFinder(collection.images, (".",)) if collection is not None else None
-    films, missing, ungraded = [], [], []
+    films, missing, ungraded, bad_totals, strangers = [], [], [], [], []
     for row in table.rows:
         name = row["filename"]
         readings = {reader: _grades(row, names, brixia.grades) for reader, names in columns.items()}
@@ -46,24 +46,27 @@ def load(root: Path, scheme: str | None = None) -> GradedDataset:
         elif not complete:
             ungraded.append(name)
         else:
-            person = people.get(name, {})
+            person = people.get(name.lower(), {})
+            patient = known(person.get("patient"))
+            strangers += [] if patient else [name]
+            bad_totals += [name] if _contradicts(row, complete) else []
             films.append(
                 GradedFilm(
                     name=name,
                     path=path,
-                    patient=person.get("patient") or name,
+                    patient=patient or name,
                     readings=complete,
                     view=person.get("view", ""),
                     finding=person.get("finding", ""),
                 )
             )
     problems = (
-        *summarise(missing, f"{{n}} films of {TABLE} have no file in {FOLDER}"),
-        *summarise(ungraded, f"{{n}} rows of {TABLE} hold no complete reading"),
-        *(
-            ()
-            if people
-            else ("no patients.csv and no image collection: every film counts as its own patient, so splits may leak",)
+        *table.problems,
+        *summarise(missing, f"films of {TABLE} without a file in {FOLDER}"),
+        *summarise(ungraded, f"rows of {TABLE} without a complete reading of 0-3, left out"),
+        *summarise(bad_totals, "films whose Global is not the sum of their zones; the zones count"),
+        *summarise(
+            strangers, "films without a patient in patients.csv or an image collection, each a patient of its own"
         ),
     )
     return GradedDataset("cohen", root, brixia, tuple(films), problems)
@@ -78,8 +81,13 @@ def _people(root: Path) -> dict[str, dict[str, str]]:
     path = root / "patients.csv"
     if not path.is_file():
         collection = collection_near(root)
-        return {} if collection is None else collection.people
-    return {row["filename"]: row for row in read_table(path, ("filename", "patient")).rows}
+        return {} if collection is None else {name.lower(): person for name, person in collection.people.items()}
+    return {row["filename"].lower(): row for row in read_table(path, ("filename", "patient")).rows}
+
+
+def _contradicts(row: dict[str, str], readings: dict[str, tuple[float, ...]]) -> bool:
+    stated = {reader: number(row.get(f"{READERS[reader]}-Global")) for reader in readings}
+    return any(total is not None and total != sum(readings[reader]) for reader, total in stated.items())
 
 
 def _grades(row: dict[str, str], columns: list[str], allowed: tuple[int, ...]) -> tuple[float, ...] | None:
@@ -92,7 +100,7 @@ LAYOUT = Layout(
     name="cohen",
     task="severity",
     expects=f"{TABLE} beside {FOLDER}/",
-    recognises=lambda root: (_home(root) / TABLE).is_file(),
+    recognises=lambda root: (_home(root) / TABLE).is_file() or (root / FOLDER).is_dir(),
     load=load,
     rank=2,
 )

@@ -11,9 +11,9 @@ from pathlib import Path
 from lungsev.errors import DatasetError
 from lungsev.schemes import load_scheme
 
-from ..tables import find_column, number, read_table
+from ..tables import find_column, known, number, read_table, summarise
 from .contract import GradedDataset, GradedFilm, Layout
-from .files import FilmFinder, summarise
+from .files import FilmFinder
 
 TABLE_PATTERN = "*severity-scores.csv"
 MEASURES = {"extent": ("geographic_mean", "geographic_extent_mean"), "opacity": ("opacity_mean",)}
@@ -32,12 +32,13 @@ def load(root: Path, scheme: str | None = None) -> GradedDataset:
     tables = sorted([*root.glob(TABLE_PATTERN), *root.glob(f"annotations/{TABLE_PATTERN}")])
     if not tables:
         raise DatasetError(f"{root} holds no {TABLE_PATTERN}")
-    table = read_table(tables[0], ("filename",), comment="##")
+    table = read_table(tables[0], ("filename",), comment="##", optional=("patient",))
     measure = find_column(table.columns, MEASURES.get(chosen.name, (chosen.name,)))
     if measure is None:
         table.require(MEASURES.get(chosen.name, (chosen.name,))[:1])
-    stated = {row["filename"]: row["patient"] for row in table.rows if row.get("patient")}
+    stated = {row["filename"]: patient for row in table.rows if (patient := known(row.get("patient")))}
     patients = {**_patients_of_metadata(root), **stated}
+    strangers = [row["filename"] for row in table.rows if row["filename"] not in patients]
     views = _views(root)
     finder = FilmFinder(root, ("images", "films", "."))
     films, missing, invalid = [], [], []
@@ -51,9 +52,12 @@ def load(root: Path, scheme: str | None = None) -> GradedDataset:
             view = views.get(Path(name).stem, "")
             films.append(GradedFilm(name, path, patients.get(name) or name, {"raters": (score,)}, view=view))
     problems = (
-        *summarise(missing, f"{{n}} films of {tables[0].name} have no file in images/"),
-        *summarise(invalid, f"{{n}} rows of {tables[0].name} lack a score of {chosen.total_min}-{chosen.total_max}"),
-        *(() if any(patients.values()) else ("no patients known: every film counts as a patient of its own",)),
+        *table.problems,
+        *summarise(missing, f"films of {tables[0].name} without a file in images/"),
+        *summarise(
+            invalid, f"rows of {tables[0].name} without a score of {chosen.total_min}-{chosen.total_max}, left out"
+        ),
+        *summarise(strangers, "films without a patient, each counted as a patient of its own"),
     )
     return GradedDataset("cohen_severity", root, chosen, tuple(films), problems)
 
@@ -62,7 +66,8 @@ def _patients_of_metadata(root: Path) -> dict[str, str]:
     path = root / "metadata.csv"
     if not path.is_file():
         return {}
-    return {row["filename"]: row["patientid"] for row in read_table(path, ("filename", "patientid")).rows}
+    rows = read_table(path, ("filename", "patientid")).rows
+    return {row["filename"]: patient for row in rows if (patient := known(row["patientid"]))}
 
 
 def _views(root: Path) -> dict[str, str]:

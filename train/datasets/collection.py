@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from ..tables import read_table
+from ..tables import known, read_table
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ def collection_near(root: Path) -> Collection | None:
     for folder in candidates:
         table = folder / "metadata.csv"
         if table.is_file() and (folder / "images").is_dir():
-            rows = read_table(table, ("filename", "patientid")).rows
+            rows = read_table(table, ("filename", "patientid"), optional=("view", "finding")).rows
             people = {
                 row["filename"]: {
                     "patient": f"C{row['patientid']}",
@@ -39,7 +39,7 @@ def collection_near(root: Path) -> Collection | None:
                     "finding": row.get("finding", "").rpartition("/")[2],
                 }
                 for row in rows
-                if row["patientid"]
+                if known(row["patientid"])
             }
             return Collection(folder, people)
     return None

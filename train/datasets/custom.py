@@ -11,9 +11,9 @@ from pathlib import Path
 from lungsev.errors import DatasetError
 from lungsev.schemes import Scheme, load_scheme
 
-from ..tables import FILM_COLUMNS, PATIENT_COLUMNS, Table, find_column, number, read_table
+from ..tables import FILM_COLUMNS, PATIENT_COLUMNS, Table, find_column, known, number, read_table, summarise
 from .contract import GradedDataset, GradedFilm, Layout
-from .files import FilmFinder, summarise
+from .files import FilmFinder
 
 SCHEME_FILE = "scheme.yaml"
 
@@ -43,7 +43,7 @@ def from_table(name: str, root: Path, table: Table, scheme: Scheme) -> GradedDat
     readers = _reader_columns(table, scheme)
     patient_column = find_column(table.columns, PATIENT_COLUMNS)
     finder = FilmFinder(root, ("images", "films", "png", "dicom", "."))
-    films, missing, invalid = [], [], []
+    films, missing, invalid, strangers = [], [], [], []
     for row in table.rows:
         readings = {reader: _grades(row, columns, scheme) for reader, columns in readers.items()}
         complete = {reader: grades for reader, grades in readings.items() if grades is not None}
@@ -53,27 +53,28 @@ def from_table(name: str, root: Path, table: Table, scheme: Scheme) -> GradedDat
         elif not complete:
             invalid.append(row[film_column])
         else:
-            films.append(_film(row, path, row[film_column], patient_column, complete))
+            patient = known(row.get(patient_column or ""))
+            strangers += [] if patient else [row[film_column]]
+            films.append(_film(row, path, row[film_column], patient, complete))
     problems = (
-        *summarise(missing, f"{{n}} films of {table.path.name} have no file under {root.name}/"),
-        *summarise(invalid, f"{{n}} rows of {table.path.name} lack a grade of {scheme.grades[0]}-{scheme.grades[-1]}"),
-        *(
-            (f"{table.path.name} has no patient column: every film counts as a patient of its own, so splits may leak",)
-            if patient_column is None
-            else ()
+        *table.problems,
+        *summarise(missing, f"films of {table.path.name} without a file in {root.name}/ or its folder images/"),
+        *summarise(
+            invalid, f"rows of {table.path.name} without a grade of {_range(scheme)} for every region, left out"
         ),
+        *summarise(strangers, "films without a patient, each counted as a patient of its own"),
     )
     return GradedDataset(name, root, scheme, tuple(films), problems)
 
 
 def _film(
-    row: dict[str, str], path: Path, name: str, patient_column: str | None, readings: dict[str, tuple[float, ...]]
+    row: dict[str, str], path: Path, name: str, patient: str, readings: dict[str, tuple[float, ...]]
 ) -> GradedFilm:
     lowered = {key.lower(): value for key, value in row.items()}
     return GradedFilm(
         name=name,
         path=path,
-        patient=(row[patient_column] if patient_column else "") or name,
+        patient=patient or name,
         readings=readings,
         view=lowered.get("view", ""),
         finding=lowered.get("finding", ""),
@@ -110,6 +111,10 @@ def _grades(row: dict[str, str], columns: list[str], scheme: Scheme) -> tuple[fl
     low, high = scheme.grades[0], scheme.grades[-1]
     inside = tuple(value for value in values if value is not None and low <= value <= high)
     return inside if len(inside) == len(columns) else None
+
+
+def _range(scheme: Scheme) -> str:
+    return f"{scheme.grades[0]}-{scheme.grades[-1]}"
 
 
 def _only_table(root: Path) -> Path:

@@ -1,50 +1,89 @@
-"""Finding the file a table speaks of, and saying what was not found."""
+"""Finding the file a table speaks of."""
 
 from __future__ import annotations
 
+import unicodedata
+from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 
 FILM_SUFFIXES = (".dcm", ".dicom", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 
 
 class FilmFinder:
-    """Looks names up in a few folders, with or without suffix, whatever their case.
+    """Looks names up in a few folders, with or without suffix, whatever their case and accents' encoding.
+
+    A name may hold folders (`p1/film.png`, also with backslashes), a number may have lost its leading zeros to a
+    spreadsheet (7 for `0007.png`, as long as only one file could be meant).
 
     Args:
         folders: Relative to root, searched in this order; "." is root itself.
     """
 
     def __init__(self, root: Path, folders: Sequence[str]) -> None:
-        self._by_name: dict[str, Path] = {}
-        self._by_stem: dict[str, Path] = {}
-        for folder in reversed([root / name for name in folders]):
-            if not folder.is_dir():
-                continue
-            for path in sorted(folder.iterdir(), reverse=True):
-                if path.is_file() and (path.suffix.lower() in FILM_SUFFIXES or not path.suffix):
-                    self._by_name[path.name.lower()] = path
-                    self._by_stem[path.stem.lower()] = path
+        self._folders = [root / name for name in folders]
+        self._listed: dict[Path, Listing] = {}
 
     def find(self, name: str) -> Path | None:
         """The file of that name, or of that name without or with another image suffix."""
-        key = Path(name).name.lower()
-        return self._by_name.get(key) or self._by_stem.get(key) or self._by_stem.get(_stem(key))
+        path = PurePosixPath(name.replace("\\", "/"))
+        parts = [part for part in path.parts[:-1] if part not in ("/", ".")]
+        if not path.name or ".." in parts:
+            return None
+        inside = [folder.joinpath(*parts) for folder in self._folders] if parts else []
+        for folder in (*inside, *self._folders):
+            found = self._look(folder, _key(path.name))
+            if found is not None:
+                return found
+        return None
+
+    def _look(self, folder: Path, key: str) -> Path | None:
+        if folder not in self._listed:
+            self._listed[folder] = Listing.of(folder)
+        return self._listed[folder].find(key)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Film files of one folder by name, by stem, and by number where it is the only file of that number."""
+
+    by_name: dict[str, Path]
+    by_stem: dict[str, Path]
+    by_number: dict[str, Path]
+
+    @classmethod
+    def of(cls, folder: Path) -> Listing:
+        """Empty when the folder is not there."""
+        paths = sorted(folder.iterdir(), reverse=True) if folder.is_dir() else ()
+        films = [path for path in paths if (path.suffix.lower() in FILM_SUFFIXES or not path.suffix) and path.is_file()]
+        numbers = Counter(_number(_key(path.stem)) for path in films)
+        return cls(
+            {_key(path.name): path for path in films},
+            {_key(path.stem): path for path in films},
+            {number: path for path in films if numbers[number := _number(_key(path.stem))] == 1 and number},
+        )
+
+    def find(self, key: str) -> Path | None:
+        stem = _stem(key)
+        exact = self.by_name.get(key) or self.by_stem.get(key) or self.by_stem.get(stem)
+        return exact or self.by_number.get(_number(stem))
 
 
 def list_films(folder: Path) -> list[Path]:
     """Film files of one folder, sorted by name; empty when the folder is not there."""
     if not folder.is_dir():
         return []
-    return sorted(path for path in folder.iterdir() if path.is_file() and path.suffix.lower() in FILM_SUFFIXES)
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in FILM_SUFFIXES and path.is_file())
 
 
-def summarise(names: Sequence[str], template: str) -> tuple[str, ...]:
-    """One remark with a count and the first names, or none."""
-    if not names:
-        return ()
-    shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-    return (f"{template.format(n=len(names))} ({shown})",)
+def _key(name: str) -> str:
+    return unicodedata.normalize("NFC", name).lower()
+
+
+def _number(stem: str) -> str:
+    """Digits without leading zeros; empty for any other name."""
+    return (stem.lstrip("0") or "0") if stem.isascii() and stem.isdecimal() else ""
 
 
 def _stem(key: str) -> str:

@@ -16,8 +16,8 @@ from lungsev.radiograph import Radiograph
 from lungsev.report import ImageInfo
 
 from ..masks import read_two_masks
+from ..tables import summarise
 from .contract import LabelArray, Layout, MaskedDataset, MaskedFilm
-from .files import summarise
 
 SIDE_PX = 2048
 FULL_SCALE = 4095
@@ -26,13 +26,13 @@ FULL_SCALE = 4095
 def load(root: Path, scheme: str | None = None) -> MaskedDataset:
     """Every film whose two masks are there; one film per patient."""
     films, missing = [], []
-    for path in sorted([*root.glob("*.IMG"), *root.glob("*/*.IMG")]):
+    for path in _raw_films(root):
         pair = _masks_of(root, path.stem)
         if pair is None:
             missing.append(path.name)
         else:
             films.append(MaskedFilm(path.name, path, path.stem, pair, read_jsrt_masks, read=read_img))
-    problems = summarise(missing, "{n} films lack an SCR mask of one lung")
+    problems = summarise(missing, "films without an SCR mask of both lungs, left out")
     return MaskedDataset("jsrt", root, tuple(films), problems)
 
 
@@ -59,20 +59,26 @@ def read_jsrt_masks(paths: tuple[Path, ...]) -> LabelArray:
 
 
 def _masks_of(root: Path, stem: str) -> tuple[Path, Path] | None:
-    for fold in ("fold1", "fold2"):
-        pair = (
-            root / fold / "masks" / "right lung" / f"{stem}.gif",
-            root / fold / "masks" / "left lung" / f"{stem}.gif",
-        )
+    for folder in _mask_folders(root):
+        pair = (folder / "right lung" / f"{stem}.gif", folder / "left lung" / f"{stem}.gif")
         if all(path.is_file() for path in pair):
             return pair
     return None
+
+
+def _raw_films(root: Path) -> list[Path]:
+    return sorted([*root.glob("*.[iI][mM][gG]"), *root.glob("*/*.[iI][mM][gG]")])
+
+
+def _mask_folders(root: Path) -> list[Path]:
+    """SCR's archive keeps the folds in a folder of its own (`scratch/`)."""
+    return sorted([*root.glob("fold[12]/masks"), *root.glob("*/fold[12]/masks")])
 
 
 LAYOUT = Layout(
     name="jsrt",
     task="lungs",
     expects="*.IMG beside fold1/masks and fold2/masks",
-    recognises=lambda root: (root / "fold1").is_dir() and any([*root.glob("*.IMG"), *root.glob("*/*.IMG")]),
+    recognises=lambda root: bool(_mask_folders(root)) and bool(_raw_films(root)),
     load=load,
 )

@@ -9,9 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..masks import read_mask
-from ..tables import FILM_COLUMNS, find_column, read_table
+from ..tables import FILM_COLUMNS, find_column, known, read_table, summarise
 from .contract import Layout, MaskedDataset, MaskedFilm
-from .files import list_films, summarise
+from .files import list_films
 
 FILM_FOLDERS = ("images", "films", "CXR_png")
 MASK_FOLDERS = ("masks", "mask")
@@ -26,18 +26,20 @@ def pairs(name: str, root: Path, film_folder: Path, mask_folder: Path) -> Masked
     """Match films and masks by name."""
     masks = {path.stem.lower().removesuffix("_mask"): path for path in list_films(mask_folder)}
     people = _people(root)
-    films, missing = [], []
+    films, missing, strangers = [], [], []
     for path in list_films(film_folder):
         mask = masks.get(path.stem.lower())
         person = people.get(path.stem, {})
+        patient = known(person.get("patient"))
         if mask is None:
             missing.append(path.name)
         else:
+            strangers += [] if patient else [path.name]
             films.append(
                 MaskedFilm(
                     name=path.name,
                     path=path,
-                    patient=person.get("patient") or path.stem,
+                    patient=patient or path.stem,
                     mask_paths=(mask,),
                     read_mask=read_mask,
                     view=person.get("view", ""),
@@ -45,8 +47,8 @@ def pairs(name: str, root: Path, film_folder: Path, mask_folder: Path) -> Masked
                 )
             )
     problems = (
-        *summarise(missing, f"{{n}} films of {film_folder.name}/ have no mask in {mask_folder.name}/"),
-        *(() if people else ("no index.csv with patients: every film counts as a patient of its own",)),
+        *summarise(missing, f"films of {film_folder.name}/ without a mask in {mask_folder.name}/, left out"),
+        *summarise(strangers, "films without a patient in index.csv, each counted as a patient of its own"),
     )
     return MaskedDataset(name, root, tuple(films), problems)
 

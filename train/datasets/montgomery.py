@@ -5,20 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..masks import read_two_masks
+from ..tables import summarise
 from .contract import Layout, MaskedDataset, MaskedFilm
-from .files import list_films, summarise
+from .files import FilmFinder, list_films
 
 
 def load(root: Path, scheme: str | None = None) -> MaskedDataset:
     """Films with a mask per lung; one film per patient."""
+    sides = [FilmFinder(root / "ManualMask", (side,)) for side in ("rightMask", "leftMask")]
     films, missing = [], []
     for path in list_films(root / "CXR_png"):
-        pair = tuple(root / "ManualMask" / side / path.name for side in ("rightMask", "leftMask"))
-        if all(mask.is_file() for mask in pair):
+        pair = tuple(mask for side in sides if (mask := side.find(path.name)) is not None)
+        if len(pair) == len(sides):
             films.append(MaskedFilm(path.name, path, path.stem, pair, read_two_masks))
         else:
             missing.append(path.name)
-    problems = summarise(missing, "{n} films lack a mask of one lung")
+    problems = summarise(missing, "films without a mask of both lungs, left out")
     return MaskedDataset("montgomery", root, tuple(films), problems)
 
 

@@ -5,16 +5,14 @@ The table has two header rows (reader above, measure below); the film of row n i
 
 from __future__ import annotations
 
-import csv
-import io
 from pathlib import Path
 
 from lungsev.errors import DatasetError
 from lungsev.schemes import load_scheme
 
-from ..tables import delimiter_of, number, read_text
+from ..tables import delimiter_of, known, number, read_cells, read_text, summarise
 from .contract import GradedDataset, GradedFilm, Layout
-from .files import FilmFinder, summarise
+from .files import FilmFinder
 
 FOLDER = "CXR_images_scored"
 MEASURES = {"ralo": "geographic", "ralo_opacity": "opacity"}
@@ -35,8 +33,8 @@ def load(root: Path, scheme: str | None = None) -> GradedDataset:
     readers = _reader_columns(path, above, below, MEASURES.get(chosen.name, "geographic"))
     patients = _column(below, ("subject_id", "subject", "patient", "patientid", "patient_id"))
     finder = FilmFinder(root, (FOLDER, "."))
-    first = 0 if finder.find("0.jpg") else 1  # published with rows counted from 0; copies exist that count from 1
-    films, missing, invalid = [], [], []
+    first = _first_row(finder, len(records))
+    films, missing, invalid, strangers = [], [], [], []
     for row, record in enumerate(records, start=first):
         name = f"{row}.jpg"
         film_path = finder.find(name)
@@ -47,23 +45,39 @@ def load(root: Path, scheme: str | None = None) -> GradedDataset:
         elif not complete:
             invalid.append(name)
         else:
-            patient = record[patients] if patients is not None and record[patients] else name
-            films.append(GradedFilm(name=name, path=film_path, patient=patient, readings=complete))
+            patient = known(record[patients]) if patients is not None else ""
+            strangers += [] if patient else [name]
+            films.append(GradedFilm(name=name, path=film_path, patient=patient or name, readings=complete))
     problems = (
-        *summarise(missing, f"{{n}} rows of {path.name} have no film in {FOLDER}"),
-        *summarise(invalid, f"{{n}} rows of {path.name} lack a grade of 0-4 for both lungs"),
-        *(() if patients is not None else ("no patient column: every film counts as a patient of its own",)),
+        *summarise(missing, f"rows of {path.name} without a film in {FOLDER}"),
+        *summarise(invalid, f"rows of {path.name} without a grade of 0-4 for both lungs, left out"),
+        *summarise(strangers, "films without a patient, each counted as a patient of its own"),
     )
     return GradedDataset("ralo", root, chosen, tuple(films), problems)
+
+
+def _first_row(finder: FilmFinder, rows: int) -> int:
+    """Published with rows counted from 0; copies exist that count from 1. A wrong guess would shift every grade.
+
+    Raises:
+        DatasetError: The films do not say which.
+    """
+    for first, witness in ((0, "0.jpg"), (1, f"{rows}.jpg")):
+        if finder.find(witness) is not None:
+            return first
+    raise DatasetError(
+        f"{FOLDER} holds neither 0.jpg nor {rows}.jpg, so nobody can say whether films are counted from 0 or 1; "
+        "restore the first or the last film of the table"
+    )
 
 
 def _read_two_headers(path: Path) -> tuple[list[str], list[str], list[list[str]]]:
     lines = [line for line in read_text(path).splitlines() if line.strip()]
     if len(lines) < 3:
         raise DatasetError(f"{path.name} has {len(lines)} rows, expected two header rows and one row per film")
-    cells = list(csv.reader(io.StringIO("\n".join(lines)), delimiter=delimiter_of(lines[1])))
+    cells = read_cells(path, lines, delimiter_of(lines[1]))
     width = max(len(row) for row in cells)
-    padded = [[cell.strip() for cell in row] + [""] * (width - len(row)) for row in cells]
+    padded = [row + [""] * (width - len(row)) for row in cells]
     return padded[0], padded[1], padded[2:]
 
 

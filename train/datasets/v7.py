@@ -12,10 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from lungsev.errors import DatasetError
+
 from ..masks import read_polygons
+from ..tables import summarise
 from .collection import collection_near
 from .contract import Layout, MaskedDataset, MaskedFilm
-from .files import FilmFinder, summarise
+from .files import FilmFinder
 
 
 def load(root: Path, scheme: str | None = None) -> MaskedDataset:
@@ -46,22 +49,40 @@ def load(root: Path, scheme: str | None = None) -> MaskedDataset:
                 MaskedFilm(path.name, path, patient, paths, read_polygons, view=view, finding=person.get("finding", ""))
             )
     problems = (
-        *summarise(missing, "{n} annotation files name a film that is not there"),
-        *summarise(without_lungs, "{n} films have no lung polygon and were left out"),
+        *summarise(missing, "annotation files that name a film which is not there"),
+        *summarise(without_lungs, "films without a lung polygon, left out"),
     )
     return MaskedDataset("v7", root, tuple(films), problems)
 
 
 def _documents(root: Path) -> Iterator[tuple[tuple[Path, ...], dict[str, Any]]]:
-    """Every document with where it lies: a file, or a zip and a member."""
+    """Every document with where it lies: a file, or a zip and a member.
+
+    Raises:
+        DatasetError: One cannot be read.
+    """
     folder = root / "annotations"
     for path in sorted(folder.glob("*.json")):
-        yield (path,), json.loads(path.read_text(encoding="utf-8"))
+        yield (path,), _parsed(path.name, path.read_bytes())
     for path in sorted(folder.glob("*.zip")):
-        with zipfile.ZipFile(path) as archive:
+        try:
+            archive = zipfile.ZipFile(path)
+        except zipfile.BadZipFile:
+            raise DatasetError(f"{path.name} is no zip file or was cut short; download it again") from None
+        with archive:
             for member in sorted(name for name in archive.namelist() if name.endswith(".json")):
                 if not Path(member).name.startswith("."):
-                    yield (path, Path(member)), json.loads(archive.read(member))
+                    yield (path, Path(member)), _parsed(f"{path.name}/{member}", archive.read(member))
+
+
+def _parsed(name: str, data: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(data)
+    except ValueError:
+        raise DatasetError(f"{name} is no JSON or was cut short; download it again, or remove it") from None
+    if not isinstance(document, dict):
+        raise DatasetError(f"{name} holds a {type(document).__name__}, expected an annotation of Darwin")
+    return document
 
 
 def _tag(tags: list[str], word: str) -> str:

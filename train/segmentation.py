@@ -35,6 +35,7 @@ from .augment import (
 )
 from .console import is_main_process, say, warn
 from .datasets import load_masked
+from .drawn import DrawnFilm, draw_chests
 from .loading import Key, generator_of, make_loader
 from .loops import TrainingModule, fit, seed_weights
 from .losses import mask_loss
@@ -61,6 +62,7 @@ class SegmentSettings(Settings):
     frozen_stages: Annotated[int, Field(ge=0)] = 0  # of a pretrained EfficientNet encoder; edges are edges on any film
     wrong_films: Share = 0.3  # share of films shown turned, inverted or replaced by no chest, for the film check
     film_check_weight: float = 0.3  # of the film check's loss beside the mask's
+    drawn: Annotated[int, Field(ge=0)] = 16  # phantom chests among the films: no_chest is taught by drawings too
 
 
 class SegmentationFilms:
@@ -68,7 +70,7 @@ class SegmentationFilms:
 
     def __init__(
         self,
-        films: Sequence[film_cache.CachedFilm],
+        films: Sequence[film_cache.CachedFilm | DrawnFilm],
         settings: SegmentSettings,
         side_px: int,
         augmented: bool,
@@ -220,7 +222,8 @@ def run_segmentation(settings: SegmentSettings, run: Run) -> dict[str, Any]:
     parts = {part: [prepared.films[name] for name in names] for part, names in split.parts.items()}
     parts["barred"] = [prepared.films[film.name] for film in left_out(readable, films)]
     say(f"Finding lungs in {len(parts['train'])} films of {dataset.name} ({split.protocol}), run {run.path}")
-    best = fit(SegmentationModule(network, settings), run, *_loaders(parts, settings))
+    drawn = draw_chests(settings.drawn, settings.loop.seed) if settings.network.film_check else []
+    best = fit(SegmentationModule(network, settings), run, *_loaders(parts, drawn, settings))
     if not is_main_process():
         return {}
     metrics = {
@@ -285,9 +288,11 @@ def shrink(image: npt.NDArray[np.float32], side_px: int) -> npt.NDArray[np.float
     return np.asarray(cv2.resize(image, (side_px, side_px), interpolation=cv2.INTER_AREA), dtype=np.float32)
 
 
-def _loaders(parts: dict[str, list[film_cache.CachedFilm]], settings: SegmentSettings) -> tuple[Any, Any]:
+def _loaders(
+    parts: dict[str, list[film_cache.CachedFilm]], drawn: Sequence[DrawnFilm], settings: SegmentSettings
+) -> tuple[Any, Any]:
     loop, workers, side = settings.loop, settings.data.num_workers, settings.network.size_px
-    train = SegmentationFilms(parts["train"], settings, settings.train_px or side, augmented=True)
+    train = SegmentationFilms([*parts["train"], *drawn], settings, settings.train_px or side, augmented=True)
     train_loader = make_loader(train, loop.batch_size, True, loop.seed, workers, loop.accumulate)
     if not parts.get("validation"):
         return train_loader, None

@@ -1,0 +1,200 @@
+"""The real device: driver, engine, parity, memory. `make test-gpu`; skipped with the reason where something is missing.
+
+LUNGSEV_TEST_BUNDLE=path    tests another bundle than the packaged one
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lungsev.bench import run_bench
+from lungsev.bundle import Bundle, read_bundle
+from lungsev.errors import BackendError
+from lungsev.inference.cuda_driver import CudaBindingsDriver, CudaDriver, PycudaDriver, count_devices
+from lungsev.inference.onnx_backend import OnnxRuntimeBackend
+from lungsev.inference.parity import HALF_TOLERANCE, ParityCase, compare, parity_cases
+from lungsev.inference.tensorrt_build import BuildOptions, build_engine
+from lungsev.inference.tensorrt_engine import EngineRequest, open_tensorrt, prepare_engine
+from lungsev.inference.tensorrt_library import FLAVOURS, TensorRTLibrary, load_tensorrt
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(count_devices() == 0, reason="no NVIDIA GPU: libcuda.so.1 shows no device"),
+]
+
+DRIVERS = {"pycuda": ("pycuda.driver", PycudaDriver), "cuda-bindings": ("cuda.bindings.driver", CudaBindingsDriver)}
+
+
+@pytest.fixture(params=DRIVERS)
+def open_device(request: pytest.FixtureRequest) -> Callable[[], CudaDriver]:
+    module, kind = DRIVERS[request.param]
+    found = pytest.importorskip(module, reason=f"{request.param} is not installed", exc_type=ImportError)
+    return lambda: kind(found)
+
+
+@pytest.fixture(scope="module", params=FLAVOURS)
+def library(request: pytest.FixtureRequest) -> TensorRTLibrary:
+    if importlib.util.find_spec(request.param) is None:
+        pytest.skip(f"{request.param} is not installed")
+    return load_tensorrt(request.param)
+
+
+@pytest.fixture(scope="module")
+def bundle() -> Bundle:
+    chosen = os.environ.get("LUNGSEV_TEST_BUNDLE")
+    return read_bundle(Path(chosen) if chosen else None)
+
+
+@pytest.fixture(scope="module")
+def cases(bundle: Bundle) -> list[ParityCase]:
+    return list(parity_cases(bundle.manifest.input.size_px, phantoms=3))
+
+
+@pytest.fixture
+def driver(open_device: Callable[[], CudaDriver]) -> Iterator[CudaDriver]:
+    opened = open_device()
+    yield opened
+    opened.close()
+
+
+class TestDriver:
+    def test_it_knows_the_card(self, driver: CudaDriver) -> None:
+        assert driver.info.name
+        assert float(driver.info.compute_capability) >= 5
+        assert float(driver.info.driver) >= 11
+        assert driver.info.free_bytes > 64 << 20
+
+    def test_what_goes_there_comes_back(self, driver: CudaDriver) -> None:
+        sent, mapped = driver.pinned((3, 5), np.float32)
+        back, _ = driver.pinned((3, 5), np.float32)
+        sent[...] = np.arange(15).reshape(3, 5)
+        back[...] = 0
+        device = mapped or driver.allocate(sent.nbytes)
+        driver.to_device(device, sent)
+        driver.to_host(back, device)
+        driver.synchronise()
+        np.testing.assert_array_equal(back, sent)
+
+    def test_a_recorded_graph_runs_on_what_the_buffers_hold_now(self, driver: CudaDriver) -> None:
+        sent, _ = driver.pinned((1024,), np.float32)
+        back, _ = driver.pinned((1024,), np.float32)
+        device = driver.allocate(sent.nbytes)
+
+        def there_and_back() -> None:
+            driver.to_device(device, sent)
+            driver.to_host(back, device)
+
+        back[...] = -1
+        graph = driver.capture(there_and_back)
+        driver.synchronise()
+        assert (back == -1).all(), "recording must not run"
+        for value in (1.0, 2.0):
+            sent[...] = value
+            driver.launch(graph)
+            driver.synchronise()
+            assert (back == value).all()
+
+    def test_a_failure_inside_a_recording_leaves_the_stream_usable(self, driver: CudaDriver) -> None:
+        def fails() -> None:
+            raise BackendError("on purpose")
+
+        with pytest.raises(BackendError):
+            driver.capture(fails)
+        sent, _ = driver.pinned((4,), np.float32)
+        driver.to_device(driver.allocate(sent.nbytes), sent)
+        driver.synchronise()
+
+    def test_more_memory_than_the_card_has_is_explained(self, driver: CudaDriver) -> None:
+        with pytest.raises(BackendError, match="out of memory"):
+            driver.allocate(1 << 46)
+
+    def test_closing_gives_the_memory_back(self, open_device: Callable[[], CudaDriver]) -> None:
+        def free_while_open() -> int:
+            opened = open_device()
+            try:
+                opened.allocate(256 << 20)
+                return opened.info.free_bytes
+            finally:
+                opened.close()
+
+        first = free_while_open()
+        assert all(abs(free_while_open() - first) < 64 << 20 for _ in range(3))
+
+
+class TestEngine:
+    @pytest.fixture(scope="class")
+    def precision(self, bundle: Bundle) -> str:
+        return "fp16" if "fp16" in bundle.precisions else "fp32"
+
+    @pytest.fixture(scope="class")
+    def cache(self, bundle: Bundle, library: TensorRTLibrary, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        """A folder with a built and compared engine; a card this flavour does not take is a skip with its words."""
+        folder = tmp_path_factory.mktemp("engines")
+        try:
+            prepare_engine(bundle, EngineRequest(cache_dir=folder), library=library)
+        except BackendError as error:
+            if "does not run this engine here" in str(error) or "could not build" in str(error):
+                pytest.skip(f"{library.flavour} {library.version} does not take this card: {error}")
+            raise
+        return folder
+
+    def test_it_was_compared_before_its_first_use(self, cache: Path, precision: str) -> None:
+        side = next(cache.glob("*.json")).read_text()
+        assert '"refused": null' in side
+        assert f'"precision": "{precision}"' in side
+
+    def test_films_get_the_grades_of_the_fp32_graph(
+        self, bundle: Bundle, library: TensorRTLibrary, cache: Path, cases: list[ParityCase]
+    ) -> None:
+        with (
+            open_tensorrt(bundle, EngineRequest(cache_dir=cache), library=library) as backend,
+            OnnxRuntimeBackend(bundle) as reference,
+        ):
+            assert backend.uses_graph or library.is_rtx
+            parity = compare(("ONNX", reference.infer), ("engine", backend.infer), cases, bundle.manifest)
+        parity.require(HALF_TOLERANCE)
+
+    def test_the_same_film_gives_the_same_numbers_from_any_thread(
+        self, bundle: Bundle, library: TensorRTLibrary, cache: Path, cases: list[ParityCase]
+    ) -> None:
+        found = []
+        with open_tensorrt(bundle, EngineRequest(cache_dir=cache), library=library) as backend:
+            threads = [threading.Thread(target=lambda: found.append(backend.infer(cases[0].image))) for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        for other in found[1:]:
+            for name, values in found[0].items():
+                np.testing.assert_array_equal(other[name], values)
+
+    def test_the_second_start_builds_nothing(self, bundle: Bundle, library: TensorRTLibrary, cache: Path) -> None:
+        said: list[str] = []
+        open_tensorrt(bundle, EngineRequest(cache_dir=cache), said.append, library=library).close()
+        assert said == []
+
+    def test_a_damaged_plan_is_built_again(self, bundle: Bundle, library: TensorRTLibrary, cache: Path) -> None:
+        plan = next(cache.glob("*.plan"))
+        plan.write_bytes(plan.read_bytes()[:-1000])
+        said: list[str] = []
+        open_tensorrt(bundle, EngineRequest(cache_dir=cache), said.append, library=library).close()
+        assert any("damaged" in line for line in said)
+
+    def test_both_precisions_build(self, bundle: Bundle, library: TensorRTLibrary, cache: Path) -> None:
+        for precision in bundle.precisions:
+            built = build_engine(bundle.graph_bytes(precision), library, BuildOptions())
+            assert (built.half_layers > built.layers / 2) == (precision == "fp16")
+
+    def test_the_bench_runs(self, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("LUNGSEV_CACHE", str(cache))
+        result = run_bench(backend="tensorrt", runs=5, cold_start=False)
+        assert result.model.backend == "tensorrt"
+        assert result.stages["infer"].p50 > 0

@@ -40,7 +40,7 @@ from .datasets import load_masked
 from .loading import Key, generator_of, make_loader
 from .loops import TrainingModule, fit, seed_weights
 from .losses import corner_distance
-from .preparation import left_out, require_root, split_dataset, trunk_path, usable
+from .preparation import left_out, ready_films, require_root, split_dataset, trunk_path, usable
 from .runs import Run, finished_run
 from .segmentation import MEASURED, predict_masks, shrink
 from .settings import DataSettings, LoopSettings, OptimiserSettings, Settings, Share
@@ -150,12 +150,9 @@ def run_alignment(settings: AlignSettings, run: Run) -> dict[str, Any]:
     dataset = load_masked(require_root(settings.data), settings.data.layout)
     for problem in dataset.problems:
         warn(problem)
-    prepared = film_cache.prepare(dataset.films, settings.data.cache, workers=max(1, settings.data.num_workers))
-    for remark in film_cache.demand_readable(prepared, settings.data.skip_unreadable):
-        warn(remark)
-    readable = [film for film in dataset.films if film.name in prepared.films]
-    films = usable(readable, settings.data)
-    ready = alignable([(f.name, prepared.films[f.name]) for f in readable], segmentation, segmentation_settings.size_px)
+    readable, prepared = ready_films(dataset.films, settings.data)
+    films = usable(readable, prepared, settings.data)
+    ready = alignable([(f.name, prepared[f.name]) for f in readable], segmentation, segmentation_settings.size_px)
     if len(ready) < len(readable):
         warn(f"{len(readable) - len(ready)} films have no two lungs in their mask and were left out")
     if not ready:

@@ -31,9 +31,9 @@ from lungsev.preprocess import CANVAS_SIZE_PX, PREPROCESSING_VERSION, to_canvas
 from lungsev.report import ImageInfo
 
 from .console import track
-from .datasets.contract import GradedFilm, MaskedFilm
+from .datasets.contract import GradedFilm, LabelledFilm, MaskedFilm
 
-Film = GradedFilm | MaskedFilm
+Film = GradedFilm | MaskedFilm | LabelledFilm
 QUANTA = 65535.0
 
 

@@ -2,26 +2,53 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
-import numpy.typing as npt
 
-from lungsev.errors import DatasetError
-from lungsev.metrics import severity_metrics
-
-from .cache import CachedFilm, Prepared, prepare
+from .cache import Prepared, prepare
 from .canonical import shows_both_lungs
-from .datasets import GradedDataset, MaskedDataset, load_graded, load_masked
+from .datasets import Dataset, GradedDataset, GradedFilm, LabelledDataset, load_all
 from .datasets.contract import Task
-from .splits import split_films
+from .description import (
+    PER_MAKER,
+    Table,
+    agreement,
+    consensus_table,
+    film_tables,
+    grade_shares,
+    headers_of,
+    lines_of,
+    maker_table,
+    three_numbers,
+)
+from .duplicates import find_twins
+from .splits import describe_protocols
 
-ALIKE = 0.998  # correlation of two films' thumbnails above which they are taken for one picture
+RARE = 0.05
+FEW_PATIENTS = 20
+
+
+@dataclass(frozen=True)
+class Twin:
+    """Two films that show one picture.
+
+    Attributes:
+        patients: One where both have the same.
+        totals: What the first reader gave each, where films are graded.
+    """
+
+    films: tuple[str, str]
+    patients: tuple[str, ...]
+    totals: tuple[float, float] | None
+
+    def __str__(self) -> str:
+        people = "one patient" if len(self.patients) == 1 else f"patients {self.patients[0]} and {self.patients[1]}"
+        graded = "" if self.totals is None else f", totals {self.totals[0]:g} and {self.totals[1]:g}"
+        return f"{self.films[0]} = {self.films[1]} ({people}{graded})"
 
 
 @dataclass(frozen=True)
@@ -32,9 +59,9 @@ class Check:
     task: str
     films: int
     patients: int
-    tables: dict[str, dict[str, Any]]
+    tables: dict[str, Table]
     unreadable: dict[str, str]
-    duplicates: tuple[tuple[str, str, bool], ...]  # two films, and whether they are of different patients
+    duplicates: tuple[Twin, ...]
     problems: tuple[str, ...]
     advice: tuple[str, ...]
 
@@ -43,256 +70,174 @@ class Check:
 
     def lines(self) -> list[str]:
         """The check as plain lines."""
-        text = [f"{self.name}: {self.films} films of {self.patients} patients ({self.task})"]
-        for title, table in self.tables.items():
-            text.append(f"{title}:")
-            text.extend(f"  {row}: {_shown(value)}" for row, value in table.items())
-        text.extend(f"unreadable: {name}: {reason}" for name, reason in self.unreadable.items())
-        for first, second, strangers in self.duplicates:
-            text.append(f"same picture: {first} = {second}{' (different patients)' if strangers else ''}")
-        text.extend(f"problem: {problem}" for problem in self.problems)
-        text.extend(f"do: {advice}" for advice in self.advice)
-        return text
+        return [
+            f"{self.name}: {self.films} films of {self.patients} patients ({self.task})",
+            *(line for title, table in self.tables.items() for line in lines_of(title, table)),
+            *(f"unreadable: {name}: {reason}" for name, reason in self.unreadable.items()),
+            *(f"same picture: {twin}" for twin in self.duplicates),
+            *(f"problem: {problem}" for problem in self.problems),
+            *(f"do: {advice}" for advice in self.advice),
+        ]
 
 
 def check_folder(root: Path, cache: Path, workers: int = 1, scheme: str | None = None) -> list[Check]:
-    """Look at a folder of graded films, of lung masks, or of both.
+    """Look at a folder of graded films, of lung masks, of labelled films, or of several of these.
 
     Raises:
-        DatasetError: It is neither.
+        DatasetError: It is none.
     """
-    return [check_dataset(dataset, cache, workers) for dataset in _load_all(root, scheme)]
+    return [check_dataset(dataset, cache, workers) for dataset in load_all(root, scheme)]
 
 
-def check_dataset(dataset: GradedDataset | MaskedDataset, cache: Path, workers: int = 1) -> Check:
+def check_dataset(dataset: Dataset, cache: Path, workers: int = 1) -> Check:
     """Look at one dataset."""
     prepared = prepare(dataset.films, cache, workers=workers)
-    duplicates = _duplicates(dataset, prepared)
+    twins = _twins(dataset, prepared)
+    headers = headers_of(dataset.films)
+    tables = {
+        **_task_tables(dataset, prepared),
+        **film_tables(dataset.films, prepared),
+        PER_MAKER: maker_table(dataset.films, headers),
+    }
     if isinstance(dataset, GradedDataset):
-        task: Task = "severity"
-        tables, advice = _graded_tables(dataset, prepared)
-    else:
-        task = "lungs"
-        tables, advice = _masked_tables(dataset, prepared)
-    advice += _common_advice(dataset, prepared, duplicates)
+        tables["splits: films of each part, and patients who train and are measured"] = describe_protocols(
+            dataset.films
+        )
+    advice = [
+        *_reading_advice(prepared, dataset),
+        *_twin_advice(twins),
+        *_patient_advice(dataset),
+        *_grade_advice(dataset, tables),
+        *_polarity_advice(dataset, prepared, headers, tables),
+    ]
     return Check(
         name=dataset.name,
-        task=task,
+        task=_task(dataset),
         films=len(dataset.films),
         patients=len({film.patient for film in dataset.films}),
         tables=tables,
         unreadable=prepared.unreadable,
-        duplicates=duplicates,
+        duplicates=twins,
         problems=dataset.problems,
         advice=tuple(advice) or ("nothing: this dataset can be trained on as it is",),
     )
 
 
-def _load_all(root: Path, scheme: str | None) -> list[GradedDataset | MaskedDataset]:
-    found: list[GradedDataset | MaskedDataset] = []
-    errors = []
-    for load in (lambda: load_graded(root, scheme=scheme), lambda: load_masked(root)):
-        try:
-            found.append(load())
-        except DatasetError as error:
-            errors.append(error)
-    if not found:
-        raise errors[0]
-    return found
+def _task(dataset: Dataset) -> Task:
+    if isinstance(dataset, GradedDataset):
+        return "severity"
+    return "labels" if isinstance(dataset, LabelledDataset) else "lungs"
 
 
-def _graded_tables(dataset: GradedDataset, prepared: Prepared) -> tuple[dict[str, dict[str, Any]], list[str]]:
-    scheme, films = dataset.scheme, dataset.films
-    grades = np.array([film.reference for film in films])
-    tables: dict[str, dict[str, Any]] = {
-        "share of each grade": {
-            region.code: {str(grade): float((np.rint(grades[:, index]) == grade).mean()) for grade in scheme.grades}
-            for index, region in enumerate(scheme.regions)
-        },
-        f"total ({scheme.total_min}-{scheme.total_max})": dict(
-            zip(("lowest", "median", "highest"), _range(grades.sum(axis=1)), strict=True)
-        ),
-        "films per patient": _counts([len(group) for group in _by_patient(dataset).values()]),
-        "readings": {reader: sum(reader in film.readings for film in films) for reader in dataset.readers},
-        **_describe(dataset, prepared),
-    }
-    advice = []
-    overall = {grade: float((np.rint(grades) == grade).mean()) for grade in scheme.grades}
-    rare = [str(grade) for grade, share in overall.items() if share < 0.05]
-    if rare:
-        advice.append(
-            f"grade {', '.join(rare)} is under 5 % of all regions: --set balance=true draws rare totals more often"
-        )
-    agreement = _agreement(dataset)
-    if agreement:
-        tables["second reader against the first"] = agreement
-    advice += _polarity_advice(tables)
-    advice += _consensus_advice(dataset, tables)
-    return tables, advice
+def _task_tables(dataset: Dataset, prepared: Prepared) -> dict[str, Table]:
+    if isinstance(dataset, LabelledDataset):
+        return {}
+    if isinstance(dataset, GradedDataset):
+        scheme = dataset.scheme
+        totals = np.array([film.total for film in dataset.films])
+        tables: dict[str, Table] = {
+            f"share of each grade, {scheme.title}": grade_shares(dataset),
+            f"total of {scheme.total_min}-{scheme.total_max}": three_numbers(totals),
+            "films per reader": {r: sum(r in film.readings for film in dataset.films) for r in dataset.readers},
+            " against ".join(reversed(dataset.readers[:2])): agreement(dataset),
+            "consensus films": consensus_table(dataset),
+        }
+        return {title: table for title, table in tables.items() if table}
+    shares = np.array([float((film.mask() > 0).mean()) for film in prepared.films.values()])
+    return {"lungs as a share of the canvas": three_numbers(shares)}
 
 
-def _masked_tables(dataset: MaskedDataset, prepared: Prepared) -> tuple[dict[str, dict[str, Any]], list[str]]:
-    lungs, one_sided = [], []
-    for name, film in prepared.films.items():
-        labels = film.mask()
-        lungs.append(float((labels > 0).mean()))
-        if not shows_both_lungs(labels):
-            one_sided.append(name)
-    tables: dict[str, dict[str, Any]] = {
-        "lungs as a share of the canvas": dict(
-            zip(("lowest", "median", "highest"), _range(np.array(lungs)), strict=True)
-        ),
-        "films per patient": _counts([len(group) for group in _by_patient(dataset).values()]),
-        **_describe(dataset, prepared),
-    }
-    advice = []
-    if one_sided:
-        advice.append(f"{len(one_sided)} masks lack a lung ({', '.join(one_sided[:3])}): `align` leaves them out")
-    return tables, advice
+def _twins(dataset: Dataset, prepared: Prepared) -> tuple[Twin, ...]:
+    films = [film for film in dataset.films if film.name in prepared.films]
+    found = []
+    for rows in find_twins([prepared.films[film.name] for film in films]):
+        pair = films[rows[0]], films[rows[1]]
+        graded = [film.total for film in pair if isinstance(film, GradedFilm)]
+        patients = tuple(dict.fromkeys(film.patient for film in pair))
+        found.append(Twin((pair[0].name, pair[1].name), patients, (graded[0], graded[1]) if graded else None))
+    return tuple(found)
 
 
-def _describe(dataset: GradedDataset | MaskedDataset, prepared: Prepared) -> dict[str, dict[str, Any]]:
-    films = dataset.films
-    views = [film.view or (_info(prepared, film.name, "view") or "not said") for film in films]
-    sizes = [f.info.columns for f in prepared.films.values() if f.info.columns]
-    tables: dict[str, dict[str, Any]] = {"views": _counts(views)}
-    findings = _counts([film.finding or "not said" for film in films])
-    if len(findings) > 1:
-        tables["findings"] = findings
-    if sizes:
-        tables["columns of a film"] = dict(zip(("lowest", "median", "highest"), _range(np.array(sizes)), strict=True))
-    notes = Counter(note for film in prepared.films.values() for note in film.notes)
-    if notes:
-        tables["remarks of the reading"] = dict(notes.most_common())
-    makers: dict[str, Counter[str]] = defaultdict(Counter)
-    for film in films:
-        maker, polarity = getattr(film, "maker", ""), getattr(film, "polarity", "")
-        if maker or polarity:
-            makers[maker or "not said"][polarity or "not said"] += 1
-    if makers:
-        tables["polarity per maker"] = {maker: dict(counts.most_common()) for maker, counts in sorted(makers.items())}
-    return tables
-
-
-def _polarity_advice(tables: dict[str, dict[str, Any]]) -> list[str]:
-    makers = tables.get("polarity per maker", {})
-    fixed = [maker for maker, counts in makers.items() if max(counts.values()) >= 0.95 * sum(counts.values())]
-    both = {polarity for counts in makers.values() for polarity in counts}
-    if len(both) > 1 and len(fixed) >= 2:
-        return [
-            "polarity is almost fixed by the maker: films are turned bone bright when they are read, so never train on "
-            "stored pixels, or the network learns the maker"
-        ]
-    return []
-
-
-def _consensus_advice(dataset: GradedDataset, tables: dict[str, dict[str, Any]]) -> list[str]:
-    consensus = [film for film in dataset.films if film.subset == "consensus"]
-    if not consensus:
-        return []
-    patients = {film.patient for film in consensus}
-    others = [film for film in dataset.films if film.subset != "consensus" and film.patient in patients]
-    leaking = len({film.patient for film in others})
-    tables["consensus films"] = {
-        "films": len(consensus),
-        "patients": len(patients),
-        "of them with films in the training pool": leaking,
-        "films to drop for a leak-free test": len(others),
-    }
-    try:
-        shared = split_films(dataset.films, "pafe").shared_patients
-    except DatasetError:
-        shared = 0
-    tables["consensus films"]["patients across sides with protocol pafe"] = shared
-    if not leaking:
-        return []
-    return [
-        f"{leaking} consensus patients have other films: report protocol leak_free, pafe only to compare with the paper"
-    ]
-
-
-def _common_advice(
-    dataset: GradedDataset | MaskedDataset, prepared: Prepared, duplicates: Sequence[tuple[str, str, bool]]
-) -> list[str]:
+def _reading_advice(prepared: Prepared, dataset: Dataset) -> list[str]:
     advice = []
     if prepared.unreadable:
         advice.append(
-            f"{len(prepared.unreadable)} films cannot be read: repair them, or --set data.skip_unreadable=true"
+            f"unreadable films ({len(prepared.unreadable)}): repair or remove them, or train without them by "
+            "--set data.skip_unreadable=true"
         )
-    strangers = sum(different for _, _, different in duplicates)
-    if strangers:
-        advice.append(f"{strangers} pictures appear under two patients: give both the same patient, or a split leaks")
-    elif duplicates:
-        advice.append(f"{len(duplicates)} pictures appear twice, of one patient each: harmless, but they count double")
-    patients = {film.patient for film in dataset.films}
-    if len(patients) == len(dataset.films) and any("patient" in problem for problem in dataset.problems):
-        advice.append("no patients are known: add them to the table, else films of one patient may fall on two sides")
-    if len(patients) < 20:
-        advice.append(f"{len(patients)} patients are few: measure with --protocol kfold --fold all")
+    if isinstance(dataset, GradedDataset | LabelledDataset):
+        return advice
+    one_sided = [name for name, film in prepared.films.items() if not shows_both_lungs(film.mask())]
+    if one_sided:
+        advice.append(f"masks that lack a lung ({len(one_sided)}, as {one_sided[0]}): `align` leaves them out")
     return advice
 
 
-def _agreement(dataset: GradedDataset) -> dict[str, Any]:
-    readers = dataset.readers
-    if len(readers) < 2:
-        return {}
-    both = [film for film in dataset.films if readers[0] in film.readings and readers[1] in film.readings]
-    pairs = [np.rint([film.readings[reader] for film in both]) for reader in readers[:2]]
-    if not both:
-        return {}
-    found = severity_metrics(pairs[0], pairs[1], dataset.scheme.grades)
-    return {
-        "films": found.films,
-        "accuracy": found.accuracy,
-        "MAE": found.mae,
-        "kappa": found.kappa,
-        "total MAE": found.total_mae,
-        "total r": found.total_correlation,
-    }
+def _twin_advice(twins: Sequence[Twin]) -> list[str]:
+    strangers = [twin for twin in twins if len(twin.patients) > 1]
+    if strangers:
+        return [
+            f"pictures under two patients ({len(strangers)}): training counts both as one patient, so that no split "
+            "parts them; put the patients right in the table, and every program does"
+        ]
+    if twins:
+        return [f"pictures that come twice, of one patient each ({len(twins)}): harmless, but they count double"]
+    return []
 
 
-def _duplicates(dataset: GradedDataset | MaskedDataset, prepared: Prepared) -> tuple[tuple[str, str, bool], ...]:
-    """Pairs of films that show one picture, by the correlation of small thumbnails."""
-    films = [film for film in dataset.films if film.name in prepared.films]
-    if len(films) < 2:
-        return ()
-    thumbs = np.stack([_thumbnail(prepared.films[film.name]) for film in films])
-    pairs = []
-    for row in range(len(films) - 1):  # row by row: all pairs of a large dataset would not fit in memory
-        alike = np.flatnonzero(thumbs[row + 1 :] @ thumbs[row] > ALIKE) + row + 1
-        for other in alike:
-            first, second = films[row], films[int(other)]
-            pairs.append((first.name, second.name, first.patient != second.patient))
-    return tuple(pairs)
+def _patient_advice(dataset: Dataset) -> list[str]:
+    patients = len({film.patient for film in dataset.films})
+    if patients == len(dataset.films) and any("without a patient" in problem for problem in dataset.problems):
+        return ["no patients are known: add them to the table, else films of one patient may fall on two sides"]
+    if patients < FEW_PATIENTS:
+        return [f"patients are few ({patients}): measure with --protocol kfold --fold all"]
+    return []
 
 
-def _thumbnail(film: CachedFilm) -> npt.NDArray[np.float32]:
-    small = cv2.resize(film.canvas(), (32, 32), interpolation=cv2.INTER_AREA).ravel()
-    small = small - small.mean()
-    return np.asarray(small / max(float(np.linalg.norm(small)), 1e-6), dtype=np.float32)
+def _grade_advice(dataset: Dataset, tables: dict[str, Table]) -> list[str]:
+    if not isinstance(dataset, GradedDataset):
+        return []
+    advice = []
+    grades = np.rint([film.reference for film in dataset.films])
+    rare = [str(grade) for grade in dataset.scheme.grades if float((grades == grade).mean()) < RARE]
+    if rare:
+        advice.append(
+            f"rare grades ({', '.join(rare)}, under 5 % of regions): --set balance=true draws rare totals more often"
+        )
+    leaking = tables.get("consensus films", {}).get("patients who have other films", 0)
+    if leaking:
+        advice.append(
+            f"consensus patients with other films ({leaking}): report protocol leak_free; pafe trains on those other "
+            "films, use it only to compare with the paper"
+        )
+    return advice
 
 
-def _info(prepared: Prepared, name: str, field: str) -> Any:
-    film = prepared.films.get(name)
-    return getattr(film.info, field) if film is not None else None
-
-
-def _by_patient(dataset: GradedDataset | MaskedDataset) -> dict[str, list[str]]:
-    groups: dict[str, list[str]] = defaultdict(list)
-    for film in dataset.films:
-        groups[film.patient].append(film.name)
-    return groups
-
-
-def _counts(values: Sequence[Any]) -> dict[str, int]:
-    return {str(value): count for value, count in sorted(Counter(values).items(), key=lambda pair: str(pair[0]))}
-
-
-def _range(values: npt.NDArray[Any]) -> tuple[float, float, float]:
-    return (float(values.min()), float(np.median(values)), float(values.max())) if len(values) else (0.0, 0.0, 0.0)
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{key} {_shown(item)}" for key, item in value.items())
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+def _polarity_advice(
+    dataset: Dataset, prepared: Prepared, headers: dict[str, tuple[str, str]], tables: dict[str, Table]
+) -> list[str]:
+    advice = []
+    doubtful = [name for name, film in prepared.films.items() if "polarity_doubtful" in film.notes]
+    if doubtful:
+        advice.append(
+            f"films that look inverted though no tag says so ({len(doubtful)}, as {doubtful[0]}): look at them, and "
+            "invert or remove those that are"
+        )
+    contradicted = [
+        film.name
+        for film in dataset.films
+        if film.name in headers and getattr(film, "polarity", "") not in ("", headers[film.name][1])
+    ]
+    if contradicted:
+        advice.append(
+            f"films whose table and file disagree on polarity ({len(contradicted)}, as {contradicted[0]}): the file is "
+            "believed; is it the file the table speaks of?"
+        )
+    makers = [row for row in tables[PER_MAKER].values() if isinstance(row, dict)]
+    fixed = [row for row in makers if max(row.values()) >= 0.95 * sum(row.values())]
+    if len({polarity for row in makers for polarity in row}) > 1 and len(fixed) >= 2:
+        advice.append(
+            "polarity is almost fixed by the maker: lungsev turns films bone bright when it reads them, so train on "
+            "what it reads and never on stored pixels, or the network learns the maker"
+        )
+    return advice

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
 
@@ -37,7 +36,7 @@ Seed = Annotated[int | None, typer.Option("--seed", help="Seed of training (the 
 Resume = Annotated[Path | None, typer.Option("--resume", help="Continue this unfinished run, with its own settings.")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Do not continue an unfinished run of the same settings.")]
 Assign = Annotated[list[str] | None, typer.Option("--set", help="Any setting, as loop.batch_size=8; repeatable.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the metrics as JSON on the last line.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the metrics as JSON; words for people go to standard error.")]
 
 
 @app.command()
@@ -230,7 +229,7 @@ def evaluate(
 
     Example: lungsev-train evaluate runs/brixia/RUN --data ../shared/cxr/brixia-cohen --view flip
     """
-    from .console import console, say
+    from .console import print_json, say
     from .evaluate import EvaluateSettings, default_folder
     from .evaluate import evaluate as run_evaluation
     from .inference import demand_views
@@ -248,7 +247,7 @@ def evaluate(
     metrics = run_evaluation(settings, folder)
     say(f"Done: {folder}")
     if as_json:
-        console().print_json(json.dumps({"out": str(folder), **metrics}), indent=None)
+        print_json({"out": str(folder), **metrics})
 
 
 @app.command()
@@ -281,12 +280,12 @@ def data_check(
     Example: lungsev-train data check ../shared/cxr/brixia-cohen
     """
     from .check import check_folder
-    from .console import console, say
+    from .console import print_json, say
     from .settings import DataSettings
 
     checks = check_folder(root, cache, max(1, DataSettings(workers=workers).num_workers), scheme)
     if as_json:
-        console().print_json(json.dumps([check.to_dict() for check in checks]), indent=None)
+        print_json([check.to_dict() for check in checks])
         return
     for line in (line for check in checks for line in check.lines()):
         say(line)
@@ -321,19 +320,32 @@ def data_phantom(
 
 def main() -> None:
     """Entry point: one line and the exit code of the error for what an operator can act on."""
+    from .console import leave_stdout_to_machines
+
+    leave_stdout_to_machines("--json" in sys.argv)
     try:
         app(standalone_mode=False)
     except LungsevError as error:
-        sys.stderr.write(f"lungsev-train: {' '.join(str(error).split())}\n")
-        sys.exit(error.exit_code)
+        _stop(str(error), error.exit_code)
+    except OSError as error:  # a full disk, a folder that may not be written
+        where = f"{error.filename}: " if error.filename else ""
+        _stop(f"{where}{error.strerror or error}; make room or choose another folder, then start the command again")
+    except MemoryError as error:
+        _stop(f"not enough memory ({error}); use smaller batches: --set loop.accumulate=2, or 4")
     except (KeyboardInterrupt, typer.Abort):
-        sys.stderr.write("lungsev-train: stopped; start the same command again to continue from the last epoch\n")
-        sys.exit(1)
+        _stop("stopped; start the same command again to continue from the last epoch")
     except BaseException as error:
         code = _usage_exit_code(error)
         if code is None:
             raise
         sys.exit(code)
+    finally:
+        leave_stdout_to_machines(False)
+
+
+def _stop(message: str, code: int = 1) -> NoReturn:
+    sys.stderr.write(f"lungsev-train: {' '.join(message.split())}\n")
+    sys.exit(code)
 
 
 AnySettings = TypeVar("AnySettings", bound="Settings")
@@ -385,11 +397,11 @@ def _train(
 
 
 def _finish(run: Run, metrics: dict[str, Any], as_json: bool) -> None:
-    from .console import console, say
+    from .console import print_json, say
 
     say(f"Done: {run.path}")
     if as_json:
-        console().print_json(json.dumps({"run": str(run.path), **metrics}), indent=None)
+        print_json({"run": str(run.path), **metrics})
 
 
 def _text(path: Path | None) -> str | None:

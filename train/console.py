@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 
 Item = TypeVar("Item")
+_aside = False
 
 
 def is_main_process() -> bool:
@@ -20,9 +22,21 @@ def is_main_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
+def leave_stdout_to_machines(yes: bool) -> None:
+    """With --json, words for people go to standard error, so that what a pipe gets is JSON and nothing else."""
+    global _aside
+    _aside = yes
+
+
+def print_json(data: Any) -> None:
+    """One line of JSON on standard output."""
+    if is_main_process():
+        sys.stdout.write(json.dumps(data, ensure_ascii=False, allow_nan=False) + "\n")
+
+
 def console() -> Console:
-    """Standard output; silent on the other processes of a torchrun. Made anew, as tests swap sys.stdout."""
-    return Console(quiet=not is_main_process(), highlight=False, soft_wrap=True)
+    """Where people read; silent on the other processes of a torchrun. Made anew, as tests swap sys.stdout."""
+    return Console(quiet=not is_main_process(), highlight=False, soft_wrap=True, stderr=_aside)
 
 
 def say(text: str) -> None:
@@ -38,7 +52,7 @@ def warn(text: str) -> None:
 @contextmanager
 def progress_of(title: str, total: int) -> Iterator[Callable[[int, int], None]]:
     """A callback (done, of) that moves a bar on a terminal and says nothing elsewhere."""
-    if not sys.stdout.isatty():
+    if not console().is_terminal:
         yield lambda done, of: None
         return
     with Progress(*_columns(), console=console(), transient=True) as progress:
@@ -49,7 +63,7 @@ def progress_of(title: str, total: int) -> Iterator[Callable[[int, int], None]]:
 def track(items: Iterable[Item], title: str, total: int) -> Iterator[Item]:
     """Pass items on and show how far it is; a plain line at the start where there is no terminal."""
     screen = console()
-    if not sys.stdout.isatty() or not is_main_process():
+    if not console().is_terminal or not is_main_process():
         if total > 1:
             screen.print(f"{title}: {total}")
         yield from items

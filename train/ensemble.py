@@ -32,13 +32,13 @@ from lungsev.schemes import Scheme
 from . import cache as film_cache
 from .augment import GeometrySettings, apply_photometry, draw_geometry, draw_photometry
 from .calibration import conformal_margin, fit_temperature, with_temperature
-from .console import say, track, warn
+from .console import say, track
 from .datasets import GradedFilm
 from .loading import Key, generator_of, make_loader
 from .loops import fit, seed_weights
 from .losses import target_distribution
 from .predictions import Predictions, collect, summarise
-from .preparation import split_dataset, trunk_path
+from .preparation import ready_films, split_dataset, trunk_path
 from .runs import Run, open_run
 from .settings import LoopSettings, OptimiserSettings, Positive, Share
 from .severity import SeverityModule, SeverityRunSettings, crop, load_dataset, scheme_name
@@ -120,11 +120,8 @@ def run_ensemble(settings: EnsembleSettings, run: Run) -> dict[str, Any]:
     )
     settings = settings.model_copy(update={"network": network_settings})
     trunk = Trunk.load(trunk_path(settings.alignment, "align"))
-    prepared = film_cache.prepare(dataset.films, settings.data.cache, workers=max(1, settings.data.num_workers))
-    for remark in film_cache.demand_readable(prepared, settings.data.skip_unreadable):
-        warn(remark)
-    films = [film for film in dataset.films if film.name in prepared.films]
-    cached = [prepared.films[film.name] for film in films]
+    films, prepared = ready_films(dataset.films, settings.data)
+    cached = [prepared[film.name] for film in films]
     thetas = film_thetas(trunk, cached, settings.data.cache)
     split_films(films, "all", split.seed, validation=0.0).save(run.splits)
 

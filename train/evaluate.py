@@ -7,6 +7,7 @@ by name and by patient, whatever folder they lie in.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from lungsev.schemes import Scheme
 from .cache import CachedFilm, demand_readable, prepare
 from .console import say, track, warn
 from .datasets import GradedFilm, load_graded
+from .duplicates import find_twins, joined_patients
 from .files import write_json, write_text
 from .inference import Outputs, embed, predict_with_views
 from .keepsakes import keep, map_name
@@ -59,6 +61,8 @@ def evaluate(settings: EvaluateSettings, out: Path) -> dict[str, Any]:
         warn(remark)
     films = [film for film in dataset.films if film.name in prepared.films]
     cached = [prepared.films[film.name] for film in films]
+    patients = joined_patients([film.patient for film in films], find_twins(cached))
+    films = [replace(film, patient=patient) for film, patient in zip(films, patients, strict=True)]
     outputs = [_outputs(path, cached, dataset.scheme, settings.views) for path in settings.sources]
     probabilities = np.mean([output[f"probabilities.{dataset.scheme.name}"] for output in outputs], axis=0)
     predictions = collect(dataset.scheme, films, probabilities, outputs[0]["theta"])

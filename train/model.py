@@ -12,8 +12,9 @@ from typing import Any
 
 from .alignment import AlignSettings, run_alignment
 from .console import say, warn
+from .datasets.labelled import find_labelled
 from .ensemble import EnsembleSettings, run_ensemble
-from .pretraining import PretrainSettings, find_labelled, run_pretraining
+from .pretraining import PretrainSettings, run_pretraining
 from .runs import Run, open_run
 from .segmentation import SegmentSettings, run_segmentation
 from .settings import Settings

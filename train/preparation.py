@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
 
 from lungsev.errors import ConfigError, DatasetError
 
-from .console import is_main_process, say
-from .datasets import GradedFilm, MaskedFilm, load_graded
+from .cache import CachedFilm, demand_readable, prepare
+from .console import is_main_process, say, warn
+from .datasets import load_graded
+from .datasets.contract import AnyFilm
+from .duplicates import find_twins, joined_patients
 from .runs import DEFAULT_ROOT, Run, newest_finished
 from .settings import DataSettings, SplitSettings
 from .splits import Split, Splittable, by_finding, split_films
-
-Film = TypeVar("Film", bound=GradedFilm | MaskedFilm)
 
 
 def require_root(data: DataSettings) -> Path:
@@ -26,6 +27,31 @@ def require_root(data: DataSettings) -> Path:
     if data.root is None:
         raise ConfigError("no dataset given: name its folder with --data DIR (or data.root in the config)")
     return data.root
+
+
+def ready_films(films: Sequence[AnyFilm], data: DataSettings) -> tuple[list[AnyFilm], dict[str, CachedFilm]]:
+    """Films that can be read, and where each is prepared. Patients who share a picture become one patient.
+
+    Protocol `pafe` keeps patients as published, since it is there to repeat a published split.
+
+    Raises:
+        DatasetError: A film cannot be read and may not be left out.
+    """
+    prepared = prepare(films, data.cache, workers=max(1, data.num_workers))
+    for remark in demand_readable(prepared, data.skip_unreadable):
+        warn(remark)
+    readable = [film for film in films if film.name in prepared.films]
+    twins = find_twins([prepared.films[film.name] for film in readable])
+    strangers = [(one, other) for one, other in twins if readable[one].patient != readable[other].patient]
+    if strangers:
+        keeps = data.split.protocol == "pafe"
+        names = ", ".join(f"{readable[one].name} = {readable[other].name}" for one, other in strangers[:3])
+        fate = "pafe keeps them apart, as published" if keeps else "they count as one patient"
+        warn(f"{len(strangers)} pictures come under two patients ({names}): {fate}")
+        if not keeps:
+            patients = joined_patients([film.patient for film in readable], strangers)
+            readable = [replace(film, patient=patient) for film, patient in zip(readable, patients, strict=True)]
+    return readable, prepared.films
 
 
 def split_dataset(
@@ -65,23 +91,35 @@ def split_dataset(
     return split
 
 
-def usable(films: Sequence[Film], data: DataSettings) -> list[Film]:
-    """Films whose patients may be trained on here.
+def usable(films: Sequence[AnyFilm], cached: Mapping[str, CachedFilm], data: DataSettings) -> list[AnyFilm]:
+    """Films whose patients may be trained on here, whatever name a barred patient's picture has here.
 
     Raises:
         DatasetError: None is left.
     """
     if data.exclude_patients_of is None:
         return list(films)
-    barred = {film.patient for film in load_graded(data.exclude_patients_of).films}
-    kept = [film for film in films if film.patient not in barred]
+    own = [cached[film.name] for film in films]
+    barred = _barred([film.patient for film in films], own, data.exclude_patients_of, data)
+    kept = [film for film, stays_out in zip(films, barred, strict=True) if not stays_out]
     if not kept:
         raise DatasetError(f"every film is of a patient of {data.exclude_patients_of}; nothing is left to train on")
     say(f"Left out: {len(films) - len(kept)} films of patients of {data.exclude_patients_of.name}")
     return kept
 
 
-def left_out(films: Sequence[Film], kept: Sequence[Film]) -> list[Film]:
+def _barred(patients: Sequence[str], cached: Sequence[CachedFilm], graded: Path, data: DataSettings) -> list[bool]:
+    """Which rows are of a patient of `graded`, by name or because both have a picture in common."""
+    theirs = load_graded(graded).films
+    prepared = prepare(theirs, data.cache, workers=max(1, data.num_workers)).films
+    readable = [film for film in theirs if film.name in prepared]
+    twins = find_twins([*(prepared[film.name] for film in readable), *cached])
+    joined = joined_patients([*(film.patient for film in readable), *patients], twins)
+    barred = {film.patient for film in theirs} | set(joined[: len(readable)])
+    return [patient in barred for patient in joined[len(readable) :]]
+
+
+def left_out(films: Sequence[AnyFilm], kept: Sequence[AnyFilm]) -> list[AnyFilm]:
     """Films that `usable` did not keep: nobody here has trained on their patients, so they can be measured."""
     names = {film.name for film in kept}
     return [film for film in films if film.name not in names]

@@ -7,7 +7,6 @@ network will see them, aligned to the lungs; what is left behind is the backbone
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,8 +26,8 @@ from lungsev.preprocess import to_canvas
 from lungsev.reading import read_radiograph
 
 from .augment import GeometrySettings, PhotometrySettings, apply_photometry, draw_geometry, draw_photometry
-from .console import say, track
-from .datasets.files import FilmFinder
+from .console import say, track, warn
+from .datasets import LabelledFilm, load_labelled
 from .loading import Key, generator_of, make_loader
 from .loops import TrainingModule, fit, seed_weights
 from .preparation import require_root, trunk_path
@@ -36,10 +35,8 @@ from .runs import Run
 from .settings import DataSettings, LoopSettings, OptimiserSettings, Settings, Share
 from .severity import crop
 from .splits import split_films
-from .tables import FILM_COLUMNS, PATIENT_COLUMNS, find_column, read_table
 from .trunk import Trunk, thetas_of
 
-CLASS_COLUMNS = ("finding", "label", "class", "diagnosis")
 BATCH = 16
 
 
@@ -59,43 +56,6 @@ class PretrainSettings(Settings):
     label_smoothing: Share = 0.05
 
 
-@dataclass(frozen=True)
-class LabelledFilm:
-    """A film with one class."""
-
-    name: str
-    path: Path
-    patient: str
-    label: str
-
-
-def load_labelled(root: Path) -> list[LabelledFilm]:
-    """Films of a folder with `labels.csv` (film, class, patient) and `films/` or `images/`.
-
-    Raises:
-        DatasetError: The table is missing or lacks a column, or has fewer than two classes.
-    """
-    table = read_table(root / "labels.csv")
-    columns = [find_column(table.columns, names) for names in (FILM_COLUMNS, CLASS_COLUMNS, PATIENT_COLUMNS)]
-    name, label, patient = (column or "" for column in columns)
-    if not name or not label:
-        table.require((name or FILM_COLUMNS[0], label or CLASS_COLUMNS[0]))
-    finder = FilmFinder(root, ("films", "images", "."))
-    films = []
-    for row in table.rows:
-        path = finder.find(row[name])
-        if path is not None:
-            films.append(LabelledFilm(row[name], path, row.get(patient) or row[name], row[label]))
-    if len({film.label for film in films}) < 2:
-        raise DatasetError(f"{root} holds {len(films)} films of labels.csv, expected films of at least two classes")
-    return films
-
-
-def find_labelled(root: Path) -> Path | None:
-    """The folder with labels.csv: `root` or one just below it; None when there is none."""
-    return next((folder for folder in (root, *sorted(root.glob("*/"))) if (folder / "labels.csv").is_file()), None)
-
-
 def resolve(settings: PretrainSettings) -> PretrainSettings:
     """Settings with the run they build on named, so that a resumed run builds on the same."""
     return settings.model_copy(update={"alignment": trunk_path(settings.alignment, "align")})
@@ -109,8 +69,11 @@ def run_pretraining(settings: PretrainSettings, run: Run) -> dict[str, Any]:
         ConfigError: There is no alignment run, or the backbone cannot be cut.
     """
     root = require_root(settings.data)
-    films = _drawn(load_labelled(root), settings.films, settings.loop.seed)
-    classes = sorted({film.label for film in films})
+    dataset = load_labelled(root)
+    for problem in dataset.problems:
+        warn(problem)
+    films = _drawn(dataset.films, settings.films, settings.loop.seed)
+    classes = sorted({film.finding for film in films})
     trunk = Trunk.load(trunk_path(settings.alignment, "align"))
     split = split_films(films, "all", settings.data.split.seed, validation=settings.validation)
     split.save(run.splits)
@@ -197,15 +160,15 @@ def _loader(
     return make_loader(films, loop.batch_size, part == "train", loop.seed, 0, loop.accumulate)
 
 
-def _drawn(films: list[LabelledFilm], count: int, seed: int) -> list[LabelledFilm]:
+def _drawn(films: Sequence[LabelledFilm], count: int, seed: int) -> Sequence[LabelledFilm]:
     """About `count` films, as many of each class as it has to give."""
     if not count or count >= len(films):
         return films
-    classes = sorted({film.label for film in films})
+    classes = sorted({film.finding for film in films})
     generator = np.random.default_rng(seed)
     chosen: set[str] = set()
     for label in classes:
-        names = [film.name for film in films if film.label == label]
+        names = [film.name for film in films if film.finding == label]
         chosen |= {names[i] for i in generator.permutation(len(names))[: max(1, count // len(classes))]}
     return [film for film in films if film.name in chosen]
 
@@ -235,7 +198,7 @@ def _bank(
         with torch.inference_mode():
             features = lower(images).contiguous().numpy().astype(np.float16)
         made.append(features.reshape(len(batch), settings.views, *features.shape[1:]))
-    return np.concatenate(made), np.array([classes.index(film.label) for film in films])
+    return np.concatenate(made), np.array([classes.index(film.finding) for film in films])
 
 
 def _canvas(film: LabelledFilm) -> npt.NDArray[np.float32]:

@@ -39,7 +39,7 @@ from .drawn import DrawnFilm, draw_chests
 from .loading import Key, generator_of, make_loader
 from .loops import TrainingModule, fit, seed_weights
 from .losses import mask_loss
-from .preparation import left_out, require_root, split_dataset, usable
+from .preparation import left_out, ready_films, require_root, split_dataset, usable
 from .runs import Run
 from .settings import DataSettings, LoopSettings, OptimiserSettings, Positive, Settings, Share
 
@@ -211,16 +211,13 @@ def run_segmentation(settings: SegmentSettings, run: Run) -> dict[str, Any]:
     dataset = load_masked(require_root(settings.data), settings.data.layout)
     for problem in dataset.problems:
         warn(problem)
-    prepared = film_cache.prepare(dataset.films, settings.data.cache, workers=max(1, settings.data.num_workers))
-    for remark in film_cache.demand_readable(prepared, settings.data.skip_unreadable):
-        warn(remark)
-    readable = [film for film in dataset.films if film.name in prepared.films]
-    films = usable(readable, settings.data)
+    readable, prepared = ready_films(dataset.films, settings.data)
+    films = usable(readable, prepared, settings.data)
     split = split_dataset(films, settings.data.split, run)
     seed_weights(settings.loop.seed)
     network = build_segmentation(settings.network)
-    parts = {part: [prepared.films[name] for name in names] for part, names in split.parts.items()}
-    parts["barred"] = [prepared.films[film.name] for film in left_out(readable, films)]
+    parts = {part: [prepared[name] for name in names] for part, names in split.parts.items()}
+    parts["barred"] = [prepared[film.name] for film in left_out(readable, films)]
     say(f"Finding lungs in {len(parts['train'])} films of {dataset.name} ({split.protocol}), run {run.path}")
     drawn = draw_chests(settings.drawn, settings.loop.seed) if settings.network.film_check else []
     best = fit(SegmentationModule(network, settings), run, *_loaders(parts, drawn, settings))

@@ -28,7 +28,7 @@ from .loading import Key, generator_of, make_loader
 from .loops import TrainingModule, fit, seed_weights
 from .losses import SeverityLossSettings, expected_grade, severity_loss, target_distribution
 from .outcome import measure_run
-from .preparation import require_root, split_dataset, trunk_path
+from .preparation import ready_films, require_root, split_dataset, trunk_path
 from .runs import Run
 from .settings import DataSettings, LoopSettings, OptimiserSettings, Settings
 from .teachers import teacher_probabilities
@@ -223,20 +223,18 @@ def run_severity(settings: SeverityRunSettings, run: Run) -> dict[str, Any]:
     network_settings = settings.network.model_copy(update={"schemes": (scheme_name(settings, dataset),)})
     settings = settings.model_copy(update={"network": network_settings})
     trunk = Trunk.load(trunk_path(settings.alignment, "align"))
-    prepared = film_cache.prepare(dataset.films, settings.data.cache, workers=max(1, settings.data.num_workers))
-    for remark in film_cache.demand_readable(prepared, settings.data.skip_unreadable):
-        warn(remark)
-    films = [film for film in dataset.films if film.name in prepared.films]
-    thetas = film_thetas(trunk, [prepared.films[film.name] for film in films], settings.data.cache)
+    films, prepared = ready_films(dataset.films, settings.data)
+    all_cached = [prepared[film.name] for film in films]
+    thetas = film_thetas(trunk, all_cached, settings.data.cache)
     split = split_dataset(films, settings.data.split, run, settings.data.findings)
     row_of = {film.name: row for row, film in enumerate(films)}
     parts = {part: [row_of[name] for name in names] for part, names in split.parts.items()}
-    teacher = teacher_probabilities(settings.teachers, scheme, films, prepared.films) if settings.teachers else None
+    teacher = teacher_probabilities(settings.teachers, scheme, films, prepared) if settings.teachers else None
 
     def dataset_of(part: str, augmented: bool) -> SeverityFilms:
         rows = parts[part]
         chosen = [films[row] for row in rows]
-        cached = [prepared.films[film.name] for film in chosen]
+        cached = [prepared[film.name] for film in chosen]
         taught = None if teacher is None else teacher[rows]
         return SeverityFilms(chosen, cached, thetas[rows], scheme, settings, augmented, taught)
 
@@ -250,9 +248,7 @@ def run_severity(settings: SeverityRunSettings, run: Run) -> dict[str, Any]:
     if not is_main_process():
         return {}
     fused = trunk.fuse(best, settings.network)
-    metrics = measure_run(
-        fused, run, dataset, films, [prepared.films[film.name] for film in films], split, settings.outcome
-    )
+    metrics = measure_run(fused, run, dataset, films, all_cached, split, settings.outcome)
     fused_settings = FusedSettings(
         segmentation=trunk.segmentation_settings, alignment=trunk.alignment_settings, severity=settings.network
     )

@@ -129,6 +129,25 @@ def split_films(
     return split
 
 
+def describe_protocols(films: Sequence[Splittable]) -> dict[str, dict[str, int]]:
+    """Protocol -> films of each part, patients on both sides, films left out; those that are possible here."""
+    table: dict[str, dict[str, int]] = {}
+    consensus = any(getattr(film, "subset", "") == "consensus" for film in films)
+    protocols: tuple[Name, ...] = ("pafe", "leak_free", "kfold", "holdout") if consensus else ("kfold", "holdout")
+    for protocol in protocols:
+        try:
+            split = split_films(films, protocol)
+        except DatasetError:
+            continue
+        parts = {part: len(names) for part, names in split.parts.items()}
+        table[split.protocol] = {
+            **parts,
+            "patients across": split.shared_patients,
+            "dropped": sum(split.dropped.values()),
+        }
+    return table
+
+
 def by_finding(films: Sequence[Splittable], split: Split, findings: Sequence[str]) -> Split:
     """Move every patient without one of the findings to the test part: portability from one illness to others.
 

@@ -132,20 +132,6 @@ def test_a_run_is_evaluated_and_reported(
     assert "is no dataset" not in out
 
 
-def test_a_check_says_what_is_there_and_what_to_do(
-    lungsev_train: Callable, phantom_dataset: DatasetMaker, cache_dir: Path
-) -> None:
-    code, out, _ = lungsev_train("data", "check", phantom_dataset("brixia"), "--cache", cache_dir, "--workers", 0)
-    assert code == 0
-    assert "brixia: 14 films of" in out
-    assert "polarity per maker:" in out
-    assert "do: " in out
-    code, out, _ = lungsev_train(
-        "data", "check", phantom_dataset("lungs"), "--cache", cache_dir, "--workers", 0, "--json"
-    )
-    assert json.loads(out.splitlines()[-1])[0]["task"] == "lungs"
-
-
 def test_phantoms_are_made_in_a_layout(lungsev_train: Callable, tmp_path: Path) -> None:
     made = lungsev_train("data", "phantom", tmp_path / "x", "--layout", "inha", "--count", 1, "--size-px", 96)
     assert made[0] == 0

@@ -16,8 +16,10 @@ from lungsev.errors import ConfigError, DatasetError
 from lungsev.networks.checkpoint import load_network
 from lungsev.phantom import make_phantom
 from lungsev.train import ensemble as module
+from lungsev.train.datasets import load_labelled
+from lungsev.train.datasets.labelled import find_labelled
 from lungsev.train.ensemble import EnsembleSettings, run_ensemble
-from lungsev.train.pretraining import PretrainSettings, find_labelled, load_labelled, run_pretraining
+from lungsev.train.pretraining import PretrainSettings, run_pretraining
 from lungsev.train.runs import Run, open_run
 from lungsev.train.splits import Split
 

@@ -1,15 +1,29 @@
 """Training datasets as their authors publish them, one file each, behind `contract`."""
 
-from .contract import GradedDataset, GradedFilm, Layout, MaskedDataset, MaskedFilm
-from .recognise import layouts, load_graded, load_masked
+from .contract import (
+    Dataset,
+    GradedDataset,
+    GradedFilm,
+    LabelledDataset,
+    LabelledFilm,
+    Layout,
+    MaskedDataset,
+    MaskedFilm,
+)
+from .recognise import layouts, load_all, load_graded, load_labelled, load_masked
 
 __all__ = [
+    "Dataset",
     "GradedDataset",
     "GradedFilm",
+    "LabelledDataset",
+    "LabelledFilm",
     "Layout",
     "MaskedDataset",
     "MaskedFilm",
     "layouts",
+    "load_all",
     "load_graded",
+    "load_labelled",
     "load_masked",
 ]

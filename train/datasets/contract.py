@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ from lungsev.radiograph import Radiograph
 from lungsev.reading import read_radiograph
 from lungsev.schemes import Scheme
 
-Task = Literal["severity", "lungs"]
+Task = Literal["severity", "lungs", "labels"]
 FilmReader = Callable[[Path], Radiograph]
 LabelArray = npt.NDArray[np.uint8]
 MaskReader = Callable[[tuple[Path, ...]], LabelArray]
@@ -83,6 +83,18 @@ class MaskedFilm:
 
 
 @dataclass(frozen=True)
+class LabelledFilm:
+    """A film with one class, its finding."""
+
+    name: str
+    path: Path
+    patient: str
+    finding: str
+    view: str = ""
+    read: FilmReader = field(default=read_film, repr=False)
+
+
+@dataclass(frozen=True)
 class GradedDataset:
     """Films of one scheme. `problems` are one-line remarks on what was left out or looks odd."""
 
@@ -109,6 +121,23 @@ class MaskedDataset:
 
 
 @dataclass(frozen=True)
+class LabelledDataset:
+    """Films with one class each."""
+
+    name: str
+    root: Path
+    films: tuple[LabelledFilm, ...]
+    problems: tuple[str, ...] = ()
+
+
+Dataset = GradedDataset | MaskedDataset | LabelledDataset
+AnyFilm = TypeVar("AnyFilm", GradedFilm, MaskedFilm, LabelledFilm)
+
+
+ANY_TABLE = 90  # rank of layouts that take any folder with one table
+
+
+@dataclass(frozen=True)
 class Layout:
     """How one dataset lies in a folder.
 
@@ -124,5 +153,5 @@ class Layout:
     task: Task
     expects: str
     recognises: Callable[[Path], bool]
-    load: Callable[[Path, str | None], GradedDataset | MaskedDataset]
+    load: Callable[[Path, str | None], Dataset]
     rank: int = 10

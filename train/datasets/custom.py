@@ -12,7 +12,7 @@ from lungsev.errors import DatasetError
 from lungsev.schemes import Scheme, load_scheme
 
 from ..tables import FILM_COLUMNS, PATIENT_COLUMNS, Table, find_column, known, number, read_table, summarise
-from .contract import GradedDataset, GradedFilm, Layout
+from .contract import ANY_TABLE, GradedDataset, GradedFilm, Layout
 from .files import FilmFinder
 
 SCHEME_FILE = "scheme.yaml"
@@ -138,5 +138,5 @@ LAYOUT = Layout(
     expects="one .csv with a column per region, films beside it, and a scheme",
     recognises=lambda root: len(list(root.glob("*.csv"))) == 1,
     load=load,
-    rank=90,
+    rank=ANY_TABLE,
 )

@@ -8,15 +8,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from lungsev.errors import DatasetError
 
 from ..tables import summarise
-from .contract import GradedDataset, GradedFilm, Layout, MaskedDataset, MaskedFilm, Task
+from .contract import ANY_TABLE, Dataset, GradedDataset, LabelledDataset, Layout, MaskedDataset, Task
 
-AnyFilm = TypeVar("AnyFilm", GradedFilm, MaskedFilm)
-AnyDataset = TypeVar("AnyDataset", GradedDataset, MaskedDataset)
+AnyDataset = TypeVar("AnyDataset", GradedDataset, MaskedDataset, LabelledDataset)
 
 
 @cache
@@ -39,26 +38,64 @@ def load_graded(root: Path, layout: str | None = None, scheme: str | None = None
     Raises:
         DatasetError: The folder is missing, is not recognised, or its annotations are wrong.
     """
-    dataset = _layout_of(root, "severity", layout).load(root, scheme)
-    if not isinstance(dataset, GradedDataset):
-        raise TypeError(f"layout of task severity loaded a {type(dataset).__name__}")
-    films, problems = _named_once(dataset.films)
-    return _usable(replace(dataset, films=films, problems=(*dataset.problems, *problems)))
+    return _load(GradedDataset, root, "severity", layout, scheme)
 
 
 def load_masked(root: Path, layout: str | None = None) -> MaskedDataset:
     """Load a folder of films with lung masks. Raises as `load_graded`."""
-    dataset = _layout_of(root, "lungs", layout).load(root, None)
-    if not isinstance(dataset, MaskedDataset):
-        raise TypeError(f"layout of task lungs loaded a {type(dataset).__name__}")
-    films, problems = _named_once(dataset.films)
-    return _usable(replace(dataset, films=films, problems=(*dataset.problems, *problems)))
+    return _load(MaskedDataset, root, "lungs", layout)
+
+
+def load_labelled(root: Path) -> LabelledDataset:
+    """Load a folder of films with one class each. Raises as `load_graded`."""
+    return _load(LabelledDataset, root, "labels", "labelled")
+
+
+def load_all(root: Path, scheme: str | None = None) -> list[Dataset]:
+    """Every dataset that a folder is: graded films, lung masks, labelled films.
+
+    Raises:
+        DatasetError: It is none, or one of them has wrong annotations.
+    """
+    _demand_folder(root)
+    found: list[Dataset] = []
+    errors = []
+    for task in ("severity", "lungs", "labels"):
+        layout = next((layout for layout in layouts() if layout.task == task and layout.recognises(root)), None)
+        if layout is None:
+            continue
+        try:
+            found.append(_checked(layout.load(root, scheme)))
+        except DatasetError as error:
+            errors.append((layout.rank, error))
+    grave = [error for rank, error in errors if rank < ANY_TABLE or not found]
+    if grave:
+        raise grave[0]
+    if not found:
+        raise DatasetError(_unknown(root, layouts()))
+    return found
+
+
+def _load(kind: type[AnyDataset], root: Path, task: Task, layout: str | None, scheme: str | None = None) -> AnyDataset:
+    dataset = _checked(_layout_of(root, task, layout).load(root, scheme))
+    if not isinstance(dataset, kind):
+        raise TypeError(f"layout of task {task} loaded a {type(dataset).__name__}")
+    return dataset
+
+
+def _checked(dataset: Dataset) -> Dataset:
+    every: Sequence[Any] = dataset.films
+    films, again = _named_once(every)
+    problems: tuple[str, ...] = (*dataset.problems, *again)
+    if not films:
+        reason = "; ".join(problems) or "it holds none"
+        raise DatasetError(f"{dataset.root} was read as {dataset.name}, but no film of it can be used: {reason}")
+    changes: dict[str, Any] = {"films": films, "problems": problems}
+    return replace(dataset, **changes)
 
 
 def _layout_of(root: Path, task: Task, name: str | None) -> Layout:
-    if not root.is_dir():
-        state = "is a file" if root.exists() else "does not exist"
-        raise DatasetError(f"{root} {state}, expected the folder of a dataset; name it with --data DIR")
+    _demand_folder(root)
     candidates = [layout for layout in layouts() if layout.task == task]
     if name is not None:
         match = [layout for layout in candidates if layout.name == name]
@@ -72,6 +109,12 @@ def _layout_of(root: Path, task: Task, name: str | None) -> Layout:
     return recognised
 
 
+def _demand_folder(root: Path) -> None:
+    if not root.is_dir():
+        state = "is a file" if root.exists() else "does not exist"
+        raise DatasetError(f"{root} {state}, expected the folder of a dataset; name it with --data DIR")
+
+
 def _unknown(root: Path, candidates: Sequence[Layout]) -> str:
     text = f"{root} is no dataset this command knows"
     folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
@@ -82,9 +125,9 @@ def _unknown(root: Path, candidates: Sequence[Layout]) -> str:
     return f"{text}; name a folder that lies as one of these layouts: {known}"
 
 
-def _named_once(films: Sequence[AnyFilm]) -> tuple[tuple[AnyFilm, ...], tuple[str, ...]]:
+def _named_once(films: Sequence[Any]) -> tuple[tuple[Any, ...], tuple[str, ...]]:
     """Splits and predictions know a film by its name, so each name and each file counts once: the first time."""
-    kept: list[AnyFilm] = []
+    kept: list[Any] = []
     again: list[str] = []
     names: set[str] = set()
     paths: set[Path] = set()
@@ -96,10 +139,3 @@ def _named_once(films: Sequence[AnyFilm]) -> tuple[tuple[AnyFilm, ...], tuple[st
             paths.add(film.path)
             kept.append(film)
     return tuple(kept), summarise(again, "films named more than once, the first row counts")
-
-
-def _usable(dataset: AnyDataset) -> AnyDataset:
-    if not dataset.films:
-        reason = "; ".join(dataset.problems) or "it holds none"
-        raise DatasetError(f"{dataset.root} was read as {dataset.name}, but no film of it can be used: {reason}")
-    return dataset

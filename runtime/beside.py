@@ -12,6 +12,7 @@ import threading
 from collections.abc import Sequence
 from types import TracebackType
 
+from .dashboard.serve import require_screen
 from .layout import Layout
 from .settings import BedsideSettings
 
@@ -30,6 +31,7 @@ def companions(settings: BedsideSettings, layout: Layout) -> list[list[str]]:
         inbox = settings.listen.inbox or settings.watch.incoming
         commands.append(["listen", str(inbox), "--settings", settings.model_dump_json()])
     if settings.dashboard.enabled:
+        require_screen()
         screen = settings.dashboard
         command = ["dashboard", str(layout.root), "--host", screen.host, "--port", str(screen.port)]
         if screen.token_file is not None:
@@ -67,7 +69,8 @@ class Beside:
         delay = _FIRST_DELAY_SECONDS
         while not self._stop.is_set():
             environment = {**os.environ, PARENT_VARIABLE: str(os.getpid())}
-            self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, env=environment)
+            # Standard output belongs to the watcher's own lines, which a machine may read.
+            self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, stdout=2, env=environment)
             log.info("%s runs as process %d", self._name, self._process.pid)
             code = self._process.wait()
             if self._stop.is_set():

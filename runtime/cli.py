@@ -106,6 +106,12 @@ def watch(
     bundle: BundleOption = None,
     backend: Annotated[str | None, typer.Option("--backend", help="auto, onnxruntime, tensorrt, ...")] = None,
     threads: ThreadsOption = None,
+    screen: Annotated[
+        bool | None, typer.Option("--dashboard", help="Serve the screen too and print its address.")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option("--port", min=0, max=65535, help="Of the screen.  [default: 8080]")
+    ] = None,
     json_lines: Annotated[bool, typer.Option("--json", help="One JSON object per film on standard output.")] = False,
 ) -> None:
     """Watch a folder and score what arrives, for months.
@@ -126,6 +132,8 @@ def watch(
         "model.bundle": bundle,
         "model.backend": backend,
         "model.threads": threads,
+        "dashboard.enabled": screen,
+        "dashboard.port": port,
     }
     watch_command(incoming, config, once, json_lines, overrides)
 
@@ -180,6 +188,22 @@ def demo(
     demo_command(out, count, seed, bundle, backend, threads)
 
 
+@app.command(epilog="Example: lungsev-run phantoms ward")
+def phantoms(
+    folder: Annotated[Path, typer.Argument(help="New or empty folder.")],
+    patients: Annotated[int, typer.Option("--patients", min=1, max=100, help="How many lie in the unit.")] = 8,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same patients.")] = 7,
+) -> None:
+    """Draw a unit of phantom patients: up to two weeks of portable films each, as DICOM files in one folder.
+
+    Some get worse and some better; one newest film is tilted, one is a lateral, one file broke. Nobody's films.
+    Watch the folder to try the screen: lungsev-run watch FOLDER --dashboard
+    """
+    from .phantom_unit import phantoms_command
+
+    phantoms_command(folder, patients, seed)
+
+
 @app.command(epilog="Example: lungsev-run verify --bundle bundles/newest")
 def verify(
     bundle: BundleOption = None,
@@ -222,7 +246,7 @@ def dashboard(
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes a free one.")] = 8080,
     token_file: Annotated[
-        Path | None, typer.Option("--token-file", help="Holds the token, mode 600. Default: a new one, printed.")
+        Path | None, typer.Option("--token-file", help="Holds the token, mode 600. Default: one of OUT's own, printed.")
     ] = None,
     certificate: Annotated[Path | None, typer.Option("--tls-certificate", help="PEM; switches HTTPS on.")] = None,
     key: Annotated[Path | None, typer.Option("--tls-key", help="PEM; its key.")] = None,

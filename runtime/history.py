@@ -1,8 +1,9 @@
-"""Films that were reported on, read back from a folder of JSON reports: what trend, board and exam page show."""
+"""Films that were reported on or put aside, read back from a watcher's folder: what trend, board and exam page show."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import threading
@@ -12,10 +13,11 @@ from datetime import datetime
 from pathlib import Path
 
 from lungsev.errors import LungsevError
-from lungsev.report import SeverityReport
+from lungsev.report import ImageInfo, SeverityReport
 
 log = logging.getLogger("lungsev.runtime.history")
 _LARGEST_REPORT = 4 << 20
+_REPORT, _REASON = ".json", ".reason.json"
 
 
 @dataclass(frozen=True)
@@ -77,23 +79,27 @@ class History:
         with self._lock:
             seen: dict[str, tuple[tuple[int, int], Exam | None]] = {}
             try:
-                entries = list(os.scandir(self.folder))
+                self._look(self.folder, _REPORT, seen)
             except OSError as error:
                 raise LungsevError(
                     f"cannot read reports in {self.folder}: {error.strerror}; give the folder that watch or score wrote"
                 ) from None
-            for entry in entries:
-                if not entry.name.endswith(".json") or entry.name.startswith("."):
-                    continue
-                with contextlib.suppress(OSError):
-                    status = entry.stat(follow_symlinks=False)
-                    stamp = (status.st_mtime_ns, status.st_size)
-                    known = self._known.get(entry.name)
-                    seen[entry.name] = known if known and known[0] == stamp else (stamp, _read(Path(entry.path)))
+            with contextlib.suppress(OSError):  # `score` puts nothing aside
+                self._look(self._out / "quarantine", _REASON, seen)
             if seen.keys() != self._known.keys() or any(seen[name][0] != self._known[name][0] for name in seen):
                 self._version += 1
             self._known = seen
             return {exam.id: exam for _, exam in seen.values() if exam is not None}
+
+    def _look(self, folder: Path, suffix: str, seen: dict[str, tuple[tuple[int, int], Exam | None]]) -> None:
+        for entry in os.scandir(folder):
+            if not entry.name.endswith(suffix) or entry.name.startswith("."):
+                continue
+            with contextlib.suppress(OSError):
+                status = entry.stat(follow_symlinks=False)
+                stamp = (status.st_mtime_ns, status.st_size)
+                known = self._known.get(entry.name)
+                seen[entry.name] = known if known and known[0] == stamp else (stamp, _read(Path(entry.path), suffix))
 
 
 def exams_of(exams: Mapping[str, Exam], patient: str) -> list[Exam]:
@@ -101,12 +107,21 @@ def exams_of(exams: Mapping[str, Exam], patient: str) -> list[Exam]:
     return sorted((exam for exam in exams.values() if exam.patient == patient), key=lambda exam: (exam.moment, exam.id))
 
 
-def _read(path: Path) -> Exam | None:
+def _read(path: Path, suffix: str) -> Exam | None:
     try:
         with path.open("rb") as stream:
             text = stream.read(_LARGEST_REPORT).decode("utf-8")
             written_at = os.fstat(stream.fileno()).st_mtime
-        return Exam(path.name.removesuffix(".json"), SeverityReport.from_json(text), written_at)
+        report = SeverityReport.from_json(text) if suffix == _REPORT else _put_aside(text)
+        return Exam(path.name.removesuffix(suffix), report, written_at)
     except (OSError, ValueError, RecursionError) as error:
         log.warning("a file among the reports is no report: %s", type(error).__name__)
         return None
+
+
+def _put_aside(text: str) -> SeverityReport:
+    """The reason of a film in quarantine, as the report it does not have."""
+    reason = json.loads(text)
+    if not isinstance(reason, dict) or not {"error", "message"} <= reason.keys():
+        raise ValueError("no reason of lungsev's")
+    return SeverityReport("failed", ImageInfo(), error=str(reason["error"]), message=str(reason["message"]))

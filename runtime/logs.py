@@ -74,6 +74,8 @@ def logging_to(folder: Path | None, level: str, console: bool = True):  # type: 
     if console:
         handlers.append(logging.StreamHandler(sys.stderr))
         handlers[-1].setFormatter(PlainFormatter() if sys.stderr.isatty() else JsonFormatter())
+        if sys.stderr.isatty() and level == "info":  # a person reads the films' own lines already
+            handlers[-1].setLevel(logging.WARNING)
     own.handlers, own.propagate = handlers, False
     own.setLevel(level.upper())
     quiet_libraries()

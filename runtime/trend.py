@@ -1,8 +1,8 @@
 """One patient's course: totals and regions over time, and which changes are more than two readers' disagreement.
 
 Two radiologists differ by about two points of the Brixia total on the same film (Borghesi and Maroldi 2020;
-here, the junior and the senior reader of the Cohen subset). So a change is only called one when it is larger; it is
-measured from the last film at which a change was called, else a slow drift would never be seen.
+here, the junior and the senior reader of the Cohen subset). So a change is only called one when it is larger: than
+the film before, or than the last film at which a change was called, else a slow drift would never be seen.
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ class TrendPoint:
     Attributes:
         since_previous: Points of the total since the film before; None for the first.
         hours_since_previous: Between the two films; None for the first.
-        change: Set when the total moved beyond the readers' disagreement since `reference_id`.
+        reference_id: The film before when the step from it is a change by itself, else the last film at which one
+            was called.
+        change: Set when the total moved beyond the readers' disagreement since the reference.
         view_changed, model_changed: Since the film before: part of the difference may come from that.
     """
 
@@ -55,6 +57,7 @@ class TrendPoint:
     hours_since_previous: float | None = None
     since_reference: int | None = None
     reference_id: str | None = None
+    reference_at: datetime | None = None
     change: Direction | None = None
     region_changes: tuple[RegionChange, ...] = ()
     view_changed: bool = False
@@ -83,6 +86,7 @@ class Trend:
         data = asdict(self)
         for point, plain in zip(self.points, data["points"], strict=True):
             plain["acquired_at"] = point.acquired_at.isoformat()
+            plain["reference_at"] = point.reference_at.isoformat() if point.reference_at else None
             plain["sentence"] = sentence(point, self.threshold)
         return data
 
@@ -127,9 +131,14 @@ def sentence(point: TrendPoint, threshold: int) -> str:
     if point.since_previous is None:
         words = "First film of the course."
     elif point.change is not None and point.since_reference is not None:
-        words = f"{point.change.capitalize()}: {signed(point.since_reference)} points, more than two readers differ."
+        since = f"{point.reference_at:%d %b %H:%M}"
+        words = (
+            f"{point.change.capitalize()} by {abs(point.since_reference)} since {since}: "
+            f"more than the {threshold} points two readers differ by."
+        )
     else:
-        words = f"{signed(point.since_previous)} points: within the {threshold} points two readers differ by."
+        words = f"{signed(point.since_previous)} since the film before"
+        words += "." if point.model_changed else f": within the {threshold} points two readers differ by."
     if point.view_changed:
         words += f" Other view than before ({point.view or 'not recorded'})."
     if point.model_changed:
@@ -170,16 +179,18 @@ def _next_point(
     if previous is None or reference is None:
         return plain
     model_changed = model != previous.model
-    moved = score.total - reference.total
+    against = previous if abs(score.total - previous.total) > threshold else reference
+    moved = score.total - against.total
     beyond = abs(moved) > threshold and not model_changed
     return replace(
         plain,
         since_previous=score.total - previous.total,
         hours_since_previous=round((exam.acquired_at - previous.acquired_at).total_seconds() / 3600, 1),
         since_reference=moved,
-        reference_id=reference.id,
+        reference_id=against.id,
+        reference_at=against.acquired_at,
         change=("worse" if moved > 0 else "better") if beyond else None,
-        region_changes=() if model_changed else _region_changes(score, reference),
+        region_changes=() if model_changed else _region_changes(score, against),
         view_changed=report.image.view != previous.view,
         model_changed=model_changed,
     )

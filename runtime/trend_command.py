@@ -6,6 +6,7 @@ import hashlib
 import json
 from pathlib import Path
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from lungsev.errors import LungsevError
@@ -37,7 +38,7 @@ def trend_command(patient: str, out: Path, scheme: str | None, png: Path | None,
     path = png or out / "trends" / f"{trend_name(patient)}.png"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, encode_png(draw_trend(trend, f"Course of {len(trend.points)} films")))
+        write_atomically(path, encode_png(draw_trend(trend, f"Course of {count_words(len(trend.points), 'film')}")))
     except OSError as error:
         raise LungsevError(f"cannot write the picture: {error.strerror or error}; choose another --png") from None
     if json_output:
@@ -58,23 +59,28 @@ def trend_name(patient: str) -> str:
 
 def trend_table(trend: Trend) -> Table:
     """Films, oldest first."""
-    table = Table(title=f"{trend.scheme}, {len(trend.points)} films", title_justify="left", pad_edge=False)
+    title = f"{trend.scheme}, {count_words(len(trend.points), 'film')}"
+    table = Table(title=title, title_justify="left", pad_edge=False, box=SIMPLE_HEAD)
     codes = list(trend.points[0].grades) if trend.points else []
-    for head in ("taken", "view", " ".join(codes), "total", "likely", "since last", "remark"):
-        table.add_column(head, justify="right" if head == "total" else "left", no_wrap=head != "remark")
+    for head in ("taken", "view", " ".join(codes), "total", "since last", "remark"):
+        table.add_column(head, no_wrap=head != "remark")
     for point in trend.points:
         table.add_row(
             f"{point.acquired_at:%Y-%m-%d %H:%M}",
             display_name(point.view or "?"),
             " ".join(str(point.grades.get(code, "-")).ljust(len(code)) for code in codes),
-            str(point.total),
-            f"{point.total_interval[0]}-{point.total_interval[1]}",
+            f"{point.total:2d} ({point.total_interval[0]}-{point.total_interval[1]})",
             ""
             if point.since_previous is None
             else f"{signed(point.since_previous)} in {point.hours_since_previous:.0f}h",
             ", ".join(_words(point)),
         )
     return table
+
+
+def count_words(count: int, thing: str) -> str:
+    """`1 film`, `2 films`."""
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
 
 
 def _words(point: TrendPoint) -> list[str]:
@@ -93,8 +99,11 @@ def _words(point: TrendPoint) -> list[str]:
 
 def _remarks(trend: Trend) -> list[str]:
     remarks = [f"Latest: {sentence(trend.points[-1], trend.threshold)}"] if trend.points else []
+    if trend.points and trend.points[-1].region_changes:
+        moved = ", ".join(f"{zone.code} {zone.before} to {zone.after}" for zone in trend.points[-1].region_changes)
+        remarks.append(f"Zones that moved by more than one grade: {moved}.")
     if trend.undated:
-        remarks.append(f"{len(trend.undated)} scored films have no date and are left out.")
+        remarks.append(f"Left out: {count_words(len(trend.undated), 'scored film')} without a date.")
     if trend.unscored:
-        remarks.append(f"{trend.unscored} films have no score.")
+        remarks.append(f"Left out: {count_words(trend.unscored, 'film')} without a score.")
     return remarks

@@ -203,13 +203,14 @@ def _exam_values(request: Request, screen: Screen, exam: Exam, exams: Mapping[st
     point = next((point for point in trend.points if point.id == exam.id), None) if trend else None
     prior = next((film for film in reversed(films[:place]) if film.report.status == "scored"), None)
     prior_scheme = scheme if prior and scheme in prior.report.scores else None
+    prior_standing = screen.corrections.standing(prior, prior_scheme) if prior and prior_scheme else {}
     return {
         "exam": exam,
         "report": exam.report,
         "patient": views.patient_label(exam, is_private(request)),
         "scheme": scheme,
         "score": exam.report.scores[scheme] if scheme else None,
-        "zones": views.zones(exam, scheme, standing) if scheme else (),
+        "zones": views.zones(exam, scheme, standing, prior_standing) if scheme else (),
         "standing_total": sum(standing.values()),
         "allowed": allowed_grades(exam, scheme) if scheme else (),
         "grade_names": views.grade_names(scheme) if scheme else (),
@@ -222,13 +223,14 @@ def _exam_values(request: Request, screen: Screen, exam: Exam, exams: Mapping[st
         "film_number": place + 1,
         "films": list(reversed(films)),
         "prior": prior if prior_scheme and prior and _layer_file(screen.out, "film", prior.id).is_file() else None,
-        "prior_zones": views.zones(prior, prior_scheme, screen.corrections.standing(prior, prior_scheme))
-        if prior and prior_scheme
-        else (),
+        "prior_zones": views.zones(prior, prior_scheme, prior_standing) if prior and prior_scheme else (),
+        "prior_total": sum(prior_standing.values()),
         "trend": trend,
         "chart": views.chart(trend, exam.id, *_CHART) if trend else (),
         "chart_size": _CHART,
         "sentence": sentence(point, trend.threshold) if trend and point else None,
+        "region_changes": point.region_changes if point else (),
+        "unscored": trend.unscored if trend else 0,
         "side_doubt": any(flag.code == "side_not_verified" for flag in exam.report.quality.flags),
         "main_scheme_of": lambda film: film.report.scores[main_scheme(list(film.report.scores))],
     }
@@ -282,6 +284,8 @@ def palette_css() -> str:
     for step in range(views.SEVERITY_STEPS + 1):
         colour = severity_colour(step / views.SEVERITY_STEPS)
         lines.append(f".sev-{step}{{--sev:rgb{colour};--sev-ink:rgb{ink_on(colour)}}}")
+    stops = ",".join(f"rgb{severity_colour(step / views.SEVERITY_STEPS)}" for step in range(views.SEVERITY_STEPS + 1))
+    lines.append(f".ramp{{background:linear-gradient(to right,{stops})}}")
     return "\n".join(lines) + "\n"
 
 

@@ -56,17 +56,12 @@ class Access:
         return same_place and _same(form_token, self.form)
 
 
-def read_token(path: Path | None) -> tuple[str, bool]:
-    """The token of a file, or a new one for this run.
-
-    Returns:
-        The token and whether it is new.
+def read_token(path: Path) -> str:
+    """The token of a file.
 
     Raises:
         LungsevError: The file cannot be read, may be read by others, or holds too short a token.
     """
-    if path is None:
-        return secrets.token_urlsafe(24), True
     try:
         token = path.read_text(encoding="utf-8").strip()
         mode = os.stat(path).st_mode & 0o077
@@ -79,7 +74,24 @@ def read_token(path: Path | None) -> tuple[str, bool]:
             f"the token file {path} holds {len(token)} characters, expected at least {_LEAST_TOKEN}: "
             "openssl rand -hex 24 makes a good one"
         )
-    return token, False
+    return token
+
+
+def keep_token(out: Path) -> str:
+    """The token of an output folder, made the first time: the address stays the same when the screen starts again.
+
+    Raises:
+        LungsevError: As `read_token`, or the folder cannot be written.
+    """
+    path = out / "dashboard.token"
+    try:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
+            stream.write(secrets.token_urlsafe(24))
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise LungsevError(f"cannot write {path}: {error.strerror}; check the folder's owner and the disk") from None
+    return read_token(path)
 
 
 def _derive(token: str, purpose: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import ipaddress
 import sys
 from pathlib import Path
@@ -22,18 +23,17 @@ def dashboard_command(
     Raises:
         LungsevError: The folder, the token or the address cannot be used.
     """
-    try:
-        import uvicorn
+    require_screen()
+    import uvicorn
 
-        from .app import create_app
-        from .security import read_token
-    except ImportError:
-        raise MissingExtraError("the dashboard", "bedside") from None
+    from .app import create_app
+    from .security import keep_token, read_token
+
     if not out.is_dir():
         raise LungsevError(f"found no folder {out}; expected the one that watch writes to")
     if (certificate is None) != (key is None):
         raise LungsevError("a certificate and a key belong together: give both or neither")
-    token, is_new = read_token(token_file)
+    token = read_token(token_file) if token_file is not None else keep_token(out)
     config = uvicorn.Config(
         create_app(out, token, secure_cookie=certificate is not None),
         host=host,
@@ -52,8 +52,14 @@ def dashboard_command(
         raise LungsevError(
             f"cannot listen on {host} port {port}: it is taken or not ours; choose another --port"
         ) from None
-    _greet(host, listener.getsockname()[1], token if is_new else None, certificate is not None)
+    _greet(host, listener.getsockname()[1], token if token_file is None else None, certificate is not None)
     server.run(sockets=[listener])
+
+
+def require_screen() -> None:
+    """Raises MissingExtraError when the bedside extra is not installed."""
+    if any(importlib.util.find_spec(name) is None for name in ("fastapi", "uvicorn", "jinja2")):
+        raise MissingExtraError("the dashboard", "bedside")
 
 
 def _greet(host: str, port: int, token: str | None, encrypted: bool) -> None:

@@ -71,7 +71,8 @@ class Board:
 
 @dataclass(frozen=True)
 class Zone:
-    """A region as the exam page draws it. `points` are in film pixels, `badge` is the digit's middle."""
+    """A region as the exam page draws it. `before` stood on the film before; `points` are in film pixels, `badge` is
+    the digit's middle."""
 
     code: str
     name: str
@@ -79,6 +80,7 @@ class Zone:
     place: str
     grade: int
     standing: int
+    before: int | None
     severity: int
     likely: str
     points: str
@@ -132,8 +134,10 @@ def board(exams: Mapping[str, Exam], standings: Standings, now: datetime, privat
     return Board(tuple(cards), tuple(sorted(unread, key=lambda item: item.exam_id, reverse=True)), counts)
 
 
-def zones(exam: Exam, scheme: str, standing: Mapping[str, int]) -> tuple[Zone, ...]:
-    """The regions of a film with what stands for each."""
+def zones(
+    exam: Exam, scheme: str, standing: Mapping[str, int], before: Mapping[str, int] | None = None
+) -> tuple[Zone, ...]:
+    """The regions of a film with what stands for each, and what stood on the film `before`."""
     score = exam.report.scores[scheme]
     lowest, highest = _ends(exam, scheme)
     middle = sum(x for region in score.regions for x, _ in region.polygon) / sum(len(r.polygon) for r in score.regions)
@@ -145,9 +149,10 @@ def zones(exam: Exam, scheme: str, standing: Mapping[str, int]) -> tuple[Zone, .
                 code=region.code,
                 name=region.name,
                 side=side,
-                place=region.name.removeprefix("right ").removeprefix("left "),
+                place=region.name.removeprefix("right ").removeprefix("left ").removesuffix(" zone"),
                 grade=region.grade,
                 standing=standing[region.code],
+                before=(before or {}).get(region.code),
                 severity=step(standing[region.code], lowest, highest),
                 likely=likely_words(region.likely, region.grade),
                 points=" ".join(f"{x:g},{y:g}" for x, y in region.polygon),
@@ -314,6 +319,8 @@ def _in_words(trend: Trend | None, point: TrendPoint | None, refused: bool) -> t
     if point.change is None or point.since_reference is None:
         return "steady", "No clear change", since
     word = "Worse" if point.change == "worse" else "Better"
+    if point.reference_at is not None and point.since_reference != point.since_previous:
+        since = f"since {point.reference_at:%d %b %H:%M}; {since}"
     return point.change, f"{word} by {abs(point.since_reference)}", since
 
 

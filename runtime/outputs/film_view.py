@@ -16,6 +16,7 @@ from .palette import BACKGROUND, INK, OUTLINE, PANEL, TEXT, WARNING, Colour, ink
 Points = npt.NDArray[np.float64]
 
 SIDE_FLAG = "side_not_verified"
+MAP_COVER = 0.6  # of the worst grade on a severity map; the film must stay readable under it
 _BADGE = 92.0
 
 
@@ -88,6 +89,12 @@ def severity(region: RegionScore, grades: tuple[int, int]) -> float:
     """A region's grade on 0-1 of the scheme's range."""
     lowest, highest = grades
     return (region.grade - lowest) / (highest - lowest)
+
+
+def smooth_map(values: npt.NDArray[np.float32], side: int) -> npt.NDArray[np.float32]:
+    """A map's cells [n, n] on a grid of `side`, without the steps between them."""
+    finer = cv2.resize(values, (side, side), interpolation=cv2.INTER_CUBIC)
+    return np.asarray(cv2.GaussianBlur(finer, (0, 0), side / values.shape[0] / 2), dtype=np.float32)
 
 
 def lung_outlines(mask_canvas: npt.NDArray[np.float32], frame: CanvasFrame) -> list[Points]:

@@ -1,7 +1,7 @@
 """The colours of grades, the same on every picture and page.
 
-Blue, gold, orange, magenta: distinct under protanopia, deuteranopia and tritanopia, and ordered by
-lightness from grade 1 on. A colour never stands alone: the digit is always beside it.
+Slate, violet, coral, yellow: lighter with every grade, also for eyes without red, green or blue cones, so the worst
+zone is the brightest on a dark film. A colour never stands alone: the digit is always beside it.
 """
 
 from __future__ import annotations
@@ -20,8 +20,23 @@ OUTLINE: Colour = (126, 224, 214)
 WARNING: Colour = (255, 199, 71)
 GOOD: Colour = (140, 214, 160)
 INK: Colour = (14, 17, 22)
+BLACK: Colour = (0, 0, 0)
+WHITE: Colour = (255, 255, 255)
 
-_STOPS = np.array([[113, 161, 219], [255, 205, 84], [245, 130, 32], [236, 72, 136]], dtype=np.float64)
+# Every half grade of Brixia. In OKLCH, lightness .52 .64 .76 .92, chroma .03 .175 .15 .15, hue 250 304 25 102:
+# a straight way between two of them in RGB would run through grey.
+_STOPS = np.array(
+    [
+        [92, 107, 122],
+        [107, 116, 182],
+        [164, 108, 225],
+        [226, 112, 182],
+        [255, 136, 128],
+        [255, 179, 87],
+        [249, 232, 102],
+    ],
+    dtype=np.float64,
+)
 
 
 def severity_colour(fraction: float) -> Colour:
@@ -31,15 +46,15 @@ def severity_colour(fraction: float) -> Colour:
 
 
 def severity_colours(fractions: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-    """RGB 0-255 [..., 3] of severities 0-1 [...], interpolated between the grades' colours."""
+    """RGB 0-255 [..., 3] of severities 0-1 [...], interpolated along the palette."""
     position = np.clip(fractions, 0.0, 1.0) * (len(_STOPS) - 1)
     return np.stack([np.interp(position, np.arange(len(_STOPS)), _STOPS[:, channel]) for channel in range(3)], axis=-1)
 
 
 def ink_on(colour: Colour) -> Colour:
-    """Black or white, whichever contrasts more with `colour` (WCAG relative luminance)."""
+    """Black or white, whichever contrasts more with `colour`: at least 4.5 : 1 on any (WCAG relative luminance)."""
     light = luminance(colour)
-    return INK if (light + 0.05) / 0.05 > 1.05 / (light + 0.05) else TEXT
+    return BLACK if (light + 0.05) / 0.05 > 1.05 / (light + 0.05) else WHITE
 
 
 def luminance(colour: Colour) -> float:

@@ -13,13 +13,14 @@ from lungsev.geometry import apply_theta
 from lungsev.pipeline import ScoredFilm
 
 from .atomic import write_atomically
-from .film_view import film_pixels
+from .film_view import MAP_COVER, film_pixels, lung_outlines, smooth_map
 from .overlay_png import encode_png, known_scheme, main_scheme
 from .palette import severity_colours
 from .side_panel import grade_range
 
 FILM_LONGEST_PX = 1280
 MAP_LONGEST_PX = 320
+_FINE = 256  # cells of the smoothed map
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class FilmPng:
 
 @dataclass(frozen=True)
 class SeverityMapPng:
-    """Scored films: the main scheme's map in film coordinates, transparent outside the lung field."""
+    """Scored films: the main scheme's map in film coordinates, transparent off the lungs and over healthy ones."""
 
     name: str = "severity_map"
     folder: str = "maps"
@@ -57,26 +58,39 @@ class SeverityMapPng:
 
 
 def severity_layer(scored: ScoredFilm) -> npt.NDArray[np.uint8]:
-    """The severity map as RGBA [h, w, 4] over the whole film, longest side 320 px."""
+    """The severity map as RGBA [h, w, 4] over the whole film, longest side 320 px. The worse, the less transparent."""
     assert scored.film is not None
     assert scored.canvas is not None
     name = main_scheme(list(scored.report.scores))
     lowest, highest = grade_range(scored.report.scores[name], known_scheme(name, scored))
-    values = scored.severity_map[name]
     rows, columns = scored.film.pixels.shape
     ratio = MAP_LONGEST_PX / max(rows, columns)
     size = (max(1, round(columns * ratio)), max(1, round(rows * ratio)))
-    # Three corners of the canonical frame fix the affine map from its tokens to the film.
+    values = smooth_map(scored.severity_map[name], _FINE)
+    # Three corners of the canonical frame fix the affine map from its cells to the film.
     corners = np.array([[-1.0, -1.0], [1.0, -1.0], [-1.0, 1.0]])
     canvas = (apply_theta(np.array(scored.report.alignment), corners) + 1) / 2 * scored.canvas.frame.size_px
     on_film = scored.canvas.frame.to_image(canvas) * ratio
-    cells_y, cells_x = values.shape
-    cells = (corners + 1) / 2 * np.array([cells_x, cells_y])
+    cells = (corners + 1) / 2 * _FINE
     matrix = cv2.getAffineTransform((cells - 0.5).astype(np.float32), (on_film - 0.5).astype(np.float32))
-    smooth = cv2.warpAffine(values, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    on_grid = cv2.warpAffine(values, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     field = np.zeros(size[::-1], dtype=np.uint8)
     quad = np.array([on_film[0], on_film[1], on_film[1] + on_film[2] - on_film[0], on_film[2]])
     cv2.fillPoly(field, [np.round(quad * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
-    fraction = np.clip((smooth - lowest) / (highest - lowest), 0, 1)
-    alpha = field.astype(np.float32) * (0.25 + 0.45 * fraction)
+    fraction = np.clip((on_grid - lowest) / (highest - lowest), 0, 1)
+    alpha = np.minimum(field, _lungs(scored, ratio, size)) * (MAP_COVER * fraction)
     return np.dstack([severity_colours(fraction), alpha]).astype(np.uint8)
+
+
+def _lungs(scored: ScoredFilm, ratio: float, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """Where the lungs are, 0-255 with soft edges: their hulls, since dense disease bites into an outline."""
+    assert scored.canvas is not None
+    outlines = [] if scored.lung_mask is None else lung_outlines(scored.lung_mask, scored.canvas.frame)
+    if not outlines:
+        return np.full(size[::-1], 255, dtype=np.uint8)
+    lungs = np.zeros(size[::-1], dtype=np.uint8)
+    for outline in outlines:
+        cv2.fillPoly(lungs, [cv2.convexHull(np.round(outline * ratio).astype(np.int32))], 255)
+    soft = MAP_LONGEST_PX // 60
+    lungs = cv2.dilate(lungs, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * soft + 1, 2 * soft + 1)))
+    return np.asarray(cv2.GaussianBlur(lungs, (0, 0), soft / 2), dtype=np.uint8)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 
 from lungsev.geometry import warp
@@ -13,7 +12,7 @@ from lungsev.report import QualityFlag, RegionScore, SchemeScore, SeverityReport
 from lungsev.schemes import Scheme
 
 from .drawing import REGULAR, SEMIBOLD, Sheet
-from .film_view import severity
+from .film_view import MAP_COVER, severity, smooth_map
 from .palette import GOOD, INK, MUTED, TEXT, TILE, WARNING, Colour, ink_on, severity_colour, severity_colours
 
 WIDTH = 620.0
@@ -144,8 +143,8 @@ def _draw_map(sheet: Sheet, left: float, top: float, scored: ScoredFilm, name: s
         return top
     side = round(_MAP * sheet.scale)
     field = warp(scored.canvas.pixels, np.array(scored.report.alignment), side)[..., None] * 255
-    fraction = (cv2.resize(values, (side, side), interpolation=cv2.INTER_CUBIC) - grades[0]) / (grades[1] - grades[0])
-    cover = (0.18 + 0.5 * np.clip(fraction, 0, 1))[..., None]
+    fraction = (smooth_map(values, side) - grades[0]) / (grades[1] - grades[0])
+    cover = MAP_COVER * np.clip(fraction, 0, 1)[..., None]
     blended = np.clip(field * (1 - cover) + severity_colours(fraction) * cover, 0, 255)
     sheet.paste(blended.astype(np.uint8), left, top)
     x = left + _MAP + 26
@@ -155,8 +154,8 @@ def _draw_map(sheet: Sheet, left: float, top: float, scored: ScoredFilm, name: s
     sheet.paste(np.repeat(bar, round(22 * sheet.scale), axis=1).astype(np.uint8), x, top + 70)
     for grade in range(grades[0], grades[1] + 1):
         y = top + _MAP - (_MAP - 70) * (grade - grades[0]) / (grades[1] - grades[0])
-        sheet.text(x + 34, min(max(y + 8, top + 86), top + _MAP), str(grade), 22, MUTED)
-    return top + _MAP
+        sheet.text(x + 34, y + 8, str(grade), 22, MUTED)
+    return top + _MAP + 8
 
 
 def _draw_quality(sheet: Sheet, left: float, top: float, flags: Sequence[QualityFlag]) -> float:

@@ -12,7 +12,10 @@ from lungsev import __version__
 from lungsev.runtime.cli import app
 
 COMMANDS = sorted(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
-ALL = ["bench", "corrections", "dashboard", "demo", "doctor", "engine", "listen", "score", "trend", "verify", "watch"]
+ALL = [
+    *("bench", "corrections", "dashboard", "demo", "doctor", "engine", "listen", "phantoms", "score", "trend"),
+    *("verify", "watch"),
+]
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:

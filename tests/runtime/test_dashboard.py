@@ -29,7 +29,7 @@ uvicorn = pytest.importorskip("uvicorn")
 from lungsev.runtime.dashboard.app import create_app, palette_css  # noqa: E402
 from lungsev.runtime.dashboard.corrections import Corrections  # noqa: E402
 from lungsev.runtime.dashboard.corrections_export import export_corrections  # noqa: E402
-from lungsev.runtime.dashboard.security import read_token  # noqa: E402
+from lungsev.runtime.dashboard.security import keep_token, read_token  # noqa: E402
 from lungsev.runtime.history import History  # noqa: E402
 
 TOKEN = "a-token-of-the-tests-0123456789"
@@ -225,8 +225,8 @@ def test_the_exam_page_shows_zones_sides_doubts_and_the_prior(browser: Browser) 
     assert "could be 1–2" in page
     assert page.count("<polygon") == 12, "six of this film, six of the one before"
     assert ">R</text>" in page
-    assert "Scored film before, 2026-11-20 08:00, total 3" in page
-    assert "Worse: +6 points, more than two readers differ." in page
+    assert "Scored film before, 2026-11-20 08:00, total 3 of 18" in page
+    assert "Worse by 6 since 20 Nov 08:00: more than the 2 points two readers differ by." in page
     assert EVIL.partition("\u202e")[0].replace("<", "&lt;").replace(">", "&gt;") in browser.get("/exams/b1")
 
 
@@ -323,7 +323,8 @@ def test_pages_are_small(browser: Browser) -> None:
 
 
 def test_every_severity_has_a_colour() -> None:
-    assert [line.partition("{")[0] for line in palette_css().splitlines()] == [f".sev-{step}" for step in range(13)]
+    classes = [line.partition("{")[0] for line in palette_css().splitlines()]
+    assert classes == [*(f".sev-{step}" for step in range(13)), ".ramp"]
 
 
 def test_corrections_can_neither_be_changed_nor_removed(out: Path) -> None:
@@ -412,15 +413,34 @@ def test_a_token_file_must_be_private_and_long(tmp_path: Path) -> None:
     with pytest.raises(LungsevError, match="chmod 600"):
         read_token(path)
     path.chmod(0o600)
-    assert read_token(path) == (TOKEN, False)
+    assert read_token(path) == TOKEN
     path.write_text("short", encoding="utf-8")
     with pytest.raises(LungsevError, match="at least 16"):
         read_token(path)
     with pytest.raises(LungsevError, match="cannot read"):
         read_token(tmp_path / "none")
-    first, second = read_token(None), read_token(None)
-    assert first != second
-    assert len(first[0]) >= 32
+
+
+def test_a_folder_keeps_its_token_for_its_owner_only(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    token = keep_token(tmp_path)
+    assert len(token) >= 32
+    assert keep_token(tmp_path) == token
+    assert keep_token(tmp_path / "other") != token
+    assert (tmp_path / "dashboard.token").stat().st_mode & 0o777 == 0o600
+    with pytest.raises(LungsevError, match="cannot write"):
+        keep_token(tmp_path / "none")
+
+
+def test_a_film_in_quarantine_is_on_the_board_and_says_why(browser: Browser, out: Path) -> None:
+    (out / "quarantine").mkdir()
+    reason = {"id": "q1", "status": "failed", "error": "damaged", "message": f"The file broke off. {EVIL}"}
+    (out / "quarantine" / "q1.reason.json").write_text(json.dumps(reason), encoding="utf-8")
+    (out / "quarantine" / "q2.reason.json").write_text("[]", encoding="utf-8")
+    assert "The file broke off." in browser.get("/")
+    page = browser.get("/exams/q1")
+    assert "The file broke off." in page
+    assert EVIL not in page
 
 
 def test_a_report_of_the_future_or_without_a_date_does_not_break_the_board(browser: Browser, out: Path) -> None:

@@ -70,6 +70,16 @@ def test_a_slow_drift_is_called_once_it_adds_up() -> None:
     assert changes([4, 5, 6, 7, 8, 9, 10]) == [None, None, None, "worse", None, None, "worse"]
 
 
+def test_a_step_from_the_film_before_is_a_change_even_where_it_leads_back() -> None:
+    trend = patient_trend([an_exam(total, 24 * day) for day, total in enumerate([5, 7, 4])])
+    assert trend is not None
+    assert [point.change for point in trend.points] == [None, None, "better"]
+    assert (
+        sentence(trend.points[2], 2) == "Better by 3 since 03 Mar 08:15: more than the 2 points two readers differ by."
+    )
+    assert sentence(trend.points[1], 2) == "+2 since the film before: within the 2 points two readers differ by."
+
+
 def test_a_change_is_not_called_again_while_it_lasts() -> None:
     assert changes([2, 8, 8, 9]) == [None, "worse", None, None]
 

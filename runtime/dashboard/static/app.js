@@ -73,6 +73,9 @@
     });
   });
 
+  const openCorrection = () => { const box = byId("correct"); if (box) { box.open = true; box.scrollIntoView(); box.querySelector("input[type=radio]").focus(); } };
+  document.querySelectorAll("[data-open=correct]").forEach((link) => link.addEventListener("click", (event) => { event.preventDefault(); openCorrection(); }));
+
   const go = (id) => { const link = byId(id); if (link) link.click(); };
   const press = (name) => { const button = document.querySelector(`[data-toggle=${name}]`); if (button) button.click(); };
   const step = (by) => {
@@ -90,7 +93,7 @@
     const actions = {
       "/": () => filter && filter.focus(), "j": () => step(1), "k": () => step(-1), "p": () => go("privacy"), "b": () => { location.href = "/"; },
       "z": () => press("zones"), "m": () => press("map"), "o": () => press("prior"), "[": () => go("film-before"), "]": () => go("film-after"),
-      "c": () => { const box = byId("correct"); if (box) { box.open = true; box.scrollIntoView(); box.querySelector("input[type=radio]").focus(); } },
+      "c": openCorrection,
     };
     if (actions[event.key]) { event.preventDefault(); actions[event.key](); }
   });

@@ -13,7 +13,7 @@ from lungsev.pipeline import ScoredFilm
 from lungsev.report import QualityFlag
 from lungsev.runtime.outputs import drawing
 from lungsev.runtime.outputs.overlay_png import OverlayPng, draw_overlay
-from lungsev.runtime.outputs.palette import INK, TEXT, WARNING, ink_on, luminance, severity_colour
+from lungsev.runtime.outputs.palette import WARNING, ink_on, luminance, severity_colour, severity_colours
 
 SIDE_FLAG = QualityFlag("side_not_verified", "warn", "The file does not say which side is which.")
 
@@ -142,16 +142,37 @@ def test_hostile_words_do_no_harm(skipped: ScoredFilm, words: list[str]) -> None
     assert drawing.printable("é–長") == "é–?"
 
 
-def test_grade_colours_stay_apart_for_colour_blind_eyes() -> None:
-    """Lightness alone orders grades 1 to 3, and digits on every colour meet WCAG AA for large text."""
-    colours = [severity_colour(grade / 3) for grade in range(4)]
-    lightness = [luminance(colour) for colour in colours]
-    assert lightness[1] > lightness[2] > lightness[3]
-    for colour in colours:
+# Machado, Oliveira and Fernandes 2009, severity 1.0: linear RGB as eyes without one kind of cone see it.
+COLOUR_BLIND = {
+    "nobody": np.eye(3),
+    "protanopia": [[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]],
+    "deuteranopia": [[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]],
+    "tritanopia": [[1.256, -0.077, -0.179], [-0.078, 0.931, 0.148], [0.005, 0.691, 0.304]],
+}
+
+
+@pytest.mark.parametrize("eyes", COLOUR_BLIND)
+def test_the_palette_gets_lighter_with_severity_and_grades_stay_apart(eyes: str) -> None:
+    colours = _as_seen(severity_colours(np.linspace(0, 1, 91)), np.asarray(COLOUR_BLIND[eyes]))
+    lab = cv2.cvtColor(colours[None].astype(np.float32), cv2.COLOR_RGB2Lab)[0]
+    assert (np.diff(lab[:, 0]) > -0.1).all()
+    assert (np.linalg.norm(np.diff(lab[::30], axis=0), axis=1) > 25).all()
+    if eyes == "nobody":
+        assert np.linalg.norm(lab[8:, 1:], axis=1).min() > 20, "no grey between two grades"
+
+
+def test_digits_are_legible_on_every_colour() -> None:
+    for step in range(61):
+        colour = severity_colour(step / 60)
         ink, ground = luminance(ink_on(colour)), luminance(colour)
         assert (max(ink, ground) + 0.05) / (min(ink, ground) + 0.05) >= 4.5
-    assert ink_on((255, 255, 255)) == INK
-    assert ink_on((0, 0, 0)) == TEXT
+
+
+def _as_seen(colours: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """sRGB 0-255 to sRGB 0-1 through a matrix of linear RGB."""
+    linear = np.where(colours <= 10.3, colours / 3294.6, ((colours / 255 + 0.055) / 1.055) ** 2.4)
+    seen = np.clip(linear @ matrix.T, 0, 1)
+    return np.where(seen <= 0.0031308, seen * 12.92, 1.055 * seen ** (1 / 2.4) - 0.055)
 
 
 def test_text_wraps_within_its_width() -> None:

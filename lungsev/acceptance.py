@@ -66,7 +66,7 @@ def view_position(dataset: Dataset) -> str | None:
 def _refuse_own_output(dataset: Dataset) -> None:
     for keyword in ("Manufacturer", "ManufacturerModelName", "SeriesDescription"):
         if "lungsev" in (header.text(dataset, keyword) or "").lower():
-            raise SkippedFilmError("own_output", "this is lungsev's own output, not a film")
+            raise SkippedFilmError("own_output", "this is one of lungsev's own results, not a film")
 
 
 def _require_class(dataset: Dataset) -> None:
@@ -75,17 +75,19 @@ def _require_class(dataset: Dataset) -> None:
     modality = (header.text(dataset, "Modality") or "").upper()
     if sop_class == DIGITAL_XRAY_PROCESSING or intent == "FOR PROCESSING":
         raise SkippedFilmError(
-            "for_processing", "the image is For Processing; send the For Presentation image of this exposure"
+            "for_processing", "this is the raw image of the detector (For Processing); send the one For Presentation"
         )
     if sop_class is not None and sop_class not in ACCEPTED_CLASSES:
         raise SkippedFilmError(
             "unsupported_sop_class",
-            f"SOP class {printable_uid(sop_class)} is not a chest film; "
+            f"this is no X-ray film (SOP class {printable_uid(sop_class)}); "
             "expected Computed Radiography, Digital X-Ray For Presentation or Secondary Capture",
         )
     silent = modality == "" and sop_class in (COMPUTED_RADIOGRAPHY, DIGITAL_XRAY_PRESENTATION)
     if modality not in ACCEPTED_MODALITIES and not silent:
-        raise SkippedFilmError("unsupported_modality", "the modality is neither CR nor DX")
+        raise SkippedFilmError(
+            "unsupported_modality", "this is not from an X-ray unit for chest films: its modality is neither CR nor DX"
+        )
 
 
 def _require_one_grey_frame(dataset: Dataset) -> None:
@@ -106,7 +108,7 @@ def _refuse_derived(dataset: Dataset) -> None:
     is_capture = header.text(dataset, "SOPClassUID") == SECONDARY_CAPTURE
     if is_capture and (header.text(dataset, "ConversionType") or "").upper() in _ORIGINAL_CONVERSIONS:
         return
-    raise SkippedFilmError("derived", "the image is a derived copy; the original film is scored instead")
+    raise SkippedFilmError("derived", "this is a copy made from another film (derived); send the original film")
 
 
 def _require_chest(dataset: Dataset) -> None:
@@ -119,16 +121,23 @@ def _require_chest(dataset: Dataset) -> None:
         if "SPINE" not in words and _CHEST.search(words):
             return
         if _OTHER_PART.search(words):
-            raise SkippedFilmError("other_body_part", "the tags name another body part than the chest")
+            raise SkippedFilmError(
+                "other_body_part", "the file says that another part of the body than the chest was taken"
+            )
 
 
 def _require_frontal_view(dataset: Dataset) -> None:
     named = [view_position(dataset)]
     named += [header.text(item, "CodeMeaning") for item in header.items(dataset, "ViewCodeSequence")]
+    is_told = any(named)
+    if not is_told:  # units without these name the view in the series, at times both views of the visit
+        named = [header.text(dataset, "SeriesDescription")]
     words = " ".join((view or "") for view in named).upper().replace("_", " ").replace("-", " ")
-    if _FRONTAL_VIEW.search(words) and not _LATERAL_VIEW.search(words):
+    if _FRONTAL_VIEW.search(words) and not (is_told and _LATERAL_VIEW.search(words)):
         return
     if _LATERAL_VIEW.search(words):
-        raise SkippedFilmError("lateral", "the tags name a lateral view, expected a frontal one")
+        raise SkippedFilmError(
+            "lateral", "the file says that it is taken from the side; expected from the front or back"
+        )
     if _OBLIQUE_VIEW.search(words):
-        raise SkippedFilmError("oblique", "the tags name an oblique view, expected a frontal one")
+        raise SkippedFilmError("oblique", "the file says that it is taken at an angle; expected from the front or back")

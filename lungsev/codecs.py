@@ -33,6 +33,7 @@ class FrameShape:
     Attributes:
         bits_allocated: 8 or 16.
         signed: Pixel Representation is 1.
+        in_words: Native pixel data is OW; two 8-bit values then share a word and its byte order (PS3.5 8.1.1).
     """
 
     rows: int
@@ -41,6 +42,7 @@ class FrameShape:
     bits_stored: int
     signed: bool
     big_endian: bool = False
+    in_words: bool = False
 
     @property
     def dtype(self) -> np.dtype[np.generic]:
@@ -171,6 +173,8 @@ def _decode_native(encoded: Encoded, shape: FrameShape) -> Array:
         raise UnreadableFilmError(
             "wrong_shape", f"pixel data of {len(encoded)} bytes, expected {shape.frame_bytes} for the stated size"
         )
+    if shape.big_endian and shape.in_words and shape.bits_allocated == 8:
+        encoded = np.frombuffer(encoded, np.uint16, count=len(encoded) // 2).byteswap().tobytes()
     values = np.frombuffer(encoded, shape.dtype, count=shape.rows * shape.columns)
     return values.reshape(shape.rows, shape.columns)
 

@@ -77,7 +77,7 @@ def _film(file: DicomFile, image: ImageInfo, limits: ReadLimits) -> DicomFilm:
     if file.pixel_data is None:
         raise SkippedFilmError("no_pixels", "the file holds no pixel data")
     dataset, codec = file.dataset, codec_for(file.syntax)
-    shape = _frame_shape(dataset, file.syntax, limits)
+    shape = _frame_shape(dataset, file.syntax, file.pixel_data.vr, limits)
     decoded = decode_frame(encoded_frame(file.pixel_data, codec), codec, shape)
     high_bit = None if codec.by_sample else header.whole(dataset, "HighBit")
     stored = _stored_values(decoded, shape, high_bit)
@@ -87,13 +87,15 @@ def _film(file: DicomFile, image: ImageInfo, limits: ReadLimits) -> DicomFilm:
     return DicomFilm(
         stored=stored,
         photometry=_photometry(dataset, inverted, shape),
-        image=replace(image, pixel_sha256=pixel_sha256(stored), decoder=codec.name),
+        image=replace(
+            image, pixel_sha256=pixel_sha256(_as_monochrome2(stored, shape, photometric)), decoder=codec.name
+        ),
         orientation=tuple(value.upper() for value in header.texts(dataset, "PatientOrientation")),
         shape_conflict=lut_shape in ("IDENTITY", "INVERSE") and (lut_shape == "INVERSE") != inverted,
     )
 
 
-def _frame_shape(dataset: Dataset, syntax: str, limits: ReadLimits) -> FrameShape:
+def _frame_shape(dataset: Dataset, syntax: str, vr: str | None, limits: ReadLimits) -> FrameShape:
     """PS3.3 C.7.6.3, checked before anything is allocated."""
     rows, columns = header.whole(dataset, "Rows"), header.whole(dataset, "Columns")
     allocated = header.whole(dataset, "BitsAllocated")
@@ -112,11 +114,15 @@ def _frame_shape(dataset: Dataset, syntax: str, limits: ReadLimits) -> FrameShap
         bits_stored=stored,
         signed=header.whole(dataset, "PixelRepresentation") == 1,
         big_endian=syntax == EXPLICIT_BIG,
+        in_words=vr == "OW",
     )
 
 
 def _stored_values(decoded: npt.NDArray[np.generic], shape: FrameShape, high_bit: int | None) -> Stored:
     """Unused bits removed and the sign extended, in the smallest native type that holds them.
+
+    Bits above the stored ones are overlays of old units, or the film's own where BitsStored is too small or the sign
+    is wrong: neighbouring pixels tell, since a film cut off at a bit jumps where its values pass it.
 
     Args:
         high_bit: Of words; None when the values are samples, whose lowest bit is always bit 0.
@@ -134,7 +140,25 @@ def _stored_values(decoded: npt.NDArray[np.generic], shape: FrameShape, high_bit
         return np.ascontiguousarray(raw)
     # Up so that the top stored bit is the word's, then back down: masks and sign extends.
     top_aligned = np.left_shift(raw, above).view(f"{kind}{width // 8}")
-    return np.right_shift(top_aligned, above + below)
+    stored = np.right_shift(top_aligned, above + below)
+    whole = raw.view(f"{kind}{width // 8}")
+    return np.ascontiguousarray(whole if below == 0 and _goes_on(whole, stored, shape.bits_stored) else stored)
+
+
+def _goes_on(whole: Stored, cut: Stored, bits: int) -> bool:
+    """Whether values go on smoothly where they pass the uppermost stored bit, and jump without what is above it."""
+    steps, cut_steps = (np.diff(values[::4].astype(np.int32), axis=1) for values in (whole, cut))
+    passes = np.abs(steps - cut_steps) == 1 << bits
+    smoother = np.abs(steps[passes]) < np.abs(cut_steps[passes])
+    return bool(2 * np.count_nonzero(smoother) > smoother.size)
+
+
+def _as_monochrome2(stored: Stored, shape: FrameShape, photometric: str) -> Stored:
+    """The same film as its other photometric interpretation stores it: the complement within the stored bits."""
+    if photometric != "MONOCHROME1":
+        return stored
+    bits = stored.dtype.type(-1 if shape.signed else (1 << shape.bits_stored) - 1)
+    return np.asarray(np.bitwise_xor(stored, bits))
 
 
 def _photometry(dataset: Dataset, inverted: bool, shape: FrameShape) -> Photometry:
@@ -213,7 +237,7 @@ def _header_info(dataset: Dataset, syntax: str) -> ImageInfo:
 
 
 def pixel_sha256(stored: Stored) -> str:
-    """Hash of the stored values as little-endian 16-bit numbers with their shape before them."""
+    """Hash of the values a MONOCHROME2 file stores, as little-endian 16-bit numbers with their shape before them."""
     digest = hashlib.sha256(f"{stored.shape[0]}x{stored.shape[1]}:".encode())
     wide = stored.astype(np.dtype("<i2") if stored.dtype.kind == "i" else np.dtype("<u2"), copy=False)
     digest.update(np.ascontiguousarray(wide).data)

@@ -41,10 +41,15 @@ INFLATION_FLOOR_BYTES = 16 << 20
 
 @dataclass(frozen=True)
 class PixelData:
-    """The value of the pixel data element, not copied. Encapsulated: from its first item to the end of the file."""
+    """The value of the pixel data element, not copied. Encapsulated: from its first item to the end of the file.
+
+    Attributes:
+        vr: Its value representation, None where the syntax leaves it out.
+    """
 
     value: memoryview
     is_encapsulated: bool
+    vr: str | None
 
 
 @dataclass(frozen=True)
@@ -84,10 +89,10 @@ def parse_dicom(data: bytes, limits: ReadLimits) -> DicomFile:
         dataset.SOPClassUID = header.text(meta, "MediaStorageSOPClassUID")
     if watch.pixel_data is None:
         return DicomFile(dataset, syntax, None, is_cut_short=watch.is_cut_short(dataset, len(content)))
-    position, length = watch.pixel_data
+    position, length, vr = watch.pixel_data
     is_encapsulated = length == UNDEFINED_LENGTH
     value = memoryview(content)[position : None if is_encapsulated else position + length]
-    return DicomFile(dataset, syntax, PixelData(value, is_encapsulated), is_cut_short=False)
+    return DicomFile(dataset, syntax, PixelData(value, is_encapsulated, vr), is_cut_short=False)
 
 
 def encoded_frame(pixel_data: PixelData, codec: Codec) -> memoryview | bytes:
@@ -126,11 +131,11 @@ class _Watch:
     def __init__(self, source: BytesIO) -> None:
         self._source = source
         self._last: tuple[int, int, int] | None = None
-        self.pixel_data: tuple[int, int] | None = None
+        self.pixel_data: tuple[int, int, str | None] | None = None
 
     def __call__(self, tag: int, vr: str | None, length: int) -> bool:
         if int(tag) == PIXEL_DATA:
-            self.pixel_data = (self._source.tell(), length)
+            self.pixel_data = (self._source.tell(), length, vr)
         if int(tag) >= PIXEL_DATA:
             return True
         self._last = (int(tag), length, self._source.tell())

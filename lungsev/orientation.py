@@ -29,7 +29,9 @@ def turn_to_radiological(stored: Stored, orientation: tuple[str, ...]) -> tuple[
     if len(main) != 2 or not set(main) <= set("LRHFAP"):
         return stored, ("side_not_verified",)
     if set(main) & set("AP"):
-        raise SkippedFilmError("lateral", "the patient orientation is that of a lateral view, expected a frontal one")
+        raise SkippedFilmError(
+            "lateral", "the file says that it is taken from the side; expected from the front or back"
+        )
     across, down = main
     if across in _LENGTH and down in _SIDE:
         stored, across, down = stored.T, down, across

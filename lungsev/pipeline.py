@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from lungsev.bundle import Bundle, read_bundle
 from lungsev.decode import decode
-from lungsev.errors import BackendError, FilmError, SkippedFilmError
+from lungsev.errors import BackendError, FilmError, SkippedFilmError, UnreadableFilmError
 from lungsev.inference.backend import Backend, Outputs
 from lungsev.inference.select import open_backend
 from lungsev.limits import ReadLimits
@@ -27,7 +27,7 @@ from lungsev.preprocess import Canvas, to_canvas
 from lungsev.quality import assess_quality
 from lungsev.radiograph import Radiograph
 from lungsev.reading import read_file, read_radiograph_bytes
-from lungsev.report import ImageInfo, ModelInfo, Quality, SeverityReport, Status, Timing
+from lungsev.report import ImageInfo, ModelInfo, Quality, SeverityReport, Timing
 
 log = logging.getLogger("lungsev.pipeline")
 
@@ -110,17 +110,15 @@ class Scorer:
             scored = self.score(film)
         except BackendError:
             raise
-        except SkippedFilmError as error:
-            return ScoredFilm(self._unscored("skipped", error.code, str(error), data, started))
         except FilmError as error:
-            return ScoredFilm(self._unscored("failed", error.code, str(error), data, started))
+            return self._unscored(error, data, started)
         except MemoryError:
-            message = "The film needs more memory than this machine has."
-            return ScoredFilm(self._unscored("failed", "out_of_memory", message, data, started))
+            message = "the film needs more memory than this machine has"
+            return self._unscored(UnreadableFilmError("out_of_memory", message), data, started)
         except Exception as error:  # a hostile file found a hole in a decoder: the other films go on
             log.exception("unexpected %s while scoring a film", type(error).__name__)
-            message = f"Unexpected {type(error).__name__} while reading the film; see the log."
-            return ScoredFilm(self._unscored("failed", "internal_error", message, data, started))
+            message = f"unexpected {type(error).__name__} while reading the film; see the log"
+            return self._unscored(UnreadableFilmError("internal_error", message), data, started)
         decode_ms = _milliseconds(started, decoded)
         timing = scored.report.timing_ms
         timing = replace(timing, decode=decode_ms, total=round(timing.total + decode_ms, 2))
@@ -172,17 +170,25 @@ class Scorer:
             quality=quality,
         )
 
-    def _unscored(self, status: Status, code: str, message: str, data: bytes, started: float) -> SeverityReport:
-        elapsed = _milliseconds(started, time.perf_counter())
-        return SeverityReport(
-            status=status,
-            image=ImageInfo(sha256=hashlib.sha256(data).hexdigest() if data else None),
-            model=self.model,
-            reason=code if status == "skipped" else None,
-            error=code if status == "failed" else None,
-            message=message,
-            timing_ms=Timing(decode=elapsed, total=elapsed),
-        )
+    def _unscored(self, error: FilmError, data: bytes, started: float) -> ScoredFilm:
+        image = error.image or ImageInfo(sha256=hashlib.sha256(data).hexdigest() if data else None)
+        return ScoredFilm(unscored_report(error, image, self.model, started))
+
+
+def unscored_report(error: FilmError, image: ImageInfo, model: ModelInfo | None, started: float) -> SeverityReport:
+    """`skipped` or `failed`, as the error says; `started` is on the clock of time.perf_counter."""
+    skipped = isinstance(error, SkippedFilmError)
+    elapsed = _milliseconds(started, time.perf_counter())
+    words = str(error)
+    return SeverityReport(
+        status="skipped" if skipped else "failed",
+        image=image,
+        model=model,
+        reason=error.code if skipped else None,
+        error=None if skipped else error.code,
+        message=words[:1].upper() + words[1:].rstrip(".") + ".",
+        timing_ms=Timing(decode=elapsed, total=elapsed),
+    )
 
 
 def open_scorer(bundle: Path | None = None, backend: str = "auto", threads: int | None = None) -> Scorer:

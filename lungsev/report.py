@@ -23,7 +23,7 @@ Point = tuple[float, float]
 @dataclass(frozen=True)
 class ImageInfo:
     """The film. `acquired_at` is ISO 8601 without zone; `sha256` is of the file's bytes, `pixel_sha256`
-    of the decoded stored values (the same whatever lossless encoding carried them)."""
+    of the decoded values (the same whatever lossless encoding and photometric interpretation carried them)."""
 
     sop_instance_uid: str | None = None
     study_instance_uid: str | None = None

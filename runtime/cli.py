@@ -53,6 +53,13 @@ def main() -> None:
         sys.exit(0)
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception as error:  # a bug; its words and Python's own trace may quote a path or a tag
+        from .logs import describe_error
+
+        if os.environ.get("LUNGSEV_DEBUG") == "1":
+            raise
+        print(f"lungsev-run: unexpected {describe_error(error)}; LUNGSEV_DEBUG=1 shows more", file=sys.stderr)
+        sys.exit(1)
 
 
 @app.callback(invoke_without_command=True)

@@ -12,6 +12,7 @@ import logging
 import logging.handlers
 import os
 import sys
+import threading
 import traceback
 import warnings
 from datetime import datetime, timezone
@@ -64,6 +65,7 @@ def logging_to(folder: Path | None, level: str, console: bool = True):  # type: 
     """Log to `folder`/watch.jsonl and to standard error; everything else falls silent. Restores what it changed."""
     own = logging.getLogger(_OWN)
     before = (own.level, own.propagate, list(own.handlers))
+    hook = threading.excepthook
     handlers: list[logging.Handler] = []
     if folder is not None:
         path = folder / "watch.jsonl"
@@ -78,6 +80,7 @@ def logging_to(folder: Path | None, level: str, console: bool = True):  # type: 
             handlers[-1].setLevel(logging.WARNING)
     own.handlers, own.propagate = handlers, False
     own.setLevel(level.upper())
+    threading.excepthook = _log_dead_thread
     quiet_libraries()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # their words may quote tags
@@ -87,6 +90,13 @@ def logging_to(folder: Path | None, level: str, console: bool = True):  # type: 
             for handler in handlers:
                 handler.close()
             own.level, own.propagate, own.handlers = before
+            threading.excepthook = hook
+
+
+def _log_dead_thread(ended: threading.ExceptHookArgs) -> None:
+    """Python itself would print the error's words."""
+    name = ended.thread.name if ended.thread is not None else "unknown"
+    logging.getLogger("lungsev.runtime").error("thread %s ended by an error", name, exc_info=ended.exc_value)
 
 
 def quiet_libraries() -> None:

@@ -12,10 +12,10 @@ from typing import Protocol
 
 import numpy as np
 
-from lungsev.errors import BackendError, FilmError, SkippedFilmError, UnreadableFilmError
-from lungsev.pipeline import ScoredFilm, Scorer, open_scorer
+from lungsev.errors import BackendError, FilmError, UnreadableFilmError
+from lungsev.pipeline import ScoredFilm, Scorer, open_scorer, unscored_report
 from lungsev.radiograph import Radiograph
-from lungsev.report import ImageInfo, ModelInfo, SeverityReport, Timing
+from lungsev.report import ImageInfo, ModelInfo, SeverityReport
 
 from .inputs import is_regular_file, sha256_of_file
 
@@ -129,21 +129,6 @@ class FilmScorer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def unscored_report(error: FilmError, image: ImageInfo, model: ModelInfo | None, started: float) -> SeverityReport:
-    """`skipped` or `failed`, as the error says; `started` is on the clock of time.perf_counter."""
-    skipped = isinstance(error, SkippedFilmError)
-    elapsed = round((time.perf_counter() - started) * 1000, 2)
-    return SeverityReport(
-        status="skipped" if skipped else "failed",
-        image=image,
-        model=model,
-        reason=error.code if skipped else None,
-        error=None if skipped else error.code,
-        message=str(error),
-        timing_ms=Timing(decode=elapsed, total=elapsed),
-    )
 
 
 def with_decode_time(scored: ScoredFilm, decode_ms: float) -> ScoredFilm:

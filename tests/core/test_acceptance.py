@@ -35,6 +35,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # odd values are
         {"ViewPosition": None},
         {"ViewPosition": "AP ERECT"},
         {"ViewPosition": None, "ViewCodeSequence": {"CodeMeaning": "antero-posterior"}},
+        {"ViewPosition": None, "SeriesDescription": "CHEST PA/LAT"},
+        {"ViewPosition": "AP", "SeriesDescription": "LATERAL"},
     ],
 )
 def test_films_of_ours_pass(tags: dict[str, Any]) -> None:
@@ -68,6 +70,7 @@ def test_films_of_ours_pass(tags: dict[str, Any]) -> None:
         ("lateral", {"ViewPosition": "LATERAL"}),
         ("lateral", {"ViewPosition": "L_LAT"}),
         ("lateral", {"ViewPosition": None, "ViewCodeSequence": {"CodeMeaning": "left lateral"}}),
+        ("lateral", {"ViewPosition": None, "SeriesDescription": "W033 Chest lat."}),
         ("oblique", {"ViewPosition": "RAO"}),
     ],
 )

@@ -99,6 +99,28 @@ def test_values_high_in_their_words_and_what_lies_beside_them(high_bit: int) -> 
     np.testing.assert_array_equal(film.stored, values)
 
 
+@pytest.mark.parametrize("stored_bits", [8, 9, 10, 11, 16])
+@pytest.mark.parametrize("syntax", [uid.ExplicitVRLittleEndian, *LOSSLESS_SYNTAXES[1:]])
+def test_a_wrong_number_of_stored_bits_costs_no_value(stored_bits: int, syntax: str) -> None:
+    tags = {"BitsStored": stored_bits, "HighBit": stored_bits - 1}
+    film = read_dicom(encoded_film(expected_values(), syntax, bits=12, **tags), LIMITS)
+    np.testing.assert_array_equal(film.stored, expected_values())
+
+
+def test_unsigned_values_under_a_sign_keep_their_order() -> None:
+    tags = {"PixelRepresentation": 1}
+    film = read_dicom(encoded_film(expected_values(), uid.ExplicitVRLittleEndian, bits=12, **tags), LIMITS)
+    np.testing.assert_array_equal(film.stored, expected_values())
+
+
+def test_an_overlay_above_the_stored_bits_is_no_part_of_the_film() -> None:
+    words = expected_values().copy()
+    words[20:60, 30:34] |= 1 << 12
+    words[100, ::2] |= 1 << 13
+    film = read_dicom(encoded_film(words, uid.ExplicitVRLittleEndian, bits=12), LIMITS)
+    np.testing.assert_array_equal(film.stored, expected_values())
+
+
 def test_a_high_bit_that_makes_no_sense_is_ignored() -> None:
     film = read_dicom(encoded_film(expected_values(), uid.ExplicitVRLittleEndian, bits=12, HighBit=3), LIMITS)
     np.testing.assert_array_equal(film.stored, expected_values())

@@ -64,3 +64,11 @@ def test_an_operators_error_is_one_line_and_exit_code_1(tmp_path: Path) -> None:
 
 def test_wrong_usage_is_exit_code_2() -> None:
     assert run("score").returncode == 2
+
+
+def test_a_bug_is_one_line_without_its_words() -> None:
+    program = "from lungsev.runtime import cli\ndef app(): raise ValueError('CANARY')\ncli.app = app\ncli.main()"
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert result.returncode == 1
+    assert result.stderr.startswith("lungsev-run: unexpected ValueError at <string>:2")
+    assert "CANARY" not in result.stderr

@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 import warnings
 from pathlib import Path
+
+import pytest
 
 from lungsev.errors import BackendError
 from lungsev.runtime.logs import describe_error, logging_to
@@ -38,6 +41,20 @@ def test_words_of_other_peoples_errors_are_not_kept(tmp_path: Path) -> None:
     assert "CANARY" not in text
     assert "ValueError at test_logs.py" in text
     assert "the device is gone" in text
+
+
+def test_a_thread_that_dies_is_logged_without_its_words(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    def die() -> None:
+        raise AttributeError("no attribute 'CANARY'")
+
+    with logging_to(tmp_path, "info", console=False):
+        thread = threading.Thread(target=die, name="reactor")
+        thread.start()
+        thread.join()
+    (line,) = lines(tmp_path)
+    assert line["message"] == "thread reactor ended by an error"
+    assert str(line["error"]).startswith("AttributeError at test_logs.py")
+    assert "CANARY" not in capfd.readouterr().err + json.dumps(line)
 
 
 def test_an_os_error_tells_its_number_but_not_its_path() -> None:

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -111,3 +114,14 @@ def test_no_damage_makes_the_reader_raise_anything_else(seed: int) -> None:
         read_onnx(bytes(data[: int(rng.integers(1, len(data)))]))
     except BundleError as error:
         assert "ONNX" in str(error)  # noqa: PT017 - either a clean refusal or a clean reading
+
+
+def test_nothing_is_reported_to_the_maker_of_the_runtime(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    program = (
+        "from pathlib import Path; from lungsev.pipeline import open_scorer; "
+        f"open_scorer(Path({str(tiny_bundle.path)!r}), 'onnxruntime').close()"
+    )
+    environment = {**os.environ, "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
+    environment.pop("ORT_DISABLE_TELEMETRY", None)
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True, timeout=60)
+    assert list(tmp_path.rglob("*onnxruntime*")) == []

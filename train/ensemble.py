@@ -1,15 +1,18 @@
 """`lungsev-train ensemble`: a cross-validation that ends as one network.
 
-A hundred films do not move a whole backbone anywhere good. So the lower part stands still: each film is seen by it
-a dozen times (plain, mirrored, moved, exposed otherwise) and what it makes of these views is kept in memory. On this
-bank the members train in minutes, one per fold and repeat. Each film is graded by the members that never saw its
-patient: those predictions are the measurement, and calibrate what ships. What ships is all members on their one
-lower part, their probabilities averaged.
+A hundred films and one network that starts from what `pretrain` learned: each fold trains a few copies of it that
+differ in the order of films and in what was dropped out, and averages their weights (Wortsman et al. 2022; copies
+of one start lie in one valley). Each film is graded by the average that never saw its patient: those predictions
+are the measurement, and calibrate what ships. What ships is the average of copies trained on all films.
+
+The copies see each film as a dozen views made once (plain, mirrored, moved, exposed otherwise).
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,71 +21,73 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from pydantic import Field
-from torch import nn
+from torch import Tensor
 
 from lungsev.decode import Calibration
 from lungsev.errors import ConfigError
 from lungsev.geometry import compose
-from lungsev.networks.build import build_severity
 from lungsev.networks.checkpoint import save_checkpoint
 from lungsev.networks.settings import FusedSettings, SeveritySettings
-from lungsev.networks.severity import SeverityMember, SeverityNetwork
+from lungsev.networks.severity import SeverityNetwork
 from lungsev.schemes import Scheme
 
 from . import cache as film_cache
 from .augment import GeometrySettings, apply_photometry, draw_geometry, draw_photometry
 from .calibration import conformal_margin, fit_temperature, with_temperature
-from .console import say, track
+from .console import say, track, warn
 from .datasets import GradedFilm
+from .initial import build_initial
 from .loading import Key, generator_of, make_loader
 from .loops import fit, seed_weights
-from .losses import target_distribution
 from .predictions import Predictions, collect, summarise
-from .preparation import ready_films, split_dataset, trunk_path
+from .preparation import split_dataset, trunk_path
 from .runs import Run, open_run
 from .settings import LoopSettings, OptimiserSettings, Positive, Share
-from .severity import SeverityModule, SeverityRunSettings, crop, load_dataset, scheme_name
-from .splits import Split, split_films
+from .severity import SeverityModule, SeverityRunSettings, crop, load_dataset, reader_target, scheme_name
+from .splits import split_films
 from .trunk import Trunk, film_thetas
 
 MIRROR = np.diag([-1.0, 1.0, 1.0])[:2]
 BANK_LIMIT_BYTES = 6 * 2**30
+QUANTA = np.float32(65535.0)
+BATCH = 16
 
 
 class EnsembleSettings(SeverityRunSettings):
-    """`lungsev-train ensemble`. `network.members` is folds times repeats, whatever it says."""
+    """`lungsev-train ensemble`."""
 
     network: SeveritySettings = SeveritySettings(
-        shared_stages="all",
-        dim=0,
-        position_aware=False,
-        context=True,
-        head=("ordinal", "mlp"),
-        hidden=64,
-        dropout=0.4,
-        mirror=True,
+        dim=0, position_aware=False, context=True, head="mlp", hidden=64, dropout=0.4, mirror=True
     )
-    optimiser: OptimiserSettings = OptimiserSettings(lr=2e-3, weight_decay=1.0, gradient_clip=None)
-    loop: LoopSettings = LoopSettings(epochs=60, batch_size=32, ema=0.97, keep="last")
+    optimiser: OptimiserSettings = OptimiserSettings(
+        lr=1e-3, backbone_lr_factor=0.3, weight_decay=1.0, gradient_clip=None, warmup_epochs=4
+    )
+    loop: LoopSettings = LoopSettings(epochs=40, batch_size=32, ema=0.97, keep="last")
     geometry: GeometrySettings = GeometrySettings(flip=0.5)
-    views: Annotated[int, Field(ge=2)] = 12  # of each film in the bank; the first two are plain and mirrored
-    repeats: Positive = 2  # members per fold, from other seeds and with the next kind of head
-    first_reader: Share = 0.65  # weight of the first reader where there are several: he is the reference
+    first_reader: Share | None = 0.65
+    still_norms: bool = True
+    views: Annotated[int, Field(ge=2)] = 24  # of each film; the first two are plain and mirrored
+    repeats: Positive = 3  # copies per fold whose weights are averaged
+    final_alignment: Path | None = None  # the alignment run that ships; None: the one that was measured
 
 
 @dataclass(frozen=True)
 class Bank:
-    """What the lower part makes of every view of every film.
+    """Every view of every film.
 
     Attributes:
-        features: float16 [N, V, C, h, w].
+        images: uint16 [N, V, S, S], 1/65535 of the grey range.
         mirrored: bool [N, V]; a mirrored view's regions have swapped sides.
         targets: float32 [N, R, G], unmirrored.
     """
 
-    features: npt.NDArray[np.float16]
+    images: npt.NDArray[np.uint16]
     mirrored: npt.NDArray[np.bool_]
     targets: npt.NDArray[np.float32]
+
+    def shown(self, rows: Sequence[int], view: int) -> Tensor:
+        """float32 [len(rows), 1, S, S]."""
+        return torch.from_numpy(self.images[list(rows), view].astype(np.float32) / QUANTA)[:, None]
 
 
 class BankFilms:
@@ -95,57 +100,46 @@ class BankFilms:
         return len(self.rows)
 
     def __getitem__(self, key: Key) -> dict[str, Any]:
-        """image: features float32 [C, h, w]; target float32 [R, G]; index."""
+        """image: float32 [1, S, S]; target float32 [R, G]; index."""
         row = self.rows[key[1]]
-        view = int(generator_of(self.seed, key).integers(self.bank.features.shape[1]))
+        view = int(generator_of(self.seed, key).integers(self.bank.images.shape[1]))
         target = self.bank.targets[row]
         if self.bank.mirrored[row, view]:
             target = target[self.swap]
-        features = torch.from_numpy(self.bank.features[row, view].astype(np.float32))
-        return {"image": features, "target": torch.from_numpy(np.ascontiguousarray(target)), "index": key[1]}
+        image = self.bank.shown([row], view)[0]
+        return {"image": image, "target": torch.from_numpy(np.ascontiguousarray(target)), "index": key[1]}
 
 
 def run_ensemble(settings: EnsembleSettings, run: Run) -> dict[str, Any]:
-    """Fill the bank, train the members, calibrate on the predictions out of fold; leave network.pt and metrics.json.
+    """Make the views, train the folds, calibrate on the predictions out of fold; leave network.pt and metrics.json.
 
     Raises:
-        ConfigError: An earlier stage is missing, or the bank would not fit into memory.
+        ConfigError: An earlier stage is missing, or the views would not fit into memory.
         DatasetError: The folder is no dataset of graded films, or a film cannot be read.
     """
     dataset = load_dataset(settings)
     scheme, split = dataset.scheme, settings.data.split
-    members = split.folds * settings.repeats
-    network_settings = settings.network.model_copy(
-        update={"schemes": (scheme_name(settings, dataset),), "members": members}
-    )
+    network_settings = settings.network.model_copy(update={"schemes": (scheme_name(settings, dataset),)})
     settings = settings.model_copy(update={"network": network_settings})
     trunk = Trunk.load(trunk_path(settings.alignment, "align"))
-    films, prepared = ready_films(dataset.films, settings.data)
-    cached = [prepared[film.name] for film in films]
+    prepared = film_cache.prepare(dataset.films, settings.data.cache, workers=max(1, settings.data.num_workers))
+    for remark in film_cache.demand_readable(prepared, settings.data.skip_unreadable):
+        warn(remark)
+    films = [film for film in dataset.films if film.name in prepared.films]
+    cached = [prepared.films[film.name] for film in films]
     thetas = film_thetas(trunk, cached, settings.data.cache)
-    split_films(films, "all", split.seed, validation=0.0).save(run.splits)
-
-    seed_weights(settings.loop.seed)
-    network = build_severity(settings.network)
-    _load_backbone(network, settings.initial.encoder_weights)
-    network.eval()
-    bank = fill_bank(network.lower, films, cached, thetas, scheme, settings)
+    bank = make_views(films, cached, thetas, scheme, settings)
     out_of_fold = np.zeros_like(bank.targets, dtype=np.float64)
     row_of = {film.name: row for row, film in enumerate(films)}
     for fold in range(split.folds):
-        folder = run.path / f"fold-{fold}"
-        folder.mkdir(parents=True, exist_ok=True)
-        fold_split = split_dataset(
-            films, split.model_copy(update={"protocol": "kfold", "fold": fold, "validation": 0.0}), Run(folder)
-        )
-        tested = [row_of[name] for name in fold_split.parts["test"]]
-        for repeat in range(settings.repeats):
-            member = network.members[fold * settings.repeats + repeat]
-            _train_member(member, bank, fold_split, row_of, scheme, settings, Run(folder / f"member-{repeat}"))
-            said = _predict(member, bank, tested, scheme, settings.network.mirror)
-            out_of_fold[tested] += said / settings.repeats
+        folder = Run(run.path / f"fold-{fold}")
+        folder.path.mkdir(parents=True, exist_ok=True)
+        held_out = split.model_copy(update={"protocol": "kfold", "fold": fold, "validation": 0.0})
+        parts = split_dataset(films, held_out, folder).parts
+        rows = {part: [row_of[name] for name in names] for part, names in parts.items()}
+        network = averaged_network(bank, rows["train"], scheme, settings, folder, fold)
+        out_of_fold[rows["test"]] = _predict(network, bank, rows["test"], scheme)
     predictions, calibration, temperature = _calibrated(scheme, films, out_of_fold, bank, thetas, settings)
-    network.set_temperature(scheme.name, temperature)
     predictions.save(run.path / "predictions-test.json")
     summary = summarise(predictions, calibration)
     found = summary[settings.outcome.decision]
@@ -156,20 +150,31 @@ def run_ensemble(settings: EnsembleSettings, run: Run) -> dict[str, Any]:
     metrics = {
         "task": "severity",
         "scheme": scheme.name,
-        "split": {"protocol": f"kfold-{split.folds}, all folds ship", "sha256": Split.load(run.splits).sha256},
+        "split": {"protocol": f"kfold-{split.folds}, then all films", "sha256": _all_films(films, run, split.seed)},
         "calibration": {scheme.name: calibration.model_dump(mode="json")},
         "temperature": {scheme.name: temperature},
-        "members": members,
         "results": {"test": summary},
         **_earlier_stages(dataset.name, settings),
     }
-    fused = trunk.fuse(network, settings.network)
+    shipped, views = trunk, bank
+    if settings.final_alignment is not None:
+        shipped = Trunk.load(settings.final_alignment)
+        views = make_views(films, cached, film_thetas(shipped, cached, settings.data.cache), scheme, settings)
+    network = averaged_network(views, range(len(films)), scheme, settings, Run(run.path / "all"), split.folds)
+    network.set_temperature(scheme.name, temperature)
     fused_settings = FusedSettings(
-        segmentation=trunk.segmentation_settings, alignment=trunk.alignment_settings, severity=settings.network
+        segmentation=shipped.segmentation_settings, alignment=shipped.alignment_settings, severity=settings.network
     )
-    save_checkpoint(run.path, fused_settings, fused)
+    save_checkpoint(run.path, fused_settings, shipped.fuse(network, settings.network))
     run.write_metrics(metrics)
     return metrics
+
+
+def _all_films(films: Sequence[GradedFilm], run: Run, seed: int) -> str:
+    """Leave the split that ships, which holds nothing back; returns its hash."""
+    everyone = split_films(films, "all", seed, validation=0.0)
+    everyone.save(run.splits)
+    return everyone.sha256
 
 
 def _earlier_stages(graded: str, settings: EnsembleSettings) -> dict[str, Any]:
@@ -191,49 +196,33 @@ def _metrics_of(folder: Path) -> dict[str, Any]:
     return Run(folder).metrics() if (folder / "metrics.json").is_file() else {}
 
 
-def _load_backbone(network: SeverityNetwork, path: Path | None) -> None:
-    """Weights of `lungsev-train pretrain` into all parts of the backbone. Raises ConfigError when they do not fit."""
-    if path is None:
-        return
-    file = path / "network.pt" if path.is_dir() else path
-    try:
-        state = torch.load(file, map_location="cpu", weights_only=True)
-        for part in (network.lower, *(member.upper for member in network.members)):
-            part.load_weights(state)
-    except (OSError, RuntimeError, AttributeError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"{file} holds no weights of this backbone ({reason}); give a run of `pretrain`") from None
-
-
-def fill_bank(
-    lower: nn.Module,
+def make_views(
     films: Sequence[GradedFilm],
     cached: Sequence[film_cache.CachedFilm],
     thetas: npt.NDArray[np.float64],
     scheme: Scheme,
     settings: EnsembleSettings,
 ) -> Bank:
-    """Every view of every film through the lower part.
+    """Every view of every film.
 
     Raises:
-        ConfigError: They would not fit into memory.
+        ConfigError: There is no film, or they would not fit into memory.
     """
+    if not films:
+        raise ConfigError("there is no film to train on")
+    side = settings.network.crop_px
+    images = _empty_bank((len(films), settings.views, side, side))
     mirrored = np.zeros((len(films), settings.views), dtype=bool)
-    features: npt.NDArray[np.float16] | None = None
-    for row in track(range(len(films)), "Filling the bank", len(films)):
-        images = []
+
+    def fill(row: int) -> None:
         for view in range(settings.views):
             image, mirrored[row, view] = _view(cached[row], thetas[row], row, view, settings)
-            images.append(image)
-        batch = torch.from_numpy(np.stack(images))[:, None].contiguous(memory_format=torch.channels_last)
-        with torch.inference_mode():
-            made = lower(batch).contiguous().numpy().astype(np.float16)
-        if features is None:
-            features = _empty_bank((len(films), *made.shape))
-        features[row] = made
-    if features is None:
-        raise ConfigError("there is no film to fill the bank with")
-    return Bank(features, mirrored, np.stack([_target(film, scheme, settings.first_reader) for film in films]))
+            images[row, view] = np.rint(image * QUANTA)
+
+    with ThreadPoolExecutor() as pool:
+        for _ in track(pool.map(fill, range(len(films))), "Making views", len(films)):
+            pass
+    return Bank(images, mirrored, np.stack([_target(film, scheme, settings) for film in films]))
 
 
 def _view(
@@ -251,79 +240,89 @@ def _view(
     return apply_photometry(image, photometry), geometry.flip
 
 
-def _empty_bank(shape: tuple[int, ...]) -> npt.NDArray[np.float16]:
+def _empty_bank(shape: tuple[int, ...]) -> npt.NDArray[np.uint16]:
     size = 2 * int(np.prod(shape))
     if size > BANK_LIMIT_BYTES:
         raise ConfigError(
-            f"the bank of {shape[0]} films would take {size / 2**30:.0f} GB, at most {BANK_LIMIT_BYTES >> 30} "
+            f"the views of {shape[0]} films would take {size / 2**30:.0f} GB, at most {BANK_LIMIT_BYTES >> 30} "
             "are used: set views lower, or train with `lungsev-train brixia`, which reads films as it goes"
         )
-    return np.empty(shape, dtype=np.float16)
+    return np.empty(shape, dtype=np.uint16)
 
 
-def _target(film: GradedFilm, scheme: Scheme, first: float) -> npt.NDArray[np.float32]:
-    readings = list(film.readings.values())
-    others = len(readings) - 1
-    weights = [first, *[(1 - first) / others] * others] if others else None
-    return target_distribution(readings, scheme.grades, weights)
+def _target(film: GradedFilm, scheme: Scheme, settings: EnsembleSettings) -> npt.NDArray[np.float32]:
+    return reader_target(film, scheme, settings, np.random.default_rng(settings.loop.seed))
 
 
-def _train_member(
-    member: SeverityMember,
+def averaged_network(
+    bank: Bank, rows: Sequence[int], scheme: Scheme, settings: EnsembleSettings, folder: Run, fold: int
+) -> SeverityNetwork:
+    """The mean of `repeats` copies trained on some films; copies that an earlier start left are taken over.
+
+    Raises:
+        ConfigError: The weights to start from do not fit.
+    """
+    seed_weights(settings.loop.seed)  # all copies of all folds start from the same weights, the heads' too
+    network: SeverityNetwork = build_initial(settings.network, settings.initial).eval()
+    _fit_scale(network, bank, rows)
+    start = {name: value.clone() for name, value in network.state_dict().items()}
+    states = []
+    for repeat in range(settings.repeats):
+        copy = Run(folder.path / f"copy-{repeat}")
+        if not copy.network.is_file():
+            network.cpu().load_state_dict(start)
+            _train_copy(network, bank, rows, scheme, settings, copy, settings.loop.seed + 1 + 100 * fold + repeat)
+        states.append(torch.load(copy.network, map_location="cpu", weights_only=True))
+    network.cpu().load_state_dict(mean_of_weights(states))
+    return network.eval()
+
+
+def _train_copy(
+    network: SeverityNetwork,
     bank: Bank,
-    split: Split,
-    row_of: dict[str, int],
+    rows: Sequence[int],
     scheme: Scheme,
     settings: EnsembleSettings,
     run: Run,
+    seed: int,
 ) -> None:
-    """Train in place, or take over what an earlier start of the same run left."""
-    if run.network.is_file():
-        member.load_state_dict(torch.load(run.network, map_location="cpu", weights_only=True))
-        return
-    seed = settings.loop.seed + 1 + hash_free_seed(run.path)
     loop = settings.loop.model_copy(update={"seed": seed})
-    open_run("ensemble", settings.model_copy(update={"loop": loop}), out=run.path)
-    train_rows = [row_of[name] for name in split.parts["train"]]
-    _fit_scale(member, bank, train_rows, scheme)
-    alone = SeverityNetwork(nn.Identity(), [member], settings.network.crop_px, [scheme])  # type: ignore[arg-type]
-    module = SeverityModule(alone, scheme, settings.model_copy(update={"loop": loop}))
-    train = BankFilms(bank, train_rows, scheme, seed)
-    best = fit(module, run, make_loader(train, loop.batch_size, True, seed, 0, loop.accumulate), None)
-    member.load_state_dict(best.members[0].state_dict())  # type: ignore[union-attr, operator, index]
-    member.eval()
-    torch.save(member.state_dict(), run.network)
+    own = settings.model_copy(update={"loop": loop})
+    open_run("ensemble", own, out=run.path)
+    films = BankFilms(bank, rows, scheme, seed)
+    loader = make_loader(films, loop.batch_size, True, seed, 0, loop.accumulate)
+    best = fit(SeverityModule(network, scheme, own), run, loader, None)
+    part = run.network.with_suffix(".part")
+    torch.save(best.state_dict(), part)
+    os.replace(part, run.network)
 
 
-def _fit_scale(member: SeverityMember, bank: Bank, rows: Sequence[int], scheme: Scheme) -> None:
-    """Centre the member's features on those of the regions of its training films."""
-    pool = member.scheme_heads[scheme.name].pool
+def mean_of_weights(states: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The mean of every weight; what counts rather than weighs is the first one's."""
+    return {
+        name: torch.stack([state[name] for state in states]).mean(dim=0) if value.is_floating_point() else value
+        for name, value in states[0].items()
+    }
+
+
+def _fit_scale(network: SeverityNetwork, bank: Bank, rows: Sequence[int]) -> None:
+    """Centre the features on those of the regions of the training films, plain and mirrored."""
     with torch.inference_mode():
-        pooled = []
-        for row in rows:
-            features = member.upper(torch.from_numpy(bank.features[row].astype(np.float32)))
-            pooled.append(pool(features.flatten(2).transpose(1, 2)))
-        member.scale.fit(torch.cat(pooled))
+        for member in network.members:
+            pool = next(iter(member.scheme_heads.values())).pool
+            pooled = [
+                pool(member.upper(network.lower(bank.shown(batch, view))).flatten(2).transpose(1, 2))
+                for view in (0, 1)
+                for batch in np.array_split(np.asarray(rows), -(-len(rows) // BATCH))
+            ]
+            member.scale.fit(torch.cat(pooled))
 
 
-def hash_free_seed(path: Path) -> int:
-    """A seed from the last two names of a member's folder, `fold-3/member-0`: the same wherever the run lies."""
-    fold, repeat = (int(part.rsplit("-", 1)[1]) for part in path.parts[-2:])
-    return 100 * fold + repeat
-
-
-def _predict(
-    member: SeverityMember, bank: Bank, rows: Sequence[int], scheme: Scheme, mirror: bool
-) -> npt.NDArray[np.float64]:
-    """Probabilities [len(rows), R, G] of the plain views, and of the mirrored ones when the network looks at both."""
-    member.eval()
-    said = []
+def _predict(network: SeverityNetwork, bank: Bank, rows: Sequence[int], scheme: Scheme) -> npt.NDArray[np.float64]:
+    """Probabilities [len(rows), R, G] of the plain views, as the fused network gives them."""
     with torch.inference_mode():
-        for view in (0, 1) if mirror else (0,):
-            features = torch.from_numpy(bank.features[list(rows), view].astype(np.float32))
-            found = torch.cat([member(batch)[scheme.name][0] for batch in features.split(16)]).double().numpy()
-            said.append(found[:, list(scheme.mirror)] if view else found)
-    return np.asarray(np.mean(said, axis=0))
+        batches = bank.shown(rows, 0).split(BATCH)
+        return torch.cat([network(batch)[scheme.name][0] for batch in batches]).double().numpy()
 
 
 def _calibrated(

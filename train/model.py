@@ -2,7 +2,10 @@
 
 DIR/    a folder with lung masks (V7's, or images/ and masks/), the Cohen subset with Brixia scores, and, if it is
         there, a folder of films with one label each (labels.csv), as they lie in clones side by side
-runs/model/<time>/{segment,align,pretrain,brixia}/
+runs/model/<time>/{segment,align,pretrain,segment-all,align-all,brixia}/
+
+Grades are measured with lungs found by networks that know nothing of the graded patients (segment, align). What
+ships finds lungs with networks that learned from every mask (segment-all, align-all).
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ class ModelSettings(Settings):
 
     data: Path | None = None
     cache: Path = Path("runs/cache")
-    exclude_graded_patients: bool = True  # lungs are learned from other patients than those whose grades are measured
+    exclude_graded_patients: bool = True  # while measuring; False trains lungs once, on all films
     segment: SegmentSettings = SegmentSettings()
     align: AlignSettings = AlignSettings()
     pretrain: PretrainSettings = PretrainSettings()
@@ -47,22 +50,30 @@ def run_model(settings: ModelSettings, run: Run) -> dict[str, Any]:
     grades, grade_layout = find_dataset(root, "severity", GRADE_LAYOUTS)
     say(f"Lung masks: {masks} ({mask_layout.name}); grades: {grades} ({grade_layout.name})")
     barred = grades if settings.exclude_graded_patients else None
-    segment = _with_data(settings.segment, masks, mask_layout.name, settings.cache, barred)
-    results = {"segment": _stage(run, "segment", segment, run_segmentation)}
-    align = _with_data(settings.align, masks, mask_layout.name, settings.cache, barred)
-    align = align.model_copy(update={"segmentation": run.path / "segment"})
-    results["align"] = _stage(run, "align", align, run_alignment)
+    results: dict[str, Any] = {}
+
+    def find_lungs(ending: str, barred: Path | None) -> Path:
+        segment = _with_data(settings.segment, masks, mask_layout.name, settings.cache, barred)
+        results[f"segment{ending}"] = _stage(run, f"segment{ending}", segment, run_segmentation)
+        align = _with_data(settings.align, masks, mask_layout.name, settings.cache, barred)
+        align = align.model_copy(update={"segmentation": run.path / f"segment{ending}"})
+        results[f"align{ending}"] = _stage(run, f"align{ending}", align, run_alignment)
+        return run.path / f"align{ending}"
+
+    alignment = find_lungs("", barred)
     severity = _with_data(settings.severity, grades, grade_layout.name, settings.cache)
-    severity = severity.model_copy(update={"alignment": run.path / "align"})
+    severity = severity.model_copy(update={"alignment": alignment})
     labelled = find_labelled(root)
     if labelled is None:
         warn(f"no labels.csv below {root}: the backbone stays as ImageNet left it, and grades less well")
     else:
-        pretrain = _with_data(settings.pretrain, labelled, None, settings.cache)
-        pretrain = pretrain.model_copy(update={"alignment": run.path / "align"})
+        pretrain = _with_data(settings.pretrain, labelled, None, settings.cache, barred)
+        pretrain = pretrain.model_copy(update={"alignment": alignment, "lungs": masks})
         results["pretrain"] = _stage(run, "pretrain", pretrain, run_pretraining)
         initial = severity.initial.model_copy(update={"encoder_weights": run.path / "pretrain" / "network.pt"})
         severity = severity.model_copy(update={"initial": initial})
+    if barred is not None:
+        severity = severity.model_copy(update={"final_alignment": find_lungs("-all", None)})
     results["brixia"] = _stage(run, "brixia", severity, run_ensemble)
     metrics = {"task": "model", "stages": results}
     run.write_metrics(metrics)

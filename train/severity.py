@@ -30,7 +30,7 @@ from .losses import SeverityLossSettings, expected_grade, severity_loss, target_
 from .outcome import measure_run
 from .preparation import ready_films, require_root, split_dataset, trunk_path
 from .runs import Run
-from .settings import DataSettings, LoopSettings, OptimiserSettings, Settings
+from .settings import DataSettings, LoopSettings, OptimiserSettings, Settings, Share
 from .teachers import teacher_probabilities
 from .trunk import Trunk, film_thetas
 
@@ -52,6 +52,8 @@ class SeverityRunSettings(Settings):
     network: SeveritySettings = SeveritySettings()
     initial: InitialSettings = InitialSettings()
     readers: Literal["first", "soft", "random"] = "soft"  # soft: mean of the readers' distributions
+    first_reader: Share | None = None  # weight of the first reader in the mean; None: all count alike
+    still_norms: bool = False  # normalisation keeps its statistics: a hundred films say less than pretraining did
     loss: SeverityLossSettings = SeverityLossSettings()
     optimiser: OptimiserSettings = OptimiserSettings()
     loop: LoopSettings = LoopSettings(epochs=40, batch_size=16, ema=0.99)
@@ -87,7 +89,7 @@ class SeverityFilms:
         index, settings = key[1], self.settings
         generator = generator_of(settings.loop.seed, key)
         theta, canvas = self.thetas[index], self.cached[index].canvas()
-        target = reader_target(self.films[index], self.scheme, settings.readers, generator)
+        target = reader_target(self.films[index], self.scheme, settings, generator)
         teacher = None if self.teacher is None else self.teacher[index]
         if not self.augmented:
             image = crop(canvas, theta, settings.network)
@@ -116,15 +118,19 @@ def crop(
 
 
 def reader_target(
-    film: GradedFilm, scheme: Scheme, readers: str, generator: np.random.Generator
+    film: GradedFilm, scheme: Scheme, settings: SeverityRunSettings, generator: np.random.Generator
 ) -> npt.NDArray[np.float32]:
     """A film's distribution [R, G]: of the first reader, of all, or of one drawn anew each time."""
     readings = list(film.readings.values())
-    if readers == "first":
+    weights = None
+    if settings.readers == "first":
         readings = readings[:1]
-    elif readers == "random":
+    elif settings.readers == "random":
         readings = [readings[int(generator.integers(len(readings)))]]
-    return target_distribution(readings, scheme.grades)
+    elif settings.first_reader is not None and len(readings) > 1:
+        others = len(readings) - 1
+        weights = [settings.first_reader, *[(1 - settings.first_reader) / others] * others]
+    return target_distribution(readings, scheme.grades, weights)
 
 
 class SeverityModule(TrainingModule):
@@ -151,7 +157,8 @@ class SeverityModule(TrainingModule):
 
     def train(self, mode: bool = True) -> SeverityModule:
         super().train(mode)
-        for part in self.still:
+        norms = [part for part in self.network.modules() if isinstance(part, nn.BatchNorm2d)]
+        for part in (*self.still, *(norms if self.settings.still_norms else ())):
             part.eval()
         return self
 

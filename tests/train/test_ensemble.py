@@ -1,8 +1,9 @@
-"""Few films: a bank of views, members that never saw the films they are measured on, one network at the end."""
+"""Few films: views made once, copies that never saw the films they are measured on, one network at the end."""
 
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,9 +22,9 @@ from lungsev.train.datasets.labelled import find_labelled
 from lungsev.train.ensemble import EnsembleSettings, run_ensemble
 from lungsev.train.pretraining import PretrainSettings, run_pretraining
 from lungsev.train.runs import Run, open_run
+from lungsev.train.severity import SeverityRunSettings, reader_target
 from lungsev.train.splits import Split
 
-# The lower stages and what follows must come from one architecture; this is the smallest that can be cut.
 TINY_BACKBONE = {"network.backbone": "tf_efficientnet_lite0", "network.crop_px": 32, "network.pretrained": "none"}
 
 
@@ -65,7 +66,7 @@ def labelled_films(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_every_film_is_graded_by_members_that_never_saw_its_patient(
+def test_every_film_is_graded_by_a_network_that_never_saw_its_patient(
     settings: Callable[..., EnsembleSettings], tmp_path: Path
 ) -> None:
     chosen = settings()
@@ -82,22 +83,42 @@ def test_every_film_is_graded_by_members_that_never_saw_its_patient(
     assert metrics["results"]["test"]["median"]["films"] == len(tested)
 
 
-def test_what_ships_is_all_members_on_one_lower_part(settings: Callable[..., EnsembleSettings], tmp_path: Path) -> None:
+def test_what_ships_is_the_mean_of_copies_trained_on_all_films(
+    settings: Callable[..., EnsembleSettings], tmp_path: Path
+) -> None:
     chosen = settings(repeats=2)
     run = open_run("ensemble", chosen, out=tmp_path / "run")
     metrics = run_ensemble(chosen, run)
     network = load_network(run.path)
-    assert len(network.severity.members) == metrics["members"] == 4
-    assert float(network.severity.members[0].scheme_heads["brixia"].temperature) == pytest.approx(
-        metrics["temperature"]["brixia"]
-    )
-    assert network.severity.members[0].scale.deviation.min() > 0
+    copies = [torch.load(run.path / "all" / f"copy-{n}" / "network.pt", weights_only=True) for n in range(2)]
+    name = "members.0.scheme_heads.brixia.classify.weight"
+    assert not torch.equal(copies[0][name], copies[1][name])
+    torch.testing.assert_close(network.severity.state_dict()[name], (copies[0][name] + copies[1][name]) / 2)
+    (member,) = network.severity.members
+    assert float(member.scheme_heads["brixia"].temperature) == pytest.approx(metrics["temperature"]["brixia"])
+    assert member.scale.deviation.min() > 0
     with torch.no_grad():
         outputs = network(torch.rand(1, 1, 512, 512))
     assert outputs["probabilities.brixia"].shape == (1, 6, 4)
 
 
-def test_a_stopped_run_takes_over_the_members_it_had(
+def test_what_ships_may_find_lungs_otherwise_than_what_was_measured(
+    settings: Callable[..., EnsembleSettings], alignment_run: Run, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(alignment_run.path, other)
+    document = torch.load(other / "network.pt", weights_only=True)
+    state = next(value for value in document.values() if isinstance(value, dict) and "theta.bias" in str(list(value)))
+    key = next(key for key in state if key.endswith("theta.bias"))
+    state[key] += 0.25
+    torch.save(document, other / "network.pt")
+    chosen = settings(repeats=1, final_alignment=str(other))
+    run = open_run("ensemble", chosen, out=tmp_path / "run")
+    run_ensemble(chosen, run)
+    torch.testing.assert_close(load_network(run.path).alignment.theta.bias, state[key])
+
+
+def test_a_stopped_run_takes_over_the_copies_it_had(
     settings: Callable[..., EnsembleSettings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chosen = settings()
@@ -126,18 +147,27 @@ def test_the_first_reader_weighs_more_and_a_lone_one_everything() -> None:
 
     scheme = load_scheme("brixia")
     readings = {"S": (1.0,) * 6, "J": (2.0,) * 6}
-    both = module._target(GradedFilm("a", Path("a"), "p", readings), scheme, 0.65)
+    chosen, generator = SeverityRunSettings(first_reader=0.65), np.random.default_rng(0)
+    both = reader_target(GradedFilm("a", Path("a"), "p", readings), scheme, chosen, generator)
     np.testing.assert_allclose(both[0], [0, 0.65, 0.35, 0], atol=1e-6)
-    alone = module._target(GradedFilm("a", Path("a"), "p", {"S": (1.0,) * 6}), scheme, 0.65)
+    alone = reader_target(GradedFilm("a", Path("a"), "p", {"S": (1.0,) * 6}), scheme, chosen, generator)
     np.testing.assert_allclose(alone[0], [0, 1, 0, 0], atol=1e-6)
 
 
 def test_pretraining_leaves_a_backbone_that_the_ensemble_takes_over(
-    settings: Callable[..., EnsembleSettings], labelled_films: Path, alignment_run: Run, tmp_path: Path
+    settings: Callable[..., EnsembleSettings],
+    labelled_films: Path,
+    phantom_dataset: Callable[[str], Path],
+    alignment_run: Run,
+    cache_dir: Path,
+    tmp_path: Path,
 ) -> None:
     overrides = {
         **TINY_BACKBONE,
         "data.root": str(labelled_films),
+        "data.cache": str(cache_dir),
+        "data.workers": 0,
+        "lungs": str(phantom_dataset("lungs")),
         "alignment": str(alignment_run.path),
         "loop.epochs": 1,
         "loop.batch_size": 4,
@@ -153,18 +183,23 @@ def test_pretraining_leaves_a_backbone_that_the_ensemble_takes_over(
     assert 0 <= metrics["validation"]["accuracy"] <= 1
     assert run.is_finished
     state = torch.load(run.network, weights_only=True)
-    ensemble_settings = settings(**{"initial.encoder_weights": str(run.path)})
+    ensemble_settings = settings(repeats=1, still_norms=True, **{"initial.encoder_weights": str(run.network)})
     ensemble_run = open_run("ensemble", ensemble_settings, out=tmp_path / "run")
     run_ensemble(ensemble_settings, ensemble_run)
-    lower = load_network(ensemble_run.path).severity.lower.state_dict()
-    for key, value in lower.items():
-        assert torch.equal(value, state[key.removeprefix("levels.net.")]), key
+    upper = load_network(ensemble_run.path).severity.members[0].upper.state_dict()
+    moved = 0
+    for key, value in upper.items():
+        short = key.removeprefix("net.")
+        if "running" in key:
+            assert torch.equal(value, state[short]), key
+        moved += key.endswith("weight") and not torch.equal(value, state[short])
+    assert moved > 0
 
 
 def test_weights_of_another_backbone_are_refused(settings: Callable[..., EnsembleSettings], tmp_path: Path) -> None:
     torch.save({"conv1.weight": torch.zeros(1)}, tmp_path / "other.pt")
     chosen = settings(**{"initial.encoder_weights": str(tmp_path / "other.pt")})
-    with pytest.raises(ConfigError, match="no weights of this backbone"):
+    with pytest.raises(ConfigError, match="fits the backbone in 0 of"):
         run_ensemble(chosen, open_run("ensemble", chosen, out=tmp_path / "run"))
 
 

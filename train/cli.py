@@ -378,8 +378,7 @@ def _train(
         settings = settings_of(options["resume"], model)
     else:
         fold = options.get("fold")
-        overrides = {
-            **parse_assignments(options["assign"] or []),
+        named = {
             options.get("root_key", "data.root"): _text(options["data"]),
             "data.split.protocol": options.get("protocol") or ("kfold" if fold else None),
             "data.split.fold": int(fold) if fold and fold.isdigit() else fold,
@@ -388,6 +387,8 @@ def _train(
             "scheme": options.get("scheme"),
             "data.layout": options.get("layout"),
         }
+        given = {key: value for key, value in named.items() if value is not None}
+        overrides = {**parse_assignments(options["assign"] or []), **given}
         config = options["config"]
         path = built_in_or_path(config) if config is not None else default_config(command)
         settings = resolve(load_model(model, path, overrides))

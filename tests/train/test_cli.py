@@ -139,6 +139,12 @@ def test_phantoms_are_made_in_a_layout(lungsev_train: Callable, tmp_path: Path) 
     assert "is not empty" in one_line(lungsev_train("data", "phantom", tmp_path / "x"))
 
 
+def test_a_setting_is_not_undone_by_an_option_that_was_not_given(lungsev_train: Callable, tmp_path: Path) -> None:
+    found = one_line(lungsev_train("segment", "--data", tmp_path, "--set", "data.split.protocol=nonsense"))
+    assert "data.split.protocol" in found
+    assert "'kfold'" in found
+
+
 def test_wrong_usage_is_exit_code_two(lungsev_train: Callable) -> None:
     assert lungsev_train("segment", "--epochs", "many")[0] == 2
 

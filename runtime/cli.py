@@ -269,6 +269,23 @@ def dashboard(
     dashboard_command(out, host, port, token_file, certificate, key)
 
 
+@app.command(epilog="Example: lungsev-run outbox --out lungsev-out")
+def outbox(
+    out: OutFolder = Path("lungsev-out"),
+    retry: Annotated[
+        str | None, typer.Option("--retry", help="Destination whose refused files are to be sent again.")
+    ] = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Show what was sent to whom, what waits since when, and what was refused and why.
+
+    What waits is tried again by the watcher for as long as it takes. `sent` is only what the peer acknowledged.
+    """
+    from .deliveries import outbox_command
+
+    outbox_command(out, retry, json_output)
+
+
 corrections = typer.Typer(
     help="Grades that readers put right on the dashboard.",
     epilog="Example: lungsev-run corrections export training-set --out lungsev-out",

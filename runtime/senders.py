@@ -71,9 +71,13 @@ def drop_file(destination: FolderDestination, path: Path, name: str) -> None:
 
 
 def store_dicom(destination: DicomDestination, path: Path) -> None:
-    """C-STORE; sent is what the peer acknowledged with success or a warning (PS3.4 B.2.3)."""
+    """C-STORE; sent is what the peer acknowledged with success or a warning (PS3.4 B.2.3).
+
+    A peer that takes no compressed pictures, as DCMTK's storescp does by default, is sent them uncompressed.
+    """
     try:
         from pydicom import dcmread
+        from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
         from pynetdicom import AE
     except ImportError:
         raise MissingExtraError("sending by DICOM", "bedside") from None
@@ -81,13 +85,19 @@ def store_dicom(destination: DicomDestination, path: Path) -> None:
     entity = AE(ae_title=destination.calling_ae_title)
     entity.connection_timeout = entity.acse_timeout = destination.timeout_seconds
     entity.dimse_timeout = entity.network_timeout = destination.timeout_seconds
-    entity.add_requested_context(dataset.SOPClassUID, [dataset.file_meta.TransferSyntaxUID])
+    syntax = dataset.file_meta.TransferSyntaxUID
+    # Every peer knows the last one (PS3.5 10.1).
+    for offered in dict.fromkeys((syntax, ExplicitVRLittleEndian, ImplicitVRLittleEndian)):
+        entity.add_requested_context(dataset.SOPClassUID, [offered])
     association = entity.associate(
         destination.host, destination.port, ae_title=destination.ae_title, tls_args=_tls(destination)
     )
     if not association.is_established:
         raise _no_association(association)
     try:
+        accepted = [context.transfer_syntax[0] for context in association.accepted_contexts]
+        if syntax.is_compressed and syntax not in accepted:
+            dataset.decompress(generate_instance_uid=False)
         status = association.send_c_store(dataset)
     except (ValueError, RuntimeError) as error:
         raise SendLaterError(f"the association broke: {type(error).__name__}") from None

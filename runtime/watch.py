@@ -21,6 +21,7 @@ from lungsev.errors import ConfigError, LungsevError
 
 from .beside import Beside, companions
 from .console import open_console, report_line
+from .deliveries import read_states, render_deliveries
 from .disk import DiskWatermark, apply_retention
 from .health import HealthServer, Vitals
 from .intake import Intake
@@ -270,7 +271,7 @@ class Watcher:
             "paused": float(self._disk.paused),
             "ready": float(not self.vitals.doubts()),
         }
-        return self._metrics.render(gauges, ledger.counts())
+        return self._metrics.render(gauges, ledger.counts()) + render_deliveries(read_states(self._layout.root))
 
     def _log_once_in_a_row(self, where: str, refusals: int, error: Exception) -> None:
         """The first of a row, and every hundredth: a share that is away for a night must not fill the log."""

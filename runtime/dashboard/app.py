@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,6 +20,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from lungsev import __version__
 from lungsev.report import DISCLAIMER
 
+from ..deliveries import read_deliveries, read_states, unsent_words
 from ..history import Exam, History, exams_of
 from ..outputs.overlay_png import main_scheme
 from ..outputs.palette import ink_on, severity_colour
@@ -150,10 +152,12 @@ def _remember(response: Response, screen: Screen, secure: bool) -> None:
 
 
 def _add_pages(app: FastAPI, screen: Screen) -> None:
+    out = screen.out
+
     def board_values(request: Request) -> dict[str, Any]:
         exams = screen.history.refresh()
         board = views.board(exams, screen.corrections.standings(), datetime.now(), is_private(request))
-        return {"board": board, "problem": screen.live.problem}
+        return {"board": board, "problem": screen.live.problem, "unsent": unsent_words(read_states(out), time.time())}
 
     @app.get("/")
     def board_page(request: Request) -> Response:
@@ -229,9 +233,13 @@ def _exam_values(request: Request, screen: Screen, exam: Exam, exams: Mapping[st
         "chart": views.chart(trend, exam.id, *_CHART) if trend else (),
         "chart_size": _CHART,
         "sentence": sentence(point, trend.threshold) if trend and point else None,
+        "deliveries": views.delivery_lines(read_deliveries(screen.out, exam.id)),
         "region_changes": point.region_changes if point else (),
         "unscored": trend.unscored if trend else 0,
         "side_doubt": any(flag.code == "side_not_verified" for flag in exam.report.quality.flags),
+        "standing_total_of": lambda film: sum(
+            screen.corrections.standing(film, main_scheme(list(film.report.scores))).values()
+        ),
         "main_scheme_of": lambda film: film.report.scores[main_scheme(list(film.report.scores))],
     }
 

@@ -11,6 +11,7 @@ from lungsev.report import RegionScore
 from lungsev.schemes import builtin_schemes, load_scheme
 
 from ..history import Exam, exams_of
+from ..outbox import Delivery
 from ..outputs.overlay_png import main_scheme
 from ..outputs.side_panel import likely_words
 from ..trend import Trend, TrendPoint, patient_trend, sentence, signed
@@ -18,6 +19,7 @@ from .corrections import Correction, allowed_grades
 
 SEVERITY_STEPS = 12  # classes sev-0 ... sev-12 of palette.css
 Standings = Mapping[tuple[str, str], Mapping[str, int]]
+_DELIVERY_ORDER = {"sent": 0, "queued": 1, "refused": 2}
 _CARD_ORDER = {"worse": 0, "refused": 1, "steady": 2, "first": 3, "better": 4}
 
 
@@ -253,6 +255,23 @@ def grade_names(scheme: str) -> tuple[tuple[int, str], ...]:
 def scheme_title(scheme: str) -> str:
     """The scheme's title as far as its first comma, or its name."""
     return load_scheme(scheme).title.partition(",")[0] if scheme in builtin_schemes() else scheme
+
+
+def delivery_lines(deliveries: Sequence[Delivery]) -> list[tuple[str, str, str]]:
+    """Destination, state and words for each destination of a film; the worst of its files speaks for it."""
+    lines: list[tuple[str, str, str]] = []
+    for destination in dict.fromkeys(delivery.destination for delivery in deliveries):
+        files = [delivery for delivery in deliveries if delivery.destination == destination]
+        worst = max(files, key=lambda delivery: (_DELIVERY_ORDER[delivery.state], delivery.changed_at))
+        clock = datetime.fromtimestamp(worst.changed_at).strftime("%Y-%m-%d %H:%M")
+        arrived = f"{sum(delivery.state == 'sent' for delivery in files)} of {len(files)} files"
+        words = {
+            "sent": f"{arrived} arrived, {clock}",
+            "queued": f"{arrived} arrived, waiting" + (f": {worst.message}" if worst.message else ""),
+            "refused": f"{arrived} arrived, refused: {worst.message}",
+        }
+        lines.append((destination, worst.state, words[worst.state]))
+    return lines
 
 
 def audit_rows(corrections: Sequence[Correction], exams: Mapping[str, Exam], private: bool) -> list[dict[str, object]]:

@@ -13,8 +13,8 @@ from lungsev.runtime.cli import app
 
 COMMANDS = sorted(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
 ALL = [
-    *("bench", "corrections", "dashboard", "demo", "doctor", "engine", "listen", "phantoms", "score", "trend"),
-    *("verify", "watch"),
+    *("bench", "corrections", "dashboard", "demo", "doctor", "engine", "listen"),
+    *("outbox", "phantoms", "score", "trend", "verify", "watch"),
 ]
 
 

@@ -16,6 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
@@ -383,6 +384,46 @@ def test_no_dicom_peer_means_later(sr_file: Path) -> None:
         port = free.getsockname()[1]
     with pytest.raises(SendLaterError, match="nobody answers"):
         send(dicom_destination(port), sr_file, "film.sr.dcm")
+
+
+@leaky
+def test_a_peer_that_takes_no_compressed_pictures_gets_them_uncompressed(tmp_path: Path) -> None:
+    pynetdicom = pytest.importorskip("pynetdicom")
+    pydicom = pytest.importorskip("pydicom")
+    picture = np.zeros((16, 24, 3), np.uint8)
+    picture[:, 12:] = (250, 230, 100)
+    path = a_capture(tmp_path, picture)
+    uid = pydicom.dcmread(path).SOPInstanceUID
+    stored = []
+    entity = pynetdicom.AE(ae_title="PACS")
+    entity.add_supported_context("1.2.840.10008.5.1.4.1.1.7", "1.2.840.10008.1.2")
+
+    def take(event: Any) -> int:
+        stored.append((event.dataset, event.context.transfer_syntax))
+        return 0x0000
+
+    server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(pynetdicom.evt.EVT_C_STORE, take)])
+    try:
+        send(dicom_destination(server.server_address[1]), path, "film.sc.dcm")
+    finally:
+        server.shutdown()
+    ((dataset, syntax),) = stored
+    assert (dataset.SOPInstanceUID, syntax) == (uid, "1.2.840.10008.1.2")
+    assert dataset.PhotometricInterpretation == "RGB"
+    found = np.frombuffer(dataset.PixelData, np.uint8)[: picture.size].reshape(picture.shape)
+    np.testing.assert_allclose(found[:, ::20].astype(int), picture[:, ::20].astype(int), atol=6)
+
+
+def a_capture(folder: Path, picture: Any) -> Path:
+    """A Secondary Capture as the outputs write it: JPEG."""
+    from lungsev.report import ImageInfo, SeverityReport
+    from lungsev.runtime.outputs.dicom_sc import encode_capture
+
+    header = pytest.importorskip("pydicom").Dataset()
+    header.SOPClassUID, header.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.1", "2.25.77"
+    path = folder / "film.sc.dcm"
+    path.write_bytes(encode_capture(SeverityReport("skipped", ImageInfo(), reason="lateral"), header, picture))
+    return path
 
 
 @leaky

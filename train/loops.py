@@ -16,14 +16,17 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from lungsev.errors import ConfigError, MissingExtraError
 
+from .checkpoints import WholeCheckpoints, newest_checkpoint
 from .console import is_main_process, say
 from .runs import Run
 from .settings import LoopSettings, OptimiserSettings
@@ -62,9 +65,10 @@ class TrainingModule(L.LightningModule):
         """Parameters that `backbone_lr_factor` slows down."""
         return []
 
-    def on_train_epoch_start(self) -> None:
-        # Dropout and mixup then do not depend on where a run was stopped before.
-        torch.manual_seed(self.loop.seed * 1_000_003 + self.current_epoch * 1009 + self.global_rank)
+    def on_train_batch_start(self, batch: Any, batch_index: int) -> None:
+        # Dropout and mixup then do not depend on where a run was stopped before, nor on when loaders were made.
+        place = (self.loop.seed, self.current_epoch, batch_index, self.global_rank)
+        torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0] >> 1))
 
     def training_step(self, batch: dict[str, Any], batch_index: int) -> Tensor:
         loss = self.loss_of(batch, self.network, "train")
@@ -151,14 +155,7 @@ def fit(module: TrainingModule, run: Run, train: Any, validation: Any | None) ->
     make_cpu_fast()
     module.to(memory_format=torch.channels_last)
     keeps_best = loop.keep == "best" and validation is not None
-    checkpoint = ModelCheckpoint(
-        dirpath=run.checkpoints,
-        filename="best",
-        monitor=MONITOR if keeps_best else None,
-        save_last=True,
-        save_top_k=1 if keeps_best else 0,
-        enable_version_counter=False,
-    )
+    last, best = _checkpoint(run, "last", None), _checkpoint(run, "best", MONITOR)
     bar: list[Callback] = [RichProgressBar(leave=False)] if _on_terminal() else []
     stopper: list[Callback] = [EarlyStopping(MONITOR, patience=loop.patience)] if loop.patience and validation else []
     with quiet_lightning():
@@ -172,8 +169,9 @@ def fit(module: TrainingModule, run: Run, train: Any, validation: Any | None) ->
             accumulate_grad_batches=loop.accumulate,
             gradient_clip_val=module.optimiser.gradient_clip,
             deterministic=loop.deterministic,
-            callbacks=[checkpoint, EpochLines(run), *bar, *stopper],
+            callbacks=[EpochLines(run), *bar, *stopper, *([best] if keeps_best else []), last],
             logger=_loggers(loop, run),
+            plugins=[WholeCheckpoints()],
             use_distributed_sampler=False,
             num_sanity_val_steps=0,
             enable_progress_bar=bool(bar),
@@ -181,14 +179,32 @@ def fit(module: TrainingModule, run: Run, train: Any, validation: Any | None) ->
             log_every_n_steps=max(1, min(50, len(train))),
             default_root_dir=run.path,
         )
-        start = _readable_checkpoint(run)
-        trainer.fit(module, train, validation, ckpt_path=start, weights_only=False if start else None)
+        start = newest_checkpoint(run)
+        try:
+            trainer.fit(module, train, validation, ckpt_path=start, weights_only=False if start else None)
+        except SIGTERMException:  # a scheduler's or a container's way of asking
+            raise KeyboardInterrupt from None
         if trainer.interrupted:
             raise KeyboardInterrupt
-    if keeps_best and checkpoint.best_model_path and Path(checkpoint.best_model_path).is_file():
-        state = torch.load(checkpoint.best_model_path, map_location="cpu", weights_only=False)
+    if keeps_best and best.best_model_path and Path(best.best_model_path).is_file():
+        state = torch.load(best.best_model_path, map_location="cpu", weights_only=False)
         module.load_state_dict(state["state_dict"])
     return module.best_network.cpu().eval()
+
+
+def _checkpoint(run: Run, name: str, monitor: str | None) -> ModelCheckpoint:
+    """Saves at the end of every epoch, or of every epoch that is the best so far.
+
+    One callback for both would not do: Lightning's `save_last` writes only when the best is written.
+    """
+    return ModelCheckpoint(
+        dirpath=run.checkpoints,
+        filename=name,
+        monitor=monitor,
+        save_top_k=1,
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
+    )
 
 
 def make_cpu_fast() -> None:
@@ -234,10 +250,15 @@ class EpochLines(Callback):
             "learning_rate": rate,
             **{name: (value if math.isfinite(value) else None) for name, value in sorted(numbers.items())},
         }
-        with (self.run.path / "history.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+        self._append(json.dumps(record) + "\n")
         words = "  ".join(f"{name} {value:.4f}" for name, value in sorted(numbers.items()))
         say(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {words}  ({record['films_per_second']} films/s)")
+
+    def _append(self, line: str) -> None:
+        path = self.run.path / "history.jsonl"
+        cut_short = path.is_file() and not path.read_bytes().endswith(b"\n")  # by a kill
+        with path.open("a", encoding="utf-8") as file:
+            file.write("\n" * cut_short + line)
 
 
 @contextmanager
@@ -259,20 +280,6 @@ def quiet_lightning() -> Iterator[None]:
         finally:
             for logger, level in zip(loggers, levels, strict=True):
                 logger.setLevel(level)
-
-
-def _readable_checkpoint(run: Run) -> Path | None:
-    """The last checkpoint that can be read: a kill while it was written leaves the one before."""
-    for path in (run.last_checkpoint, run.checkpoints / "best.ckpt"):
-        if not path.is_file():
-            continue
-        try:
-            torch.load(path, map_location="cpu", weights_only=False)
-        except (RuntimeError, EOFError, OSError, ValueError):
-            say(f"{path.name} was cut short and is not used")
-            continue
-        return path
-    return None
 
 
 def _devices(loop: LoopSettings) -> int | str:

@@ -10,6 +10,8 @@ metrics.json
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -26,7 +28,7 @@ from pydantic import ValidationError
 
 import lungsev
 from lungsev.config import read_yaml
-from lungsev.errors import ConfigError, LungsevError
+from lungsev.errors import ConfigError, FolderLockedError, LungsevError
 from lungsev.preprocess import PREPROCESSING_VERSION
 
 from .console import is_main_process, say
@@ -36,6 +38,7 @@ from .settings import Settings
 AnySettings = TypeVar("AnySettings", bound=Settings)
 
 DEFAULT_ROOT = Path("runs")
+_held: dict[Path, int] = {}  # lock files of this process's runs, open until it ends
 
 
 @dataclass(frozen=True)
@@ -106,32 +109,47 @@ def open_run(
     Raises:
         ConfigError: The folder holds a finished run or one of other settings, or several processes
             were started without a folder they can agree on.
+        FolderLockedError: Another process trains in the folder.
     """
     if resume is not None:
         run = _existing(resume, settings)
+        _lock_or_raise(run)
         say(f"Continuing {run.path}")
         return run
     if out is None and "RANK" in os.environ:
         raise ConfigError("several processes need one run folder they can agree on: give --out DIR with torchrun")
-    candidates = [Run(out)] if out is not None else list(reversed(list_runs(command)))[:1]
-    for run in candidates:
-        if not (run.path / "config.yaml").is_file():
-            continue
-        if run.is_finished:
-            if out is not None:
-                raise ConfigError(f"{out} holds a finished run; give another --out, or evaluate it")
-            continue
-        if not fresh and _fingerprint_of(run) == fingerprint(settings):
+    for run in [Run(out)] if out is not None else reversed(list_runs(command)):
+        if (run.path / "config.yaml").is_file() and _continues(run, settings, fresh, named=out is not None):
             say(f"Continuing the unfinished run {run.path} (--fresh starts anew)")
             return run
-        if out is not None:
-            raise ConfigError(f"{out} holds an unfinished run of other settings; give another --out")
     run = Run(out if out is not None else _new_folder(command))
     if is_main_process():
         run.checkpoints.mkdir(parents=True, exist_ok=True)
+        _lock_or_raise(run)
         document = {"command": command, "settings": json.loads(settings.model_dump_json()), "made_by": _made_by()}
         write_text(run.path / "config.yaml", yaml.safe_dump(document, sort_keys=False, allow_unicode=True))
     return run
+
+
+def _continues(run: Run, settings: Settings, fresh: bool, named: bool) -> bool:
+    """Whether an existing run is the one to go on with. One that was named and is not raises."""
+    if run.is_finished:
+        reason = "a finished run; give another --out, or evaluate it"
+    elif _fingerprint_of(run) != fingerprint(settings):
+        reason = "an unfinished run of other settings; give another --out"
+    elif fresh:
+        reason = "an unfinished run; give another --out, or leave --fresh out to continue it"
+    elif named:
+        _lock_or_raise(run)
+        return True
+    elif not _lock(run):
+        say(f"{run.path} is being trained by another process; this is a new run")
+        return False
+    else:
+        return True
+    if named:
+        raise ConfigError(f"{run.path} holds {reason}")
+    return False
 
 
 def settings_of(path: Path, model: type[AnySettings]) -> AnySettings:
@@ -209,6 +227,27 @@ def _existing(path: Path, settings: Settings) -> Run:
     if _fingerprint_of(run) != fingerprint(settings):
         raise ConfigError(f"{path} was started with other settings; leave them out with --resume")
     return run
+
+
+def _lock_or_raise(run: Run) -> None:
+    if not _lock(run):
+        raise FolderLockedError(f"another lungsev-train trains in {run.path}; wait for it, or give another --out")
+
+
+def _lock(run: Run) -> bool:
+    """Hold a run folder until this process ends, however it ends; False when another process holds it."""
+    path = (run.path / "lock").resolve()
+    if path in _held or not is_main_process():
+        return True
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+            os.close(descriptor)
+            return False  # on a share without locks training goes on without one
+    _held[path] = descriptor
+    return True
 
 
 def _new_folder(command: str) -> Path:

@@ -6,7 +6,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from .fate import output_file
@@ -18,6 +18,8 @@ from .store import Ledger
 
 log = logging.getLogger("lungsev.runtime.disk")
 
+_RETENTION_EVERY_SECONDS = 3600.0
+_JUMP_SECONDS = 600.0
 _RESUME_FACTOR = 1.1  # more room than at the pause, or every film would pause again
 
 
@@ -47,6 +49,43 @@ class DiskWatermark:
             log.warning("going on: %.0f MB free", free)
         self.paused = paused
         return paused
+
+
+class Retention:
+    """Applies the policy at the start and every hour, except when the clock has jumped: all would seem old."""
+
+    def __init__(
+        self,
+        layout: Layout,
+        ledger: Ledger,
+        outputs: Sequence[Output],
+        policy: RetentionSettings,
+        monotonic: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._apply = lambda now: apply_retention(layout, ledger, outputs, policy, now)
+        self._monotonic = monotonic
+        self._wall = wall
+        self._last: tuple[float, float] | None = None
+
+    def step(self) -> None:
+        """Let go of what may go, when it is time.
+
+        Raises:
+            OSError, sqlite3.Error: The disk refuses.
+        """
+        now, wall = self._monotonic(), self._wall()
+        if self._last is not None:
+            passed = now - self._last[0]
+            if passed < _RETENTION_EVERY_SECONDS:
+                return
+            jump = wall - self._last[1] - passed
+            if abs(jump) > _JUMP_SECONDS:
+                self._last = (now, wall)
+                log.warning("the clock jumped by %.0f s: nothing goes for an hour; look at the clock", jump)
+                return
+        self._last = (now, wall)
+        self._apply(wall)
 
 
 def apply_retention(

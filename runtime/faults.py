@@ -18,8 +18,8 @@ VARIABLE = "LUNGSEV_FAULT"
 POINTS = (
     "seen",  # the ledger knows the file
     "settled",  # the file has settled
-    "claim_intended",  # the ledger says claimed, the file has not moved yet
-    "claimed",  # the file lies in work/
+    "taken",  # the file lies in work/, the ledger does not know yet
+    "claimed",  # the ledger knows
     "attempted",  # an attempt is counted, the child has not read yet
     "decoded",  # pixels are here
     "scored",  # the ledger holds the report

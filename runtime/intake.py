@@ -16,12 +16,13 @@ from .layout import Layout
 from .moves import copy, take
 from .scan import Entry, Scan, is_share, scan_folder
 from .settings import WatchSettings
-from .store import END_STATES, OPEN_STATES, FilmRow, Ledger, NewFilm
+from .store import FilmRow, Ledger, NewFilm
 
 log = logging.getLogger("lungsev.runtime.intake")
 
 KNOWN_SUFFIXES = (".dcm", ".dicom", ".png", ".jpg", ".jpeg", ".tif", ".tiff")
 _LOCAL_SCAN_SECONDS, _SHARE_SCAN_SECONDS = 1.0, 5.0
+_STEP_SECONDS = 2.0
 _MISSED_SCANS = 2  # a rename by the writer can hide a file from one listing
 
 
@@ -62,18 +63,20 @@ class Intake:
         self._drain = drain
         self._monotonic = monotonic
         self._candidates: dict[bytes, _Candidate] = {}
-        self._ended: dict[bytes, tuple[int, int]] = {}
+        self._taken: dict[bytes, tuple[int, int]] = {}  # of those that stay in place
         root = os.stat(layout.root)
         self._excluded = frozenset({(root.st_dev, root.st_ino)})
         share = is_share(incoming)
         self.interval_seconds = settings.scan_seconds or (_SHARE_SCAN_SECONDS if share else _LOCAL_SCAN_SECONDS)
+        self._untold: list[str] = []  # ids of films that were taken, which the ledger could not be told
+        self.unfinished = 0
         self.warned_of: set[str] = set()
         self._resume()
 
     @property
     def waiting(self) -> int:
-        """Files seen and not yet taken."""
-        return len(self._candidates)
+        """Files seen and not yet handed over."""
+        return len(self._candidates) + len(self._untold)
 
     @property
     def blocked(self) -> int:
@@ -86,15 +89,16 @@ class Intake:
         Raises:
             OSError: The folder cannot be listed, or the disk refuses.
         """
-        scan = scan_folder(self._incoming, self._excluded, self._settings.max_depth, self._settings.max_files)
+        told = self._tell_ledger()
+        settings = self._settings
+        scan = scan_folder(self._incoming, self._excluded, settings.max_depth, settings.max_files, self._is_taken)
         now = self._monotonic()
         self._report_oddities(scan)
+        self.unfinished = scan.unfinished
         present = {entry.source for entry in scan.entries}
         new = [entry for entry in scan.entries if not self._track(entry, now)]
-        if not scan.truncated and not scan.unreadable:
-            new = self._follow_renames(present, new, now)
-        self._enter(new, now)
-        return self._take_settled(now)
+        self._enter(self._follow_renames(present, new, now, not scan.truncated and not scan.unreadable), now)
+        return told + self._take_settled(now)
 
     def _resume(self) -> None:
         """Pick up what an earlier process saw and did not take, and what it need not take again."""
@@ -104,14 +108,13 @@ class Intake:
                 entry = Entry(film.source, -1, -1, film.inode)  # its next look counts as a change
                 self._candidates[film.source] = _Candidate(film.id, entry, now, now, scans=0)
         if self._settings.leave_in_place:
-            for film in self._ledger.films(*OPEN_STATES, *END_STATES):
-                if film.source is not None and film.state not in ("seen", "settled", "vanished"):
-                    self._ended[film.source] = (film.size, film.mtime_ns)
+            self._taken = self._ledger.sources_taken()
+
+    def _is_taken(self, entry: Entry) -> bool:
+        return self._taken.get(entry.source) == (entry.size, entry.mtime_ns)
 
     def _track(self, entry: Entry, now: float) -> bool:
         """Whether the file is known already; notes what changed of it."""
-        if self._ended.get(entry.source) == (entry.size, entry.mtime_ns):
-            return True
         candidate = self._candidates.get(entry.source)
         if candidate is None:
             return False
@@ -124,12 +127,12 @@ class Intake:
             candidate.verdict = None
         return True
 
-    def _follow_renames(self, present: set[bytes], new: list[Entry], now: float) -> list[Entry]:
+    def _follow_renames(self, present: set[bytes], new: list[Entry], now: float, saw_all: bool) -> list[Entry]:
         """A file that is gone was renamed by its writer, or taken away again by somebody."""
         by_inode = {entry.inode: entry for entry in new}
         moved: set[bytes] = set()
         for source, candidate in list(self._candidates.items()):
-            if source in present:
+            if source in present or (not saw_all and os.path.lexists(self._incoming_file(source))):
                 continue
             renamed = by_inode.get(candidate.entry.inode)
             if renamed is not None and renamed.source not in moved:
@@ -153,9 +156,10 @@ class Intake:
         log.warning("film %s was taken away before it had settled", candidate.film_id)
 
     def _enter(self, new: list[Entry], now: float) -> None:
-        films = [NewFilm(e.source, _suffix(e.source), e.size, e.mtime_ns, e.inode) for e in new]
-        if not films:
+        if not new:
             return
+        new.sort(key=lambda entry: entry.mtime_ns)  # the newest of a backlog gets the highest number
+        films = [NewFilm(e.source, _suffix(e.source), e.size, e.mtime_ns, e.inode) for e in new]
         for entry, film_id in zip(new, self._ledger.add(films), strict=True):
             self._candidates[entry.source] = _Candidate(film_id, entry, now, now)
             reach("seen")
@@ -166,6 +170,8 @@ class Intake:
         settled.sort(key=lambda candidate: (candidate.first, candidate.entry.mtime_ns), reverse=True)
         taken = 0
         for candidate in settled:
+            if self._monotonic() - now > _STEP_SECONDS:
+                break  # look again first: a newer film may have come
             code = self._settling(candidate, now)
             if code is not None:
                 taken += self._claim(candidate, code or None)
@@ -192,23 +198,25 @@ class Intake:
         return "incomplete" if overdue else None
 
     def _claim(self, candidate: _Candidate, code: str | None) -> int:
+        """Take the file first and tell the ledger then: what the ledger calls claimed lies in work/."""
         entry = candidate.entry
         source = self._incoming_file(entry.source)
+        if not candidate.blocked:
+            settled = {"size": entry.size, "mtime_ns": entry.mtime_ns, "inode": entry.inode}
+            self._ledger.move(candidate.film_id, "settled", settled_at=time.time(), code=code, **settled)
+            reach("settled")
+        film = self._ledger.film(candidate.film_id)
+        assert film is not None
         try:
-            if not candidate.blocked:
-                settled = {"size": entry.size, "mtime_ns": entry.mtime_ns, "inode": entry.inode}
-                self._ledger.move(candidate.film_id, "settled", settled_at=time.time(), **settled)
-                reach("settled")
-            film = self._ledger.film(candidate.film_id)
-            assert film is not None
-            self._ledger.move(film.id, "claimed", code=code)
-            reach("claim_intended")
             claim(source, self._layout.work_file(film), self._settings.leave_in_place)
         except FileNotFoundError:
+            if os.path.lexists(source):
+                raise  # it is work/ that is gone
             self._vanish(candidate)
             return 0
-        except PermissionError as error:
-            self._ledger.move(candidate.film_id, "settled", code=None)
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+                raise
             candidate.blocked = True
             self._warn_once(
                 "blocked",
@@ -216,14 +224,22 @@ class Intake:
                 error.strerror,
             )
             return 0
-        except OSError:
-            self._ledger.move(candidate.film_id, "settled", code=None)
-            raise
-        reach("claimed")
+        reach("taken")
         del self._candidates[entry.source]
+        self._untold.append(film.id)
         if self._settings.leave_in_place:
-            self._ended[entry.source] = (entry.size, entry.mtime_ns)
-        return 1
+            self._taken[entry.source] = (entry.size, entry.mtime_ns)
+        return self._tell_ledger()
+
+    def _tell_ledger(self) -> int:
+        """Of films that lie in work/; once more where the disk refused before."""
+        told = 0
+        while self._untold:
+            self._ledger.move(self._untold[0], "claimed")
+            reach("claimed")
+            del self._untold[0]
+            told += 1
+        return told
 
     def _incoming_file(self, source: bytes) -> Path:
         return self._incoming / os.fsdecode(source)

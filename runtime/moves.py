@@ -23,6 +23,8 @@ def take(source: Path, target: Path) -> None:
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
+        if not os.access(source.parent, os.W_OK):  # or it would be copied again and again
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES)) from None
         copy(source, target)
         os.unlink(source)
 

@@ -10,6 +10,7 @@ import os
 import re
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from lungsev.report import SeverityReport
@@ -19,7 +20,7 @@ from .intake import KNOWN_SUFFIXES, film_source
 from .layout import Layout
 from .moves import put_away, remove
 from .outputs.contract import Output
-from .scoring import resume_end
+from .scoring import ledger_fields, resume_end
 from .settings import WatchSettings
 from .store import END_STATES, OPEN_STATES, FilmRow, Ledger, LedgerCorruptError
 
@@ -85,26 +86,32 @@ def reconcile(
     """
     _remove_unfinished(layout)
     complete_ledger(layout, ledger)
-    for film in ledger.films(*OPEN_STATES):
-        if film.state not in ("seen", "settled"):
-            _go_on(film, incoming, layout, ledger, outputs, settings)
-    _adopt_orphans(layout, ledger)
+    for film in ledger.films(*OPEN_STATES, "vanished"):
+        _go_on(film, incoming, layout, ledger, outputs, settings)
+    _tidy_work(layout, ledger)
 
 
 def _go_on(
     film: FilmRow, incoming: Path, layout: Layout, ledger: Ledger, outputs: Sequence[Output], settings: WatchSettings
 ) -> None:
+    """What lies on the disk decides: a ledger from a backup, or cut by a bad disk, is older than the folders."""
+    source = film_source(incoming, film)
+    if film.state == "vanished" and not os.path.lexists(layout.work_file(film)):
+        return
     if resume_end(film, layout, ledger, settings):
         log.info("film %s had ended, only the ledger did not know", film.id)
-        return
-    source = film_source(incoming, film)
-    if os.path.lexists(layout.work_file(film)):
+    elif os.path.lexists(layout.work_file(film)):
         if source is not None and not settings.leave_in_place and _is_same_file(source, film):
             remove(source)  # copied across file systems, and the process died before the source went
-        if film.state == "scored":
-            ledger.move(film.id, "claimed")  # its outputs were not all on the disk: made again, under the same name
+        if film.state not in ("claimed", "failed"):
+            ledger.move(film.id, "claimed")  # also when it was scored: its outputs were not all on the disk
+    elif (report := _report_of(layout.reports / f"{film.id}.json")) is not None:
+        ledger.move(film.id, "written", **ledger_fields(report))
+        resume_end(replace(film, state="written", code=report.reason), layout, ledger, settings)
+    elif film.state in ("seen", "settled"):
+        pass  # still in the watched folder, or the intake finds that it is not
     elif source is not None and os.path.lexists(source):
-        ledger.move(film.id, "seen", code=None)  # died between the intention and the rename
+        ledger.move(film.id, "seen", code=None)
     else:
         quarantine(film, "lost", "Somebody took the file out of work/.", layout, ledger, settings, outputs)
 
@@ -124,7 +131,7 @@ def _remove_unfinished(layout: Layout) -> None:
             remove(path)
 
 
-def _adopt_orphans(layout: Layout, ledger: Ledger) -> None:
+def _tidy_work(layout: Layout, ledger: Ledger) -> None:
     """Films in work/ that the ledger does not expect there: it was lost or put back from a backup."""
     for path in sorted(layout.work.iterdir()):
         match = _FILM_FILE.match(path.name)
@@ -146,26 +153,19 @@ def _restore_result(path: Path, ledger: Ledger) -> int:
     film_id = path.name.removesuffix(".json")
     if not _FILM_FILE.match(film_id) or ledger.film(film_id) is not None:
         return 0
-    try:
-        report = SeverityReport.from_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+    report = _report_of(path)
+    if report is None:
         log.warning("a file in reports/ is no report and is left alone")
         return 0
-    image = report.image
-    ledger.restore(
-        film_id,
-        "",
-        "done" if report.status == "scored" else "skipped",
-        code=report.reason,
-        message=report.message,
-        sha256=image.sha256,
-        sop_instance_uid=image.sop_instance_uid,
-        pixel_sha256=image.pixel_sha256,
-        patient_id=image.patient_id,
-        acquired_at=image.acquired_at,
-        report=report.to_json(indent=None),
-    )
+    ledger.restore(film_id, "", "done" if report.status == "scored" else "skipped", **ledger_fields(report))
     return 1
+
+
+def _report_of(path: Path) -> SeverityReport | None:
+    try:
+        return SeverityReport.from_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return None
 
 
 def _suffix_in(folder: Path, film_id: str) -> str:

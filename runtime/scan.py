@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,17 +29,28 @@ class Entry:
 
 @dataclass
 class Scan:
-    """What one look found. `unreadable` counts folders that could not be listed; `ignored` what is no regular file."""
+    """What one look found.
+
+    Attributes:
+        unreadable: Folders that could not be listed.
+        ignored: What is no regular file.
+        unfinished: Names that writers give to what they have not finished.
+    """
 
     entries: list[Entry] = field(default_factory=list)
     unreadable: int = 0
     ignored: int = 0
+    unfinished: int = 0
     too_deep: int = 0
     truncated: bool = False
 
 
 def scan_folder(
-    folder: Path, excluded: frozenset[tuple[int, int]] = frozenset(), max_depth: int = 600, max_files: int = 50_000
+    folder: Path,
+    excluded: frozenset[tuple[int, int]] = frozenset(),
+    max_depth: int = 600,
+    max_files: int = 50_000,
+    is_taken: Callable[[Entry], bool] = lambda entry: False,
 ) -> Scan:
     """List regular files, folders inside folders, without following a link.
 
@@ -47,6 +59,7 @@ def scan_folder(
 
     Args:
         excluded: (device, inode) of folders not to enter, as our own output folder.
+        is_taken: Files that stay where they are and need no second look; they do not count.
 
     Raises:
         OSError: The folder itself cannot be listed: it is unmounted, removed or not ours to read.
@@ -67,11 +80,12 @@ def scan_folder(
             for item in listing:
                 name = item.name
                 if name.startswith(b".") or name.lower().endswith(UNFINISHED_SUFFIXES):
+                    found.unfinished += 1
                     continue
                 if len(found.entries) >= max_files:
                     found.truncated = True
                     return found
-                _look_at(item, os.path.join(relative, name), depth, found, pending, excluded, max_depth)
+                _look_at(item, os.path.join(relative, name), depth, found, pending, excluded, max_depth, is_taken)
     return found
 
 
@@ -101,13 +115,16 @@ def _look_at(
     pending: list[tuple[bytes, int]],
     excluded: frozenset[tuple[int, int]],
     max_depth: int,
+    is_taken: Callable[[Entry], bool],
 ) -> None:
     try:
         info = item.stat(follow_symlinks=False)
     except OSError:
         return  # gone between the listing and the look
     if stat.S_ISREG(info.st_mode):
-        found.entries.append(Entry(relative, info.st_size, info.st_mtime_ns, info.st_ino))
+        entry = Entry(relative, info.st_size, info.st_mtime_ns, info.st_ino)
+        if not is_taken(entry):
+            found.entries.append(entry)
     elif not stat.S_ISDIR(info.st_mode):
         found.ignored += 1
     elif depth + 1 >= max_depth:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
+import stat
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lungsev.errors import BackendError, FilmError, LungsevError, SkippedFilmError
+from lungsev.errors import BackendError, FilmError, LungsevError, SkippedFilmError, UnreadableFilmError
 from lungsev.pipeline import ScoredFilm
 from lungsev.radiograph import Radiograph
 from lungsev.report import ImageInfo, QualityFlag, SeverityReport
@@ -70,6 +72,7 @@ class Scoring:
         self._due: dict[str, float] = {}  # film id: moment of its next attempt; after a restart all are due
         self._delays: dict[str, int] = {}
         self._unclosed: set[str] = set()
+        self._unrecorded: dict[str, tuple[int, str, str | None]] = {}  # attempts, code and message of failed films
 
     @property
     def ready(self) -> bool:
@@ -93,6 +96,7 @@ class Scoring:
             OSError, sqlite3.Error: The disk refuses; nothing is lost, call again later.
             LungsevError: The model cannot be opened any more; call again later.
         """
+        self._record_failures()
         self._close_written()
         film = self._next()
         if film is None:
@@ -100,8 +104,8 @@ class Scoring:
         started = self._monotonic()
         try:
             self._bring_to_end(film, started)
-        except OSError:
-            self._later(film, counts=False, code="disk")
+        except (OSError, sqlite3.Error):
+            self._later(film, "disk")
             raise
         return True
 
@@ -125,8 +129,8 @@ class Scoring:
             assert film is not None
             try:
                 resume_end(film, self._layout, self._ledger, self._settings)
-            except OSError:
-                self._later(film, counts=False, code="disk")
+            except (OSError, sqlite3.Error):
+                self._later(film, "disk")
                 raise
             self._unclosed.discard(film_id)
             self._due.pop(film_id, None)
@@ -147,7 +151,7 @@ class Scoring:
             scored = self._score(film)
         except FilmError as error:
             if error.code in TRANSIENT_CODES and film.attempts < self._settings.attempts:
-                self._later(film, counts=True, code=error.code, message=str(error))
+                self._later(film, error.code, str(error))
             else:
                 self._quarantine(film, error.code, str(error), started)
             return
@@ -155,7 +159,7 @@ class Scoring:
             self._backend_failed(film, error)
             return
         except LungsevError:  # the model or the reading process does not start: not the film's fault
-            self._later(film, counts=False, code="not_ready")
+            self._later(_not_its_fault(film), "not_ready")
             raise
         self._finish(film, scored, started)
 
@@ -165,6 +169,10 @@ class Scoring:
         assert scorer is not None
         path = self._layout.work_file(film)
         began = time.perf_counter()
+        if not _is_our_file(path):
+            raise UnreadableFilmError(
+                "not_a_file", "It was a film when it was seen, and no regular file when it was taken."
+            )
         try:
             read = scorer.read(path)
         except SkippedFilmError as error:
@@ -189,7 +197,7 @@ class Scoring:
 
     def _finish(self, film: FilmRow, scored: ScoredFilm, started: float) -> None:
         report = scored.report
-        self._ledger.move(film.id, "scored", **_fields(report))
+        self._ledger.move(film.id, "scored", **ledger_fields(report))
         reach("scored")
         written_from = time.perf_counter()
         self._queue(film.id, write_outputs(film, scored, self._layout, self._outputs))
@@ -203,7 +211,7 @@ class Scoring:
 
     def _quarantine(self, film: FilmRow, code: str, message: str, started: float) -> None:
         path = self._layout.work_file(film)
-        digest = sha256_of_file(path) if path.exists() else None
+        digest = sha256_of_file(path) if _is_our_file(path) else None
         quarantine(film, code, message, self._layout, self._ledger, self._settings, self._outputs, digest)
         self._delays.pop(film.id, None)
         self._metrics.count_film("quarantined", code)
@@ -219,26 +227,32 @@ class Scoring:
             self._scorer.probe()
         except LungsevError:
             self.close()
-            self._later(film, counts=False, code="backend", message="The inference device does not work.")
+            self._later(_not_its_fault(film), "backend", "The inference device does not work.")
             raise
         if film.attempts < self._settings.attempts:
-            self._later(film, counts=True, code="backend", message=str(error))
+            self._later(film, "backend", str(error))
         else:
             self._quarantine(film, "backend", str(error), self._monotonic())
 
-    def _later(self, film: FilmRow, counts: bool, code: str, message: str | None = None) -> None:
-        """Try again after a while that doubles."""
+    def _later(self, film: FilmRow, code: str, message: str | None = None) -> None:
+        """Try again after a while that doubles; `film.attempts` are those that count."""
         number = self._delays[film.id] = self._delays.get(film.id, 0) + 1
         delay = min(self._settings.retry_longest_seconds, self._settings.retry_first_seconds * 2 ** (number - 1))
         self._due[film.id] = self._monotonic() + delay
-        attempts = film.attempts if counts else max(0, film.attempts - 1)
-        row = self._ledger.film(film.id)
-        if row is not None and row.state == "written":
-            self._unclosed.add(film.id)  # its result is on the disk, only its original has not been put away
-        elif row is not None and row.state in ("claimed", "failed", "scored"):
-            self._ledger.move(film.id, "failed", attempts=attempts, code=code, message=message)
+        self._unrecorded[film.id] = (film.attempts, code, message)
         self._metrics.count_retry(code)
         log.warning("film %s is tried again in %.0f s: %s", film.id, delay, code, extra={"film": film.id, "code": code})
+        self._record_failures()
+
+    def _record_failures(self) -> None:
+        """Tell the ledger, which may be on the disk that refused: until it knows, no other film is begun."""
+        for film_id, (attempts, code, message) in list(self._unrecorded.items()):
+            row = self._ledger.film(film_id)
+            if row is not None and row.state == "written":
+                self._unclosed.add(film_id)  # its result is on the disk, only its original has not been put away
+            elif row is not None and row.state in ("claimed", "failed", "scored"):
+                self._ledger.move(film_id, "failed", attempts=attempts, code=code, message=message)
+            del self._unrecorded[film_id]
 
     def _since_settled(self, film: FilmRow) -> float | None:
         return max(0.0, time.time() - film.settled_at) if film.settled_at else None
@@ -247,8 +261,7 @@ class Scoring:
 def resume_end(film: FilmRow, layout: Layout, ledger: Ledger, settings: WatchSettings) -> bool:
     """Close a film whose result or reason was on the disk when the process died; False when neither was."""
     if film.state == "written":
-        status = SeverityReport.from_json(film.report).status if film.report else "scored"
-        finish_result(film, "done" if status == "scored" else "skipped", layout, ledger, settings)
+        finish_result(film, "skipped" if film.code else "done", layout, ledger, settings)
         return True
     reason = read_reason(layout.reason_file(film))
     if reason is not None:
@@ -270,7 +283,8 @@ def _warned_of_twin(scored: ScoredFilm, twin: FilmRow) -> ScoredFilm:
     return replace(scored, report=replace(scored.report, quality=quality))
 
 
-def _fields(report: SeverityReport) -> dict[str, Any]:
+def ledger_fields(report: SeverityReport) -> dict[str, Any]:
+    """What the ledger keeps of a report. `code` is None exactly for films that have a score."""
     image: ImageInfo = report.image
     return {
         "code": report.reason,
@@ -280,5 +294,16 @@ def _fields(report: SeverityReport) -> dict[str, Any]:
         "pixel_sha256": image.pixel_sha256,
         "patient_id": image.patient_id,
         "acquired_at": image.acquired_at,
-        "report": report.to_json(indent=None),
     }
+
+
+def _not_its_fault(film: FilmRow) -> FilmRow:
+    return replace(film, attempts=film.attempts - 1)
+
+
+def _is_our_file(path: Path) -> bool:
+    """No link, pipe or folder that somebody put in the film's place before it was taken."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except FileNotFoundError:
+        return False

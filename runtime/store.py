@@ -13,6 +13,7 @@ Times are seconds of the Unix epoch, UTC. Nothing decides by them: clocks jump.
 from __future__ import annotations
 
 import contextlib
+import re
 import secrets
 import sqlite3
 import threading
@@ -70,11 +71,13 @@ MIGRATIONS: tuple[str, ...] = (
     );
     CREATE INDEX transitions_by_film ON transitions (film_seq);
     """,
+    "ALTER TABLE films DROP COLUMN report",  # reports/ holds it; twice made the ledger ten times as large
 )
+_LAST_PLAUSIBLE_VERSION = 1000
 
 _COLUMNS = (
     "seq, id, source, suffix, size, mtime_ns, inode, state, attempts, code, message, sha256, sop_instance_uid, "
-    "pixel_sha256, report, seen_at, settled_at"
+    "pixel_sha256, seen_at, settled_at"
 )
 _SETTABLE = frozenset(
     [
@@ -87,13 +90,18 @@ _SETTABLE = frozenset(
         "message",
         "settled_at",
         "sha256",
-        "report",
         "sop_instance_uid",
         "pixel_sha256",
         "patient_id",
         "acquired_at",
     ]
 )
+
+
+_DISK_COMPLAINTS = ("unable to open", "disk I/O error", "disk is full", "locked", "readonly", "interrupted")
+_FILM_ID = re.compile(r"\d{8}T\d{6}-[0-9a-f]{8}")
+_SUFFIX = re.compile(r"(\.[a-z]{3,5})?")
+_PAGE_ROWS = 500
 
 
 class LedgerCorruptError(LungsevError):
@@ -118,7 +126,6 @@ class FilmRow:
     sha256: str | None
     sop_instance_uid: str | None
     pixel_sha256: str | None
-    report: str | None
     seen_at: float
     settled_at: float | None
 
@@ -154,19 +161,27 @@ class Ledger:
             LedgerCorruptError: The file is damaged or is no ledger.
             LungsevError: It was written by a newer release, or the disk refuses.
         """
+        if path.exists() and not path.is_file():
+            raise LedgerCorruptError(f"{path} is no file")
+        connection = None
         try:
             connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
             path.chmod(0o600)  # it names patients
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
             connection.execute("PRAGMA foreign_keys=ON")
-            if connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+            if connection.execute("PRAGMA integrity_check(1)").fetchone()[0] != "ok":
                 raise LedgerCorruptError(f"ledger {path} is damaged")
             _migrate(connection, path)
-        except sqlite3.OperationalError as error:
+            _check_rows(connection, path)
+        except (OSError, sqlite3.Error, UnicodeDecodeError, LungsevError) as error:
+            if connection is not None:
+                connection.close()
+            if isinstance(error, LungsevError):
+                raise
+            if is_damage(error):
+                raise LedgerCorruptError(f"ledger {path} is damaged: {error}") from None
             raise LungsevError(f"cannot open ledger {path}: {error}; check the disk and the folder's owner") from None
-        except sqlite3.DatabaseError as error:
-            raise LedgerCorruptError(f"ledger {path} is damaged: {error}") from None
         return cls(connection)
 
     def close(self) -> None:
@@ -251,11 +266,6 @@ class Ledger:
         )
         return rows[0] if rows else None
 
-    def latest_of_source(self, source: bytes) -> FilmRow | None:
-        """The last film that came by this path."""
-        rows = self._query("WHERE source = ? ORDER BY seq DESC LIMIT 1", (source,))
-        return rows[0] if rows else None
-
     def scored_twins(self, sop_instance_uid: str | None, pixel_sha256: str, film_id: str) -> list[FilmRow]:
         """Other films that have a score and the same SOP Instance UID, or, for files without one, the same pixels."""
         scored = "state IN ('written', 'done') AND id != ? ORDER BY seq"
@@ -290,10 +300,25 @@ class Ledger:
             ).fetchone()
         return max(0.0, time.time() - row[0]) if row else 0.0
 
-    def ended_before(self, moment: float, states: Sequence[State]) -> list[FilmRow]:
-        """Films that ended in one of these states before a moment."""
+    def ended_before(self, moment: float, states: Sequence[State]) -> Iterator[FilmRow]:
+        """Films that ended in one of these states before a moment, page by page: there may be years of them."""
         marks = ", ".join("?" * len(states))
-        return self._query(f"WHERE state IN ({marks}) AND changed_at < ? ORDER BY seq", (*states, moment))
+        last = -1
+        while rows := self._query(
+            f"WHERE state IN ({marks}) AND changed_at < ? AND seq > ? ORDER BY seq LIMIT {_PAGE_ROWS}",
+            (*states, moment, last),
+        ):
+            yield from rows
+            last = rows[-1].seq
+
+    def sources_taken(self) -> dict[bytes, tuple[int, int]]:
+        """Size and time of change of every file that was taken, by its path."""
+        with self._lock:
+            rows = self._connection.execute(
+                "SELECT source, size, mtime_ns FROM films WHERE source IS NOT NULL "
+                "AND state NOT IN ('seen', 'settled', 'vanished') ORDER BY seq"
+            )
+            return {source: (size, mtime_ns) for source, size, mtime_ns in rows}
 
     def backup(self, target: Path) -> None:
         """A consistent copy while films go on being scored."""
@@ -317,11 +342,30 @@ def new_film_id(now: float) -> str:
     return time.strftime("%Y%m%dT%H%M%S", time.gmtime(now)) + "-" + secrets.token_hex(4)
 
 
+def is_damage(error: Exception) -> bool:
+    """Whether SQLite complains of the file's content, not of the disk, its rights or a lock."""
+    if isinstance(error, sqlite3.OperationalError):
+        return not any(words in str(error) for words in _DISK_COMPLAINTS)
+    return isinstance(error, (sqlite3.DatabaseError, UnicodeDecodeError))
+
+
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:
     version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if not 0 <= version <= _LAST_PLAUSIBLE_VERSION:
+        raise LedgerCorruptError(f"ledger {path} is damaged: it says it has version {version}")
     if version > len(MIGRATIONS):
         raise LungsevError(
             f"ledger {path} has version {version}, this release knows {len(MIGRATIONS)}: install the newer lungsev"
         )
     for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
         connection.executescript(f"BEGIN IMMEDIATE;{script};PRAGMA user_version={number};COMMIT;")
+
+
+def _check_rows(connection: sqlite3.Connection, path: Path) -> None:
+    """SQLite checks its own structure only: a film in a state that does not exist would wait for ever."""
+    states = frozenset((*OPEN_STATES, *END_STATES))
+    connection.execute("SELECT film_seq, state, at FROM transitions LIMIT 0")
+    for row in connection.execute(f"SELECT {_COLUMNS} FROM films"):
+        film = FilmRow(*row)
+        if film.state not in states or not _FILM_ID.fullmatch(film.id) or not _SUFFIX.fullmatch(film.suffix):
+            raise LedgerCorruptError(f"ledger {path} is damaged: row {film.seq} makes no sense")

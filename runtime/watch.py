@@ -8,7 +8,6 @@ import os
 import signal
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -22,7 +21,7 @@ from lungsev.errors import ConfigError, LungsevError
 from .beside import Beside, companions
 from .console import open_console, report_line
 from .deliveries import read_states, render_deliveries
-from .disk import DiskWatermark, apply_retention
+from .disk import DiskWatermark, Retention
 from .health import HealthServer, Vitals
 from .intake import Intake
 from .layout import Layout, exclusive
@@ -34,12 +33,11 @@ from .outputs.catalog import open_outputs
 from .recover import open_ledger, reconcile
 from .scoring import Ended, Scoring
 from .settings import BedsideSettings
-from .store import Ledger
+from .store import Ledger, LedgerCorruptError, is_damage
 from .worker import FilmScorer
 
 log = logging.getLogger("lungsev.runtime.watch")
 
-_RETENTION_EVERY_SECONDS = 3600.0
 _PAUSE_SECONDS = 2.0  # after the disk refused, or while it is full
 _ONCE_PATIENCE = 5  # refusals in a row after which --once gives up
 _IDLE_SECONDS = 0.5
@@ -143,9 +141,11 @@ class Watcher:
             watch = self._settings.watch
             try:
                 reconcile(self._incoming, self._layout, ledger, outputs, watch)
-            except OSError as error:
+            except (OSError, sqlite3.Error) as error:
+                if is_damage(error):
+                    raise _damaged() from None
                 raise LungsevError(
-                    f"cannot use {self._layout.root}: {error.strerror or error}; check the disk and the folder's owner"
+                    f"cannot use {self._layout.root}: {_words(error)}; check the disk and the folder's owner"
                 ) from None
             outbox = self._open_outbox(stack, stop)
             queue = outbox.queue if outbox is not None else _send_nothing
@@ -188,7 +188,7 @@ class Watcher:
         self, intake: Intake, ledger: Ledger, outputs: tuple[Any, ...], stop: threading.Event, once: bool
     ) -> None:
         refusals = 0
-        retention_at = time.monotonic()
+        retention = Retention(self._layout, ledger, outputs, self._settings.watch.retention)
         while not stop.is_set():
             self.vitals.beat("intake")
             try:
@@ -200,13 +200,14 @@ class Watcher:
                     self._wake.set()
                 self.vitals.clear("incoming")
                 refusals = 0
-                if time.monotonic() >= retention_at:
-                    apply_retention(self._layout, ledger, outputs, self._settings.watch.retention)
-                    retention_at = time.monotonic() + _RETENTION_EVERY_SECONDS
+                retention.step()
             except Exception as error:
                 refusals += 1
+                if is_damage(error):
+                    self._failure = _damaged()
+                    stop.set()
                 if not self._disk.paused:
-                    self.vitals.doubt("incoming", "the watched folder cannot be read")
+                    self.vitals.doubt("incoming", f"films cannot be taken in: {_words(error)}")
                     self._log_once_in_a_row("intake", refusals, error)
             if intake.blocked:
                 self.vitals.doubt("blocked", "films cannot be taken from the watched folder")
@@ -220,7 +221,7 @@ class Watcher:
 
     def _drained_or_stuck(self, intake: Intake, refusals: int) -> bool:
         if refusals >= _ONCE_PATIENCE or (refusals and self._disk.paused):
-            what = "the disk is nearly full" if self._disk.paused else "the watched folder cannot be read; see the log"
+            what = "the disk is nearly full" if self._disk.paused else "the folder or the disk refuses; see the log"
             self._failure = LungsevError(f"{intake.waiting} files were not taken in: {what}")
             return True
         if intake.waiting and intake.waiting == intake.blocked:
@@ -242,10 +243,10 @@ class Watcher:
                 self.vitals.clear("scoring")
             except (OSError, sqlite3.Error, LungsevError) as error:
                 refusals += 1
-                self.vitals.doubt("scoring", "films cannot be scored")
+                self.vitals.doubt("scoring", f"films cannot be scored: {_words(error)}")
                 self._log_once_in_a_row("scoring", refusals, error)
-                if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
-                    raise LungsevError("the ledger is damaged; start again, it will be made anew") from None
+                if is_damage(error):
+                    raise _damaged() from None
                 if once and (refusals >= _ONCE_PATIENCE or isinstance(error, LungsevError)):
                     raise LungsevError(f"films cannot be scored: {error}; what is left waits in work/") from None
                 stop.wait(min(30.0, _PAUSE_SECONDS * refusals))
@@ -267,6 +268,7 @@ class Watcher:
         gauges = {
             "queue_oldest_seconds": ledger.oldest_waiting_seconds(),
             "files_not_settled": intake.waiting,
+            "files_with_unfinished_names": intake.unfinished,
             "disk_free_megabytes": self._disk.free_mb(),
             "paused": float(self._disk.paused),
             "ready": float(not self.vitals.doubts()),
@@ -289,6 +291,17 @@ def beat_watchdog(vitals: Vitals, stop: threading.Event) -> None:
 
 def _send_nothing(film_id: str, files: Sequence[tuple[str, Path]]) -> None:
     """No destinations: results stay where they are."""
+
+
+def _damaged() -> LedgerCorruptError:
+    return LedgerCorruptError("the ledger is damaged; start again, it will be made anew from the results")
+
+
+def _words(error: Exception) -> str:
+    """Without the path, which may be a film's."""
+    if isinstance(error, (LungsevError, sqlite3.Error)):
+        return str(error)
+    return (isinstance(error, OSError) and error.strerror) or type(error).__name__
 
 
 def _waiting(ledger: Ledger) -> bool:

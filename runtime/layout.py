@@ -92,11 +92,17 @@ def exclusive(incoming: Path, layout: Layout) -> Iterator[None]:
         FolderLockedError: Another watcher holds one of them.
     """
     with contextlib.ExitStack() as stack:
-        lock = os.open(layout.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640)
+        try:
+            lock = os.open(layout.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640)
+        except OSError as error:
+            raise LungsevError(
+                f"cannot use {layout.root}: {error.strerror}; check the disk and the folder's owner"
+            ) from None
         stack.callback(os.close, lock)
         _lock_or_raise(lock, layout.root, os.read(lock, 32).decode("ascii", "replace").strip())
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+        with contextlib.suppress(OSError):  # a full disk: the lock holds without the number in it
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
         folder = os.open(incoming, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         stack.callback(os.close, folder)
         _lock_or_raise(folder, incoming, "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
 import stat
 import time
@@ -18,7 +19,7 @@ from lungsev.report import ImageInfo, QualityFlag, SeverityReport
 
 from .fate import finish_quarantine, finish_result, quarantine, read_reason, write_outputs
 from .faults import reach
-from .inputs import sha256_of_file
+from .inputs import is_regular_file, sha256_of_file
 from .layout import Layout
 from .metrics import Metrics
 from .outputs.contract import Output
@@ -169,10 +170,7 @@ class Scoring:
         assert scorer is not None
         path = self._layout.work_file(film)
         began = time.perf_counter()
-        if not _is_our_file(path):
-            raise UnreadableFilmError(
-                "not_a_file", "It was a film when it was seen, and no regular file when it was taken."
-            )
+        _check_work_file(path)
         try:
             read = scorer.read(path)
         except SkippedFilmError as error:
@@ -211,7 +209,7 @@ class Scoring:
 
     def _quarantine(self, film: FilmRow, code: str, message: str, started: float) -> None:
         path = self._layout.work_file(film)
-        digest = sha256_of_file(path) if _is_our_file(path) else None
+        digest = sha256_of_file(path) if is_regular_file(path) else None
         quarantine(film, code, message, self._layout, self._ledger, self._settings, self._outputs, digest)
         self._delays.pop(film.id, None)
         self._metrics.count_film("quarantined", code)
@@ -301,9 +299,17 @@ def _not_its_fault(film: FilmRow) -> FilmRow:
     return replace(film, attempts=film.attempts - 1)
 
 
-def _is_our_file(path: Path) -> bool:
-    """No link, pipe or folder that somebody put in the film's place before it was taken."""
+def _check_work_file(path: Path) -> None:
+    """No link, pipe or folder that somebody put in the film's place before it was taken.
+
+    Raises:
+        UnreadableFilmError: `not_a_file`, or `lost` when there is nothing.
+        OSError: The folder is gone: the disk is not mounted.
+    """
     try:
-        return stat.S_ISREG(path.lstat().st_mode)
+        mode = path.lstat().st_mode
     except FileNotFoundError:
-        return False
+        os.stat(path.parent)
+        raise UnreadableFilmError("lost", "Somebody took the file out of work/.") from None
+    if not stat.S_ISREG(mode):
+        raise UnreadableFilmError("not_a_file", "What was taken is no regular file; expected a film.")

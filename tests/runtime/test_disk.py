@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 from bedside_films import Bedside
 
-from lungsev.runtime.disk import DiskWatermark, apply_retention
+from lungsev.runtime.disk import DiskWatermark, Retention, apply_retention
 from lungsev.runtime.fate import output_file
 from lungsev.runtime.outputs.catalog import open_outputs
 from lungsev.runtime.settings import RetentionSettings
@@ -88,3 +88,19 @@ def test_the_watermark_pauses_once_and_goes_on_with_room_to_spare(
         free = 1101
         assert not watermark.check()
     assert [record.message.split(":")[0] for record in caplog.records] == ["paused", "going on"]
+
+
+def test_a_clock_that_jumps_ahead_lets_nothing_go_for_an_hour(side: Bedside, ledger: Ledger) -> None:
+    import time
+
+    film = end(side, ledger, "done")
+    now, wall = 0.0, time.time()
+    policy = RetentionSettings(archive_days=30)
+    retention = Retention(side.layout, ledger, OUTPUTS, policy, lambda: now, lambda: wall)
+    retention.step()
+    now, wall = now + 3601, wall + 3601 + 400 * DAY
+    retention.step()
+    assert side.layout.archive_file(film).exists()
+    now, wall = now + 3601, wall + 3601
+    retention.step()
+    assert not side.layout.archive_file(film).exists()

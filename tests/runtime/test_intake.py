@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -203,3 +204,68 @@ def test_across_file_systems_the_source_goes_only_after_a_whole_copy(
     assert desk.look(times=4) == 1
     assert desk.side.layout.work_file(desk.only()).read_bytes() == png(1)
     assert not (desk.side.incoming / "film.png").exists()
+
+
+def test_the_ledger_is_told_once_the_film_lies_in_work(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    drop(desk.side.incoming, "film.png", png(1))
+    move = desk.ledger.move
+
+    def full(film_id: str, state: str, **fields: object) -> None:
+        if state == "claimed":
+            raise sqlite3.OperationalError("database or disk is full")
+        move(film_id, state, **fields)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(desk.ledger, "move", full)
+        desk.look(times=2)
+        with pytest.raises(sqlite3.OperationalError):
+            desk.look()
+        assert (desk.only().state, desk.intake.waiting) == ("settled", 1)
+        assert desk.side.layout.work_file(desk.only()).exists()
+        with pytest.raises(sqlite3.OperationalError):
+            desk.look()
+    assert desk.look() == 1
+    assert (desk.only().state, desk.intake.waiting) == ("claimed", 0)
+
+
+def test_when_work_is_gone_the_film_stays_where_it_is(desk: Desk) -> None:
+    path = drop(desk.side.incoming, "film.png", png(1))
+    desk.look(times=2)
+    desk.side.layout.work.rmdir()
+    with pytest.raises(FileNotFoundError):
+        desk.look(times=2)
+    assert path.exists()
+    desk.side.layout.work.mkdir()
+    assert desk.look() == 1
+
+
+def test_what_stays_in_place_does_not_crowd_out_what_is_new(desk: Desk) -> None:
+    desk.settings = SETTINGS.model_copy(update={"leave_in_place": True, "max_files": 5})
+    for number in range(20):
+        desk.open()
+        drop(desk.side.incoming, f"{number}.png", png(number))
+        assert desk.look(times=4) == 1
+
+
+def test_the_newest_of_a_backlog_has_the_highest_number(desk: Desk) -> None:
+    for number in (3, 1, 2):
+        os.utime(drop(desk.side.incoming, f"{number}.png", png(number)), (number, number))
+    desk.look()
+    assert [film.source for film in desk.ledger.films("seen")] == [b"1.png", b"2.png", b"3.png"]
+
+
+def test_a_film_taken_away_beside_a_folder_that_cannot_be_listed(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = drop(desk.side.incoming, "film.png", png(1))
+    (desk.side.incoming / "locked").mkdir()
+    scandir = os.scandir
+
+    def refusing(folder: bytes) -> object:
+        if folder.endswith(b"locked"):
+            raise PermissionError(13, "Permission denied")
+        return scandir(folder)
+
+    monkeypatch.setattr("lungsev.runtime.scan.os.scandir", refusing)
+    desk.look()
+    path.unlink()
+    desk.look(times=3)
+    assert (desk.only().state, desk.intake.waiting) == ("vanished", 0)

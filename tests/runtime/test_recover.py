@@ -124,3 +124,36 @@ def test_films_in_work_survive_a_lost_ledger(side: Bedside, ledger_of: Callable[
     side.layout.ledger.unlink()
     drain(side)
     assert list(side.reports()) == [film.id]
+
+
+def test_a_ledger_from_a_backup_believes_the_disk(side: Bedside, ledger_of: Callable[[], Ledger]) -> None:
+    """It calls seen what has a result since, what lies in work/, and what is in quarantine."""
+    drop(side.incoming, "scored.png", png(1))
+    drop(side.incoming, "letter", b"no film")
+    drain(side)
+    before = side.reports()
+    ledger = ledger_of()
+    for film in ledger.films("done", "quarantined"):
+        ledger.move(film.id, "seen", code=None)
+    source = drop(side.incoming, "in-work.png", png(2))
+    film = enter(ledger, source)
+    source.rename(side.layout.work_file(film))
+    ledger.move(film.id, "vanished")
+    ledger.close()
+    drain(side)
+    assert side.reports().keys() == {*before, film.id}
+    assert len(side.reasons()) == 1
+    assert side.leftovers() == []
+    assert ledger_of().counts()["vanished"] == 0
+
+
+def test_a_result_whose_film_was_archived_is_not_thrown_away(side: Bedside, ledger_of: Callable[[], Ledger]) -> None:
+    drop(side.incoming, "scored.png", png(1))
+    drain(side)
+    ledger = ledger_of()
+    (film,) = ledger.films("done")
+    ledger.move(film.id, "claimed")
+    ledger.close()
+    drain(side)
+    assert list(side.reports()) == [film.id]
+    assert side.reasons() == []

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import errno
 import json
-from collections.abc import Iterator
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -242,3 +244,54 @@ def test_a_film_never_ends_with_a_result_and_a_reason(desk: Desk) -> None:
     desk.run()
     assert desk.side.reasons() == [film_id]
     assert not target.exists()
+
+
+def test_a_ledger_that_refuses_costs_no_attempt_and_no_film_is_forgotten(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    film_id = desk.claim(png(1))
+    move = desk.ledger.move
+    for refused in ("scored", "written", "done") * 4:
+        with monkeypatch.context() as patch:
+
+            def full(film_id: str, state: str, refused: str = refused, **fields: object) -> None:
+                if state in (refused, "failed"):
+                    raise sqlite3.OperationalError("database or disk is full")
+                move(film_id, state, **fields)  # type: ignore[arg-type]
+
+            patch.setattr(desk.ledger, "move", full)
+            with pytest.raises(sqlite3.OperationalError):
+                desk.scoring.step()
+        desk.now += 100
+    desk.run()
+    assert desk.film(film_id).state == "done"
+    assert list(desk.side.reports()) == [film_id]
+
+
+@pytest.mark.parametrize("what", ["link", "pipe", "folder", "nothing"])
+def test_what_was_swapped_before_it_was_taken_is_put_aside_unread(desk: Desk, what: str) -> None:
+    film_id = desk.claim(png(1))
+    path = desk.side.layout.work_file(desk.film(film_id))
+    path.unlink()
+    makers: dict[str, Callable[[], object]] = {
+        "link": lambda: path.symlink_to("/etc/passwd"),
+        "pipe": lambda: os.mkfifo(path),
+        "folder": path.mkdir,
+        "nothing": lambda: None,
+    }
+    makers[what]()
+    desk.run()
+    assert desk.film(film_id).code == ("lost" if what == "nothing" else "not_a_file")
+    assert desk.scorer.seen == []
+    assert list(desk.side.layout.work.iterdir()) == []
+
+
+def test_an_unmounted_disk_is_no_fault_of_the_film(desk: Desk) -> None:
+    film_id = desk.claim(png(1))
+    away = desk.side.layout.work.rename(desk.side.layout.root / "away")
+    with pytest.raises(FileNotFoundError):
+        desk.scoring.step()
+    away.rename(desk.side.layout.work)
+    desk.now += 100
+    desk.run()
+    assert (desk.film(film_id).state, desk.film(film_id).attempts) == ("done", 1)

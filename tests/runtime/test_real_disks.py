@@ -1,0 +1,146 @@
+"""Disks that are full, read-only or gone, made with mount: needs root, and is skipped without it."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Iterator
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+
+import pytest
+from bedside_films import Bedside, drop, png
+from bedside_life import check, run, start, stop, wait_for
+
+pytestmark = pytest.mark.faults
+FILMS = 60
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 24 MB: a ledger with its journal takes up to 5."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount(folder, "-t", "tmpfs", "-o", "size=24m", "tmpfs")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=False)
+
+
+def mount(folder: Path, *what: str) -> None:
+    result = subprocess.run(["mount", *what, folder], capture_output=True, text=True, check=False)
+    if result.returncode:
+        pytest.skip(f"cannot mount here: {result.stderr.strip()}")
+
+
+def drop_films(side: Bedside, first: int = 0) -> None:
+    for number in range(first, first + FILMS):
+        drop(side.incoming, f"{number % 7}/{number}.png", png(number))
+
+
+def fill_up(folder: Path) -> Path:
+    """To the last byte."""
+    filler = folder / "filler"
+    with filler.open("wb", buffering=0) as stream:
+        for size in (1 << 20, 1 << 14, 512, 1):
+            try:
+                while stream.write(b"x" * size):
+                    pass
+            except OSError:
+                continue
+    return filler
+
+
+def until_done(side: Bedside, process: ForkServerProcess) -> ForkServerProcess:
+    """Start it again when it has ended, as systemd does: with no room for a byte it says so and ends."""
+    end = time.monotonic() + 90
+    while len(side.reports()) < FILMS:
+        assert time.monotonic() < end
+        if not process.is_alive():
+            assert process.exitcode == 1
+            process = start(side, "", "--stay")
+        time.sleep(0.2)
+    return process
+
+
+@pytest.mark.parametrize("kilobytes", [0, 12, 40, 100, 200])
+def test_a_disk_that_is_full_to_the_last_byte_costs_no_film(disk: Path, kilobytes: int) -> None:
+    side = Bedside.make(disk)
+    drop_films(side)
+    room = disk / "room"
+    room.write_bytes(b"x" * (kilobytes << 10))
+    filler = fill_up(disk)
+    room.unlink()
+    process = start(side, "", "--stay")
+    time.sleep(6)
+    filler.unlink()
+    process = until_done(side, process)
+    stop(process)
+    check(side, scored=FILMS, skipped=0, reasons=0)
+
+
+def test_a_disk_that_fills_and_empties_again_and_again(disk: Path) -> None:
+    side = Bedside.make(disk)
+    process = start(side, "", "--stay")
+    for turn in range(4):
+        drop_films(side, turn * FILMS)
+        wait_for(lambda turn=turn: len(side.reports()) > turn * FILMS + 5)
+        filler = fill_up(disk)
+        time.sleep(2)
+        filler.unlink()
+        wait_for(lambda turn=turn: len(side.reports()) == (turn + 1) * FILMS)
+    stop(process)
+    check(side, scored=4 * FILMS, skipped=0, reasons=0)
+
+
+def test_a_disk_that_came_up_read_only_is_said_and_costs_no_film(disk: Path) -> None:
+    side = Bedside.make(disk)
+    drop_films(side)
+    process = start(side, "", "--stay")
+    wait_for(lambda: len(side.reports()) > 5)
+    process.kill()
+    process.join()
+    subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+    assert run(side) == 1
+    subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
+    assert run(side) == 0
+    check(side, scored=FILMS, skipped=0, reasons=0)
+
+
+@pytest.mark.parametrize("which", ["incoming", "out"])
+def test_a_folder_that_is_unmounted_and_comes_back(tmp_path: Path, which: str) -> None:
+    side = Bedside.make(tmp_path)
+    folder = tmp_path / which
+    backing = folder.rename(tmp_path / f"{which}-disk")
+    folder.mkdir()
+    mount(folder, "--bind", str(backing))
+    process = start(side, "", "--stay")
+    drop_films(side)
+    wait_for(lambda: len(side.reports()) > 5)
+    subprocess.run(["umount", "-l", folder], check=True)
+    drop(side.incoming if which == "out" else backing, "while-away.png", png(7777))
+    time.sleep(3)
+    assert process.is_alive()
+    mount(folder, "--bind", str(backing))
+    wait_for(lambda: len(side.reports()) == FILMS + 1)
+    stop(process)
+    check(side, scored=FILMS + 1, skipped=0, reasons=0, went_away=True)
+    subprocess.run(["umount", "-l", folder], check=True)
+    assert list(folder.iterdir()) == [], "something was written under the mount point"
+
+
+def test_a_watched_folder_that_may_only_be_read_blocks_and_says_so(tmp_path: Path) -> None:
+    side = Bedside.make(tmp_path)
+    drop_films(side)
+    mount(side.incoming, "--bind", str(side.incoming))
+    process = start(side, "outputs=sleep:0.05@1-", "--stay")
+    wait_for(lambda: len(side.reports()) > 3)
+    subprocess.run(["mount", "-o", "remount,ro,bind", side.incoming], check=True)
+    drop_to = side.layout.log / "watch.jsonl"
+    time.sleep(1)
+    assert process.is_alive()
+    subprocess.run(["umount", "-l", side.incoming], check=True)
+    drop(side.incoming, "late.png", png(9999))
+    wait_for(lambda: len(side.reports()) == FILMS + 1)
+    stop(process)
+    assert drop_to.exists()
+    check(side, scored=FILMS + 1, skipped=0, reasons=0)

@@ -101,7 +101,7 @@ def _log_dead_thread(ended: threading.ExceptHookArgs) -> None:
 
 def quiet_libraries() -> None:
     """Silence loggers that quote tag values."""
-    for name in ("pydicom", "pynetdicom", "PIL", "uvicorn.access"):
+    for name in ("pydicom", "pynetdicom", "highdicom", "PIL", "uvicorn.access"):
         logger = logging.getLogger(name)
         logger.setLevel(logging.CRITICAL + 1)
         logger.propagate = False

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lungsev import __version__
+from lungsev import header as tags
 from lungsev.errors import MissingExtraError
 from lungsev.pipeline import ScoredFilm
 from lungsev.report import RegionScore, SchemeScore, SeverityReport
@@ -85,7 +86,7 @@ def structured_report(report: SeverityReport, header: Dataset) -> Dataset:
         procedure_reported=_concept(*codes.CHEST_FILM),
         imaging_measurements=groups,
         title=_concept("126000", "DCM", "Imaging Measurement Report"),
-        referenced_images=[header],
+        referenced_images=[header] if _may_be_listed(header) else None,
     )
     document = sr.ComprehensiveSR(
         evidence=[header],
@@ -104,6 +105,14 @@ def structured_report(report: SeverityReport, header: Dataset) -> Dataset:
     document.PreliminaryFlag = "PRELIMINARY"
     complete(document, header, report)
     return document
+
+
+def _may_be_listed(header: Dataset) -> bool:
+    """Whether the film has what its entry in the image library, which is optional, tells of it (PS3.16 TID 1603)."""
+    return all(
+        len(tags.texts(header, name)) == 2 and all(tags.texts(header, name))
+        for name in ("PatientOrientation", "ImagerPixelSpacing")
+    )
 
 
 def complete(result: Dataset, header: Dataset, report: SeverityReport) -> None:

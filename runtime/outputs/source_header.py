@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from lungsev import header as tags
 from lungsev.errors import UnreadableFilmError
 from lungsev.pipeline import ScoredFilm
 from lungsev.report import SeverityReport
@@ -54,7 +55,7 @@ _ALWAYS_THERE = (
 
 def read_source_header(scored: ScoredFilm) -> Dataset | None:
     """The header of the film's DICOM file; None when the film is no DICOM file. Empty where a film lacks what
-    every DICOM object must have.
+    every DICOM object must have, or has what none may.
 
     The file was read within all limits before it was scored; here only its header is looked at.
 
@@ -75,9 +76,21 @@ def read_source_header(scored: ScoredFilm) -> Dataset | None:
     if str(dataset.get("SOPInstanceUID", "")) != image.sop_instance_uid:
         raise UnreadableFilmError("source_changed", "the film's file changed after it was scored")
     for keyword in _ALWAYS_THERE:
-        if keyword not in dataset:
+        if keyword not in dataset or not _is_valid(keyword, tags.text(dataset, keyword) or ""):
             setattr(dataset, keyword, None)
     return dataset
+
+
+def _is_valid(keyword: str, value: str) -> bool:
+    """Whether a value may stand in a result; anonymised films hold letters where dates belong."""
+    from pydicom.valuerep import DA, TM
+
+    if keyword == "PatientSex":
+        return value in ("", "M", "F", "O")
+    try:
+        return not keyword.endswith(("Date", "Time")) or (DA if keyword.endswith("Date") else TM)(value) is not None
+    except ValueError:
+        return False
 
 
 def result_uid(report: SeverityReport, kind: str) -> str:

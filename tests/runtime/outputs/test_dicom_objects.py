@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -234,3 +235,21 @@ def measurement_groups(document: Dataset) -> list[Dataset]:
 
 def value_of(group: Dataset) -> int:
     return int(next(item for item in group if item.ValueType == "NUM").MeasuredValueSequence[0].NumericValue)
+
+
+@pytest.mark.parametrize("make", FORMATS)
+def test_a_film_with_half_a_header_has_results_too(make, make_scored_dicom, tmp_path: Path) -> None:
+    def edit(dataset: Dataset) -> None:
+        for keyword in ("ImagerPixelSpacing", "PatientOrientation", "StudyTime", "AccessionNumber"):
+            if keyword in dataset:
+                delattr(dataset, keyword)
+        dataset.PatientSex = "U"
+        dataset.add_new("PatientBirthDate", "LO", "d14a028c2a3a2bc9")
+        dataset.add_new("StudyID", "LO", "26eae465a3069d7d94e44c519d9c7aae")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # highdicom warns of odd names and ids
+        result = written(make, make_scored_dicom(edit=edit), tmp_path)
+    assert result.PatientID
+    assert not result.PatientBirthDate
+    assert not result.PatientSex

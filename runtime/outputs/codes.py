@@ -30,6 +30,14 @@ CHEST_FILM = Code("30746-2", "LN", "Portable XR Chest Views")
 SCORE_UNIT = Code("{score}", "UCUM", "score")
 
 
+QUALITY_REMARK = Code("QUALITY", PRIVATE_SCHEME, "Film quality remark")
+
+
+def quality_code(flag: str) -> Code:
+    """A doubt about the film, as `tilted`; its full words are in JSON, FHIR and HL7."""
+    return Code(flag.upper(), PRIVATE_SCHEME, flag.replace("_", " ").capitalize()[:64])
+
+
 def region_site(name: str) -> tuple[Code, Code | None]:
     """Finding site and laterality of a region by the words of its name, as `right upper zone outer`."""
     words = name.lower().split()

@@ -15,7 +15,7 @@ from lungsev.report import SeverityReport
 from .atomic import write_atomically
 from .dicom_sr import complete, encode, require_highdicom
 from .overlay_png import main_scheme
-from .source_header import read_source_header, result_uid, to_stored_points
+from .source_header import read_source_header, result_uid, tamed, to_stored_points
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -65,11 +65,12 @@ def presentation_state(report: SeverityReport, header: Dataset) -> Dataset:
                 anchor_point_visible=False,
             )
         )
+    film = tamed(header)
     low, high = score.total_interval
     summary = f"{name} {score.total} of {score.total_max} ({low}-{high}). {report.disclaimer}"
     notice = pr.TextObject(summary, pr.AnnotationUnitsValues.DISPLAY, bounding_box=(0.02, 0.94, 0.98, 0.99))
     state = pr.GrayscaleSoftcopyPresentationState(
-        referenced_images=[header],
+        referenced_images=[film],
         series_instance_uid=result_uid(report, "series.pr"),
         series_number=SERIES_NUMBER_PR,
         sop_instance_uid=result_uid(report, "pr"),
@@ -82,7 +83,7 @@ def presentation_state(report: SeverityReport, header: Dataset) -> Dataset:
         content_description="Severity zones, research use only",
         graphic_annotations=[
             pr.GraphicAnnotation(
-                referenced_images=[header],
+                referenced_images=[film],
                 graphic_layer=layer,
                 graphic_objects=outlines,
                 text_objects=[*digits, notice],

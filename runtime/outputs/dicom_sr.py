@@ -1,7 +1,7 @@
 """DICOM Structured Report after TID 1500: what a PACS or a research archive can read by machine.
 
 One planar measurement group per region (TID 1410, with the region's outline on the film), one group
-for the total. Unverified and preliminary: nobody has signed it.
+for the total, its interval and the doubts about the film. Unverified and preliminary: nobody has signed it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from lungsev.report import RegionScore, SchemeScore, SeverityReport
 
 from . import codes
 from .atomic import write_atomically
-from .source_header import PATIENT_AND_STUDY, read_source_header, result_uid, to_stored_points
+from .source_header import PATIENT_AND_STUDY, read_source_header, result_uid, tamed, to_stored_points
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -77,6 +77,7 @@ def structured_report(report: SeverityReport, header: Dataset) -> Dataset:
     context = sr.ObservationContext(
         observer_device_context=sr.ObserverContext(_concept("121007", "DCM", "Device"), observer)
     )
+    film = tamed(header)
     groups: list[Any] = []
     for name, score in report.scores.items():
         groups += [_region_group(report, header, name, region, algorithm) for region in score.regions]
@@ -86,10 +87,10 @@ def structured_report(report: SeverityReport, header: Dataset) -> Dataset:
         procedure_reported=_concept(*codes.CHEST_FILM),
         imaging_measurements=groups,
         title=_concept("126000", "DCM", "Imaging Measurement Report"),
-        referenced_images=[header] if _may_be_listed(header) else None,
+        referenced_images=[film] if _may_be_listed(film) else None,
     )
     document = sr.ComprehensiveSR(
-        evidence=[header],
+        evidence=[film],
         content=content[0],
         series_instance_uid=result_uid(report, "series.sr"),
         series_number=SERIES_NUMBER_SR,
@@ -107,10 +108,10 @@ def structured_report(report: SeverityReport, header: Dataset) -> Dataset:
     return document
 
 
-def _may_be_listed(header: Dataset) -> bool:
+def _may_be_listed(film: Dataset) -> bool:
     """Whether the film has what its entry in the image library, which is optional, tells of it (PS3.16 TID 1603)."""
-    return all(
-        len(tags.texts(header, name)) == 2 and all(tags.texts(header, name))
+    return film.get("Modality") in ("CR", "DX") and all(
+        len(tags.texts(film, name)) == 2 and all(tags.texts(film, name))
         for name in ("PatientOrientation", "ImagerPixelSpacing")
     )
 
@@ -174,6 +175,10 @@ def _total_group(report: SeverityReport, header: Dataset, scheme: str, score: Sc
         measurements=[
             sr.Measurement(name=_concept(*code), value=value, unit=_concept(*codes.SCORE_UNIT))
             for code, value in values
+        ],
+        qualitative_evaluations=[
+            sr.QualitativeEvaluation(_concept(*codes.QUALITY_REMARK), _concept(*codes.quality_code(flag.code)))
+            for flag in report.quality.flags
         ],
     )
 

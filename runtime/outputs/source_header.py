@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import uuid
 from typing import TYPE_CHECKING
@@ -54,8 +55,9 @@ _ALWAYS_THERE = (
 
 
 def read_source_header(scored: ScoredFilm) -> Dataset | None:
-    """The header of the film's DICOM file; None when the film is no DICOM file. Empty where a film lacks what
-    every DICOM object must have, or has what none may.
+    """The header of the film's DICOM file; None when the film is no DICOM file or belongs to no series.
+
+    It is empty where a film lacks what every DICOM object must have, or has what none may.
 
     The file was read within all limits before it was scored; here only its header is looked at.
 
@@ -66,7 +68,7 @@ def read_source_header(scored: ScoredFilm) -> Dataset | None:
     from pydicom.errors import InvalidDicomError
 
     image = scored.report.image
-    if scored.source is None or not (image.sop_instance_uid and image.study_instance_uid):
+    if scored.source is None or not (image.sop_instance_uid and image.series_instance_uid and image.study_instance_uid):
         return None
     try:
         dataset = pydicom.dcmread(scored.source, stop_before_pixels=True)
@@ -91,6 +93,24 @@ def _is_valid(keyword: str, value: str) -> bool:
         return not keyword.endswith(("Date", "Time")) or (DA if keyword.endswith("Date") else TM)(value) is not None
     except ValueError:
         return False
+
+
+def tamed(header: Dataset) -> Dataset:
+    """A copy for highdicom, which refuses names, dates, sexes, character sets and half windows that films of the field
+    do have. `dicom_sr.complete` puts the film's own identity into the result, as it is."""
+    film = copy.deepcopy(header)
+    unfit = {"SpecificCharacterSet", *PATIENT_AND_STUDY} - {"StudyInstanceUID"}
+    for pair in (("WindowCenter", "WindowWidth"), ("RescaleSlope", "RescaleIntercept")):
+        counts = {film[keyword].VM if keyword in film else 0 for keyword in pair}
+        unfit |= set(pair) if len(counts) > 1 or 0 in counts else set()
+    if film.get("VOILUTFunction") not in ("LINEAR", "LINEAR_EXACT", "SIGMOID"):
+        unfit.add("VOILUTFunction")
+    for keyword in unfit & set(film.dir()):
+        del film[keyword]
+    for keyword in _ALWAYS_THERE:
+        setattr(film, keyword, None)
+    film.SamplesPerPixel = 1
+    return film
 
 
 def result_uid(report: SeverityReport, kind: str) -> str:

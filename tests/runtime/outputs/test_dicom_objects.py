@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from pydicom.dataset import Dataset
 from lungsev.errors import SkippedFilmError, UnreadableFilmError
 from lungsev.pipeline import ScoredFilm
 from lungsev.reading import read_radiograph
+from lungsev.report import Quality, QualityFlag
 from lungsev.runtime.outputs.contract import Output
 from lungsev.runtime.outputs.dicom_pr import DicomPr
 from lungsev.runtime.outputs.dicom_sc import DicomSc
@@ -96,6 +97,36 @@ def test_a_film_that_lacks_what_every_object_needs_still_gets_a_result(make, mak
     assert not result.AccessionNumber
 
 
+def spoil_name(dataset: Dataset) -> None:
+    dataset.PatientName = ["Two", "Names"]
+
+
+def spoil_window(dataset: Dataset) -> None:
+    del dataset.WindowWidth
+
+
+def spoil_rescale(dataset: Dataset) -> None:
+    dataset.RescaleSlope = "1"
+    if "RescaleIntercept" in dataset:
+        del dataset.RescaleIntercept
+
+
+def spoil_dates(dataset: Dataset) -> None:
+    dataset.PatientBirthDate, dataset.PatientSex = "01.02.1950", "?"
+    del dataset.PatientOrientation, dataset.ImagerPixelSpacing
+
+
+@pytest.mark.parametrize("spoil", [spoil_name, spoil_window, spoil_rescale, spoil_dates])
+@pytest.mark.parametrize("make", FORMATS)
+@pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom's, of the values spoilt here
+def test_what_is_wrong_in_a_films_header_costs_no_result(make, spoil, make_scored_dicom, tmp_path: Path) -> None:
+    scored = make_scored_dicom(edit=spoil)
+    header = pydicom.dcmread(scored.source)
+    result = written(make, scored, tmp_path)
+    assert result.PatientName == header.PatientName
+    assert result.StudyInstanceUID == header.StudyInstanceUID
+
+
 @pytest.mark.parametrize("make", FORMATS)
 def test_a_hostile_name_is_carried_over_as_it_is(make, make_scored_dicom, tmp_path: Path) -> None:
     def rename(dataset: Dataset) -> None:
@@ -143,6 +174,20 @@ def test_the_structured_report_holds_every_grade_with_site_and_side(scored, tmp_
     assert found == expected
     assert value_of(groups[-1]) == score.total
     assert b"Research use only. Not for clinical use." in (tmp_path / "film.sr.dcm").read_bytes()
+
+
+def test_the_structured_report_holds_the_doubts_about_the_film(scored, tmp_path: Path) -> None:
+    flag = QualityFlag("lung_outline_doubtful", "warn", "The outline of the lungs is ragged.")
+    doubted = replace(scored, report=replace(scored.report, quality=Quality("warn", (flag,))))
+    document = written(DicomSr, doubted, tmp_path)
+    meanings = [item.ConceptCodeSequence[0].CodeMeaning for item in walk(document) if item.ValueType == "CODE"]
+    assert "Lung outline doubtful" in meanings
+
+
+def walk(item: Dataset) -> Iterator[Dataset]:
+    for child in item.get("ContentSequence", ()):
+        yield child
+        yield from walk(child)
 
 
 def test_the_report_outlines_lie_on_the_stored_film(make_scored_dicom, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from lungsev.errors import LungsevError
 
 from .layout import Layout
 from .scan import is_share
-from .settings import BedsideSettings
+from .settings import BedsideSettings, ListenSettings
 from .verify import Check, print_checks, verify
 from .watch import default_out
 
@@ -169,6 +169,18 @@ def _ledger(layout: Layout) -> Check:
     return Check("ledger", sound, shown, _LEDGER_ADVICE)
 
 
+def _tls_fault(listen: ListenSettings) -> str | None:
+    if listen.tls_certificate is None or find_spec("pynetdicom") is None:
+        return None
+    from .dicom_gate import tls_context
+
+    try:
+        tls_context(listen)
+    except OSError as error:  # ssl.SSLError is one
+        return f"the TLS files cannot be used: {error.strerror or error}"
+    return None
+
+
 def _listener(settings: BedsideSettings) -> Check:
     listen = settings.listen
     exposed = listen.host not in ("127.0.0.1", "::1", "localhost")
@@ -177,6 +189,8 @@ def _listener(settings: BedsideSettings) -> Check:
     if exposed and set(listen.allowed_addresses) <= {"127.0.0.1", "::1"}:
         advice = "list the units' addresses in listen.allowed_addresses"
         return Check("listener", False, f"{where}: nobody but this machine may send", advice)
+    if tls_fault := _tls_fault(listen):
+        return Check("listener", False, f"{where}: {tls_fault}", "expected PEM files that this user may read")
     if not exposed:
         return Check("listener", True, f"{where}: only this machine can reach it")
     return Check("listener", True, f"{where}, {tls}, {len(listen.allowed_addresses)} addresses allowed")

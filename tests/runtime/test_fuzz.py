@@ -1,0 +1,75 @@
+"""Thousands of mutated films through the reader: each is read or refused with a reason, quickly and in little memory.
+
+`LUNGSEV_FUZZ=20000` reads more of the endless supply, `LUNGSEV_FUZZ_FROM=` begins elsewhere.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+from collections import Counter
+from pathlib import Path
+
+import pydicom.data
+import pytest
+from dicom_mutations import SPELLED_OUT, disguised, mutant
+
+from lungsev.errors import FilmError
+from lungsev.isolated import IsolatedReader
+from lungsev.runtime.completeness import completeness
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(3000), pytest.mark.filterwarnings("ignore")]
+COUNT, FIRST = int(os.environ.get("LUNGSEV_FUZZ", "1500")), int(os.environ.get("LUNGSEV_FUZZ_FROM", "0"))
+OUR_FAULT = {"decoder_crashed", "decoder_timeout", "internal_error", "no words"}
+
+
+def outcome(reader: IsolatedReader, path: Path) -> str:
+    try:
+        reader.read(path)
+    except FilmError as error:
+        return error.code if str(error) else "no words"
+    return "read"
+
+
+def test_every_mutant_is_read_or_refused_with_a_reason(tmp_path: Path) -> None:
+    path = tmp_path / "film.dcm"
+    outcomes: Counter[str] = Counter()
+    slowest = (0.0, "")
+    with IsolatedReader() as reader:
+        for number in range(FIRST, FIRST + COUNT):
+            name, data = mutant(number)
+            path.write_bytes(data)
+            started = time.monotonic()
+            completeness(path)
+            code = outcome(reader, path)
+            slowest = max(slowest, (time.monotonic() - started, f"{number} {name}"))
+            outcomes[code] += 1
+            assert code not in OUR_FAULT, f"mutant {number} ({name}): {code}"
+    largest_mb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    print(f"{COUNT} mutants {dict(outcomes.most_common())}, slowest {slowest}, largest process {largest_mb:.0f} MB")
+    assert largest_mb < 400
+    assert outcomes["read"] < COUNT
+
+
+def test_odd_films_of_all_modalities_are_refused_or_read_even_when_their_tags_say_chest(tmp_path: Path) -> None:
+    """pydicom's own test files, with tags of a chest film, so that all of them get as far as their pixels."""
+    path = tmp_path / "film.dcm"
+    outcomes: Counter[str] = Counter()
+    with IsolatedReader() as reader:
+        for source in sorted(Path(pydicom.data.__file__).parent.rglob("*.dcm")):
+            for disguise in (lambda data: data, disguised):
+                try:
+                    path.write_bytes(disguise(source.read_bytes()))
+                except Exception:
+                    continue  # pydicom itself cannot write it again
+                code = outcome(reader, path)
+                outcomes[code] += 1
+                assert code not in OUR_FAULT, f"{source.name}: {code}"
+    print(dict(outcomes.most_common()))
+    assert sum(outcomes.values()) > 100
+
+
+def test_mutants_are_the_same_every_time() -> None:
+    for number in (*range(len(SPELLED_OUT)), 700, 701):
+        assert mutant(number) == mutant(number)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,18 +14,24 @@ from lungsev.errors import ConfigError
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def load_model(model: type[Model], path: Path | None, overrides: Mapping[str, Any] | None = None) -> Model:
+def load_model(
+    model: type[Model],
+    path: Path | None,
+    overrides: Mapping[str, Any] | None = None,
+    read: Callable[[Path], dict[str, Any]] | None = None,
+) -> Model:
     """Read a settings class from a YAML file, then lay explicit options over it.
 
     Args:
         model: Settings class; unknown keys are refused when it forbids extras.
         path: YAML file, or None for the defaults alone.
         overrides: Dotted key path to value, as {"data.batch_size": 8}. None values count as not given.
+        read: How the file becomes a mapping; None is `read_yaml`.
 
     Raises:
         ConfigError: Names the file and the key path.
     """
-    data = read_yaml(path) if path is not None else {}
+    data = (read or read_yaml)(path) if path is not None else {}
     for key, value in (overrides or {}).items():
         if value is not None:
             _set_dotted(data, key, value)

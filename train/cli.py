@@ -26,6 +26,10 @@ app = typer.Typer(
 data_app = typer.Typer(no_args_is_help=True, help="Look at a dataset, or make a synthetic one.")
 app.add_typer(data_app, name="data")
 
+Lungs = Annotated[
+    str | None,
+    typer.Option("--lungs", help="Folder of lung masks to train the earlier stages from; `drawn` for a trial."),
+]
 Data = Annotated[Path | None, typer.Option("--data", "-d", help="Folder of the dataset, as it was published.")]
 Config = Annotated[
     str | None, typer.Option("--config", "-c", help="YAML file, or the name of a built-in config (configs/train).")
@@ -89,6 +93,7 @@ Protocol = Annotated[str | None, typer.Option("--protocol", help="pafe, leak_fre
 @app.command()
 def brixia(
     data: Data = None,
+    lungs: Lungs = None,
     config: Config = None,
     out: Out = None,
     epochs: Epochs = None,
@@ -102,7 +107,7 @@ def brixia(
 ) -> None:
     """Grade the six zones of the Brixia score, on BrixIA or the Cohen subset.
 
-    Example: lungsev-train brixia --data ../shared/cxr/brixia-cohen --protocol kfold --fold all
+    Example: lungsev-train brixia --data ../shared/cxr/brixia-cohen --lungs ../shared/cxr/lung-masks --fold all
     """
     _severity("brixia", locals())
 
@@ -110,6 +115,7 @@ def brixia(
 @app.command()
 def inha(
     data: Data = None,
+    lungs: Lungs = None,
     config: Config = None,
     out: Out = None,
     epochs: Epochs = None,
@@ -123,7 +129,7 @@ def inha(
 ) -> None:
     """Grade the four quadrants of the Inha ICU score (1-5).
 
-    Example: lungsev-train inha --data inha/ --set initial.source=runs/brixia/RUN --set initial.frozen=all_but_heads
+    Example: lungsev-train inha --data inha/ --config inha/linear_probe_resnet34
     """
     _severity("inha", {**locals(), "layout": "inha"})
 
@@ -132,6 +138,7 @@ def inha(
 def custom(
     data: Data = None,
     scheme: Scheme = None,
+    lungs: Lungs = None,
     config: Config = None,
     out: Out = None,
     epochs: Epochs = None,
@@ -153,6 +160,7 @@ def custom(
 @app.command()
 def pretrain(
     data: Data = None,
+    lungs: Lungs = None,
     config: Config = None,
     out: Out = None,
     epochs: Epochs = None,
@@ -174,6 +182,7 @@ def pretrain(
 @app.command()
 def ensemble(
     data: Data = None,
+    lungs: Lungs = None,
     config: Config = None,
     out: Out = None,
     epochs: Epochs = None,
@@ -210,6 +219,46 @@ def model(
     from .model import ModelSettings, run_model
 
     _train("model", ModelSettings, run_model, {**locals(), "root_key": "data"})
+
+
+@app.command()
+def table(
+    number: Annotated[int, typer.Argument(metavar="1|2", help="1: Brixia. 2: portability, from the runs of table 1.")],
+    data: Data = None,
+    lungs: Lungs = None,
+    row: Annotated[list[str] | None, typer.Option("--row", help="Only this row; repeatable.")] = None,
+    cxr_clip: Annotated[
+        Path | None,
+        typer.Option("--cxr-clip", help="Weights of CXR-CLIP's ResNet50; without, no such row."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder of the rows; default runs/table1 or 2.")] = None,
+    epochs: Epochs = None,
+    seed: Seed = None,
+    protocol: Protocol = None,
+    fold: Fold = None,
+    assign: Assign = None,
+) -> None:
+    """Every row of the paper's Table 1 or 2, each from its config, and the report over them.
+
+    Example: lungsev-train table 1 --data brixia/ --lungs lung-masks/
+    """
+    from .console import say
+    from .severity import SeverityRunSettings, resolve
+    from .table import CXR_CLIP, chosen_rows, run_table
+
+    rows = chosen_rows(number, row or [])
+    if cxr_clip is None and not row and CXR_CLIP in rows:
+        say("Left out: cxr_clip_resnet50, which needs its weights: --cxr-clip FILE")
+        rows = tuple(name for name in rows if name != CXR_CLIP)
+    options = {**locals(), "layout": "inha" if number == 2 else None}
+
+    def settings_of_row(name: str) -> SeverityRunSettings:
+        own = [f"initial.encoder_weights={cxr_clip}"] if name == CXR_CLIP and cxr_clip is not None else []
+        words = {**options, "config": name, "assign": [*own, *(assign or [])]}
+        return _settings("brixia", SeverityRunSettings, words, resolve)
+
+    page = run_table(number, rows, settings_of_row, out if out is not None else Path(f"runs/table{number}"))
+    say(f"Done: {page}")
 
 
 @app.command()
@@ -369,32 +418,44 @@ def _train(
     resolve: Callable[[Any], Any] = lambda settings: settings,
 ) -> None:
     """Settings from config and options, a run folder, the work, the metrics."""
-    from lungsev.config import load_model, parse_assignments
-
-    from .configs import built_in_or_path, default_config
     from .runs import open_run, settings_of
 
     if options["resume"] is not None:
         settings = settings_of(options["resume"], model)
     else:
-        fold = options.get("fold")
-        named = {
-            options.get("root_key", "data.root"): _text(options["data"]),
-            "data.split.protocol": options.get("protocol") or ("kfold" if fold else None),
-            "data.split.fold": int(fold) if fold and fold.isdigit() else fold,
-            "loop.epochs": options.get("epochs"),
-            "loop.seed": options.get("seed"),
-            "scheme": options.get("scheme"),
-            "data.layout": options.get("layout"),
-        }
-        given = {key: value for key, value in named.items() if value is not None}
-        overrides = {**parse_assignments(options["assign"] or []), **given}
-        config = options["config"]
-        path = built_in_or_path(config) if config is not None else default_config(command)
-        settings = resolve(load_model(model, path, overrides))
+        settings = _settings(command, model, options, resolve)
     run = open_run(command, settings, options["out"], options["resume"], options["fresh"])
     metrics = work(settings, run)
     _finish(run, metrics, options["as_json"])
+
+
+def _settings(
+    command: str, model: type[AnySettings], options: dict[str, Any], resolve: Callable[[Any], Any]
+) -> AnySettings:
+    """Explicit options over the config over the defaults, with what is to be built on named."""
+    from lungsev.config import load_model, parse_assignments
+
+    from .configs import built_in_or_path, default_config, read_config
+
+    fold, lungs, config = options.get("fold"), options.get("lungs"), options["config"]
+    named = {
+        options.get("root_key", "data.root"): _text(options["data"]),
+        "data.split.protocol": options.get("protocol") or ("kfold" if fold else None),
+        "data.split.fold": int(fold) if fold and fold.isdigit() else fold,
+        "loop.epochs": options.get("epochs"),
+        "loop.seed": options.get("seed"),
+        "scheme": options.get("scheme"),
+        "data.layout": options.get("layout"),
+    }
+    given = {key: value for key, value in named.items() if value is not None}
+    overrides = {**parse_assignments(options["assign"] or []), **given}
+    path = built_in_or_path(config) if config is not None else default_config(command)
+    settings: AnySettings = load_model(model, path, overrides, read_config)
+    if lungs is not None:
+        from .first_stages import align_by
+
+        settings = settings.model_copy(update={"alignment": align_by(lungs)})
+    return resolve(settings)  # type: ignore[no-any-return]
 
 
 def _finish(run: Run, metrics: dict[str, Any], as_json: bool) -> None:

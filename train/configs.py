@@ -1,10 +1,12 @@
-"""The configs that come with lungsev: `configs/train/*.yaml`, found by name."""
+"""The configs that come with lungsev: `configs/train/*.yaml`, found by name, and what one takes over from another."""
 
 from __future__ import annotations
 
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
+from lungsev.config import read_yaml
 from lungsev.errors import ConfigError
 
 
@@ -31,10 +33,34 @@ def built_in_or_path(name: str) -> Path:
     return found
 
 
+def read_config(path: Path, followed: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """Settings of a YAML file laid over those of its `base:`, another built-in config or path; sections are merged.
+
+    Raises:
+        ConfigError: A file cannot be read, or the bases go round in a circle.
+    """
+    own = read_yaml(path)
+    base = own.pop("base", None)
+    if base is None:
+        return own
+    source = path.parent / str(base) if str(base).endswith((".yaml", ".yml")) else built_in_or_path(str(base))
+    if source in followed:
+        raise ConfigError(f"{path}: base {base} leads back to itself, expected a config that builds on another")
+    return _merged(read_config(source, (*followed, path)), own)
+
+
 def default_config(command: str) -> Path | None:
     """The config a command uses when none is named; None: the defaults of its settings class."""
     path = _folder() / f"{command}.yaml"
     return path if path.is_file() else None
+
+
+def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        merged[key] = _merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged
 
 
 def _folder() -> Path:

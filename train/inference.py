@@ -65,9 +65,9 @@ def predict_with_views(
     with torch.inference_mode():
         for start in track(range(0, len(films), batch), "Looking again", -(-len(films) // batch)):
             images = torch.from_numpy(np.stack([film.canvas() for film in films[start : start + batch]]))[:, None]
-            theta = torch.from_numpy(outputs["theta"][start : start + batch])
+            mask, theta, _ = network.locate(images)
             for view in views:
-                found = network.severity(network.warp(images, _changed(theta, VIEWS[view])))
+                found = network.grade(images, mask, _changed(theta, VIEWS[view]))
                 for scheme in schemes:
                     probabilities = found[scheme.name][0].float().numpy()
                     if VIEWS[view].flip:
@@ -91,8 +91,9 @@ def embed(network: Any, films: Sequence[CachedFilm], scheme: Scheme, batch: int 
     with torch.inference_mode():
         for start in track(range(0, len(films), batch), "Embedding regions", -(-len(films) // batch)):
             images = torch.from_numpy(np.stack([film.canvas() for film in films[start : start + batch]]))[:, None]
-            theta = network(images)["theta"]
-            shared = network.severity.lower(network.warp(images, theta))
-            regions = [m.scheme_heads[scheme.name].pool(m.tokens(shared)) for m in network.severity.members]
+            mask, theta, _ = network.locate(images)
+            crop, coverage = network.aligned(images, mask, theta)
+            shared = network.severity.lower(crop)
+            regions = [m.scheme_heads[scheme.name].pool(m.tokens(shared, coverage)) for m in network.severity.members]
             collected.append(torch.stack(regions).mean(dim=0).numpy())
     return np.concatenate(collected)

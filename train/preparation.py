@@ -136,8 +136,10 @@ def trunk_path(path: Path | None, command: str) -> Path:
     found = newest_finished((command,))
     if found is None:
         name = {"segment": "segmentation", "align": "alignment"}[command]
+        more = ", or let it be trained from lung masks with --lungs DIR (--lungs drawn for a trial)"
+        more = more if command == "align" else ""
         raise ConfigError(
             f"no finished run under {DEFAULT_ROOT}/{command}: run `lungsev-train {command} --data DIR` first, "
-            f"or name one with --set {name}=RUN"
+            f"or name one with --set {name}=RUN{more}"
         )
     return found.path

@@ -185,6 +185,16 @@ def newest_finished(commands: tuple[str, ...], root: Path = DEFAULT_ROOT) -> Run
     return max(finished, key=lambda run: run.network.stat().st_mtime, default=None)
 
 
+def finished_like(command: str, settings: Settings, root: Path = DEFAULT_ROOT) -> Run | None:
+    """The newest finished run of a command with just these settings; None when there is none."""
+    return next((r for r in reversed(list_runs(command, root)) if r.is_finished and made_with(r, settings)), None)
+
+
+def made_with(run: Run, settings: Settings) -> bool:
+    """Whether a run was started with what decides these settings' result."""
+    return _fingerprint_of(run) == fingerprint(settings)
+
+
 def finished_run(path: Path) -> Run:
     """A run folder by path.
 
@@ -224,7 +234,7 @@ def _existing(path: Path, settings: Settings) -> Run:
         raise ConfigError(f"{path} is no run folder: it has no config.yaml")
     if run.is_finished:
         raise ConfigError(f"{path} is finished, there is nothing to resume; evaluate it, or start a new run")
-    if _fingerprint_of(run) != fingerprint(settings):
+    if not made_with(run, settings):
         raise ConfigError(f"{path} was started with other settings; leave them out with --resume")
     return run
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from lungsev.errors import ConfigError
 from lungsev.geometry import compose, warp
 from lungsev.networks.checkpoint import save_checkpoint
+from lungsev.networks.fused import COVERAGE_SAMPLES
 from lungsev.networks.settings import FusedSettings, SeveritySettings
 from lungsev.schemes import Scheme
 
@@ -23,7 +24,7 @@ from . import cache as film_cache
 from .augment import GeometrySettings, PhotometrySettings, apply_photometry, draw_geometry, draw_photometry
 from .console import is_main_process, say, warn
 from .datasets import GradedDataset, GradedFilm, load_graded
-from .initial import InitialSettings, build_initial
+from .initial import InitialSettings, build_initial, newest_source
 from .loading import Key, generator_of, make_loader
 from .loops import TrainingModule, fit, seed_weights
 from .losses import SeverityLossSettings, expected_grade, severity_loss, target_distribution
@@ -32,7 +33,7 @@ from .preparation import ready_films, require_root, split_dataset, trunk_path
 from .runs import Run
 from .settings import DataSettings, LoopSettings, OptimiserSettings, Settings, Share
 from .teachers import teacher_probabilities
-from .trunk import Trunk, film_thetas
+from .trunk import Trunk, film_masks, film_thetas
 
 
 class OutcomeSettings(Settings):
@@ -40,6 +41,7 @@ class OutcomeSettings(Settings):
 
     temperature: bool = True  # fit it on the validation part
     coverage: Annotated[float, Field(gt=0, lt=1)] = 0.8  # of the total's interval
+    conformal: bool = True  # widen the interval so that it covers as often on the validation part
     decision: Literal["argmax", "median"] = "argmax"  # argmax: accuracy; median: mean absolute error
 
 
@@ -77,15 +79,18 @@ class SeverityFilms:
         settings: SeverityRunSettings,
         augmented: bool,
         teacher: npt.NDArray[np.float32] | None = None,
+        masks: npt.NDArray[np.uint8] | None = None,
     ) -> None:
         self.films, self.cached, self.thetas = list(films), list(cached), thetas
-        self.scheme, self.settings, self.augmented, self.teacher = scheme, settings, augmented, teacher
+        self.scheme, self.settings, self.augmented = scheme, settings, augmented
+        self.teacher, self.masks = teacher, masks
 
     def __len__(self) -> int:
         return len(self.films)
 
     def __getitem__(self, key: Key) -> dict[str, Any]:
-        """image float32 [1, S, S]; target float32 [R, G]; teacher likewise, where there is one; index."""
+        """image float32 [1, S, S]; target float32 [R, G]; index; and where they are wanted teacher as target, and
+        coverage float32 [1, h, w], the lungs' share of each token."""
         index, settings = key[1], self.settings
         generator = generator_of(settings.loop.seed, key)
         theta, canvas = self.thetas[index], self.cached[index].canvas()
@@ -96,7 +101,8 @@ class SeverityFilms:
         else:
             geometry = draw_geometry(settings.geometry, generator)
             photometry = draw_photometry(settings.photometry, generator)
-            image = apply_photometry(crop(canvas, compose(theta, geometry.matrix()), settings.network), photometry)
+            theta = compose(theta, geometry.matrix())
+            image = apply_photometry(crop(canvas, theta, settings.network), photometry)
             if geometry.flip:
                 swap = list(self.scheme.mirror)
                 target = target[swap]
@@ -104,6 +110,8 @@ class SeverityFilms:
         item = {"image": torch.from_numpy(image)[None], "target": torch.from_numpy(target), "index": index}
         if teacher is not None:
             item["teacher"] = torch.from_numpy(np.ascontiguousarray(teacher))
+        if self.masks is not None:
+            item["coverage"] = torch.from_numpy(token_coverage(self.masks[index], theta, settings.network))[None]
         return item
 
 
@@ -115,6 +123,15 @@ def crop(
     if network.oversample == 1:
         return fine
     return np.asarray(cv2.resize(fine, (network.crop_px, network.crop_px), interpolation=cv2.INTER_AREA), np.float32)
+
+
+def token_coverage(
+    mask: npt.NDArray[np.uint8], theta: npt.NDArray[np.float64], network: SeveritySettings
+) -> npt.NDArray[np.float32]:
+    """The lungs' share of the cell of each token, as the fused network finds it: float32 [h, w]."""
+    side = network.crop_px // network.stride
+    fine = warp(mask.astype(np.float32) / 255, theta, side * COVERAGE_SAMPLES)
+    return np.asarray(cv2.resize(fine, (side, side), interpolation=cv2.INTER_AREA), np.float32)
 
 
 def reader_target(
@@ -163,15 +180,15 @@ class SeverityModule(TrainingModule):
         return self
 
     def loss_of(self, batch: dict[str, Any], network: Any, part: str) -> Tensor:
-        image, target, teacher = batch["image"], batch["target"], batch.get("teacher")
         if part == "train" and self.settings.mixup > 0:
-            image, target, teacher = mixed(image, target, teacher, self.settings.mixup)
+            batch = mixed(batch, self.settings.mixup)
+        image, target, coverage = batch["image"], batch["target"], batch.get("coverage")
         if part == "train":
             shared = network.lower(image)
-            member_logits = [member.logits(shared)[self.scheme.name] for member in network.members]
+            member_logits = [member.logits(shared, coverage)[self.scheme.name] for member in network.members]
         else:
-            member_logits = [network.logits(image)[self.scheme.name]]
-        losses = [severity_loss(logits, target, self.settings.loss, teacher) for logits in member_logits]
+            member_logits = [network.logits(image, coverage)[self.scheme.name]]
+        losses = [severity_loss(logits, target, self.settings.loss, batch.get("teacher")) for logits in member_logits]
         self._log_grades(member_logits, target, batch, part)
         return torch.stack(losses).mean()
 
@@ -194,20 +211,21 @@ def _demand_mirror(scheme: Scheme) -> None:
         raise ConfigError(f"{error}, so films cannot be flipped: --set geometry.flip=0") from None
 
 
-def mixed(image: Tensor, target: Tensor, teacher: Tensor | None, alpha: float) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Each film blended with another of its batch, labels in proportion (Zhang et al. 2018)."""
+def mixed(batch: dict[str, Any], alpha: float) -> dict[str, Any]:
+    """Each film blended with another of its batch, all that is known of it in proportion (Zhang et al. 2018)."""
     share = float(torch.distributions.Beta(alpha, alpha).sample())
-    order = torch.randperm(len(image), device=image.device)
-
-    def blend(values: Tensor) -> Tensor:
-        return share * values + (1 - share) * values[order]
-
-    return blend(image), blend(target), None if teacher is None else blend(teacher)
+    order = torch.randperm(len(batch["image"]), device=batch["image"].device)
+    return {
+        key: values if key == "index" else share * values + (1 - share) * values[order] for key, values in batch.items()
+    }
 
 
 def resolve(settings: SeverityRunSettings) -> SeverityRunSettings:
-    """Settings with the run they build on named, so that a resumed run builds on the same."""
-    return settings.model_copy(update={"alignment": trunk_path(settings.alignment, "align")})
+    """Settings with the runs they build on named, so that a resumed run builds on the same."""
+    initial = settings.initial
+    if initial.source == "newest":
+        initial = initial.model_copy(update={"source": newest_source(settings.network)})
+    return settings.model_copy(update={"alignment": trunk_path(settings.alignment, "align"), "initial": initial})
 
 
 def load_dataset(settings: SeverityRunSettings) -> GradedDataset:
@@ -231,8 +249,9 @@ def run_severity(settings: SeverityRunSettings, run: Run) -> dict[str, Any]:
     settings = settings.model_copy(update={"network": network_settings})
     trunk = Trunk.load(trunk_path(settings.alignment, "align"))
     films, prepared = ready_films(dataset.films, settings.data)
-    all_cached = [prepared[film.name] for film in films]
-    thetas = film_thetas(trunk, all_cached, settings.data.cache)
+    cached = [prepared[film.name] for film in films]
+    thetas = film_thetas(trunk, cached, settings.data.cache)
+    masks = film_masks(trunk, cached, settings.data.cache) if settings.network.mask_attention else None
     split = split_dataset(films, settings.data.split, run, settings.data.findings)
     row_of = {film.name: row for row, film in enumerate(films)}
     parts = {part: [row_of[name] for name in names] for part, names in split.parts.items()}
@@ -240,10 +259,10 @@ def run_severity(settings: SeverityRunSettings, run: Run) -> dict[str, Any]:
 
     def dataset_of(part: str, augmented: bool) -> SeverityFilms:
         rows = parts[part]
-        chosen = [films[row] for row in rows]
-        cached = [prepared[film.name] for film in chosen]
+        chosen, shown = [films[row] for row in rows], [cached[row] for row in rows]
         taught = None if teacher is None else teacher[rows]
-        return SeverityFilms(chosen, cached, thetas[rows], scheme, settings, augmented, taught)
+        lungs = None if masks is None else masks[rows]
+        return SeverityFilms(chosen, shown, thetas[rows], scheme, settings, augmented, taught, lungs)
 
     seed_weights(settings.loop.seed)
     network = build_initial(settings.network, settings.initial)
@@ -255,7 +274,7 @@ def run_severity(settings: SeverityRunSettings, run: Run) -> dict[str, Any]:
     if not is_main_process():
         return {}
     fused = trunk.fuse(best, settings.network)
-    metrics = measure_run(fused, run, dataset, films, all_cached, split, settings.outcome)
+    metrics = measure_run(fused, run, dataset, films, cached, split, settings.outcome)
     fused_settings = FusedSettings(
         segmentation=trunk.segmentation_settings, alignment=trunk.alignment_settings, severity=settings.network
     )

@@ -52,6 +52,7 @@ def build_severity(settings: SeveritySettings, pretrained: bool = True) -> Sever
             head=kinds[index % len(kinds)],
             hidden=settings.hidden,
             context=settings.context,
+            mask_attention=settings.mask_attention,
         )
         for index, upper in enumerate(uppers)
     ]

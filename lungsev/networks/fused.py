@@ -11,6 +11,8 @@ from lungsev.networks.severity import SeverityNetwork
 from lungsev.networks.warp import AffineWarp
 from lungsev.preprocess import CANVAS_SIZE_PX
 
+COVERAGE_SAMPLES = 4  # per side and token
+
 
 class FusedNetwork(nn.Module):
     """Segmentation on the reduced canvas -> alignment from the mask -> severity of the crop from the full canvas.
@@ -36,6 +38,7 @@ class FusedNetwork(nn.Module):
         self.severity = severity
         self.segmentation_px = segmentation_px
         self.warp = AffineWarp(severity.crop_px, oversample)
+        self.warp_mask = AffineWarp(severity.token_side, COVERAGE_SAMPLES) if severity.needs_coverage else None
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """image [N, 1, 512, 512] 0-1, bone bright ->
@@ -43,14 +46,28 @@ class FusedNetwork(nn.Module):
         lung_mask [N, 1, M, M] 0-1; theta [N, 2, 3]; film_check [N, K] when the network has it; for each scheme
         probabilities.<scheme> [N, R, G] and severity_map.<scheme> [N, 16, 16].
         """
-        small = functional.avg_pool2d(image, CANVAS_SIZE_PX // self.segmentation_px)
-        mask_logits, deepest = self.segmentation.with_features(small)
-        mask = mask_logits.float().sigmoid()
-        theta = self.alignment(mask.to(image.dtype))
+        mask, theta, deepest = self.locate(image)
         outputs = {"lung_mask": mask, "theta": theta}
         if self.segmentation.film_check is not None:
             outputs["film_check"] = self.segmentation.film_check(deepest).float().softmax(dim=-1)
-        for name, (probabilities, severity_map) in self.severity(self.warp(image, theta)).items():
+        for name, (probabilities, severity_map) in self.grade(image, mask, theta).items():
             outputs[f"probabilities.{name}"] = probabilities
             outputs[f"severity_map.{name}"] = severity_map
         return outputs
+
+    def locate(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """lung mask [N, 1, M, M], theta [N, 2, 3], and the segmentation's deepest features."""
+        small = functional.avg_pool2d(image, CANVAS_SIZE_PX // self.segmentation_px)
+        mask_logits, deepest = self.segmentation.with_features(small)
+        mask = mask_logits.float().sigmoid()
+        return mask, self.alignment(mask.to(image.dtype)), deepest
+
+    def grade(self, image: Tensor, mask: Tensor, theta: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+        """What the severity network says of a film under an alignment."""
+        graded: dict[str, tuple[Tensor, Tensor]] = self.severity(*self.aligned(image, mask, theta))
+        return graded
+
+    def aligned(self, image: Tensor, mask: Tensor, theta: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The crop, and the lungs' share of each token's cell where the severity network asks for it."""
+        coverage = None if self.warp_mask is None else self.warp_mask(mask.to(image.dtype), theta)
+        return self.warp(image, theta), coverage

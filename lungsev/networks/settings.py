@@ -50,6 +50,7 @@ class SeveritySettings(NetworkSettings):
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     head: HeadKind | tuple[HeadKind, ...] = "linear"  # several: the members take turns
     hidden: Annotated[int, Field(ge=0)] = 0  # width inside the mlp head; 0: as its input
+    mask_attention: bool = False  # features outside the lung mask are dimmed, by how much is learned
     context: bool = False  # show each region the mean of the film beside its own tokens
     mirror: bool = False  # grade the mirrored crop too and average: twice the backbone's cost
     members: Positive = 1  # upper parts trained apart on one shared lower part; their probabilities are averaged

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from lungsev.networks.backbone import LowerBackbone, UpperBackbone
 from lungsev.networks.heads import MAP_SIDE, SchemeHead
+from lungsev.networks.mask_attention import MaskAttention
 from lungsev.networks.pooling import ExactMap
 from lungsev.networks.position_aware import PositionAwareEncoder
 from lungsev.networks.settings import HeadKind
@@ -42,33 +43,40 @@ class SeverityNetwork(nn.Module):
         self.members: Any = nn.ModuleList(members)
         self.crop_px = crop_px
         self.exact_maps = nn.ModuleDict({scheme.name: ExactMap(scheme, MAP_SIDE) for scheme in schemes})
-        self.mirror = Mirror(schemes, crop_px) if mirrored else None
+        self.token_side = crop_px // members[0].upper.stride
+        self.needs_coverage = members[0].mask_attention is not None
+        self.mirror = Mirror(schemes, crop_px, self.token_side) if mirrored else None
 
-    def forward(self, crop: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
-        """crop [N, 1, S, S] 0-1 -> per scheme probabilities [N, R, G] and severity map [N, 16, 16], float32."""
-        seen = self._graded(crop)
+    def forward(self, crop: Tensor, coverage: Tensor | None = None) -> dict[str, tuple[Tensor, Tensor]]:
+        """crop [N, 1, S, S] 0-1 -> per scheme probabilities [N, R, G] and severity map [N, 16, 16], float32.
+
+        Args:
+            coverage: Share of lung in the cell of each token [N, 1, h, w], for mask attention.
+        """
+        seen = self._graded(crop, coverage)
         if self.mirror is not None:
-            seen = self.mirror.averaged(seen, self._graded(self.mirror.film(crop)))
+            turned = None if coverage is None else self.mirror.tokens(coverage)
+            seen = self.mirror.averaged(seen, self._graded(self.mirror.film(crop), turned))
         return {
             name: (probabilities, self.exact_maps[name](severity_map, probabilities))
             for name, (probabilities, severity_map) in seen.items()
         }
 
-    def _graded(self, crop: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+    def _graded(self, crop: Tensor, coverage: Tensor | None) -> dict[str, tuple[Tensor, Tensor]]:
         shared = self.lower(crop)
-        results = [member(shared) for member in self.members]
+        results = [member(shared, coverage) for member in self.members]
         return {
             name: (_mean([result[name][0] for result in results]), _mean([result[name][1] for result in results]))
             for name in results[0]
         }
 
-    def logits(self, crop: Tensor) -> dict[str, Tensor]:
-        """For training: crop [N, 1, S, S] 0-1 -> per scheme logits [N, R, G], of the crop as it is.
+    def logits(self, crop: Tensor, coverage: Tensor | None = None) -> dict[str, Tensor]:
+        """For training: as `forward`, but per scheme logits [N, R, G], of the crop as it is.
 
         Of several members, the logarithm of their mean probabilities.
         """
         shared = self.lower(crop)
-        results = [member.logits(shared) for member in self.members]
+        results = [member.logits(shared, coverage) for member in self.members]
         if len(results) == 1:
             return results[0]
         return {
@@ -86,10 +94,12 @@ class Mirror(nn.Module):
     """Left and right exchanged, by constant indices: a negative stride is not exported well."""
 
     columns: Tensor
+    token_columns: Tensor
     cells: Tensor
 
-    def __init__(self, schemes: Sequence[Scheme], crop_px: int) -> None:
+    def __init__(self, schemes: Sequence[Scheme], crop_px: int, token_side: int) -> None:
         super().__init__()
+        self.register_buffer("token_columns", torch.arange(token_side - 1, -1, -1), persistent=False)
         self.register_buffer("columns", torch.arange(crop_px - 1, -1, -1), persistent=False)
         self.register_buffer("cells", torch.arange(MAP_SIDE - 1, -1, -1), persistent=False)
         for scheme in schemes:
@@ -98,6 +108,10 @@ class Mirror(nn.Module):
     def film(self, crop: Tensor) -> Tensor:
         """[N, 1, S, S] -> the same film seen from behind."""
         return crop.index_select(3, self.columns)
+
+    def tokens(self, coverage: Tensor) -> Tensor:
+        """[N, 1, h, w] -> the same, mirrored."""
+        return coverage.index_select(3, self.token_columns)
 
     def averaged(
         self, seen: dict[str, tuple[Tensor, Tensor]], behind: dict[str, tuple[Tensor, Tensor]]
@@ -120,6 +134,7 @@ class SeverityMember(nn.Module):
         dim: Of the tokens; 0 takes the backbone's features as they are, without projection and encoder.
         position_aware: False is the paper's ablation "spatial normalisation only".
         context: Show each region the mean of the whole film, which the encoder would do by attention.
+        mask_attention: Dim what lies outside the lungs; then every call needs the coverage.
     """
 
     def __init__(
@@ -135,6 +150,7 @@ class SeverityMember(nn.Module):
         head: HeadKind = "linear",
         context: bool = False,
         hidden: int = 0,
+        mask_attention: bool = False,
     ) -> None:
         super().__init__()
         if dim == 0 and position_aware:
@@ -145,6 +161,7 @@ class SeverityMember(nn.Module):
         self.upper = upper
         width = dim or upper.channels
         self.scale = FeatureScale(upper.channels)
+        self.mask_attention = MaskAttention() if mask_attention else None
         self.project = nn.Conv2d(upper.channels, dim, 1) if dim else nn.Identity()
         self.encoder = (
             PositionAwareEncoder(side * side, dim, heads, mlp_ratio, dropout) if position_aware else nn.Identity()
@@ -154,19 +171,24 @@ class SeverityMember(nn.Module):
             {scheme.name: SchemeHead(scheme, side, width, head, context, dropout, hidden) for scheme in schemes}
         )
 
-    def forward(self, shared: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
+    def forward(self, shared: Tensor, coverage: Tensor | None = None) -> dict[str, tuple[Tensor, Tensor]]:
         """Features of the lower part -> per scheme probabilities [N, R, G] and severity map [N, 16, 16]."""
-        tokens = self.tokens(shared)
+        tokens = self.tokens(shared, coverage)
         return {name: head(tokens) for name, head in self.scheme_heads.items()}
 
-    def logits(self, shared: Tensor) -> dict[str, Tensor]:
+    def logits(self, shared: Tensor, coverage: Tensor | None = None) -> dict[str, Tensor]:
         """Features of the lower part -> per scheme logits [N, R, G]."""
-        tokens = self.tokens(shared)
+        tokens = self.tokens(shared, coverage)
         return {name: head.logits(tokens) for name, head in self.scheme_heads.items()}
 
-    def tokens(self, shared: Tensor) -> Tensor:
+    def tokens(self, shared: Tensor, coverage: Tensor | None = None) -> Tensor:
         """Features of the lower part -> encoded tokens [N, L, D], row by row."""
-        tokens = self.project(self.scale(self.upper(shared))).flatten(2).transpose(1, 2)
+        features = self.scale(self.upper(shared))
+        if self.mask_attention is not None:
+            if coverage is None:
+                raise ValueError("mask attention needs the lungs' share of every token, found none")
+            features = self.mask_attention(features, coverage)
+        tokens = self.project(features).flatten(2).transpose(1, 2)
         return self.norm(self.encoder(tokens))
 
 

@@ -122,7 +122,7 @@ def collect(
     scheme: Scheme, films: Sequence[GradedFilm], probabilities: npt.NDArray[Any], thetas: npt.NDArray[Any]
 ) -> Predictions:
     """Put a network's output beside the readers' grades; films in the arrays' order."""
-    readers = list(dict.fromkeys(reader for film in films for reader in film.readings))
+    readers = ranked_readers([list(film.readings) for film in films])
     missing = (np.nan,) * scheme.num_regions
     return Predictions(
         scheme,
@@ -136,6 +136,15 @@ def collect(
     )
 
 
+def ranked_readers(orders: Sequence[Sequence[str]]) -> list[str]:
+    """All readers, each after those that some film or part puts before him: a consensus that few films have leads."""
+    places: dict[str, int] = {}
+    for order in orders:
+        for place, reader in enumerate(order):
+            places[reader] = max(place, places.get(reader, 0))
+    return sorted(places, key=lambda reader: places[reader])
+
+
 def join(parts: Sequence[Predictions]) -> Predictions:
     """Films of several parts, as the test parts of all folds.
 
@@ -146,7 +155,7 @@ def join(parts: Sequence[Predictions]) -> Predictions:
         raise LungsevError(
             "predictions of different schemes cannot be joined: " + ", ".join(p.scheme.name for p in parts)
         )
-    readers = list(dict.fromkeys(reader for part in parts for reader in part.readings))
+    readers = ranked_readers([list(part.readings) for part in parts])
     shape = [(len(part.names), part.scheme.num_regions) for part in parts]
     readings = {
         reader: np.concatenate([p.readings.get(reader, np.full(s, np.nan)) for p, s in zip(parts, shape, strict=True)])

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from matplotlib import colormaps
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator, PercentFormatter
@@ -15,10 +17,12 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from lungsev import metrics
 from lungsev.geometry import CanvasFrame, box_polygon, invert, warp
 
-from .load import RunReport
+from ..predictions import second_reader
+from .load import RunReport, baseline_of
 
 COLOURS = ("#1b6ca8", "#d1495b", "#2e933c", "#8f5db7", "#c77d0a", "#3d3d3d", "#0c9c9c", "#a05d3b")
 GREY = "#9a9a9a"
+MIN_REGIONS = 5  # of a point of the reliability diagram; fewer are chance
 MAX_CURVES = 8
 OUTLINE = [withStroke(linewidth=2.0, foreground="#101010")]  # digits stay legible over bone
 
@@ -27,7 +31,7 @@ def mae_by_region(runs: Sequence[RunReport]) -> Figure | None:
     """MAE per region, with the change against spatial normalisation alone where that was run (paper, Fig. 3a)."""
     scheme = runs[0].predictions.scheme
     shown = [run for run in runs if run.predictions.scheme.name == scheme.name][:MAX_CURVES]
-    figure = Figure(figsize=(1.6 + 1.25 * scheme.num_regions, 3.6), layout="constrained")
+    figure = Figure(figsize=(2.0 + max(1.25, 0.36 * len(shown)) * scheme.num_regions, 4.2), layout="constrained")
     axes = figure.subplots()
     width = 0.8 / len(shown)
     position = np.arange(scheme.num_regions)
@@ -44,13 +48,16 @@ def mae_by_region(runs: Sequence[RunReport]) -> Figure | None:
                     ha="center",
                     va="bottom",
                     fontsize=7,
-                    color="#2e933c" if change < 0 else "#b3202c",
+                    color=GREY if abs(change) < 0.005 else "#2e933c" if change < 0 else "#b3202c",
                 )
+    second = second_reader(shown[0].predictions)
+    if second is not None:
+        axes.scatter(position, second.region_mae, marker="_", s=2600, color="#101010", zorder=4)
+        axes.scatter([], [], marker="_", s=80, color="#101010", label=f"second reader, {second.films} films")
     axes.set_xticks(position, [f"{region.code}\n{region.name}" for region in scheme.regions], fontsize=7)
     axes.set_ylabel("mean absolute error, grades")
     axes.margins(y=0.12)
-    _legend(axes)
-    return _clean(figure)
+    return _clean(_legend_below(figure, axes))
 
 
 def confusion(runs: Sequence[RunReport]) -> Figure | None:
@@ -89,13 +96,14 @@ def confusion(runs: Sequence[RunReport]) -> Figure | None:
 
 def reliability(runs: Sequence[RunReport]) -> Figure | None:
     """How often a grade given with some confidence is the reader's."""
-    figure = Figure(figsize=(4.6, 4.2), layout="constrained")
+    figure = Figure(figsize=(6.2, 4.4 + 0.1 * len(runs)), layout="constrained")
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1)
     for colour, run in zip(COLOURS, runs, strict=False):
         predictions = run.predictions
         curve = metrics.reliability_curve(predictions.probabilities, predictions.reference_index, 10)
-        confidence, hit, count = (np.array(values) for values in zip(*curve, strict=True))
+        known = [point for point in curve if point[2] >= MIN_REGIONS] or curve
+        confidence, hit, count = (np.array(values) for values in zip(*known, strict=True))
         error = metrics.expected_calibration_error(predictions.probabilities, predictions.reference_index, 10)
         axes.plot(confidence, hit, color=colour, linewidth=1.2, label=f"{run.label} (ECE {error:.2f})")
         axes.scatter(confidence, hit, s=8 + 90 * count / count.sum(), color=colour, zorder=3)
@@ -103,8 +111,7 @@ def reliability(runs: Sequence[RunReport]) -> Figure | None:
         xlim=(0, 1), ylim=(0, 1), xlabel="probability of the most likely grade", ylabel="share the reader agrees with"
     )
     axes.set_aspect("equal")
-    _legend(axes)
-    return _clean(figure)
+    return _clean(_legend_below(figure, axes, 2))
 
 
 def learning_curves(runs: Sequence[RunReport]) -> Figure | None:
@@ -112,25 +119,20 @@ def learning_curves(runs: Sequence[RunReport]) -> Figure | None:
     with_history = [run for run in runs if len(run.history) > 1][:MAX_CURVES]
     if not with_history:
         return None
-    figure = Figure(figsize=(8.4, 3.2), layout="constrained")
-    for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+    figure = Figure(figsize=(8.4, 3.4 + 0.1 * len(with_history)), layout="constrained")
+    panels = figure.subplots(1, 2)
+    for axes, name in zip(panels, ("loss", "accuracy"), strict=True):
         for colour, run in zip(COLOURS, with_history, strict=False):
+            axes.plot([], [], color=colour, label=run.label)
             for part, style in (("train", "--"), ("validation", "-")):
-                points = [
-                    (r["epoch"] + 1, r[f"{part}/{name}"]) for r in run.history if r.get(f"{part}/{name}") is not None
-                ]
-                if points:
-                    x, y = zip(*points, strict=True)
-                    axes.plot(
-                        x, y, style, color=colour, linewidth=1.2, label=run.label if part == "validation" else None
-                    )
+                points = [(r["epoch"] + 1, r[f"{part}/{name}"]) for r in run.history if f"{part}/{name}" in r]
+                axes.plot(*np.array(points, dtype=float).reshape(-1, 2).T, style, color=colour, linewidth=1.2)
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_ylabel(name)
         if name == "accuracy":
-            axes.yaxis.set_major_formatter(PercentFormatter(1.0))
-        _legend(axes)
-    return _clean(figure)
+            axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    return _clean(_legend_below(figure, panels[0]))
 
 
 def totals(runs: Sequence[RunReport]) -> Figure | None:
@@ -208,6 +210,10 @@ def samples(run: RunReport) -> Figure | None:
         above.set_title(f"total {total:.0f}, reader {read:.0f}", fontsize=9)
     for axes in grid.ravel():
         axes.axis("off")
+    scale = ScalarMappable(Normalize(scheme.grades[0], scheme.grades[-1]), "inferno")
+    bar = figure.colorbar(scale, ax=grid, orientation="horizontal", fraction=0.012, aspect=60, pad=0.01)
+    bar.set_ticks(list(scheme.grades))
+    bar.set_label("expected grade", fontsize=8)
     return figure
 
 
@@ -228,11 +234,10 @@ def embeddings(run: RunReport) -> Figure | None:
     grade = predictions.reference_index.ravel()
     figure = Figure(figsize=(8.6, 4.0), layout="constrained")
     left, right = figure.subplots(1, 2)
+    palette = colormaps["tab10" if scheme.num_regions <= 10 else "tab20"]
     for index, region in enumerate(scheme.regions):
         chosen = position == index
-        left.scatter(
-            *placed[chosen].T, s=10, color=colormaps["tab20"](index), label=region.code, linewidths=0, alpha=0.8
-        )
+        left.scatter(*placed[chosen].T, s=10, color=palette(index), label=region.code, linewidths=0, alpha=0.8)
     for index, value in enumerate(scheme.grades):
         chosen = grade == index
         colour = colormaps["viridis"](index / max(1, scheme.num_grades - 1))
@@ -244,13 +249,6 @@ def embeddings(run: RunReport) -> Figure | None:
         axes.set_yticks([])
         axes.legend(fontsize=7, frameon=False, markerscale=1.6, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
-
-
-def baseline_of(run: RunReport, runs: Sequence[RunReport]) -> RunReport | None:
-    """The run of spatial normalisation alone with the same backbone, for a run with the encoder."""
-    if not run.position_aware:
-        return None
-    return next((other for other in runs if other.position_aware is False and other.backbone == run.backbone), None)
 
 
 def _region_mae(run: RunReport) -> tuple[float, ...]:
@@ -272,9 +270,11 @@ def _map_on_canvas(
     return coloured
 
 
-def _legend(axes: Any) -> None:
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(fontsize=7, frameon=False)
+def _legend_below(figure: Figure, axes: Any, columns: int = 3) -> Figure:
+    """Beside the curves there is always one that a legend would hide."""
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize=7, frameon=False)
+    return figure
 
 
 def _clean(figure: Figure) -> Figure:

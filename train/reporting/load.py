@@ -56,6 +56,19 @@ class RunReport:
         return str(self.settings.get("network", {}).get("backbone", ""))
 
     @property
+    def encoder_weights(self) -> str:
+        """Name of the file the backbone started from, as CXR-CLIP's; empty without one."""
+        given = self.settings.get("initial", {}).get("encoder_weights")
+        return Path(given).stem if given else ""
+
+    @property
+    def recipe(self) -> tuple[Any, ...]:
+        """What two runs must share for their difference to be the position-aware encoder's."""
+        network = self.settings.get("network", {})
+        traits = tuple(network.get(key) for key in ("backbone", "neck", "members", "mask_attention", "crop_px"))
+        return (*traits, self.encoder_weights, self.start)
+
+    @property
     def position_aware(self) -> bool | None:
         """None where the run does not say."""
         value = self.settings.get("network", {}).get("position_aware")
@@ -94,6 +107,13 @@ def load_runs(paths: Sequence[Path]) -> list[RunReport]:
         label = run.label if counts[run.label] == 1 else f"{run.label} ({counts[run.label]})"
         unique.append(RunReport(run.path, label, run.settings, run.metrics, run.parts, run.kept, run.history))
     return unique
+
+
+def baseline_of(run: RunReport, runs: Sequence[RunReport]) -> RunReport | None:
+    """The run of spatial normalisation alone that is otherwise alike, for a run with the encoder."""
+    if not run.position_aware:
+        return None
+    return next((other for other in runs if other.position_aware is False and other.recipe == run.recipe), None)
 
 
 def _load(path: Path) -> RunReport:
@@ -138,7 +158,10 @@ def _label(path: Path, settings: dict[str, Any], metrics: dict[str, Any]) -> str
         members = network.get("members", 1)
         return f"BS-Net ({backbone}{f', {members} members' if members > 1 else ''})"
     label = f"{backbone} + SN" + (" + PAFE" if network.get("position_aware") else "")
+    label += " + mask attention" if network.get("mask_attention") else ""
     initial = settings.get("initial", {})
+    if initial.get("encoder_weights"):
+        label = f"{Path(initial['encoder_weights']).stem}: {label}"
     if initial.get("source"):
         label += ", linear probe" if initial.get("frozen") == "all_but_heads" else ", fine-tuned"
     return label

@@ -12,9 +12,10 @@ from lungsev import metrics
 from lungsev.decode import total_interval
 
 from ..predictions import Predictions, second_reader
-from .load import RunReport
+from .load import RunReport, baseline_of
 
 RESAMPLES = 1000
+ALL_PAIRS = 4  # runs up to which every pair is tested
 MIN_GROUP = 5  # films below which a group's numbers are noise and are not shown
 
 # Lee, Kim and Lee, MICCAI 2024, Table 1: train, test, consensus accuracy and consensus MAE.
@@ -166,12 +167,12 @@ def agreement_table(runs: Sequence[RunReport]) -> Table:
 
 
 def paired_table(runs: Sequence[RunReport]) -> Table:
-    """Each pair of runs on the films both measured, tested by paired bootstrap over films."""
+    """Pairs of runs on the films both measured, tested by paired bootstrap over films."""
     rows = []
-    for index, first in enumerate(runs):
-        for second in runs[index + 1 :]:
-            a, b = _common(first.predictions, second.predictions)
-            if a is None or b is None:
+    for first, second in _pairs(runs):
+        for part in ("test", "consensus", "validation"):
+            a, b = _common(first.parts.get(part), second.parts.get(part))
+            if a is None or b is None or (part == "validation" and first.measured != part):
                 continue
             accuracy = metrics.paired_bootstrap(metrics.accuracy, a.reference, a.grades(), b.grades(), RESAMPLES)
             mae = metrics.paired_bootstrap(
@@ -180,17 +181,24 @@ def paired_table(runs: Sequence[RunReport]) -> Table:
             rows.append(
                 (
                     f"{second.label} minus {first.label}",
-                    str(len(a.names)),
+                    f"{part} ({len(a.names)})",
                     f"{100 * accuracy.difference:+.1f} [{100 * accuracy.low:+.1f}, {100 * accuracy.high:+.1f}]",
                     f"{accuracy.p_value:.3f}",
                     f"{mae.difference:+.3f} [{mae.low:+.3f}, {mae.high:+.3f}]",
                     f"{mae.p_value:.3f}",
                 )
             )
-    columns = ("difference", "films", "accuracy, points", "p", "MAE", "p")
-    return Table(
-        "Paired tests", columns, tuple(rows), "Bootstrap over films; p-values are not corrected for their number."
-    )
+    columns = ("difference", "part (films)", "accuracy, points", "p", "MAE", "p")
+    note = f"Bootstrap over films; p-values are not corrected for their number. Of more than {ALL_PAIRS} runs, each is "
+    note += "compared with the first, and with spatial normalisation alone where that is its twin."
+    return Table("Paired tests", columns, tuple(rows), note)
+
+
+def _pairs(runs: Sequence[RunReport]) -> list[tuple[RunReport, RunReport]]:
+    every = [(first, second) for index, first in enumerate(runs) for second in runs[index + 1 :]]
+    if len(runs) <= ALL_PAIRS:
+        return every
+    return [(a, b) for a, b in every if a is runs[0] or baseline_of(b, runs) is a or baseline_of(a, runs) is b]
 
 
 def intervals_table(runs: Sequence[RunReport]) -> Table:
@@ -254,19 +262,20 @@ def _percent(found: metrics.Interval) -> str:
 
 
 def _paper_1(run: RunReport) -> str:
-    if run.label.startswith("BS-Net"):
-        return PAPER_BSNET
-    if run.settings.get("initial", {}).get("encoder_weights") and run.backbone.startswith("resnet50"):
-        return PAPER_CXR_CLIP
+    network = run.settings.get("network", {})
+    if network.get("neck") == "pyramid":
+        return PAPER_BSNET if network.get("members", 1) > 1 else "-"
+    if run.encoder_weights:
+        return PAPER_CXR_CLIP if run.backbone.startswith("resnet50") else "-"
     return PAPER_TABLE_1.get((run.backbone.split(".")[0], bool(run.position_aware)), "-")
 
 
-def _common(a: Predictions, b: Predictions) -> tuple[Any, Any]:
-    """The films both graded, in one order; (None, None) when there are none or the schemes differ."""
-    if a.scheme.name != b.scheme.name:
+def _common(a: Predictions | None, b: Predictions | None) -> tuple[Any, Any]:
+    """The films both graded, in one order; (None, None) when there are too few or the schemes differ."""
+    if a is None or b is None or a.scheme.name != b.scheme.name:
         return None, None
     rows_b = {name: row for row, name in enumerate(b.names)}
     pairs = [(row, rows_b[name]) for row, name in enumerate(a.names) if name in rows_b]
-    if len(pairs) < 2:
+    if len(pairs) < MIN_GROUP:
         return None, None
     return a.select([pair[0] for pair in pairs]), b.select([pair[1] for pair in pairs])

@@ -65,19 +65,19 @@ def _plans(runs: Sequence[RunReport]) -> list[Plan]:
         plans += [
             (
                 f"{scheme}-mae-by-region",
-                "Mean absolute error per region. Numbers on bars: the change against spatial normalisation alone "
-                "with the same backbone, where that was run; green is better.",
+                f"Mean absolute error per region, {measured_parts(same)}. Numbers on bars: the change against spatial "
+                "normalisation alone with the same backbone, where that was run; green is better.",
                 partial(figures.mae_by_region, same),
             ),
             (
                 f"{scheme}-confusion",
-                "Reader's grade and the most likely grade.",
+                f"Reader's grade and the most likely grade, {measured_parts(same)}.",
                 partial(figures.confusion, same),
             ),
             (
                 f"{scheme}-reliability",
-                "Confidence and agreement; on the dashed line the probabilities mean what they say. "
-                "Larger points hold more regions.",
+                "Confidence and agreement; on the dashed line the probabilities mean what they say. Larger points hold "
+                f"more regions, fewer than {figures.MIN_REGIONS} are not drawn.",
                 partial(figures.reliability, same),
             ),
             (
@@ -87,21 +87,27 @@ def _plans(runs: Sequence[RunReport]) -> list[Plan]:
             ),
         ]
     for number, run in enumerate(runs, start=1):
+        one = " (of the first fold)" if run.metrics.get("folds") else ""
         plans += [
             (f"run{number}-totals", f"{run.label}: total beside the reader's.", partial(figures.totals, [run])),
             (
                 f"run{number}-samples",
-                f"{run.label}: films over the whole range and the worst graded one. Green zones agree with the reader; "
-                "orange ones do not, the reader's grade in brackets. Below: expected grade by place.",
+                f"{run.label}{one}: films over the whole range and the worst graded one. Green zones agree with the "
+                "reader; orange ones do not, the reader's grade in brackets. Below: expected grade by place.",
                 partial(figures.samples, run),
             ),
             (
                 f"run{number}-embeddings",
-                f"{run.label}: t-SNE of region embeddings.",
+                f"{run.label}{one}: t-SNE of region embeddings.",
                 partial(figures.embeddings, run),
             ),
         ]
     return plans
+
+
+def measured_parts(runs: Sequence[RunReport]) -> str:
+    """Where the numbers of some runs are from, as `test part` or `test or consensus part`."""
+    return f"{' or '.join(dict.fromkeys(run.measured for run in runs))} part"
 
 
 def _png(figure: Figure) -> bytes:

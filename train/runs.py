@@ -135,7 +135,7 @@ def _continues(run: Run, settings: Settings, fresh: bool, named: bool) -> bool:
     """Whether an existing run is the one to go on with. One that was named and is not raises."""
     if run.is_finished:
         reason = "a finished run; give another --out, or evaluate it"
-    elif _fingerprint_of(run) != fingerprint(settings):
+    elif not made_with(run, settings):
         reason = "an unfinished run of other settings; give another --out"
     elif fresh:
         reason = "an unfinished run; give another --out, or leave --fresh out to continue it"

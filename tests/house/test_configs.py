@@ -27,13 +27,15 @@ def load_training_config(path: Path) -> object:
     """A training config is read by the command its file or folder is named after."""
     pytest.importorskip("torch", reason="the training room is not installed")
     from lungsev.train.alignment import AlignSettings
+    from lungsev.train.configs import read_config
+    from lungsev.train.first_stages import FirstStages
     from lungsev.train.model import ModelSettings
     from lungsev.train.segmentation import SegmentSettings
     from lungsev.train.severity import SeverityRunSettings
 
-    settings = {"segment": SegmentSettings, "align": AlignSettings, "model": ModelSettings}
+    settings = {"segment": SegmentSettings, "align": AlignSettings, "model": ModelSettings, "trial": FirstStages}
     command = path.relative_to(CONFIGS / "train").parts[0].removesuffix(".yaml")
-    return load_model(settings.get(command, SeverityRunSettings), path)
+    return load_model(settings.get(command, SeverityRunSettings), path, None, read_config)
 
 
 def test_every_file_is_in_a_folder_that_a_test_here_loads() -> None:

@@ -19,20 +19,14 @@ from lungsev.train.severity import SeverityRunSettings, run_severity
 from lungsev.train.table import ROWS, chosen_rows, run_table
 
 SettingsMaker = Callable[..., SeverityRunSettings]
-SEVERITY_CONFIGS = [name for name in built_in_configs() if "/" in name]
 
 
 def settings_of(config: str) -> SeverityRunSettings:
     return load_model(SeverityRunSettings, built_in_or_path(config), None, read_config)
 
 
-@pytest.mark.parametrize("config", SEVERITY_CONFIGS)
-def test_every_config_is_one_of_its_command(config: str) -> None:
-    assert settings_of(config).loop.epochs > 0
-
-
 def test_every_row_is_a_config_and_differs_from_the_recipe_in_what_it_says() -> None:
-    assert set(ROWS[1]) | set(ROWS[2]) <= set(SEVERITY_CONFIGS)
+    assert set(ROWS[1]) | set(ROWS[2]) <= set(built_in_configs())
     recipe, row = settings_of("brixia/paper"), settings_of("brixia/paper_resnet18_sn")
     assert (row.network.backbone, row.network.position_aware) == ("resnet18", False)
     assert row.optimiser == recipe.optimiser

@@ -42,7 +42,8 @@ _README = """\
 Names, ids, dates and headers were left out; `patient` is a pseudonym. The pixels are as they were: look at every
 film for letters burnt into it before this folder leaves the hospital.
 
-Train on it:  lungsev-train custom --data THIS_FOLDER
+Look at it:   lungsev-train data check THIS_FOLDER
+Train on it:  lungsev-train custom --data THIS_FOLDER   (after lungsev-train segment and lungsev-train align)
 Research use only. Not for clinical use.
 """
 

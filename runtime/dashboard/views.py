@@ -104,6 +104,7 @@ class ChartPoint:
     show_day: bool
     label: str
     change: str
+    view: str
     view_changed: bool
     model_changed: bool
     line_from: tuple[float, float] | None
@@ -205,6 +206,7 @@ def chart(trend: Trend, current: str, width: float, height: float) -> tuple[Char
                 change=f"{point.change} {signed(point.since_reference)}"
                 if point.change and point.since_reference is not None
                 else "",
+                view=(point.view or "view ?")[:12],
                 view_changed=point.view_changed,
                 model_changed=point.model_changed,
                 line_from=(found[-1].x, found[-1].y) if joined else None,

@@ -18,6 +18,7 @@ from urllib.parse import urlencode
 import cv2
 import numpy as np
 import pytest
+from pydantic import TypeAdapter
 
 from lungsev.errors import LungsevError
 from lungsev.report import ImageInfo, ModelInfo, Quality, QualityFlag, RegionScore, SchemeScore, SeverityReport
@@ -30,7 +31,10 @@ from lungsev.runtime.dashboard.app import create_app, palette_css  # noqa: E402
 from lungsev.runtime.dashboard.corrections import Corrections  # noqa: E402
 from lungsev.runtime.dashboard.corrections_export import export_corrections  # noqa: E402
 from lungsev.runtime.dashboard.security import keep_token, read_token  # noqa: E402
+from lungsev.runtime.destinations import Destination  # noqa: E402
 from lungsev.runtime.history import History  # noqa: E402
+from lungsev.runtime.outbox import Outbox  # noqa: E402
+from lungsev.runtime.senders import SendRefusedError  # noqa: E402
 
 TOKEN = "a-token-of-the-tests-0123456789"
 MODEL = ModelInfo("lungsev-brixia", "1.2.0", "0f" * 32, "onnxruntime", "cpu", "fp32")
@@ -451,3 +455,21 @@ def test_a_report_of_the_future_or_without_a_date_does_not_break_the_board(brows
     page = browser.get("/")
     assert "dated in the future" in page
     assert "WARD-8" in page
+
+
+def test_the_screen_says_what_was_not_sent(browser: Browser, out: Path) -> None:
+    folder = {"name": "pacs", "kind": "folder", "path": "/mnt", "sends": ["json"]}
+    destination = TypeAdapter(Destination).validate_python(folder)
+
+    def refuse(_destination: Destination, _path: Path, _name: str) -> None:
+        raise SendRefusedError(f"not such an object {EVIL}")
+
+    outbox = Outbox(out / "outbox", [destination], refuse)
+    outbox.queue("a2", [("json", out / "reports" / "a2.json")])
+    assert "0 of 1 files arrived, waiting" in browser.get("/exams/a2")
+    outbox.deliver_due()
+    outbox.close()
+    assert "Results have not arrived at pacs: 1 were refused" in browser.get("/")
+    for path in ("/", "/exams/a2"):
+        assert "not such an object" in browser.get(path)
+        assert EVIL not in browser.get(path)

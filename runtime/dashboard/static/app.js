@@ -16,7 +16,7 @@
   byId("privacy-back").value = location.pathname;
 
   let heard = Date.now(), wasLost = false, source;
-  const clock = () => new Date(heard).toLocaleTimeString([], {hour: "2-digit", minute: "2-digit", second: "2-digit"});
+  const clock = () => new Date(heard).toLocaleTimeString([], {hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false});
   const hear = () => {
     heard = Date.now();
     if (wasLost) { wasLost = false; changed(); }

@@ -282,6 +282,7 @@ def evaluate(
     from .evaluate import EvaluateSettings, default_folder
     from .evaluate import evaluate as run_evaluation
     from .inference import demand_views
+    from .reporting import write_report
     from .settings import DataSettings
 
     settings = EvaluateSettings(
@@ -294,6 +295,7 @@ def evaluate(
     )
     folder = out if out is not None else default_folder(settings)
     metrics = run_evaluation(settings, folder)
+    say(f"Report: {write_report([folder], folder / 'report', folder.name)}")
     say(f"Done: {folder}")
     if as_json:
         print_json({"out": str(folder), **metrics})
@@ -401,11 +403,16 @@ AnySettings = TypeVar("AnySettings", bound="Settings")
 
 
 def _severity(command: str, options: dict[str, Any]) -> None:
+    from .console import is_main_process, say
     from .folds import run_folds
+    from .reporting import write_report
     from .severity import SeverityRunSettings, resolve, run_severity
 
     def work(settings: SeverityRunSettings, run: Run) -> dict[str, Any]:
-        return (run_folds if settings.data.split.fold == "all" else run_severity)(settings, run)
+        metrics = (run_folds if settings.data.split.fold == "all" else run_severity)(settings, run)
+        if is_main_process():
+            say(f"Report: {write_report([run.path], run.path / 'report', f'{run.path.name}, {command}')}")
+        return metrics
 
     _train(command, SeverityRunSettings, work, options, resolve)
 

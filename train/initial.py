@@ -204,7 +204,10 @@ def _read_state(path: Path) -> dict[str, Tensor]:
         document = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for one reason
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ConfigError(f"{path} is not a file of weights that can be read safely: {reason}") from None
+        raise ConfigError(
+            f"{path} is not a file of weights that can be read without running its code ({reason[:80]}); expected a "
+            "state dict. If you trust it, save that: torch.save(torch.load(FILE, weights_only=False)['model'], NEW)"
+        ) from None
     for key in ("model", "state_dict", "state", "model_state_dict"):
         if isinstance(document, dict) and isinstance(document.get(key), dict):
             document = document[key]

@@ -126,6 +126,8 @@ def test_cross_validation_grades_every_film_by_a_network_that_never_saw_it(
             "loss.label_smoothing": 0.1,
             "network.head": "ordinal",
             "network.members": 2,
+            "network.mask_attention": True,
+            "network.mirror": True,
             "balance": True,
             "loop.accumulate": 2,
             "optimiser.name": "sgd",

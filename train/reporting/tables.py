@@ -263,6 +263,8 @@ def _percent(found: metrics.Interval) -> str:
 
 def _paper_1(run: RunReport) -> str:
     network = run.settings.get("network", {})
+    if network.get("mask_attention"):
+        return "-"
     if network.get("neck") == "pyramid":
         return PAPER_BSNET if network.get("members", 1) > 1 else "-"
     if run.encoder_weights:

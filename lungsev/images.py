@@ -7,6 +7,7 @@ quality gate judges the image alone.
 from __future__ import annotations
 
 import struct
+import zlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,8 @@ Stored = npt.NDArray[np.integer]
 Decoded = npt.NDArray[Any]
 
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+_PNG_HEADER_END = 33  # signature and IHDR
+_OWN_TEXT = b"tEXtSoftware\0lungsev result"
 JPEG_MAGIC = b"\xff\xd8\xff"
 TIFF_MAGICS = (b"II*\x00", b"MM\x00*")
 
@@ -56,6 +59,12 @@ def picture_kind(data: bytes) -> str | None:
     return "tiff" if data.startswith(TIFF_MAGICS) else None
 
 
+def marked_as_own(png: bytes) -> bytes:
+    """A PNG of ours that says so, and is not taken for a film where somebody drops it into a watched folder."""
+    chunk = struct.pack(">I", len(_OWN_TEXT) - 4) + _OWN_TEXT + struct.pack(">I", zlib.crc32(_OWN_TEXT))
+    return png[:_PNG_HEADER_END] + chunk + png[_PNG_HEADER_END:]
+
+
 def read_picture(data: bytes, limits: ReadLimits) -> tuple[Stored, tuple[str, ...]]:
     """Decode a picture to grey values, upright.
 
@@ -64,8 +73,10 @@ def read_picture(data: bytes, limits: ReadLimits) -> tuple[Stored, tuple[str, ..
 
     Raises:
         UnreadableFilmError: Truncated, damaged, or larger than the limits.
-        SkippedFilmError: Several pages, or too small.
+        SkippedFilmError: Several pages, too small, or one of our own pictures.
     """
+    if data[_PNG_HEADER_END + 4 :].startswith(_OWN_TEXT):
+        raise SkippedFilmError("own_output", "this is one of lungsev's own results, not a film")
     header = read_picture_header(data)
     if header.pages > 1:
         raise SkippedFilmError("multi_frame", "the TIFF holds several images, expected one film")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import math
 import os
 import time
 from collections.abc import Callable
@@ -12,8 +13,9 @@ from pathlib import Path
 
 from .completeness import Verdict, completeness
 from .faults import reach
+from .inputs import sha256_of_file
 from .layout import Layout
-from .moves import copy, take
+from .moves import copy, remove, take
 from .scan import Entry, Scan, is_share, scan_folder
 from .settings import WatchSettings
 from .store import FilmRow, Ledger, NewFilm
@@ -68,8 +70,10 @@ class Intake:
         self._excluded = frozenset({(root.st_dev, root.st_ino)})
         share = is_share(incoming)
         self.interval_seconds = settings.scan_seconds or (_SHARE_SCAN_SECONDS if share else _LOCAL_SCAN_SECONDS)
+        self._knows_films_without_source = False
         self._untold: list[str] = []  # ids of films that were taken, which the ledger could not be told
         self.unfinished = 0
+        self._unfinished_since = math.inf
         self.warned_of: set[str] = set()
         self._resume()
 
@@ -93,8 +97,7 @@ class Intake:
         settings = self._settings
         scan = scan_folder(self._incoming, self._excluded, settings.max_depth, settings.max_files, self._is_taken)
         now = self._monotonic()
-        self._report_oddities(scan)
-        self.unfinished = scan.unfinished
+        self._report_oddities(scan, now)
         present = {entry.source for entry in scan.entries}
         new = [entry for entry in scan.entries if not self._track(entry, now)]
         self._enter(self._follow_renames(present, new, now, not scan.truncated and not scan.unreadable), now)
@@ -109,6 +112,7 @@ class Intake:
                 self._candidates[film.source] = _Candidate(film.id, entry, now, now, scans=0)
         if self._settings.leave_in_place:
             self._taken = self._ledger.sources_taken()
+            self._knows_films_without_source = self._ledger.has_films_without_source()
 
     def _is_taken(self, entry: Entry) -> bool:
         return self._taken.get(entry.source) == (entry.size, entry.mtime_ns)
@@ -225,11 +229,29 @@ class Intake:
             )
             return 0
         reach("taken")
+        if self._settings.leave_in_place:
+            if self._is_known_by_its_bytes(film, entry):
+                return 0
+            self._taken[entry.source] = (entry.size, entry.mtime_ns)
         del self._candidates[entry.source]
         self._untold.append(film.id)
-        if self._settings.leave_in_place:
-            self._taken[entry.source] = (entry.size, entry.mtime_ns)
         return self._tell_ledger()
+
+    def _is_known_by_its_bytes(self, film: FilmRow, entry: Entry) -> bool:
+        """A ledger that was made anew knows the results, not where the films lie that stay in place."""
+        if not self._knows_films_without_source:
+            return False
+        copied = self._layout.work_file(film)
+        known = self._ledger.ended_without_source(sha256_of_file(copied))
+        if known is None:
+            return False
+        with self._ledger.transaction():
+            self._ledger.forget(film.id)
+            self._ledger.move(known.id, known.state, source=entry.source, size=entry.size, mtime_ns=entry.mtime_ns)
+        remove(copied)
+        del self._candidates[entry.source]
+        self._taken[entry.source] = (entry.size, entry.mtime_ns)
+        return True
 
     def _tell_ledger(self) -> int:
         """Of films that lie in work/; once more where the disk refused before."""
@@ -244,7 +266,15 @@ class Intake:
     def _incoming_file(self, source: bytes) -> Path:
         return self._incoming / os.fsdecode(source)
 
-    def _report_oddities(self, scan: Scan) -> None:
+    def _report_oddities(self, scan: Scan, now: float) -> None:
+        self.unfinished = scan.unfinished
+        self._unfinished_since = min(self._unfinished_since, now) if scan.unfinished else math.inf
+        if now - self._unfinished_since >= self._settings.incomplete_seconds:
+            self._warn_once(
+                "unfinished",
+                "%d files have names of unfinished copies (.x, *.part, *.tmp): left alone",
+                scan.unfinished,
+            )
         if scan.unreadable:
             self._warn_once("unreadable", "%d folders cannot be listed: what is in them is not scored", scan.unreadable)
         if scan.too_deep:

@@ -34,7 +34,7 @@ class Scan:
     Attributes:
         unreadable: Folders that could not be listed.
         ignored: What is no regular file.
-        unfinished: Names that writers give to what they have not finished.
+        unfinished: Files whose names say that their writer has not finished: .x, *.part, *.tmp.
     """
 
     entries: list[Entry] = field(default_factory=list)
@@ -80,7 +80,7 @@ def scan_folder(
             for item in listing:
                 name = item.name
                 if name.startswith(b".") or name.lower().endswith(UNFINISHED_SUFFIXES):
-                    found.unfinished += 1
+                    found.unfinished += not item.is_dir(follow_symlinks=False)
                     continue
                 if len(found.entries) >= max_files:
                     found.truncated = True

@@ -273,6 +273,11 @@ class Ledger:
             return self._query(f"WHERE sop_instance_uid = ? AND {scored}", (sop_instance_uid, film_id))
         return self._query(f"WHERE sop_instance_uid IS NULL AND pixel_sha256 = ? AND {scored}", (pixel_sha256, film_id))
 
+    def has_films_without_source(self) -> bool:
+        """Whether the ledger was made anew, or films came otherwise than through the folder."""
+        with self._lock:
+            return self._connection.execute("SELECT 1 FROM films WHERE source IS NULL LIMIT 1").fetchone() is not None
+
     def ended_without_source(self, sha256: str) -> FilmRow | None:
         """A film restored after the ledger was lost, by its bytes: its path is not known any more."""
         rows = self._query(

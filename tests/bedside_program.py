@@ -1,12 +1,14 @@
 """A watcher as a process of its own, for tests that kill it: the real one around the quick scorer.
 
-`python bedside_program.py ROOT [--stay] [SETTING=VALUE ...]` watches ROOT/incoming into ROOT/out.
+`python bedside_program.py ROOT [--stay] [--jumping-clock] [SETTING=VALUE ...]` watches ROOT/incoming into ROOT/out.
 """
 
 from __future__ import annotations
 
+import random
 import sys
 import threading
+import time
 from pathlib import Path
 
 from bedside_films import QUICK_BEDSIDE, QuickScorer
@@ -37,12 +39,20 @@ def run(root: str, *options: str) -> None:
     layout_ready(incoming, layout, settings)
     stop = threading.Event()
     stop_on_signals(stop)
+    if "--jumping-clock" in options:
+        let_the_clock_jump()
     try:
         with logging_to(layout.log, "debug", console=False):
             Watcher(incoming, layout, settings, QuickScorer).run(stop, once="--stay" not in options)
     except LungsevError as error:
         print(error, file=sys.stderr)
         sys.exit(error.exit_code)
+
+
+def let_the_clock_jump() -> None:
+    """By up to four years, either way, at every look."""
+    real, chance = time.time, random.Random(0)
+    time.time = lambda: real() + chance.choice((0.0, -1e8, 1e8, -1e4, 1e4))
 
 
 def _flat(data: dict[str, object]) -> dict[str, object]:

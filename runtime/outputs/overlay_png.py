@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lungsev.errors import ConfigError
+from lungsev.images import marked_as_own
 from lungsev.pipeline import ScoredFilm
 from lungsev.schemes import Scheme, builtin_schemes, load_scheme
 
@@ -22,6 +23,7 @@ from .palette import BACKGROUND, INK, PANEL, WARNING
 
 _NOTICE_HEIGHT = 58.0
 _LONGEST_PX = 1600
+_TO_BGR = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
 
 
 @dataclass(frozen=True)
@@ -79,15 +81,15 @@ def known_scheme(name: str, scored: ScoredFilm) -> Scheme | None:
 
 
 def encode_png(pixels: npt.NDArray[np.uint8]) -> bytes:
-    """RGB or grey to PNG; fast compression, since a film's noise does not pack well anyway."""
-    ordered = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR) if pixels.ndim == 3 else pixels
+    """RGB, RGBA or grey to PNG; fast compression, since a film's noise does not pack well anyway."""
+    ordered = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, _TO_BGR[pixels.shape[2]])
     options = [cv2.IMWRITE_PNG_COMPRESSION, 1]
     if hasattr(cv2, "IMWRITE_PNG_FILTER"):  # OpenCV 4.11: one fixed filter halves the time of trying them all
         options += [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP]
     done, data = cv2.imencode(".png", ordered, options)
     if not done:
         raise ValueError("OpenCV could not encode the picture")
-    return data.tobytes()
+    return marked_as_own(data.tobytes())
 
 
 def _compose(film: Sheet, draw_panel: Callable[[Sheet, float], float]) -> npt.NDArray[np.uint8]:

@@ -50,10 +50,7 @@ class SeverityMapPng:
     def write(self, scored: ScoredFilm, target: Path) -> Path | None:
         if scored.report.status != "scored" or scored.film is None or scored.canvas is None:
             return None
-        done, data = cv2.imencode(".png", cv2.cvtColor(severity_layer(scored), cv2.COLOR_RGBA2BGRA))
-        if not done:
-            raise ValueError("OpenCV could not encode the severity map")
-        write_atomically(target, data.tobytes())
+        write_atomically(target, encode_png(severity_layer(scored)))
         return target
 
 

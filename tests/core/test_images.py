@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pytest
 
 from lungsev.errors import SkippedFilmError, UnreadableFilmError
-from lungsev.images import picture_kind, read_picture, read_picture_header, turn_upright
+from lungsev.images import marked_as_own, picture_kind, read_picture, read_picture_header, turn_upright
 from lungsev.limits import ReadLimits
 
 LIMITS = ReadLimits()
@@ -223,3 +223,12 @@ def _tiff(
     directory = struct.pack(f"{order}H", len(tags)) + entries + struct.pack(f"{order}I", 0)
     magic = b"II*\0" if order == "<" else b"MM\0*"
     return magic + struct.pack(f"{order}I", 8 + grey.size) + grey.tobytes() + directory
+
+
+def test_a_picture_of_ours_opens_everywhere_and_is_no_film() -> None:
+    grey = np.random.default_rng(1).integers(0, 255, (96, 80), np.uint8)
+    ours = marked_as_own(cv2.imencode(".png", grey)[1].tobytes())
+    np.testing.assert_array_equal(cv2.imdecode(np.frombuffer(ours, np.uint8), cv2.IMREAD_UNCHANGED), grey)
+    with pytest.raises(SkippedFilmError) as caught:
+        read_picture(ours, ReadLimits())
+    assert caught.value.code == "own_output"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import random
 import signal
 import time
@@ -70,20 +71,48 @@ def test_a_folder_that_is_unmounted_for_a_while_costs_no_film(side: Bedside) -> 
 
 
 @pytest.mark.faults
-def test_20_kills_at_random_moments_and_not_a_film_is_lost(side: Bedside) -> None:
+@pytest.mark.parametrize("fault", ["", "written=kill@2"])
+def test_a_clock_that_jumps_by_years_at_every_look_costs_no_film(side: Bedside, fault: str) -> None:
+    fill(side)
+    retention = ("--jumping-clock", "watch.retention.archive_days=10000", "watch.retention.results_days=10000")
+    assert run(side, fault, *retention) == (-signal.SIGKILL if fault else 0)
+    assert run(side, "", *retention) == 0
+    check(side, scored=4, skipped=1, reasons=2)
+
+
+ODD_NAMES = (
+    b"\xff\xfe",
+    b"new\nline",
+    "\U0001fac1\u202e".encode(),
+    b"-rf",
+    b" space ",
+    b"L" * 180,
+    b"a;b|$(c)`d`",
+    b"%s%n",
+)
+
+
+def odd_path(chance: random.Random, number: int) -> str:
+    """In fresh folders up to six deep, under names that shells, terminals and decoders dislike."""
+    parts = [chance.choice(ODD_NAMES)[:120] + b"%d" % chance.randrange(400) for _ in range(chance.choice((0, 1, 2, 6)))]
+    parts.append(chance.choice(ODD_NAMES) + b"%d.png" % number)
+    return os.fsdecode(b"/".join(parts))
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(1500)
+def test_2000_films_and_20_kills_at_random_moments_and_not_a_film_is_lost(side: Bedside) -> None:
     chance = random.Random(6)
-    count = 600
-    dropped = 0
-    for _ in range(20):
-        process = start(side, "", "--stay")
+    count, kills = 2000, 20
+    for life in range(kills):
+        process = start(side, "decoded=sleep:0.01@1-,outputs=sleep:0.01@1-", "--stay")
         before = len(side.reports())
-        for _ in range(count // 20):
-            folder = "/".join(chance.choice(["a", "ward 7", "x;y", "Ü", "a..b"]) for _ in range(chance.randrange(4)))
-            drop(side.incoming, f"{folder}/f{dropped}.png" if folder else f"f{dropped}.png", png(dropped))
-            dropped += 1
+        for number in range(life * count // kills, (life + 1) * count // kills):
+            drop(side.incoming, odd_path(chance, number), png(number))
         wait_for(lambda before=before: len(side.reports()) > before)  # on a busy machine it may not have begun yet
         time.sleep(chance.random())
         process.kill()
         process.join()
+    assert len(side.reports()) < count, "all was done before the last kill: nothing is tested"
     assert run(side) == 0
     check(side, scored=count, skipped=0, reasons=0)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -269,3 +270,15 @@ def test_a_film_taken_away_beside_a_folder_that_cannot_be_listed(desk: Desk, mon
     path.unlink()
     desk.look(times=3)
     assert (desk.only().state, desk.intake.waiting) == ("vanished", 0)
+
+
+def test_names_of_unfinished_copies_are_left_alone_and_in_the_end_said(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in (".film.png", "film.png.part"):
+        (desk.side.incoming / name).write_bytes(png(1))
+    with caplog.at_level(logging.WARNING, "lungsev"):
+        desk.look(after=100, times=5)
+        assert (desk.intake.waiting, desk.intake.unfinished, caplog.messages) == (0, 2, [])
+        desk.look(after=100, times=5)
+    assert len(caplog.messages) == 1

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -42,7 +43,6 @@ def enter(ledger: Ledger, source: Path, **fields: object) -> FilmRow:
 
 
 def drain(side: Bedside) -> None:
-    import threading
 
     Watcher(side.incoming, side.layout, QUICK_BEDSIDE, QuickScorer).run(threading.Event(), once=True)
 
@@ -157,3 +157,24 @@ def test_a_result_whose_film_was_archived_is_not_thrown_away(side: Bedside, ledg
     drain(side)
     assert list(side.reports()) == [film.id]
     assert side.reasons() == []
+
+
+def test_a_lost_ledger_does_not_score_again_what_stays_in_place(side: Bedside) -> None:
+    watch = QUICK_BEDSIDE.watch.model_copy(update={"leave_in_place": True})
+    settings = QUICK_BEDSIDE.model_copy(update={"watch": watch})
+
+    def drain_in_place() -> int:
+        watcher = Watcher(side.incoming, side.layout, settings, QuickScorer)
+        watcher.run(threading.Event(), once=True)
+        return watcher.ended
+
+    drop(side.incoming, "a.png", png(1))
+    drop(side.incoming, "letter", b"no film")
+    assert drain_in_place() == 2
+    for path in side.layout.root.glob("ledger.sqlite*"):
+        path.unlink()
+    drop(side.incoming, "b.png", png(2))
+    assert [drain_in_place(), drain_in_place()] == [1, 0]
+    assert [report.status for report in side.reports().values()] == ["scored", "scored"]
+    assert len(side.reasons()) == 1
+    assert side.leftovers() == []

@@ -46,6 +46,9 @@ WRONG: dict[str, Callable[[npt.NDArray], npt.NDArray]] = {
     "turned 90": lambda image: np.rot90(image, -1),
     "turned 180": lambda image: np.rot90(image, 2),
     "turned 270": lambda image: np.rot90(image, 1),
+    "upside down, mirrored": lambda image: image[::-1],
+    "leaning by 45": lambda image: _leaning(image, 45.0),
+    "twice on one picture": lambda image: np.hstack([image, image]),
 }
 
 
@@ -140,6 +143,12 @@ def _wrong_versions(shown: Shown) -> Iterator[Shown]:
         lungs = None if shown.lungs is None else np.ascontiguousarray(turn(shown.lungs))
         yield Shown(f"{shown.kind}, {name}", False, np.ascontiguousarray(turn(shown.pixels)), lungs)
     yield Shown(f"{shown.kind}, inverted", False, 1 - shown.pixels, shown.lungs)
+
+
+def _leaning(image: npt.NDArray, degrees: float) -> npt.NDArray:
+    rows, columns = image.shape
+    matrix = cv2.getRotationMatrix2D((columns / 2, rows / 2), degrees, 1.0)
+    return np.asarray(cv2.warpAffine(image, matrix, (columns, rows), flags=cv2.INTER_NEAREST))
 
 
 def _dicom_samples(folder: Path) -> Iterator[Shown]:

@@ -20,6 +20,9 @@ _SMALLEST_PART = 0.02  # of the mask; smaller islands are specks
 _EDGE_PX = 2  # mask pixels from the film's edge that count as touching it
 _PIXEL_CORNERS = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.int32)
 _TOUCH_SHARE = 0.06  # of the film's width: a touch as long as this cuts lung off
+_LARGE_PART = 0.25  # of the largest part: a lung of its own rather than a piece of one
+_SAME_SIZE = 0.5  # of the larger lung: below it the smaller may be what disease has left of one
+_HOLDS_LUNG = 0.1  # of the fullest column
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,10 @@ class LungShape:
         contrast: Grey of the tissue around the lungs less the lungs' own; negative on inverted films.
         burnt_out: Share of the lungs that is black without detail.
         cut_top, cut_bottom, cut_side: Lung touches that edge of the film over some length.
+        top_share, bottom_share: Length of that touch over the lungs' own width where they are widest.
+        height: Of the lungs' box, over its width.
+        in_a_row: Lungs side by side: two in one chest.
+        slant_deg: Slope of the line from one lung's centre to the other's; 0 where there are no two of like size.
     """
 
     fraction: float
@@ -50,6 +57,11 @@ class LungShape:
     cut_top: bool
     cut_bottom: bool
     cut_side: bool
+    top_share: float
+    bottom_share: float
+    height: float
+    in_a_row: int
+    slant_deg: float
 
 
 def measure_lungs(lungs: Mask, pixels: FloatImage, frame: CanvasFrame) -> LungShape | None:
@@ -69,6 +81,8 @@ def measure_lungs(lungs: Mask, pixels: FloatImage, frame: CanvasFrame) -> LungSh
     top, bottom, side = _cuts(mask, film)
     one_sided = _emptiest(mask, 0) > _NO_GAP and _emptiest(mask, 1) > _NO_GAP
     y0, x0, y1, x1 = film
+    widest = float(mask.sum(axis=1).max())
+    in_a_row, slant_deg = _arrangement(mask)
     return LungShape(
         fraction=float(mask.sum() / max(1, (y1 - y0) * (x1 - x0))),
         parts=parts,
@@ -81,6 +95,11 @@ def measure_lungs(lungs: Mask, pixels: FloatImage, frame: CanvasFrame) -> LungSh
         cut_top=top,
         cut_bottom=bottom,
         cut_side=side,
+        top_share=float(_touch(mask[y0 : y0 + _EDGE_PX], 0) / widest),
+        bottom_share=float(_touch(mask[max(y1 - _EDGE_PX, 0) : y1], 0) / widest),
+        height=_height(mask),
+        in_a_row=in_a_row,
+        slant_deg=slant_deg,
     )
 
 
@@ -103,6 +122,11 @@ def _without_specks(lungs: Mask) -> tuple[Mask, int] | None:
 def _box(mask: Mask) -> Mask:
     rows, columns = np.nonzero(mask)
     return mask[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+
+
+def _height(mask: Mask) -> float:
+    rows, columns = _box(mask).shape
+    return rows / columns
 
 
 def _upright(mask: Mask) -> float:
@@ -155,11 +179,29 @@ def _contrast(mask: Mask, grey: FloatImage, film: tuple[int, int, int, int]) -> 
     return float(grey[ring].mean() - grey[mask].mean()) if ring.any() else 0.0
 
 
+def _arrangement(mask: Mask) -> tuple[int, float]:
+    """How many lungs stand side by side, and the slope of the line between the centres of the largest two."""
+    _, labels, stats, centres = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
+    areas = stats[1:, cv2.CC_STAT_AREA]
+    columns = np.isin(labels, 1 + np.nonzero(areas >= _LARGE_PART * areas.max())[0]).sum(axis=0)
+    holds = np.concatenate(([0], columns > _HOLDS_LUNG * columns.max())).astype(np.int8)
+    in_a_row = int(np.count_nonzero(np.diff(holds) == 1))
+    order = np.argsort(-areas, kind="stable")[:2]
+    if len(order) < 2 or areas[order[1]] < _SAME_SIZE * areas[order[0]]:
+        return in_a_row, 0.0
+    left, right = sorted(centres[1 + order].tolist())
+    return in_a_row, float(np.degrees(np.arctan2(right[1] - left[1], right[0] - left[0])))
+
+
 def _cuts(mask: Mask, film: tuple[int, int, int, int]) -> tuple[bool, bool, bool]:
     y0, x0, y1, x1 = film
     long_touch = _TOUCH_SHARE * max(1, x1 - x0)
-    top = mask[y0 : y0 + _EDGE_PX].any(axis=0).sum() > long_touch
-    bottom = mask[max(y1 - _EDGE_PX, 0) : y1].any(axis=0).sum() > long_touch
-    left = mask[:, x0 : x0 + _EDGE_PX].any(axis=1).sum() > 3 * long_touch
-    right = mask[:, max(x1 - _EDGE_PX, 0) : x1].any(axis=1).sum() > 3 * long_touch
-    return bool(top), bool(bottom), bool(left or right)
+    top = _touch(mask[y0 : y0 + _EDGE_PX], 0) > long_touch
+    bottom = _touch(mask[max(y1 - _EDGE_PX, 0) : y1], 0) > long_touch
+    left = _touch(mask[:, x0 : x0 + _EDGE_PX], 1) > 3 * long_touch
+    right = _touch(mask[:, max(x1 - _EDGE_PX, 0) : x1], 1) > 3 * long_touch
+    return top, bottom, left or right
+
+
+def _touch(edge: Mask, axis: int) -> int:
+    return int(edge.any(axis=axis).sum())

@@ -33,6 +33,8 @@ Signed = Annotated[float, Field(ge=-1.0, le=1.0)]
 class QualityLimits(BaseModel):
     """Limits of the gate, part of a bundle's manifest since they depend on its network.
 
+    A manifest spells all of them out: add fields with a default, and never rename or remove one.
+
     The defaults were measured on 534 real frontal films of adults, upright, turned and inverted, with lungs outlined by
     people and by networks; see `benchmarks/quality_gate.md`. "Refuse" limits lie between the kinds seen there.
     """
@@ -64,6 +66,14 @@ class QualityLimits(BaseModel):
     upside_down_refuse: Signed = 0.12
     # The film check overrules these three, the weakest witnesses, where it is this sure of a frontal film.
     frontal_sure: Share = 0.95
+    # Lungs side by side. Real films: at most 3, where one lung lies in pieces; two films on one picture: 4.
+    in_a_row_refuse: int = Field(default=4, ge=3)
+    # Slope of the line between the lungs, degrees. Real films: at most 25; tilted by 15 more: 31; by 45: 45 to 54.
+    slant_refuse: float = Field(default=35.0, ge=0.0)
+    # The top or bottom of the lungs is missing where they fill so much of that edge, of their own width, and are so
+    # low for it. Real films: at most 0.37, and down to 0.54; without a third of their height 0.57 and 0.55.
+    cut_share_refuse: Share = 0.5
+    cut_height_refuse: float = Field(default=0.56, ge=0.0)
     # Grey around the lungs less the lungs' own. Human masks: 0.05 and more on 99 % of the films.
     contrast_warn: Signed = 0.05
     # Deviation of the grey values at 1/16 of the canvas: blank films and pure noise have none.
@@ -94,6 +104,9 @@ _MESSAGES: dict[str, tuple[Severity, str]] = {
     "rotated": ("refuse", "The film lies on its side or upside down. Turn it upright and send it again."),
     "not_frontal_chest": ("refuse", "This does not look like a chest film from the front. Check which film was sent."),
     "lungs_not_found": ("refuse", "No lungs could be found on this film. Check which film was sent."),
+    "several_films": ("refuse", "There is more than one chest on this picture. Send each film by itself."),
+    "apex_missing": ("refuse", "The top of the lungs is missing on this film. Send one that shows the whole lungs."),
+    "base_missing": ("refuse", "The bottom of the lungs is missing on this film. Send one that shows the whole lungs."),
     "doubtful_film": ("warn", "This film looks unusual for a chest film from the front. Check that it is one."),
     "lungs_too_small": ("warn", "The lungs fill only a small part of the film."),
     "lungs_too_large": ("warn", "The outline of the lungs covers almost the whole film and may be wrong."),
@@ -177,6 +190,8 @@ def _refusal(
             return _refusal_of_class(seen)
     if shape is None or shape.fraction < limits.lung_fraction_refuse:
         return "inverted" if measures["chest_likeness"] < limits.polarity_refuse else "lungs_not_found"
+    if (misplaced := _misplaced(shape, limits)) is not None:
+        return misplaced
     if check is not None and check[0] >= limits.frontal_sure:
         return None
     negative = measures["chest_likeness"] + shape.contrast < limits.polarity_refuse
@@ -186,6 +201,17 @@ def _refusal(
     lies = 0.0 if shape.one_sided else shape.upright
     on_side = measures["on_side"] - lies > limits.on_side_refuse
     return "inverted" if negative else "rotated" if upside_down or on_side else None
+
+
+def _misplaced(shape: LungShape, limits: QualityLimits) -> str | None:
+    """Lungs that are there, but not one whole upright pair: nobody can grade six zones on them."""
+    if shape.in_a_row >= limits.in_a_row_refuse:
+        return "several_films"
+    if abs(shape.slant_deg) > limits.slant_refuse:
+        return "rotated"
+    if shape.height < limits.cut_height_refuse and max(shape.top_share, shape.bottom_share) > limits.cut_share_refuse:
+        return "apex_missing" if shape.top_share > shape.bottom_share else "base_missing"
+    return None
 
 
 def _shows_clear_lungs(measures: Mapping[str, float], shape: LungShape | None, limits: QualityLimits) -> bool:
@@ -217,7 +243,7 @@ def _doubts(
         or measures["mask_confidence"] < limits.mask_confidence_warn,
         "alignment_doubtful": measures.get("lungs_in_frame", 1.0) < limits.frame_warn,
         "asymmetric_lungs": shape.ratio < limits.ratio_warn,
-        "tilted": abs(measures.get("tilt_deg", 0.0)) > limits.tilt_warn,
+        "tilted": max(abs(measures.get("tilt_deg", 0.0)), abs(shape.slant_deg)) > limits.tilt_warn,
         "apex_clipped": shape.cut_top,
         "base_clipped": shape.cut_bottom,
         "side_clipped": shape.cut_side,
@@ -271,6 +297,11 @@ def _shape_measures(shape: LungShape, probability: npt.NDArray[np.float32]) -> d
         "lung_upright": shape.upright,
         "lung_contrast": shape.contrast,
         "lung_burnt_out": shape.burnt_out,
+        "lung_slant_deg": shape.slant_deg,
+        "lungs_in_a_row": float(shape.in_a_row),
+        "lung_height": shape.height,
+        "lung_top_share": shape.top_share,
+        "lung_bottom_share": shape.bottom_share,
         "mask_confidence": float(probability[probability >= 0.5].mean()),
     }
 

@@ -189,13 +189,50 @@ def test_lungs_cut_by_the_films_edge_are_named() -> None:
     columns = np.nonzero((film.lung_mask > 0).any(axis=0))[0]
     for part, code in (
         (np.s_[rows[0] + 50 :, :], "apex_clipped"),
-        (np.s_[: rows[-1] - 110, :], "base_clipped"),
+        (np.s_[: rows[-1] - 60, :], "base_clipped"),
         (np.s_[:, columns[0] + 50 :], "side_clipped"),
     ):
         cut = Case(*_cut(film.pixels[part], film.lung_mask[part]))
         quality = cut.judge(film_check=SURE)
         assert code in codes(quality)
         assert quality.verdict == "warn"
+
+
+def leaning(degrees: float) -> Turn:
+    def turn(image: np.ndarray) -> np.ndarray:
+        rows, columns = image.shape
+        matrix = cv2.getRotationMatrix2D((columns / 2, rows / 2), degrees, 0.7)
+        return cv2.warpAffine(image, matrix, (columns, rows), flags=cv2.INTER_NEAREST)
+
+    return turn
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_what_is_not_one_whole_upright_pair_of_lungs_is_refused_however_sure_the_check(seed: int) -> None:
+    rows = np.nonzero(make_phantom(seed).lung_mask.any(axis=1))[0]
+    cases: dict[str, Turn] = {
+        "several_films": lambda image: np.hstack([image, image]),
+        "rotated": leaning(45.0),
+        "apex_missing": lambda image: image[int(rows[0] + 0.6 * np.ptp(rows)) :],
+        "base_missing": lambda image: image[: int(rows[0] + 0.4 * np.ptp(rows))],
+    }
+    for code, turn in cases.items():
+        assert codes(make_chest(seed, turn).judge(film_check=SURE)) == {code}
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_leaning_patient_and_a_little_missing_are_no_reason_to_refuse(seed: int) -> None:
+    rows = np.nonzero(make_phantom(seed).lung_mask.any(axis=1))[0]
+    for turn in (leaning(12.0), leaning(-12.0), lambda image: image[int(rows[0] + 0.1 * np.ptp(rows)) :]):
+        assert make_chest(seed, turn).judge(film_check=SURE).verdict != "refused"
+
+
+def test_what_disease_has_left_of_a_lung_does_not_lean() -> None:
+    case = make_chest(options=PhantomOptions(plain=True), grades=(0,) * 6)
+    rows, columns = (np.nonzero(case.lungs.any(axis=axis))[0] for axis in (1, 0))
+    apex_alone = case.lungs.copy()
+    apex_alone[int(rows[0] + 0.35 * np.ptp(rows)) :, : int(columns.mean())] = 0
+    assert replace(case, lungs=apex_alone).judge(film_check=SURE).verdict == "warn"
 
 
 def test_small_one_sided_and_ragged_lungs_are_doubted() -> None:

@@ -14,8 +14,10 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi.middleware.gzip import GZipMiddleware
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, StreamingResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.types import Receive, Scope, Send
 
 from lungsev import __version__
 from lungsev.report import DISCLAIMER
@@ -93,11 +95,19 @@ def create_app(out: Path, token: str, secure_cookie: bool = False) -> FastAPI:
         screen.corrections.close()
 
     app = FastAPI(title="lungsev", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
+    app.add_middleware(_Compressed, minimum_size=1000)
     _add_gate(app, screen, secure_cookie)
     _add_pages(app, screen)
     _add_corrections(app, screen)
     _add_files(app, screen)
     return app
+
+
+class _Compressed(GZipMiddleware):
+    """Pages of a large unit stay small. Events are passed on as they come: a compressor would keep them back."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await (self.app if scope.get("path") == "/events" else super().__call__)(scope, receive, send)
 
 
 def is_private(request: Request) -> bool:
@@ -127,6 +137,8 @@ def _add_gate(app: FastAPI, screen: Screen, secure_cookie: bool) -> None:
             _remember(response, screen, secure_cookie)
         elif request.url.path == "/login" or screen.access.allows(request):
             response = await proceed(request)
+            if request.cookies.get(COOKIE) == screen.access.session:
+                _remember(response, screen, secure_cookie)  # a screen on the wall is not logged out
         else:
             response = screen.page(request, "login.html", 401, wrong=given is not None)
         for name, value in HEADERS.items():

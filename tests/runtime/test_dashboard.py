@@ -326,6 +326,16 @@ def test_pages_are_small(browser: Browser) -> None:
     assert weight < 200_000
 
 
+def test_the_board_of_a_large_unit_is_small_too_and_keeps_a_screen_signed_in(browser: Browser, out: Path) -> None:
+    for number in range(80):
+        put(out, f"n{number}", a_report(f"BED-{number}", "2026-11-22T08:00:00"))
+    headers = {"Accept-Encoding": "gzip"}
+    _, answer, _ = browser.ask("GET", "/", headers=headers)
+    assert answer["Content-Encoding"] == "gzip"
+    assert int(answer["Content-Length"]) < 12_000
+    assert "Max-Age=43200" in answer["Set-Cookie"]
+
+
 def test_every_severity_has_a_colour() -> None:
     classes = [line.partition("{")[0] for line in palette_css().splitlines()]
     assert classes == [*(f".sev-{step}" for step in range(13)), ".ramp"]

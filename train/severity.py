@@ -48,6 +48,7 @@ class OutcomeSettings(Settings):
 class SeverityRunSettings(Settings):
     """`lungsev-train brixia | inha | custom`."""
 
+    title: str = ""  # name of the row in reports; empty: made from the network's settings
     scheme: str | None = None  # name or YAML path; None: the dataset's own
     data: DataSettings = DataSettings()
     alignment: Path | None = None  # run of `align`; None: the newest

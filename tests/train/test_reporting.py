@@ -34,6 +34,7 @@ def predictions(count: int, seed: int, readers: tuple[str, ...] = ("senior", "ju
 
 def run(label: str, parts: dict[str, Predictions], initial: dict[str, Any] | None = None, **network: Any) -> RunReport:
     settings = {
+        "title": label if label.startswith("CXR") else "",
         "network": {"backbone": "resnet18", "neck": "concat", "members": 1, **network},
         "initial": initial or {},
     }
@@ -76,7 +77,8 @@ def test_only_the_rows_of_the_paper_stand_beside_its_numbers(runs: list[RunRepor
     paper = {row[0]: row[-1] for row in tables.accuracy_table(runs).rows}
     assert paper["SN"].endswith("63.0 (0.39)")
     assert paper["PAFE"].endswith("65.7 (0.37)")
-    assert paper["BS-Net"] == "-"
+    assert paper["CXR-CLIP"].startswith("95.1")
+    assert (paper["BS-Net"], paper["mask attention"]) == ("-", "-")
 
 
 def test_every_figure_has_something_to_show(runs: list[RunReport]) -> None:

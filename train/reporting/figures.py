@@ -20,10 +20,10 @@ from lungsev.geometry import CanvasFrame, box_polygon, invert, warp
 from ..predictions import second_reader
 from .load import RunReport, baseline_of
 
-COLOURS = ("#1b6ca8", "#d1495b", "#2e933c", "#8f5db7", "#c77d0a", "#3d3d3d", "#0c9c9c", "#a05d3b")
+COLOURS = ("#1b6ca8", "#d1495b", "#2e933c", "#8f5db7", "#c77d0a", "#3d3d3d", "#0c9c9c", "#a05d3b", "#e377c2", "#9db300")
 GREY = "#9a9a9a"
 MIN_REGIONS = 5  # of a point of the reliability diagram; fewer are chance
-MAX_CURVES = 8
+MAX_CURVES = len(COLOURS)
 OUTLINE = [withStroke(linewidth=2.0, foreground="#101010")]  # digits stay legible over bone
 
 
@@ -31,7 +31,7 @@ def mae_by_region(runs: Sequence[RunReport]) -> Figure | None:
     """MAE per region, with the change against spatial normalisation alone where that was run (paper, Fig. 3a)."""
     scheme = runs[0].predictions.scheme
     shown = [run for run in runs if run.predictions.scheme.name == scheme.name][:MAX_CURVES]
-    figure = Figure(figsize=(2.0 + max(1.25, 0.36 * len(shown)) * scheme.num_regions, 4.2), layout="constrained")
+    figure = Figure(figsize=(2.0 + max(1.25, 0.2 * len(shown)) * scheme.num_regions, 4.2), layout="constrained")
     axes = figure.subplots()
     width = 0.8 / len(shown)
     position = np.arange(scheme.num_regions)
@@ -48,6 +48,7 @@ def mae_by_region(runs: Sequence[RunReport]) -> Figure | None:
                     ha="center",
                     va="bottom",
                     fontsize=7,
+                    rotation=90 if len(shown) > 4 else 0,
                     color=GREY if abs(change) < 0.005 else "#2e933c" if change < 0 else "#b3202c",
                 )
     second = second_reader(shown[0].predictions)
@@ -116,13 +117,13 @@ def reliability(runs: Sequence[RunReport]) -> Figure | None:
 
 def learning_curves(runs: Sequence[RunReport]) -> Figure | None:
     """Loss and accuracy over epochs; dashed in training, solid in validation."""
-    with_history = [run for run in runs if len(run.history) > 1][:MAX_CURVES]
+    with_history = [pair for pair in zip(COLOURS, runs, strict=False) if len(pair[1].history) > 1]
     if not with_history:
         return None
     figure = Figure(figsize=(8.4, 3.4 + 0.1 * len(with_history)), layout="constrained")
     panels = figure.subplots(1, 2)
     for axes, name in zip(panels, ("loss", "accuracy"), strict=True):
-        for colour, run in zip(COLOURS, with_history, strict=False):
+        for colour, run in with_history:
             axes.plot([], [], color=colour, label=run.label)
             for part, style in (("train", "--"), ("validation", "-")):
                 points = [(r["epoch"] + 1, r[f"{part}/{name}"]) for r in run.history if f"{part}/{name}" in r]

@@ -147,6 +147,8 @@ def _kept(folders: list[Path]) -> tuple[Predictions, Keepsakes] | None:
 
 def _label(path: Path, settings: dict[str, Any], metrics: dict[str, Any]) -> str:
     network = settings.get("network", {})
+    if settings.get("title"):
+        return str(settings["title"])
     if metrics.get("task") == "evaluation":
         sources = metrics.get("sources", [])
         kind = f"ensemble of {len(sources)}" if len(sources) > 1 else str(sources[0] if sources else path.name)
@@ -160,8 +162,6 @@ def _label(path: Path, settings: dict[str, Any], metrics: dict[str, Any]) -> str
     label = f"{backbone} + SN" + (" + PAFE" if network.get("position_aware") else "")
     label += " + mask attention" if network.get("mask_attention") else ""
     initial = settings.get("initial", {})
-    if initial.get("encoder_weights"):
-        label = f"{Path(initial['encoder_weights']).stem}: {label}"
     if initial.get("source"):
         label += ", linear probe" if initial.get("frozen") == "all_but_heads" else ", fine-tuned"
     return label

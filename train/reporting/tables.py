@@ -263,12 +263,12 @@ def _percent(found: metrics.Interval) -> str:
 
 def _paper_1(run: RunReport) -> str:
     network = run.settings.get("network", {})
-    if network.get("mask_attention"):
+    if run.settings.get("title", "").startswith("CXR-CLIP"):
+        return PAPER_CXR_CLIP
+    if run.settings.get("title") or network.get("mask_attention"):
         return "-"
     if network.get("neck") == "pyramid":
         return PAPER_BSNET if network.get("members", 1) > 1 else "-"
-    if run.encoder_weights:
-        return PAPER_CXR_CLIP if run.backbone.startswith("resnet50") else "-"
     return PAPER_TABLE_1.get((run.backbone.split(".")[0], bool(run.position_aware)), "-")
 
 

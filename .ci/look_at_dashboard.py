@@ -203,8 +203,9 @@ def correct(page: Any) -> None:
 
 def new_film_shows(page: Any, incoming: Path) -> list[str]:
     """From a film that has settled in the folder to the open board, in seconds."""
-    dropped = drop_film(incoming, int(time.time()), "JUST-IN")
-    page.wait_for_selector("text=JUST-IN", timeout=30_000)
+    seed = int(time.time())
+    dropped = drop_film(incoming, seed, f"JUST-IN-{seed}")
+    page.wait_for_selector(f"text=JUST-IN-{seed}", timeout=30_000)
     elapsed = time.perf_counter() - dropped - SETTLE_SECONDS
     print(f"a new film was on the open board {elapsed:.2f} s after it had settled")
     return [f"live: {elapsed:.1f} s, expected under 2"] if elapsed > 2 else []

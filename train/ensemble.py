@@ -313,7 +313,7 @@ def _fit_scale(network: SeverityNetwork, bank: Bank, rows: Sequence[int]) -> Non
         for member in network.members:
             pool = next(iter(member.scheme_heads.values())).pool
             pooled = [
-                pool(member.upper(network.lower(bank.shown(batch, view))).flatten(2).transpose(1, 2))
+                pool(member.upper(network.lower(bank.shown(batch.tolist(), view))).flatten(2).transpose(1, 2))
                 for view in (0, 1)
                 for batch in np.array_split(np.asarray(rows), -(-len(rows) // BATCH))
             ]

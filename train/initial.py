@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from pathlib import Path
 from typing import Any, Literal
@@ -52,7 +53,10 @@ def build_initial(settings: SeveritySettings, initial: InitialSettings) -> Any:
     replaced = initial.source is not None or initial.encoder_weights is not None
     wanted = settings.pretrained == "imagenet" and not replaced
     packaged = PACKAGED.match(settings.backbone) is not None
-    network = build_severity(settings, pretrained=wanted and packaged)
+    try:
+        network = build_severity(settings, pretrained=wanted and packaged)
+    except ValueError as error:  # parts that do not fit each other
+        raise ConfigError(f"network: {error}") from None
     if wanted and not packaged:
         say(f"Encoder: {_load_state(network, _timm_weights(settings.backbone), settings.backbone)} ImageNet weights")
     load_initial(network, initial)
@@ -90,6 +94,7 @@ def _timm_weights(backbone: str) -> dict[str, Tensor]:
 
     from lungsev.networks.backbone import timm_name
 
+    logging.getLogger("huggingface_hub").setLevel(logging.CRITICAL)  # the reason is in what it raises
     try:
         model = timm.create_model(timm_name(backbone), pretrained=True)
     except ConfigError:

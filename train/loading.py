@@ -33,6 +33,7 @@ class EpochSampler(Sampler[Key]):
 
     Args:
         weights: Chance of each item to be drawn, with replacement; None visits each item once.
+        per_step: Films of one process in one step.
         rank, world: Of this process; None reads torchrun's environment.
     """
 
@@ -42,6 +43,7 @@ class EpochSampler(Sampler[Key]):
         shuffle: bool,
         seed: int,
         weights: Sequence[float] | None = None,
+        per_step: int = 1,
         rank: int | None = None,
         world: int | None = None,
     ) -> None:
@@ -49,13 +51,22 @@ class EpochSampler(Sampler[Key]):
         self.rank = rank if rank is not None else int(os.environ.get("RANK", "0"))
         self.world = world if world is not None else world_size()
         self.epoch = 0
+        longest = -(-count // self.world)
+        starves = count % self.world != 0 and (longest - 1) % per_step == 0
+        # Of all processes. Training needs a film of every process in every step: the first films fill the gap.
+        self.total = longest * self.world if count < self.world or (starves and self.trains) else count
 
     def set_epoch(self, epoch: int) -> None:
         """Called by Lightning at the start of each epoch."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return -(-self.count // self.world)
+        return len(range(self.rank, self.total, self.world))
+
+    @property
+    def trains(self) -> bool:
+        """Whether films are drawn for training, and not only measured."""
+        return self.shuffle or self.weights is not None
 
     def __iter__(self) -> Iterator[Key]:
         generator = np.random.default_rng((self.seed, self.epoch, 1))
@@ -65,9 +76,8 @@ class EpochSampler(Sampler[Key]):
             order = generator.choice(self.count, self.count, p=chance / chance.sum())
         elif self.shuffle:
             order = generator.permutation(self.count)
-        # Processes need equally many steps: the first films fill the gap, as in torch's DistributedSampler.
-        padded = np.resize(order, len(self) * self.world)
-        return ((self.epoch, int(index)) for index in padded[self.rank :: self.world])
+        filled = np.resize(order, self.total)
+        return ((self.epoch, int(index)) for index in filled[self.rank :: self.world])
 
 
 def world_size() -> int:
@@ -95,7 +105,7 @@ def make_loader(
             f"loop.batch_size {batch_size} cannot be shared by {world_size()} processes x {accumulate} accumulated "
             f"steps; choose a multiple of {shares}"
         )
-    sampler = EpochSampler(len(dataset), shuffle, seed, weights)
+    sampler = EpochSampler(len(dataset), shuffle, seed, weights, batch_size // shares)
     workers = min(workers, len(dataset))
     return DataLoader(
         dataset,  # type: ignore[arg-type]  # keys are pairs, see EpochDataset

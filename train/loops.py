@@ -19,15 +19,17 @@ import lightning as L
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar
-from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from lungsev.errors import ConfigError, MissingExtraError
+from lungsev.errors import ConfigError, LungsevError
 
 from .checkpoints import WholeCheckpoints, newest_checkpoint
 from .console import is_main_process, say
+from .loading import world_size
+from .loggers import loggers_of
+from .processes import WholeBatch, one_batch
 from .runs import Run
 from .settings import LoopSettings, OptimiserSettings
 
@@ -47,6 +49,7 @@ class TrainingModule(L.LightningModule):
         self.network = network
         self.optimiser = optimiser
         self.loop = loop
+        self.whole_batch = WholeBatch()
         self.average: AveragedModel | None = None
         if loop.ema > 0:
             self.average = AveragedModel(network, multi_avg_fn=WarmedAverage(loop.ema), use_buffers=True)
@@ -67,20 +70,37 @@ class TrainingModule(L.LightningModule):
 
     def on_train_batch_start(self, batch: Any, batch_index: int) -> None:
         # Dropout and mixup then do not depend on where a run was stopped before, nor on when loaders were made.
-        place = (self.loop.seed, self.current_epoch, batch_index, self.global_rank)
+        place = (self.loop.seed, self.current_epoch, batch_index)
         torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0] >> 1))
+        self.whole_batch.rows = self._films_from(batch_index, 1)
 
     def training_step(self, batch: dict[str, Any], batch_index: int) -> Tensor:
         loss = self.loss_of(batch, self.network, "train")
         self.log_number("train/loss", loss, batch)
-        return loss
+        return loss * self._share_of_step(batch, batch_index)
+
+    def _share_of_step(self, batch: dict[str, Any], batch_index: int) -> float:
+        """What makes the gradient of a step that of one batch: every film counts alike, in a smaller last step too.
+
+        Lightning divides each loss by `accumulate` and by the processes, however many films each of them has.
+        """
+        steps = self.loop.accumulate
+        films = self._films_from(batch_index // steps * steps, steps)
+        return len(batch["index"]) * steps * self.trainer.world_size / films
+
+    def _films_from(self, batch_index: int, batches: int) -> int:
+        """Films of all processes in some batches from one on; fewer at the end of an epoch."""
+        loader: Any = self.trainer.train_dataloader
+        size = loader.batch_size * self.trainer.world_size
+        return int(min(size * batches, loader.sampler.total - size * batch_index))
 
     def validation_step(self, batch: dict[str, Any], batch_index: int) -> None:
         self.log_number(MONITOR, self.loss_of(batch, self.best_network, "validation"), batch)
 
     def log_number(self, name: str, value: Tensor | float, batch: dict[str, Any]) -> None:
         """Mean over the epoch and over all processes, weighted by the films of each batch."""
-        size = len(batch["index"])
+        # Lightning averages the count of films over the processes as a whole number, which cuts off a half film.
+        size = len(batch["index"]) * self.trainer.world_size
         self.log(name, value, on_step=False, on_epoch=True, batch_size=size, sync_dist=True)
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_index: int) -> None:
@@ -160,17 +180,17 @@ def fit(module: TrainingModule, run: Run, train: Any, validation: Any | None) ->
     stopper: list[Callback] = [EarlyStopping(MONITOR, patience=loop.patience)] if loop.patience and validation else []
     with quiet_lightning():
         trainer = L.Trainer(
-            accelerator=loop.accelerator,
-            devices=_devices(loop),
+            accelerator=accelerator_of(loop),
+            devices=devices_of(loop),
             num_nodes=_nodes(loop),
-            strategy="ddp" if int(os.environ.get("WORLD_SIZE", "1")) > 1 else "auto",
+            strategy="ddp" if world_size() > 1 else "auto",
             precision=PRECISIONS[loop.precision],
             max_epochs=loop.epochs,
             accumulate_grad_batches=loop.accumulate,
             gradient_clip_val=module.optimiser.gradient_clip,
             deterministic=loop.deterministic,
             callbacks=[EpochLines(run), *bar, *stopper, *([best] if keeps_best else []), last],
-            logger=_loggers(loop, run),
+            logger=loggers_of(loop.loggers, run),
             plugins=[WholeCheckpoints()],
             use_distributed_sampler=False,
             num_sanity_val_steps=0,
@@ -180,16 +200,35 @@ def fit(module: TrainingModule, run: Run, train: Any, validation: Any | None) ->
             default_root_dir=run.path,
         )
         start = newest_checkpoint(run)
-        try:
+        with one_batch(module.network, world_size()) as module.whole_batch, reasons_in_one_line():
             trainer.fit(module, train, validation, ckpt_path=start, weights_only=False if start else None)
-        except SIGTERMException:  # a scheduler's or a container's way of asking
-            raise KeyboardInterrupt from None
         if trainer.interrupted:
             raise KeyboardInterrupt
     if keeps_best and best.best_model_path and Path(best.best_model_path).is_file():
         state = torch.load(best.best_model_path, map_location="cpu", weights_only=False)
         module.load_state_dict(state["state_dict"])
     return module.best_network.cpu().eval()
+
+
+@contextmanager
+def reasons_in_one_line() -> Iterator[None]:
+    """What stops a training for reasons outside of it, in one line each."""
+    try:
+        yield
+    except SIGTERMException:  # a scheduler's or a container's way of asking
+        raise KeyboardInterrupt from None
+    except torch.OutOfMemoryError as error:
+        raise LungsevError(
+            f"the GPU's memory is full ({str(error).split('. ')[0]}); share a batch among more steps: "
+            "--set loop.accumulate=2, or 4, or --set loop.precision=bf16"
+        ) from None
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise LungsevError(
+            "a process that loads films died (killed, or memory ran out); start the same command again to go on from "
+            "the last epoch, with fewer of them: --set data.workers=1"
+        ) from None
 
 
 def _checkpoint(run: Run, name: str, monitor: str | None) -> ModelCheckpoint:
@@ -251,6 +290,11 @@ class EpochLines(Callback):
             **{name: (value if math.isfinite(value) else None) for name, value in sorted(numbers.items())},
         }
         self._append(json.dumps(record) + "\n")
+        if not math.isfinite(numbers.get("train/loss", 0.0)):
+            raise LungsevError(
+                f"the loss of epoch {trainer.current_epoch + 1} is no number any more; learn slower (a tenth of "
+                "optimiser.lr) or with loop.precision=32, as a new run"
+            )
         words = "  ".join(f"{name} {value:.4f}" for name, value in sorted(numbers.items()))
         say(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {words}  ({record['films_per_second']} films/s)")
 
@@ -282,11 +326,23 @@ def quiet_lightning() -> Iterator[None]:
                 logger.setLevel(level)
 
 
-def _devices(loop: LoopSettings) -> int | str:
+def accelerator_of(loop: LoopSettings) -> str:
+    """For Lightning. Raises ConfigError when it is not here."""
+    if loop.accelerator == "gpu" and not torch.cuda.is_available():
+        raise ConfigError("loop.accelerator is gpu, but torch finds none here; expected auto or cpu")
+    return loop.accelerator
+
+
+def devices_of(loop: LoopSettings) -> int:
+    """Of this machine, for Lightning. Raises ConfigError when they need processes that were not started."""
     if "LOCAL_WORLD_SIZE" in os.environ:
         return int(os.environ["LOCAL_WORLD_SIZE"])
-    # "auto" on a CPU would be one device anyway; several GPUs are for torchrun, which makes the processes.
-    return 1 if loop.devices == "auto" else loop.devices
+    if loop.devices not in ("auto", 1):
+        raise ConfigError(
+            f"loop.devices={loop.devices} needs as many processes: leave it out and start them by "
+            f"`torchrun --nproc_per_node={loop.devices} -m lungsev.train ... --out DIR`"
+        )
+    return 1
 
 
 def _nodes(loop: LoopSettings) -> int:
@@ -297,24 +353,3 @@ def _nodes(loop: LoopSettings) -> int:
 
 def _on_terminal() -> bool:
     return sys.stdout.isatty() and is_main_process()
-
-
-def _loggers(loop: LoopSettings, run: Run) -> list[Logger]:
-    made: list[Logger] = []
-    for name in loop.loggers:
-        try:
-            if name == "tensorboard":
-                made.append(TensorBoardLogger(save_dir=run.path, name="", version="log"))
-            elif name == "wandb":
-                from lightning.pytorch.loggers import WandbLogger
-
-                made.append(WandbLogger(save_dir=run.path, name=run.path.name, project="lungsev"))
-            else:
-                from lightning.pytorch.loggers import MLFlowLogger
-
-                made.append(MLFlowLogger(experiment_name="lungsev", save_dir=str(run.path / "mlruns")))
-        except ModuleNotFoundError:
-            if name == "tensorboard":
-                raise MissingExtraError("logging to TensorBoard", "train") from None
-            raise ConfigError(f"loop.loggers asks for {name}, which is not installed: pip install {name}") from None
-    return made

@@ -29,13 +29,12 @@ from lungsev.networks.settings import SeveritySettings
 from lungsev.preprocess import to_canvas
 from lungsev.reading import read_radiograph
 
-from . import cache as film_cache
 from .augment import GeometrySettings, PhotometrySettings, apply_photometry, draw_geometry, draw_photometry
 from .console import say, track, warn
 from .datasets import LabelledFilm, load_labelled, load_masked
 from .loading import Key, generator_of, make_loader
 from .loops import TrainingModule, fit, seed_weights
-from .preparation import require_root, trunk_path, usable
+from .preparation import ready_films, require_root, trunk_path, usable
 from .runs import Run
 from .settings import DataSettings, LoopSettings, OptimiserSettings, Settings, Share
 from .severity import crop
@@ -236,12 +235,8 @@ def _labelled_views(
 def _outlined_views(settings: PretrainSettings) -> Views:
     """Whole films, moved and re-exposed, with their lungs."""
     assert settings.lungs is not None
-    dataset = load_masked(settings.lungs)
-    films = usable(dataset.films, settings.data)
-    prepared = film_cache.prepare(films, settings.data.cache, workers=max(1, settings.data.num_workers))
-    for remark in film_cache.demand_readable(prepared, settings.data.skip_unreadable):
-        warn(remark)
-    cached = list(prepared.films.values())
+    films, prepared = ready_films(load_masked(settings.lungs).films, settings.data)
+    cached = [prepared[film.name] for film in usable(films, prepared, settings.data)]
     views = _empty(len(cached), settings.lung_views, settings)
     side, tokens = settings.network.crop_px, views.masks.shape[-1]
 

@@ -249,6 +249,8 @@ def run_severity(settings: SeverityRunSettings, run: Run) -> dict[str, Any]:
     network_settings = settings.network.model_copy(update={"schemes": (scheme_name(settings, dataset),)})
     settings = settings.model_copy(update={"network": network_settings})
     trunk = Trunk.load(trunk_path(settings.alignment, "align"))
+    seed_weights(settings.loop.seed)
+    network = build_initial(settings.network, settings.initial)  # before the films: a wrong name is known in seconds
     films, prepared = ready_films(dataset.films, settings.data)
     cached = [prepared[film.name] for film in films]
     thetas = film_thetas(trunk, cached, settings.data.cache)
@@ -265,8 +267,6 @@ def run_severity(settings: SeverityRunSettings, run: Run) -> dict[str, Any]:
         lungs = None if masks is None else masks[rows]
         return SeverityFilms(chosen, shown, thetas[rows], scheme, settings, augmented, taught, lungs)
 
-    seed_weights(settings.loop.seed)
-    network = build_initial(settings.network, settings.initial)
     module = SeverityModule(network, scheme, settings)
     say(f"Grading {len(parts['train'])} films of {dataset.name} by {scheme.title} ({split.protocol}), run {run.path}")
     train = dataset_of("train", augmented=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,7 +23,9 @@ def timm_name(name: str) -> str:
         ConfigError: Unknown to the installed timm.
     """
     if not timm.is_model(name.split(".")[0]):
-        raise ConfigError(f"backbone {name!r} is unknown to timm {timm.__version__}; see timm.list_models()")
+        near = difflib.get_close_matches(name, timm.list_models(), n=3)
+        hint = f"; do you mean {' or '.join(near)}?" if near else "; timm.list_models() names those it knows"
+        raise ConfigError(f"backbone {name!r} is unknown to timm {timm.__version__}{hint}")
     return name
 
 

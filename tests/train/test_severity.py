@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -220,3 +221,29 @@ def test_the_crop_is_what_the_fused_network_samples(severity_settings: SettingsM
     theta = np.array([[0.8, 0.05, 0.1], [-0.04, 0.9, -0.05]])
     fused = AffineWarp(network.crop_px, 2)(torch.from_numpy(canvas)[None, None], torch.from_numpy(theta)[None])
     assert np.abs(crop(canvas, theta, network) - fused[0, 0].numpy()).max() < 5e-3
+
+
+@pytest.mark.slow
+def test_accumulated_steps_are_one_batch_to_the_last_film(severity_settings: SettingsMaker, tmp_path: Any) -> None:
+    """With LayerNorm, since batch statistics are those of a step; the last step of an epoch is a smaller one."""
+    ends = []
+    for accumulate in (1, 2):
+        settings = severity_settings(
+            {
+                "network.backbone": "convnext_atto",
+                "network.out_indices": [2],
+                "network.dropout": 0.0,
+                "loop.accumulate": accumulate,
+                "loop.epochs": 2,
+                "loop.ema": 0.0,
+                "loop.keep": "last",
+                "optimiser.name": "sgd",
+                "data.split.validation": 0.0,
+            }
+        )
+        run = open_run("brixia", settings, out=tmp_path / f"accumulate-{accumulate}")
+        run_severity(settings, run)
+        assert len(json.loads(run.splits.read_text())["parts"]["train"]) % 4 != 0
+        ends.append(torch.load(run.network, weights_only=True))
+    flat = [torch.cat([value.flatten().float() for value in _tensors(end)]) for end in ends]
+    assert torch.allclose(flat[0], flat[1], atol=1e-6)

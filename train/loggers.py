@@ -1,0 +1,79 @@
+"""Where the numbers of a training are shown while it goes on: TensorBoard, and what a group has beside it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
+
+from lungsev.errors import ConfigError, LungsevError, MissingExtraError
+
+from .console import say
+from .runs import Run
+
+PROJECT = "lungsev"
+
+
+def loggers_of(names: Sequence[str], run: Run) -> list[Logger]:
+    """A logger for each name; a run that is continued goes on in its own curves.
+
+    Raises:
+        MissingExtraError, ConfigError: Its package is not installed.
+        LungsevError: Its service refuses.
+    """
+    makers = {"tensorboard": _tensorboard, "wandb": _wandb, "mlflow": _mlflow}
+    made = []
+    for name in names:
+        try:
+            made.append(makers[name](run))
+        except ModuleNotFoundError:
+            if name == "tensorboard":
+                raise MissingExtraError("logging to TensorBoard", "train") from None
+            raise ConfigError(f"loop.loggers asks for {name}, which is not installed: pip install {name}") from None
+        except LungsevError:
+            raise
+        except Exception as error:  # each service has kinds of its own
+            reason = " ".join(str(error).split())[:200]
+            raise LungsevError(
+                f"{name} cannot be reached or refuses ({reason}); put it right, or leave it out of loop.loggers"
+            ) from None
+    return made
+
+
+def _tensorboard(run: Run) -> Logger:
+    return TensorBoardLogger(save_dir=run.path, name="", version="log")
+
+
+def _wandb(run: Run) -> Logger:
+    """Without an account it writes to the run folder alone, for `wandb sync`."""
+    from lightning.pytorch.loggers import WandbLogger
+
+    known = "WANDB_API_KEY" in os.environ or "api.wandb.ai" in _text(Path.home() / ".netrc")
+    offline = os.environ.get("WANDB_MODE") == "offline" or not known
+    if offline:
+        say(f"wandb: no account is known, so it writes to {run.path / 'wandb'} only; `wandb sync` sends it later")
+    name = f"{run.path.parent.name}-{run.path.name}"
+    return WandbLogger(save_dir=run.path, name=name, id=name, resume="allow", project=PROJECT, offline=offline)
+
+
+def _mlflow(run: Run) -> Logger:
+    """To the server of MLFLOW_TRACKING_URI, else to a database file in the run folder."""
+    from lightning.pytorch.loggers import MLFlowLogger
+
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # its own 7 take minutes to say that nobody answers
+    address = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(run.path / 'mlflow.db').resolve()}"
+    noted = run.path / "mlflow-run.txt"
+    logger = MLFlowLogger(
+        experiment_name=PROJECT, run_name=run.path.name, tracking_uri=address, run_id=_text(noted).strip() or None
+    )
+    noted.write_text(str(logger.run_id), encoding="utf-8")
+    return logger
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError:
+        return ""

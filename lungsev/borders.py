@@ -18,6 +18,7 @@ Greys = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
 
 WORK_SIDE_PX = 512
+ROBUST = (0.5, 99.5)  # percentiles a film's greys are stretched over
 # Of 255, over the film's own robust range: JPEG ringing and detector noise behind a collimator.
 EXTREME = 15
 BORDER_SHARE = 0.9  # of a line; the rest may be a marker
@@ -39,12 +40,28 @@ def content_box(pixels: Pixels) -> Box:
     if y1 - y0 < MIN_KEPT * height or x1 - x0 < MIN_KEPT * width:
         return (0, 0, rows, columns)
     down, across = rows / height, columns / width
-    return (
-        int(np.ceil(y0 * down - 1e-6)),
-        int(np.ceil(x0 * across - 1e-6)),
-        int(np.floor(y1 * down + 1e-6)),
-        int(np.floor(x1 * across + 1e-6)),
-    )
+    return _to_the_line(pixels, (round(y0 * down), round(x0 * across), round(y1 * down), round(x1 * across)))
+
+
+def _to_the_line(pixels: Pixels, box: Box) -> Box:
+    """The same borders, peeled at the film's own resolution near where they were found: whatever lies around a film
+    then leaves the same box of it."""
+    y0, x0, y1, x1 = box
+    low, high = np.percentile(pixels[y0:y1, x0:x1][::4, ::4], ROBUST)
+    reach = int(np.ceil(max(pixels.shape) / WORK_SIDE_PX)) + 1
+
+    def peeled(lines: Pixels) -> int:
+        greys = _stretched(lines, low, high)
+        return next((i for i, g in enumerate(greys) if not _is_border(g, g <= EXTREME, g >= 255 - EXTREME)), len(greys))
+
+    y0, x0 = max(y0 - reach, 0), max(x0 - reach, 0)
+    y1, x1 = min(y1 + reach, pixels.shape[0]), min(x1 + reach, pixels.shape[1])
+    for _ in range(2):
+        y0 += peeled(pixels[y0 : y0 + 2 * reach, x0:x1])
+        y1 -= peeled(pixels[y1 - 2 * reach : y1, x0:x1][::-1])
+        x0 += peeled(pixels[y0:y1, x0 : x0 + 2 * reach].T)
+        x1 -= peeled(pixels[y0:y1, x1 - 2 * reach : x1].T[::-1])
+    return y0, x0, y1, x1
 
 
 def _work_copy(pixels: Pixels) -> Greys:
@@ -53,9 +70,14 @@ def _work_copy(pixels: Pixels) -> Greys:
     scale = min(1.0, WORK_SIDE_PX / max(rows, columns))
     size = max(1, round(columns * scale)), max(1, round(rows * scale))
     step = max(1, max(rows, columns) // (2 * WORK_SIDE_PX))  # every other pixel of a large film is plenty
-    work = cv2.resize(pixels[::step, ::step], size, interpolation=cv2.INTER_AREA) if scale < 1 else pixels
-    low, high = np.percentile(work[::2, ::2], (0.5, 99.5))
-    stretched = (work - np.float32(low)) * np.float32(255.0 / max(float(high - low), 1e-6))
+    work = pixels
+    if scale < 1:
+        work = np.asarray(cv2.resize(pixels[::step, ::step], size, interpolation=cv2.INTER_AREA), dtype=np.float32)
+    return _stretched(work, *np.percentile(work[::2, ::2], ROBUST))
+
+
+def _stretched(pixels: Pixels, low: float, high: float) -> Greys:
+    stretched = (pixels - np.float32(low)) * np.float32(255.0 / max(float(high - low), 1e-6))
     return np.clip(stretched, 0.0, 255.0).astype(np.uint8)
 
 

@@ -119,6 +119,21 @@ def test_both_photometric_interpretations(scorer: Scorer, tmp_path: Path, bits: 
     assert reports[0] == reports[1]
 
 
+@pytest.mark.parametrize("around", [0, 900, 4095])
+@pytest.mark.parametrize("is_told", [False, True])
+def test_what_lies_around_the_film(scorer: Scorer, tmp_path: Path, around: int, is_told: bool) -> None:
+    stored = as_stored(small_film(), 12, False, "MONOCHROME2")
+    framed = np.pad(stored, ((40, 23), (17, 61)), constant_values=around)
+    tags = {"WindowCenter": 2048, "WindowWidth": 4096}
+    alone = report_of(scorer, write(tmp_path, stored, 12, **tags))
+    padding = {"PixelPaddingValue": around} if is_told else {}
+    within = report_of(scorer, write(tmp_path, framed, 12, **tags, **padding))
+    assert within["alignment"] == alone["alignment"]
+    for one, other in zip(alone["scores"]["brixia"]["regions"], within["scores"]["brixia"]["regions"], strict=True):
+        assert other["expected"] == one["expected"]
+        np.testing.assert_allclose(other["polygon"], np.add(one["polygon"], (17, 40)), atol=0.02)
+
+
 @pytest.mark.skipif(shutil.which("dcmcjpls") is None, reason="DCMTK is not installed")
 @pytest.mark.parametrize(("bits", "signed", "photometric"), KINDS)
 def test_other_makers_encoders(scorer: Scorer, tmp_path: Path, bits: int, signed: bool, photometric: str) -> None:

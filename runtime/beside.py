@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from types import TracebackType
 
 from .dashboard.serve import require_screen
+from .health import Vitals
 from .layout import Layout
 from .settings import BedsideSettings
 
@@ -21,6 +22,7 @@ log = logging.getLogger("lungsev.runtime.beside")
 PARENT_VARIABLE = "LUNGSEV_PARENT"
 _PR_SET_PDEATHSIG = 1
 _FIRST_DELAY_SECONDS, _LONGEST_DELAY_SECONDS = 1.0, 60.0
+_SETTLED_SECONDS = 10.0  # who runs for so long has found its port and its files
 _GRACE_SECONDS = 10.0
 
 
@@ -41,9 +43,10 @@ def companions(settings: BedsideSettings, layout: Layout) -> list[list[str]]:
 
 
 class Beside:
-    """Keeps one command running; starts it again, ever later, when it ends."""
+    """Keeps one command running; starts it again, ever later, when it ends, and doubts readiness until it runs."""
 
-    def __init__(self, command: Sequence[str]) -> None:
+    def __init__(self, command: Sequence[str], vitals: Vitals) -> None:
+        self._vitals = vitals
         self._command = [sys.executable, "-m", "lungsev.runtime.cli", *command]
         self._name = command[0]
         self._stop = threading.Event()
@@ -72,12 +75,20 @@ class Beside:
             # Standard output belongs to the watcher's own lines, which a machine may read.
             self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, stdout=2, env=environment)
             log.info("%s runs as process %d", self._name, self._process.pid)
-            code = self._process.wait()
+            code = self._end_of(self._process)
             if self._stop.is_set():
                 return
+            self._vitals.doubt(self._name, f"{self._name} does not run; the log says why")
             log.error("%s ended with code %d and is started again in %.0f s", self._name, code, delay)
             self._stop.wait(delay)
             delay = min(_LONGEST_DELAY_SECONDS, delay * 2)
+
+    def _end_of(self, process: subprocess.Popen[bytes]) -> int:
+        try:
+            return process.wait(_SETTLED_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._vitals.clear(self._name)
+            return process.wait()
 
 
 def die_with_parent() -> None:

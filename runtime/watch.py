@@ -62,7 +62,7 @@ def watch_command(
     with logging_to(layout.log, settings.log_level), ExitStack() as stack:
         if not once:
             for command in companions(settings, layout):
-                stack.enter_context(Beside(command))
+                stack.enter_context(Beside(command, watcher.vitals))
         watcher.run(stop, once)
     if once and not json_lines:
         console.print(f"{watcher.ended} films ended; results are in {layout.root}")

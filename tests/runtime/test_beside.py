@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
+import time
 from pathlib import Path
 
 import pytest
 
 from lungsev.errors import MissingExtraError
-from lungsev.runtime.beside import companions
+from lungsev.runtime import beside
+from lungsev.runtime.beside import Beside, companions
+from lungsev.runtime.health import Vitals
 from lungsev.runtime.layout import Layout
-from lungsev.runtime.settings import BedsideSettings, DashboardSettings
+from lungsev.runtime.settings import BedsideSettings, DashboardSettings, ListenSettings
 
 WITH_SCREEN = BedsideSettings(dashboard=DashboardSettings(enabled=True, port=8123))
 
@@ -23,6 +26,28 @@ def test_the_screen_listens_on_this_machine_only(tmp_path: Path) -> None:
     pytest.importorskip("fastapi")
     (command,) = companions(WITH_SCREEN, Layout(tmp_path))
     assert command == ["dashboard", str(tmp_path), "--host", "127.0.0.1", "--port", "8123"]
+
+
+def test_one_that_cannot_start_makes_the_box_unready(tmp_path: Path) -> None:
+    vitals = Vitals()
+    with Beside(["listen", str(tmp_path / "absent")], vitals):
+        end = time.monotonic() + 60
+        while not vitals.doubts() and time.monotonic() < end:
+            time.sleep(0.05)
+    assert vitals.doubts() == ["listen does not run; the log says why"]
+
+
+def test_one_that_runs_is_no_longer_doubted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("pynetdicom")
+    monkeypatch.setattr(beside, "_SETTLED_SECONDS", 0.01)
+    vitals = Vitals()
+    vitals.doubt("listen", "listen does not run")
+    settings = BedsideSettings(listen=ListenSettings(enabled=True, port=0))
+    with Beside(["listen", str(tmp_path), "--settings", settings.model_dump_json()], vitals):
+        end = time.monotonic() + 60
+        while vitals.doubts() and time.monotonic() < end:
+            time.sleep(0.05)
+    assert vitals.doubts() == []
 
 
 def test_a_missing_extra_is_said_before_films_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

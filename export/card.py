@@ -9,6 +9,8 @@ from lungsev.inference.parity import Parity
 from lungsev.manifest import Manifest
 from lungsev.report import DISCLAIMER
 
+from .card_tables import measured_parts
+
 
 def write_card(manifest: Manifest, parities: Iterable[Parity] = ()) -> str:
     """Markdown."""
@@ -21,7 +23,13 @@ def write_card(manifest: Manifest, parities: Iterable[Parity] = ()) -> str:
         "## Data",
         *(_data_lines(manifest)),
         "## How good it is",
+        *measured_parts(manifest.metrics, [region.code for region in manifest.schemes[0].regions]),
+        "Every figure of the run:",
         _metrics_table(manifest.metrics),
+        "## Train it on more",
+        "These films are few. BrixIA's 4,695 are handed out on request (https://brixia.github.io), and a hospital "
+        "has its own: put lung masks and graded films side by side into one folder, look with `lungsev-train data check`, then "
+        "`lungsev-train model --data DIR` and `lungsev-export --fp16`.",
         "## Limits",
         "Films of children, laterals, CT scouts and films without both lungs were not part of the evaluation. The "
         "quality gate refuses what it recognises as such; it does not recognise everything. A total is given with an "

@@ -27,16 +27,20 @@ from lungsev.decode import Calibration
 from lungsev.errors import ConfigError
 from lungsev.geometry import compose
 from lungsev.networks.checkpoint import save_checkpoint
+from lungsev.networks.heads import MAP_SIDE
 from lungsev.networks.settings import FusedSettings, SeveritySettings
 from lungsev.networks.severity import SeverityNetwork
 from lungsev.schemes import Scheme
 
 from . import cache as film_cache
 from .augment import GeometrySettings, apply_photometry, draw_geometry, draw_photometry
+from .breakdown import breakdown
 from .calibration import conformal_margin, fit_temperature, with_temperature
 from .console import say, track, warn
 from .datasets import GradedFilm
+from .handcrafted import handcrafted_metrics
 from .initial import build_initial
+from .keepsakes import keep
 from .loading import Key, generator_of, make_loader
 from .loops import fit, seed_weights
 from .predictions import Predictions, collect, summarise
@@ -132,6 +136,8 @@ def run_ensemble(settings: EnsembleSettings, run: Run) -> dict[str, Any]:
     thetas = film_thetas(trunk, cached, settings.data.cache)
     bank = make_views(films, cached, thetas, scheme, settings)
     out_of_fold = np.zeros_like(bank.targets, dtype=np.float64)
+    maps = np.zeros((len(films), MAP_SIDE, MAP_SIDE), dtype=np.float32)
+    held_back = []
     row_of = {film.name: row for row, film in enumerate(films)}
     for fold in range(split.folds):
         folder = Run(run.path / f"fold-{fold}")
@@ -140,10 +146,14 @@ def run_ensemble(settings: EnsembleSettings, run: Run) -> dict[str, Any]:
         parts = split_dataset(films, held_out, folder).parts
         rows = {part: [row_of[name] for name in names] for part, names in parts.items()}
         network = averaged_network(bank, rows["train"], scheme, settings, folder, fold)
-        out_of_fold[rows["test"]] = _predict(network, bank, rows["test"], scheme)
+        out_of_fold[rows["test"]], maps[rows["test"]] = _predict(network, bank, rows["test"], scheme)
+        held_back.append(rows["test"])
     predictions, calibration, temperature = _calibrated(scheme, films, out_of_fold, bank, thetas, settings)
     predictions.save(run.path / "predictions-test.json")
-    summary = summarise(predictions, calibration)
+    keep(predictions, cached, maps, None).save(run.path / "keepsakes-test.npz")
+    summary = {**summarise(predictions, calibration), **breakdown(predictions, calibration)}
+    plain = bank.shown(range(len(films)), 0)[:, 0].numpy()
+    summary["handcrafted"] = handcrafted_metrics(list(plain), predictions.reference, held_back, scheme)
     found = summary[settings.outcome.decision]
     say(
         f"Out of fold, {len(films)} films: accuracy {found['accuracy']:.3f}, MAE {found['mae']:.3f}, "
@@ -320,11 +330,14 @@ def _fit_scale(network: SeverityNetwork, bank: Bank, rows: Sequence[int]) -> Non
             member.scale.fit(torch.cat(pooled))
 
 
-def _predict(network: SeverityNetwork, bank: Bank, rows: Sequence[int], scheme: Scheme) -> npt.NDArray[np.float64]:
-    """Probabilities [len(rows), R, G] of the plain views, as the fused network gives them."""
+def _predict(
+    network: SeverityNetwork, bank: Bank, rows: Sequence[int], scheme: Scheme
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float32]]:
+    """Probabilities [len(rows), R, G] and maps of the plain views, as the fused network gives them."""
     with torch.inference_mode():
-        batches = bank.shown(rows, 0).split(BATCH)
-        return torch.cat([network(batch)[scheme.name][0] for batch in batches]).double().numpy()
+        said = [network(batch)[scheme.name] for batch in bank.shown(rows, 0).split(BATCH)]
+    probabilities, maps = (torch.cat(parts) for parts in zip(*said, strict=True))
+    return probabilities.double().numpy(), maps.numpy()
 
 
 def _calibrated(

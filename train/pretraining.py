@@ -31,7 +31,7 @@ from lungsev.reading import read_radiograph
 
 from .augment import GeometrySettings, PhotometrySettings, apply_photometry, draw_geometry, draw_photometry
 from .console import say, track, warn
-from .datasets import LabelledFilm, load_labelled, load_masked
+from .datasets import LabelledFilm, MaskedDataset, load_labelled, load_masked
 from .loading import Key, generator_of, make_loader
 from .loops import TrainingModule, fit, seed_weights
 from .preparation import ready_films, require_root, trunk_path, usable
@@ -104,8 +104,11 @@ def run_pretraining(settings: PretrainSettings, run: Run) -> dict[str, Any]:
     split = split_films(films, "all", settings.data.split.seed, validation=settings.validation)
     split.save(run.splits)
     views = [_labelled_views(films, classes, trunk, settings)]
+    data = [root.name]
     if settings.lungs is not None:
-        views.append(_outlined_views(settings))
+        masked = load_masked(settings.lungs)
+        data.append(masked.name)
+        views.append(_outlined_views(masked, settings))
     row_of = {film.name: row for row, film in enumerate(films)}
     parts = {part: [row_of[name] for name in names] for part, names in split.parts.items()}
     say(f"Pretraining on {len(parts['train'])} films of {root.name} ({', '.join(classes)}), run {run.path}")
@@ -118,7 +121,7 @@ def run_pretraining(settings: PretrainSettings, run: Run) -> dict[str, Any]:
     best: Any = fit(PretrainModule(learner, settings), run, loader, None)
     metrics: dict[str, Any] = {
         "task": "pretraining",
-        "data": [root.name, *([settings.lungs.name] if settings.lungs else [])],
+        "data": data,
         "classes": classes,
         "split": {"protocol": split.protocol, "sha256": split.sha256},
     }
@@ -232,10 +235,9 @@ def _labelled_views(
     return views
 
 
-def _outlined_views(settings: PretrainSettings) -> Views:
+def _outlined_views(dataset: MaskedDataset, settings: PretrainSettings) -> Views:
     """Whole films, moved and re-exposed, with their lungs."""
-    assert settings.lungs is not None
-    films, prepared = ready_films(load_masked(settings.lungs).films, settings.data)
+    films, prepared = ready_films(dataset.films, settings.data)
     cached = [prepared[film.name] for film in usable(films, prepared, settings.data)]
     views = _empty(len(cached), settings.lung_views, settings)
     side, tokens = settings.network.crop_px, views.masks.shape[-1]

@@ -27,9 +27,9 @@ def write_card(manifest: Manifest, parities: Iterable[Parity] = ()) -> str:
         "Every figure of the run:",
         _metrics_table(manifest.metrics),
         "## Train it on more",
-        "These films are few. BrixIA's 4,695 are handed out on request (https://brixia.github.io), and a hospital "
-        "has its own: put lung masks and graded films side by side into one folder, look with `lungsev-train data check`, then "
-        "`lungsev-train model --data DIR` and `lungsev-export --fp16`.",
+        "These films are few. BrixIA's 4,695 are handed out on request (https://brixia.github.io), and a hospital has "
+        "its own. Put lung masks and graded films side by side into one folder, look with `lungsev-train data check`; "
+        "then `lungsev-train model --data DIR` and `lungsev-export --fp16`.",
         "## Limits",
         "Films of children, laterals, CT scouts and films without both lungs were not part of the evaluation. The "
         "quality gate refuses what it recognises as such; it does not recognise everything. A total is given with an "

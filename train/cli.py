@@ -192,7 +192,7 @@ def ensemble(
     assign: Assign = None,
     as_json: Json = False,
 ) -> None:
-    """Grade few films well: a cross-validation on a backbone that stands still, shipped as one network.
+    """Grade few films well: a cross-validation that ends as one network, the mean of copies trained on all films.
 
     Example: lungsev-train ensemble --data ../shared/cxr/brixia-cohen --set initial.encoder_weights=runs/pretrain/RUN
     """

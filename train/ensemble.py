@@ -276,15 +276,15 @@ def averaged_network(
     """
     seed_weights(settings.loop.seed)  # all copies of all folds start from the same weights, the heads' too
     network: SeverityNetwork = build_initial(settings.network, settings.initial).eval()
-    _fit_scale(network, bank, rows)
+    copies = [Run(folder.path / f"copy-{repeat}") for repeat in range(settings.repeats)]
+    if not all(copy.network.is_file() for copy in copies):
+        _fit_scale(network, bank, rows)
     start = {name: value.clone() for name, value in network.state_dict().items()}
-    states = []
-    for repeat in range(settings.repeats):
-        copy = Run(folder.path / f"copy-{repeat}")
+    for repeat, copy in enumerate(copies):
         if not copy.network.is_file():
             network.cpu().load_state_dict(start)
             _train_copy(network, bank, rows, scheme, settings, copy, settings.loop.seed + 1 + 100 * fold + repeat)
-        states.append(torch.load(copy.network, map_location="cpu", weights_only=True))
+    states = [torch.load(copy.network, map_location="cpu", weights_only=True) for copy in copies]
     network.cpu().load_state_dict(mean_of_weights(states))
     return network.eval()
 

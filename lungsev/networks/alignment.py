@@ -12,6 +12,10 @@ EDGE_LINES = (0.5, 2.0)
 EDGE_SHARES = (0.01, 0.05)
 SHARPNESS = 6.0
 
+# Pixels of the fine mask below which there are no lungs to speak of: the edges of next to nothing would otherwise
+# be decided by rounding.
+NEXT_TO_NOTHING = 1.0
+
 
 class AlignmentNetwork(nn.Module):
     """A small CNN on the soft lung mask, and the mask's edges beside it. It sees the mask only, never the film.
@@ -70,7 +74,7 @@ class MaskEdges(nn.Module):
             highest, area = plane.amax(dim=across), plane.sum(dim=across)
             edges += [
                 *self._both_ends(highest, self.lines),
-                *self._both_ends(area / (area.sum(dim=1, keepdim=True) + 1e-3), self.shares),
+                *self._both_ends(area / (area.sum(dim=1, keepdim=True) + NEXT_TO_NOTHING), self.shares),
             ]
         return torch.cat(edges, dim=1)
 

@@ -47,9 +47,9 @@ class PhantomPatient:
 
 # After six to eight days illness has risen, after two weeks it has gone back: so days decide who gets worse.
 _ROOMS: tuple[tuple[int, Newest], ...] = (
-    (5, "portable"),
+    (4, "portable"),
     (14, "portable"),
-    (6, "tilted"),
+    (5, "tilted"),
     (8, "lateral"),
     (13, "upright"),
     (1, "portable"),
@@ -112,7 +112,7 @@ def phantoms_command(folder: Path, patients: int, seed: int) -> None:
 def _draw(seed: int, day: CourseDay, newest: Newest) -> tuple[PhantomFilm, dict[str, Any]]:
     """A film of the course, and what its header says otherwise than the patient's other films."""
     if newest == "tilted":
-        return draw_day(seed, day, _FILM_SIZE_PX, PhantomOptions(rotation_deg=26.0)), {}
+        return draw_day(seed, day, _FILM_SIZE_PX, PhantomOptions(rotation_deg=22.0)), {}
     film = draw_day(seed, day, _FILM_SIZE_PX)
     if newest == "lateral":  # sent as a frontal film, as happens
         pixels = make_non_chest("lateral", seed, _FILM_SIZE_PX)

@@ -14,7 +14,7 @@ SOURCES := $(shell find lungsev train export runtime configs -type f ! -name '*.
 venv_of = python=$$(sh .ci/find_python.sh) && { $(1)/bin/python -c "" 2>/dev/null || "$$python" -m venv --clear $(1); }
 bin := .venv/bin
 
-.PHONY: help demo test test-slow test-gpu test-faults test-soak check format model check-aarch64 validate-dicom look-at-dashboard readme clean
+.PHONY: help demo test test-slow test-gpu test-faults test-fuzz test-soak check format model check-aarch64 validate-dicom look-at-dashboard readme clean
 
 help: ## Say what each target does
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-22s %s\n", $$1, $$2 }'
@@ -34,8 +34,11 @@ test-gpu: .venv/installed ## Tests that need an NVIDIA device
 test-faults: .venv/installed ## Kill, fill and break things on purpose
 	$(bin)/python -m pytest -m faults --timeout 600
 
-test-soak: .venv/installed ## Many films for minutes; memory and files must stay flat
-	$(bin)/python -m pytest -m soak --timeout 3600
+test-fuzz: .venv/installed ## Read thousands of mutated films (LUNGSEV_FUZZ=20000); each is read or refused with a reason
+	LUNGSEV_FUZZ=$${LUNGSEV_FUZZ:-20000} $(bin)/python -m pytest -s -m faults tests/runtime/test_fuzz.py
+
+test-soak: .venv/installed ## Many films for minutes; memory and files must stay flat; prints rate and latency
+	$(bin)/python -m pytest -s -m soak --timeout 3600
 
 check: .venv/installed ## Format, lint, types and tests: what a commit must pass
 	$(bin)/ruff format --check .

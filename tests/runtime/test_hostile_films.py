@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +14,7 @@ import pydicom
 import pytest
 from bad_dicom import write_corpus
 from bedside_films import Bedside, drop
+from dicom_mutations import HOSTILE_TEXTS, SPELLED_OUT, mutant
 
 from lungsev.bundle import Bundle
 from lungsev.phantom import make_phantom, write_phantom_dicom
@@ -19,9 +22,11 @@ from lungsev.phantom import make_phantom, write_phantom_dicom
 CANARY = "ZQXCANARY"
 
 
-def watch_once(side: Bedside, bundle: Bundle, *options: str) -> subprocess.CompletedProcess[str]:
+def watch_once(side: Bedside, bundle: Bundle | None, *options: str) -> subprocess.CompletedProcess[str]:
+    """`bundle`: None for the packaged one."""
     command = [sys.executable, "-m", "lungsev.runtime.cli", "watch", str(side.incoming), "--out", str(side.layout.root)]
-    command += ["--once", "--bundle", str(bundle.path), "--backend", "onnxruntime", "--threads", "1", *options]
+    command += ["--once", "--backend", "onnxruntime", "--threads", "1", *options]
+    command += [] if bundle is None else ["--bundle", str(bundle.path)]
     return subprocess.run(command, capture_output=True, text=True, timeout=550)
 
 
@@ -76,3 +81,44 @@ def test_every_file_of_the_corpus_ends_with_a_reason_and_the_watcher_stays_small
         assert report.status == "scored" or report.reason
     assert side.leftovers() == []
     assert max(line["seconds"] for line in ended) < 60
+
+
+NO_FILMS = (
+    "nested-500",
+    "rgb",
+    "palette",
+    "float",
+    "no-pixels",
+    "empty-pixels",
+    "too-many-pixels",
+    "multi-frame",
+    "rows-zero",
+    "rows-huge",
+    "bits-1",
+    "constant",
+    "noise",
+    "fragments-without-end",
+)
+FILE_NAME = re.compile(r"\d{8}T\d{6}-[0-9a-f]{8}(\.reason)?\.[a-z]{3,5}")
+
+
+@pytest.mark.faults
+@pytest.mark.filterwarnings("ignore")
+def test_with_the_packaged_model_what_is_no_film_has_no_score_and_tags_reach_no_name_and_no_log(side: Bedside) -> None:
+    names: dict[str, str] = {}
+    for number in range(len(SPELLED_OUT)):
+        name, data = mutant(number)
+        names[hashlib.sha256(data).hexdigest()] = name
+        drop(side.incoming, f"{name}.dcm", data)
+    result = watch_once(side, None)
+    assert result.returncode == 0, result.stderr
+    reports = {names[report.image.sha256 or ""]: report for report in side.reports().values()}
+    reasons = [json.loads(path.read_text()) for path in side.layout.quarantine.glob("*.reason.json")]
+    assert {*reports, *(names[reason["sha256"]] for reason in reasons)} == set(names.values())
+    assert len(reports) + len(reasons) == len(names)
+    assert [name for name in NO_FILMS if name in reports and reports[name].status == "scored"] == []
+    log = (side.layout.log / "watch.jsonl").read_text() + result.stdout + result.stderr
+    assert [text for text in HOSTILE_TEXTS if text[:30] in log] == []
+    folders = (side.layout.reports, side.layout.quarantine, side.layout.archive, side.layout.root / "overlays")
+    files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+    assert [path.name for path in files if not FILE_NAME.fullmatch(path.name)] == []

@@ -41,7 +41,8 @@ class DiskWatermark:
         paused = free < limit
         if paused and not self.paused:
             log.error(
-                "paused: %.0f MB free, %.0f expected; films wait where they are: make room, or set watch.retention",
+                "paused: %.0f MB free, %.0f expected; films wait where they are: "
+                "make room, set watch.retention, or lower watch.min_free_mb",
                 free,
                 self._min_free_mb,
             )

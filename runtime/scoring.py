@@ -81,9 +81,19 @@ class Scoring:
         return self._scorer is not None
 
     def open(self) -> None:
-        """Open the model now, so that a wrong bundle is said at the start and the first film does not wait."""
+        """Open the model and run it once, so that what is wrong is said at the start and the first film does not wait.
+
+        Raises:
+            LungsevError: The model, its device or the reading process does not work.
+        """
         if self._scorer is None:
-            self._scorer = self._open_scorer()
+            scorer = self._open_scorer()
+            try:
+                scorer.probe()
+            except BaseException:
+                scorer.close()
+                raise
+            self._scorer = scorer
 
     def close(self) -> None:
         if self._scorer is not None:
@@ -221,10 +231,7 @@ class Scoring:
         self.close()
         try:
             self.open()
-            assert self._scorer is not None
-            self._scorer.probe()
         except LungsevError:
-            self.close()
             self._later(_not_its_fault(film), "backend", "The inference device does not work.")
             raise
         if film.attempts < self._settings.attempts:

@@ -59,10 +59,7 @@ def watch_command(
     console = open_console()
     watcher.heard = _json_printer(layout) if json_lines else _line_printer(console)
     layout_ready(incoming, layout, settings)
-    with logging_to(layout.log, settings.log_level), ExitStack() as stack:
-        if not once:
-            for command in companions(settings, layout):
-                stack.enter_context(Beside(command, watcher.vitals))
+    with logging_to(layout.log, settings.log_level):
         watcher.run(stop, once)
     if once and not json_lines:
         console.print(f"{watcher.ended} films ended; results are in {layout.root}")
@@ -147,6 +144,8 @@ class Watcher:
                 raise LungsevError(
                     f"cannot use {self._layout.root}: {_words(error)}; check the disk and the folder's owner"
                 ) from None
+            for command in () if once else companions(self._settings, self._layout):
+                stack.enter_context(Beside(command, self.vitals))
             outbox = self._open_outbox(stack, stop)
             queue = outbox.queue if outbox is not None else _send_nothing
             scoring = Scoring(self._open_scorer, self._layout, ledger, outputs, watch, self._metrics, self._hear, queue)

@@ -46,12 +46,15 @@ class FilmScorer:
 
         Raises:
             BundleError, BackendError: As `open_scorer`.
+            LungsevError: The reading process does not start.
         """
         from lungsev.isolated import IsolatedReader
 
         with ExitStack() as stack:
             scorer = stack.enter_context(open_scorer(bundle, backend, threads))
-            film_scorer = cls(scorer, IsolatedReader())
+            reader = stack.enter_context(IsolatedReader())
+            reader.start()  # or the first film would wait for it
+            film_scorer = cls(scorer, reader)
             stack.pop_all()
         return film_scorer
 

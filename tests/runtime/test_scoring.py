@@ -173,6 +173,7 @@ def test_a_broken_device_counts_against_no_film(desk: Desk, monkeypatch: pytest.
         desk.now += 100
     assert (desk.film(film_id).state, desk.film(film_id).attempts) == ("failed", 0)
     assert not desk.scoring.ready
+    monkeypatch.undo()
     desk.scorer.score_error = lambda film: None
     desk.run()
     assert desk.film(film_id).state == "done"

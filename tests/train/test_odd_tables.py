@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from lungsev.errors import DatasetError
-from lungsev.train.datasets import load_graded, load_masked
+from lungsev.train.datasets import GradedDataset, layouts, load_graded, load_masked
 from lungsev.train.datasets.files import FilmFinder
 from lungsev.train.tables import number, read_table
 
@@ -186,3 +187,18 @@ def test_a_folder_of_datasets_names_those_it_holds(phantom_dataset: DatasetMaker
     folder = phantom_dataset("inha")
     with pytest.raises(DatasetError, match=rf"but it holds .*{folder}.*; name one of them"):
         load_graded(folder.parent)
+
+
+def test_a_loader_that_lets_a_wrong_grade_through_is_caught(
+    phantom_dataset: DatasetMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layout = next(layout for layout in layouts() if layout.name == "inha")
+    good = layout.load(phantom_dataset("inha"), None)
+    assert isinstance(good, GradedDataset)
+    nan, short, high = float("nan"), (1.0, 2.0), (1.0, 2.0, 3.0, 6.0)
+    spoiled = [replace(good.films[i], readings={"x": g}) for i, g in enumerate(((nan,) * 4, short, high))]
+    careless = replace(layout, load=lambda root, scheme: replace(good, films=(*spoiled, *good.films[3:])))
+    monkeypatch.setattr("lungsev.train.datasets.recognise.layouts", lambda: (careless,))
+    dataset = load_graded(phantom_dataset("inha"))
+    assert dataset.films == good.films[3:]
+    assert "films whose grades are not those of scheme inha, left out: 3" in dataset.problems[-1]

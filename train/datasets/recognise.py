@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from lungsev.errors import DatasetError
+from lungsev.schemes import Scheme
 
 from ..tables import summarise
-from .contract import ANY_TABLE, Dataset, GradedDataset, LabelledDataset, Layout, MaskedDataset, Task
+from .contract import ANY_TABLE, Dataset, GradedDataset, GradedFilm, LabelledDataset, Layout, MaskedDataset, Task
 
 AnyDataset = TypeVar("AnyDataset", GradedDataset, MaskedDataset, LabelledDataset)
 
@@ -87,6 +88,10 @@ def _checked(dataset: Dataset) -> Dataset:
     every: Sequence[Any] = dataset.films
     films, again = _named_once(every)
     problems: tuple[str, ...] = (*dataset.problems, *again)
+    if isinstance(dataset, GradedDataset):
+        wrong = [film.name for film in films if not _fits(film, dataset.scheme)]
+        problems += summarise(wrong, f"films whose grades are not those of scheme {dataset.scheme.name}, left out")
+        films = tuple(film for film in films if _fits(film, dataset.scheme))
     if not films:
         reason = "; ".join(problems) or "it holds none"
         raise DatasetError(f"{dataset.root} was read as {dataset.name}, but no film of it can be used: {reason}")
@@ -123,6 +128,15 @@ def _unknown(root: Path, candidates: Sequence[Layout]) -> str:
         return f"{text}, but it holds {', '.join(str(path) for path in below[:5])}; name one of them"
     known = "; ".join(f"{layout.name} ({layout.expects})" for layout in candidates)
     return f"{text}; name a folder that lies as one of these layouts: {known}"
+
+
+def _fits(film: GradedFilm, scheme: Scheme) -> bool:
+    """Whether every reading is a number of the scheme's range for every region."""
+    low, high = scheme.grades[0], scheme.grades[-1]
+    return bool(film.readings) and all(
+        len(grades) == scheme.num_regions and all(low <= grade <= high for grade in grades)
+        for grades in film.readings.values()
+    )
 
 
 def _named_once(films: Sequence[Any]) -> tuple[tuple[Any, ...], tuple[str, ...]]:

@@ -1,0 +1,117 @@
+"""How many films per second reach the network, and what each costs: is the loader faster than the GPU?
+
+    python benchmarks/loader.py
+    python benchmarks/loader.py --data ../shared/cxr/brixia-cohen --workers 0 2 4
+    python benchmarks/loader.py --json
+
+Films come from the cache and are cropped and changed as in training; without --data they are drawn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from lungsev.config import load_model
+from lungsev.geometry import compose
+from lungsev.phantom import write_dataset
+from lungsev.train.augment import apply_photometry, draw_geometry, draw_photometry
+from lungsev.train.cache import CachedFilm, prepare
+from lungsev.train.configs import built_in_or_path
+from lungsev.train.datasets import GradedFilm, load_graded
+from lungsev.train.loading import generator_of, make_loader
+from lungsev.train.severity import SeverityFilms, SeverityRunSettings, crop
+
+DRAWN = 24
+FILMS = 256
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, help="folder of graded films; default: drawn ones")
+    parser.add_argument("--config", default="brixia/modern", help="training config")
+    parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        root = arguments.data
+        if root is None:
+            root = Path(folder, "drawn")
+            write_dataset(root, "brixia", DRAWN, 0)
+        found = measure(root, Path(folder, "cache"), arguments.config, arguments.workers)
+    if arguments.json:
+        print(json.dumps(found))
+        return
+    for name, value in found.items():
+        print(f"{name}: {value}")
+
+
+def measure(root: Path, cache: Path, config: str, workers: list[int]) -> dict[str, Any]:
+    """Films per second while the cache is filled, from the cache, and the milliseconds of each part of a film."""
+    settings = load_model(SeverityRunSettings, built_in_or_path(config), {})
+    dataset = load_graded(root)
+    began = time.perf_counter()
+    ready = prepare(dataset.films, cache).films
+    filled = len(ready) / (time.perf_counter() - began)
+    films = [film for film in dataset.films if film.name in ready]
+    found: dict[str, Any] = {
+        "config": config,
+        "crop": f"{settings.network.crop_px} px, oversampled {settings.network.oversample} times",
+        "films per second, first reading, 1 process": round(filled, 1),
+        "milliseconds per film": _parts(ready[films[0].name], settings),
+    }
+    repeated = [films[index % len(films)] for index in range(FILMS)]
+    for count in workers:
+        found[f"films per second, {count} workers"] = round(
+            _throughput(repeated, ready, dataset.scheme, settings, count), 1
+        )
+    return found
+
+
+def _throughput(
+    films: list[GradedFilm], ready: dict[str, CachedFilm], scheme: Any, settings: SeverityRunSettings, workers: int
+) -> float:
+    """Of the second epoch: worker processes start in the first."""
+    thetas = np.tile(np.eye(2, 3), (len(films), 1, 1))
+    dataset = SeverityFilms(films, [ready[film.name] for film in films], thetas, scheme, settings, augmented=True)
+    loader = make_loader(dataset, settings.loop.batch_size, True, 0, workers)
+    rate = 0.0
+    for epoch in range(2):
+        loader.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
+        began = time.perf_counter()
+        count = sum(len(batch["index"]) for batch in loader)
+        rate = count / (time.perf_counter() - began)
+    return rate
+
+
+def _parts(film: CachedFilm, settings: SeverityRunSettings) -> dict[str, float]:
+    cv2.setNumThreads(1)
+    generator = generator_of(0, (0, 0))
+    canvas, theta = film.canvas(), np.eye(2, 3)
+    image = crop(canvas, theta, settings.network)
+    parts = {
+        "canvas from the cache": lambda: film.canvas(),
+        "crop": lambda: crop(
+            canvas, compose(theta, draw_geometry(settings.geometry, generator).matrix()), settings.network
+        ),
+        "photometry": lambda: apply_photometry(image, draw_photometry(settings.photometry, generator)),
+    }
+    return {name: round(_milliseconds(work), 2) for name, work in parts.items()}
+
+
+def _milliseconds(work: Any, repeats: int = 40) -> float:
+    began = time.process_time()
+    for _ in range(repeats):
+        work()
+    return 1000 * (time.process_time() - began) / repeats
+
+
+if __name__ == "__main__":
+    main()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib import metadata
@@ -18,9 +18,17 @@ import lungsev
 from lungsev.bundle import Bundle, Precision, write_bundle
 from lungsev.decode import Calibration
 from lungsev.inference.backend import Outputs
-from lungsev.inference.parity import FP32_TOLERANCE, HALF_TOLERANCE, Parity, compare, parity_cases
+from lungsev.inference.parity import (
+    FP32_TOLERANCE,
+    ROUNDED_WEIGHTS_TOLERANCE,
+    Parity,
+    ParityCase,
+    compare,
+    parity_cases,
+)
 from lungsev.manifest import GraphSpec, InputSpec, Manifest, OutputSpec, Provenance
 from lungsev.networks.checkpoint import load_network, read_network
+from lungsev.networks.half_weights import round_weights
 from lungsev.networks.settings import FusedSettings
 from lungsev.preprocess import CANVAS_SIZE_PX, PREPROCESSING_VERSION
 from lungsev.schemes import Scheme, load_scheme
@@ -29,7 +37,7 @@ from .card import write_card
 from .deployable import Deployable
 from .fp16_from_onnx import HalfGraph
 from .graph_costs import total_gflop
-from .mixed_precision import half_within_tolerance, run_graph
+from .mixed_precision import Remembered, half_within_tolerance, run_graph
 from .onnx_from_network import OPSET, onnx_from_network, with_metadata
 from .run_folder import RunFolder, read_run
 
@@ -96,32 +104,59 @@ def bundle_from_run(
     settings, _ = read_network(run, FusedSettings)
     schemes = tuple(load_scheme(name) for name in settings.severity.schemes)
     say(f"network of {folder.name}: {', '.join(scheme.name for scheme in schemes)}")
-    deployable = Deployable(load_network(run), CANVAS_SIZE_PX)
+    network = load_network(run)
+    deployable = Deployable(network, CANVAS_SIZE_PX)
+    cases = list(parity_cases(deployable.size_px, films=options.films))
+    as_trained = Remembered(_run_torch(deployable), cases)
+    if options.half:
+        round_weights(network, deployable.example())
     name = options.name or f"lungsev-{'-'.join(scheme.name for scheme in schemes)}"
     version = options.version or f"{lungsev.__version__}+{folder.stamp}"
     words = {"lungsev.name": name, "lungsev.version": version, "lungsev.preprocessing": PREPROCESSING_VERSION}
     graph = onnx_from_network(deployable, {**words, "lungsev.precision": "fp32"})
     say(f"FP32 graph: opset {OPSET}, {len(graph) / 1e6:.1f} MB")
     manifest = _manifest(folder, schemes, deployable, graph, options, name, version)
-    cases = list(parity_cases(deployable.size_px, films=options.films))
-    parities = [compare(("PyTorch FP32", _run_torch(deployable)), ("ONNX FP32", run_graph(graph)), cases, manifest)]
-    say(str(parities[-1]))
-    parities[-1].require(FP32_TOLERANCE)
+    parities = _compare_with_torch(deployable, as_trained, graph, cases, manifest, options.half)
+    for parity in parities:
+        say(str(parity))
     graphs: dict[Precision, bytes] = {"fp32": graph}
     if options.half:
-        half, parity = half_within_tolerance(graph, cases, manifest, say)
+        half, proofs = half_within_tolerance(graph, cases, manifest, say)
         say(
             f"FP16 graph: {len(half.data) / 1e6:.1f} MB, {half.half_layers} of {half.layers} layers and "
-            f"{half.half_share:.1%} of the arithmetic in half precision; {parity}"
+            f"{half.half_share:.1%} of the arithmetic in half precision; {proofs[0]}"
         )
-        parity.require(HALF_TOLERANCE)
-        parities.append(parity)
+        parities += proofs
         graphs["fp16"] = with_metadata(half.data, {**words, "lungsev.precision": "fp16"})
         manifest = _with_half(manifest, half)
     report = json.dumps({"comparisons": [parity.to_dict() for parity in parities]}, indent=2) + "\n"
     card = write_card(manifest, parities)
     bundle = write_bundle(out, manifest, graphs, card, {"parity.json": report.encode("utf-8")})
     return Exported(bundle, tuple(parities))
+
+
+def _compare_with_torch(
+    deployable: Deployable,
+    as_trained: Remembered,
+    graph: bytes,
+    cases: Sequence[ParityCase],
+    manifest: Manifest,
+    rounded: bool,
+) -> list[Parity]:
+    """The FP32 graph against its network; and that network, if its weights were rounded, against what was trained.
+
+    Raises:
+        ParityError: One of them differs by more than its tolerance.
+    """
+    network = Remembered(_run_torch(deployable), cases) if rounded else as_trained
+    parities = []
+    if rounded:
+        trained, now = ("PyTorch as trained", as_trained.infer), ("PyTorch with weights of half", network.infer)
+        parities.append(compare(trained, now, cases, manifest))
+        parities[-1].require(ROUNDED_WEIGHTS_TOLERANCE)
+    parities.append(compare(("PyTorch FP32", network.infer), ("ONNX FP32", run_graph(graph)), cases, manifest))
+    parities[-1].require(FP32_TOLERANCE)
+    return parities
 
 
 def _with_half(manifest: Manifest, half: HalfGraph) -> Manifest:

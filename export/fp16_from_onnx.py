@@ -27,7 +27,7 @@ ISLAND_REASONS = {
     "warp": "coordinates in half precision have steps of 0.25 px at the border, and GridSample takes one type",
     "layer_norm": "the variance of a wide token overflows or loses its digits in half precision",
     "softmax": "exponentials overflow in half precision",
-    "kept": "measured: in half precision this part alone moves the probabilities or theta close to the tolerance",
+    "entry": "measured: the first layers on the film cost little and move everything behind them",
     "heads": "the last steps to the grades cost next to nothing and decide between neighbouring grades",
 }
 
@@ -67,7 +67,7 @@ def half_from_onnx(data: bytes, keep_fp32: Iterable[str] = ()) -> HalfGraph:
     model = with_shapes(onnx.load_from_string(data))
     named_constants(model.graph)
     islands = find_islands(model)
-    islands = {**dict.fromkeys(keep_fp32, "kept"), **islands}
+    islands = {**dict.fromkeys(keep_fp32, "entry"), **islands}
     model = _convert(model, set(islands))
     named = sorted(set(islands.values()))
     shapes = tensor_shapes(model)

@@ -216,9 +216,16 @@ def _refuse_invalid(library: TensorRTLibrary, runtime: Any, plan: bytes) -> None
     validity, diagnostics = runtime.get_engine_validity(plan)
     if validity == library.trt.EngineValidity.INVALID:
         raise BackendError(
-            f"{library.flavour} {library.version} does not run this engine here ({diagnostics}); "
-            "build it again with lungsev-run engine"
+            f"{library.flavour} {library.version} does not run this engine here "
+            f"({_named_bits(library.trt, int(diagnostics))}); build it again with lungsev-run engine"
         )
+
+
+def _named_bits(trt: Any, diagnostics: int) -> str:
+    """2 -> "unsupported cc", in TensorRT-RTX's own words."""
+    known = getattr(getattr(trt, "EngineInvalidityDiagnostics", None), "__members__", {})
+    words = [name.lower().replace("_", " ") for name, bit in known.items() if diagnostics & int(bit)]
+    return ", ".join(words) or "it gives no reason; check the NVIDIA driver with nvidia-smi"
 
 
 def _save_runtime_cache(cache: Any, path: Path) -> None:

@@ -142,6 +142,12 @@ def count_half_layers(trt: Any, network: Any) -> tuple[int, int]:
     return sum(kind == trt.DataType.HALF for kind in types), len(types)
 
 
+def rtx_capabilities(library: TensorRTLibrary) -> list[str]:
+    """Compute capabilities TensorRT-RTX has kernels for, as "8.9"; empty for TensorRT, which builds where it runs."""
+    members = getattr(getattr(library.trt, "ComputeCapability", None), "__members__", {}) if library.is_rtx else {}
+    return sorted((f"{name[2:-1]}.{name[-1]}" for name in members if name[2:].isdigit()), key=float)
+
+
 def _network_flags(library: TensorRTLibrary) -> int:
     flags = getattr(library.trt, "NetworkDefinitionCreationFlag", None)
     for name in ("STRONGLY_TYPED", "EXPLICIT_BATCH"):
@@ -176,17 +182,13 @@ def _set_compute_capability(config: Any, library: TensorRTLibrary, capability: s
             f"{library.flavour} {library.version} builds only for the device it runs on; build there, "
             "or use TensorRT-RTX"
         )
-    name = f"SM{capability.replace('.', '')}"
-    if not hasattr(known, name):
-        listed = sorted(
-            (f"{member[2:-1]}.{member[-1]}" for member in known.__members__ if member[2:].isdigit()), key=float
-        )
+    if capability not in rtx_capabilities(library):
         raise BackendError(
             f"{library.flavour} {library.version} does not build for compute capability {capability}; "
-            f"it builds for {', '.join(listed)}"
+            f"it builds for {', '.join(rtx_capabilities(library))}"
         )
     config.num_compute_capabilities = 1
-    config.set_compute_capability(getattr(known, name), 0)
+    config.set_compute_capability(getattr(known, f"SM{capability.replace('.', '')}"), 0)
 
 
 def _require_half(built: BuiltEngine, graph_bytes: int, library: TensorRTLibrary) -> None:

@@ -14,7 +14,7 @@ from lungsev.inference.engine_cache import CachedEngine, EngineKey, default_cach
 from lungsev.inference.onnx_backend import OnnxRuntimeBackend
 from lungsev.inference.parity import HALF_TOLERANCE, compare, parity_cases
 from lungsev.inference.tensorrt_backend import TensorRTBackend
-from lungsev.inference.tensorrt_build import BuildOptions, Progress, build_engine
+from lungsev.inference.tensorrt_build import BuildOptions, Progress, build_engine, rtx_capabilities
 from lungsev.inference.tensorrt_library import TensorRTLibrary, load_tensorrt
 
 log = logging.getLogger("lungsev.tensorrt")
@@ -118,6 +118,7 @@ def _open(
     library = library or load_tensorrt()
     open_device = open_device or open_first_device
     info = _describe(open_device)
+    _refuse_foreign_card(library, info)
     precision: Precision = request.precision or ("fp16" if "fp16" in bundle.precisions else "fp32")
     graph = bundle.graph_bytes(precision)
     key = engine_key(bundle, precision, library, info, request)
@@ -216,6 +217,17 @@ def _describe(open_device: Callable[[], CudaDriver]) -> DeviceInfo:
         return driver.info
     finally:
         driver.close()
+
+
+def _refuse_foreign_card(library: TensorRTLibrary, info: DeviceInfo) -> None:
+    """TensorRT-RTX builds on a card it has no kernels for, and refuses its own engine afterwards (seen on an H100)."""
+    known = rtx_capabilities(library)
+    if known and info.compute_capability not in known:
+        raise BackendError(
+            f"{library.flavour} {library.version} does not run on {info.name} (compute capability "
+            f"{info.compute_capability}, expected {', '.join(known)}); install TensorRT from NVIDIA's index for this "
+            "card, or run with --backend onnxruntime"
+        )
 
 
 def _refuse_refused(engine: CachedEngine) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from lungsev.export.run_folder import newest_run, read_run, without_paths
 from lungsev.inference.onnx_reader import read_onnx
 from lungsev.inference.select import open_backend
 from lungsev.networks.fused import FusedNetwork
+from lungsev.networks.half_weights import round_weights
 from lungsev.phantom import make_phantom
 
 pytestmark = pytest.mark.timeout(400)  # the one export of the session: 17 s of CPU, minutes on a busy machine
@@ -30,6 +32,8 @@ def test_the_bundle_verifies(exported: Exported) -> None:
 
 def test_the_bundle_says_what_the_network_says(exported: Exported, small_network: FusedNetwork) -> None:
     image = np.ascontiguousarray(make_phantom(7, size_px=(512, 512)).pixels[None, None], dtype=np.float32)
+    small_network = copy.deepcopy(small_network)
+    round_weights(small_network, torch.from_numpy(image))
     with torch.inference_mode():
         expected = {name: value.numpy() for name, value in small_network(torch.from_numpy(image)).items()}
     with open_backend(exported.bundle, "onnxruntime") as backend:
@@ -37,6 +41,17 @@ def test_the_bundle_says_what_the_network_says(exported: Exported, small_network
     assert set(found) == set(expected)
     for name, values in expected.items():
         np.testing.assert_allclose(found[name], values, atol=1e-4, err_msg=name)
+
+
+def test_both_graphs_hold_the_same_weights(exported: Exported) -> None:
+    graphs = {name: onnx.load_from_string(exported.bundle.graph_bytes(name)).graph for name in ("fp32", "fp16")}
+    full = {tensor.name: tensor for tensor in graphs["fp32"].initializer}
+    halves = [tensor for tensor in graphs["fp16"].initializer if tensor.data_type == onnx.TensorProto.FLOAT16]
+    kernels = [(full[name], tensor) for tensor in halves if (name := tensor.name.removesuffix("_half")) in full]
+    assert len(kernels) > 20
+    for before, after in kernels:
+        values = onnx.numpy_helper.to_array(after).astype(np.float32)
+        np.testing.assert_allclose(values, onnx.numpy_helper.to_array(before), rtol=1e-6, atol=1e-6)
 
 
 def test_the_graph_is_what_every_runtime_reads_alike(exported: Exported) -> None:
@@ -77,7 +92,9 @@ def test_the_card_tells_a_person(exported: Exported) -> None:
 def test_the_parity_report_lies_in_the_bundle(exported: Exported) -> None:
     comparisons = json.loads(exported.bundle.file_bytes("parity.json"))["comparisons"]
     assert [(c["reference"], c["candidate"]) for c in comparisons] == [
+        ("PyTorch as trained", "PyTorch with weights of half"),
         ("PyTorch FP32", "ONNX FP32"),
+        ("ONNX FP32", "ONNX FP16, rounded as a GPU does"),
         ("ONNX FP32", "ONNX FP16"),
     ]
     assert all(c["changed_grades"] == 0 and c["cases"] == 10 for c in comparisons)

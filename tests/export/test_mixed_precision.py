@@ -8,9 +8,8 @@ from tiny_bundle import tiny_graph, tiny_manifest
 
 from lungsev.errors import ParityError
 from lungsev.export.fp16_from_onnx import half_from_onnx
-from lungsev.export.graph_costs import node_flop, tensor_shapes, with_shapes
 from lungsev.export.half_rounding import with_explicit_rounding
-from lungsev.export.mixed_precision import cut_into_stretches, half_within_tolerance
+from lungsev.export.mixed_precision import conv_depths, half_within_tolerance
 from lungsev.inference.onnx_backend import open_session
 from lungsev.inference.parity import HALF_TOLERANCE, ParityCase
 
@@ -46,19 +45,25 @@ def with_convolutions(harsh_gain: float) -> bytes:
 
 
 def test_a_graph_that_passes_is_left_in_half() -> None:
-    half, parity = half_within_tolerance(with_convolutions(0.0), CASES, tiny_manifest())
+    half, parities = half_within_tolerance(with_convolutions(0.0), CASES, tiny_manifest())
     assert half.half_layers == 3
-    assert parity.cases == len(CASES)
-    assert "kept" not in {island.part for island in half.islands}
+    assert [parity.cases for parity in parities] == [len(CASES)] * 2
+    assert "entry" not in {island.part for island in half.islands}
 
 
 def test_the_part_that_spoils_the_grades_goes_back_to_fp32_and_the_rest_stays_half() -> None:
     said: list[str] = []
-    half, parity = half_within_tolerance(with_convolutions(1500.0), CASES, tiny_manifest(), said.append)
-    assert "looking for the parts that matter" in said[0]
+    half, parities = half_within_tolerance(with_convolutions(1500.0), CASES, tiny_manifest(), said.append)
+    assert "too far away" in said[0]
     assert 0 < half.half_layers < 3
-    assert "kept" in {island.part for island in half.islands}
-    parity.require(HALF_TOLERANCE)
+    assert "entry" in {island.part for island in half.islands}
+    for parity in parities:
+        parity.require(HALF_TOLERANCE)
+
+
+def test_what_passes_a_few_films_is_tried_on_all() -> None:
+    _, parities = half_within_tolerance(with_convolutions(1500.0), CASES, tiny_manifest(), probes=1)
+    assert [parity.cases for parity in parities] == [len(CASES)] * 2
 
 
 def test_a_network_that_cannot_is_refused_with_its_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,15 +72,11 @@ def test_a_network_that_cannot_is_refused_with_its_numbers(monkeypatch: pytest.M
         half_within_tolerance(with_convolutions(1500.0), CASES, tiny_manifest())
 
 
-def test_stretches_cover_everything_once_and_cost_alike() -> None:
-    graph = with_convolutions(0.0)
-    stretches = cut_into_stretches(graph, count=3)
-    names = [name for stretch in stretches for name in stretch]
-    assert len(names) == len(set(names))
-    model = with_shapes(onnx.load_from_string(graph))
-    shapes = tensor_shapes(model)
-    costs = [sum(node_flop(n, shapes) for n in model.graph.node if n.name in set(stretch)) for stretch in stretches]
-    assert max(costs) <= 2 * sum(costs) / len(costs)
+def test_depth_counts_convolutions_from_the_film_and_again_from_the_warp() -> None:
+    depths = conv_depths(with_convolutions(0.0))
+    assert [depths[name] for name in ("c1", "lift", "c2", "c3")] == [1, 1, 2, 3]
+    warp = next(name for name in depths if "gridsample" in name)
+    assert depths[warp] == 0
 
 
 def test_the_comparison_rounds_where_a_gpu_rounds() -> None:

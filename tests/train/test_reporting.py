@@ -73,6 +73,15 @@ def test_pairs_are_tested_on_every_part_and_many_runs_with_the_first_and_the_twi
     assert len(tables.paired_table(runs[:3]).rows) == 2 * 3
 
 
+def test_a_start_from_scratch_is_what_portability_is_tested_against(runs: list[RunReport]) -> None:
+    source = {"source": "runs/brixia/one"}
+    tuned = [run(f"tuned {n}", {"test": predictions(12, n)}, source, backbone="resnet34") for n in range(2)]
+    scratch = run("scratch", {"test": predictions(12, 9)}, backbone="resnet34")
+    differences = [row[0] for row in tables.paired_table([runs[0], scratch, *tuned, runs[4]]).rows]
+    assert {"tuned 0 minus scratch", "tuned 1 minus scratch"} <= set(differences)
+    assert "tuned 1 minus tuned 0" not in differences
+
+
 def test_only_the_rows_of_the_paper_stand_beside_its_numbers(runs: list[RunReport]) -> None:
     paper = {row[0]: row[-1] for row in tables.accuracy_table(runs).rows}
     assert paper["SN"].endswith("63.0 (0.39)")

@@ -45,6 +45,8 @@ def mae_by_region(runs: Sequence[RunReport]) -> Figure | None:
                 axes.annotate(
                     f"{change:+.2f}",
                     (bar.get_x() + bar.get_width() / 2, bar.get_height()),
+                    xytext=(0, 2),
+                    textcoords="offset points",
                     ha="center",
                     va="bottom",
                     fontsize=7,

@@ -190,7 +190,7 @@ def paired_table(runs: Sequence[RunReport]) -> Table:
             )
     columns = ("difference", "part (films)", "accuracy, points", "p", "MAE", "p")
     note = f"Bootstrap over films; p-values are not corrected for their number. Of more than {ALL_PAIRS} runs, each is "
-    note += "compared with the first, and with spatial normalisation alone where that is its twin."
+    note += "compared with the first, and with its twin by spatial normalisation alone or from scratch."
     return Table("Paired tests", columns, tuple(rows), note)
 
 
@@ -198,7 +198,15 @@ def _pairs(runs: Sequence[RunReport]) -> list[tuple[RunReport, RunReport]]:
     every = [(first, second) for index, first in enumerate(runs) for second in runs[index + 1 :]]
     if len(runs) <= ALL_PAIRS:
         return every
-    return [(a, b) for a, b in every if a is runs[0] or baseline_of(b, runs) is a or baseline_of(a, runs) is b]
+    return [(a, b) for a, b in every if a is runs[0] or _is_base(a, b, runs) or _is_base(b, a, runs)]
+
+
+def _is_base(base: RunReport, run: RunReport, runs: Sequence[RunReport]) -> bool:
+    """Spatial normalisation alone for the encoder, or the start from scratch for what Brixia taught first."""
+    if baseline_of(run, runs) is base:
+        return True
+    alike = (base.recipe[:-1], base.position_aware) == (run.recipe[:-1], run.position_aware)
+    return alike and base.start == "scratch" != run.start
 
 
 def intervals_table(runs: Sequence[RunReport]) -> Table:

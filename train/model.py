@@ -48,6 +48,7 @@ def run_model(settings: ModelSettings, run: Run) -> dict[str, Any]:
     root = settings.data if settings.data is not None else Path(".")
     masks, mask_layout = find_dataset(root, "lungs", MASK_LAYOUTS)
     grades, grade_layout = find_dataset(root, "severity", GRADE_LAYOUTS)
+    say("About three hours on two cores, minutes on a GPU; a run that is stopped goes on where it was")
     say(f"Lung masks: {masks} ({mask_layout.name}); grades: {grades} ({grade_layout.name})")
     barred = grades if settings.exclude_graded_patients else None
     results: dict[str, Any] = {}

@@ -14,7 +14,7 @@ import torch
 
 from lungsev.config import load_model
 from lungsev.errors import ConfigError, DatasetError
-from lungsev.networks.checkpoint import load_network
+from lungsev.networks.checkpoint import load_alignment, load_network, load_segmentation, save_checkpoint
 from lungsev.phantom import make_phantom
 from lungsev.train import ensemble as module
 from lungsev.train.datasets import load_labelled
@@ -25,7 +25,7 @@ from lungsev.train.runs import Run, open_run
 from lungsev.train.severity import SeverityRunSettings, reader_target
 from lungsev.train.splits import Split
 
-TINY_BACKBONE = {"network.backbone": "tf_efficientnet_lite0", "network.crop_px": 32, "network.pretrained": "none"}
+TINY_BACKBONE = {"network.backbone": "mobilenetv3_small_050", "network.crop_px": 32, "network.pretrained": "none"}
 
 
 @pytest.fixture
@@ -41,6 +41,9 @@ def settings(
             "data.split.folds": 2,
             "alignment": str(alignment_run.path),
             "views": 3,
+            "repeats": 1,
+            "network.dim": 0,
+            "network.position_aware": False,
             "loop.epochs": 1,
             "loop.batch_size": 4,
             "loop.accelerator": "cpu",
@@ -107,15 +110,14 @@ def test_what_ships_may_find_lungs_otherwise_than_what_was_measured(
 ) -> None:
     other = tmp_path / "other"
     shutil.copytree(alignment_run.path, other)
-    document = torch.load(other / "network.pt", weights_only=True)
-    state = next(value for value in document.values() if isinstance(value, dict) and "theta.bias" in str(list(value)))
-    key = next(key for key in state if key.endswith("theta.bias"))
-    state[key] += 0.25
-    torch.save(document, other / "network.pt")
+    network, network_settings = load_alignment(other)
+    network.theta.bias.data += 0.25
+    lungs, lung_settings = load_segmentation(other)
+    save_checkpoint(other, network_settings, network, lung_settings, lungs)
     chosen = settings(repeats=1, final_alignment=str(other))
     run = open_run("ensemble", chosen, out=tmp_path / "run")
     run_ensemble(chosen, run)
-    torch.testing.assert_close(load_network(run.path).alignment.theta.bias, state[key])
+    torch.testing.assert_close(load_network(run.path).alignment.theta.bias, network.theta.bias)
 
 
 def test_a_stopped_run_takes_over_the_copies_it_had(

@@ -106,7 +106,8 @@ def make_loader(
             f"steps; choose a multiple of {shares}"
         )
     sampler = EpochSampler(len(dataset), shuffle, seed, weights, batch_size // shares)
-    workers = min(workers, len(dataset))
+    # A process takes seconds to start: it must have a few batches to make.
+    workers = min(workers, len(dataset) // (2 * batch_size))
     return DataLoader(
         dataset,  # type: ignore[arg-type]  # keys are pairs, see EpochDataset
         batch_size=batch_size // shares,

@@ -48,9 +48,9 @@ def require_frontal_chest(dataset: Dataset) -> None:
     _refuse_own_output(dataset)
     _require_class(dataset)
     _require_one_grey_frame(dataset)
-    _refuse_derived(dataset)
     _require_chest(dataset)
     _require_frontal_view(dataset)
+    _refuse_derived(dataset)
 
 
 def may_be_film(dataset: Dataset) -> bool:

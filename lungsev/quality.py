@@ -36,7 +36,7 @@ class QualityLimits(BaseModel):
     A manifest spells all of them out: add fields with a default, and never rename or remove one.
 
     The defaults were measured on 534 real frontal films of adults, upright, turned and inverted, with lungs outlined by
-    people and by networks; see `benchmarks/quality_gate.md`. "Refuse" limits lie between the kinds seen there.
+    people and by networks; see `benchmarks/quality_gate.py`. "Refuse" limits lie between the kinds seen there.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -115,7 +115,7 @@ LAYOUT = Layout(
     name="brixia",
     task="severity",
     expects=f"{GLOBAL_TABLE} beside dicom_clean/",
-    recognises=lambda root: any(root.glob("metadata_global*.csv")) or (root / "dicom_clean").is_dir(),
+    recognises=lambda root: any([*root.glob("metadata_global*.csv")]) or (root / "dicom_clean").is_dir(),
     load=load,
     rank=1,
 )

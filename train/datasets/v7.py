@@ -91,7 +91,7 @@ def _tag(tags: list[str], word: str) -> str:
 
 def _recognises(root: Path) -> bool:
     folder = root / "annotations"
-    return any(folder.glob("*.json")) or (folder / "covid-only.zip").is_file()
+    return any([*folder.glob("*.json")]) or (folder / "covid-only.zip").is_file()
 
 
 LAYOUT = Layout(

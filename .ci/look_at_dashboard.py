@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import cv2
+from PIL import Image
 
 HOSTILE = "<script>alert(1)</script>"
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
@@ -48,8 +48,9 @@ def main() -> None:
         axe = arguments.axe.read_text(encoding="utf-8") if arguments.axe else None
         problems = look(port, token, watcher, incoming, arguments.folder, arguments.chromium, axe)
     for name in IN_DOCS if arguments.pictures else ():
-        picture = cv2.imread(str(arguments.folder / f"{name}.png"))
-        cv2.imwrite(str(arguments.pictures / f"{name}.png"), picture, [cv2.IMWRITE_PNG_COMPRESSION, 9])
+        picture = Image.open(arguments.folder / f"{name}.png").convert("RGB")
+        picture.thumbnail((1100, 1100))
+        picture.quantize(256).save(arguments.pictures / f"{name}.png", optimize=True)
     print("\n".join(problems) if problems else "no problems found")
     sys.exit(1 if problems else 0)
 

@@ -49,7 +49,7 @@ class PhantomPatient:
 _ROOMS: tuple[tuple[int, Newest], ...] = (
     (4, "portable"),
     (14, "portable"),
-    (5, "tilted"),
+    (6, "tilted"),
     (8, "lateral"),
     (13, "upright"),
     (1, "portable"),

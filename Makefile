@@ -61,7 +61,7 @@ validate-dicom: .venv/installed ## Write every DICOM result and let dciodvfy jud
 	sh .ci/validate_dicom.sh $(bin)/python
 
 look-at-dashboard: .venv/installed ## Drive the screen in headless Chromium, check accessibility, leave screenshots in look/
-	sh .ci/look_at_dashboard.sh $(bin)/python look
+	sh .ci/look_at_dashboard.sh $(bin)/python look $(if $(PICTURES),--pictures "$(PICTURES)")
 
 check-aarch64: .venv/installed ## Show that every runtime dependency has a wheel for a Jetson (needs the network)
 	$(bin)/python .ci/check_aarch64.py --extra bedside

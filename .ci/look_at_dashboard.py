@@ -29,7 +29,7 @@ WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 CLIENTS = 50
 SETTLE_SECONDS = 1.0  # the default of watch.settle_seconds: a file must lie untouched for so long
 PAGE_KB = 200
-IN_DOCS = ("board", "board-light", "exam", "exam-map-and-prior", "refused", "course", "phone", "connection-lost")
+IN_DOCS = ("board", "board-light", "exam-map-and-prior", "refused", "course", "phone", "connection-lost")
 
 
 def main() -> None:

@@ -25,7 +25,7 @@ COMMANDS = {
 OF_THE_SYSTEM = {
     *("git", "cd", "pip", "python", "python3", "torchrun", "tensorboard"),
     *("mkdir", "cp", "curl", "rsync", "sqlite3", "install", "useradd", "chmod", "chown", "tee", "apt", "apt-get"),
-    *("systemctl", "journalctl", "docker", "nvpmodel", "jetson_clocks"),
+    *("systemctl", "systemd-analyze", "journalctl", "docker", "nvpmodel", "jetson_clocks", "find", "done"),
 }
 
 

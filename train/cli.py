@@ -375,7 +375,9 @@ def main() -> None:
 
     leave_stdout_to_machines("--json" in sys.argv)
     try:
-        app(standalone_mode=False)
+        code = app(standalone_mode=False)
+        if code:  # typer turns Ctrl-C into a number
+            raise KeyboardInterrupt
     except LungsevError as error:
         _stop(str(error), error.exit_code)
     except OSError as error:  # a full disk, a folder that may not be written
@@ -386,10 +388,10 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         _stop("stopped; start the same command again to continue from the last epoch")
     except BaseException as error:
-        code = _usage_exit_code(error)
-        if code is None:
+        usage = _usage_exit_code(error)
+        if usage is None:
             raise
-        sys.exit(code)
+        sys.exit(usage)
     finally:
         leave_stdout_to_machines(False)
 

@@ -15,6 +15,7 @@ from lungsev.metrics import severity_metrics
 
 from .cache import Film, Prepared
 from .datasets import GradedDataset
+from .datasets.files import list_films
 
 Table = dict[str, Any]
 PER_MAKER = "polarity per maker"
@@ -85,6 +86,7 @@ def film_tables(films: Sequence[Film], prepared: Prepared) -> dict[str, Table]:
         "subsets": subsets,
         "patients across subsets": {"patients": sum(len(found) > 1 for found in parts.values())},
         "shorter side of a film, px": three_numbers(np.array(sides)),
+        "files beside them that no row names": _nameless(films),
         "remarks of the reading": dict(
             Counter(note for film in prepared.films.values() for note in film.notes).most_common()
         ),
@@ -95,6 +97,12 @@ def film_tables(films: Sequence[Film], prepared: Prepared) -> dict[str, Table]:
     if len(subsets) < 2:
         hidden += ["subsets", "patients across subsets"]
     return {title: table for title, table in tables.items() if title not in hidden}
+
+
+def _nameless(films: Sequence[Film]) -> Table:
+    named = {film.path for film in films}
+    others = [path for folder in {path.parent for path in named} for path in list_films(folder) if path not in named]
+    return {"files": len(others), "first": min(path.name for path in others)} if others else {}
 
 
 def headers_of(films: Sequence[Film]) -> dict[str, tuple[str, str]]:

@@ -19,7 +19,6 @@ import lightning as L
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar
-from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
@@ -202,8 +201,6 @@ def fit(module: TrainingModule, run: Run, train: Any, validation: Any | None) ->
         start = newest_checkpoint(run)
         with one_batch(module.network, world_size()) as module.whole_batch, reasons_in_one_line():
             trainer.fit(module, train, validation, ckpt_path=start, weights_only=False if start else None)
-        if trainer.interrupted:
-            raise KeyboardInterrupt
     if keeps_best and best.best_model_path and Path(best.best_model_path).is_file():
         state = torch.load(best.best_model_path, map_location="cpu", weights_only=False)
         module.load_state_dict(state["state_dict"])
@@ -215,7 +212,7 @@ def reasons_in_one_line() -> Iterator[None]:
     """What stops a training for reasons outside of it, in one line each."""
     try:
         yield
-    except SIGTERMException:  # a scheduler's or a container's way of asking
+    except SystemExit:  # Lightning's answer to Ctrl-C, and to a scheduler's or a container's SIGTERM
         raise KeyboardInterrupt from None
     except torch.OutOfMemoryError as error:
         raise LungsevError(
@@ -223,6 +220,8 @@ def reasons_in_one_line() -> Iterator[None]:
             "--set loop.accumulate=2, or 4, or --set loop.precision=bf16"
         ) from None
     except RuntimeError as error:
+        if isinstance(error.__context__, KeyboardInterrupt):  # Ctrl-C while a checkpoint was written
+            raise KeyboardInterrupt from None
         if "DataLoader worker" not in str(error):
             raise
         raise LungsevError(

@@ -102,6 +102,41 @@ def test_killed_wherever_a_file_is_written_it_loses_at_most_one_epoch(
     assert Run(killed).metrics() == Run(whole).metrics()
 
 
+ASKED = """
+import os, signal, sys
+from lungsev.train import cli, loops
+name = sys.argv.pop(1)
+original = loops.EpochLines.on_train_epoch_start
+
+def asked(self, trainer, module):
+    original(self, trainer, module)
+    if trainer.current_epoch == 1:
+        os.kill(os.getpid(), getattr(signal, name))
+
+loops.EpochLines.on_train_epoch_start = asked
+cli.main()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_who_asks_it_to_stop_is_told_how_to_go_on(
+    severity_settings: Callable[..., SeverityRunSettings], tmp_path: Path, name: str
+) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(severity_settings({"loop.epochs": 50}).model_dump_json())
+    words = [name, "brixia", "--config", str(config), "--out", str(tmp_path / "run")]
+    found = subprocess.run(
+        [sys.executable, "-c", ASKED, *words], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert found.returncode == 1
+    assert (
+        found.stderr.strip().splitlines()[-1].endswith("start the same command again to continue from the last epoch")
+    )
+    assert len(Run(tmp_path / "run").history()) == 1
+    assert newest_checkpoint(Run(tmp_path / "run")) is not None
+
+
 def test_a_checkpoint_that_is_damaged_is_passed_over_and_leftovers_go(tmp_path: Path) -> None:
     run = Run(tmp_path)
     run.checkpoints.mkdir()

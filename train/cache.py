@@ -15,6 +15,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from functools import partial
 from multiprocessing import get_context
@@ -25,7 +26,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from lungsev.errors import DatasetError, FilmError
+from lungsev.errors import DatasetError, FilmError, LungsevError
 from lungsev.geometry import CanvasFrame
 from lungsev.preprocess import CANVAS_SIZE_PX, PREPROCESSING_VERSION, to_canvas
 from lungsev.report import ImageInfo
@@ -186,6 +187,8 @@ def _load(target: Path, key: str) -> CachedFilm | None:
         meta = json.loads(_meta_path(target).read_bytes())
         frame = CanvasFrame(**{**meta["frame"], "offset_px": tuple(meta["frame"]["offset_px"])})
         mask = _mask_path(target)
+        if _canvas_path(target).stat().st_size <= 2 * frame.size_px**2:
+            return None  # cut short by a power cut or a full disk: made anew
         return CachedFilm(
             key=key,
             canvas_path=_canvas_path(target),
@@ -209,7 +212,13 @@ def _map(work: Any, films: Sequence[Film], workers: int) -> Iterable[CachedFilm 
         return
     # Forking a process that holds threads of torch or OpenCV can hang.
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_single_thread) as pool:
-        yield from pool.map(work, films, chunksize=4)
+        try:
+            yield from pool.map(work, films, chunksize=4)
+        except BrokenProcessPool:
+            raise LungsevError(
+                "a process that reads films died (killed, or memory ran out); start the same command again to go on "
+                "with the films it had not read, with fewer processes: --set data.workers=1"
+            ) from None
 
 
 def _single_thread() -> None:
@@ -237,11 +246,17 @@ def _save_array(path: Path, array: npt.NDArray[Any]) -> None:
 
 
 def _replace(path: Path, data: bytes) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+            os.replace(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise LungsevError(
+            f"the cache of prepared films cannot be written in {path.parent}: {error.strerror or error}; make room, or "
+            "name another folder with --set data.cache=DIR"
+        ) from None

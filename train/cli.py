@@ -380,6 +380,9 @@ def main() -> None:
             raise KeyboardInterrupt
     except LungsevError as error:
         _stop(str(error), error.exit_code)
+    except BrokenPipeError:  # the reader of a pipe, as `| head`, has seen enough
+        sys.stderr.close()
+        sys.exit(0)
     except OSError as error:  # a full disk, a folder that may not be written
         where = f"{error.filename}: " if error.filename else ""
         _stop(f"{where}{error.strerror or error}; make room or choose another folder, then start the command again")

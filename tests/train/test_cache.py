@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lungsev.errors import DatasetError
+from lungsev.errors import DatasetError, LungsevError
 from lungsev.preprocess import to_canvas
 from lungsev.train import cache
 from lungsev.train.datasets import load_graded, load_masked
@@ -51,6 +53,22 @@ def test_an_entry_that_was_cut_short_is_made_again(phantom_dataset: DatasetMaker
     meta = entry.canvas_path.with_name(f"{entry.key}.json")
     meta.write_text('{"frame"')
     assert cache.prepare([film], tmp_path).films[film.name] == entry
+    whole = entry.canvas_path.read_bytes()
+    entry.canvas_path.write_bytes(whole[:1000])
+    assert cache.prepare([film], tmp_path).films[film.name] == entry
+    assert entry.canvas_path.read_bytes() == whole
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def test_a_full_disk_is_the_caches_fault_and_not_the_films(
+    phantom_dataset: DatasetMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(LungsevError, match=r"cannot be written in .*No space left on device; make room"):
+        cache.prepare(load_graded(phantom_dataset("inha")).films[:1], tmp_path)
     assert not list(tmp_path.rglob("*.part"))
 
 

@@ -17,7 +17,6 @@ from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.middleware.gzip import GZipMiddleware
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, StreamingResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from starlette.types import Receive, Scope, Send
 
 from lungsev import __version__
 from lungsev.report import DISCLAIMER
@@ -106,7 +105,7 @@ def create_app(out: Path, token: str, secure_cookie: bool = False) -> FastAPI:
 class _Compressed(GZipMiddleware):
     """Pages of a large unit stay small. Events are passed on as they come: a compressor would keep them back."""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         await (self.app if scope.get("path") == "/events" else super().__call__)(scope, receive, send)
 
 

@@ -190,3 +190,5 @@ def _fragments(value: memoryview) -> list[memoryview]:
             raise UnreadableFilmError("truncated", "the pixel data's last fragment was cut short")
         fragments.append(value[position : position + length])
         position += length
+        if length % 2 and value[position : position + 1].tobytes() == b"\0":  # some writers pad and do not count it
+            position += 1

@@ -139,6 +139,18 @@ def test_pixels_in_several_fragments_are_joined() -> None:
     np.testing.assert_array_equal(film.stored, expected_values())
 
 
+@pytest.mark.parametrize("pad", [b"", b"\0"])
+def test_a_fragment_of_odd_length_may_be_padded_or_not(pad: bytes) -> None:
+    whole = film_bytes(transfer_syntax="jpeg_ls", bits=12)
+    item = whole.index(b"\xfe\xff\x00\xe0", whole.index(b"\xe0\x7f\x10\x00") + 20)
+    (length,) = struct.unpack("<I", whole[item + 4 : item + 8])
+    body = whole[item + 8 : item + 8 + length] + b"\0"
+    assert len(body) % 2 == 1, "an even fragment, as the standard has it, and one more byte"
+    odd = whole[: item + 4] + struct.pack("<I", len(body)) + body + pad + whole[item + 8 + length :]
+    film = read_dicom(odd, LIMITS)
+    np.testing.assert_array_equal(film.stored, expected_values())
+
+
 @pytest.mark.parametrize("syntax", ["implicit", "explicit"])
 def test_a_bare_dataset_is_read_without_preamble(syntax: str) -> None:
     whole = film_bytes(transfer_syntax=syntax, bits=12)

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from lungsev.geometry import CanvasFrame
 from lungsev.radiograph import Radiograph
 
-PREPROCESSING_VERSION = "1"
+PREPROCESSING_VERSION = "2"
 CANVAS_SIZE_PX = 512
 
 # Share of each side left out on either end when greys are measured: captions, letters and wedges of collimation.

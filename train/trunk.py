@@ -19,6 +19,7 @@ from lungsev.networks.checkpoint import load_alignment, load_segmentation
 from lungsev.networks.fused import FusedNetwork
 from lungsev.networks.segmentation import SegmentationNetwork
 from lungsev.networks.settings import AlignmentSettings, SegmentationSettings, SeveritySettings
+from lungsev.preprocess import PREPROCESSING_VERSION
 
 from .cache import CachedFilm
 from .console import track
@@ -64,7 +65,7 @@ class Trunk:
 
 def film_thetas(trunk: Trunk, films: Sequence[CachedFilm], cache: Path) -> npt.NDArray[np.float64]:
     """theta of every film, [N, 2, 3]; kept in the cache under the networks' hash."""
-    path = cache / "thetas" / f"{trunk.sha256[:24]}.npz"
+    path = cache / "thetas" / f"v{PREPROCESSING_VERSION}-{trunk.sha256[:24]}.npz"
     return _remembered(path, films, lambda canvases: thetas_of(trunk, canvases), "Aligning films")
 
 

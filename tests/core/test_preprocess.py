@@ -39,7 +39,7 @@ def chest(rows: int = 560, columns: int = 440) -> Pixels:
 
 def test_the_canvas_is_a_square_of_the_agreed_kind() -> None:
     canvas = to_canvas(film_of(chest()))
-    assert PREPROCESSING_VERSION == "1"
+    assert PREPROCESSING_VERSION == "2"
     assert canvas.pixels.shape == (CANVAS_SIZE_PX, CANVAS_SIZE_PX) == (512, 512)
     assert canvas.pixels.dtype == np.float32
     assert canvas.pixels.flags.c_contiguous

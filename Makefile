@@ -87,4 +87,5 @@ clean: ## Remove what make and the tests made; runs/ stays
 	@$(call venv_of,.venv)
 	@echo "Installing torch and the rest into .venv: several gigabytes, minutes the first time"
 	$(bin)/python -m pip install --quiet -e ".[$(EXTRAS)]"
+	@$(bin)/python -m pip install --quiet -e ".[rtx]" || echo "TensorRT-RTX has no wheel here; its tests are skipped"
 	@touch $@

@@ -4,7 +4,8 @@
 
 Every round runs each candidate once, in turn, so that a busy machine is busy for all of them alike; the fastest
 round is the figure that load disturbs least. Needs the extras `export` and `train`; OpenVINO, torchxrayvision and a
-GPU join where they are installed. Weights do not change the time: networks without a run have random ones.
+GPU join where they are installed; PyTorch on a GPU is in `gpu_latency.py`. Weights do not change the time: networks
+without a run have random ones.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import cv2
 import numpy as np
 import timm
 import torch
+from gpu_latency import settings_of
 from rich.console import Console
 from rich.table import Table
 from segmentation_models_pytorch import UnetPlusPlus
@@ -35,6 +37,8 @@ from lungsev.inference.cuda_driver import count_devices
 from lungsev.inference.select import open_backend
 from lungsev.inference.threads import usable_cores
 from lungsev.networks.alignment import AlignmentNetwork
+from lungsev.networks.build import build_fused
+from lungsev.networks.checkpoint import load_network
 from lungsev.networks.position_aware import PositionAwareEncoder
 from lungsev.pipeline import Scorer
 from lungsev.preprocess import to_canvas
@@ -101,6 +105,7 @@ def main() -> None:
             for name, values in times.items()
         },
     }
+    document["ratios"] = ratios(document)
     show(document)
     if options.json:
         options.json.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
@@ -123,8 +128,7 @@ def collect(bundle: Bundle, film: Path, run: Path | None, compiled: bool) -> dic
         if name == "onnxruntime":
             scorer = Scorer(bundle, backend)
             candidates["film to JSON: lungsev, onnxruntime"] = lambda it=scorer: it.score_file(film).report.to_json()
-    if run is not None:
-        candidates |= same_network(run, image, compiled)
+    candidates |= same_network(bundle, run, image, compiled)
 
     def reference_film() -> str:
         probabilities = reference(to_canvas(read_radiograph(film)).pixels)
@@ -140,11 +144,9 @@ def collect(bundle: Bundle, film: Path, run: Path | None, compiled: bool) -> dic
     return candidates
 
 
-def same_network(run: Path, image: np.ndarray, compiled: bool) -> dict[str, Candidate]:
-    """The bundle's own network in PyTorch."""
-    from lungsev.networks.checkpoint import load_network
-
-    network = load_network(run)
+def same_network(bundle: Bundle, run: Path | None, image: np.ndarray, compiled: bool) -> dict[str, Candidate]:
+    """The bundle's own network in PyTorch; without its run, one of its settings."""
+    network = load_network(run) if run is not None else build_fused(settings_of(bundle), pretrained=False).eval()
     tensor = torch.from_numpy(image)
     found: dict[str, Candidate] = {
         "model: same network, PyTorch eager": torch.inference_mode()(lambda: network(tensor))
@@ -152,15 +154,6 @@ def same_network(run: Path, image: np.ndarray, compiled: bool) -> dict[str, Cand
     if compiled:
         fast = torch.compile(network)
         found["model: same network, torch.compile"] = torch.inference_mode()(lambda: fast(tensor))
-    if torch.cuda.is_available():
-        on_gpu, there = load_network(run).cuda().half(), tensor.cuda().half()
-
-        def gpu() -> Any:
-            result = on_gpu(there)
-            torch.cuda.synchronize()
-            return result
-
-        found["model: same network, PyTorch CUDA half eager"] = torch.inference_mode()(gpu)
     return found
 
 
@@ -176,6 +169,29 @@ def measure(candidates: dict[str, Candidate], rounds: int) -> dict[str, list[flo
     return times
 
 
+def ratios(document: dict[str, Any]) -> dict[str, str]:
+    """What the table is for, from the fastest rounds."""
+    fastest = {name: values["fastest"] for name, values in document["milliseconds"].items()}
+    model = fastest["model: lungsev, onnxruntime fp32"]
+    found = {
+        "reference": "film to JSON: {:.1f} times as fast as the reference shape in PyTorch".format(
+            fastest["film to JSON: reference shape"] / fastest["film to JSON: lungsev, onnxruntime"]
+        ),
+        "same network": "model: {:.2f} times as fast as the same network in PyTorch".format(
+            fastest["model: same network, PyTorch eager"] / model
+        ),
+    }
+    if document["floor_ms"]:
+        found["floor"] = f"model: {model / document['floor_ms']:.2f} times the floor"
+    half = fastest.get("model: lungsev, openvino bf16")
+    found["bf16"] = (
+        f"model: OpenVINO bf16 {model / half:.1f} times as fast as ONNX Runtime FP32"
+        if half
+        else "model: no bf16: it needs OpenVINO and a processor with AMX"
+    )
+    return found
+
+
 def show(document: dict[str, Any]) -> None:
     """A table, fastest first."""
     machine = document["machine"]
@@ -186,6 +202,8 @@ def show(document: dict[str, Any]) -> None:
         table.add_row(name, f"{values['fastest']:.1f}", f"{values['median']:.1f}")
     console = Console(width=120)
     console.print(table)
+    for line in document["ratios"].values():
+        console.print(line)
     console.print(
         f"{document['gflop']} GFLOP at {document['matrix_peak_gflops']} GFLOP/s: floor {document['floor_ms']} ms"
     )

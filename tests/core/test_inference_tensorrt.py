@@ -22,6 +22,7 @@ from lungsev.inference.cuda_driver import CudaBindingsDriver, CudaDriver, Pycuda
 from lungsev.inference.engine_cache import EngineKey, obtain_engine
 from lungsev.inference.onnx_backend import OnnxRuntimeBackend
 from lungsev.inference.parity import ParityCase, parity_cases
+from lungsev.inference.tensorrt_backend import TensorRTBackend
 from lungsev.inference.tensorrt_build import BuildOptions, BuiltEngine, build_engine
 from lungsev.inference.tensorrt_engine import EngineRequest, open_tensorrt
 from lungsev.inference.tensorrt_library import TensorRTLibrary, describe_library, missing_message
@@ -341,6 +342,37 @@ def half_marked_graph() -> bytes:
         model.graph.value_info.append(onnx.helper.make_tensor_value_info("half", 10, [1, 6, 4]))
 
     return changed(change)
+
+
+class TestCards:
+    """TensorRT-RTX has kernels for some cards only; it builds on others and then refuses its own engine."""
+
+    @pytest.fixture
+    def rtx(self, device: FakeDevice) -> Any:
+        module = make_fake_tensorrt(device, version="1.7.1")
+        module.ComputeCapability = SimpleNamespace(__members__={"NONE": 0, "CURRENT": 1, "SM75": 75, "SM120": 120})
+        return module
+
+    def test_a_card_it_has_no_kernels_for_is_refused_before_a_build(
+        self, tiny_bundle: Bundle, device: FakeDevice, rtx: Any, tmp_path: Path
+    ) -> None:
+        library = describe_library(rtx, "tensorrt_rtx")
+        with pytest.raises(BackendError, match=r"does not run on Fake GPU \(compute capability .*expected 7\.5, 12\.0"):
+            open_tensorrt(tiny_bundle, EngineRequest(cache_dir=tmp_path), library=library, open_device=bindings(device))
+        assert rtx.builds == 0
+        assert device.is_clean
+
+    def test_why_a_plan_is_not_valid_here_is_said_in_words(self, rtx: Any, device: FakeDevice) -> None:
+        rtx.EngineValidity = SimpleNamespace(INVALID=2)
+        rtx.EngineInvalidityDiagnostics = SimpleNamespace(
+            __members__={"VERSION_MISMATCH": 1, "UNSUPPORTED_CC": 2, "MALFORMED_ENGINE": 32}
+        )
+        rtx.Runtime.get_engine_validity = lambda _self, plan: (2, 34 if plan else 0)
+        library = describe_library(rtx, "tensorrt_rtx")
+        for plan, words in ((b"foreign", "unsupported cc, malformed engine"), (b"", "it gives no reason")):
+            with pytest.raises(BackendError, match=words):
+                TensorRTBackend(plan, library, 512, "fp16", open_device=bindings(device))
+        assert device.is_clean
 
 
 class TestLibrary:

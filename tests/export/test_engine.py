@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
-from lungsev.bundle import Bundle
+from lungsev.bundle import Bundle, read_bundle
 from lungsev.errors import BackendError
 from lungsev.export.bundle_from_run import Exported
 from lungsev.export.cli import app
+from lungsev.export.deployable import Deployable
+from lungsev.export.fp16_from_onnx import half_from_onnx
+from lungsev.export.onnx_from_network import onnx_from_network
 from lungsev.inference.tensorrt_build import BuildOptions, build_engine
 from lungsev.inference.tensorrt_engine import build_ahead_of_time
 from lungsev.inference.tensorrt_library import TensorRTLibrary, load_tensorrt
+from lungsev.networks.build import build_fused
+from lungsev.networks.settings import FusedSettings, SegmentationSettings, SeveritySettings
 
 pytest.importorskip("tensorrt_rtx", reason="pip install tensorrt-rtx-cu13", exc_type=ImportError)
 
@@ -44,6 +50,41 @@ def test_the_half_graph_builds_as_half_and_the_fp32_graph_as_fp32(exported: Expo
     # What stays FP32 by count is the alignment and the heads; by arithmetic it is a few percent.
     assert plans["fp16"].half_layers > 0.5 * plans["fp16"].layers
     assert exported.bundle.manifest.graphs["fp16"].half_share > 0.95  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_the_packaged_model_builds_in_the_precision_it_says(library: TensorRTLibrary, precision: str) -> None:
+    bundle = read_bundle(None)
+    if precision not in bundle.precisions:
+        pytest.skip(f"the packaged bundle holds no {precision} graph")
+    graph = bundle.graph_bytes(precision)  # type: ignore[arg-type]
+    built = build_engine(graph, library, BuildOptions(compute_capability="8.9"))
+    if precision == "fp32":
+        assert built.half_layers == 0
+    else:
+        assert built.half_layers > 0.5 * built.layers
+        assert len(built.plan) < 0.9 * len(bundle.graph_bytes("fp32"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "backbone", ["test_resnet", "test_convnext", "resnet18", "mobilenetv3_small_050", "regnety_002"]
+)
+def test_any_backbone_builds_in_both_precisions(library: TensorRTLibrary, backbone: str) -> None:
+    settings = FusedSettings(
+        segmentation=SegmentationSettings(encoder=backbone, decoder_channels=(16, 8, 8, 8, 8), pretrained="none"),
+        severity=SeveritySettings(
+            backbone=backbone, out_indices=(-2, -1), stride=16, crop_px=128, dim=32, heads=2, pretrained="none"
+        ),
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        network = build_fused(settings, pretrained=False).eval()
+    graph = onnx_from_network(Deployable(network, 512))
+    for data, share in ((graph, 0.0), (half_from_onnx(graph).data, 0.5)):
+        built = build_engine(data, library, BuildOptions(compute_capability="8.9"))
+        assert built.half_layers >= share * built.layers
+        assert (built.half_layers > 0) == (share > 0)
 
 
 def test_the_tiny_bundle_builds_for_another_device_with_a_side_file(

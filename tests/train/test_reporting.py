@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -105,3 +106,13 @@ def test_a_reader_whom_some_film_puts_first_stays_first() -> None:
     joined = join([predictions(3, 0, ("radiologist",)), predictions(2, 1, ("consensus", "radiologist"))])
     assert list(joined.readings) == ["consensus", "radiologist"]
     assert np.array_equal(joined.reference[3:], joined.readings["consensus"][3:])
+
+
+def test_small_groups_are_shown_together_and_films_without_a_word_in_none() -> None:
+    words = ["COVID-19"] * 6 + ["SARS"] * 2 + ["ARDS"] * 3 + [""] * 9
+    scored = dataclasses.replace(predictions(20, 0), findings=tuple(words))
+    rows = tables.group_table([run("SN", {"test": scored})], "finding").rows
+    assert [(row[1], row[2]) for row in rows] == [("COVID-19", "6"), ("others: ARDS, SARS", "5")]
+    assert [row[1] for row in tables.group_table([run("SN", {"test": scored.select(range(8))})], "finding").rows] == [
+        "COVID-19"
+    ]

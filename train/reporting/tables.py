@@ -232,13 +232,21 @@ def group_table(runs: Sequence[RunReport], kind: str) -> Table:
     for run in runs:
         predictions = run.predictions
         words = predictions.views if kind == "view" else predictions.findings
-        groups = sorted({word for word in words if word})
-        for group in groups if len(groups) > 1 else ():
-            chosen = predictions.select([row for row, word in enumerate(words) if word == group])
-            if len(chosen.names) >= MIN_GROUP:
-                rows.append((run.label, group, str(len(chosen.names)), _accuracy(chosen), _mae(chosen)))
-    note = f"Groups of fewer than {MIN_GROUP} films are left out."
+        groups = _grouped(words)
+        for group, members in groups.items() if len(set(words) - {""}) > 1 else ():
+            chosen = predictions.select(members)
+            rows.append((run.label, group, str(len(members)), _accuracy(chosen), _mae(chosen)))
+    note = f"Groups of fewer than {MIN_GROUP} films are put together, and left out where they are too few even so."
     return Table(f"By {kind}", ("run", kind, "films", "accuracy", "MAE"), tuple(rows), note)
+
+
+def _grouped(words: Sequence[str]) -> dict[str, list[int]]:
+    """Rows by word, small groups together under `others: ...`; rows without a word in none."""
+    by_word = {group: [row for row, word in enumerate(words) if word == group] for group in sorted({*words} - {""})}
+    small = [group for group, rows in by_word.items() if len(rows) < MIN_GROUP]
+    together = sorted(row for group in small for row in by_word[group])
+    groups = {group: rows for group, rows in by_word.items() if group not in small}
+    return {**groups, f"others: {', '.join(small)}": together} if len(together) >= MIN_GROUP else groups
 
 
 def _measures(found: metrics.SeverityMetrics) -> tuple[str, ...]:

@@ -66,7 +66,7 @@ class QualityLimits(BaseModel):
     upside_down_refuse: Signed = 0.12
     # The film check overrules these three, the weakest witnesses, where it is this sure of a frontal film.
     frontal_sure: Share = 0.95
-    # Lungs side by side. Real films: at most 3, where one lung lies in pieces; two films on one picture: 4.
+    # Lungs side by side. Real films: at most 3, where one lung lies in pieces; two films on one picture: mostly 4.
     in_a_row_refuse: int = Field(default=4, ge=3)
     # Slope of the line between the lungs, degrees. Real films: at most 25; tilted by 15 more: 31; by 45: 45 to 54.
     slant_refuse: float = Field(default=35.0, ge=0.0)

@@ -43,7 +43,7 @@ def ended(side: Bedside) -> int:
 
 def test_bursts_for_minutes_leave_memory_and_descriptors_flat(side: Bedside) -> None:
     chance = random.Random(1)
-    command = [sys.executable, str(PROGRAM), str(side.incoming.parent), "--stay"]
+    command = [sys.executable, str(PROGRAM), str(side.incoming.parent), "--stay", "watch.incomplete_seconds=5"]
     dropped = 0
     samples: list[tuple[float, int]] = []
     with subprocess.Popen(command) as process:

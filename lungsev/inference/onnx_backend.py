@@ -60,7 +60,7 @@ class OnnxRuntimeBackend:
 
 
 def open_session(graph: bytes, threads: int | None = None) -> onnxruntime.InferenceSession:
-    """A CPU session with the settings that measured fastest (docs/decisions/cpu-inference.md).
+    """A CPU session with the settings that measured fastest (docs/decisions/0013-cpu-inference.md).
 
     Raises:
         BackendError: ONNX Runtime refuses the graph.

@@ -151,13 +151,14 @@ def describe_protocols(films: Sequence[Splittable]) -> dict[str, dict[str, int]]
 def by_finding(films: Sequence[Splittable], split: Split, findings: Sequence[str]) -> Split:
     """Move every patient without one of the findings to the test part: portability from one illness to others.
 
-    Films of a patient with both kinds follow the patient's first film with one of the findings.
+    A film of several findings, as `COVID-19, ARDS`, has each of them. One of unknown finding is in no part, as it
+    could be of either kind. Films of a patient with both kinds follow those with one of the findings.
 
     Raises:
         DatasetError: No film has one of the findings.
     """
     wanted = {finding.lower() for finding in findings}
-    inside = {film.patient for film in films if getattr(film, "finding", "").lower() in wanted}
+    inside = {film.patient for film in films if wanted & _findings(film)}
     if not inside:
         known = ", ".join(sorted({getattr(film, "finding", "") or "none" for film in films}))
         raise DatasetError(f"no film has the finding {' or '.join(findings)}; this dataset has {known}")
@@ -167,10 +168,19 @@ def by_finding(films: Sequence[Splittable], split: Split, findings: Sequence[str
         for part in ("train", "validation")
     }
     # Tested patients with the finding stay out: what is measured is the step to the other findings.
-    parts["test"] = tuple(film.name for film in films if film.patient not in inside)
-    dropped = {"films with the finding that were in the test part": len(films) - sum(map(len, parts.values()))}
+    others = [film for film in films if film.patient not in inside]
+    parts["test"] = tuple(film.name for film in others if _findings(film))
+    unknown = len(others) - len(parts["test"])
+    tested = len(films) - unknown - sum(map(len, parts.values()))
+    reasons = {"films with the finding that were in the test part": tested, "films of unknown finding": unknown}
+    dropped = {reason: count for reason, count in reasons.items() if count}
     label = f"{split.protocol}, trained on {' and '.join(findings)} only"
     return Split(label, split.seed, {p: n for p, n in parts.items() if n}, dropped, 0)
+
+
+def _findings(film: Splittable) -> set[str]:
+    whole = getattr(film, "finding", "").strip().lower()
+    return {whole, *(part.strip() for part in whole.split(","))} - {""}
 
 
 def _published(

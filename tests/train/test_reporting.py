@@ -112,7 +112,7 @@ def test_small_groups_are_shown_together_and_films_without_a_word_in_none() -> N
     words = ["COVID-19"] * 6 + ["SARS"] * 2 + ["ARDS"] * 3 + [""] * 9
     scored = dataclasses.replace(predictions(20, 0), findings=tuple(words))
     rows = tables.group_table([run("SN", {"test": scored})], "finding").rows
-    assert [(row[1], row[2]) for row in rows] == [("COVID-19", "6"), ("others: ARDS, SARS", "5")]
+    assert [(row[1], row[2]) for row in rows] == [("COVID-19", "6"), ("others: ARDS; SARS", "5")]
     assert [row[1] for row in tables.group_table([run("SN", {"test": scored.select(range(8))})], "finding").rows] == [
         "COVID-19"
     ]

@@ -95,6 +95,11 @@ def test_training_on_one_finding_tests_on_the_others() -> None:
     split = by_finding(films, split_films(films, "all", validation=0.2), ["covid-19"])
     assert set(split.parts["test"]) == {str(i) for i in range(30, 40)}
     assert all(int(name) < 30 for part in ("train", "validation") for name in split.parts[part])
+    mixed = [*films, Film("both", "q1", finding="COVID-19, ARDS"), Film("unknown", "q2")]
+    split = by_finding(mixed, split_films(mixed, "all"), ["COVID-19"])
+    assert "both" in {*split.parts["train"], *split.parts["validation"]}
+    assert "unknown" not in {name for names in split.parts.values() for name in names}
+    assert split.dropped == {"films of unknown finding": 1}
     with pytest.raises(DatasetError, match="no film has the finding flu; this dataset has COVID-19, Pneumocystis"):
         by_finding(films, split_films(films, "all"), ["flu"])
 

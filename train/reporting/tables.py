@@ -246,7 +246,7 @@ def _grouped(words: Sequence[str]) -> dict[str, list[int]]:
     small = [group for group, rows in by_word.items() if len(rows) < MIN_GROUP]
     together = sorted(row for group in small for row in by_word[group])
     groups = {group: rows for group, rows in by_word.items() if group not in small}
-    return {**groups, f"others: {', '.join(small)}": together} if len(together) >= MIN_GROUP else groups
+    return {**groups, f"others: {'; '.join(small)}": together} if len(together) >= MIN_GROUP else groups
 
 
 def _measures(found: metrics.SeverityMetrics) -> tuple[str, ...]:

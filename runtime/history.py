@@ -70,6 +70,14 @@ class History:
         """Changes whenever the exams do."""
         return self._version
 
+    def stamp(self) -> tuple[int, ...]:
+        """Changes when a report or a reason came or went: cheaper than `refresh` to look at often."""
+        times = []
+        for folder in (self.folder, self._out / "quarantine"):
+            with contextlib.suppress(OSError):
+                times.append(folder.stat().st_mtime_ns)
+        return tuple(times)
+
     def refresh(self) -> Mapping[str, Exam]:
         """Every exam by id, as the folder has them now. What is no report is passed over.
 

@@ -27,7 +27,7 @@ body { font: 15px/1.5 system-ui, sans-serif; color: #1d1d1f; max-width: 1100px; 
 h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; border-bottom: 1px solid #ddd; }
 table { border-collapse: collapse; font-size: 13px; } .wide { overflow-x: auto; }
 th, td { text-align: left; padding: .3rem .7rem; border-bottom: 1px solid #e4e4e4; white-space: nowrap; }
-td { max-width: 26rem; white-space: normal; min-width: 4rem; }
+td:nth-child(-n+2) { white-space: normal; min-width: 8rem; max-width: 24rem; }
 th { background: #f5f5f7; } figure { margin: 1rem 0; } img { max-width: 100%; height: auto; }
 figcaption, .note { color: #555; font-size: 13px; } .disclaimer { color: #8a1c1c; }
 """

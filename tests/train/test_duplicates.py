@@ -24,12 +24,12 @@ DatasetMaker = Callable[[str], Path]
 
 @pytest.fixture
 def with_a_copy(phantom_dataset: DatasetMaker, tmp_path: Path) -> Path:
-    """The Cohen phantom with its first film a second time: smaller, as JPEG, under another patient."""
+    """The Cohen phantom with its first film a second time: larger, as JPEG, under another patient."""
     root = shutil.copytree(phantom_dataset("cohen"), tmp_path / "cohen")
     film = load_graded(root).films[0]
     picture = cv2.imread(str(film.path), cv2.IMREAD_GRAYSCALE)
-    small = cv2.resize(picture, None, fx=0.8, fy=0.8, interpolation=cv2.INTER_AREA)
-    cv2.imwrite(str(root / "public-cohen-subset" / "again.jpg"), small)
+    larger = cv2.resize(picture, None, fx=1.5, fy=1.5, interpolation=cv2.INTER_LINEAR)
+    cv2.imwrite(str(root / "public-cohen-subset" / "again.jpg"), larger)
     row = (root / "public-annotations.csv").read_text(encoding="utf-8-sig").splitlines()[1].split(",", 1)[1]
     with (root / "public-annotations.csv").open("a") as table, (root / "patients.csv").open("a") as people:
         table.write(f"again.jpg,{row}\n")

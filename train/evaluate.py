@@ -176,6 +176,7 @@ def _parts(films: Sequence[GradedFilm], runs: Sequence[Run]) -> dict[str, list[i
     """Rows by part. What any run trained on, and other films of those patients, is never called test."""
     splits = [Split.load(run.splits) for run in runs if run.splits.is_file()]
     if not splits:
+        warn("a bundle does not name the films it was trained on: if these are among them, the numbers are too good")
         return {"test": list(range(len(films)))}
     trained = {name for split in splits for part in ("train", "validation") for name in split.parts.get(part, ())}
     patients = {film.patient for film in films if film.name in trained}

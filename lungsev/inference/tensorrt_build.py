@@ -91,7 +91,7 @@ def build_engine(
         warnings=tuple(log.warnings),
     )
     if wants_half:
-        _require_half(built, len(graph), library)
+        _require_half(built, len(graph), _half_nodes(facts), library)
     return built
 
 
@@ -191,12 +191,18 @@ def _set_compute_capability(config: Any, library: TensorRTLibrary, capability: s
     config.set_compute_capability(getattr(known, f"SM{capability.replace('.', '')}"), 0)
 
 
-def _require_half(built: BuiltEngine, graph_bytes: int, library: TensorRTLibrary) -> None:
+def _half_nodes(facts: OnnxFacts) -> int:
+    """Convolutions and matrix products whose result is half in the graph itself."""
+    products = [node for kind in ("Conv", "MatMul", "Gemm") for node in facts.nodes_of(kind)]
+    return sum(facts.element_types.get(node.outputs[0]) == _HALF for node in products)
+
+
+def _require_half(built: BuiltEngine, graph_bytes: int, half_nodes: int, library: TensorRTLibrary) -> None:
     """A builder that ignores the half precision says nothing: count its layers and weigh its plan."""
-    if library.strongly_typed and built.half_layers * 2 < built.layers:
+    if library.strongly_typed and built.half_layers < max(1, half_nodes // 2):
         raise BackendError(
             f"{library.flavour} {library.version} kept {built.layers - built.half_layers} of {built.layers} layers in "
-            "FP32 though the graph is half; use another version, or the FP32 graph"
+            f"FP32 though {half_nodes} are half in the graph; use another version, or the FP32 graph"
         )
     largest = graph_bytes * 1.5 + (24 << 20)  # code and schedules weigh some, FP32 weights twice as much
     if len(built.plan) > largest:

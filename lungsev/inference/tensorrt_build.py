@@ -202,7 +202,7 @@ def _require_half(built: BuiltEngine, graph_bytes: int, half_nodes: int, library
     if library.strongly_typed and built.half_layers < max(1, half_nodes // 2):
         raise BackendError(
             f"{library.flavour} {library.version} kept {built.layers - built.half_layers} of {built.layers} layers in "
-            f"FP32 though {half_nodes} are half in the graph; use another version, or the FP32 graph"
+            f"FP32 though the graph is half ({half_nodes} of its products are); use another version, or the FP32 graph"
         )
     largest = graph_bytes * 1.5 + (24 << 20)  # code and schedules weigh some, FP32 weights twice as much
     if len(built.plan) > largest:

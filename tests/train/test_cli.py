@@ -110,7 +110,8 @@ def test_a_run_is_evaluated_and_reported(
     monkeypatch.setattr(tables, "RESAMPLES", 40)
     runs = []
     for aware in (False, True):
-        settings = severity_settings({"network.position_aware": aware, "loop.epochs": 2})
+        chosen = {"network.position_aware": aware, "loop.epochs": 2, "data.split.test": 0.45}  # films enough to pair
+        settings = severity_settings(chosen)
         run = open_run("brixia", settings, out=tmp_path / f"aware-{aware}")
         run_severity(settings, run)
         runs.append(run)

@@ -203,7 +203,7 @@ def test_a_peer_that_dies_in_mid_film_leaves_nothing_in_the_inbox(
     serve: Callable[..., Listener], inbox: Path, film: Path
 ) -> None:
     dataset = pydicom.dcmread(film)
-    dataset.PixelData = b"\0" * (3 << 20)
+    dataset.PixelData = b"\0" * (96 << 20)  # long enough under way to be seen
     association = associate(serve())
     sender = threading.Thread(target=association.send_c_store, args=(dataset,), daemon=True)
     sender.start()
@@ -304,4 +304,4 @@ def _wait_for(condition: Callable[[], bool], seconds: float = 15.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end
-        time.sleep(0.05)
+        time.sleep(0.005)

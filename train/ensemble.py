@@ -122,7 +122,7 @@ def run_ensemble(settings: EnsembleSettings, run: Run) -> dict[str, Any]:
         DatasetError: The folder is no dataset of graded films, or a film cannot be read.
     """
     if settings.network.mask_attention:
-        raise ConfigError("network.mask_attention: the bank of features holds no lung masks; set it to false")
+        raise ConfigError("network.mask_attention: the views hold no lung masks; set it to false")
     dataset = load_dataset(settings)
     scheme, split = dataset.scheme, settings.data.split
     network_settings = settings.network.model_copy(update={"schemes": (scheme_name(settings, dataset),)})

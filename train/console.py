@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -73,6 +74,17 @@ def track(items: Iterable[Item], title: str, total: int) -> Iterator[Item]:
         for item in items:
             yield item
             progress.advance(task)
+
+
+def in_threads(work: Callable[[int], None], count: int, title: str) -> None:
+    """Call `work` with 0 to count - 1, as many at once as there are cores, and show how far it is.
+
+    Raises:
+        Exception: The first that `work` raised.
+    """
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for _ in track(pool.map(work, range(count)), title, count):
+            pass
 
 
 def _columns() -> tuple[ProgressColumn, ...]:

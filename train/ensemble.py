@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -36,7 +35,7 @@ from . import cache as film_cache
 from .augment import GeometrySettings, apply_photometry, draw_geometry, draw_photometry
 from .breakdown import breakdown
 from .calibration import conformal_margin, fit_temperature, with_temperature
-from .console import say, track, warn
+from .console import in_threads, say
 from .datasets import GradedFilm
 from .handcrafted import handcrafted_metrics
 from .initial import build_initial
@@ -44,7 +43,7 @@ from .keepsakes import keep
 from .loading import Key, generator_of, make_loader
 from .loops import fit, seed_weights
 from .predictions import Predictions, collect, summarise
-from .preparation import split_dataset, trunk_path
+from .preparation import ready_films, split_dataset, trunk_path
 from .runs import Run, open_run
 from .settings import LoopSettings, OptimiserSettings, Positive, Share
 from .severity import SeverityModule, SeverityRunSettings, crop, load_dataset, reader_target, scheme_name
@@ -128,11 +127,8 @@ def run_ensemble(settings: EnsembleSettings, run: Run) -> dict[str, Any]:
     network_settings = settings.network.model_copy(update={"schemes": (scheme_name(settings, dataset),)})
     settings = settings.model_copy(update={"network": network_settings})
     trunk = Trunk.load(trunk_path(settings.alignment, "align"))
-    prepared = film_cache.prepare(dataset.films, settings.data.cache, workers=max(1, settings.data.num_workers))
-    for remark in film_cache.demand_readable(prepared, settings.data.skip_unreadable):
-        warn(remark)
-    films = [film for film in dataset.films if film.name in prepared.films]
-    cached = [prepared.films[film.name] for film in films]
+    films, prepared = ready_films(dataset.films, settings.data)
+    cached = [prepared[film.name] for film in films]
     thetas = film_thetas(trunk, cached, settings.data.cache)
     bank = make_views(films, cached, thetas, scheme, settings)
     out_of_fold = np.zeros_like(bank.targets, dtype=np.float64)
@@ -231,9 +227,7 @@ def make_views(
             image, mirrored[row, view] = _view(cached[row], thetas[row], row, view, settings)
             images[row, view] = np.rint(image * QUANTA)
 
-    with ThreadPoolExecutor() as pool:
-        for _ in track(pool.map(fill, range(len(films))), "Making views", len(films)):
-            pass
+    in_threads(fill, len(films), "Making views")
     return Bank(images, mirrored, np.stack([_target(film, scheme, settings) for film in films]))
 
 

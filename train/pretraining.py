@@ -7,7 +7,7 @@ What is left behind is the backbone alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +30,7 @@ from lungsev.preprocess import to_canvas
 from lungsev.reading import read_radiograph
 
 from .augment import GeometrySettings, PhotometrySettings, apply_photometry, draw_geometry, draw_photometry
-from .console import say, track, warn
+from .console import in_threads, say, track, warn
 from .datasets import LabelledFilm, MaskedDataset, load_labelled, load_masked
 from .loading import Key, generator_of, make_loader
 from .loops import TrainingModule, fit, seed_weights
@@ -251,7 +251,7 @@ def _outlined_views(dataset: MaskedDataset, settings: PretrainSettings) -> Views
             small = cv2.resize(warp(lungs, matrix, side), (tokens, tokens), interpolation=cv2.INTER_AREA)
             views.masks[row, view] = np.rint(small * 255)
 
-    _in_threads(fill, len(cached), "Looking at lungs")
+    in_threads(fill, len(cached), "Looking at lungs")
     views.labels[:] = UNLABELLED
     return views
 
@@ -269,12 +269,6 @@ def _empty(films: int, views: int, settings: PretrainSettings) -> Views:
 def _exposed(image: Image, settings: PretrainSettings, generator: np.random.Generator) -> npt.NDArray[np.uint8]:
     changed = apply_photometry(image, draw_photometry(settings.photometry, generator))
     return np.rint(changed * 255).astype(np.uint8)
-
-
-def _in_threads(work: Callable[[int], None], count: int, title: str) -> None:
-    with ThreadPoolExecutor() as pool:
-        for _ in track(pool.map(work, range(count)), title, count):
-            pass
 
 
 def _canvas(film: LabelledFilm) -> Image:

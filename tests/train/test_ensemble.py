@@ -17,7 +17,7 @@ from lungsev.errors import ConfigError, DatasetError
 from lungsev.networks.checkpoint import load_alignment, load_network, load_segmentation, save_checkpoint
 from lungsev.phantom import make_phantom
 from lungsev.train import ensemble as module
-from lungsev.train.datasets import load_labelled
+from lungsev.train.datasets import load_graded, load_labelled
 from lungsev.train.datasets.labelled import find_labelled
 from lungsev.train.ensemble import EnsembleSettings, run_ensemble
 from lungsev.train.pretraining import PretrainSettings, run_pretraining
@@ -84,6 +84,23 @@ def test_every_film_is_graded_by_a_network_that_never_saw_its_patient(
     assert sorted(tested) == sorted(predictions["names"])
     assert len(set(tested)) == len(tested)
     assert metrics["results"]["test"]["median"]["films"] == len(tested)
+
+
+def test_one_picture_of_two_patients_lies_in_one_fold(
+    settings: Callable[..., EnsembleSettings], phantom_dataset: Callable[[str], Path], tmp_path: Path
+) -> None:
+    root = tmp_path / "cohen"
+    shutil.copytree(phantom_dataset("cohen"), root)
+    dataset = load_graded(root)
+    one = dataset.films[0]
+    other = next(film for film in dataset.films if film.patient != one.patient and film.path.suffix == one.path.suffix)
+    shutil.copyfile(one.path, other.path)
+    chosen = settings(**{"data.root": str(root)})
+    run = open_run("ensemble", chosen, out=tmp_path / "run")
+    run_ensemble(chosen, run)
+    for fold in range(2):
+        held = Split.load(run.path / f"fold-{fold}" / "splits.json").parts["test"]
+        assert (one.name in held) == (other.name in held)
 
 
 def test_what_ships_is_the_mean_of_copies_trained_on_all_films(

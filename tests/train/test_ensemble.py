@@ -23,7 +23,7 @@ from lungsev.train.ensemble import EnsembleSettings, run_ensemble
 from lungsev.train.pretraining import PretrainSettings, run_pretraining
 from lungsev.train.runs import Run, open_run
 from lungsev.train.severity import SeverityRunSettings, reader_target
-from lungsev.train.splits import Split
+from lungsev.train.splits import Split, split_films
 
 TINY_BACKBONE = {"network.backbone": "mobilenetv3_small_050", "network.crop_px": 32, "network.pretrained": "none"}
 
@@ -91,9 +91,10 @@ def test_one_picture_of_two_patients_lies_in_one_fold(
 ) -> None:
     root = tmp_path / "cohen"
     shutil.copytree(phantom_dataset("cohen"), root)
-    dataset = load_graded(root)
-    one = dataset.films[0]
-    other = next(film for film in dataset.films if film.patient != one.patient and film.path.suffix == one.path.suffix)
+    films = {film.name: film for film in load_graded(root).films}
+    parts = split_films(list(films.values()), "kfold", folds=2, fold=0, validation=0.0).parts
+    one = films[parts["test"][0]]
+    other = next(film for name in parts["train"] if (film := films[name]).path.suffix == one.path.suffix)
     shutil.copyfile(one.path, other.path)
     chosen = settings(**{"data.root": str(root)})
     run = open_run("ensemble", chosen, out=tmp_path / "run")

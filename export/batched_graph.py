@@ -9,6 +9,7 @@ from onnx import numpy_helper, shape_inference
 from lungsev.errors import ParityError
 from lungsev.inference.onnx_backend import open_session
 
+from .graph_costs import tensor_shapes, with_shapes
 from .onnx_from_network import check_graph
 
 TOLERANCE = 1e-3
@@ -17,28 +18,22 @@ TOLERANCE = 1e-3
 def batched_graph(data: bytes, half: bool = False) -> bytes:
     """Free the batch of a graph that was traced with one film, and prove it on three different ones.
 
-    A Reshape to [1, ...] becomes one that copies the batch; nothing else of our graphs depends on it.
+    Shapes that Reshape and Expand take are written anew without it; nothing else of our graphs depends on it.
 
     Raises:
         ParityError: The freed graph does not say of several films what it says of each.
     """
     check_graph(data)
-    model = onnx.load_from_string(data)
+    model = with_shapes(onnx.load_from_string(data))
     graph = model.graph
-    constants = {tensor.name: tensor for tensor in graph.initializer}
+    shapes = tensor_shapes(model)
     for node in graph.node:
-        shape = constants.get(node.input[1]) if node.op_type == "Reshape" and len(node.input) > 1 else None
-        if shape is None:
-            continue
-        values = numpy_helper.to_array(shape).copy()
-        if values.size and values[0] == 1:
-            values[0] = 0  # 0 copies the input's own side
-            name = f"{node.name}_any_batch"
-            graph.initializer.append(numpy_helper.from_array(values, name))
-            node.input[1] = name
-            kept = [attribute for attribute in node.attribute if attribute.name != "allowzero"]
-            del node.attribute[:]  # with allowzero a 0 would mean an empty side
-            node.attribute.extend(kept)
+        if node.op_type in ("Reshape", "Expand"):
+            # A side of -1 is what is left over, an expanded side of 1 is the source's own.
+            free = -1 if node.op_type == "Reshape" else 1
+            shape = np.array([free, *shapes[node.output[0]][1:]], np.int64)
+            node.input[1] = f"{node.name}_any_batch"
+            graph.initializer.append(numpy_helper.from_array(shape, node.input[1]))
     for info in (*graph.input, *graph.output):
         info.type.tensor_type.shape.dim[0].dim_param = "batch"
     del graph.value_info[:]

@@ -40,6 +40,7 @@ from .graph_costs import total_gflop
 from .mixed_precision import Remembered, half_within_tolerance, run_graph
 from .onnx_from_network import OPSET, onnx_from_network, with_metadata
 from .run_folder import RunFolder, read_run
+from .split_concat import split_concat
 
 DEFAULT_LICENCE = "CC BY-NC-SA 4.0, research use only"
 DEFAULT_USE = (
@@ -113,7 +114,8 @@ def bundle_from_run(
     name = options.name or f"lungsev-{'-'.join(scheme.name for scheme in schemes)}"
     version = options.version or f"{lungsev.__version__}+{folder.stamp}"
     words = {"lungsev.name": name, "lungsev.version": version, "lungsev.preprocessing": PREPROCESSING_VERSION}
-    graph = onnx_from_network(deployable, {**words, "lungsev.precision": "fp32"})
+    traced = onnx_from_network(deployable, {**words, "lungsev.precision": "fp32"})
+    graph = split_concat(traced)
     say(f"FP32 graph: opset {OPSET}, {len(graph) / 1e6:.1f} MB")
     manifest = _manifest(folder, schemes, deployable, graph, options, name, version)
     parities = _compare_with_torch(deployable, as_trained, graph, cases, manifest, options.half)
@@ -121,7 +123,7 @@ def bundle_from_run(
         say(str(parity))
     graphs: dict[Precision, bytes] = {"fp32": graph}
     if options.half:
-        half, proofs = half_within_tolerance(graph, cases, manifest, say)
+        half, proofs = half_within_tolerance(traced, cases, manifest, say, full=graph)
         say(
             f"FP16 graph: {len(half.data) / 1e6:.1f} MB, {half.half_layers} of {half.layers} layers and "
             f"{half.half_share:.1%} of the arithmetic in half precision; {proofs[0]}"

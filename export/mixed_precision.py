@@ -17,7 +17,7 @@ from lungsev.inference.onnx_backend import open_session
 from lungsev.inference.parity import HALF_TOLERANCE, Infer, Parity, ParityCase, compare
 from lungsev.manifest import Manifest
 
-from .fp16_from_onnx import HalfGraph, half_from_onnx, named_constants
+from .fp16_from_onnx import HalfGraph, half_from_onnx, named_constants, names_of_warp
 from .half_rounding import with_explicit_rounding
 
 STEPS = 10
@@ -33,13 +33,15 @@ def half_within_tolerance(
     manifest: Manifest,
     say: Say = lambda _: None,
     probes: int = PROBES,
+    full: bytes | None = None,
 ) -> tuple[HalfGraph, tuple[Parity, ...]]:
     """The half graph with the shallowest FP32 entry the gate allows.
 
     Args:
-        graph: FP32 graph.
+        graph: FP32 graph to convert.
         cases: What the gate compares on.
         probes: The search looks at the first so many cases; only what passes there is compared on all of them.
+        full: The FP32 graph that ships, which the half graph is compared with; None: the one that is converted.
 
     Returns:
         The graph and the comparisons it passed: rounded as a GPU rounds, and as ONNX Runtime computes it here.
@@ -47,7 +49,7 @@ def half_within_tolerance(
     Raises:
         ParityError: Hardly any of the arithmetic can be in half precision.
     """
-    reference = Remembered(run_graph(graph), cases)
+    reference = Remembered(run_graph(full or graph), cases)
     depths = conv_depths(graph)
     step = max(depths.values(), default=0) // STEPS
     worst: Parity | None = None
@@ -77,11 +79,11 @@ def conv_depths(graph: bytes) -> dict[str, int]:
     """Convolutions between the film, or the film as it was warped, and each operation: the most there are."""
     model = onnx.load_from_string(graph)
     named_constants(model.graph)
+    warp = names_of_warp(model.graph)
     reached: dict[str, int] = {}
     depths: dict[str, int] = {}
     for node in model.graph.node:
-        warps = node.op_type == "GridSample"
-        before = 0 if warps else max((reached.get(name, 0) for name in node.input), default=0)
+        before = 0 if node.name in warp else max((reached.get(name, 0) for name in node.input), default=0)
         depths[node.name] = before + (node.op_type == "Conv")
         reached.update(dict.fromkeys(node.output, depths[node.name]))
     return depths

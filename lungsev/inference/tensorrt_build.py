@@ -13,11 +13,12 @@ from typing import Any
 from lungsev.errors import BackendError
 from lungsev.inference.onnx_reader import OnnxFacts, read_onnx
 from lungsev.inference.tensorrt_library import TensorRTLibrary
+from lungsev.inference.warp_nodes import warp_nodes
 
 Progress = Callable[[str, float], None]
 
 NEWEST_OPSET = 19
-_FLOAT, _HALF = 1, 10
+_HALF = 10
 _DEFAULT_WORKSPACE_MIB = 1024
 
 
@@ -118,9 +119,14 @@ def refuse_unsafe_graph(facts: OnnxFacts) -> None:
             raise BackendError(
                 f"GridSample has mode {mode!r}, expected 'bilinear' (TensorRT reads others as nearest); {advice}"
             )
-        if any(facts.element_types.get(name, _FLOAT) != _FLOAT for name in node.inputs):
+    operations = [(node.op_type, node.inputs, node.outputs) for node in facts.nodes]
+    products = (facts.nodes[index] for index in sorted(warp_nodes(operations, facts.inputs)))
+    resampling = (*facts.nodes_of("GridSample"), *(node for node in products if node.op_type == "MatMul"))
+    for node in resampling:
+        if any(facts.element_types.get(name) == _HALF for name in node.inputs):
             raise BackendError(
-                f"GridSample takes half-precision coordinates, which misplace the film; expected FP32; {advice}"
+                f"{node.op_type} {node.name} resamples the film in half precision, which misplaces it; "
+                f"expected FP32; {advice}"
             )
     if facts.bad_weights:
         raise BackendError(f"weight {facts.bad_weights[0]} holds NaN or infinity; {advice}")

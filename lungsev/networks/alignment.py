@@ -22,13 +22,22 @@ class AlignmentNetwork(nn.Module):
 
     The edges are the frame, but for what is wrong with the mask: a linear path passes them on, and the CNN says
     what to change. It starts at the identity.
+
+    Args:
+        rotation: False keeps the two elements of theta that turn and shear at zero. The frame it is trained on is
+            the upright box around the lungs (docs/decisions/0004), so they have nothing to say.
     """
 
-    def __init__(self, input_px: int = 64, width: int = 16) -> None:
+    free: Tensor
+
+    def __init__(self, input_px: int = 64, width: int = 16, rotation: bool = False) -> None:
         super().__init__()
         if input_px % 16:
             raise ValueError(f"input_px must be a multiple of 16, found {input_px}")
         self.input_px = input_px
+        self.rotation = rotation
+        free = torch.ones(2, 3) if rotation else torch.tensor([[1.0, 0.0, 1.0], [0.0, 1.0, 1.0]])
+        self.register_buffer("free", free, persistent=False)
         layers: list[nn.Module] = []
         channels = 1
         for stage in range(4):
@@ -50,7 +59,7 @@ class AlignmentNetwork(nn.Module):
         edges = self.edges(fine).to(mask.dtype)
         features = self.features(functional.avg_pool2d(fine, 2)).flatten(1)
         hidden = functional.relu(self.hidden(torch.cat([features, edges], dim=1)))
-        return self.theta(torch.cat([hidden, edges], dim=1)).float().reshape(-1, 2, 3)
+        return self.theta(torch.cat([hidden, edges], dim=1)).float().reshape(-1, 2, 3) * self.free
 
 
 class MaskEdges(nn.Module):

@@ -31,7 +31,7 @@ def build_segmentation(settings: SegmentationSettings, pretrained: bool = True) 
 
 def build_alignment(settings: AlignmentSettings) -> AlignmentNetwork:
     """A network at the identity."""
-    return AlignmentNetwork(settings.input_px, settings.width)
+    return AlignmentNetwork(settings.input_px, settings.width, settings.rotation)
 
 
 def build_severity(settings: SeveritySettings, pretrained: bool = True) -> SeverityNetwork:

@@ -50,7 +50,8 @@ class FusedNetwork(nn.Module):
         outputs = {"lung_mask": mask, "theta": theta}
         if self.segmentation.film_check is not None:
             outputs["film_check"] = self.segmentation.film_check(deepest).float().softmax(dim=-1)
-        for name, (probabilities, severity_map) in self.grade(image, mask, theta).items():
+        crop, coverage = self.aligned(image, mask, theta, upright=not self.alignment.rotation)
+        for name, (probabilities, severity_map) in self.severity(crop, coverage).items():
             outputs[f"probabilities.{name}"] = probabilities
             outputs[f"severity_map.{name}"] = severity_map
         return outputs
@@ -63,11 +64,20 @@ class FusedNetwork(nn.Module):
         return mask, self.alignment(mask.to(image.dtype)), deepest
 
     def grade(self, image: Tensor, mask: Tensor, theta: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
-        """What the severity network says of a film under an alignment."""
+        """What the severity network says of a film under any alignment, also one that turns."""
         graded: dict[str, tuple[Tensor, Tensor]] = self.severity(*self.aligned(image, mask, theta))
         return graded
 
-    def aligned(self, image: Tensor, mask: Tensor, theta: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The crop, and the lungs' share of each token's cell where the severity network asks for it."""
-        coverage = None if self.warp_mask is None else self.warp_mask(mask.to(image.dtype), theta)
-        return self.warp(image, theta), coverage
+    def aligned(
+        self, image: Tensor, mask: Tensor, theta: Tensor, upright: bool = False
+    ) -> tuple[Tensor, Tensor | None]:
+        """The crop, and the lungs' share of each token's cell where the severity network asks for it.
+
+        Args:
+            upright: theta is known not to turn.
+        """
+        crop = self.warp.upright(image, theta) if upright else self.warp(image, theta)
+        if self.warp_mask is None:
+            return crop, None
+        lungs = mask.to(image.dtype)
+        return crop, self.warp_mask.upright(lungs, theta) if upright else self.warp_mask(lungs, theta)

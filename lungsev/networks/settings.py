@@ -32,6 +32,7 @@ class AlignmentSettings(NetworkSettings):
 
     input_px: Positive = 64
     width: Positive = 16
+    rotation: bool = False  # theta may turn and shear; otherwise it scales and shifts, and the warp is far faster
 
 
 class SeveritySettings(NetworkSettings):

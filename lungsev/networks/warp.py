@@ -1,7 +1,9 @@
 """Resampling by an affine matrix, differentiable and exportable.
 
-The grid is a constant times theta, since ONNX's AffineGrid is not read by TensorRT; and theta, grid and
-sampling stay in float32, since half a step of float16 at the border is already a pixel.
+In general the grid is a constant times theta, since ONNX's AffineGrid is not read by TensorRT. A theta that does
+not turn needs no grid: rows and columns are resampled each for themselves, by two matrix products, which every
+runtime is fast at. Either way theta and coordinates stay in float32, since half a step of float16 at the border is
+already a pixel.
 """
 
 from __future__ import annotations
@@ -19,12 +21,15 @@ class AffineWarp(nn.Module):
     """
 
     base_grid: Tensor
+    samples: Tensor
 
     def __init__(self, size_px: int, oversample: int = 1) -> None:
         super().__init__()
         self.size_px = size_px
         self.oversample = oversample
         self.register_buffer("base_grid", base_grid(size_px * oversample), persistent=False)
+        centres = pixel_centres(size_px * oversample).float()
+        self.register_buffer("samples", centres.reshape(1, size_px, oversample), persistent=False)
 
     def forward(self, image: Tensor, theta: Tensor) -> Tensor:
         """image [N, C, H, W], theta [N, 2, 3] (canonical to image) -> [N, C, size_px, size_px]."""
@@ -35,10 +40,32 @@ class AffineWarp(nn.Module):
             warped = functional.avg_pool2d(warped, self.oversample)
         return warped.to(image.dtype)
 
+    def upright(self, image: Tensor, theta: Tensor) -> Tensor:
+        """As `forward`, for a theta without rotation and shear: its two elements off the diagonal are not read."""
+        across = self._weights(theta[:, 0, 0], theta[:, 0, 2], image.shape[-1])
+        down = self._weights(theta[:, 1, 1], theta[:, 1, 2], image.shape[-2])
+        return (down @ image.float() @ across.transpose(2, 3)).to(image.dtype)
+
+    def _weights(self, scale: Tensor, shift: Tensor, side: int) -> Tensor:
+        """Share of each of `side` source pixels in each pixel of the frame along one axis: [N, 1, size_px, side]."""
+        pixels = torch.arange(side, dtype=torch.float32, device=scale.device) + 0.5
+        sources = pixels - (shift.float().reshape(-1, 1, 1, 1) + 1) * (side / 2)
+        reach = scale.float().reshape(-1, 1, 1, 1) * (side / 2)
+        hats = [
+            functional.relu(1 - (reach * self.samples[..., index : index + 1] - sources).abs())
+            for index in range(self.oversample)
+        ]
+        return sum(hats[1:], start=hats[0]) / self.oversample
+
+
+def pixel_centres(size_px: int) -> Tensor:
+    """Of a frame along one axis: float64 [size_px] in (-1, 1)."""
+    return (torch.arange(size_px, dtype=torch.float64) + 0.5) * 2 / size_px - 1
+
 
 def base_grid(size_px: int) -> Tensor:
     """Pixel centres of a frame as homogeneous (x, y, 1), row by row: float32 [size_px**2, 3] in (-1, 1)."""
-    centres = (torch.arange(size_px, dtype=torch.float64) + 0.5) * 2 / size_px - 1
+    centres = pixel_centres(size_px)
     y, x = torch.meshgrid(centres, centres, indexing="ij")
     return torch.stack([x, y, torch.ones_like(x)], dim=-1).reshape(-1, 3).float()
 

@@ -11,6 +11,8 @@ import torch
 import yaml
 
 from lungsev.export.bundle_from_run import Exported, ExportOptions, bundle_from_run
+from lungsev.export.deployable import Deployable
+from lungsev.export.onnx_from_network import onnx_from_network
 from lungsev.networks.build import build_fused
 from lungsev.networks.checkpoint import save_checkpoint
 from lungsev.networks.fused import FusedNetwork
@@ -22,17 +24,17 @@ SETTINGS = FusedSettings(
     ),
     alignment=AlignmentSettings(width=4),
     severity=SeveritySettings(
-        backbone="test_efficientnet", crop_px=128, dim=32, heads=2, mlp_ratio=2.0, pretrained="none"
+        backbone="test_efficientnet", crop_px=128, dim=32, heads=2, mlp_ratio=2.0, mirror=True, pretrained="none"
     ),
 )
 
 
-def make_network() -> FusedNetwork:
+def make_network(settings: FusedSettings = SETTINGS) -> FusedNetwork:
     """Random weights, lived-in normalisation and an alignment that depends on the film."""
     torch.manual_seed(0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        network = build_fused(SETTINGS, pretrained=False)
+        network = build_fused(settings, pretrained=False)
     with torch.no_grad():
         network.alignment.theta.weight.normal_(0, 0.05)
         network.train()
@@ -54,6 +56,13 @@ def write_run(folder: Path, network: FusedNetwork) -> Path:
     (folder / "metrics.json").write_text(json.dumps(metrics))
     (folder / "splits.json").write_text(json.dumps({"train": ["a"], "test": ["b"]}))
     return folder
+
+
+@pytest.fixture(scope="session")
+def turning_graph() -> bytes:
+    """The FP32 graph of a network whose alignment may turn the film: one with GridSample."""
+    settings = SETTINGS.model_copy(update={"alignment": AlignmentSettings(width=4, rotation=True)})
+    return onnx_from_network(Deployable(make_network(settings), 512))
 
 
 @pytest.fixture(scope="session")

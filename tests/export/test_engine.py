@@ -48,7 +48,7 @@ def test_the_half_graph_builds_as_half_and_the_fp32_graph_as_fp32(exported: Expo
         plans[precision] = built
         assert phases
     assert plans["fp32"].half_layers == 0
-    assert plans["fp32"].layers == plans["fp16"].layers > 20
+    assert plans["fp32"].layers > plans["fp16"].layers > 20  # its convolutions of concatenations are taken apart
     # How much is half is the gate's choice for this network; the engine keeps to it.
     facts = read_onnx(exported.bundle.graph_bytes("fp16"))
     half = [node for node in facts.nodes if facts.element_types.get(node.outputs[0]) == TensorProto.FLOAT16]

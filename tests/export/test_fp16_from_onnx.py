@@ -6,11 +6,15 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from tiny_bundle import tiny_graph
 
-from lungsev.errors import ParityError
+import lungsev.export.fp16_from_onnx as module
+from lungsev.errors import BackendError, ParityError
+from lungsev.export.bundle_from_run import Exported
 from lungsev.export.fp16_from_onnx import ISLAND_REASONS, find_islands, half_from_onnx
 from lungsev.export.graph_costs import total_gflop, with_shapes
 from lungsev.inference.onnx_backend import open_session
-from lungsev.inference.onnx_reader import read_onnx
+from lungsev.inference.onnx_reader import Node, read_onnx
+from lungsev.inference.tensorrt_build import refuse_unsafe_graph
+from lungsev.inference.warp_nodes import warp_nodes
 
 HALF, FULL = TensorProto.FLOAT16, TensorProto.FLOAT
 
@@ -40,6 +44,43 @@ def test_no_number_of_the_alignment_passes_through_half_precision() -> None:
         for name in _above(tensor, producers) - below_mask:
             node = next(node for node in facts.nodes if node.name == name)
             assert all(facts.element_types[output] != HALF for output in node.outputs), name
+
+
+def test_the_film_is_resampled_in_full_precision(exported: Exported, turning_graph: bytes) -> None:
+    for half, kind, count in (
+        (exported.bundle.graph_bytes("fp16"), "MatMul", 2),
+        (half_from_onnx(turning_graph).data, "GridSample", 1),
+    ):
+        facts = read_onnx(half)
+        found = warp_nodes([(node.op_type, node.inputs, node.outputs) for node in facts.nodes], facts.inputs)
+        warp = [facts.nodes[index] for index in sorted(found)]
+        resampling = [node for node in warp if node.op_type == kind and "image" in _sources(node, facts.nodes)]
+        assert len(resampling) == count
+        for node in warp:
+            assert all(facts.element_types[name] != HALF for name in node.inputs if name), node.name
+
+
+def test_a_film_resampled_in_half_precision_is_refused(
+    exported: Exported, turning_graph: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "names_of_warp", lambda _: set())
+    for graph, kind in ((exported.bundle.graph_bytes("fp32"), "MatMul"), (turning_graph, "GridSample")):
+        refuse_unsafe_graph(read_onnx(graph))
+        with pytest.raises(BackendError, match=f"{kind} .* in half precision"):
+            refuse_unsafe_graph(read_onnx(half_from_onnx(graph).data))
+
+
+def _sources(node: Node, nodes: tuple[Node, ...]) -> set[str]:
+    """Names of every tensor an operation depends on."""
+    makers = {output: other for other in nodes for output in other.outputs}
+    found: set[str] = set()
+    waiting = list(node.inputs)
+    while waiting:
+        name = waiting.pop()
+        if name not in found and name != "theta":
+            found.add(name)
+            waiting.extend(makers[name].inputs if name in makers else ())
+    return found
 
 
 def _above(tensor: str, producers: dict) -> set[str]:

@@ -161,7 +161,7 @@ def test_mirroring_a_film_mirrors_the_regions_once_the_network_is_symmetric() ->
 
 def test_with_a_second_look_a_mirrored_film_gets_mirrored_grades() -> None:
     network = tiny(mirror=True, schemes=("brixia", "inha"))
-    crop = torch.rand(1, 1, 64, 64)
+    crop = torch.rand(2, 1, 64, 64)
     with torch.no_grad():
         seen, behind = network(crop), network(crop.flip(3))
     for name in ("brixia", "inha"):

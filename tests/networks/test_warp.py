@@ -50,6 +50,29 @@ def test_equals_torchs_own_affine_grid() -> None:
     torch.testing.assert_close(AffineWarp(32)(image, theta), reference, atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize("oversample", [1, 2, 3])
+@pytest.mark.parametrize("name", [name for name in THETAS if "turned" not in name])
+def test_without_rotation_two_products_say_the_same(name: str, oversample: int) -> None:
+    torch.manual_seed(0)
+    image = torch.rand(2, 1, 96, 80)
+    theta = torch.tensor(THETAS[name]).float()[None].repeat(2, 1, 1)
+    theta[1, :, 2] += 0.07
+    affine = AffineWarp(48, oversample)
+    torch.testing.assert_close(affine.upright(image, theta), affine(image, theta), atol=2e-5, rtol=0)
+    assert affine.upright(image.half(), theta).dtype == torch.float16
+
+
+def test_without_rotation_gradients_reach_theta_too() -> None:
+    image = torch.from_numpy(smooth_image(32))[None, None]
+    gradients = []
+    for resample in (AffineWarp(16), AffineWarp(16).upright):
+        theta = torch.tensor([[[0.813, 0, 0.1037], [0, 0.711, 0.0531]]], requires_grad=True)
+        resample(image, theta).square().sum().backward()
+        assert theta.grad is not None
+        gradients.append(theta.grad[:, [0, 0, 1, 1], [0, 2, 1, 2]])
+    torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-3, atol=1e-3)
+
+
 def test_oversampling_averages_fine_texture_away() -> None:
     checks = (torch.arange(64)[:, None] + torch.arange(64)[None]) % 2
     theta = torch.tensor([[[1.0, 0, 0], [0, 1.0, 0]]])

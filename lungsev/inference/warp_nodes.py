@@ -1,0 +1,51 @@
+"""Which operations of a fused graph resample the film: they must never be computed in half precision."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+# Kind, names of inputs, names of outputs: what an operation is to a reader that needs no more of it.
+Operation = tuple[str, Sequence[str], Sequence[str]]
+
+_PRODUCTS = ("MatMul", "Gemm")
+
+
+def warp_nodes(operations: Sequence[Operation], inputs: Iterable[str]) -> set[int]:
+    """Indices of the operations between `theta` and the first weights that see the warped film.
+
+    They are few and cost next to nothing: sample positions, the resampling itself (GridSample, or one product for rows
+    and one for columns), and what merely rearranges the crop.
+
+    Args:
+        operations: Of the graph, each after those whose results it takes.
+        inputs: Names of the graph's inputs; what depends on none of them is a weight.
+    """
+    computed = set(inputs)
+    weighted: set[int] = set()
+    for index, (kind, sources, results) in enumerate(operations):
+        of_film = [name in computed for name in sources]
+        if any(of_film):
+            computed.update(results)
+        if kind == "Conv" or (kind in _PRODUCTS and not all(of_film[:2])):
+            weighted.add(index)
+    weighted -= _coordinates(operations)
+    found: set[int] = set()
+    reached = {"theta"}
+    for index, (_, sources, results) in enumerate(operations):
+        if index not in weighted and not reached.isdisjoint(sources):
+            found.add(index)
+            reached.update(results)
+    return found
+
+
+def _coordinates(operations: Sequence[Operation]) -> set[int]:
+    """What computes GridSample's grid from theta, a product with the constant base grid among it."""
+    makers = {name: index for index, (_, _, results) in enumerate(operations) for name in results}
+    waiting = [sources[1] for kind, sources, _ in operations if kind == "GridSample"]
+    found: set[int] = set()
+    while waiting:
+        name = waiting.pop()
+        if name != "theta" and name in makers and makers[name] not in found:
+            found.add(makers[name])
+            waiting.extend(operations[makers[name]][1])
+    return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -47,3 +47,12 @@ class Backend(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
+
+
+@runtime_checkable
+class MovesFilms(Protocol):
+    """A backend whose device has memory of its own."""
+
+    def transfer(self, image: npt.NDArray[np.float32]) -> None:
+        """Only bring a film to the device and the last outputs back, to time that alone; arguments as `infer`."""
+        ...

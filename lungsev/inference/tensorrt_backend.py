@@ -84,6 +84,13 @@ class TensorRTBackend:
         check_image(image, self._size_px)
         return self._worker.submit(self._runner.run, image).result()
 
+    def transfer(self, image: npt.NDArray[np.float32]) -> None:
+        """See `MovesFilms.transfer`."""
+        if self._worker is None or self._runner is None:
+            raise BackendError("the TensorRT backend is closed; open it again")
+        check_image(image, self._size_px)
+        self._worker.submit(self._runner.move, image).result()
+
     def close(self) -> None:
         if self._worker is None:
             return
@@ -137,7 +144,15 @@ class _Runner:
         else:
             self._queue()
         self.driver.synchronise()
-        return {tensor.name: tensor.host.copy() for tensor in self._outputs}
+        return self._results()
+
+    def move(self, image: npt.NDArray[np.float32]) -> Outputs:
+        """As `run` without the engine: the outputs are those of the run before."""
+        np.copyto(self._input.host, image)
+        self._queue_input()
+        self._queue_outputs()
+        self.driver.synchronise()
+        return self._results()
 
     def close(self) -> None:
         if self._rtx_cache is not None and self._rtx_cache_file is not None:
@@ -188,13 +203,22 @@ class _Runner:
 
     def _queue(self) -> None:
         """Copies and kernels of one film onto the stream."""
-        if self._input.copied:
-            self.driver.to_device(self._input.device, self._input.host)
+        self._queue_input()
         if not self._context.execute_async_v3(self.driver.stream):
             raise BackendError("TensorRT could not queue the engine; check the GPU with nvidia-smi")
+        self._queue_outputs()
+
+    def _queue_input(self) -> None:
+        if self._input.copied:
+            self.driver.to_device(self._input.device, self._input.host)
+
+    def _queue_outputs(self) -> None:
         for tensor in self._outputs:
             if tensor.copied:
                 self.driver.to_host(tensor.host, tensor.device)
+
+    def _results(self) -> Outputs:
+        return {tensor.name: tensor.host.copy() for tensor in self._outputs}
 
     def _captured(self) -> Any:
         try:

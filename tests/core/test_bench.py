@@ -9,8 +9,9 @@ import pytest
 
 from lungsev import bench
 from lungsev.bench import KNOWN_DEVICES, STAGES, describe_machine, matrix_peak_gflops, run_bench
-from lungsev.bundle import Bundle
+from lungsev.bundle import Bundle, read_bundle
 from lungsev.errors import LungsevError
+from lungsev.inference.onnx_backend import OnnxRuntimeBackend
 from lungsev.phantom import make_phantom, write_phantom_dicom
 
 
@@ -24,17 +25,50 @@ def test_every_stage_is_measured_and_the_total_is_their_sum(tiny_bundle: Bundle,
     result = run_bench(
         tiny_bundle.path, film=film, runs=5, warm_up=1, cold_start=False, progress=lambda a, b: seen.append((a, b))
     )
-    assert tuple(result.stages) == STAGES
+    assert tuple(result.stages) == tuple(name for name in STAGES if name != "transfer")
     for times in result.stages.values():
         assert 0 < times.fastest <= times.p50 <= times.p95 <= times.p99
-    parts = sum(result.stages[name].fastest for name in STAGES if name != "total")
+    parts = sum(result.stages[name].fastest for name in result.stages if name != "total")
     assert result.stages["total"].fastest >= parts - 0.01
     assert seen[-1] == (5, 5)
     assert result.films_per_second > 0
     assert result.floor.floor_ms is None
     assert json.loads(result.to_json())["model"]["backend"] == "onnxruntime"
-    assert len(result.rows()) == len(STAGES)
+    assert len(result.rows()) == len(result.stages)
     assert all(result.remarks())
+
+
+class OnADevice(OnnxRuntimeBackend):
+    """ONNX Runtime, had the card its memory."""
+
+    device = "NVIDIA H100 80GB HBM3"
+    moved = 0
+
+    def transfer(self, image: np.ndarray) -> None:
+        assert image.shape == (1, 1, 512, 512)
+        self.moved += 1
+
+
+def test_the_way_to_a_device_is_timed_apart_and_its_floor_is_the_data_sheet_s(
+    film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = OnADevice(read_bundle(None))
+    monkeypatch.setattr(bench, "open_backend", lambda *_: backend)
+    result = run_bench(None, film=film, runs=3, warm_up=1, cold_start=False)
+    assert backend.moved == 3
+    assert tuple(result.stages) == STAGES
+    assert result.floor.peak_gflops == KNOWN_DEVICES["H100"][0] * 1000
+    assert result.floor.floor_ms is not None
+    assert result.floor.ratio == pytest.approx(result.stages["infer"].fastest / result.floor.floor_ms, rel=0.1)
+
+
+def test_on_a_processor_the_floor_is_measured(film: Path) -> None:
+    result = run_bench(None, film=film, runs=3, warm_up=1, cold_start=False)
+    floor = result.floor
+    assert floor.gflop is not None
+    assert floor.peak_gflops is not None
+    assert floor.floor_ms == pytest.approx(floor.gflop / floor.peak_gflops * 1000, rel=0.01)
+    assert any("the fastest run takes" in line for line in result.remarks())
 
 
 def test_a_fresh_process_is_timed_to_its_first_score(tiny_bundle: Bundle, film: Path) -> None:

@@ -107,6 +107,23 @@ def test_an_integrated_device_copies_nothing(device: FakeDevice, open_engine: Ca
     assert "cuMemAlloc" not in device.calls
 
 
+def test_the_way_to_the_device_and_back_alone_runs_no_engine(
+    device: FakeDevice, open_engine: Callable[..., Any]
+) -> None:
+    with open_engine() as backend:
+        backend.infer(image(0))
+        device.calls.clear()
+        backend.transfer(image(1))
+        copies = [call for call in device.calls if call.startswith("cuMemcpy")]
+        assert copies[0].startswith("cuMemcpyHtoD")
+        assert len(copies) > 3
+        assert "cuGraphLaunch" not in device.calls
+        with pytest.raises(BackendError, match="takes float32"):
+            backend.transfer(image()[:, :, :8])
+    with pytest.raises(BackendError, match="closed"):
+        backend.transfer(image())
+
+
 def test_outputs_belong_to_the_caller(open_engine: Callable[..., Any]) -> None:
     with open_engine() as backend:
         first = backend.infer(image(0))

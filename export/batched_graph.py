@@ -9,6 +9,7 @@ from onnx import numpy_helper, shape_inference
 from lungsev.errors import ParityError
 from lungsev.inference.onnx_backend import open_session
 
+from .drop_unused import drop_unused
 from .graph_costs import tensor_shapes, with_shapes
 from .onnx_from_network import check_graph
 
@@ -36,7 +37,7 @@ def batched_graph(data: bytes, half: bool = False) -> bytes:
             graph.initializer.append(numpy_helper.from_array(shape, node.input[1]))
     for info in (*graph.input, *graph.output):
         info.type.tensor_type.shape.dim[0].dim_param = "batch"
-    del graph.value_info[:]
+    drop_unused(graph)
     model = shape_inference.infer_shapes(model, check_type=True)
     freed = bytes(model.SerializeToString())
     _prove(data, freed, TOLERANCE * (10 if half else 1))

@@ -12,6 +12,8 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from .drop_unused import drop_unused
+
 # (kernel, bias, normalisation's parameters) -> folded kernel and bias: a network that looks twice keeps one copy.
 Folded = dict[tuple[str, ...], tuple[str, str]]
 
@@ -50,11 +52,7 @@ def fold_batchnorm(model: onnx.ModelProto) -> None:
         nodes.append(helper.make_node("Add", [scaled, constants[1]], [node.output[0]], name=f"{scaled}_add"))
     del graph.node[:]
     graph.node.extend(nodes)
-    used = {name for node in graph.node for name in node.input}
-    kept = [tensor for tensor in graph.initializer if tensor.name in used]
-    del graph.initializer[:]
-    graph.initializer.extend(kept)
-    del graph.value_info[:]  # names of folded results are gone; shapes are inferred again by whoever needs them
+    drop_unused(graph)
 
 
 def _scale_and_shift(node: onnx.NodeProto, weights: dict[str, onnx.TensorProto]) -> tuple[np.ndarray, np.ndarray]:

@@ -18,6 +18,7 @@ from lungsev.errors import ParityError
 from lungsev.inference.warp_nodes import warp_nodes
 from lungsev.manifest import PrecisionIsland
 
+from .drop_unused import drop_unused
 from .graph_costs import node_flop, tensor_shapes, with_shapes
 
 HALF_MAX = 65504.0
@@ -187,11 +188,8 @@ def _convert(model: onnx.ModelProto, full: set[str]) -> onnx.ModelProto:
         rewriter.finish_output(output.name)
     del graph.node[:]
     graph.node.extend(rewriter.nodes)
-    used = {name for node in graph.node for name in node.input}
-    kept = [tensor for tensor in (*graph.initializer, *rewriter.halves.values()) if tensor.name in used]
-    del graph.initializer[:]
-    graph.initializer.extend(kept)
-    del graph.value_info[:]
+    graph.initializer.extend(rewriter.halves.values())
+    drop_unused(graph)
     onnx.checker.check_model(model, full_check=False)
     return with_shapes(model)
 

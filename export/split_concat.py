@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from .drop_unused import drop_unused
 from .graph_costs import tensor_shapes, with_shapes
 
 
@@ -37,8 +38,9 @@ def split_concat(data: bytes) -> bytes:
         kernel = numpy_helper.to_array(weights[node.input[1]])
         parts = np.split(kernel, np.cumsum(widths)[:-1], axis=1)
         nodes.extend(_sum_of_convolutions(node, sources, parts, graph))
-    _keep(graph, nodes)
-    del graph.value_info[:]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    drop_unused(graph)
     model = with_shapes(model)
     onnx.checker.check_model(model)
     return bytes(model.SerializeToString())
@@ -74,21 +76,6 @@ def _sum_of_convolutions(
         made.append(helper.make_node("Add", [total, part.output[0]], [target], name=f"{node.name}_add{index}"))
         total = target
     return made
-
-
-def _keep(graph: onnx.GraphProto, nodes: list[onnx.NodeProto]) -> None:
-    """Make these the graph's nodes, without those whose results nobody reads any more, and their weights."""
-    wanted = {output.name for output in graph.output}
-    kept: list[onnx.NodeProto] = []
-    for node in reversed(nodes):
-        if not wanted.isdisjoint(node.output):
-            kept.append(node)
-            wanted.update(node.input)
-    del graph.node[:]
-    graph.node.extend(reversed(kept))
-    used = [tensor for tensor in graph.initializer if tensor.name in wanted]
-    del graph.initializer[:]
-    graph.initializer.extend(used)
 
 
 def _axis(node: onnx.NodeProto) -> int:

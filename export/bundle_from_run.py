@@ -122,6 +122,7 @@ def bundle_from_run(
     for parity in parities:
         say(str(parity))
     graphs: dict[Precision, bytes] = {"fp32": graph}
+    report: dict[str, object] = {}
     if options.half:
         half, proofs = half_within_tolerance(traced, cases, manifest, say, full=graph)
         say(
@@ -129,11 +130,18 @@ def bundle_from_run(
             f"{half.half_share:.1%} of the arithmetic in half precision; {proofs[0]}"
         )
         parities += proofs
+        report["half_precision"] = {
+            "share_of_arithmetic": round(half.half_share, 4),
+            "layers": half.half_layers,
+            "of_layers": half.layers,
+            "fp32_parts": [island.part for island in half.islands],
+        }
         graphs["fp16"] = with_metadata(half.data, {**words, "lungsev.precision": "fp16"})
         manifest = _with_half(manifest, half)
-    report = json.dumps({"comparisons": [parity.to_dict() for parity in parities]}, indent=2) + "\n"
+    report["comparisons"] = [parity.to_dict() for parity in parities]
     card = write_card(manifest, parities)
-    bundle = write_bundle(out, manifest, graphs, card, {"parity.json": report.encode("utf-8")})
+    text = json.dumps(report, indent=2) + "\n"
+    bundle = write_bundle(out, manifest, graphs, card, {"parity.json": text.encode("utf-8")})
     return Exported(bundle, tuple(parities))
 
 

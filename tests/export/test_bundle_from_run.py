@@ -89,7 +89,12 @@ def test_the_card_tells_a_person(exported: Exported) -> None:
 
 
 def test_the_parity_report_lies_in_the_bundle(exported: Exported) -> None:
-    comparisons = json.loads(exported.bundle.file_bytes("parity.json"))["comparisons"]
+    report = json.loads(exported.bundle.file_bytes("parity.json"))
+    half = report["half_precision"]
+    assert half["share_of_arithmetic"] == exported.bundle.manifest.graphs["fp16"].half_share
+    assert 0 < half["layers"] < half["of_layers"]
+    assert {"alignment", "warp", "softmax"} <= set(half["fp32_parts"])
+    comparisons = report["comparisons"]
     assert [(c["reference"], c["candidate"]) for c in comparisons] == [
         ("PyTorch as trained", "PyTorch with weights of half"),
         ("PyTorch FP32", "ONNX FP32"),

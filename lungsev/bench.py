@@ -26,8 +26,9 @@ import numpy as np
 from lungsev import __version__
 from lungsev.bundle import Bundle, read_bundle
 from lungsev.decode import decode
-from lungsev.errors import LungsevError
+from lungsev.errors import BackendError, LungsevError, MissingExtraError
 from lungsev.inference.backend import Backend, MovesFilms
+from lungsev.inference.openvino_backend import OpenVinoBackend, has_bfloat16
 from lungsev.inference.select import open_backend
 from lungsev.inference.threads import usable_cores
 from lungsev.limits import ReadLimits
@@ -90,6 +91,21 @@ class Floor:
 
 
 @dataclass(frozen=True)
+class Bfloat16:
+    """What OpenVINO's bfloat16 would give on this processor; it changes grades, so nothing chooses it by itself.
+
+    Attributes:
+        fastest_ms: None where it was not measured.
+        times_as_fast: As ONNX Runtime in FP32, fastest run over fastest run.
+        note: Why it was not measured; empty where it was.
+    """
+
+    fastest_ms: float | None
+    times_as_fast: float | None
+    note: str
+
+
+@dataclass(frozen=True)
 class BenchResult:
     """One run of the bench."""
 
@@ -105,6 +121,7 @@ class BenchResult:
     first_score_ms: float | None
     peak_memory_mb: float
     floor: Floor = field(default_factory=lambda: Floor(None, None, "unknown", None, None))
+    bfloat16: Bfloat16 | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -135,6 +152,14 @@ class BenchResult:
                 f"floor of the model part {floor.floor_ms:.1f} ms ({floor.gflop:g} GFLOP at {floor.peak_gflops:.0f} "
                 f"GFLOP/s, {floor.peak_source}); the fastest run takes {floor.ratio:.2f} times that"
             )
+        half = self.bfloat16
+        if half is not None and half.fastest_ms is not None:
+            lines.append(
+                f"OpenVINO's bfloat16 takes {half.fastest_ms:.1f} ms, {half.times_as_fast:.1f} times as fast as FP32; "
+                "it changes grades and is never chosen by itself"
+            )
+        elif half is not None:
+            lines.append(f"bfloat16 was not measured: {half.note}")
         return lines
 
 
@@ -187,6 +212,9 @@ def run_bench(
             first_score_ms=cold[1],
             peak_memory_mb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
             floor=_floor(opened, open_, peak, timer.times("infer").fastest),
+            bfloat16=_bfloat16(opened, timer.times("infer").fastest)
+            if open_.name == "onnxruntime" and on_cpu
+            else None,
         )
 
 
@@ -313,6 +341,24 @@ def _floor(bundle: Bundle, backend: Backend, cpu_peak: float, infer_ms: float) -
         traffic_ms = len(bundle.graph_bytes(precision)) / known[1] / 1e6  # type: ignore[arg-type]
     floor_ms = max(gflop / peak * 1000, traffic_ms)
     return Floor(gflop, peak, source, round(floor_ms, 3), round(infer_ms / floor_ms, 2))
+
+
+def _bfloat16(bundle: Bundle, fp32_ms: float, runs: int = 10) -> Bfloat16:
+    if not has_bfloat16():
+        return Bfloat16(None, None, "this processor does not multiply bfloat16 matrices")
+    size = bundle.manifest.input.size_px
+    image = np.linspace(0, 1, size * size, dtype=np.float32).reshape(1, 1, size, size)
+    try:
+        with OpenVinoBackend(bundle, bfloat16=True) as backend:
+            times = []
+            for _ in range(runs + 2):
+                started = time.perf_counter()
+                backend.infer(image)
+                times.append((time.perf_counter() - started) * 1000)
+    except (BackendError, MissingExtraError) as error:
+        return Bfloat16(None, None, str(error))
+    fastest = min(times[2:])
+    return Bfloat16(round(fastest, 3), round(fp32_ms / fastest, 2), "")
 
 
 def _cold_start(bundle: Path | None, backend: str, threads: int | None, film: Path) -> tuple[float, float]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,27 @@ def test_on_a_processor_the_floor_is_measured(film: Path) -> None:
     assert floor.peak_gflops is not None
     assert floor.floor_ms == pytest.approx(floor.gflop / floor.peak_gflops * 1000, rel=0.01)
     assert any("the fastest run takes" in line for line in result.remarks())
+
+
+@pytest.mark.parametrize(("has", "reason"), [(False, "does not multiply bfloat16"), (True, "openvino")])
+def test_without_bfloat16_the_bench_says_why_it_has_no_figure(
+    tiny_bundle: Bundle, film: Path, monkeypatch: pytest.MonkeyPatch, has: bool, reason: str
+) -> None:
+    monkeypatch.setattr(bench, "has_bfloat16", lambda: has)
+    monkeypatch.setitem(sys.modules, "openvino", None)  # not installed
+    result = run_bench(tiny_bundle.path, film=film, runs=2, warm_up=0, cold_start=False)
+    assert result.bfloat16 is not None
+    assert (result.bfloat16.fastest_ms, result.bfloat16.times_as_fast) == (None, None)
+    assert any(f"bfloat16 was not measured: {result.bfloat16.note}" == line for line in result.remarks())
+    assert reason in result.bfloat16.note
+
+
+def test_bfloat16_is_measured_beside_fp32(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("openvino", reason='pip install "lungsev[openvino]"', exc_type=ImportError)
+    monkeypatch.setattr(bench, "has_bfloat16", lambda: True)
+    half = bench._bfloat16(tiny_bundle, 1000.0, runs=2)
+    assert half.fastest_ms is not None
+    assert half.times_as_fast == pytest.approx(1000 / half.fastest_ms, rel=0.01, abs=0.01)
 
 
 def test_a_fresh_process_is_timed_to_its_first_score(tiny_bundle: Bundle, film: Path) -> None:

@@ -110,7 +110,8 @@ class MixedNetwork(nn.Module):
         outputs = [mask, theta]
         if net.segmentation.film_check is not None:
             outputs.append(net.segmentation.film_check(deepest).float().softmax(dim=-1))
-        for pair in net.severity(net.warp(image, theta).half()).values():
+        crop, _ = net.aligned(image, mask, theta, upright=not net.alignment.rotation)
+        for pair in net.severity(crop.half()).values():
             outputs += [value.float() for value in pair]
         return tuple(outputs)
 

@@ -291,9 +291,11 @@ def make_fake_tensorrt(device: FakeDevice, **faults: Any) -> Any:
             return SimpleNamespace(flags=flags, num_layers=0)
 
         def create_builder_config(self) -> Any:
+            module.flags = {"TF32"}  # as TensorRT's own
             return SimpleNamespace(
                 set_memory_pool_limit=lambda _pool, size: setattr(module, "workspace", size),
-                set_flag=lambda flag: setattr(module, "flag", flag),
+                set_flag=module.flags.add,
+                clear_flag=module.flags.discard,
                 builder_optimization_level=3,
             )
 
@@ -407,7 +409,7 @@ def make_fake_tensorrt(device: FakeDevice, **faults: Any) -> Any:
         TensorIOMode=TensorIOMode,
         MemoryPoolType=SimpleNamespace(WORKSPACE=0),
         NetworkDefinitionCreationFlag=SimpleNamespace(EXPLICIT_BATCH=0, STRONGLY_TYPED=1),
-        BuilderFlag=SimpleNamespace(FP16=0),
+        BuilderFlag=SimpleNamespace(FP16="FP16", TF32="TF32"),
         builds=0,
     )
     return module

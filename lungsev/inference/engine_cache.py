@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from lungsev.errors import BackendError
-from lungsev.inference.tensorrt_build import BuiltEngine
+from lungsev.inference.tensorrt_build import BUILD_RULES, BuiltEngine
 
 Say = Callable[[str], None]
 
@@ -40,6 +40,7 @@ class EngineKey:
     precision: str
     workspace_mib: int | None
     optimisation_level: int | None
+    build_rules: int = BUILD_RULES
 
     @property
     def file_stem(self) -> str:

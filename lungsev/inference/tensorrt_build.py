@@ -19,6 +19,8 @@ Progress = Callable[[str, float], None]
 
 NEWEST_OPSET = 19
 _HALF = 10
+
+BUILD_RULES = 2  # a larger number when engines are built otherwise than before: those in the caches are built again
 _DEFAULT_WORKSPACE_MIB = 1024
 
 
@@ -172,6 +174,9 @@ def _configure(
         config.builder_optimization_level = options.optimisation_level
     if hasattr(trt, "ProfilingVerbosity"):
         config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # the inspector names every layer's precision
+    if hasattr(trt.BuilderFlag, "TF32"):
+        # On by default: FP32 would be multiplied with ten bits of mantissa, no more than half precision has.
+        config.clear_flag(trt.BuilderFlag.TF32)
     if wants_half and not library.strongly_typed:
         config.set_flag(trt.BuilderFlag.FP16)  # TensorRT 8: a wish, held to by the parity gate
     if progress is not None and hasattr(trt, "IProgressMonitor"):

@@ -202,6 +202,19 @@ class TestCache:
         assert module.builds == 2
         assert any("driver: found '12.4', expected '13.0'" in line for line in open_engine.said)  # type: ignore[attr-defined]
 
+    def test_an_engine_built_by_other_rules_is_built_again(
+        self, device: FakeDevice, open_engine: Callable[..., Any], tmp_path: Path
+    ) -> None:
+        module = make_fake_tensorrt(device)
+        open_engine(module).close()
+        side = next((tmp_path / "engines").glob("*.json"))
+        facts = json.loads(side.read_text())
+        del facts["key"]["build_rules"]  # as releases before wrote it
+        side.write_text(json.dumps(facts))
+        open_engine(module).close()
+        assert module.builds == 2
+        assert any("build_rules: found None" in line for line in open_engine.said)  # type: ignore[attr-defined]
+
     def test_an_engine_of_another_device_is_not_loaded(
         self, device: FakeDevice, open_engine: Callable[..., Any]
     ) -> None:
@@ -294,6 +307,11 @@ class TestCache:
 class TestBuilder:
     def build(self, graph: bytes, **faults: Any) -> BuiltEngine:
         return build_engine(graph, library_of(make_fake_tensorrt(FakeDevice(), **faults)), BuildOptions())
+
+    def test_fp32_is_fp32_and_not_tf32(self) -> None:
+        module = make_fake_tensorrt(FakeDevice())
+        build_engine(tiny_graph(), library_of(module), BuildOptions())
+        assert module.flags == set()
 
     def test_out_of_memory_says_what_to_lower(self) -> None:
         with pytest.raises(BackendError, match=r"out of memory with a workspace of 1024 MiB.*--workspace"):

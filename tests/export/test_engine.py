@@ -19,7 +19,7 @@ from lungsev.export.deployable import Deployable
 from lungsev.export.fp16_from_onnx import half_from_onnx
 from lungsev.export.onnx_from_network import onnx_from_network
 from lungsev.inference.onnx_reader import read_onnx
-from lungsev.inference.tensorrt_build import BuildOptions, build_engine
+from lungsev.inference.tensorrt_build import BuildOptions, _configure, build_engine
 from lungsev.inference.tensorrt_engine import build_ahead_of_time
 from lungsev.inference.tensorrt_library import TensorRTLibrary, load_tensorrt
 from lungsev.networks.build import build_fused
@@ -54,6 +54,14 @@ def test_the_half_graph_builds_as_half_and_the_fp32_graph_as_fp32(exported: Expo
     half = [node for node in facts.nodes if facts.element_types.get(node.outputs[0]) == TensorProto.FLOAT16]
     products = sum(node.op_type in ("Conv", "MatMul", "Gemm") for node in half)
     assert 0 < products <= plans["fp16"].half_layers
+
+
+def test_the_real_builder_is_told_to_leave_tf32(library: TensorRTLibrary) -> None:
+    trt = library.trt
+    builder = trt.Builder(trt.Logger(trt.Logger.ERROR))
+    assert builder.create_builder_config().get_flag(trt.BuilderFlag.TF32), "no longer on by default: nothing to clear"
+    config = _configure(builder, library, BuildOptions(), wants_half=True, progress=None)
+    assert not config.get_flag(trt.BuilderFlag.TF32)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])

@@ -194,7 +194,8 @@ def triton_command(
 
     options = TritonOptions(max_batch, queue_us, plan, gpu=not cpu)
     models = triton_from_bundle(read_bundle(bundle), out, options, say=_say_to(sys.stderr))
-    print(f"{out}: {', '.join(models)}; serve it with tritonserver --model-repository {out.resolve()}")
+    command = f"NVIDIA_TF32_OVERRIDE=0 tritonserver --model-repository {out.resolve()}"
+    print(f"{out}: {', '.join(models)}; serve it with {command}")
 
 
 def _say_to(stream: Any) -> Any:

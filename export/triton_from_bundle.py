@@ -5,7 +5,8 @@
     OUT/lungsev_plan/      TensorRT plan of one film, when one is given
     OUT/client.py          an example that prepares, asks and decodes as lungsev does
 
-Preprocessing and decoding stay with the client: they exist once, in lungsev.
+Preprocessing and decoding stay with the client: they exist once, in lungsev. NVIDIA's libraries multiply FP32 as TF32,
+with no more mantissa than half precision, unless the server is started with NVIDIA_TF32_OVERRIDE=0.
 """
 
 from __future__ import annotations

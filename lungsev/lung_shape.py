@@ -120,8 +120,8 @@ def _without_specks(lungs: Mask) -> tuple[Mask, int] | None:
 
 
 def _box(mask: Mask) -> Mask:
-    rows, columns = np.nonzero(mask)
-    return mask[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
 def _height(mask: Mask) -> float:
@@ -162,8 +162,10 @@ def _solidity(mask: Mask) -> float:
     """Area over that of the convex hull of each side, so that a mask in shreds is not solid."""
     hull = 0.0
     for side in _sides(mask):
-        points = np.argwhere(side).astype(np.int32)
-        if len(points):
+        rows = np.flatnonzero(side.any(axis=1))
+        if len(rows):  # the ends of every row have the hull of all pixels
+            ends = (side[rows].argmax(axis=1), side.shape[1] - 1 - side[rows, ::-1].argmax(axis=1))
+            points = np.concatenate([np.stack([rows, end], axis=1) for end in ends]).astype(np.int32)
             corners = (points[:, None] + _PIXEL_CORNERS).reshape(-1, 2)
             hull += cv2.contourArea(cv2.convexHull(corners))
     return float(_box(mask).sum() / max(1.0, hull))

@@ -153,9 +153,8 @@ def collect(bundle: Bundle, film: Path, run: Path | None, compiled: bool) -> dic
 def dense_network() -> tuple[str, nn.Module]:
     """torchxrayvision's DenseNet121 where it is installed, else the same network of timm."""
     if find_spec("torchxrayvision") is None:
-        return "DenseNet121 of timm (torchxrayvision's)", timm.create_model(
-            "densenet121", num_classes=18, in_chans=1
-        ).eval()
+        network = timm.create_model("densenet121", num_classes=18, in_chans=1)
+        return "DenseNet121 of timm (torchxrayvision's)", network.eval()
     import torchxrayvision
 
     return "torchxrayvision's DenseNet121", torchxrayvision.models.DenseNet(num_classes=18, in_channels=1).eval()

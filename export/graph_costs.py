@@ -38,7 +38,7 @@ def node_flop(node: onnx.NodeProto, shapes: Mapping[str, Shape]) -> int:
         return 2 * math.prod(output) * math.prod(weight[1:])
     if node.op_type in ("MatMul", "Gemm"):
         inner = shapes[node.input[0]][-1]
-        if node.op_type == "Gemm" and _attribute(node, "transA"):
+        if node.op_type == "Gemm" and integer_attribute(node, "transA"):
             inner = shapes[node.input[0]][0]
         return 2 * math.prod(shapes[node.output[0]]) * inner
     return 0
@@ -51,5 +51,6 @@ def total_gflop(model: onnx.ModelProto) -> float:
     return sum(node_flop(node, shapes) for node in shaped.graph.node) / 1e9
 
 
-def _attribute(node: onnx.NodeProto, name: str) -> int:
-    return next((attribute.i for attribute in node.attribute if attribute.name == name), 0)
+def integer_attribute(node: onnx.NodeProto, name: str, default: int = 0) -> int:
+    """A node's attribute; the standard's default where the node does not state it."""
+    return next((attribute.i for attribute in node.attribute if attribute.name == name), default)

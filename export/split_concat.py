@@ -14,7 +14,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from .drop_unused import drop_unused
-from .graph_costs import tensor_shapes, with_shapes
+from .graph_costs import integer_attribute, tensor_shapes, with_shapes
 
 
 def split_concat(data: bytes) -> bytes:
@@ -27,10 +27,13 @@ def split_concat(data: bytes) -> bytes:
     graph = model.graph
     shapes = tensor_shapes(model)
     weights = {tensor.name: tensor for tensor in graph.initializer}
-    joined = {node.output[0]: node for node in graph.node if node.op_type == "Concat" and _axis(node) == 1}
+    joined = {
+        node.output[0]: node for node in graph.node if node.op_type == "Concat" and integer_attribute(node, "axis") == 1
+    }
     nodes: list[onnx.NodeProto] = []
     for node in graph.node:
-        if node.op_type != "Conv" or node.input[0] not in joined or node.input[1] not in weights or _groups(node) != 1:
+        of_joined = node.op_type == "Conv" and node.input[0] in joined and node.input[1] in weights
+        if not of_joined or integer_attribute(node, "group", 1) != 1:
             nodes.append(node)
             continue
         sources = _joined_from(node.input[0], joined)
@@ -76,11 +79,3 @@ def _sum_of_convolutions(
         made.append(helper.make_node("Add", [total, part.output[0]], [target], name=f"{node.name}_add{index}"))
         total = target
     return made
-
-
-def _axis(node: onnx.NodeProto) -> int:
-    return next(attribute.i for attribute in node.attribute if attribute.name == "axis")
-
-
-def _groups(node: onnx.NodeProto) -> int:
-    return next((attribute.i for attribute in node.attribute if attribute.name == "group"), 1)

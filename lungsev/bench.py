@@ -191,12 +191,13 @@ def run_bench(
         path = film if film is not None else write_portable_film(Path(folder) / "film.dcm")
         timer = _StageTimer(opened, open_, Path(folder) / "report.json")
         on_cpu = open_.device == "cpu"
-        peak = matrix_peak_gflops(threads) if on_cpu else 0.0
+        needs_peak = on_cpu and opened.manifest.graphs["fp32"].gflop is not None
+        peak = matrix_peak_gflops(threads) if needs_peak else 0.0
         for index in range(warm_up + runs):
             timer.run(path, keep=index >= warm_up)
             if progress is not None:
                 progress(max(0, index + 1 - warm_up), runs)
-        if on_cpu:  # before and after: a busy machine rarely slows both
+        if needs_peak:  # before and after: a busy machine rarely slows both
             peak = max(peak, matrix_peak_gflops(threads))
         cold = _cold_start(bundle, backend, threads, path) if cold_start else (None, None)
         return BenchResult(
@@ -229,12 +230,7 @@ def write_portable_film(path: Path) -> Path:
 def matrix_peak_gflops(threads: int | None = None, side: int = 1536, repeats: int = 5) -> float:
     """Best rate of a float32 matrix product, 10^9 operations a second: the machine's own yardstick."""
     multiply, gflop = matrix_product(threads, side)
-    best = float("inf")
-    for _ in range(repeats + 1):
-        started = time.perf_counter()
-        multiply()
-        best = min(best, time.perf_counter() - started)
-    return round(gflop / best, 1)
+    return round(gflop / _fastest_ms(multiply, repeats + 1) * 1000, 1)
 
 
 def matrix_product(threads: int | None = None, side: int = 1536) -> tuple[Callable[[], object], float]:
@@ -247,6 +243,15 @@ def matrix_product(threads: int | None = None, side: int = 1536) -> tuple[Callab
     session = open_session(_matrix_product_graph(side), threads or usable_cores())
     feed = {"a": np.random.default_rng(0).random((side, side), dtype=np.float32)}
     return lambda: session.run(None, feed), 2 * side**3 / 1e9
+
+
+def _fastest_ms(call: Callable[[], object], runs: int) -> float:
+    best = float("inf")
+    for _ in range(runs):
+        started = time.perf_counter()
+        call()
+        best = min(best, time.perf_counter() - started)
+    return best * 1000
 
 
 def describe_machine() -> dict[str, Any]:
@@ -343,21 +348,16 @@ def _floor(bundle: Bundle, backend: Backend, cpu_peak: float, infer_ms: float) -
     return Floor(gflop, peak, source, round(floor_ms, 3), round(infer_ms / floor_ms, 2))
 
 
-def _bfloat16(bundle: Bundle, fp32_ms: float, runs: int = 10) -> Bfloat16:
+def _bfloat16(bundle: Bundle, fp32_ms: float, runs: int = 12) -> Bfloat16:
     if not has_bfloat16():
         return Bfloat16(None, None, "this processor does not multiply bfloat16 matrices")
     size = bundle.manifest.input.size_px
     image = np.linspace(0, 1, size * size, dtype=np.float32).reshape(1, 1, size, size)
     try:
         with OpenVinoBackend(bundle, bfloat16=True) as backend:
-            times = []
-            for _ in range(runs + 2):
-                started = time.perf_counter()
-                backend.infer(image)
-                times.append((time.perf_counter() - started) * 1000)
+            fastest = _fastest_ms(lambda: backend.infer(image), runs)
     except (BackendError, MissingExtraError) as error:
         return Bfloat16(None, None, str(error))
-    fastest = min(times[2:])
     return Bfloat16(round(fastest, 3), round(fp32_ms / fastest, 2), "")
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from lungsev.errors import BundleError
+from lungsev.inference.warp_nodes import warp_nodes
 
 _FLOAT, _FLOAT16, _DOUBLE = 1, 10, 11
 _FLOAT_TYPES: dict[int, np.dtype[Any]] = {_FLOAT: np.dtype("<f4"), _FLOAT16: np.dtype("<f2"), _DOUBLE: np.dtype("<f8")}
@@ -59,6 +60,11 @@ class OnnxFacts:
 
     def nodes_of(self, op_type: str) -> tuple[Node, ...]:
         return tuple(node for node in self.nodes if node.op_type == op_type)
+
+    def nodes_of_warp(self) -> tuple[Node, ...]:
+        """Those that resample the film, in the graph's order."""
+        operations = [(node.op_type, node.inputs, node.outputs) for node in self.nodes]
+        return tuple(self.nodes[index] for index in sorted(warp_nodes(operations, self.inputs)))
 
 
 def read_onnx(data: bytes) -> OnnxFacts:

@@ -79,17 +79,11 @@ class TensorRTBackend:
 
     def infer(self, image: npt.NDArray[np.float32]) -> Outputs:
         """See `Backend.infer`."""
-        if self._worker is None or self._runner is None:
-            raise BackendError("the TensorRT backend is closed; open it again")
-        check_image(image, self._size_px)
-        return self._worker.submit(self._runner.run, image).result()
+        return self._answered(_Runner.run, image)
 
     def transfer(self, image: npt.NDArray[np.float32]) -> None:
         """See `MovesFilms.transfer`."""
-        if self._worker is None or self._runner is None:
-            raise BackendError("the TensorRT backend is closed; open it again")
-        check_image(image, self._size_px)
-        self._worker.submit(self._runner.move, image).result()
+        self._answered(_Runner.move, image)
 
     def close(self) -> None:
         if self._worker is None:
@@ -101,6 +95,14 @@ class TensorRTBackend:
                 worker.submit(runner.close).result()
         finally:
             worker.shutdown()
+
+    def _answered(
+        self, work: Callable[[_Runner, npt.NDArray[np.float32]], Outputs], image: npt.NDArray[np.float32]
+    ) -> Outputs:
+        if self._worker is None or self._runner is None:
+            raise BackendError("the TensorRT backend is closed; open it again")
+        check_image(image, self._size_px)
+        return self._worker.submit(work, self._runner, image).result()
 
     def __enter__(self) -> TensorRTBackend:
         return self
@@ -143,7 +145,6 @@ class _Runner:
             self.driver.launch(self.graph)
         else:
             self._queue()
-        self.driver.synchronise()
         return self._results()
 
     def move(self, image: npt.NDArray[np.float32]) -> Outputs:
@@ -151,7 +152,6 @@ class _Runner:
         np.copyto(self._input.host, image)
         self._queue_input()
         self._queue_outputs()
-        self.driver.synchronise()
         return self._results()
 
     def close(self) -> None:
@@ -218,6 +218,8 @@ class _Runner:
                 self.driver.to_host(tensor.host, tensor.device)
 
     def _results(self) -> Outputs:
+        """Wait for what was queued; the outputs belong to the caller."""
+        self.driver.synchronise()
         return {tensor.name: tensor.host.copy() for tensor in self._outputs}
 
     def _captured(self) -> Any:

@@ -13,7 +13,6 @@ from typing import Any
 from lungsev.errors import BackendError
 from lungsev.inference.onnx_reader import OnnxFacts, read_onnx
 from lungsev.inference.tensorrt_library import TensorRTLibrary
-from lungsev.inference.warp_nodes import warp_nodes
 
 Progress = Callable[[str, float], None]
 
@@ -121,10 +120,8 @@ def refuse_unsafe_graph(facts: OnnxFacts) -> None:
             raise BackendError(
                 f"GridSample has mode {mode!r}, expected 'bilinear' (TensorRT reads others as nearest); {advice}"
             )
-    operations = [(node.op_type, node.inputs, node.outputs) for node in facts.nodes]
-    products = (facts.nodes[index] for index in sorted(warp_nodes(operations, facts.inputs)))
-    resampling = (*facts.nodes_of("GridSample"), *(node for node in products if node.op_type == "MatMul"))
-    for node in resampling:
+    products = (node for node in facts.nodes_of_warp() if node.op_type == "MatMul")
+    for node in (*facts.nodes_of("GridSample"), *products):
         if any(facts.element_types.get(name) == _HALF for name in node.inputs):
             raise BackendError(
                 f"{node.op_type} {node.name} resamples the film in half precision, which misplaces it; "

@@ -12,9 +12,8 @@ from lungsev.export.bundle_from_run import Exported
 from lungsev.export.fp16_from_onnx import ISLAND_REASONS, find_islands, half_from_onnx
 from lungsev.export.graph_costs import total_gflop, with_shapes
 from lungsev.inference.onnx_backend import open_session
-from lungsev.inference.onnx_reader import Node, read_onnx
+from lungsev.inference.onnx_reader import read_onnx
 from lungsev.inference.tensorrt_build import refuse_unsafe_graph
-from lungsev.inference.warp_nodes import warp_nodes
 
 HALF, FULL = TensorProto.FLOAT16, TensorProto.FLOAT
 
@@ -52,10 +51,8 @@ def test_the_film_is_resampled_in_full_precision(exported: Exported, turning_gra
         (half_from_onnx(turning_graph).data, "GridSample", 1),
     ):
         facts = read_onnx(half)
-        found = warp_nodes([(node.op_type, node.inputs, node.outputs) for node in facts.nodes], facts.inputs)
-        warp = [facts.nodes[index] for index in sorted(found)]
-        resampling = [node for node in warp if node.op_type == kind and "image" in _sources(node, facts.nodes)]
-        assert len(resampling) == count
+        warp = facts.nodes_of_warp()
+        assert sum(node.op_type == kind for node in warp) == count
         for node in warp:
             assert all(facts.element_types[name] != HALF for name in node.inputs if name), node.name
 
@@ -68,19 +65,6 @@ def test_a_film_resampled_in_half_precision_is_refused(
         refuse_unsafe_graph(read_onnx(graph))
         with pytest.raises(BackendError, match=f"{kind} .* in half precision"):
             refuse_unsafe_graph(read_onnx(half_from_onnx(graph).data))
-
-
-def _sources(node: Node, nodes: tuple[Node, ...]) -> set[str]:
-    """Names of every tensor an operation depends on."""
-    makers = {output: other for other in nodes for output in other.outputs}
-    found: set[str] = set()
-    waiting = list(node.inputs)
-    while waiting:
-        name = waiting.pop()
-        if name not in found and name != "theta":
-            found.add(name)
-            waiting.extend(makers[name].inputs if name in makers else ())
-    return found
 
 
 def _above(tensor: str, producers: dict) -> set[str]:

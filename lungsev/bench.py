@@ -12,7 +12,6 @@ import os
 import platform
 import resource
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -31,6 +30,7 @@ from lungsev.inference.backend import Backend, MovesFilms
 from lungsev.inference.openvino_backend import OpenVinoBackend, has_bfloat16
 from lungsev.inference.select import open_backend
 from lungsev.inference.threads import usable_cores
+from lungsev.interpreter import python_command
 from lungsev.limits import ReadLimits
 from lungsev.preprocess import to_canvas
 from lungsev.quality import assess_quality
@@ -51,7 +51,7 @@ KNOWN_DEVICES: dict[str, tuple[float, float]] = {
 }
 
 _COLD_START = """
-import sys, time
+import time
 from pathlib import Path
 from lungsev.pipeline import open_scorer
 bundle, backend, threads, film = sys.argv[1:]
@@ -366,7 +366,7 @@ def _cold_start(bundle: Path | None, backend: str, threads: int | None, film: Pa
     words = [str(bundle) if bundle else "", backend, str(threads or 0), str(film)]
     started = time.monotonic()
     found = subprocess.run(
-        [sys.executable, "-c", _COLD_START, *words], capture_output=True, text=True, check=False, timeout=600
+        python_command(_COLD_START, *words), capture_output=True, text=True, check=False, timeout=600
     )
     if found.returncode != 0:
         reason = found.stderr.strip().splitlines()[-1] if found.stderr.strip() else "no reason given"

@@ -21,7 +21,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 from dataclasses import asdict
 from pathlib import Path
@@ -33,6 +32,7 @@ import numpy.typing as npt
 
 from lungsev.errors import FilmError, LungsevError, SkippedFilmError, UnreadableFilmError
 from lungsev.geometry import CanvasFrame
+from lungsev.interpreter import python_command
 from lungsev.limits import ReadLimits
 from lungsev.nursery import MAX_MESSAGE_BYTES, READY, SEALS
 from lungsev.preprocess import CANVAS_SIZE_PX, Canvas
@@ -44,9 +44,7 @@ GRACE_SECONDS = 3.0
 # Importing OpenCV and NumPy from a cold SD card.
 START_SECONDS = 60.0
 
-# Isolated mode, so that no file in the working folder is imported by mistake; the path comes as an argument.
-_START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from lungsev.nursery import run_nursery; "
-_START += "run_nursery(int(sys.argv[2]))"
+_START = "from lungsev.nursery import run_nursery; run_nursery(int(sys.argv[1]))"
 # One thread each: the nursery forks, and arenas and thread stacks would count against the readers' memory.
 _ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
 
@@ -128,7 +126,7 @@ class _Nursery:
         self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-c", _START, json.dumps(sys.path), str(theirs.fileno())],
+                python_command(_START, str(theirs.fileno())),
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

@@ -12,6 +12,8 @@ import threading
 from collections.abc import Sequence
 from types import TracebackType
 
+from lungsev.interpreter import python_command
+
 from .dashboard.serve import require_screen
 from .health import Vitals
 from .layout import Layout
@@ -47,7 +49,7 @@ class Beside:
 
     def __init__(self, command: Sequence[str], vitals: Vitals) -> None:
         self._vitals = vitals
-        self._command = [sys.executable, "-m", "lungsev.runtime.cli", *command]
+        self._command = python_command("from lungsev.runtime.cli import main; main()", *command)
         self._name = command[0]
         self._stop = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None

@@ -39,6 +39,9 @@ def test_one_that_cannot_start_makes_the_box_unready(tmp_path: Path) -> None:
 
 def test_one_that_runs_is_no_longer_doubted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("pynetdicom")
+    (tmp_path / "lungsev" / "runtime").mkdir(parents=True)  # as if the checkout lay in the working directory
+    (tmp_path / "lungsev" / "runtime" / "cli.py").write_text("raise SystemExit('imported from the working directory')")
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(beside, "_SETTLED_SECONDS", 0.01)
     vitals = Vitals()
     vitals.doubt("listen", "listen does not run")

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from lungsev.phantom import make_phantom, write_phantom_dicom
-from lungsev.phantom.dicom_file import draw_style
+from lungsev.phantom.dicom_writer import draw_style
 from lungsev.runtime.outputs.catalog import open_outputs
 from lungsev.runtime.worker import FilmScorer
 

@@ -31,15 +31,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lungsev.bench import KNOWN_DEVICES
-from lungsev.bundle import Bundle, read_bundle
+from lungsev.bundle.archive import Bundle, read_bundle
 from lungsev.export.fp16_from_onnx import half_from_onnx
 from lungsev.export.graph_costs import total_gflop
-from lungsev.inference.cuda_driver import open_driver
-from lungsev.inference.onnx_backend import open_session
+from lungsev.inference.onnxruntime import open_session
 from lungsev.inference.parity import compare, parity_cases
-from lungsev.inference.tensorrt_backend import TensorRTBackend
-from lungsev.inference.tensorrt_build import BuildOptions, build_engine
-from lungsev.inference.tensorrt_library import FLAVOURS, Flavour, TensorRTLibrary, load_tensorrt
+from lungsev.inference.tensorrt.build import BuildOptions, build_engine
+from lungsev.inference.tensorrt.cuda import open_driver
+from lungsev.inference.tensorrt.library import FLAVOURS, Flavour, TensorRTLibrary, load_tensorrt
+from lungsev.inference.tensorrt.runner import TensorRTBackend
 from lungsev.networks.build import build_fused
 from lungsev.networks.checkpoint import load_network
 from lungsev.networks.fused import FusedNetwork

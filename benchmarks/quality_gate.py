@@ -22,15 +22,15 @@ import numpy as np
 import numpy.typing as npt
 import pydicom
 
-from lungsev.borders import content_box
-from lungsev.bundle import read_bundle
+from lungsev.bundle.archive import read_bundle
 from lungsev.errors import FilmError
 from lungsev.inference.select import open_backend
 from lungsev.phantom import NON_CHEST_KINDS, make_non_chest, make_phantom
-from lungsev.preprocess import Canvas, to_canvas
-from lungsev.quality import Outputs, QualityLimits, assess_quality
-from lungsev.radiograph import Radiograph
-from lungsev.reading import read_radiograph, read_radiograph_bytes
+from lungsev.preprocessing.canvas import Canvas, to_canvas
+from lungsev.quality.gate import Outputs, QualityLimits, assess_quality
+from lungsev.reading.collimation import content_box
+from lungsev.reading.radiograph import Radiograph
+from lungsev.reading.read import read_radiograph, read_radiograph_bytes
 from lungsev.report import ImageInfo, Quality
 
 Image = npt.NDArray[np.float32]

@@ -20,14 +20,14 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from lungsev.borders import content_box
-from lungsev.encoding import ENCODERS, encode_pixel_data
-from lungsev.isolated import IsolatedReader
 from lungsev.phantom import make_phantom, phantom_dataset
-from lungsev.preprocess import to_canvas
-from lungsev.radiograph import Radiograph
-from lungsev.reading import read_radiograph
+from lungsev.preprocessing.canvas import to_canvas
+from lungsev.reading.collimation import content_box
+from lungsev.reading.encoding import ENCODERS, encode_pixel_data
+from lungsev.reading.radiograph import Radiograph
+from lungsev.reading.read import read_radiograph
 from lungsev.report import ImageInfo
+from lungsev.sandbox.client import IsolatedReader
 
 ROWS, COLUMNS = 2500, 2048
 REPEATS = 5

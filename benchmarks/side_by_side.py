@@ -32,20 +32,20 @@ from segmentation_models_pytorch import UnetPlusPlus
 from torch import nn
 
 from lungsev.bench import describe_machine, matrix_product, write_portable_film
-from lungsev.bundle import Bundle, read_bundle
+from lungsev.bundle.archive import Bundle, read_bundle
 from lungsev.errors import LungsevError
 from lungsev.geometry import warp
-from lungsev.inference.cuda_driver import count_devices
-from lungsev.inference.openvino_backend import OpenVinoBackend, has_bfloat16
+from lungsev.inference.openvino import OpenVinoBackend, has_bfloat16
 from lungsev.inference.select import open_backend
+from lungsev.inference.tensorrt.cuda import count_devices
 from lungsev.inference.threads import usable_cores
 from lungsev.networks.alignment import AlignmentNetwork
 from lungsev.networks.build import build_fused
 from lungsev.networks.checkpoint import load_network
-from lungsev.networks.position_aware import PositionAwareEncoder
+from lungsev.networks.encoder import PositionAwareEncoder
 from lungsev.pipeline import Scorer
-from lungsev.preprocess import to_canvas
-from lungsev.reading import read_radiograph
+from lungsev.preprocessing.canvas import to_canvas
+from lungsev.reading.read import read_radiograph
 from lungsev.schemes import load_scheme
 
 Candidate = Callable[[], object]

@@ -7,11 +7,10 @@ import onnx
 from onnx import numpy_helper, shape_inference
 
 from lungsev.errors import ParityError
-from lungsev.inference.onnx_backend import open_session
-
-from .drop_unused import drop_unused
-from .graph_costs import tensor_shapes, with_shapes
-from .onnx_from_network import check_graph
+from lungsev.export.drop_unused import drop_unused
+from lungsev.export.graph_costs import tensor_shapes, with_shapes
+from lungsev.export.onnx_from_network import check_graph
+from lungsev.inference.onnxruntime import open_session
 
 TOLERANCE = 1e-3
 

@@ -15,8 +15,17 @@ import onnx
 import torch
 
 import lungsev
-from lungsev.bundle import Bundle, Precision, write_bundle
-from lungsev.decode import Calibration
+from lungsev.bundle.archive import Bundle, Precision, write_bundle
+from lungsev.bundle.manifest import GraphSpec, InputSpec, Manifest, OutputSpec, Provenance
+from lungsev.export.card import write_card
+from lungsev.export.deployable import Deployable
+from lungsev.export.fp16_from_onnx import HalfGraph
+from lungsev.export.graph_costs import total_gflop
+from lungsev.export.mixed_precision import Remembered, half_within_tolerance, run_graph
+from lungsev.export.onnx_from_network import OPSET, onnx_from_network, with_metadata
+from lungsev.export.run_folder import RunFolder, read_run
+from lungsev.export.split_concat import split_concat
+from lungsev.grading import Calibration
 from lungsev.inference.backend import Outputs
 from lungsev.inference.parity import (
     FP32_TOLERANCE,
@@ -26,21 +35,11 @@ from lungsev.inference.parity import (
     compare,
     parity_cases,
 )
-from lungsev.manifest import GraphSpec, InputSpec, Manifest, OutputSpec, Provenance
 from lungsev.networks.checkpoint import load_network, read_network
 from lungsev.networks.half_weights import round_weights
 from lungsev.networks.settings import FusedSettings
-from lungsev.preprocess import CANVAS_SIZE_PX, PREPROCESSING_VERSION
+from lungsev.preprocessing.canvas import CANVAS_SIZE_PX, PREPROCESSING_VERSION
 from lungsev.schemes import Scheme, load_scheme
-
-from .card import write_card
-from .deployable import Deployable
-from .fp16_from_onnx import HalfGraph
-from .graph_costs import total_gflop
-from .mixed_precision import Remembered, half_within_tolerance, run_graph
-from .onnx_from_network import OPSET, onnx_from_network, with_metadata
-from .run_folder import RunFolder, read_run
-from .split_concat import split_concat
 
 DEFAULT_LICENCE = "CC BY-NC-SA 4.0, research use only"
 DEFAULT_USE = (

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from lungsev.bundle.manifest import Manifest
+from lungsev.export.card_tables import measured_parts
 from lungsev.inference.parity import Parity
-from lungsev.manifest import Manifest
 from lungsev.report import DISCLAIMER
-
-from .card_tables import measured_parts
 
 
 def write_card(manifest: Manifest, parities: Iterable[Parity] = ()) -> str:

@@ -82,14 +82,13 @@ def bundle_command(
 ) -> None:
     """Write a bundle from a run: trace, compare with the network, and refuse to write what differs."""
     try:
-        from .bundle_from_run import DEFAULT_LICENCE, DEFAULT_USE, ExportOptions, bundle_from_run
+        from lungsev.export.bundle_from_run import DEFAULT_LICENCE, DEFAULT_USE, ExportOptions, bundle_from_run
     except ImportError as error:
         if (error.name or "").split(".")[0] in ("torch", "timm", "segmentation_models_pytorch", "onnx"):
             raise MissingExtraError("exporting a network", "export") from None
         raise
+    from lungsev.export.run_folder import newest_run
     from lungsev.inference.parity import films_in
-
-    from .run_folder import newest_run
 
     if films is not None and not films.is_dir():
         raise LungsevError(f"--films {films} is no folder")
@@ -141,10 +140,9 @@ def engine_command(
     json_output: JsonOption = False,
 ) -> None:
     """Build the TensorRT engine of this device and compare it with the FP32 graph; needs no torch."""
-    from lungsev.bundle import read_bundle
-    from lungsev.inference.tensorrt_engine import EngineRequest, build_ahead_of_time, prepare_engine
-
-    from .progress import builder_progress
+    from lungsev.bundle.archive import read_bundle
+    from lungsev.export.progress import builder_progress
+    from lungsev.inference.tensorrt.engine import EngineRequest, build_ahead_of_time, prepare_engine
 
     if precision not in (None, "fp16", "fp32"):
         raise typer.BadParameter(f"{precision} is neither fp16 nor fp32", param_hint="--precision")
@@ -185,12 +183,12 @@ def triton_command(
 ) -> None:
     """Write a Triton model repository with dynamic batching, warm-up and a client example."""
     try:
-        from .triton_from_bundle import TritonOptions, triton_from_bundle
+        from lungsev.export.triton_from_bundle import TritonOptions, triton_from_bundle
     except ImportError as error:
         if (error.name or "").split(".")[0] in ("torch", "onnx"):
             raise MissingExtraError("lungsev-export triton", "export") from None
         raise
-    from lungsev.bundle import read_bundle
+    from lungsev.bundle.archive import read_bundle
 
     options = TritonOptions(max_batch, queue_us, plan, gpu=not cpu)
     models = triton_from_bundle(read_bundle(bundle), out, options, say=_say_to(sys.stderr))

@@ -14,12 +14,11 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from lungsev.bundle.manifest import PrecisionIsland
+from lungsev.bundle.warp_nodes import warp_nodes
 from lungsev.errors import ParityError
-from lungsev.inference.warp_nodes import warp_nodes
-from lungsev.manifest import PrecisionIsland
-
-from .drop_unused import drop_unused
-from .graph_costs import node_flop, tensor_shapes, with_shapes
+from lungsev.export.drop_unused import drop_unused
+from lungsev.export.graph_costs import node_flop, tensor_shapes, with_shapes
 
 HALF_MAX = 65504.0
 HEADS_SHARE = 0.01

@@ -11,14 +11,13 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 import onnx
 
+from lungsev.bundle.manifest import Manifest
 from lungsev.errors import ParityError
+from lungsev.export.fp16_from_onnx import HalfGraph, half_from_onnx, named_constants, names_of_warp
+from lungsev.export.half_rounding import with_explicit_rounding
 from lungsev.inference.backend import Outputs
-from lungsev.inference.onnx_backend import open_session
+from lungsev.inference.onnxruntime import open_session
 from lungsev.inference.parity import HALF_TOLERANCE, Infer, Parity, ParityCase, compare
-from lungsev.manifest import Manifest
-
-from .fp16_from_onnx import HalfGraph, half_from_onnx, named_constants, names_of_warp
-from .half_rounding import with_explicit_rounding
 
 STEPS = 10
 PROBES = 20

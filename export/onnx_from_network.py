@@ -9,12 +9,11 @@ from collections.abc import Mapping
 import onnx
 import torch
 
+from lungsev.bundle.onnx_facts import read_onnx
 from lungsev.errors import ParityError
-from lungsev.inference.onnx_reader import read_onnx
-
-from .deployable import Deployable
-from .fold_batchnorm import fold_batchnorm
-from .graph_costs import with_shapes
+from lungsev.export.deployable import Deployable
+from lungsev.export.fold_batchnorm import fold_batchnorm
+from lungsev.export.graph_costs import with_shapes
 
 OPSET = 18
 _MISREAD = {

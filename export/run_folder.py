@@ -34,7 +34,7 @@ class RunFolder:
     Attributes:
         config: Resolved settings without any path of the machine that trained.
         metrics: metrics.json without calibration.
-        calibration: Scheme name to the fields of `lungsev.decode.Calibration`.
+        calibration: Scheme name to the fields of `lungsev.grading.Calibration`.
     """
 
     path: Path

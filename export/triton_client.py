@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from lungsev.decode import decode
-from lungsev.manifest import Manifest
-from lungsev.preprocess import PREPROCESSING_VERSION, to_canvas
-from lungsev.quality import assess_quality
-from lungsev.reading import read_radiograph
+from lungsev.bundle.manifest import Manifest
+from lungsev.grading import decode
+from lungsev.preprocessing.canvas import PREPROCESSING_VERSION, to_canvas
+from lungsev.quality.gate import assess_quality
+from lungsev.reading.read import read_radiograph
 
 
 def main() -> None:

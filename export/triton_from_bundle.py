@@ -18,11 +18,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lungsev.bundle import Bundle, Precision
+from lungsev.bundle.archive import Bundle, Precision
+from lungsev.bundle.manifest import Manifest
 from lungsev.errors import BundleError
-from lungsev.manifest import Manifest
-
-from .batched_graph import batched_graph
+from lungsev.export.batched_graph import batched_graph
 
 MARK = "lungsev_triton_repository"
 

@@ -23,19 +23,19 @@ from typing import Any
 import numpy as np
 
 from lungsev import __version__
-from lungsev.bundle import Bundle, read_bundle
-from lungsev.decode import decode
+from lungsev.bundle.archive import Bundle, read_bundle
 from lungsev.errors import BackendError, LungsevError, MissingExtraError
+from lungsev.grading import decode
 from lungsev.inference.backend import Backend, MovesFilms
-from lungsev.inference.openvino_backend import OpenVinoBackend, has_bfloat16
+from lungsev.inference.openvino import OpenVinoBackend, has_bfloat16
 from lungsev.inference.select import open_backend
 from lungsev.inference.threads import usable_cores
-from lungsev.interpreter import python_command
-from lungsev.limits import ReadLimits
-from lungsev.preprocess import to_canvas
-from lungsev.quality import assess_quality
-from lungsev.reading import read_file, read_radiograph_bytes
+from lungsev.preprocessing.canvas import to_canvas
+from lungsev.quality.gate import assess_quality
+from lungsev.reading.limits import ReadLimits
+from lungsev.reading.read import read_file, read_radiograph_bytes
 from lungsev.report import ModelInfo, SeverityReport
+from lungsev.system import python_command
 
 # `infer` holds the way to the device and back, which `transfer` times apart where there is one.
 STAGES = ("read", "prepare", "transfer", "infer", "decode", "write", "total")
@@ -238,7 +238,7 @@ def matrix_product(threads: int | None = None, side: int = 1536) -> tuple[Callab
 
     Done by ONNX Runtime, so that threads and instructions are those the model may use.
     """
-    from lungsev.inference.onnx_backend import open_session
+    from lungsev.inference.onnxruntime import open_session
 
     session = open_session(_matrix_product_graph(side), threads or usable_cores())
     feed = {"a": np.random.default_rng(0).random((side, side), dtype=np.float32)}

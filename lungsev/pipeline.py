@@ -17,16 +17,16 @@ from types import TracebackType
 import numpy as np
 import numpy.typing as npt
 
-from lungsev.bundle import Bundle, read_bundle
-from lungsev.decode import decode
+from lungsev.bundle.archive import Bundle, read_bundle
 from lungsev.errors import BackendError, FilmError, SkippedFilmError, UnreadableFilmError
+from lungsev.grading import decode
 from lungsev.inference.backend import Backend, Outputs
 from lungsev.inference.select import open_backend
-from lungsev.limits import ReadLimits
-from lungsev.preprocess import Canvas, to_canvas
-from lungsev.quality import assess_quality
-from lungsev.radiograph import Radiograph
-from lungsev.reading import read_file, read_radiograph_bytes
+from lungsev.preprocessing.canvas import Canvas, to_canvas
+from lungsev.quality.gate import assess_quality
+from lungsev.reading.limits import ReadLimits
+from lungsev.reading.radiograph import Radiograph
+from lungsev.reading.read import read_file, read_radiograph_bytes
 from lungsev.report import ImageInfo, ModelInfo, Quality, SeverityReport, Timing
 
 log = logging.getLogger("lungsev.pipeline")

@@ -8,8 +8,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from lungsev.bench import run_bench
-
-from .console import open_console
+from lungsev.runtime.console import open_console
 
 
 def bench_command(

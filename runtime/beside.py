@@ -12,12 +12,11 @@ import threading
 from collections.abc import Sequence
 from types import TracebackType
 
-from lungsev.interpreter import python_command
-
-from .dashboard.serve import require_screen
-from .health import Vitals
-from .layout import Layout
-from .settings import BedsideSettings
+from lungsev.runtime.dashboard.serve import require_screen
+from lungsev.runtime.health import Vitals
+from lungsev.runtime.layout import Layout
+from lungsev.runtime.settings import BedsideSettings
+from lungsev.system import python_command
 
 log = logging.getLogger("lungsev.runtime.beside")
 

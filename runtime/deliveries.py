@@ -17,9 +17,8 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from lungsev.errors import LungsevError
-
-from .console import open_console
-from .outbox import Delivery, Outbox
+from lungsev.runtime.console import open_console
+from lungsev.runtime.outbox import Delivery, Outbox
 
 _HICCUP_SECONDS = 120.0
 

@@ -13,13 +13,12 @@ import numpy as np
 
 from lungsev.errors import LungsevError
 from lungsev.phantom import draw_style, make_non_chest, make_phantom, write_phantom_dicom
-
-from .console import count_line, display_name, open_console, report_line, reports_table
-from .layout import Layout
-from .logs import logging_to
-from .scoring import Ended
-from .settings import BedsideSettings, ModelSettings, WatchSettings
-from .watch import Watcher, layout_ready
+from lungsev.runtime.console import count_line, display_name, open_console, report_line, reports_table
+from lungsev.runtime.layout import Layout
+from lungsev.runtime.logs import logging_to
+from lungsev.runtime.scoring import Ended
+from lungsev.runtime.settings import BedsideSettings, ModelSettings, WatchSettings
+from lungsev.runtime.watch import Watcher, layout_ready
 
 _FILM_SIZE_PX = 1024
 _PAUSE_SECONDS = 0.3  # between arrivals

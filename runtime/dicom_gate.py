@@ -18,7 +18,7 @@ from typing import Any
 from pynetdicom.association import Association
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
-from .settings import ListenSettings
+from lungsev.runtime.settings import ListenSettings
 
 log = logging.getLogger("lungsev.runtime.listener")
 

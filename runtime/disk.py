@@ -9,12 +9,12 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from .fate import output_file
-from .layout import Layout
-from .moves import remove
-from .outputs.contract import Output
-from .settings import RetentionSettings
-from .store import Ledger
+from lungsev.runtime.fate import output_file
+from lungsev.runtime.layout import Layout
+from lungsev.runtime.moves import remove
+from lungsev.runtime.outputs.contract import Output
+from lungsev.runtime.settings import RetentionSettings
+from lungsev.runtime.store import Ledger
 
 log = logging.getLogger("lungsev.runtime.disk")
 

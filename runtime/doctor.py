@@ -16,12 +16,11 @@ from typing import Any
 
 from lungsev.config import load_model
 from lungsev.errors import LungsevError
-
-from .layout import Layout
-from .scan import is_share
-from .settings import BedsideSettings, ListenSettings
-from .verify import Check, print_checks, verify
-from .watch import default_out
+from lungsev.runtime.layout import Layout
+from lungsev.runtime.scan import is_share
+from lungsev.runtime.settings import BedsideSettings, ListenSettings
+from lungsev.runtime.verify import Check, print_checks, verify
+from lungsev.runtime.watch import default_out
 
 _RELEASED = 1_767_225_600  # 2026-01-01: a clock before it is wrong
 _STA_UNSYNC = 0x40  # adjtimex(2)
@@ -63,8 +62,8 @@ def examine(settings: BedsideSettings) -> Iterator[Check]:
 
 def _gpu(backend: str) -> Check:
     from lungsev.errors import BackendError
-    from lungsev.inference.cuda_driver import count_devices
-    from lungsev.inference.tensorrt_library import load_tensorrt
+    from lungsev.inference.tensorrt.cuda import count_devices
+    from lungsev.inference.tensorrt.library import load_tensorrt
 
     devices = count_devices()
     try:
@@ -172,7 +171,7 @@ def _ledger(layout: Layout) -> Check:
 def _tls_fault(listen: ListenSettings) -> str | None:
     if listen.tls_certificate is None or find_spec("pynetdicom") is None:
         return None
-    from .dicom_gate import tls_context
+    from lungsev.runtime.dicom_gate import tls_context
 
     try:
         tls_context(listen)

@@ -6,10 +6,9 @@ import json
 from pathlib import Path
 from typing import cast
 
-from lungsev.bundle import Precision, read_bundle
-from lungsev.inference.tensorrt_engine import EngineRequest, prepare_engine
-
-from .console import open_console
+from lungsev.bundle.archive import Precision, read_bundle
+from lungsev.inference.tensorrt.engine import EngineRequest, prepare_engine
+from lungsev.runtime.console import open_console
 
 
 def engine_command(

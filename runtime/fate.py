@@ -16,14 +16,13 @@ from pathlib import Path
 
 from lungsev.pipeline import ScoredFilm
 from lungsev.report import DISCLAIMER
-
-from .faults import reach
-from .layout import Layout
-from .moves import put_away, remove
-from .outputs.atomic import write_atomically
-from .outputs.contract import Output
-from .settings import WatchSettings
-from .store import FilmRow, Ledger, State
+from lungsev.runtime.faults import reach
+from lungsev.runtime.layout import Layout
+from lungsev.runtime.moves import put_away, remove
+from lungsev.runtime.outputs.atomic import write_atomically
+from lungsev.runtime.outputs.contract import Output
+from lungsev.runtime.settings import WatchSettings
+from lungsev.runtime.store import FilmRow, Ledger, State
 
 log = logging.getLogger("lungsev.runtime.fate")
 

@@ -10,9 +10,8 @@ from types import TracebackType
 from typing import ClassVar
 
 from lungsev.errors import LungsevError
-
-from .metrics import CONTENT_TYPE
-from .settings import HealthSettings
+from lungsev.runtime.metrics import CONTENT_TYPE
+from lungsev.runtime.settings import HealthSettings
 
 _SILENCE_SECONDS = 120.0  # the longest film, with its retries of a hanging decoder, takes less
 

@@ -11,14 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from .completeness import Verdict, completeness
-from .faults import reach
-from .inputs import sha256_of_file
-from .layout import Layout
-from .moves import copy, remove, take
-from .scan import Entry, Scan, is_share, scan_folder
-from .settings import WatchSettings
-from .store import FilmRow, Ledger, NewFilm
+from lungsev.reading.completeness import Verdict, completeness
+from lungsev.runtime.faults import reach
+from lungsev.runtime.inputs import sha256_of_file
+from lungsev.runtime.layout import Layout
+from lungsev.runtime.moves import copy, remove, take
+from lungsev.runtime.scan import Entry, Scan, is_share, scan_folder
+from lungsev.runtime.settings import WatchSettings
+from lungsev.runtime.store import FilmRow, Ledger, NewFilm
 
 log = logging.getLogger("lungsev.runtime.intake")
 

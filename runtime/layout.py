@@ -21,8 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lungsev.errors import FolderLockedError, LungsevError
-
-from .store import FilmRow
+from lungsev.runtime.store import FilmRow
 
 
 @dataclass(frozen=True)

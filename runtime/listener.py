@@ -31,12 +31,12 @@ except ImportError:
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
-from .commitment import ReceivedLog, Reference
-from .dicom_gate import GuardedServer, next_object, tls_context
-from .faults import reach
-from .logs import logging_to, quiet_libraries
-from .outputs.atomic import fsync_folder
-from .settings import BedsideSettings, ListenSettings
+from lungsev.runtime.commitment import ReceivedLog, Reference
+from lungsev.runtime.dicom_gate import GuardedServer, next_object, tls_context
+from lungsev.runtime.faults import reach
+from lungsev.runtime.logs import logging_to, quiet_libraries
+from lungsev.runtime.outputs.atomic import fsync_folder
+from lungsev.runtime.settings import BedsideSettings, ListenSettings
 
 log = logging.getLogger("lungsev.runtime.listener")
 
@@ -81,7 +81,7 @@ def listen_command(
     inbox: Path | None, config: Path | None, settings_json: str | None, overrides: dict[str, Any]
 ) -> None:
     """`lungsev-run listen`."""
-    from .watch import stop_on_signals
+    from lungsev.runtime.watch import stop_on_signals
 
     if settings_json is not None:
         whole = BedsideSettings.model_validate_json(settings_json)

@@ -8,7 +8,7 @@ import os
 import shutil
 from pathlib import Path
 
-from .outputs.atomic import fsync_folder
+from lungsev.runtime.outputs.atomic import fsync_folder
 
 
 def take(source: Path, target: Path) -> None:

@@ -24,9 +24,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from .destinations import Destination
-from .outputs.atomic import fsync_folder
-from .senders import SendLaterError, SendRefusedError, send
+from lungsev.runtime.destinations import Destination
+from lungsev.runtime.outputs.atomic import fsync_folder
+from lungsev.runtime.senders import SendLaterError, SendRefusedError, send
 
 log = logging.getLogger("lungsev.runtime.outbox")
 

@@ -23,8 +23,7 @@ from lungsev.phantom import (
     plan_course,
     write_phantom_dicom,
 )
-
-from .console import open_console
+from lungsev.runtime.console import open_console
 
 _FILM_SIZE_PX = 1024
 Newest = Literal["portable", "lateral", "tilted", "upright", "no side"]

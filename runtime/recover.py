@@ -14,15 +14,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from lungsev.report import SeverityReport
-
-from .fate import quarantine, read_reason
-from .intake import KNOWN_SUFFIXES, film_source
-from .layout import Layout
-from .moves import put_away, remove
-from .outputs.contract import Output
-from .scoring import ledger_fields, resume_end
-from .settings import WatchSettings
-from .store import END_STATES, OPEN_STATES, FilmRow, Ledger, LedgerCorruptError
+from lungsev.runtime.fate import quarantine, read_reason
+from lungsev.runtime.intake import KNOWN_SUFFIXES, film_source
+from lungsev.runtime.layout import Layout
+from lungsev.runtime.moves import put_away, remove
+from lungsev.runtime.outputs.contract import Output
+from lungsev.runtime.scoring import ledger_fields, resume_end
+from lungsev.runtime.settings import WatchSettings
+from lungsev.runtime.store import END_STATES, OPEN_STATES, FilmRow, Ledger, LedgerCorruptError
 
 log = logging.getLogger("lungsev.runtime.recover")
 

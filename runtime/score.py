@@ -18,12 +18,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from lungsev.errors import LungsevError
 from lungsev.pipeline import ScoredFilm
 from lungsev.report import SeverityReport
-
-from .console import count_line, display_name, open_console, report_line, reports_table
-from .inputs import ResultNames, find_films
-from .outputs.catalog import open_outputs
-from .outputs.contract import Output
-from .worker import FilmScorer
+from lungsev.runtime.console import count_line, display_name, open_console, report_line, reports_table
+from lungsev.runtime.inputs import ResultNames, find_films
+from lungsev.runtime.outputs.catalog import open_outputs
+from lungsev.runtime.outputs.contract import Output
+from lungsev.runtime.worker import FilmScorer
 
 
 @dataclass(frozen=True)

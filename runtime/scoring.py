@@ -14,18 +14,17 @@ from typing import Any
 
 from lungsev.errors import BackendError, FilmError, LungsevError, SkippedFilmError, UnreadableFilmError
 from lungsev.pipeline import ScoredFilm
-from lungsev.radiograph import Radiograph
+from lungsev.reading.radiograph import Radiograph
 from lungsev.report import ImageInfo, QualityFlag, SeverityReport
-
-from .fate import finish_quarantine, finish_result, quarantine, read_reason, write_outputs
-from .faults import reach
-from .inputs import is_regular_file, sha256_of_file
-from .layout import Layout
-from .metrics import Metrics
-from .outputs.contract import Output
-from .settings import WatchSettings
-from .store import FilmRow, Ledger, State
-from .worker import FilmScorer, with_decode_time
+from lungsev.runtime.fate import finish_quarantine, finish_result, quarantine, read_reason, write_outputs
+from lungsev.runtime.faults import reach
+from lungsev.runtime.inputs import is_regular_file, sha256_of_file
+from lungsev.runtime.layout import Layout
+from lungsev.runtime.metrics import Metrics
+from lungsev.runtime.outputs.contract import Output
+from lungsev.runtime.settings import WatchSettings
+from lungsev.runtime.store import FilmRow, Ledger, State
+from lungsev.runtime.worker import FilmScorer, with_decode_time
 
 log = logging.getLogger("lungsev.runtime.scoring")
 

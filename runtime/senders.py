@@ -19,9 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from lungsev.errors import LungsevError, MissingExtraError
-
-from .destinations import Destination, DicomDestination, FolderDestination, StowDestination, WebhookDestination
-from .outputs.atomic import write_atomically
+from lungsev.runtime.destinations import (
+    Destination,
+    DicomDestination,
+    FolderDestination,
+    StowDestination,
+    WebhookDestination,
+)
+from lungsev.runtime.outputs.atomic import write_atomically
 
 _CONTENT_TYPES = {
     ".json": "application/json",

@@ -13,9 +13,8 @@ from datetime import datetime
 from typing import Any, Literal
 
 from lungsev.report import SchemeScore
-
-from .history import Exam
-from .outputs.overlay_png import main_scheme
+from lungsev.runtime.history import Exam
+from lungsev.runtime.outputs.overlay_png import main_scheme
 
 Direction = Literal["worse", "better"]
 BRIXIA_SPAN = 18

@@ -6,11 +6,21 @@ import numpy as np
 import numpy.typing as npt
 
 from lungsev.report import DISCLAIMER
+from lungsev.runtime.outputs.drawing import SEMIBOLD, Sheet
+from lungsev.runtime.outputs.palette import (
+    BACKGROUND,
+    INK,
+    MUTED,
+    PANEL,
+    TEXT,
+    TILE,
+    WARNING,
+    Colour,
+    ink_on,
+    severity_colour,
+)
+from lungsev.runtime.trend import Trend, TrendPoint, sentence, signed
 from lungsev.schemes import builtin_schemes, load_scheme
-
-from .outputs.drawing import SEMIBOLD, Sheet
-from .outputs.palette import BACKGROUND, INK, MUTED, PANEL, TEXT, TILE, WARNING, Colour, ink_on, severity_colour
-from .trend import Trend, TrendPoint, sentence, signed
 
 _WIDTH, _LEFT, _RIGHT = 1600.0, 150.0, 60.0
 _CHART_TOP, _CHART_HEIGHT = 150.0, 460.0

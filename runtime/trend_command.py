@@ -11,13 +11,12 @@ from rich.table import Table
 
 from lungsev.errors import LungsevError
 from lungsev.report import DISCLAIMER
-
-from .console import display_name, open_console
-from .history import History, exams_of
-from .outputs.atomic import write_atomically
-from .outputs.overlay_png import encode_png
-from .trend import Trend, TrendPoint, patient_trend, sentence, signed
-from .trend_chart import draw_trend
+from lungsev.runtime.console import display_name, open_console
+from lungsev.runtime.history import History, exams_of
+from lungsev.runtime.outputs.atomic import write_atomically
+from lungsev.runtime.outputs.overlay_png import encode_png
+from lungsev.runtime.trend import Trend, TrendPoint, patient_trend, sentence, signed
+from lungsev.runtime.trend_chart import draw_trend
 
 
 def trend_command(patient: str, out: Path, scheme: str | None, png: Path | None, json_output: bool) -> None:

@@ -10,8 +10,7 @@ from pathlib import Path
 
 from lungsev import __version__
 from lungsev.errors import LungsevError
-
-from .console import open_console
+from lungsev.runtime.console import open_console
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ def verify_command(bundle: Path | None, backend: str, threads: int | None, json_
 
 def verify(bundle: Path | None, backend: str = "auto", threads: int | None = None) -> list[Check]:
     """Checksums and versions of a bundle, then, if they hold, one inference on a phantom film."""
-    from lungsev.bundle import verify_bundle
+    from lungsev.bundle.archive import verify_bundle
 
     checks = [Check("lungsev", True, f"{__version__} on Python {platform.python_version()}, {platform.machine()}")]
     checks += [

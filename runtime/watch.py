@@ -17,24 +17,23 @@ from rich.console import Console
 
 from lungsev.config import load_model
 from lungsev.errors import ConfigError, LungsevError
-
-from .beside import Beside, companions
-from .console import open_console, report_line
-from .deliveries import read_states, render_deliveries
-from .disk import DiskWatermark, Retention
-from .health import HealthServer, Vitals
-from .intake import Intake
-from .layout import Layout, exclusive
-from .logs import log_failures_of_disk, logging_to
-from .metrics import Metrics
-from .notify import notify, watchdog_seconds
-from .outbox import Outbox
-from .outputs.catalog import open_outputs
-from .recover import open_ledger, reconcile
-from .scoring import Ended, Scoring
-from .settings import BedsideSettings
-from .store import Ledger, LedgerCorruptError, is_damage
-from .worker import FilmScorer
+from lungsev.runtime.beside import Beside, companions
+from lungsev.runtime.console import open_console, report_line
+from lungsev.runtime.deliveries import read_states, render_deliveries
+from lungsev.runtime.disk import DiskWatermark, Retention
+from lungsev.runtime.health import HealthServer, Vitals
+from lungsev.runtime.intake import Intake
+from lungsev.runtime.layout import Layout, exclusive
+from lungsev.runtime.logs import log_failures_of_disk, logging_to
+from lungsev.runtime.metrics import Metrics
+from lungsev.runtime.notify import notify, watchdog_seconds
+from lungsev.runtime.outbox import Outbox
+from lungsev.runtime.outputs.catalog import open_outputs
+from lungsev.runtime.recover import open_ledger, reconcile
+from lungsev.runtime.scoring import Ended, Scoring
+from lungsev.runtime.settings import BedsideSettings
+from lungsev.runtime.store import Ledger, LedgerCorruptError, is_damage
+from lungsev.runtime.worker import FilmScorer
 
 log = logging.getLogger("lungsev.runtime.watch")
 

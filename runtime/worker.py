@@ -14,10 +14,9 @@ import numpy as np
 
 from lungsev.errors import BackendError, FilmError, UnreadableFilmError
 from lungsev.pipeline import ScoredFilm, Scorer, open_scorer, unscored_report
-from lungsev.radiograph import Radiograph
+from lungsev.reading.radiograph import Radiograph
 from lungsev.report import ImageInfo, ModelInfo, SeverityReport
-
-from .inputs import is_regular_file, sha256_of_file
+from lungsev.runtime.inputs import is_regular_file, sha256_of_file
 
 log = logging.getLogger("lungsev.runtime.worker")
 
@@ -48,7 +47,7 @@ class FilmScorer:
             BundleError, BackendError: As `open_scorer`.
             LungsevError: The reading process does not start.
         """
-        from lungsev.isolated import IsolatedReader
+        from lungsev.sandbox.client import IsolatedReader
 
         with ExitStack() as stack:
             scorer = stack.enter_context(open_scorer(bundle, backend, threads))

@@ -13,7 +13,7 @@ import numpy as np
 
 from lungsev.errors import FilmError, UnreadableFilmError
 from lungsev.pipeline import ScoredFilm
-from lungsev.radiograph import Radiograph
+from lungsev.reading.radiograph import Radiograph
 from lungsev.report import ImageInfo, ModelInfo, RegionScore, SchemeScore, SeverityReport
 from lungsev.runtime.inputs import sha256_of_file
 from lungsev.runtime.layout import Layout

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import tiny_bundle as tiny
 
-from lungsev.bundle import Bundle
+from lungsev.bundle.archive import Bundle
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

@@ -13,8 +13,8 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian
 
-from lungsev.encoding import ENCODERS, encode_pixel_data
 from lungsev.phantom import PhantomFilm, make_phantom, phantom_dataset
+from lungsev.reading.encoding import ENCODERS, encode_pixel_data
 
 Change = Callable[[Dataset], Any]
 

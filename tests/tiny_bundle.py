@@ -14,9 +14,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from lungsev.bundle import Bundle, write_bundle
-from lungsev.manifest import GraphSpec, InputSpec, Manifest, OutputSpec, Provenance
-from lungsev.preprocess import PREPROCESSING_VERSION
+from lungsev.bundle.archive import Bundle, write_bundle
+from lungsev.bundle.manifest import GraphSpec, InputSpec, Manifest, OutputSpec, Provenance
+from lungsev.preprocessing.canvas import PREPROCESSING_VERSION
 from lungsev.schemes import load_scheme
 
 SIZE_PX = 512

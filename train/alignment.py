@@ -17,33 +17,32 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from lungsev.alignment import alignment_from_mask
 from lungsev.errors import DatasetError
 from lungsev.geometry import corner_error_px, warp
 from lungsev.metrics import dice
 from lungsev.networks.build import build_alignment
 from lungsev.networks.checkpoint import load_segmentation, save_checkpoint
 from lungsev.networks.settings import AlignmentSettings
-from lungsev.preprocess import CANVAS_SIZE_PX
-
-from . import cache as film_cache
-from .augment import (
+from lungsev.preprocessing.alignment import alignment_from_mask
+from lungsev.preprocessing.canvas import CANVAS_SIZE_PX
+from lungsev.train import cache as film_cache
+from lungsev.train.augment import (
     DistortionSettings,
     GeometrySettings,
     apply_distortion,
     draw_distortion,
     draw_geometry,
 )
-from .canonical import shows_both_lungs
-from .console import is_main_process, say, warn
-from .datasets import load_masked
-from .loading import Key, generator_of, make_loader
-from .loops import TrainingModule, fit, seed_weights
-from .losses import corner_distance
-from .preparation import left_out, ready_films, require_root, split_dataset, trunk_path, usable
-from .runs import Run, finished_run
-from .segmentation import MEASURED, predict_masks, shrink
-from .settings import DataSettings, LoopSettings, OptimiserSettings, Settings, Share
+from lungsev.train.canonical import shows_both_lungs
+from lungsev.train.console import is_main_process, say, warn
+from lungsev.train.datasets import load_masked
+from lungsev.train.loading import Key, generator_of, make_loader
+from lungsev.train.loops import TrainingModule, fit, seed_weights
+from lungsev.train.losses import corner_distance
+from lungsev.train.preparation import left_out, ready_films, require_root, split_dataset, trunk_path, usable
+from lungsev.train.runs import Run, finished_run
+from lungsev.train.segmentation import MEASURED, predict_masks, shrink
+from lungsev.train.settings import DataSettings, LoopSettings, OptimiserSettings, Settings, Share
 
 
 class AlignSettings(Settings):

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from .settings import Settings, Share
+from lungsev.train.settings import Settings, Share
 
 Image = npt.NDArray[np.float32]
 Theta = npt.NDArray[np.float64]

@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from lungsev.decode import Calibration, total_interval
+from lungsev.grading import Calibration, total_interval
 from lungsev.metrics import severity_metrics
-
-from .predictions import Predictions
+from lungsev.train.predictions import Predictions
 
 FEWEST = 5  # films in a group: fewer say nothing
 KEPT = ("films", "accuracy", "mae", "kappa", "total_mae", "total_correlation")

@@ -28,11 +28,10 @@ import numpy.typing as npt
 
 from lungsev.errors import DatasetError, FilmError, LungsevError
 from lungsev.geometry import CanvasFrame
-from lungsev.preprocess import CANVAS_SIZE_PX, PREPROCESSING_VERSION, to_canvas
+from lungsev.preprocessing.canvas import CANVAS_SIZE_PX, PREPROCESSING_VERSION, to_canvas
 from lungsev.report import ImageInfo
-
-from .console import track
-from .datasets.contract import GradedFilm, LabelledFilm, MaskedFilm
+from lungsev.train.console import track
+from lungsev.train.datasets.contract import GradedFilm, LabelledFilm, MaskedFilm
 
 Film = GradedFilm | MaskedFilm | LabelledFilm
 QUANTA = 65535.0

@@ -10,9 +10,8 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from lungsev.decode import central_quantiles, total_distribution
-
-from .predictions import Predictions
+from lungsev.grading import central_quantiles, total_distribution
+from lungsev.train.predictions import Predictions
 
 FloatArray = npt.NDArray[np.float64]
 MIN_FILMS = 8  # with fewer, a temperature or a margin is noise

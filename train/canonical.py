@@ -1,4 +1,4 @@
-"""Which masks the canonical frame can be learned from; where it lies is `lungsev.alignment`'s business."""
+"""Which masks the canonical frame can be learned from; where it lies is `lungsev.preprocessing.alignment`'s business."""
 
 from __future__ import annotations
 

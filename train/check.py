@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from .cache import Prepared, prepare
-from .canonical import shows_both_lungs
-from .datasets import Dataset, GradedDataset, GradedFilm, LabelledDataset, load_all
-from .datasets.contract import Task
-from .description import (
+from lungsev.train.cache import Prepared, prepare
+from lungsev.train.canonical import shows_both_lungs
+from lungsev.train.datasets import Dataset, GradedDataset, GradedFilm, LabelledDataset, load_all
+from lungsev.train.datasets.contract import Task
+from lungsev.train.description import (
     PER_MAKER,
     Table,
     agreement,
@@ -25,8 +25,8 @@ from .description import (
     maker_table,
     three_numbers,
 )
-from .duplicates import find_twins
-from .splits import describe_protocols
+from lungsev.train.duplicates import find_twins
+from lungsev.train.splits import describe_protocols
 
 RARE = 0.05
 FEW_PATIENTS = 20

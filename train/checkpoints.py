@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from .console import say
-from .runs import Run
+from lungsev.train.console import say
+from lungsev.train.runs import Run
 
 PART = ".part"
 

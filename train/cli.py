@@ -12,8 +12,8 @@ import typer
 from lungsev.errors import LungsevError
 
 if TYPE_CHECKING:
-    from .runs import Run
-    from .settings import Settings
+    from lungsev.train.runs import Run
+    from lungsev.train.settings import Settings
 
 app = typer.Typer(
     name="lungsev-train",
@@ -59,7 +59,7 @@ def segment(
 
     Example: lungsev-train segment --data ../shared/cxr/lung-masks --epochs 30
     """
-    from .segmentation import SegmentSettings, run_segmentation
+    from lungsev.train.segmentation import SegmentSettings, run_segmentation
 
     _train("segment", SegmentSettings, run_segmentation, locals())
 
@@ -80,7 +80,7 @@ def align(
 
     Example: lungsev-train align --data ../shared/cxr/lung-masks
     """
-    from .alignment import AlignSettings, resolve, run_alignment
+    from lungsev.train.alignment import AlignSettings, resolve, run_alignment
 
     _train("align", AlignSettings, run_alignment, locals(), resolve)
 
@@ -174,7 +174,7 @@ def pretrain(
 
     Example: lungsev-train pretrain --data ../shared/cxr/pneumonia-224
     """
-    from .pretraining import PretrainSettings, resolve, run_pretraining
+    from lungsev.train.pretraining import PretrainSettings, resolve, run_pretraining
 
     _train("pretrain", PretrainSettings, run_pretraining, locals(), resolve)
 
@@ -196,8 +196,8 @@ def ensemble(
 
     Example: lungsev-train ensemble --data ../shared/cxr/brixia-cohen --set initial.encoder_weights=runs/pretrain/RUN
     """
-    from .ensemble import EnsembleSettings, run_ensemble
-    from .severity import resolve
+    from lungsev.train.ensemble import EnsembleSettings, run_ensemble
+    from lungsev.train.severity import resolve
 
     _train("ensemble", EnsembleSettings, run_ensemble, locals(), resolve)
 
@@ -216,7 +216,7 @@ def model(
 
     Example: lungsev-train model --data ../shared/cxr
     """
-    from .model import ModelSettings, run_model
+    from lungsev.train.model import ModelSettings, run_model
 
     _train("model", ModelSettings, run_model, {**locals(), "root_key": "data"})
 
@@ -242,9 +242,9 @@ def table(
 
     Example: lungsev-train table 1 --data brixia/ --lungs lung-masks/
     """
-    from .console import say
-    from .severity import SeverityRunSettings, resolve
-    from .table import CXR_CLIP, chosen_rows, run_table
+    from lungsev.train.console import say
+    from lungsev.train.severity import SeverityRunSettings, resolve
+    from lungsev.train.table import CXR_CLIP, chosen_rows, run_table
 
     rows = chosen_rows(number, row or [])
     if cxr_clip is None and not row and CXR_CLIP in rows:
@@ -278,12 +278,12 @@ def evaluate(
 
     Example: lungsev-train evaluate runs/brixia/RUN --data ../shared/cxr/brixia-cohen --view flip
     """
-    from .console import print_json, say
-    from .evaluate import EvaluateSettings, default_folder
-    from .evaluate import evaluate as run_evaluation
-    from .inference import demand_views
-    from .reporting import write_report
-    from .settings import DataSettings
+    from lungsev.train.console import print_json, say
+    from lungsev.train.evaluate import EvaluateSettings, default_folder
+    from lungsev.train.evaluate import evaluate as run_evaluation
+    from lungsev.train.inference import demand_views
+    from lungsev.train.reporting import write_report
+    from lungsev.train.settings import DataSettings
 
     settings = EvaluateSettings(
         sources=tuple(sources),
@@ -311,8 +311,8 @@ def report(
 
     Example: lungsev-train report runs/brixia/* --out runs/report
     """
-    from .console import say
-    from .reporting import write_report
+    from lungsev.train.console import say
+    from lungsev.train.reporting import write_report
 
     page = write_report(runs, out, title)
     say(f"Done: {page}")
@@ -330,9 +330,9 @@ def data_check(
 
     Example: lungsev-train data check ../shared/cxr/brixia-cohen
     """
-    from .check import check_folder
-    from .console import print_json, say
-    from .settings import DataSettings
+    from lungsev.train.check import check_folder
+    from lungsev.train.console import print_json, say
+    from lungsev.train.settings import DataSettings
 
     checks = check_folder(root, cache, max(1, DataSettings(workers=workers).num_workers), scheme)
     if as_json:
@@ -361,8 +361,7 @@ def data_phantom(
     Example: lungsev-train data phantom /tmp/brixia --layout brixia --count 30
     """
     from lungsev.phantom import write_dataset
-
-    from .console import progress_of, say
+    from lungsev.train.console import progress_of, say
 
     with progress_of("Drawing films", count) as advance:
         write_dataset(out, layout, count, seed, advance, size_px)
@@ -371,7 +370,7 @@ def data_phantom(
 
 def main() -> None:
     """Entry point: one line and the exit code of the error for what an operator can act on."""
-    from .console import leave_stdout_to_machines
+    from lungsev.train.console import leave_stdout_to_machines
 
     leave_stdout_to_machines("--json" in sys.argv)
     try:
@@ -408,10 +407,10 @@ AnySettings = TypeVar("AnySettings", bound="Settings")
 
 
 def _severity(command: str, options: dict[str, Any]) -> None:
-    from .console import is_main_process, say
-    from .folds import run_folds
-    from .reporting import write_report
-    from .severity import SeverityRunSettings, resolve, run_severity
+    from lungsev.train.console import is_main_process, say
+    from lungsev.train.folds import run_folds
+    from lungsev.train.reporting import write_report
+    from lungsev.train.severity import SeverityRunSettings, resolve, run_severity
 
     def work(settings: SeverityRunSettings, run: Run) -> dict[str, Any]:
         metrics = (run_folds if settings.data.split.fold == "all" else run_severity)(settings, run)
@@ -430,7 +429,7 @@ def _train(
     resolve: Callable[[Any], Any] = lambda settings: settings,
 ) -> None:
     """Settings from config and options, a run folder, the work, the metrics."""
-    from .runs import open_run, settings_of
+    from lungsev.train.runs import open_run, settings_of
 
     if options["resume"] is not None:
         settings = settings_of(options["resume"], model)
@@ -446,8 +445,7 @@ def _settings(
 ) -> AnySettings:
     """Explicit options over the config over the defaults, with what is to be built on named."""
     from lungsev.config import load_model, parse_assignments
-
-    from .configs import built_in_or_path, default_config, read_config
+    from lungsev.train.configs import built_in_or_path, default_config, read_config
 
     fold, lungs, config = options.get("fold"), options.get("lungs"), options["config"]
     named = {
@@ -464,14 +462,14 @@ def _settings(
     path = built_in_or_path(config) if config is not None else default_config(command)
     settings: AnySettings = load_model(model, path, overrides, read_config)
     if lungs is not None:
-        from .first_stages import align_by
+        from lungsev.train.first_stages import align_by
 
         settings = settings.model_copy(update={"alignment": align_by(lungs)})
     return resolve(settings)  # type: ignore[no-any-return]
 
 
 def _finish(run: Run, metrics: dict[str, Any], as_json: bool) -> None:
-    from .console import print_json, say
+    from lungsev.train.console import print_json, say
 
     say(f"Done: {run.path}")
     if as_json:

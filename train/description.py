@@ -10,12 +10,11 @@ import numpy as np
 import numpy.typing as npt
 from pydicom import dcmread
 
-from lungsev import header
 from lungsev.metrics import severity_metrics
-
-from .cache import Film, Prepared
-from .datasets import GradedDataset
-from .datasets.files import list_films
+from lungsev.reading import header
+from lungsev.train.cache import Film, Prepared
+from lungsev.train.datasets import GradedDataset
+from lungsev.train.datasets.files import list_films
 
 Table = dict[str, Any]
 PER_MAKER = "polarity per maker"

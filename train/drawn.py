@@ -8,14 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from lungsev.borders import content_box
 from lungsev.phantom import make_phantom
-from lungsev.preprocess import CANVAS_SIZE_PX, to_canvas
-from lungsev.radiograph import Radiograph
+from lungsev.preprocessing.canvas import CANVAS_SIZE_PX, to_canvas
+from lungsev.reading.collimation import content_box
+from lungsev.reading.radiograph import Radiograph
 from lungsev.report import ImageInfo
-
-from .cache import mask_to_canvas
-from .console import track
+from lungsev.train.cache import mask_to_canvas
+from lungsev.train.console import track
 
 
 @dataclass(frozen=True)

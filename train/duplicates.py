@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from .cache import CachedFilm
-from .console import track
+from lungsev.train.cache import CachedFilm
+from lungsev.train.console import track
 
 # Correlation of two thumbnails from which they are one picture. Copies of a film in other sizes and qualities have
 # 0.996-1.0; of 700,000 pairs of different films the most alike have 0.98 (one patient) and 0.967 (two children).

@@ -22,33 +22,32 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from lungsev.decode import Calibration
 from lungsev.errors import ConfigError
 from lungsev.geometry import compose
+from lungsev.grading import Calibration
 from lungsev.networks.checkpoint import save_checkpoint
 from lungsev.networks.heads import MAP_SIDE
 from lungsev.networks.settings import FusedSettings, SeveritySettings
 from lungsev.networks.severity import SeverityNetwork
 from lungsev.schemes import Scheme
-
-from . import cache as film_cache
-from .augment import GeometrySettings, apply_photometry, draw_geometry, draw_photometry
-from .breakdown import breakdown
-from .calibration import conformal_margin, fit_temperature, with_temperature
-from .console import in_threads, say
-from .datasets import GradedFilm
-from .handcrafted import handcrafted_metrics
-from .initial import build_initial
-from .keepsakes import keep
-from .loading import Key, generator_of, make_loader
-from .loops import fit, seed_weights
-from .predictions import Predictions, collect, summarise
-from .preparation import ready_films, split_dataset, trunk_path
-from .runs import Run, open_run
-from .settings import LoopSettings, OptimiserSettings, Positive, Share
-from .severity import SeverityModule, SeverityRunSettings, crop, load_dataset, reader_target, scheme_name
-from .splits import split_films
-from .trunk import Trunk, film_thetas
+from lungsev.train import cache as film_cache
+from lungsev.train.augment import GeometrySettings, apply_photometry, draw_geometry, draw_photometry
+from lungsev.train.breakdown import breakdown
+from lungsev.train.calibration import conformal_margin, fit_temperature, with_temperature
+from lungsev.train.console import in_threads, say
+from lungsev.train.datasets import GradedFilm
+from lungsev.train.handcrafted import handcrafted_metrics
+from lungsev.train.initial import build_initial
+from lungsev.train.keepsakes import keep
+from lungsev.train.loading import Key, generator_of, make_loader
+from lungsev.train.loops import fit, seed_weights
+from lungsev.train.predictions import Predictions, collect, summarise
+from lungsev.train.preparation import ready_films, split_dataset, trunk_path
+from lungsev.train.runs import Run, open_run
+from lungsev.train.settings import LoopSettings, OptimiserSettings, Positive, Share
+from lungsev.train.severity import SeverityModule, SeverityRunSettings, crop, load_dataset, reader_target, scheme_name
+from lungsev.train.splits import split_films
+from lungsev.train.trunk import Trunk, film_thetas
 
 MIRROR = np.diag([-1.0, 1.0, 1.0])[:2]
 BANK_LIMIT_BYTES = 6 * 2**30

@@ -13,22 +13,21 @@ from typing import Any
 
 import numpy as np
 
-from lungsev.decode import Calibration
 from lungsev.errors import ConfigError, LungsevError
+from lungsev.grading import Calibration
 from lungsev.networks.checkpoint import load_network
 from lungsev.schemes import Scheme
-
-from .cache import CachedFilm, demand_readable, prepare
-from .console import say, track, warn
-from .datasets import GradedFilm, load_graded
-from .duplicates import find_twins, joined_patients
-from .files import write_json, write_text
-from .inference import Outputs, embed, predict_with_views
-from .keepsakes import keep, map_name
-from .predictions import collect, summarise
-from .runs import Run, finished_run
-from .settings import Settings
-from .splits import Split
+from lungsev.train.cache import CachedFilm, demand_readable, prepare
+from lungsev.train.console import say, track, warn
+from lungsev.train.datasets import GradedFilm, load_graded
+from lungsev.train.duplicates import find_twins, joined_patients
+from lungsev.train.files import write_json, write_text
+from lungsev.train.inference import Outputs, embed, predict_with_views
+from lungsev.train.keepsakes import keep, map_name
+from lungsev.train.predictions import collect, summarise
+from lungsev.train.runs import Run, finished_run
+from lungsev.train.settings import Settings
+from lungsev.train.splits import Split
 
 
 class EvaluateSettings(Settings):
@@ -142,7 +141,7 @@ def _run_outputs(source: Path, films: Sequence[CachedFilm], scheme: Scheme, view
 
 
 def _bundle_outputs(source: Path, films: Sequence[CachedFilm], views: Sequence[str]) -> Outputs:
-    from lungsev.bundle import read_bundle
+    from lungsev.bundle.archive import read_bundle
     from lungsev.inference.select import open_backend
 
     if views:
@@ -164,7 +163,7 @@ def _calibration(sources: Sequence[Path], scheme: Scheme) -> Calibration:
     """Of the first source; the margin of a single network is no promise for an ensemble's."""
     first = sources[0]
     if is_bundle(first):
-        from lungsev.bundle import read_bundle
+        from lungsev.bundle.archive import read_bundle
 
         stated = read_bundle(first).manifest.scheme_calibration(scheme.name)
     else:

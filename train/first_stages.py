@@ -8,13 +8,12 @@ from typing import Any
 
 from lungsev.config import load_model
 from lungsev.phantom import write_dataset
-
-from .alignment import AlignSettings, run_alignment
-from .configs import built_in_or_path, read_config
-from .console import progress_of, say
-from .runs import DEFAULT_ROOT, finished_like, open_run
-from .segmentation import SegmentSettings, run_segmentation
-from .settings import Settings
+from lungsev.train.alignment import AlignSettings, run_alignment
+from lungsev.train.configs import built_in_or_path, read_config
+from lungsev.train.console import progress_of, say
+from lungsev.train.runs import DEFAULT_ROOT, finished_like, open_run
+from lungsev.train.segmentation import SegmentSettings, run_segmentation
+from lungsev.train.settings import Settings
 
 DRAWN = "drawn"  # in place of a folder: films that are drawn for it
 DRAWN_FILMS = 80

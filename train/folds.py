@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from lungsev.decode import Calibration
-
-from .console import is_main_process, say
-from .predictions import Predictions, join, summarise
-from .runs import Run, open_run
-from .severity import SeverityRunSettings, run_severity
+from lungsev.grading import Calibration
+from lungsev.train.console import is_main_process, say
+from lungsev.train.predictions import Predictions, join, summarise
+from lungsev.train.runs import Run, open_run
+from lungsev.train.severity import SeverityRunSettings, run_severity
 
 
 def run_folds(settings: SeverityRunSettings, run: Run) -> dict[str, Any]:

@@ -13,10 +13,9 @@ from torch import Tensor
 from lungsev.errors import ConfigError
 from lungsev.networks.fused import FusedNetwork
 from lungsev.schemes import Scheme
-
-from .augment import Geometry
-from .cache import CachedFilm
-from .console import track
+from lungsev.train.augment import Geometry
+from lungsev.train.cache import CachedFilm
+from lungsev.train.console import track
 
 VIEWS: dict[str, Geometry] = {
     "flip": Geometry(flip=True),

@@ -14,10 +14,9 @@ from lungsev.errors import ConfigError
 from lungsev.networks.build import build_severity
 from lungsev.networks.checkpoint import read_network
 from lungsev.networks.settings import FusedSettings, SeveritySettings
-
-from .console import say
-from .runs import DEFAULT_ROOT, list_runs
-from .settings import Settings
+from lungsev.train.console import say
+from lungsev.train.runs import DEFAULT_ROOT, list_runs
+from lungsev.train.settings import Settings
 
 PYRAMID_PARTS = ("lateral.", "smooth.", "tower.")  # BS-Net's, which no encoder's file holds
 SHAPE = (

@@ -16,9 +16,8 @@ import numpy.typing as npt
 
 from lungsev.errors import LungsevError
 from lungsev.schemes import Scheme
-
-from .cache import CachedFilm
-from .predictions import Predictions
+from lungsev.train.cache import CachedFilm
+from lungsev.train.predictions import Predictions
 
 SAMPLES = 8
 SAMPLE_PX = 320

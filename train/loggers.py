@@ -9,9 +9,8 @@ from pathlib import Path
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 
 from lungsev.errors import ConfigError, LungsevError, MissingExtraError
-
-from .console import say
-from .runs import Run
+from lungsev.train.console import say
+from lungsev.train.runs import Run
 
 PROJECT = "lungsev"
 

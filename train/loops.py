@@ -23,14 +23,13 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from lungsev.errors import ConfigError, LungsevError
-
-from .checkpoints import WholeCheckpoints, newest_checkpoint
-from .console import is_main_process, say
-from .loading import world_size
-from .loggers import loggers_of
-from .processes import WholeBatch, one_batch
-from .runs import Run
-from .settings import LoopSettings, OptimiserSettings
+from lungsev.train.checkpoints import WholeCheckpoints, newest_checkpoint
+from lungsev.train.console import is_main_process, say
+from lungsev.train.loading import world_size
+from lungsev.train.loggers import loggers_of
+from lungsev.train.processes import WholeBatch, one_batch
+from lungsev.train.runs import Run
+from lungsev.train.settings import LoopSettings, OptimiserSettings
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # malloc.h
 MONITOR = "validation/loss"

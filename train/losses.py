@@ -16,7 +16,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from .settings import Settings, Share
+from lungsev.train.settings import Settings, Share
 
 Weight = Annotated[float, Field(ge=0.0)]
 

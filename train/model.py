@@ -13,15 +13,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from .alignment import AlignSettings, run_alignment
-from .console import say, warn
-from .datasets.labelled import find_labelled
-from .ensemble import EnsembleSettings, run_ensemble
-from .pretraining import PretrainSettings, run_pretraining
-from .runs import Run, open_run
-from .segmentation import SegmentSettings, run_segmentation
-from .settings import Settings
-from .sources import find_dataset
+from lungsev.train.alignment import AlignSettings, run_alignment
+from lungsev.train.console import say, warn
+from lungsev.train.datasets.labelled import find_labelled
+from lungsev.train.ensemble import EnsembleSettings, run_ensemble
+from lungsev.train.pretraining import PretrainSettings, run_pretraining
+from lungsev.train.runs import Run, open_run
+from lungsev.train.segmentation import SegmentSettings, run_segmentation
+from lungsev.train.settings import Settings
+from lungsev.train.sources import find_dataset
 
 MASK_LAYOUTS = ("v7", "lung_pairs", "montgomery", "shenzhen", "jsrt")
 GRADE_LAYOUTS = ("brixia", "cohen")

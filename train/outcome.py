@@ -7,20 +7,19 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from lungsev.decode import Calibration
+from lungsev.grading import Calibration
 from lungsev.networks.fused import FusedNetwork
 from lungsev.schemes import Scheme
-
-from .cache import CachedFilm
-from .calibration import MIN_FILMS, conformal_margin, fit_temperature
-from .console import say, warn
-from .datasets import GradedDataset, GradedFilm
-from .inference import embed, predict
-from .keepsakes import keep, map_name
-from .losses import target_distribution
-from .predictions import Predictions, collect, summarise
-from .runs import Run
-from .splits import Split
+from lungsev.train.cache import CachedFilm
+from lungsev.train.calibration import MIN_FILMS, conformal_margin, fit_temperature
+from lungsev.train.console import say, warn
+from lungsev.train.datasets import GradedDataset, GradedFilm
+from lungsev.train.inference import embed, predict
+from lungsev.train.keepsakes import keep, map_name
+from lungsev.train.losses import target_distribution
+from lungsev.train.predictions import Predictions, collect, summarise
+from lungsev.train.runs import Run
+from lungsev.train.splits import Split
 
 MEASURED = ("validation", "test", "consensus")
 

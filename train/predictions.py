@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lungsev.decode import Calibration, grade_indices, total_interval
 from lungsev.errors import LungsevError
+from lungsev.grading import Calibration, grade_indices, total_interval
 from lungsev.metrics import SeverityMetrics, expected_calibration_error, severity_metrics
 from lungsev.schemes import Scheme
-
-from .datasets import GradedFilm
-from .files import write_json
+from lungsev.train.datasets import GradedFilm
+from lungsev.train.files import write_json
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -7,15 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from lungsev.errors import ConfigError, DatasetError
-
-from .cache import CachedFilm, demand_readable, prepare
-from .console import is_main_process, say, warn
-from .datasets import load_graded
-from .datasets.contract import AnyFilm
-from .duplicates import find_twins, joined_patients
-from .runs import DEFAULT_ROOT, Run, newest_finished
-from .settings import DataSettings, SplitSettings
-from .splits import Split, Splittable, by_finding, split_films
+from lungsev.train.cache import CachedFilm, demand_readable, prepare
+from lungsev.train.console import is_main_process, say, warn
+from lungsev.train.datasets import load_graded
+from lungsev.train.datasets.contract import AnyFilm
+from lungsev.train.duplicates import find_twins, joined_patients
+from lungsev.train.runs import DEFAULT_ROOT, Run, newest_finished
+from lungsev.train.settings import DataSettings, SplitSettings
+from lungsev.train.splits import Split, Splittable, by_finding, split_films
 
 
 def require_root(data: DataSettings) -> Path:

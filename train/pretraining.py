@@ -26,20 +26,25 @@ from lungsev.geometry import compose, warp
 from lungsev.networks.backbone import LowerBackbone, UpperBackbone, timm_state
 from lungsev.networks.build import build_backbone
 from lungsev.networks.settings import SeveritySettings
-from lungsev.preprocess import to_canvas
-from lungsev.reading import read_radiograph
-
-from .augment import GeometrySettings, PhotometrySettings, apply_photometry, draw_geometry, draw_photometry
-from .console import in_threads, say, track, warn
-from .datasets import LabelledFilm, MaskedDataset, load_labelled, load_masked
-from .loading import Key, generator_of, make_loader
-from .loops import TrainingModule, fit, seed_weights
-from .preparation import ready_films, require_root, trunk_path, usable
-from .runs import Run
-from .settings import DataSettings, LoopSettings, OptimiserSettings, Settings, Share
-from .severity import crop
-from .splits import split_films
-from .trunk import Trunk, thetas_of
+from lungsev.preprocessing.canvas import to_canvas
+from lungsev.reading.read import read_radiograph
+from lungsev.train.augment import (
+    GeometrySettings,
+    PhotometrySettings,
+    apply_photometry,
+    draw_geometry,
+    draw_photometry,
+)
+from lungsev.train.console import in_threads, say, track, warn
+from lungsev.train.datasets import LabelledFilm, MaskedDataset, load_labelled, load_masked
+from lungsev.train.loading import Key, generator_of, make_loader
+from lungsev.train.loops import TrainingModule, fit, seed_weights
+from lungsev.train.preparation import ready_films, require_root, trunk_path, usable
+from lungsev.train.runs import Run
+from lungsev.train.settings import DataSettings, LoopSettings, OptimiserSettings, Settings, Share
+from lungsev.train.severity import crop
+from lungsev.train.splits import split_films
+from lungsev.train.trunk import Trunk, thetas_of
 
 BATCH = 16
 UNLABELLED = -1

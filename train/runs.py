@@ -29,11 +29,10 @@ from pydantic import ValidationError
 import lungsev
 from lungsev.config import read_yaml
 from lungsev.errors import ConfigError, FolderLockedError, LungsevError
-from lungsev.preprocess import PREPROCESSING_VERSION
-
-from .console import is_main_process, say
-from .files import write_json, write_text
-from .settings import Settings
+from lungsev.preprocessing.canvas import PREPROCESSING_VERSION
+from lungsev.train.console import is_main_process, say
+from lungsev.train.files import write_json, write_text
+from lungsev.train.settings import Settings
 
 AnySettings = TypeVar("AnySettings", bound=Settings)
 

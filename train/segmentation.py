@@ -18,12 +18,11 @@ from lungsev.geometry import warp
 from lungsev.metrics import bootstrap_interval, dice
 from lungsev.networks.build import build_segmentation
 from lungsev.networks.checkpoint import save_checkpoint
-from lungsev.networks.film_check import FILM_CHECK_CLASSES
+from lungsev.networks.image_check import FILM_CHECK_CLASSES
 from lungsev.networks.settings import SegmentationSettings
 from lungsev.phantom import NON_CHEST_KINDS, make_non_chest
-
-from . import cache as film_cache
-from .augment import (
+from lungsev.train import cache as film_cache
+from lungsev.train.augment import (
     DistortionSettings,
     GeometrySettings,
     PhotometrySettings,
@@ -33,15 +32,15 @@ from .augment import (
     draw_geometry,
     draw_photometry,
 )
-from .console import is_main_process, say, warn
-from .datasets import load_masked
-from .drawn import DrawnFilm, draw_chests
-from .loading import Key, generator_of, make_loader
-from .loops import TrainingModule, fit, seed_weights
-from .losses import mask_loss
-from .preparation import left_out, ready_films, require_root, split_dataset, usable
-from .runs import Run
-from .settings import DataSettings, LoopSettings, OptimiserSettings, Positive, Settings, Share
+from lungsev.train.console import is_main_process, say, warn
+from lungsev.train.datasets import load_masked
+from lungsev.train.drawn import DrawnFilm, draw_chests
+from lungsev.train.loading import Key, generator_of, make_loader
+from lungsev.train.loops import TrainingModule, fit, seed_weights
+from lungsev.train.losses import mask_loss
+from lungsev.train.preparation import left_out, ready_films, require_root, split_dataset, usable
+from lungsev.train.runs import Run
+from lungsev.train.settings import DataSettings, LoopSettings, OptimiserSettings, Positive, Settings, Share
 
 MEASURED = ("validation", "test", "barred")  # barred: films of the patients that may not be trained on
 FRONTAL = FILM_CHECK_CLASSES.index("frontal")

@@ -19,21 +19,26 @@ from lungsev.networks.checkpoint import save_checkpoint
 from lungsev.networks.fused import COVERAGE_SAMPLES
 from lungsev.networks.settings import FusedSettings, SeveritySettings
 from lungsev.schemes import Scheme
-
-from . import cache as film_cache
-from .augment import GeometrySettings, PhotometrySettings, apply_photometry, draw_geometry, draw_photometry
-from .console import is_main_process, say, warn
-from .datasets import GradedDataset, GradedFilm, load_graded
-from .initial import InitialSettings, build_initial, newest_source
-from .loading import Key, generator_of, make_loader
-from .loops import TrainingModule, fit, seed_weights
-from .losses import SeverityLossSettings, expected_grade, severity_loss, target_distribution
-from .outcome import measure_run
-from .preparation import ready_films, require_root, split_dataset, trunk_path
-from .runs import Run
-from .settings import DataSettings, LoopSettings, OptimiserSettings, Settings, Share
-from .teachers import teacher_probabilities
-from .trunk import Trunk, film_masks, film_thetas
+from lungsev.train import cache as film_cache
+from lungsev.train.augment import (
+    GeometrySettings,
+    PhotometrySettings,
+    apply_photometry,
+    draw_geometry,
+    draw_photometry,
+)
+from lungsev.train.console import is_main_process, say, warn
+from lungsev.train.datasets import GradedDataset, GradedFilm, load_graded
+from lungsev.train.initial import InitialSettings, build_initial, newest_source
+from lungsev.train.loading import Key, generator_of, make_loader
+from lungsev.train.loops import TrainingModule, fit, seed_weights
+from lungsev.train.losses import SeverityLossSettings, expected_grade, severity_loss, target_distribution
+from lungsev.train.outcome import measure_run
+from lungsev.train.preparation import ready_films, require_root, split_dataset, trunk_path
+from lungsev.train.runs import Run
+from lungsev.train.settings import DataSettings, LoopSettings, OptimiserSettings, Settings, Share
+from lungsev.train.teachers import teacher_probabilities
+from lungsev.train.trunk import Trunk, film_masks, film_thetas
 
 
 class OutcomeSettings(Settings):

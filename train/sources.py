@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from lungsev.errors import DatasetError
-
-from .datasets import layouts
-from .datasets.contract import Layout, Task
+from lungsev.train.datasets import layouts
+from lungsev.train.datasets.contract import Layout, Task
 
 
 def find_dataset(root: Path, task: Task, names: tuple[str, ...]) -> tuple[Path, Layout]:

@@ -21,8 +21,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from lungsev.errors import DatasetError
-
-from .files import write_text
+from lungsev.train.files import write_text
 
 Name = Literal["pafe", "leak_free", "kfold", "holdout", "all"]
 PARTS = ("train", "validation", "test", "consensus")

@@ -6,12 +6,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lungsev.errors import ConfigError, LungsevError
-
-from .console import say, warn
-from .folds import run_folds
-from .reporting import write_report
-from .runs import Run, made_with, open_run
-from .severity import SeverityRunSettings, run_severity
+from lungsev.train.console import say, warn
+from lungsev.train.folds import run_folds
+from lungsev.train.reporting import write_report
+from lungsev.train.runs import Run, made_with, open_run
+from lungsev.train.severity import SeverityRunSettings, run_severity
 
 DEPTHS = (18, 34, 50)
 CXR_CLIP = "brixia/cxr_clip_resnet50"

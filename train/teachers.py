@@ -11,10 +11,9 @@ import numpy.typing as npt
 from lungsev.errors import ConfigError
 from lungsev.networks.checkpoint import load_network
 from lungsev.schemes import Scheme
-
-from .cache import CachedFilm
-from .datasets import GradedFilm
-from .inference import predict
+from lungsev.train.cache import CachedFilm
+from lungsev.train.datasets import GradedFilm
+from lungsev.train.inference import predict
 
 
 def teacher_probabilities(

@@ -19,11 +19,10 @@ from lungsev.networks.checkpoint import load_alignment, load_segmentation
 from lungsev.networks.fused import FusedNetwork
 from lungsev.networks.segmentation import SegmentationNetwork
 from lungsev.networks.settings import AlignmentSettings, SegmentationSettings, SeveritySettings
-from lungsev.preprocess import PREPROCESSING_VERSION
-
-from .cache import CachedFilm
-from .console import track
-from .segmentation import shrink
+from lungsev.preprocessing.canvas import PREPROCESSING_VERSION
+from lungsev.train.cache import CachedFilm
+from lungsev.train.console import track
+from lungsev.train.segmentation import shrink
 
 BATCH = 16
 

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lungsev.decode import grade_indices
+from lungsev.bundle.manifest import Manifest
 from lungsev.errors import FilmError, ParityError
+from lungsev.grading import grade_indices
 from lungsev.inference.backend import Outputs
-from lungsev.manifest import Manifest
-from lungsev.preprocess import to_canvas
+from lungsev.preprocessing.canvas import to_canvas
 
 Infer = Callable[[npt.NDArray[np.float32]], Outputs]
 
@@ -112,8 +112,8 @@ class Parity:
 def parity_cases(size_px: int, phantoms: int = 6, films: Iterable[Path] = ()) -> Iterator[ParityCase]:
     """Inputs to compare on, one at a time: films that cannot be read are left out."""
     from lungsev.phantom import make_phantom
-    from lungsev.radiograph import Radiograph
-    from lungsev.reading import read_radiograph
+    from lungsev.reading.radiograph import Radiograph
+    from lungsev.reading.read import read_radiograph
     from lungsev.report import ImageInfo
 
     first: npt.NDArray[np.float32] | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from importlib.util import find_spec
 
-from lungsev.bundle import Bundle
+from lungsev.bundle.archive import Bundle
 from lungsev.errors import BackendError
 from lungsev.inference.backend import Backend
 
@@ -28,15 +28,15 @@ def open_backend(bundle: Bundle, backend: str = "auto", threads: int | None = No
     if backend == "auto":
         return _open_fastest(bundle, threads)
     if backend == "onnxruntime":
-        from lungsev.inference.onnx_backend import OnnxRuntimeBackend
+        from lungsev.inference.onnxruntime import OnnxRuntimeBackend
 
         return OnnxRuntimeBackend(bundle, threads=threads)
     if backend == "tensorrt":
-        from lungsev.inference.tensorrt_engine import open_tensorrt
+        from lungsev.inference.tensorrt.engine import open_tensorrt
 
         return open_tensorrt(bundle)
     if backend == "openvino":
-        from lungsev.inference.openvino_backend import OpenVinoBackend
+        from lungsev.inference.openvino import OpenVinoBackend
 
         return OpenVinoBackend(bundle, threads=threads)
     raise BackendError(f"backend {backend!r} is unknown; choose one of {', '.join(BACKENDS)}")
@@ -44,7 +44,7 @@ def open_backend(bundle: Bundle, backend: str = "auto", threads: int | None = No
 
 def _open_fastest(bundle: Bundle, threads: int | None) -> Backend:
     if find_spec("tensorrt") is not None or find_spec("tensorrt_rtx") is not None:
-        from lungsev.inference.cuda_driver import count_devices
+        from lungsev.inference.tensorrt.cuda import count_devices
 
         if count_devices() > 0:
             try:

@@ -1,8 +1,8 @@
 """Networks: what is trained, and what is exported. Needs torch, timm and segmentation-models-pytorch."""
 
 from lungsev.networks.alignment import AlignmentNetwork
-from lungsev.networks.film_check import FILM_CHECK_CLASSES
 from lungsev.networks.fused import FusedNetwork
+from lungsev.networks.image_check import FILM_CHECK_CLASSES
 from lungsev.networks.segmentation import SegmentationNetwork
 from lungsev.networks.severity import SeverityNetwork
 

@@ -6,11 +6,11 @@ from lungsev.errors import ConfigError
 from lungsev.networks.alignment import AlignmentNetwork
 from lungsev.networks.backbone import LowerBackbone, PassOn, UpperBackbone, WholeBackbone
 from lungsev.networks.fused import FusedNetwork
+from lungsev.networks.pretrained import imagenet_state
 from lungsev.networks.pyramid import PyramidBackbone
 from lungsev.networks.segmentation import SegmentationNetwork
 from lungsev.networks.settings import AlignmentSettings, FusedSettings, SegmentationSettings, SeveritySettings
 from lungsev.networks.severity import SeverityMember, SeverityNetwork
-from lungsev.networks.weights import imagenet_state
 from lungsev.schemes import load_scheme
 
 

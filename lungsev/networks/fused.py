@@ -9,7 +9,7 @@ from lungsev.networks.alignment import AlignmentNetwork
 from lungsev.networks.segmentation import SegmentationNetwork
 from lungsev.networks.severity import SeverityNetwork
 from lungsev.networks.warp import AffineWarp
-from lungsev.preprocess import CANVAS_SIZE_PX
+from lungsev.preprocessing.canvas import CANVAS_SIZE_PX
 
 COVERAGE_SAMPLES = 4  # per side and token
 

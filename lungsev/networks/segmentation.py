@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lungsev.networks.backbone import timm_name
-from lungsev.networks.film_check import FilmCheckHead
+from lungsev.networks.image_check import FilmCheckHead
 
 
 class SegmentationNetwork(nn.Module):

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from lungsev.networks.backbone import LowerBackbone, UpperBackbone
+from lungsev.networks.encoder import PositionAwareEncoder
 from lungsev.networks.heads import MAP_SIDE, SchemeHead
 from lungsev.networks.mask_attention import MaskAttention
 from lungsev.networks.pooling import ExactMap
-from lungsev.networks.position_aware import PositionAwareEncoder
 from lungsev.networks.settings import HeadKind
 from lungsev.schemes import Scheme
 

@@ -1,8 +1,8 @@
 """Synthetic portable chest films with known lungs and grades: for tests, demo and pre-training."""
 
 from lungsev.phantom.course import CourseDay, CourseFilm, draw_day, make_course, plan_course
-from lungsev.phantom.datasets import LAYOUTS, write_dataset
-from lungsev.phantom.dicom_file import (
+from lungsev.phantom.datasets.write import LAYOUTS, write_dataset
+from lungsev.phantom.dicom_writer import (
     TRANSFER_SYNTAXES,
     DicomStyle,
     draw_style,
@@ -12,8 +12,8 @@ from lungsev.phantom.dicom_file import (
     write_phantom_jpeg,
     write_phantom_png,
 )
-from lungsev.phantom.film import PhantomFilm, PhantomOptions, make_phantom
 from lungsev.phantom.non_chest import NON_CHEST_KINDS, make_non_chest
+from lungsev.phantom.radiograph import PhantomFilm, PhantomOptions, make_phantom
 
 __all__ = [
     "LAYOUTS",

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
-from lungsev.phantom.film import MAX_GRADE, NUM_ZONES, PhantomFilm, PhantomOptions, make_phantom
+from lungsev.phantom.radiograph import MAX_GRADE, NUM_ZONES, PhantomFilm, PhantomOptions, make_phantom
 
 _START = datetime(2026, 3, 2)
 _TO_PEAK_DAYS = (4.0, 7.0)

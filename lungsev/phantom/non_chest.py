@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from lungsev.phantom.body_parts import draw_abdomen, draw_hand, draw_hip, draw_knee, draw_lateral
 from lungsev.phantom.canvas import FloatImage, blur
 from lungsev.phantom.lettering import draw_text
+from lungsev.phantom.patient.body_parts import draw_abdomen, draw_hand, draw_hip, draw_knee, draw_lateral
 
 
 def make_non_chest(kind: str, seed: int, size_px: int = 512) -> FloatImage:

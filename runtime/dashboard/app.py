@@ -20,16 +20,15 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from lungsev import __version__
 from lungsev.report import DISCLAIMER
-
-from ..deliveries import read_deliveries, read_states, unsent_words
-from ..history import Exam, History, exams_of
-from ..outputs.overlay_png import main_scheme
-from ..outputs.palette import ink_on, severity_colour
-from ..trend import patient_trend, sentence
-from . import views
-from .corrections import Corrections, allowed_grades
-from .live import Live
-from .security import COOKIE, HEADERS, PRIVACY_COOKIE, Access
+from lungsev.runtime.dashboard import views
+from lungsev.runtime.dashboard.corrections import Corrections, allowed_grades
+from lungsev.runtime.dashboard.live import Live
+from lungsev.runtime.dashboard.security import COOKIE, HEADERS, PRIVACY_COOKIE, Access
+from lungsev.runtime.deliveries import read_deliveries, read_states, unsent_words
+from lungsev.runtime.history import Exam, History, exams_of
+from lungsev.runtime.outputs.overlay_png import main_scheme
+from lungsev.runtime.outputs.palette import ink_on, severity_colour
+from lungsev.runtime.trend import patient_trend, sentence
 
 _LONGEST_FORM = 16 * 1024
 _CHART = (760.0, 250.0)

@@ -27,13 +27,12 @@ import numpy as np
 import numpy.typing as npt
 
 from lungsev.errors import FilmError, LungsevError
-from lungsev.reading import read_radiograph
+from lungsev.reading.read import read_radiograph
+from lungsev.runtime.dashboard.corrections import Corrections
+from lungsev.runtime.history import Exam, History
+from lungsev.runtime.outputs.atomic import write_atomically
+from lungsev.runtime.outputs.csv_file import safe_cell
 from lungsev.schemes import builtin_schemes
-
-from ..history import Exam, History
-from ..outputs.atomic import write_atomically
-from ..outputs.csv_file import safe_cell
-from .corrections import Corrections
 
 _VIEWS = ("AP", "PA")
 _README = """\

@@ -26,8 +26,8 @@ def dashboard_command(
     require_screen()
     import uvicorn
 
-    from .app import create_app
-    from .security import keep_token, read_token
+    from lungsev.runtime.dashboard.app import create_app
+    from lungsev.runtime.dashboard.security import keep_token, read_token
 
     if not out.is_dir():
         raise LungsevError(f"found no folder {out}; expected the one that watch writes to")

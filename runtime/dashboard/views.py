@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from lungsev.report import RegionScore
+from lungsev.runtime.dashboard.corrections import Correction, allowed_grades
+from lungsev.runtime.history import Exam, exams_of
+from lungsev.runtime.outbox import Delivery
+from lungsev.runtime.outputs.overlay_png import main_scheme
+from lungsev.runtime.outputs.side_panel import likely_words
+from lungsev.runtime.trend import Trend, TrendPoint, patient_trend, sentence, signed
 from lungsev.schemes import builtin_schemes, load_scheme
-
-from ..history import Exam, exams_of
-from ..outbox import Delivery
-from ..outputs.overlay_png import main_scheme
-from ..outputs.side_panel import likely_words
-from ..trend import Trend, TrendPoint, patient_trend, sentence, signed
-from .corrections import Correction, allowed_grades
 
 SEVERITY_STEPS = 12  # classes sev-0 ... sev-12 of palette.css
 Standings = Mapping[tuple[str, str], Mapping[str, int]]

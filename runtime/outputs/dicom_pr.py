@@ -11,11 +11,10 @@ import numpy as np
 from lungsev import __version__
 from lungsev.pipeline import ScoredFilm
 from lungsev.report import SeverityReport
-
-from .atomic import write_atomically
-from .dicom_sr import complete, encode, require_highdicom
-from .overlay_png import main_scheme
-from .source_header import read_source_header, result_uid, tamed, to_stored_points
+from lungsev.runtime.outputs.atomic import write_atomically
+from lungsev.runtime.outputs.dicom_sr import complete, encode, require_highdicom
+from lungsev.runtime.outputs.overlay_png import main_scheme
+from lungsev.runtime.outputs.source_header import read_source_header, result_uid, tamed, to_stored_points
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset

@@ -19,10 +19,9 @@ import numpy.typing as npt
 from lungsev import __version__
 from lungsev.pipeline import ScoredFilm
 from lungsev.report import SeverityReport
-
-from .atomic import write_atomically
-from .overlay_png import draw_overlay
-from .source_header import PATIENT_AND_STUDY, read_source_header, result_uid
+from lungsev.runtime.outputs.atomic import write_atomically
+from lungsev.runtime.outputs.overlay_png import draw_overlay
+from lungsev.runtime.outputs.source_header import PATIENT_AND_STUDY, read_source_header, result_uid
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset

@@ -14,14 +14,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lungsev import __version__
-from lungsev import header as tags
 from lungsev.errors import MissingExtraError
 from lungsev.pipeline import ScoredFilm
+from lungsev.reading import header as tags
 from lungsev.report import RegionScore, SchemeScore, SeverityReport
-
-from . import codes
-from .atomic import write_atomically
-from .source_header import PATIENT_AND_STUDY, read_source_header, result_uid, tamed, to_stored_points
+from lungsev.runtime.outputs import codes
+from lungsev.runtime.outputs.atomic import write_atomically
+from lungsev.runtime.outputs.source_header import (
+    PATIENT_AND_STUDY,
+    read_source_header,
+    result_uid,
+    tamed,
+    to_stored_points,
+)
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from .palette import Colour
+from lungsev.runtime.outputs.palette import Colour
 
 _SHIFT = 4  # cv2 draws with 1/16 pixel positions
 _LONGEST_TEXT = 1000  # characters; a message from a hostile file must not become a poster

@@ -9,9 +9,18 @@ import numpy.typing as npt
 from lungsev.geometry import CanvasFrame
 from lungsev.pipeline import ScoredFilm
 from lungsev.report import RegionScore, SchemeScore
-
-from .drawing import SEMIBOLD, Sheet, wrap
-from .palette import BACKGROUND, INK, OUTLINE, PANEL, TEXT, WARNING, Colour, ink_on, severity_colour
+from lungsev.runtime.outputs.drawing import SEMIBOLD, Sheet, wrap
+from lungsev.runtime.outputs.palette import (
+    BACKGROUND,
+    INK,
+    OUTLINE,
+    PANEL,
+    TEXT,
+    WARNING,
+    Colour,
+    ink_on,
+    severity_colour,
+)
 
 Points = npt.NDArray[np.float64]
 

@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING
 
 from lungsev.pipeline import ScoredFilm
 from lungsev.report import SeverityReport
-
-from . import codes
-from .atomic import write_atomically
-from .codes import Code
-from .source_header import read_source_header, result_uuid
+from lungsev.runtime.outputs import codes
+from lungsev.runtime.outputs.atomic import write_atomically
+from lungsev.runtime.outputs.codes import Code
+from lungsev.runtime.outputs.source_header import read_source_header, result_uuid
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lungsev.pipeline import ScoredFilm
-
-from .atomic import write_atomically
+from lungsev.runtime.outputs.atomic import write_atomically
 
 
 @dataclass(frozen=True)

@@ -11,15 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from lungsev.errors import ConfigError
-from lungsev.images import marked_as_own
 from lungsev.pipeline import ScoredFilm
+from lungsev.reading.pictures import marked_as_own
+from lungsev.runtime.outputs import side_panel
+from lungsev.runtime.outputs.atomic import write_atomically
+from lungsev.runtime.outputs.drawing import SEMIBOLD, Sheet
+from lungsev.runtime.outputs.film_view import draw_missing_film, draw_refused_film, draw_scored_film
+from lungsev.runtime.outputs.palette import BACKGROUND, INK, PANEL, WARNING
 from lungsev.schemes import Scheme, builtin_schemes, load_scheme
-
-from . import side_panel
-from .atomic import write_atomically
-from .drawing import SEMIBOLD, Sheet
-from .film_view import draw_missing_film, draw_refused_film, draw_scored_film
-from .palette import BACKGROUND, INK, PANEL, WARNING
 
 _NOTICE_HEIGHT = 58.0
 _LONGEST_PX = 1600

@@ -11,12 +11,11 @@ import numpy.typing as npt
 
 from lungsev.geometry import apply_theta
 from lungsev.pipeline import ScoredFilm
-
-from .atomic import write_atomically
-from .film_view import MAP_COVER, film_pixels, lung_outlines, smooth_map
-from .overlay_png import encode_png, known_scheme, main_scheme
-from .palette import severity_colours
-from .side_panel import grade_range
+from lungsev.runtime.outputs.atomic import write_atomically
+from lungsev.runtime.outputs.film_view import MAP_COVER, film_pixels, lung_outlines, smooth_map
+from lungsev.runtime.outputs.overlay_png import encode_png, known_scheme, main_scheme
+from lungsev.runtime.outputs.palette import severity_colours
+from lungsev.runtime.outputs.side_panel import grade_range
 
 FILM_LONGEST_PX = 1280
 MAP_LONGEST_PX = 320

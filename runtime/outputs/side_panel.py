@@ -9,11 +9,21 @@ import numpy as np
 from lungsev.geometry import warp
 from lungsev.pipeline import ScoredFilm
 from lungsev.report import QualityFlag, RegionScore, SchemeScore, SeverityReport
+from lungsev.runtime.outputs.drawing import REGULAR, SEMIBOLD, Sheet
+from lungsev.runtime.outputs.film_view import MAP_COVER, severity, smooth_map
+from lungsev.runtime.outputs.palette import (
+    GOOD,
+    INK,
+    MUTED,
+    TEXT,
+    TILE,
+    WARNING,
+    Colour,
+    ink_on,
+    severity_colour,
+    severity_colours,
+)
 from lungsev.schemes import Scheme
-
-from .drawing import REGULAR, SEMIBOLD, Sheet
-from .film_view import MAP_COVER, severity, smooth_map
-from .palette import GOOD, INK, MUTED, TEXT, TILE, WARNING, Colour, ink_on, severity_colour, severity_colours
 
 WIDTH = 620.0
 _LEFT, _INNER = 48.0, 524.0

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from lungsev import header as tags
 from lungsev.errors import UnreadableFilmError
 from lungsev.pipeline import ScoredFilm
+from lungsev.reading import header as tags
 from lungsev.report import SeverityReport
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ import pytest
 
 from lungsev import bench
 from lungsev.bench import KNOWN_DEVICES, STAGES, describe_machine, matrix_peak_gflops, run_bench
-from lungsev.bundle import Bundle, read_bundle
+from lungsev.bundle.archive import Bundle, read_bundle
 from lungsev.errors import LungsevError
-from lungsev.inference.onnx_backend import OnnxRuntimeBackend
+from lungsev.inference.onnxruntime import OnnxRuntimeBackend
 from lungsev.phantom import make_phantom, write_phantom_dicom
 
 
@@ -109,7 +109,7 @@ def test_the_yardstick_is_a_real_matrix_product(monkeypatch: pytest.MonkeyPatch)
     model = onnx.load_from_string(bench._matrix_product_graph(16))
     onnx.checker.check_model(model, full_check=True)
     a = np.random.default_rng(0).random((16, 16), dtype=np.float32)
-    from lungsev.inference.onnx_backend import open_session
+    from lungsev.inference.onnxruntime import open_session
 
     np.testing.assert_allclose(open_session(model.SerializeToString()).run(None, {"a": a})[0], a @ a, rtol=1e-5)
     assert matrix_peak_gflops(side=128, repeats=1) > 0

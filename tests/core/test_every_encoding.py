@@ -17,10 +17,10 @@ import pytest
 from odd_films import encoded_film
 from pydicom import uid
 
-from lungsev.bundle import Bundle
-from lungsev.encoding import ENCODERS, JPEG_2000, JPEG_BASELINE, JPEG_EXTENDED, JPEG_LS_NEAR
+from lungsev.bundle.archive import Bundle
 from lungsev.phantom import make_phantom
 from lungsev.pipeline import Scorer, open_scorer
+from lungsev.reading.encoding import ENCODERS, JPEG_2000, JPEG_BASELINE, JPEG_EXTENDED, JPEG_LS_NEAR
 
 PLAIN = uid.ExplicitVRLittleEndian
 LOSSLESS = sorted(set(ENCODERS) - {JPEG_BASELINE, JPEG_EXTENDED, JPEG_LS_NEAR, JPEG_2000})

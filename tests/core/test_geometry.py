@@ -18,8 +18,8 @@ from lungsev.geometry import (
     invert,
     warp,
 )
-from lungsev.preprocess import to_canvas
-from lungsev.radiograph import Radiograph
+from lungsev.preprocessing.canvas import to_canvas
+from lungsev.reading.radiograph import Radiograph
 from lungsev.report import ImageInfo
 
 repeatable = settings(derandomize=True, deadline=None, max_examples=60)

@@ -15,14 +15,14 @@ import numpy as np
 import pytest
 
 from lungsev.bench import run_bench
-from lungsev.bundle import Bundle, read_bundle
+from lungsev.bundle.archive import Bundle, read_bundle
 from lungsev.errors import BackendError
-from lungsev.inference.cuda_driver import CudaBindingsDriver, CudaDriver, PycudaDriver, count_devices
-from lungsev.inference.onnx_backend import OnnxRuntimeBackend
+from lungsev.inference.onnxruntime import OnnxRuntimeBackend
 from lungsev.inference.parity import HALF_TOLERANCE, ParityCase, compare, parity_cases
-from lungsev.inference.tensorrt_build import BuildOptions, build_engine
-from lungsev.inference.tensorrt_engine import EngineRequest, open_tensorrt, prepare_engine
-from lungsev.inference.tensorrt_library import FLAVOURS, TensorRTLibrary, load_tensorrt
+from lungsev.inference.tensorrt.build import BuildOptions, build_engine
+from lungsev.inference.tensorrt.cuda import CudaBindingsDriver, CudaDriver, PycudaDriver, count_devices
+from lungsev.inference.tensorrt.engine import EngineRequest, open_tensorrt, prepare_engine
+from lungsev.inference.tensorrt.library import FLAVOURS, TensorRTLibrary, load_tensorrt
 
 pytestmark = [
     pytest.mark.gpu,

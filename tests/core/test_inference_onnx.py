@@ -10,10 +10,10 @@ import onnx
 import pytest
 from tiny_bundle import OPSET, tiny_graph, tiny_manifest
 
-from lungsev.bundle import Bundle, write_bundle
+from lungsev.bundle.archive import Bundle, write_bundle
+from lungsev.bundle.onnx_facts import read_onnx
 from lungsev.errors import BackendError, BundleError
-from lungsev.inference.onnx_backend import OnnxRuntimeBackend
-from lungsev.inference.onnx_reader import read_onnx
+from lungsev.inference.onnxruntime import OnnxRuntimeBackend
 from lungsev.inference.select import open_backend
 from lungsev.inference.threads import usable_cores
 

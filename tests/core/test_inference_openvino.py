@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lungsev.bundle import Bundle
+from lungsev.bundle.archive import Bundle
 from lungsev.errors import BackendError, MissingExtraError
-from lungsev.inference.onnx_backend import OnnxRuntimeBackend
-from lungsev.inference.openvino_backend import OpenVinoBackend, has_bfloat16
+from lungsev.inference.onnxruntime import OnnxRuntimeBackend
+from lungsev.inference.openvino import OpenVinoBackend, has_bfloat16
 from lungsev.inference.select import open_backend
 
 IMAGE = np.random.default_rng(0).random((1, 1, 512, 512), dtype=np.float32)

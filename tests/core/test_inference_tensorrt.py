@@ -15,17 +15,18 @@ import pytest
 from fake_nvidia import FakeCudaBindings, FakeDevice, FakeLibcuda, FakePycuda, make_fake_tensorrt
 from tiny_bundle import tiny_graph
 
-from lungsev.bundle import Bundle
+from lungsev.bundle.archive import Bundle
 from lungsev.errors import BackendError
-from lungsev.inference import select, tensorrt_engine
-from lungsev.inference.cuda_driver import CudaBindingsDriver, CudaDriver, PycudaDriver
-from lungsev.inference.engine_cache import EngineKey, obtain_engine
-from lungsev.inference.onnx_backend import OnnxRuntimeBackend
+from lungsev.inference import select
+from lungsev.inference.onnxruntime import OnnxRuntimeBackend
 from lungsev.inference.parity import ParityCase, parity_cases
-from lungsev.inference.tensorrt_backend import TensorRTBackend
-from lungsev.inference.tensorrt_build import BuildOptions, BuiltEngine, build_engine
-from lungsev.inference.tensorrt_engine import EngineRequest, open_tensorrt
-from lungsev.inference.tensorrt_library import TensorRTLibrary, describe_library, missing_message
+from lungsev.inference.tensorrt import engine
+from lungsev.inference.tensorrt.build import BuildOptions, BuiltEngine, build_engine
+from lungsev.inference.tensorrt.cache import EngineKey, obtain_engine
+from lungsev.inference.tensorrt.cuda import CudaBindingsDriver, CudaDriver, PycudaDriver
+from lungsev.inference.tensorrt.engine import EngineRequest, open_tensorrt
+from lungsev.inference.tensorrt.library import TensorRTLibrary, describe_library, missing_message
+from lungsev.inference.tensorrt.runner import TensorRTBackend
 
 
 def bindings(device: FakeDevice) -> Callable[[], CudaDriver]:
@@ -59,7 +60,7 @@ def open_engine(
     cases: list[ParityCase],
     monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[..., Any]:
-    monkeypatch.setattr(tensorrt_engine, "parity_cases", lambda _size_px: iter(cases))
+    monkeypatch.setattr(engine, "parity_cases", lambda _size_px: iter(cases))
 
     def opened(
         module: Any = None, driver: Callable[[FakeDevice], Callable[[], CudaDriver]] = bindings, **request: Any
@@ -446,9 +447,9 @@ class TestLibrary:
 
 class TestChoice:
     def test_a_machine_without_a_gpu_says_so_when_asked_for_tensorrt(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(tensorrt_engine, "count_devices", lambda: 0)
+        monkeypatch.setattr(engine, "count_devices", lambda: 0)
         with pytest.raises(BackendError, match=r"no NVIDIA GPU.*onnxruntime"):
-            tensorrt_engine.open_first_device()
+            engine.open_first_device()
 
     def test_auto_falls_back_aloud(
         self, tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -457,8 +458,8 @@ class TestChoice:
             raise BackendError("the GPU is out of memory")
 
         monkeypatch.setattr(select, "find_spec", lambda _name: True)
-        monkeypatch.setattr("lungsev.inference.cuda_driver.count_devices", lambda: 1)
-        monkeypatch.setattr(tensorrt_engine, "open_tensorrt", broken)
+        monkeypatch.setattr("lungsev.inference.tensorrt.cuda.count_devices", lambda: 1)
+        monkeypatch.setattr(engine, "open_tensorrt", broken)
         with select.open_backend(tiny_bundle) as backend:
             assert backend.name == "onnxruntime"
         assert "running on the CPU instead: the GPU is out of memory" in caplog.text
@@ -466,7 +467,7 @@ class TestChoice:
     def test_auto_on_a_machine_without_a_gpu_is_quiet(
         self, tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        monkeypatch.setattr("lungsev.inference.cuda_driver.count_devices", lambda: 0)
+        monkeypatch.setattr("lungsev.inference.tensorrt.cuda.count_devices", lambda: 0)
         with select.open_backend(tiny_bundle) as backend:
             assert backend.name == "onnxruntime"
         assert caplog.text == ""

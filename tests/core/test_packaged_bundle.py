@@ -10,7 +10,7 @@ import pytest
 
 from lungsev.phantom import NON_CHEST_KINDS, make_non_chest, make_phantom
 from lungsev.pipeline import Scorer, open_scorer
-from lungsev.radiograph import Radiograph
+from lungsev.reading.radiograph import Radiograph
 from lungsev.report import ImageInfo, SeverityReport
 
 
@@ -57,7 +57,7 @@ def test_one_film_gets_the_same_grades_from_two_encodings(scorer: Scorer, shared
 
 @pytest.mark.shared
 def test_films_of_hips_and_hands_are_refused_by_the_picture_alone(scorer: Scorer, shared_dir: Path) -> None:
-    from lungsev.reading import read_radiograph_bytes
+    from lungsev.reading.read import read_radiograph_bytes
 
     pydicom = pytest.importorskip("pydicom")
     from io import BytesIO

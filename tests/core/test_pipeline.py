@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from lungsev import pipeline
-from lungsev.bundle import Bundle
+from lungsev.bundle.archive import Bundle
 from lungsev.errors import BackendError, BundleError
 from lungsev.inference.select import open_backend
 from lungsev.phantom import make_non_chest, make_phantom, write_phantom_dicom
 from lungsev.pipeline import Scorer, open_scorer
-from lungsev.radiograph import Radiograph
+from lungsev.reading.radiograph import Radiograph
 from lungsev.report import ImageInfo, SeverityReport
 
 

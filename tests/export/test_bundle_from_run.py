@@ -10,13 +10,13 @@ import onnx
 import pytest
 import torch
 
-from lungsev.bundle import verify_bundle
+from lungsev.bundle.archive import verify_bundle
+from lungsev.bundle.onnx_facts import read_onnx
 from lungsev.errors import ConfigError, ParityError
 from lungsev.export import bundle_from_run as module
 from lungsev.export.bundle_from_run import Exported, ExportOptions, bundle_from_run
 from lungsev.export.onnx_from_network import check_graph
 from lungsev.export.run_folder import newest_run, read_run, without_paths
-from lungsev.inference.onnx_reader import read_onnx
 from lungsev.inference.select import open_backend
 from lungsev.networks.fused import FusedNetwork
 from lungsev.networks.half_weights import round_weights

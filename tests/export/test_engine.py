@@ -11,17 +11,17 @@ import pytest
 from onnx import TensorProto
 from typer.testing import CliRunner
 
-from lungsev.bundle import Bundle, read_bundle
+from lungsev.bundle.archive import Bundle, read_bundle
+from lungsev.bundle.onnx_facts import read_onnx
 from lungsev.errors import BackendError
 from lungsev.export.bundle_from_run import Exported
 from lungsev.export.cli import app
 from lungsev.export.deployable import Deployable
 from lungsev.export.fp16_from_onnx import half_from_onnx
 from lungsev.export.onnx_from_network import onnx_from_network
-from lungsev.inference.onnx_reader import read_onnx
-from lungsev.inference.tensorrt_build import BuildOptions, _configure, build_engine
-from lungsev.inference.tensorrt_engine import build_ahead_of_time
-from lungsev.inference.tensorrt_library import TensorRTLibrary, load_tensorrt
+from lungsev.inference.tensorrt.build import BuildOptions, _configure, build_engine
+from lungsev.inference.tensorrt.engine import build_ahead_of_time
+from lungsev.inference.tensorrt.library import TensorRTLibrary, load_tensorrt
 from lungsev.networks.build import build_fused
 from lungsev.networks.settings import FusedSettings, SegmentationSettings, SeveritySettings
 

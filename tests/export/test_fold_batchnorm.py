@@ -6,7 +6,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from lungsev.export.fold_batchnorm import fold_batchnorm
-from lungsev.inference.onnx_backend import open_session
+from lungsev.inference.onnxruntime import open_session
 
 RNG = np.random.default_rng(0)
 

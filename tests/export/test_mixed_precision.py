@@ -10,7 +10,7 @@ from lungsev.errors import ParityError
 from lungsev.export.fp16_from_onnx import half_from_onnx
 from lungsev.export.half_rounding import with_explicit_rounding
 from lungsev.export.mixed_precision import conv_depths, half_within_tolerance
-from lungsev.inference.onnx_backend import open_session
+from lungsev.inference.onnxruntime import open_session
 from lungsev.inference.parity import HALF_TOLERANCE, ParityCase
 
 CASES = [

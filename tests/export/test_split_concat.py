@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 from lungsev.export.bundle_from_run import Exported
 from lungsev.export.graph_costs import total_gflop
 from lungsev.export.split_concat import split_concat
-from lungsev.inference.onnx_backend import open_session
+from lungsev.inference.onnxruntime import open_session
 
 
 def model_of(*, bias: bool = True, group: int = 1, axis: int = 1, also_read: bool = False) -> bytes:

@@ -69,7 +69,11 @@ def test_no_room_imports_another_and_the_core_imports_none() -> None:
         ),
         ("train/report.py", "import lungsev.export.parity", "lungsev.train.report:1 imports lungsev.export.parity"),
         ("export/onnx.py", "from lungsev import train", "lungsev.export.onnx:1 imports lungsev.train"),
-        ("lungsev/bundle.py", "from .networks.fused import x", "lungsev.bundle:1 imports lungsev.networks.fused"),
+        (
+            "lungsev/bundle/archive.py",
+            "from .networks.fused import x",
+            "lungsev.bundle.archive:1 imports lungsev.networks.fused",
+        ),
         (
             "lungsev/inference/select.py",
             'import importlib\nimportlib.import_module("lungsev.runtime.cli")',

@@ -5,7 +5,7 @@ from pathlib import Path
 import cv2
 import pytest
 
-from lungsev.bundle import Bundle
+from lungsev.bundle.archive import Bundle
 from lungsev.report import SeverityReport
 from lungsev.runtime import demo
 

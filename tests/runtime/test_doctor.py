@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from lungsev.bundle import Bundle
+from lungsev.bundle.archive import Bundle
 from lungsev.errors import LungsevError
 from lungsev.runtime.doctor import doctor_command, examine
 from lungsev.runtime.settings import BedsideSettings

@@ -19,8 +19,8 @@ import pytest
 from dicom_mutations import SPELLED_OUT, disguised, mutant
 
 from lungsev.errors import FilmError
-from lungsev.isolated import IsolatedReader
-from lungsev.runtime.completeness import completeness
+from lungsev.reading.completeness import completeness
+from lungsev.sandbox.client import IsolatedReader
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(3000), pytest.mark.filterwarnings("ignore")]
 COUNT, FIRST = int(os.environ.get("LUNGSEV_FUZZ", "1500")), int(os.environ.get("LUNGSEV_FUZZ_FROM", "0"))

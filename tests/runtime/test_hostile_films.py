@@ -16,7 +16,7 @@ from bad_dicom import write_corpus
 from bedside_films import Bedside, drop
 from dicom_mutations import HOSTILE_TEXTS, SPELLED_OUT, mutant
 
-from lungsev.bundle import Bundle
+from lungsev.bundle.archive import Bundle
 from lungsev.phantom import make_phantom, write_phantom_dicom
 
 CANARY = "ZQXCANARY"

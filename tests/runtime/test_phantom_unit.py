@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from lungsev.errors import UnreadableFilmError
-from lungsev.reading import read_radiograph
+from lungsev.reading.read import read_radiograph
 from lungsev.runtime import phantom_unit
 from lungsev.runtime.cli import app
 from lungsev.runtime.phantom_unit import plan_unit, write_unit

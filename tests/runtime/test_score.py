@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lungsev.bundle import Bundle
+from lungsev.bundle.archive import Bundle
 from lungsev.errors import BundleError, LungsevError
 from lungsev.phantom import make_non_chest, make_phantom, write_phantom_dicom, write_phantom_jpeg, write_phantom_png
 from lungsev.report import SeverityReport

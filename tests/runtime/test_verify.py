@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lungsev.bundle import Bundle
+from lungsev.bundle.archive import Bundle
 from lungsev.errors import LungsevError
 from lungsev.runtime.verify import verify_command
 

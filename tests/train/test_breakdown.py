@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lungsev.decode import Calibration
+from lungsev.grading import Calibration
 from lungsev.schemes import load_scheme
 from lungsev.train.breakdown import by_group, worst_films
 from lungsev.train.handcrafted import handcrafted_metrics

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from lungsev.errors import DatasetError, LungsevError
-from lungsev.preprocess import to_canvas
+from lungsev.preprocessing.canvas import to_canvas
 from lungsev.train import cache
 from lungsev.train.datasets import load_graded, load_masked
 from lungsev.train.masks import sides_of

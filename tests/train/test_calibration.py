@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lungsev.decode import Calibration, total_interval
+from lungsev.grading import Calibration, total_interval
 from lungsev.metrics import expected_calibration_error
 from lungsev.schemes import load_scheme
 from lungsev.train.calibration import conformal_margin, fit_temperature, with_temperature

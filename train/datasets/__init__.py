@@ -1,6 +1,6 @@
 """Training datasets as their authors publish them, one file each, behind `contract`."""
 
-from .contract import (
+from lungsev.train.datasets.contract import (
     Dataset,
     GradedDataset,
     GradedFilm,
@@ -10,7 +10,7 @@ from .contract import (
     MaskedDataset,
     MaskedFilm,
 )
-from .recognise import layouts, load_all, load_graded, load_labelled, load_masked
+from lungsev.train.datasets.recognise import layouts, load_all, load_graded, load_labelled, load_masked
 
 __all__ = [
     "Dataset",

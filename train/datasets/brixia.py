@@ -9,10 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from lungsev.schemes import Scheme, load_scheme
-
-from ..tables import known, number, read_table, summarise
-from .contract import GradedDataset, GradedFilm, Layout
-from .files import FilmFinder
+from lungsev.train.datasets.contract import GradedDataset, GradedFilm, Layout
+from lungsev.train.datasets.files import FilmFinder
+from lungsev.train.tables import known, number, read_table, summarise
 
 GLOBAL_TABLE = "metadata_global_v2.csv"
 CONSENSUS_TABLE = "metadata_consensus_v1.csv"

@@ -10,11 +10,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from lungsev.schemes import load_scheme
-
-from ..tables import known, number, read_table, summarise
-from .collection import collection_near
-from .contract import GradedDataset, GradedFilm, Layout
-from .files import FilmFinder
+from lungsev.train.datasets.collection import collection_near
+from lungsev.train.datasets.contract import GradedDataset, GradedFilm, Layout
+from lungsev.train.datasets.files import FilmFinder
+from lungsev.train.tables import known, number, read_table, summarise
 
 TABLE = "public-annotations.csv"
 FOLDER = "public-cohen-subset"

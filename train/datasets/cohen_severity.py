@@ -10,10 +10,9 @@ from pathlib import Path
 
 from lungsev.errors import DatasetError
 from lungsev.schemes import load_scheme
-
-from ..tables import find_column, known, number, read_table, summarise
-from .contract import GradedDataset, GradedFilm, Layout
-from .files import FilmFinder
+from lungsev.train.datasets.contract import GradedDataset, GradedFilm, Layout
+from lungsev.train.datasets.files import FilmFinder
+from lungsev.train.tables import find_column, known, number, read_table, summarise
 
 TABLE_PATTERN = "*severity-scores.csv"
 MEASURES = {"extent": ("geographic_mean", "geographic_extent_mean"), "opacity": ("opacity_mean",)}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from ..tables import known, read_table
+from lungsev.train.tables import known, read_table
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from typing import Literal, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from lungsev.radiograph import Radiograph
-from lungsev.reading import read_radiograph
+from lungsev.reading.radiograph import Radiograph
+from lungsev.reading.read import read_radiograph
 from lungsev.schemes import Scheme
 
 Task = Literal["severity", "lungs", "labels"]

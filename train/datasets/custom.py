@@ -10,10 +10,18 @@ from pathlib import Path
 
 from lungsev.errors import DatasetError
 from lungsev.schemes import Scheme, load_scheme
-
-from ..tables import FILM_COLUMNS, PATIENT_COLUMNS, Table, find_column, known, number, read_table, summarise
-from .contract import ANY_TABLE, GradedDataset, GradedFilm, Layout
-from .files import FilmFinder
+from lungsev.train.datasets.contract import ANY_TABLE, GradedDataset, GradedFilm, Layout
+from lungsev.train.datasets.files import FilmFinder
+from lungsev.train.tables import (
+    FILM_COLUMNS,
+    PATIENT_COLUMNS,
+    Table,
+    find_column,
+    known,
+    number,
+    read_table,
+    summarise,
+)
 
 SCHEME_FILE = "scheme.yaml"
 

@@ -10,10 +10,9 @@ from pathlib import Path
 
 from lungsev.errors import DatasetError
 from lungsev.schemes import Scheme, load_scheme
-
-from ..tables import FILM_COLUMNS, PATIENT_COLUMNS, Table, find_column, number, read_table
-from .contract import GradedDataset, Layout
-from .custom import from_table
+from lungsev.train.datasets.contract import GradedDataset, Layout
+from lungsev.train.datasets.custom import from_table
+from lungsev.train.tables import FILM_COLUMNS, PATIENT_COLUMNS, Table, find_column, number, read_table
 
 CODES = ("RT", "RB", "LT", "LB")
 

@@ -12,12 +12,11 @@ import cv2
 import numpy as np
 
 from lungsev.errors import UnreadableFilmError
-from lungsev.radiograph import Radiograph
+from lungsev.reading.radiograph import Radiograph
 from lungsev.report import ImageInfo
-
-from ..masks import read_two_masks
-from ..tables import summarise
-from .contract import LabelArray, Layout, MaskedDataset, MaskedFilm
+from lungsev.train.datasets.contract import LabelArray, Layout, MaskedDataset, MaskedFilm
+from lungsev.train.masks import read_two_masks
+from lungsev.train.tables import summarise
 
 SIDE_PX = 2048
 FULL_SCALE = 4095

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from lungsev.errors import DatasetError
-
-from ..tables import FILM_COLUMNS, PATIENT_COLUMNS, find_column, known, read_table, summarise
-from .contract import LabelledDataset, LabelledFilm, Layout
-from .files import FilmFinder
+from lungsev.train.datasets.contract import LabelledDataset, LabelledFilm, Layout
+from lungsev.train.datasets.files import FilmFinder
+from lungsev.train.tables import FILM_COLUMNS, PATIENT_COLUMNS, find_column, known, read_table, summarise
 
 TABLE = "labels.csv"
 CLASS_COLUMNS = ("finding", "label", "class", "diagnosis")

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..masks import read_mask
-from ..tables import FILM_COLUMNS, find_column, known, read_table, summarise
-from .contract import Layout, MaskedDataset, MaskedFilm
-from .files import list_films
+from lungsev.train.datasets.contract import Layout, MaskedDataset, MaskedFilm
+from lungsev.train.datasets.files import list_films
+from lungsev.train.masks import read_mask
+from lungsev.train.tables import FILM_COLUMNS, find_column, known, read_table, summarise
 
 FILM_FOLDERS = ("images", "films", "CXR_png")
 MASK_FOLDERS = ("masks", "mask")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..masks import read_two_masks
-from ..tables import summarise
-from .contract import Layout, MaskedDataset, MaskedFilm
-from .files import FilmFinder, list_films
+from lungsev.train.datasets.contract import Layout, MaskedDataset, MaskedFilm
+from lungsev.train.datasets.files import FilmFinder, list_films
+from lungsev.train.masks import read_two_masks
+from lungsev.train.tables import summarise
 
 
 def load(root: Path, scheme: str | None = None) -> MaskedDataset:

@@ -9,10 +9,9 @@ from pathlib import Path
 
 from lungsev.errors import DatasetError
 from lungsev.schemes import load_scheme
-
-from ..tables import delimiter_of, known, number, read_cells, read_text, summarise
-from .contract import GradedDataset, GradedFilm, Layout
-from .files import FilmFinder
+from lungsev.train.datasets.contract import GradedDataset, GradedFilm, Layout
+from lungsev.train.datasets.files import FilmFinder
+from lungsev.train.tables import delimiter_of, known, number, read_cells, read_text, summarise
 
 FOLDER = "CXR_images_scored"
 MEASURES = {"ralo": "geographic", "ralo_opacity": "opacity"}

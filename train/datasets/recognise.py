@@ -12,9 +12,17 @@ from typing import Any, TypeVar
 
 from lungsev.errors import DatasetError
 from lungsev.schemes import Scheme
-
-from ..tables import summarise
-from .contract import ANY_TABLE, Dataset, GradedDataset, GradedFilm, LabelledDataset, Layout, MaskedDataset, Task
+from lungsev.train.datasets.contract import (
+    ANY_TABLE,
+    Dataset,
+    GradedDataset,
+    GradedFilm,
+    LabelledDataset,
+    Layout,
+    MaskedDataset,
+    Task,
+)
+from lungsev.train.tables import summarise
 
 AnyDataset = TypeVar("AnyDataset", GradedDataset, MaskedDataset, LabelledDataset)
 

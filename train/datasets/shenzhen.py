@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .contract import Layout, MaskedDataset
-from .lung_pairs import pairs
+from lungsev.train.datasets.contract import Layout, MaskedDataset
+from lungsev.train.datasets.lung_pairs import pairs
 
 
 def load(root: Path, scheme: str | None = None) -> MaskedDataset:

@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from lungsev.errors import DatasetError
-
-from ..masks import read_polygons
-from ..tables import summarise
-from .collection import collection_near
-from .contract import Layout, MaskedDataset, MaskedFilm
-from .files import FilmFinder
+from lungsev.train.datasets.collection import collection_near
+from lungsev.train.datasets.contract import Layout, MaskedDataset, MaskedFilm
+from lungsev.train.datasets.files import FilmFinder
+from lungsev.train.masks import read_polygons
+from lungsev.train.tables import summarise
 
 
 def load(root: Path, scheme: str | None = None) -> MaskedDataset:

@@ -16,9 +16,8 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from lungsev import metrics
 from lungsev.geometry import CanvasFrame, box_polygon, invert, warp
-
-from ..predictions import second_reader
-from .load import RunReport, baseline_of
+from lungsev.train.predictions import second_reader
+from lungsev.train.reporting.load import RunReport, baseline_of
 
 COLOURS = ("#1b6ca8", "#d1495b", "#2e933c", "#8f5db7", "#c77d0a", "#3d3d3d", "#0c9c9c", "#a05d3b", "#e377c2", "#9db300")
 GREY = "#9a9a9a"

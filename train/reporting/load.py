@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lungsev.decode import Calibration
 from lungsev.errors import LungsevError
-
-from ..console import warn
-from ..keepsakes import Keepsakes
-from ..predictions import Predictions
-from ..runs import Run
+from lungsev.grading import Calibration
+from lungsev.train.console import warn
+from lungsev.train.keepsakes import Keepsakes
+from lungsev.train.predictions import Predictions
+from lungsev.train.runs import Run
 
 PARTS = ("train", "validation", "test", "consensus")
 

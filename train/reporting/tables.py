@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 
 from lungsev import metrics
-from lungsev.decode import total_interval
-
-from ..predictions import Predictions, second_reader
-from .load import RunReport, baseline_of
+from lungsev.grading import total_interval
+from lungsev.train.predictions import Predictions, second_reader
+from lungsev.train.reporting.load import RunReport, baseline_of
 
 RESAMPLES = 1000
 ALL_PAIRS = 4  # runs up to which every pair is tested

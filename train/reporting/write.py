@@ -13,12 +13,11 @@ from matplotlib.figure import Figure
 
 import lungsev
 from lungsev.report import DISCLAIMER
-
-from ..console import track
-from ..files import write_text
-from . import figures
-from .load import RunReport, load_runs
-from .tables import Table, all_tables
+from lungsev.train.console import track
+from lungsev.train.files import write_text
+from lungsev.train.reporting import figures
+from lungsev.train.reporting.load import RunReport, load_runs
+from lungsev.train.reporting.tables import Table, all_tables
 
 Plan = tuple[str, str, Callable[[], Figure | None]]  # name, caption, drawing
 

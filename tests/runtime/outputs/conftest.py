@@ -11,12 +11,12 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 
-from lungsev.decode import Calibration, decode
+from lungsev.grading import Calibration, decode
 from lungsev.phantom import make_phantom, write_phantom_dicom
 from lungsev.pipeline import ScoredFilm
-from lungsev.preprocess import to_canvas
-from lungsev.radiograph import Radiograph
-from lungsev.reading import read_radiograph
+from lungsev.preprocessing.canvas import to_canvas
+from lungsev.reading.radiograph import Radiograph
+from lungsev.reading.read import read_radiograph
 from lungsev.report import ImageInfo, ModelInfo, Quality, QualityFlag, SeverityReport
 from lungsev.schemes import load_scheme
 

@@ -17,7 +17,7 @@ from pydicom.dataset import Dataset
 
 from lungsev.errors import SkippedFilmError, UnreadableFilmError
 from lungsev.pipeline import ScoredFilm
-from lungsev.reading import read_radiograph
+from lungsev.reading.read import read_radiograph
 from lungsev.report import Quality, QualityFlag
 from lungsev.runtime.outputs.contract import Output
 from lungsev.runtime.outputs.dicom_pr import DicomPr
@@ -218,7 +218,7 @@ def test_points_go_back_to_the_stored_matrix(orientation: list[str], stored: tup
     "orientation", [["L", "F"], ["R", "F"], ["L", "H"], ["R", "H"], ["F", "L"], ["H", "R"], ["F", "R"]]
 )
 def test_the_way_back_undoes_the_reading(orientation: list[str]) -> None:
-    from lungsev.orientation import turn_to_radiological
+    from lungsev.reading.orientation import turn_to_radiological
 
     stored = np.zeros((40, 30), np.uint16)
     stored[7, 21] = 1

@@ -1,0 +1,1 @@
+"""Bundles: all that crosses from training to the bedside."""

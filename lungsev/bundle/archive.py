@@ -1,0 +1,349 @@
+"""The bundle: all that crosses from training to the bedside. A folder or one .zip, never a pickle.
+
+    manifest.yaml      what the model is, how it is fed, what comes out (`Manifest`)
+    model.onnx         FP32 graph, weights inside
+    model.fp16.onnx    the same network in half precision (optional)
+    parity.json        how far the graphs are from the network they came from (optional)
+    card.md            model card for people
+    LICENSE            terms of the weights (optional)
+    SHA256SUMS         of every file above; its own hash names the bundle (`Bundle.sha256`)
+
+A bundle is untrusted until its checksums hold, and its graphs carry no reference outside.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import ValidationError
+
+from lungsev.bundle.manifest import FORMAT_VERSION, Manifest
+from lungsev.bundle.onnx_facts import OnnxFacts, read_onnx
+from lungsev.errors import BundleError
+from lungsev.preprocessing.canvas import PREPROCESSING_VERSION
+
+Precision = Literal["fp32", "fp16"]
+
+GRAPH_FILES: dict[Precision, str] = {"fp32": "model.onnx", "fp16": "model.fp16.onnx"}
+MANIFEST_FILE = "manifest.yaml"
+CHECKSUM_FILE = "SHA256SUMS"
+REQUIRED_FILES = (MANIFEST_FILE, GRAPH_FILES["fp32"], "card.md", CHECKSUM_FILE)
+OPTIONAL_FILES = (GRAPH_FILES["fp16"], "parity.json", "LICENSE")
+MAX_BUNDLE_BYTES = 2 << 30
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle whose checksums held when it was read.
+
+    Attributes:
+        path: Folder or .zip.
+        sha256: Hash of SHA256SUMS, hex: the identity of the model in every report.
+    """
+
+    path: Path
+    manifest: Manifest
+    sha256: str
+    _files: Mapping[str, bytes]
+
+    @property
+    def precisions(self) -> tuple[Precision, ...]:
+        """Graphs this bundle holds."""
+        return tuple(precision for precision, name in GRAPH_FILES.items() if name in self._files)
+
+    def graph_bytes(self, precision: Precision = "fp32") -> bytes:
+        """The serialised ONNX graph.
+
+        Raises:
+            BundleError: The bundle holds no graph of that precision.
+        """
+        if precision not in self.precisions:
+            held = ", ".join(self.precisions)
+            raise BundleError(
+                f"bundle {self.manifest.name} has no {precision} graph, only {held}; "
+                f"write it with lungsev-export RUN --{precision}"
+            )
+        return self._files[GRAPH_FILES[precision]]
+
+    def graph_sha256(self, precision: Precision = "fp32") -> str:
+        """Hash of one graph, hex: what engines built from it are keyed by."""
+        return hashlib.sha256(self.graph_bytes(precision)).hexdigest()
+
+    def file_bytes(self, name: str) -> bytes:
+        """Any file of the bundle by its name, as `card.md`.
+
+        Raises:
+            BundleError: No such file in this bundle.
+        """
+        if name not in self._files:
+            raise BundleError(f"bundle {self.manifest.name} has no {name}; it has {', '.join(sorted(self._files))}")
+        return self._files[name]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of `lungsev-run verify`."""
+
+    name: str
+    passed: bool
+    detail: str
+
+
+def default_bundle_path() -> Path:
+    """Where the bundle that ships with lungsev lies."""
+    return Path(str(resources.files("lungsev.bundle") / "default"))
+
+
+def read_bundle(path: Path | None = None) -> Bundle:
+    """Read and check a bundle; None is the one that ships with lungsev.
+
+    Raises:
+        BundleError: It is missing, damaged, holds files of others, or is of another version.
+    """
+    where = default_bundle_path() if path is None else Path(path)
+    files = _load_files(where)
+    _check_names(files, where)
+    _check_sums(files, where)
+    manifest = _parse_manifest(files[MANIFEST_FILE], where)
+    if manifest.preprocessing_version != PREPROCESSING_VERSION:
+        raise BundleError(
+            f"{where} was made for preprocessing version {manifest.preprocessing_version!r}, this lungsev prepares "
+            f"films by version {PREPROCESSING_VERSION!r}; use the lungsev release it was made with, or export it again"
+        )
+    for name in GRAPH_FILES.values():
+        if name in files:
+            _check_graph(read_onnx(files[name]), manifest, f"{where}/{name}")
+    sums = files[CHECKSUM_FILE]
+    return Bundle(where, manifest, hashlib.sha256(sums).hexdigest(), files)
+
+
+def write_bundle(
+    target: Path,
+    manifest: Manifest,
+    graphs: Mapping[Precision, bytes],
+    card: str,
+    extra: Mapping[str, bytes] | None = None,
+) -> Bundle:
+    """Write a bundle at once or not at all, read it back and return it.
+
+    Args:
+        target: Folder, or a path that ends in .zip. An older bundle there is replaced; anything else is not.
+        graphs: Serialised ONNX by precision; `fp32` is required.
+        extra: Optional files by name (`parity.json`, `LICENSE`).
+
+    Raises:
+        BundleError: The parts contradict each other, or the target cannot be written.
+    """
+    files: dict[str, bytes] = {GRAPH_FILES[precision]: data for precision, data in graphs.items()}
+    files.update(extra or {})
+    files["card.md"] = card.encode("utf-8")
+    document = yaml.safe_dump(manifest.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=110)
+    files[MANIFEST_FILE] = document.encode("utf-8")
+    lines = [f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in sorted(files)]
+    files[CHECKSUM_FILE] = "".join(lines).encode("ascii")
+    _check_names(files, target)
+    _refuse_foreign_target(target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.suffix == ".zip":
+            _write_zip(target, files)
+        else:
+            _write_folder(target, files)
+    except OSError as error:
+        raise BundleError(f"cannot write the bundle to {target}: {error.strerror or error}") from None
+    return read_bundle(target)
+
+
+def verify_bundle(path: Path | None = None) -> list[Check]:
+    """Every check a bundle must pass, in order; stops after the first that makes the rest meaningless."""
+    where = default_bundle_path() if path is None else Path(path)
+    checks: list[Check] = []
+
+    def passes(name: str, detail: str) -> None:
+        checks.append(Check(name, True, detail))
+
+    try:
+        name = "files"
+        files = _load_files(where)
+        _check_names(files, where)
+        passes(name, f"{len(files)} files, {sum(map(len, files.values())) / 1e6:.1f} MB")
+        name = "checksums"
+        _check_sums(files, where)
+        passes(name, f"bundle sha256 {hashlib.sha256(files[CHECKSUM_FILE]).hexdigest()}")
+        name = "manifest"
+        manifest = _parse_manifest(files[MANIFEST_FILE], where)
+        passes(name, f"{manifest.name} {manifest.version}, format version {manifest.format_version}")
+        name = "preprocessing"
+        found = manifest.preprocessing_version
+        checks.append(Check(name, found == PREPROCESSING_VERSION, f"version {found}, here {PREPROCESSING_VERSION}"))
+        for graph_file in (graph for graph in GRAPH_FILES.values() if graph in files):
+            name = graph_file
+            facts = read_onnx(files[graph_file])
+            _check_graph(facts, manifest, graph_file)
+            passes(name, f"opset {facts.opset}, {len(facts.nodes)} operations, {len(files[graph_file]) / 1e6:.1f} MB")
+    except BundleError as error:
+        checks.append(Check(name, False, str(error)))
+    return checks
+
+
+def _load_files(path: Path) -> dict[str, bytes]:
+    try:
+        if path.is_dir():
+            return _load_folder(path)
+        if path.is_file():
+            return _load_zip(path)
+    except OSError as error:
+        raise BundleError(f"cannot read the bundle {path}: {error.strerror or error}") from None
+    raise BundleError(f"there is no bundle at {path}; expected a folder or a .zip written by lungsev-export")
+
+
+def _load_folder(path: Path) -> dict[str, bytes]:
+    files: dict[str, bytes] = {}
+    total = 0
+    for entry in sorted(path.iterdir()):
+        if entry.is_symlink() or not entry.is_file():
+            raise BundleError(f"{path} holds {entry.name}, which is no plain file; a bundle has plain files only")
+        total += entry.stat().st_size
+        if total > MAX_BUNDLE_BYTES or len(files) > 64:
+            raise BundleError(f"{path} is larger than a bundle can be ({MAX_BUNDLE_BYTES >> 30} GiB, 64 files)")
+        files[entry.name] = entry.read_bytes()
+    return files
+
+
+def _load_zip(path: Path) -> dict[str, bytes]:
+    files: dict[str, bytes] = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+            if sum(member.file_size for member in members) > MAX_BUNDLE_BYTES or len(members) > 64:
+                raise BundleError(f"{path} is larger than a bundle can be ({MAX_BUNDLE_BYTES >> 30} GiB, 64 files)")
+            for member in members:
+                if member.filename not in (*REQUIRED_FILES, *OPTIONAL_FILES) or member.filename in files:
+                    raise BundleError(
+                        f"{path} holds {member.filename!r}; a zipped bundle holds the files of the folder at its top "
+                        "level, each once, and nothing else"
+                    )
+                with archive.open(member) as stream:  # file_size is a claim: read no more than it
+                    files[member.filename] = stream.read(member.file_size + 1)
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OverflowError) as error:
+        raise BundleError(f"{path} is not a readable zip ({error}); copy it again") from None
+    return files
+
+
+def _check_names(files: Mapping[str, bytes], where: Path) -> None:
+    missing = [name for name in REQUIRED_FILES if name not in files]
+    if missing:
+        raise BundleError(f"{where} is not a whole bundle: {', '.join(missing)} missing; copy or export it again")
+    foreign = sorted(set(files) - {*REQUIRED_FILES, *OPTIONAL_FILES})
+    if foreign:
+        raise BundleError(f"{where} holds {', '.join(map(repr, foreign))}, which no bundle has; remove it")
+
+
+def _check_sums(files: Mapping[str, bytes], where: Path) -> None:
+    stated: dict[str, str] = {}
+    try:
+        for line in files[CHECKSUM_FILE].decode("ascii").splitlines():
+            digest, name = line.split("  ", 1)
+            stated[name] = digest
+    except (UnicodeDecodeError, ValueError):
+        raise BundleError(f"{where}/{CHECKSUM_FILE} is not a list of checksums; copy the bundle again") from None
+    held = set(files) - {CHECKSUM_FILE}
+    if held != set(stated):
+        names = ", ".join(sorted(held ^ set(stated)))
+        raise BundleError(f"{where}: {CHECKSUM_FILE} and the files differ in {names}; copy or export it again")
+    for name, digest in stated.items():
+        found = hashlib.sha256(files[name]).hexdigest()
+        if found != digest:
+            raise BundleError(
+                f"{where}/{name} was changed or damaged: found sha256 {found[:12]}…, expected {digest[:12]}…; "
+                "copy the bundle again"
+            )
+
+
+def _parse_manifest(data: bytes, where: Path) -> Manifest:
+    try:
+        document = yaml.safe_load(data.decode("utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError):
+        raise BundleError(f"{where}/{MANIFEST_FILE} is not valid YAML; export the bundle again") from None
+    if not isinstance(document, dict):
+        raise BundleError(f"{where}/{MANIFEST_FILE} holds no mapping; export the bundle again")
+    version = document.get("format_version")
+    if version != FORMAT_VERSION:
+        raise BundleError(
+            f"{where} has bundle format version {version!r}, this lungsev reads version {FORMAT_VERSION}; "
+            "use the lungsev release it was made with, or export it again"
+        )
+    try:
+        return Manifest.model_validate(document)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise BundleError(f"{where}/{MANIFEST_FILE}: {key}: {first['msg']}; export the bundle again") from None
+
+
+def _check_graph(facts: OnnxFacts, manifest: Manifest, where: str) -> None:
+    if facts.external_data:
+        raise BundleError(f"{where} refers to weights outside the file; a bundle carries them inside: export it again")
+    if facts.bad_weights:
+        raise BundleError(f"{where}: weight {facts.bad_weights[0]} holds NaN or infinity; train or export it again")
+    if set(facts.inputs) != {manifest.input.name}:
+        raise BundleError(f"{where} takes {sorted(facts.inputs)}, the manifest says {manifest.input.name!r}")
+    stated = {output.name for output in manifest.outputs}
+    if set(facts.outputs) != stated:
+        names = ", ".join(sorted(set(facts.outputs) ^ stated))
+        raise BundleError(f"{where} and the manifest differ in the outputs {names}; export the bundle again")
+
+
+def _refuse_foreign_target(target: Path) -> None:
+    if target.suffix == ".zip":
+        if target.exists() and not (target.is_file() and zipfile.is_zipfile(target)):
+            raise BundleError(f"{target} exists and is no bundle; choose another --out")
+    elif target.exists() and not target.is_dir():
+        raise BundleError(f"{target} exists and is no folder; choose another --out, or one that ends in .zip")
+    elif target.is_dir() and any(target.iterdir()) and not (target / MANIFEST_FILE).is_file():
+        raise BundleError(f"{target} holds other files and no bundle; choose another --out")
+
+
+def _write_zip(target: Path, files: Mapping[str, bytes]) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name, data in sorted(files.items()):
+            archive.writestr(zipfile.ZipInfo(name), data)  # fixed date: the same parts give the same bytes
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
+    _write_synced(temporary, buffer.getvalue())
+    os.replace(temporary, target)
+
+
+def _write_folder(target: Path, files: Mapping[str, bytes]) -> None:
+    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent))
+    try:
+        for name, data in files.items():
+            _write_synced(temporary / name, data)
+        temporary.chmod(0o755)
+        if target.exists():
+            replaced = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".old.part", dir=target.parent))
+            os.replace(target, replaced / "old")  # rename cannot replace a folder that holds files
+            os.replace(temporary, target)
+            shutil.rmtree(replaced)
+        else:
+            os.replace(temporary, target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _write_synced(path: Path, data: bytes) -> None:
+    with path.open("wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())

@@ -1,0 +1,92 @@
+"""ONNX Runtime on the CPU: the backend every machine has."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from lungsev.bundle.archive import Bundle, Precision
+from lungsev.errors import BackendError
+from lungsev.inference.backend import Outputs
+from lungsev.inference.threads import usable_cores
+
+
+class OnnxRuntimeBackend:
+    """Runs a bundle's graph on the CPU.
+
+    Args:
+        bundle: Where the graph comes from.
+        precision: The FP16 graph is computed in FP32 here and is slower; it serves to compare.
+        threads: None uses every physical core this process may use.
+
+    Raises:
+        BackendError: ONNX Runtime refuses the graph.
+    """
+
+    name = "onnxruntime"
+    device = "cpu"
+
+    def __init__(self, bundle: Bundle, precision: Precision = "fp32", threads: int | None = None) -> None:
+        self.precision: str = precision
+        self._size_px = bundle.manifest.input.size_px
+        self._input_name = bundle.manifest.input.name
+        self._session: onnxruntime.InferenceSession | None = open_session(bundle.graph_bytes(precision), threads)
+        self._names = [output.name for output in self._session.get_outputs()]
+
+    def infer(self, image: npt.NDArray[np.float32]) -> Outputs:
+        """See `Backend.infer`."""
+        if self._session is None:
+            raise BackendError("the ONNX Runtime backend is closed; open it again")
+        check_image(image, self._size_px)
+        try:
+            results = self._session.run(self._names, {self._input_name: np.ascontiguousarray(image)})
+        except Exception as error:  # ONNX Runtime's exceptions share no base class
+            raise BackendError(f"ONNX Runtime failed: {_first_line(error)}") from None
+        return {name: np.asarray(value, np.float32) for name, value in zip(self._names, results, strict=True)}
+
+    def close(self) -> None:
+        self._session = None
+
+    def __enter__(self) -> OnnxRuntimeBackend:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_session(graph: bytes, threads: int | None = None) -> onnxruntime.InferenceSession:
+    """A CPU session with the settings that measured fastest (docs/decisions/0013-cpu-inference.md).
+
+    Raises:
+        BackendError: ONNX Runtime refuses the graph.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or usable_cores()
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.log_severity_level = 3  # warnings of the optimiser mean nothing to an operator
+    try:
+        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # as above
+        raise BackendError(f"ONNX Runtime {onnxruntime.__version__} refuses the graph: {_first_line(error)}") from None
+
+
+def check_image(image: npt.NDArray[np.float32], size_px: int) -> None:
+    """Refuse an image that is no float32 [1, 1, S, S] batch.
+
+    Raises:
+        BackendError: The shape or the type is wrong.
+    """
+    expected = (1, 1, size_px, size_px)
+    if image.shape != expected or image.dtype != np.float32:
+        raise BackendError(f"found an image of {image.dtype} {image.shape}, the graph takes float32 {expected}")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__

@@ -1,0 +1,283 @@
+"""From a bundle's graph to an engine: one builder for TensorRT 10.3-11.x and TensorRT-RTX.
+
+Torch-free: it runs on the device. What would build without a word and compute something else is refused before.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from lungsev.bundle.onnx_facts import OnnxFacts, read_onnx
+from lungsev.errors import BackendError
+from lungsev.inference.tensorrt.library import TensorRTLibrary
+
+Progress = Callable[[str, float], None]
+
+NEWEST_OPSET = 19
+_HALF = 10
+
+BUILD_RULES = 2  # a larger number when engines are built otherwise than before: those in the caches are built again
+_DEFAULT_WORKSPACE_MIB = 1024
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """What decides an engine besides graph, library and device.
+
+    Attributes:
+        workspace_mib: Scratch memory for the builder's trials; builders die on 8 GB boards when it is large.
+        optimisation_level: 0 (seconds, slower engine) to 5; None leaves the library's default.
+        compute_capability: As "8.9", to build ahead of time for another device (TensorRT-RTX only); None: this one.
+    """
+
+    workspace_mib: int = _DEFAULT_WORKSPACE_MIB
+    optimisation_level: int | None = None
+    compute_capability: str | None = None
+
+
+@dataclass(frozen=True)
+class BuiltEngine:
+    """A serialised engine and what the builder said of it.
+
+    Attributes:
+        half_layers: Convolutions and matrix products in half precision, of `layers` in all.
+    """
+
+    plan: bytes
+    half_layers: int
+    layers: int
+    build_seconds: float
+    warnings: tuple[str, ...]
+
+
+def build_engine(
+    graph: bytes,
+    library: TensorRTLibrary,
+    options: BuildOptions = BuildOptions(),
+    progress: Progress | None = None,
+) -> BuiltEngine:
+    """Build a plan.
+
+    Args:
+        graph: Serialised ONNX, FP32 or strongly typed half.
+        progress: Called with the builder's phase and the share of it that is done.
+
+    Raises:
+        BackendError: The graph is not safe to build, or the builder failed; says why and what to do.
+    """
+    facts = read_onnx(graph)
+    refuse_unsafe_graph(facts)
+    wants_half = is_half_graph(facts)
+    trt = library.trt
+    log = _collecting_logger(trt)
+    started = time.perf_counter()
+    builder = _made(trt.Builder(log), "builder", log, library)
+    network = _made(builder.create_network(_network_flags(library)), "network", log, library)
+    parser = trt.OnnxParser(network, log)
+    if not parser.parse(graph):
+        reasons = "; ".join(str(parser.get_error(i)).strip() for i in range(parser.num_errors)) or log.last()
+        raise BackendError(f"{library.flavour} {library.version} does not read the graph: {reasons[:400]}")
+    half_layers, layers = count_half_layers(trt, network)
+    config = _configure(builder, library, options, wants_half, progress)
+    plan = builder.build_serialized_network(network, config)
+    if plan is None:
+        raise BackendError(_explain_failure(log, library, options))
+    built = BuiltEngine(
+        plan=bytes(plan),
+        half_layers=half_layers,
+        layers=layers,
+        build_seconds=round(time.perf_counter() - started, 2),
+        warnings=tuple(log.warnings),
+    )
+    if wants_half:
+        _require_half(built, len(graph), _half_nodes(facts), library)
+    return built
+
+
+def is_half_graph(facts: OnnxFacts) -> bool:
+    """Whether the graph computes in half precision."""
+    return _HALF in facts.element_types.values()
+
+
+def refuse_unsafe_graph(facts: OnnxFacts) -> None:
+    """Refuse graphs that TensorRT builds without an error and computes wrongly.
+
+    Raises:
+        BackendError: Names what is wrong.
+    """
+    advice = "export the bundle again with this release of lungsev-export"
+    if facts.opset > NEWEST_OPSET:
+        raise BackendError(
+            f"the graph has opset {facts.opset}, expected at most {NEWEST_OPSET}: from 20 on GridSample's mode has a "
+            f"name that TensorRT reads as nearest; {advice}"
+        )
+    for node in facts.nodes_of("GridSample"):
+        mode = node.attributes.get("mode", "bilinear")
+        if mode != "bilinear":
+            raise BackendError(
+                f"GridSample has mode {mode!r}, expected 'bilinear' (TensorRT reads others as nearest); {advice}"
+            )
+    products = (node for node in facts.nodes_of_warp() if node.op_type == "MatMul")
+    for node in (*facts.nodes_of("GridSample"), *products):
+        if any(facts.element_types.get(name) == _HALF for name in node.inputs):
+            raise BackendError(
+                f"{node.op_type} {node.name} resamples the film in half precision, which misplaces it; "
+                f"expected FP32; {advice}"
+            )
+    if facts.bad_weights:
+        raise BackendError(f"weight {facts.bad_weights[0]} holds NaN or infinity; {advice}")
+    if facts.external_data:
+        raise BackendError(f"the graph refers to weights outside the file; {advice}")
+    for name, shape in {**facts.inputs, **facts.outputs}.items():
+        if any(side < 1 for side in shape):
+            raise BackendError(f"{name} has no fixed shape {shape}; {advice}")
+
+
+def count_half_layers(trt: Any, network: Any) -> tuple[int, int]:
+    """(half, all) among convolutions and matrix products of a parsed network."""
+    kinds = (trt.LayerType.CONVOLUTION, trt.LayerType.MATRIX_MULTIPLY)
+    types = [
+        layer.get_output_type(0)
+        for layer in (network.get_layer(i) for i in range(network.num_layers))
+        if layer.type in kinds
+    ]
+    return sum(kind == trt.DataType.HALF for kind in types), len(types)
+
+
+def rtx_capabilities(library: TensorRTLibrary) -> list[str]:
+    """Compute capabilities TensorRT-RTX has kernels for, as "8.9"; empty for TensorRT, which builds where it runs."""
+    members = getattr(getattr(library.trt, "ComputeCapability", None), "__members__", {}) if library.is_rtx else {}
+    return sorted((f"{name[2:-1]}.{name[-1]}" for name in members if name[2:].isdigit()), key=float)
+
+
+def _network_flags(library: TensorRTLibrary) -> int:
+    flags = getattr(library.trt, "NetworkDefinitionCreationFlag", None)
+    for name in ("STRONGLY_TYPED", "EXPLICIT_BATCH"):
+        if hasattr(flags, name):
+            return 1 << int(getattr(flags, name))
+    return 0
+
+
+def _configure(
+    builder: Any, library: TensorRTLibrary, options: BuildOptions, wants_half: bool, progress: Progress | None
+) -> Any:
+    trt = library.trt
+    config = builder.create_builder_config()
+    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace_mib << 20)
+    if options.optimisation_level is not None and hasattr(config, "builder_optimization_level"):
+        config.builder_optimization_level = options.optimisation_level
+    if hasattr(trt, "ProfilingVerbosity"):
+        config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # the inspector names every layer's precision
+    if hasattr(trt.BuilderFlag, "TF32"):
+        # On by default: FP32 would be multiplied with ten bits of mantissa, no more than half precision has.
+        config.clear_flag(trt.BuilderFlag.TF32)
+    if wants_half and not library.strongly_typed:
+        config.set_flag(trt.BuilderFlag.FP16)  # TensorRT 8: a wish, held to by the parity gate
+    if progress is not None and hasattr(trt, "IProgressMonitor"):
+        config.progress_monitor = _progress_monitor(trt, progress)
+    if options.compute_capability is not None:
+        _set_compute_capability(config, library, options.compute_capability)
+    return config
+
+
+def _set_compute_capability(config: Any, library: TensorRTLibrary, capability: str) -> None:
+    known = getattr(library.trt, "ComputeCapability", None)
+    if known is None or not hasattr(config, "set_compute_capability"):
+        raise BackendError(
+            f"{library.flavour} {library.version} builds only for the device it runs on; build there, "
+            "or use TensorRT-RTX"
+        )
+    if capability not in rtx_capabilities(library):
+        raise BackendError(
+            f"{library.flavour} {library.version} does not build for compute capability {capability}; "
+            f"it builds for {', '.join(rtx_capabilities(library))}"
+        )
+    config.num_compute_capabilities = 1
+    config.set_compute_capability(getattr(known, f"SM{capability.replace('.', '')}"), 0)
+
+
+def _half_nodes(facts: OnnxFacts) -> int:
+    """Convolutions and matrix products whose result is half in the graph itself."""
+    products = [node for kind in ("Conv", "MatMul", "Gemm") for node in facts.nodes_of(kind)]
+    return sum(facts.element_types.get(node.outputs[0]) == _HALF for node in products)
+
+
+def _require_half(built: BuiltEngine, graph_bytes: int, half_nodes: int, library: TensorRTLibrary) -> None:
+    """A builder that ignores the half precision says nothing: count its layers and weigh its plan."""
+    if library.strongly_typed and built.half_layers < max(1, half_nodes // 2):
+        raise BackendError(
+            f"{library.flavour} {library.version} kept {built.layers - built.half_layers} of {built.layers} layers in "
+            f"FP32 though the graph is half ({half_nodes} of its products are); use another version, or the FP32 graph"
+        )
+    largest = graph_bytes * 1.5 + (24 << 20)  # code and schedules weigh some, FP32 weights twice as much
+    if len(built.plan) > largest:
+        raise BackendError(
+            f"the half-precision engine weighs {len(built.plan) / 1e6:.0f} MB for a graph of "
+            f"{graph_bytes / 1e6:.0f} MB: {library.flavour} {library.version} kept it in FP32; use another version, "
+            "or the FP32 graph"
+        )
+
+
+def _made(thing: Any, what: str, log: Any, library: TensorRTLibrary) -> Any:
+    if thing is None:
+        raise BackendError(
+            f"{library.flavour} {library.version} gives no {what}: {log.last() or 'no reason given'}; "
+            "check the NVIDIA driver with nvidia-smi"
+        )
+    return thing
+
+
+def _explain_failure(log: Any, library: TensorRTLibrary, options: BuildOptions) -> str:
+    text = log.last() or "no reason given"
+    if any(word in text.lower() for word in ("out of memory", "outofmemory", "insufficient memory")):
+        return (
+            f"{library.flavour} {library.version} ran out of memory with a workspace of {options.workspace_mib} MiB; "
+            "close other programs, or lower --workspace"
+        )
+    return f"{library.flavour} {library.version} could not build the engine: {text[:400]}"
+
+
+def _collecting_logger(trt: Any) -> Any:
+    class CollectingLogger(trt.ILogger):  # type: ignore[misc, name-defined]
+        """Keeps warnings and errors instead of printing them: the last error explains a None."""
+
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+            self.errors: list[str] = []
+            self.warnings: list[str] = []
+
+        def log(self, severity: Any, message: str) -> None:
+            if severity in (trt.ILogger.INTERNAL_ERROR, trt.ILogger.ERROR):
+                self.errors.append(message)
+            elif severity == trt.ILogger.WARNING:
+                self.warnings.append(message)
+
+        def last(self) -> str:
+            return " ".join((self.errors[-1] if self.errors else "").split())
+
+    return CollectingLogger()
+
+
+def _progress_monitor(trt: Any, progress: Progress) -> Any:
+    class Monitor(trt.IProgressMonitor):  # type: ignore[misc, name-defined]
+        """Hands TensorRT's own phases to a callable."""
+
+        def __init__(self) -> None:
+            trt.IProgressMonitor.__init__(self)
+            self.steps: dict[str, int] = {}
+
+        def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
+            self.steps[phase_name] = max(1, num_steps)
+            progress(phase_name, 0.0)
+
+        def step_complete(self, phase_name: str, step: int) -> bool:
+            progress(phase_name, min(1.0, (step + 1) / self.steps.get(phase_name, 1)))
+            return True
+
+        def phase_finish(self, phase_name: str) -> None:
+            progress(phase_name, 1.0)
+
+    return Monitor()

@@ -1,0 +1,263 @@
+"""TensorRT and TensorRT-RTX behind the backend contract: fixed addresses, pinned buffers, one CUDA graph.
+
+One worker thread owns context, stream and execution context, so that the backend may be used from any thread.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lungsev.errors import BackendError
+from lungsev.inference.backend import Outputs
+from lungsev.inference.onnxruntime import check_image
+from lungsev.inference.tensorrt.cuda import CudaDriver, open_driver
+from lungsev.inference.tensorrt.library import TensorRTLibrary
+
+log = logging.getLogger("lungsev.tensorrt")
+
+WARM_UP_RUNS = 3
+
+
+@dataclass(frozen=True)
+class _Tensor:
+    """An input or output: its pinned host array and the address the engine reads or writes."""
+
+    name: str
+    host: npt.NDArray[np.float32]
+    device: int
+    copied: bool
+
+
+class TensorRTBackend:
+    """Runs a serialised engine on device 0.
+
+    Args:
+        plan: The engine, whose side file was compared already.
+        size_px: Side of the input, to refuse other images in plain words.
+        precision: As the report states it.
+        runtime_cache: Where TensorRT-RTX keeps the kernels it compiles for this device; None keeps none.
+        use_graph: Record the whole run as a CUDA graph; where that fails, it runs without.
+
+    Raises:
+        BackendError: The plan is damaged or foreign, or the device failed.
+    """
+
+    name = "tensorrt"
+
+    def __init__(
+        self,
+        plan: bytes,
+        library: TensorRTLibrary,
+        size_px: int,
+        precision: str,
+        runtime_cache: Path | None = None,
+        use_graph: bool = True,
+        open_device: Callable[[], CudaDriver] = open_driver,
+    ) -> None:
+        self.precision = precision
+        self.device = "unknown"
+        self.uses_graph = False
+        self._size_px = size_px
+        self._worker: ThreadPoolExecutor | None = ThreadPoolExecutor(1, thread_name_prefix="lungsev-tensorrt")
+        self._runner: _Runner | None = None
+        try:
+            self._runner = self._worker.submit(_Runner, plan, library, open_device, runtime_cache, use_graph).result()
+        except BaseException:
+            self._worker.shutdown()
+            raise
+        self.device = self._runner.driver.info.name
+        self.uses_graph = self._runner.graph is not None
+
+    def infer(self, image: npt.NDArray[np.float32]) -> Outputs:
+        """See `Backend.infer`."""
+        return self._answered(_Runner.run, image)
+
+    def transfer(self, image: npt.NDArray[np.float32]) -> None:
+        """See `MovesFilms.transfer`."""
+        self._answered(_Runner.move, image)
+
+    def close(self) -> None:
+        if self._worker is None:
+            return
+        worker, runner = self._worker, self._runner
+        self._worker = self._runner = None
+        try:
+            if runner is not None:
+                worker.submit(runner.close).result()
+        finally:
+            worker.shutdown()
+
+    def _answered(
+        self, work: Callable[[_Runner, npt.NDArray[np.float32]], Outputs], image: npt.NDArray[np.float32]
+    ) -> Outputs:
+        if self._worker is None or self._runner is None:
+            raise BackendError("the TensorRT backend is closed; open it again")
+        check_image(image, self._size_px)
+        return self._worker.submit(work, self._runner, image).result()
+
+    def __enter__(self) -> TensorRTBackend:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class _Runner:
+    """Everything that belongs to the worker thread."""
+
+    def __init__(
+        self,
+        plan: bytes,
+        library: TensorRTLibrary,
+        open_device: Callable[[], CudaDriver],
+        runtime_cache: Path | None,
+        use_graph: bool,
+    ) -> None:
+        self.graph: Any = None
+        self._rtx_cache: Any = None
+        self._rtx_cache_file = runtime_cache
+        self.driver = open_device()
+        try:
+            self._open(plan, library)
+            for _ in range(WARM_UP_RUNS):  # kernels load lazily, clocks rise, RTX compiles
+                self._queue()
+                self.driver.synchronise()
+            if use_graph and not library.is_rtx:
+                self.graph = self._captured()
+        except BaseException:
+            self._free()
+            raise
+
+    def run(self, image: npt.NDArray[np.float32]) -> Outputs:
+        np.copyto(self._input.host, image)
+        if self.graph is not None:
+            self.driver.launch(self.graph)
+        else:
+            self._queue()
+        return self._results()
+
+    def move(self, image: npt.NDArray[np.float32]) -> Outputs:
+        """As `run` without the engine: the outputs are those of the run before."""
+        np.copyto(self._input.host, image)
+        self._queue_input()
+        self._queue_outputs()
+        return self._results()
+
+    def close(self) -> None:
+        if self._rtx_cache is not None and self._rtx_cache_file is not None:
+            _save_runtime_cache(self._rtx_cache, self._rtx_cache_file)
+        self._free()
+
+    def _open(self, plan: bytes, library: TensorRTLibrary) -> None:
+        trt = library.trt
+        self._logger = trt.Logger(trt.Logger.ERROR)
+        self._runtime = trt.Runtime(self._logger)
+        _refuse_invalid(library, self._runtime, plan)
+        self._engine = self._runtime.deserialize_cuda_engine(plan)
+        if self._engine is None:
+            raise BackendError(
+                f"{library.flavour} {library.version} cannot load the engine: it is damaged, or was built for another "
+                "version or device; build it again with lungsev-run engine"
+            )
+        self._context = self._make_context(library)
+        if self._context is None:
+            raise BackendError(f"{library.flavour} gives no execution context; the GPU may be out of memory")
+        tensors = [self._bind(trt, self._engine.get_tensor_name(i)) for i in range(self._engine.num_io_tensors)]
+        is_input = [self._engine.get_tensor_mode(tensor.name) == trt.TensorIOMode.INPUT for tensor in tensors]
+        self._input = tensors[is_input.index(True)]
+        self._outputs = [tensor for tensor, fed in zip(tensors, is_input, strict=True) if not fed]
+
+    def _make_context(self, library: TensorRTLibrary) -> Any:
+        if not library.is_rtx or not hasattr(self._engine, "create_runtime_config"):
+            return self._engine.create_execution_context()
+        config = self._engine.create_runtime_config()
+        if hasattr(library.trt, "CudaGraphStrategy"):
+            config.cuda_graph_strategy = library.trt.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
+        if hasattr(config, "create_runtime_cache"):
+            self._rtx_cache = config.create_runtime_cache()
+            if self._rtx_cache_file is not None and self._rtx_cache_file.is_file():
+                self._rtx_cache.deserialize(self._rtx_cache_file.read_bytes())
+            config.set_runtime_cache(self._rtx_cache)
+        return self._engine.create_execution_context(config)
+
+    def _bind(self, trt: Any, name: str) -> _Tensor:
+        shape = tuple(self._engine.get_tensor_shape(name))
+        if any(side < 1 for side in shape) or self._engine.get_tensor_dtype(name) != trt.DataType.FLOAT:
+            raise BackendError(f"the engine's tensor {name} has no fixed float32 shape; build it from a bundle's graph")
+        host, mapped = self.driver.pinned(shape, np.float32)
+        host[...] = 0
+        device = mapped or self.driver.allocate(host.nbytes)
+        self._context.set_tensor_address(name, device)
+        return _Tensor(name, host, device, copied=not mapped)
+
+    def _queue(self) -> None:
+        """Copies and kernels of one film onto the stream."""
+        self._queue_input()
+        if not self._context.execute_async_v3(self.driver.stream):
+            raise BackendError("TensorRT could not queue the engine; check the GPU with nvidia-smi")
+        self._queue_outputs()
+
+    def _queue_input(self) -> None:
+        if self._input.copied:
+            self.driver.to_device(self._input.device, self._input.host)
+
+    def _queue_outputs(self) -> None:
+        for tensor in self._outputs:
+            if tensor.copied:
+                self.driver.to_host(tensor.host, tensor.device)
+
+    def _results(self) -> Outputs:
+        """Wait for what was queued; the outputs belong to the caller."""
+        self.driver.synchronise()
+        return {tensor.name: tensor.host.copy() for tensor in self._outputs}
+
+    def _captured(self) -> Any:
+        try:
+            return self.driver.capture(self._queue)
+        except BackendError as error:
+            log.warning("running without a CUDA graph: %s", error)
+            return None
+
+    def _free(self) -> None:
+        # The engine's own memory goes before the CUDA context it lives in.
+        self._context = self._engine = self._runtime = None
+        self.driver.close()
+
+
+def _refuse_invalid(library: TensorRTLibrary, runtime: Any, plan: bytes) -> None:
+    """TensorRT-RTX can tell beforehand whether it would load a plan here, and why not."""
+    if not hasattr(runtime, "get_engine_validity"):
+        return
+    validity, diagnostics = runtime.get_engine_validity(plan)
+    if validity == library.trt.EngineValidity.INVALID:
+        raise BackendError(
+            f"{library.flavour} {library.version} does not run this engine here "
+            f"({_named_bits(library.trt, int(diagnostics))}); build it again with lungsev-run engine"
+        )
+
+
+def _named_bits(trt: Any, diagnostics: int) -> str:
+    """2 -> "unsupported cc", in TensorRT-RTX's own words."""
+    known = getattr(getattr(trt, "EngineInvalidityDiagnostics", None), "__members__", {})
+    words = [name.lower().replace("_", " ") for name, bit in known.items() if diagnostics & int(bit)]
+    return ", ".join(words) or "it gives no reason; check the NVIDIA driver with nvidia-smi"
+
+
+def _save_runtime_cache(cache: Any, path: Path) -> None:
+    try:
+        temporary = path.with_name(f".{path.name}.part")
+        temporary.write_bytes(bytes(cache.serialize()))
+        temporary.replace(path)
+    except (OSError, TypeError) as error:
+        log.warning("the compiled kernels are not kept: %s", error)

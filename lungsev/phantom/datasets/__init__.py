@@ -1,0 +1,1 @@
+"""Synthetic datasets in the folder layouts of their originals."""

@@ -1,0 +1,128 @@
+"""Layouts of datasets with lung masks: plain pairs, V7's polygons, Montgomery, Shenzhen, JSRT."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from lungsev.phantom.datasets.cohort import CohortFilm, Draw
+from lungsev.phantom.dicom_writer import phantom_uid, write_phantom_jpeg, write_phantom_png
+from lungsev.phantom.radiograph import PhantomFilm
+
+Mask = npt.NDArray[np.uint8]
+_JSRT_FULL_SCALE = 4095
+_JSRT_MASK_PX = 1024
+
+
+def write_lungs(out: Path, cohort: tuple[CohortFilm, ...], draw: Draw) -> None:
+    """`images/` and `masks/` (0, 1 patient's right, 2 left lung) with an index of patients."""
+    images, masks = _folders(out, "images", "masks")
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(("stem", "patient", "view", "finding"))
+    for planned in cohort:
+        film, stem = draw(planned), f"{phantom_uid('lungs', planned.exposure_seed)[5:15]}"
+        write_phantom_jpeg(film, images / f"{stem}.jpg")
+        _write_png(masks / f"{stem}.png", film.lung_mask)
+        writer.writerow((stem, f"P{planned.patient + 1:03d}", "AP", "COVID-19" if sum(planned.truth) else "No finding"))
+    (out / "index.csv").write_text(table.getvalue(), encoding="utf-8")
+
+
+def write_v7(out: Path, cohort: tuple[CohortFilm, ...], draw: Draw) -> None:
+    """`images/` and one Darwin JSON with lung polygons per film."""
+    images, annotations = _folders(out, "images", "annotations")
+    for planned in cohort:
+        film, name = draw(planned), f"{planned.index + 1:04d}.jpg"
+        write_phantom_jpeg(film, images / name)
+        rows, columns = film.lung_mask.shape
+        lungs = [{"name": "Lung", "polygon": {"path": _polygon(film.lung_mask == side)}} for side in (1, 2)]
+        tags = [{"name": f"Patient {planned.patient + 1}", "tag": {}}, {"name": "View: AP", "tag": {}}]
+        image = {"filename": name, "original_filename": name, "width": columns, "height": rows}
+        document = {"dataset": "synthetic films", "image": image, "annotations": [*lungs, *tags]}
+        (annotations / f"{planned.index + 1:04d}.json").write_text(json.dumps(document), encoding="utf-8")
+
+
+def write_montgomery(out: Path, cohort: tuple[CohortFilm, ...], draw: Draw) -> None:
+    """`CXR_png/` and a mask per lung, heart left out."""
+    images, left, right = _folders(out, "CXR_png", "ManualMask/leftMask", "ManualMask/rightMask")
+    for planned in cohort:
+        film, name = draw(planned), f"MCUCXR_{planned.index + 1:04d}_{int(sum(planned.truth) > 0)}.png"
+        write_phantom_png(film, images / name)
+        for folder, side in ((right, 1), (left, 2)):
+            _write_png(folder / name, _without_heart(film, side) * np.uint8(255))
+
+
+def write_shenzhen(out: Path, cohort: tuple[CohortFilm, ...], draw: Draw) -> None:
+    """`CXR_png/` and `mask/<name>_mask.png` with both lungs, heart left out."""
+    images, masks = _folders(out, "CXR_png", "mask")
+    for planned in cohort:
+        film, stem = draw(planned), f"CHNCXR_{planned.index + 1:04d}_{int(sum(planned.truth) > 0)}"
+        write_phantom_png(film, images / f"{stem}.png")
+        both = _without_heart(film, 1) | _without_heart(film, 2)
+        _write_png(masks / f"{stem}_mask.png", both * np.uint8(255))
+
+
+def write_jsrt(out: Path, cohort: tuple[CohortFilm, ...], draw: Draw) -> None:
+    """Raw big-endian 16-bit films of 12 bits, bone dark, and the SCR masks as GIF in two folds."""
+    for planned in cohort:
+        film, stem = draw(planned), f"JPCLN{planned.index + 1:03d}"
+        stored = np.round((1.0 - film.pixels) * _JSRT_FULL_SCALE).astype(">u2")
+        (out / f"{stem}.IMG").write_bytes(stored.tobytes())
+        fold = f"fold{1 + planned.index % 2}"
+        for side, label in (("right lung", 1), ("left lung", 2)):
+            (folder,) = _folders(out, f"{fold}/masks/{side}")
+            mask = cv2.resize(
+                _without_heart(film, label), (_JSRT_MASK_PX, _JSRT_MASK_PX), interpolation=cv2.INTER_NEAREST
+            )
+            (folder / f"{stem}.gif").write_bytes(encode_gif(np.asarray(mask, dtype=np.uint8)))
+
+
+def encode_gif(mask: Mask) -> bytes:
+    """A black and white GIF of a 0/1 mask.
+
+    Written without compression, since OpenCV only learned GIF in 4.11: a clear code before the code table
+    can outgrow 8 bits keeps every pixel one byte (GIF89a, appendix F).
+    """
+    rows, columns = mask.shape
+    bits, run = 7, 120
+    clear, end = 1 << bits, (1 << bits) + 1
+    palette = bytearray(3 * (1 << bits))
+    palette[3:6] = b"\xff\xff\xff"
+    size = columns.to_bytes(2, "little") + rows.to_bytes(2, "little")
+    pixels = (mask > 0).astype(np.uint8).tobytes()
+    codes = b"".join(bytes([clear]) + pixels[i : i + run] for i in range(0, len(pixels), run)) + bytes([end])
+    blocks = b"".join(bytes([len(part)]) + part for part in (codes[i : i + 255] for i in range(0, len(codes), 255)))
+    screen = b"GIF87a" + size + bytes([0x80 | (bits - 1) << 4 | (bits - 1), 0, 0]) + bytes(palette)
+    return screen + b"," + b"\0\0\0\0" + size + b"\0" + bytes([bits]) + blocks + b"\0;"
+
+
+def _without_heart(film: PhantomFilm, side: int) -> Mask:
+    return ((film.lung_mask == side) & (film.heart_mask == 0)).astype(np.uint8)
+
+
+def _polygon(mask: npt.NDArray[np.bool_]) -> list[dict[str, int]]:
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    if not contours:
+        return []
+    longest = max(contours, key=cv2.contourArea)
+    return [{"x": int(point[0][0]), "y": int(point[0][1])} for point in longest]
+
+
+def _folders(out: Path, *names: str) -> tuple[Path, ...]:
+    folders = tuple(out / name for name in names)
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
+    return folders
+
+
+def _write_png(path: Path, image: Mask) -> None:
+    done, data = cv2.imencode(".png", image)
+    if not done:
+        raise ValueError("OpenCV cannot encode PNG")
+    path.write_bytes(data.tobytes())

@@ -1,0 +1,92 @@
+"""Whole datasets of phantoms in the folder layouts their originals are published in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from lungsev.errors import DatasetError
+from lungsev.phantom.datasets import graded_layouts, mask_layouts
+from lungsev.phantom.datasets.cohort import CohortFilm, Draw, draw_cohort
+from lungsev.phantom.radiograph import PhantomFilm
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """How one published dataset lies on disk.
+
+    Attributes:
+        write: Writes the films of a cohort and their tables into a folder.
+        size_px: Longer side of its films, unless asked otherwise.
+        fixed_size: The original has films of one size only.
+        most_films: Of one patient.
+    """
+
+    write: Callable[[Path, tuple[CohortFilm, ...], Draw], None]
+    size_px: int | tuple[int, int] = 768
+    fixed_size: bool = False
+    most_films: int = 5
+
+
+_LAYOUTS: dict[str, _Layout] = {
+    "brixia": _Layout(graded_layouts.write_brixia, 1024),
+    "inha": _Layout(graded_layouts.write_inha),
+    "cohen": _Layout(graded_layouts.write_cohen),
+    "ralo": _Layout(graded_layouts.write_ralo),
+    "severity": _Layout(graded_layouts.write_severity),
+    "lungs": _Layout(mask_layouts.write_lungs),
+    "v7": _Layout(mask_layouts.write_v7),
+    "montgomery": _Layout(mask_layouts.write_montgomery, most_films=1),
+    "shenzhen": _Layout(mask_layouts.write_shenzhen, most_films=1),
+    "jsrt": _Layout(mask_layouts.write_jsrt, (2048, 2048), fixed_size=True, most_films=1),
+}
+LAYOUTS: tuple[str, ...] = tuple(_LAYOUTS)
+
+
+def write_dataset(
+    out: Path,
+    layout: str,
+    count: int,
+    seed: int = 0,
+    progress: Progress | None = None,
+    size_px: int | None = None,
+) -> None:
+    """Write `count` films of invented patients as a published dataset lies on disk.
+
+    Args:
+        out: New or empty folder.
+        layout: One of LAYOUTS.
+        count: Films.
+        seed: Same seed, same dataset.
+        progress: Called with (films written, films in all).
+        size_px: Longer side of the films; None takes the layout's own.
+
+    Raises:
+        DatasetError: The layout is unknown, the count is not positive, the size cannot be chosen or the
+            folder holds something.
+    """
+    chosen = _LAYOUTS.get(layout)
+    if chosen is None:
+        raise DatasetError(f"layout {layout!r} is unknown; there are {', '.join(_LAYOUTS)}")
+    if count < 1:
+        raise DatasetError(f"found a count of {count} films, expected at least 1")
+    if size_px is not None and chosen.fixed_size:
+        raise DatasetError(f"films of layout {layout} have one size only; leave the size out")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise DatasetError(f"{out} is not empty; give a new folder for the dataset")
+    out.mkdir(parents=True, exist_ok=True)
+    cohort = draw_cohort(count, seed, chosen.most_films)
+    done = 0
+
+    def draw(planned: CohortFilm) -> PhantomFilm:
+        nonlocal done
+        film = planned.draw(chosen.size_px if size_px is None else size_px)
+        done += 1
+        if progress is not None:
+            progress(done, count)
+        return film
+
+    chosen.write(out, cohort, draw)

@@ -1,0 +1,1 @@
+"""The synthetic patient: anatomy, disease, devices."""

@@ -1,0 +1,1 @@
+"""Preprocessing: from a `Radiograph` to the square canvas, and the aligned frame."""

@@ -1,0 +1,1 @@
+"""Quality gate: which images get no score, and which get a warning."""

@@ -1,0 +1,1 @@
+"""Sandbox: reading in a limited child process."""

@@ -1,0 +1,200 @@
+"""The process in which films are read: forks a fresh reader for every film. The other end of `lungsev.sandbox.client`.
+
+    request   SOCK_SEQPACKET: {"path", "limits", "size_px"} and the descriptor on which to answer
+    answer    SOCK_SEQPACKET: {"film", "canvas"} and a sealed memory file of their pixels, or {"error"},
+              or {"ended"} with the signal that ended the reader: a crash, or one of its alarms
+    nothing   end of file: the nursery itself has ended
+
+Forked after every import and before the first film: a reader starts in milliseconds and inherits nothing of another.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import gc
+import json
+import mmap
+import os
+import resource
+import selectors
+import signal
+import socket
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NoReturn
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from lungsev.errors import FilmError, SkippedFilmError
+from lungsev.preprocessing.canvas import to_canvas
+from lungsev.reading.codecs import load_codecs
+from lungsev.reading.limits import ReadLimits
+from lungsev.reading.read import read_radiograph, read_radiograph_bytes
+
+MAX_MESSAGE_BYTES = 64 * 1024
+READY = b"ready"
+SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+
+# A fork of the parent may keep the socket open after the parent has died: look who the parent is from time to time.
+PARENT_CHECK_SECONDS = 5.0
+PR_SET_PDEATHSIG = 1
+MAX_OPEN_FILES = 64
+
+
+def run_nursery(descriptor: int) -> None:
+    """Serve requests until the socket closes.
+
+    Args:
+        descriptor: Inherited socket to the process that wants films read.
+    """
+    # Ctrl-C and systemd signal the whole group; whether the film in work is finished is the parent's decision.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    _warm_up()
+    parent, readers = os.getppid(), _Readers()
+    with socket.socket(fileno=descriptor) as requests, selectors.DefaultSelector() as selector:
+        selector.register(requests, selectors.EVENT_READ)
+        selector.register(readers.ended, selectors.EVENT_READ)
+        requests.send(READY)
+        while os.getppid() == parent:
+            ready = [key.fileobj for key, _ in selector.select(PARENT_CHECK_SECONDS)]
+            readers.bury()
+            if requests in ready:
+                message, descriptors, _, _ = socket.recv_fds(requests, MAX_MESSAGE_BYTES, 1)
+                if not message:
+                    return
+                readers.start(json.loads(message), socket.socket(fileno=descriptors[0]), requests)
+
+
+class _Readers:
+    """Readers at work, and how each ended.
+
+    Attributes:
+        ended: Readable when a reader may have ended.
+    """
+
+    def __init__(self) -> None:
+        self.ended, self._wake = socket.socketpair()
+        self.ended.setblocking(False)
+        self._wake.setblocking(False)
+        self._answers: dict[int, socket.socket] = {}
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
+
+    def start(self, request: dict[str, Any], answers: socket.socket, requests: socket.socket) -> None:
+        nursery = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            signal.set_wakeup_fd(-1)
+            for other in (requests, self.ended, self._wake, *self._answers.values()):
+                other.close()
+            _read(request, answers, nursery)
+        self._answers[pid] = answers
+
+    def bury(self) -> None:
+        """Tell whoever waits for a reader that it has ended, and by which signal."""
+        with contextlib.suppress(BlockingIOError):
+            self.ended.recv(4096)
+        while self._answers:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                return
+            with self._answers.pop(pid) as answers, contextlib.suppress(OSError):
+                # After a reader's own answer this comes second, and nobody reads it.
+                signal_number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+                answers.send(json.dumps({"ended": signal_number}).encode())
+
+
+def _warm_up() -> None:
+    """Import and touch all that a first film would, with one thread, since a fork keeps one."""
+    cv2.setNumThreads(1)
+    load_codecs()
+    _, picture = cv2.imencode(".png", np.tile(np.arange(128, dtype=np.uint8), (128, 1)))
+    to_canvas(read_radiograph_bytes(picture.tobytes()))
+    ctypes.CDLL(None)
+    gc.collect()
+    gc.freeze()
+
+
+def _read(request: dict[str, Any], answers: socket.socket, nursery: int) -> NoReturn:
+    """Read one film, answer, and end without any of Python's tidying up."""
+    try:
+        _die_with(nursery)
+        limits = ReadLimits(**request["limits"])
+        _confine(limits)
+        _answer(request, limits, answers)
+    except FilmError as error:
+        _answer_error(error, answers)
+    except MemoryError:
+        _answer_failure("too_large", "the film needs more memory than a film may take", answers)
+    except Exception as error:  # the type alone: its text may quote the file
+        _answer_failure("decoder_crashed", f"the reading process met an unexpected {type(error).__name__}", answers)
+    except BaseException:
+        os._exit(1)
+    os._exit(0)
+
+
+def _die_with(nursery: int) -> None:
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != nursery:
+        os._exit(1)
+
+
+def _confine(limits: ReadLimits) -> None:
+    """Memory on top of what is mapped already; time by alarms that end the process even inside a codec."""
+    mapped = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * mmap.PAGESIZE
+    room = mapped + limits.memory_bytes
+    resource.setrlimit(resource.RLIMIT_AS, (room, room))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (MAX_OPEN_FILES, MAX_OPEN_FILES))
+    for timer, number, seconds in (
+        (signal.ITIMER_PROF, signal.SIGPROF, limits.cpu_seconds),
+        (signal.ITIMER_REAL, signal.SIGALRM, limits.wall_seconds),
+    ):
+        signal.signal(number, signal.SIG_DFL)
+        signal.setitimer(timer, seconds)
+
+
+def _answer(request: dict[str, Any], limits: ReadLimits, answers: socket.socket) -> None:
+    film = read_radiograph(Path(request["path"]), limits)
+    arrays = [film.pixels]
+    answer: dict[str, Any] = {
+        "film": {
+            "shape": film.pixels.shape,
+            "image": asdict(film.image),
+            "content_box_px": film.content_box_px,
+            "notes": film.notes,
+        }
+    }
+    if request["size_px"] is not None:
+        canvas = to_canvas(film, request["size_px"])
+        arrays.append(canvas.pixels)
+        answer["canvas"] = asdict(canvas.frame)
+    socket.send_fds(answers, [json.dumps(answer).encode()], [_sealed(arrays)])
+
+
+def _sealed(arrays: Sequence[npt.NDArray[np.float32]]) -> int:
+    """The arrays, one after the other, in a memory file that can no longer change under the reader of it."""
+    descriptor = os.memfd_create("film", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    for array in arrays:
+        rest = np.ascontiguousarray(array).data.cast("B")
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+    fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, SEALS)
+    return descriptor
+
+
+def _answer_error(error: FilmError, answers: socket.socket) -> None:
+    image = None if error.image is None else asdict(error.image)
+    skipped = isinstance(error, SkippedFilmError)
+    answer = {"error": {"skipped": skipped, "code": error.code, "message": str(error), "image": image}}
+    answers.send(json.dumps(answer).encode())
+
+
+def _answer_failure(code: str, message: str, answers: socket.socket) -> None:
+    answers.send(json.dumps({"error": {"skipped": False, "code": code, "message": message, "image": None}}).encode())

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from bedside_films import png
+
+from lungsev.phantom import TRANSFER_SYNTAXES, make_phantom, write_phantom_dicom, write_phantom_jpeg
+from lungsev.reading.completeness import completeness
+
+FILM = make_phantom(3, size_px=96)
+
+
+@pytest.mark.parametrize("syntax", sorted(TRANSFER_SYNTAXES))
+def test_a_whole_film_is_complete_and_any_beginning_of_it_is_not(tmp_path: Path, syntax: str) -> None:
+    whole = write_phantom_dicom(FILM, tmp_path / "film.dcm", transfer_syntax=syntax).read_bytes()
+    assert completeness(tmp_path / "film.dcm") == "complete"
+    cut = tmp_path / "cut.dcm"
+    for length in (140, 200, 400, len(whole) // 2, len(whole) - 8, len(whole) - 1):
+        cut.write_bytes(whole[:length])
+        assert completeness(cut) != "complete", length
+    cut.write_bytes(whole[: len(whole) - 20])
+    assert completeness(cut) == "incomplete"
+
+
+def test_a_film_with_nested_sequences_is_complete(tmp_path: Path) -> None:
+    write_phantom_dicom(FILM, tmp_path / "film.dcm", voi="lut")
+    assert completeness(tmp_path / "film.dcm") == "complete"
+
+
+def test_a_header_without_pixels_may_be_a_writer_that_pauses(tmp_path: Path) -> None:
+    import pydicom
+
+    write_phantom_dicom(FILM, tmp_path / "film.dcm")
+    dataset = pydicom.dcmread(tmp_path / "film.dcm")
+    del dataset.PixelData
+    dataset.save_as(tmp_path / "header.dcm")
+    assert completeness(tmp_path / "header.dcm") == "unrecognised"
+
+
+def test_pixel_data_that_claims_more_than_there_is_waits(tmp_path: Path) -> None:
+    path = write_phantom_dicom(FILM, tmp_path / "film.dcm", transfer_syntax="explicit")
+    data = path.read_bytes()
+    place = data.index(b"\xe0\x7f\x10\x00OW") + 8
+    path.write_bytes(data[:place] + (0x7FFFFFFE).to_bytes(4, "little") + data[place + 4 :])
+    assert completeness(path) == "incomplete"
+
+
+def test_pictures(tmp_path: Path) -> None:
+    picture = tmp_path / "film.png"
+    picture.write_bytes(png(1))
+    assert completeness(picture) == "complete"
+    picture.write_bytes(png(1)[:-3])
+    assert completeness(picture) == "incomplete"
+    write_phantom_jpeg(FILM, tmp_path / "film.jpg")
+    assert completeness(tmp_path / "film.jpg") == "complete"
+    (tmp_path / "film.jpg").write_bytes((tmp_path / "film.jpg").read_bytes()[:-40])
+    assert completeness(tmp_path / "film.jpg") == "incomplete"
+
+
+@pytest.mark.parametrize(
+    ("data", "verdict"),
+    [
+        (b"", "incomplete"),
+        (b"\0" * 60, "incomplete"),
+        (b"\0" * 4096, "unrecognised"),
+        (b"hello, this is a letter", "unrecognised"),
+        (b"\0" * 128 + b"DICM" + b"\xff" * 400, "unrecognised"),
+        (b"II*\0\xff\xff\xff\x00", "incomplete"),
+    ],
+)
+def test_what_is_no_film(tmp_path: Path, data: bytes, verdict: str) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(data)
+    assert completeness(path) == verdict
+
+
+def test_a_deflated_bomb_costs_little(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import tracemalloc
+    import zlib
+
+    head = write_phantom_dicom(FILM, tmp_path / "film.dcm", transfer_syntax="deflated").read_bytes()
+    meta = head[: 132 + 12 + int.from_bytes(head[140:144], "little")]
+    squeeze = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    bomb = b"".join(squeeze.compress(b"\0" * (1 << 20)) for _ in range(30)) + squeeze.flush()
+    (tmp_path / "bomb.dcm").write_bytes(meta + bomb)
+    monkeypatch.setattr("lungsev.reading.completeness._MAX_INFLATED", 16 << 20)
+    tracemalloc.start()
+    completeness(tmp_path / "bomb.dcm")
+    assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    tracemalloc.stop()
+
+
+def test_a_link_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "film.png").write_bytes(png(1))
+    (tmp_path / "link").symlink_to(tmp_path / "film.png")
+    with pytest.raises(OSError):
+        completeness(tmp_path / "link")

@@ -1,0 +1,70 @@
+"""Tags are read without an exception, whatever they hold."""
+
+from __future__ import annotations
+
+import pytest
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset
+from pydicom.tag import Tag
+
+from lungsev.reading import header
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_text_is_printable_short_and_on_one_line() -> None:
+    dataset = Dataset()
+    dataset.SeriesDescription = "AP\x1b[31m chest\r\n\u202eerect " + "x" * 100
+    assert header.text(dataset, "SeriesDescription") == ("AP[31m chest erect " + "x" * 100)[:64]
+
+
+def test_an_absent_and_an_empty_value_are_none() -> None:
+    dataset = Dataset()
+    dataset.Modality = ""
+    assert header.text(dataset, "Modality") is None
+    assert header.text(dataset, "ViewPosition") is None
+    assert header.number(dataset, "WindowWidth") is None
+    assert header.items(dataset, "VOILUTSequence") == []
+
+
+@pytest.mark.parametrize("stored", [b"abc ", b"1e999 ", b"nan ", b"1\\x"])
+def test_a_damaged_number_reads_as_absent(stored: bytes) -> None:
+    dataset = Dataset()
+    dataset[0x00281050] = RawDataElement(Tag(0x00281050), "DS", len(stored), stored, 0, True, True)
+    assert header.numbers(dataset, "WindowCenter") == ()
+
+
+def test_a_fraction_is_no_whole_number() -> None:
+    dataset = Dataset()
+    dataset.WindowCenter = 10.5
+    assert header.whole(dataset, "WindowCenter") is None
+    assert header.number(dataset, "WindowCenter") == 10.5
+
+
+def test_a_scalar_where_a_sequence_belongs_is_no_item() -> None:
+    dataset = Dataset()
+    dataset.Modality = "CR"
+    assert header.items(dataset, "Modality") == []
+
+
+@pytest.mark.parametrize(
+    ("tags", "expected"),
+    [
+        ({"AcquisitionDateTime": "20260302081500.123456+0100", "StudyDate": "20200101"}, "2026-03-02T08:15:00"),
+        ({"AcquisitionDate": "20260302", "AcquisitionTime": "081500.5"}, "2026-03-02T08:15:00"),
+        ({"AcquisitionDate": "20260302", "AcquisitionTime": "0815"}, "2026-03-02T08:15:00"),
+        ({"AcquisitionDate": "2026.03.02", "AcquisitionTime": "08:15:07"}, "2026-03-02T08:15:07"),
+        ({"ContentDate": "20260302", "ContentTime": "081501", "StudyDate": "20200101"}, "2026-03-02T08:15:01"),
+        ({"SeriesDate": "20260302", "StudyDate": "20200101"}, "2026-03-02"),
+        ({"StudyDate": "20260302", "StudyTime": "081500"}, "2026-03-02T08:15:00"),
+        ({"AcquisitionDate": "20261302", "StudyDate": "20260302"}, "2026-03-02"),
+        ({"StudyDate": "00010101"}, None),
+        ({"StudyDate": "yesterday"}, None),
+        ({}, None),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_the_most_exact_time_wins(tags: dict[str, str], expected: str | None) -> None:
+    dataset = Dataset()
+    for keyword, value in tags.items():
+        setattr(dataset, keyword, value)
+    assert header.acquired_at(dataset) == expected

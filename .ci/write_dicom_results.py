@@ -11,7 +11,7 @@ from pathlib import Path
 from lungsev.phantom import make_phantom, write_phantom_dicom
 from lungsev.phantom.dicom_writer import draw_style
 from lungsev.runtime.outputs.catalog import open_outputs
-from lungsev.runtime.worker import FilmScorer
+from lungsev.runtime.watcher.worker import FilmScorer
 
 FILMS = 8  # draw_style gives them the habits of four makers
 

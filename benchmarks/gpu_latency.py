@@ -30,7 +30,6 @@ from rich.table import Table
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lungsev.bench import KNOWN_DEVICES
 from lungsev.bundle.archive import Bundle, read_bundle
 from lungsev.export.fp16_from_onnx import half_from_onnx
 from lungsev.export.graph_costs import total_gflop
@@ -44,6 +43,7 @@ from lungsev.networks.build import build_fused
 from lungsev.networks.checkpoint import load_network
 from lungsev.networks.fused import FusedNetwork
 from lungsev.networks.settings import FusedSettings, SeveritySettings
+from lungsev.runtime.commands.benchmark import KNOWN_DEVICES
 
 Infer = Callable[[np.ndarray], Any]
 Result = dict[str, Any]

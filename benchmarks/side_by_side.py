@@ -31,7 +31,6 @@ from rich.table import Table
 from segmentation_models_pytorch import UnetPlusPlus
 from torch import nn
 
-from lungsev.bench import describe_machine, matrix_product, write_portable_film
 from lungsev.bundle.archive import Bundle, read_bundle
 from lungsev.errors import LungsevError
 from lungsev.geometry import warp
@@ -46,6 +45,7 @@ from lungsev.networks.encoder import PositionAwareEncoder
 from lungsev.pipeline import Scorer
 from lungsev.preprocessing.canvas import to_canvas
 from lungsev.reading.read import read_radiograph
+from lungsev.runtime.commands.benchmark import describe_machine, matrix_product, write_portable_film
 from lungsev.schemes import load_scheme
 
 Candidate = Callable[[], object]

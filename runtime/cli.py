@@ -40,7 +40,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="JSON on standard outpu
 def main() -> None:
     """Entry point: an operator's error becomes one line and its exit code."""
     if "LUNGSEV_PARENT" in os.environ:
-        from lungsev.runtime.beside import die_with_parent
+        from lungsev.runtime.watcher.supervisor import die_with_parent
 
         die_with_parent()
     try:
@@ -90,7 +90,7 @@ def score(
 
     With --out, results of an earlier run for the same file and model are kept and not scored again.
     """
-    from lungsev.runtime.score import score_command
+    from lungsev.runtime.commands.score import score_command
 
     score_command(paths, out, bundle, backend, threads, jobs, fresh, json_lines)
 
@@ -131,7 +131,7 @@ def watch(
     Stop it with Ctrl-C or SIGTERM: the film at hand is finished first. Started again it goes on where it was,
     also after kill -9 or power loss. Exit code 3: another watcher holds one of the folders.
     """
-    from lungsev.runtime.watch import watch_command
+    from lungsev.runtime.watcher.watcher import watch_command
 
     overrides = {
         "watch.out": out,
@@ -165,7 +165,7 @@ def listen(
     A peer hears success only once its film is flushed to the disk. Only this machine may send until --allow
     says otherwise. TLS, limits and storage commitment are settings of the file. Needs the extra "bedside".
     """
-    from lungsev.runtime.listener import listen_command
+    from lungsev.runtime.dicom.listener import listen_command
 
     overrides = {
         "listen.host": host,
@@ -190,7 +190,7 @@ def demo(
 
     One of the films is no chest film, to show what a refusal looks like.
     """
-    from lungsev.runtime.demo import demo_command
+    from lungsev.runtime.commands.demo import demo_command
 
     demo_command(out, count, seed, bundle, backend, threads)
 
@@ -206,7 +206,7 @@ def phantoms(
     Some get worse and some better; one newest film is tilted, one is a lateral, one file broke. Nobody's films.
     Watch the folder to try the screen: lungsev-run watch FOLDER --dashboard
     """
-    from lungsev.runtime.phantom_unit import phantoms_command
+    from lungsev.runtime.commands.demo_unit import phantoms_command
 
     phantoms_command(folder, patients, seed)
 
@@ -219,7 +219,7 @@ def verify(
     json_output: JsonOption = False,
 ) -> None:
     """Check a bundle: checksums, versions, and one inference on a film made for it."""
-    from lungsev.runtime.verify import verify_command
+    from lungsev.runtime.commands.verify import verify_command
 
     verify_command(bundle, backend, threads, json_output)
 
@@ -240,7 +240,7 @@ def trend(
     A change is called one when it is larger than what two readers of the same film differ by. Films of another
     view or scored by another model are marked.
     """
-    from lungsev.runtime.trend_command import trend_command
+    from lungsev.runtime.commands.trend import trend_command
 
     trend_command(patient, out, scheme, png, json_output)
 
@@ -262,8 +262,8 @@ def dashboard(
 
     Open the address it prints. Without the token nothing is served; nothing is loaded from elsewhere.
     """
-    from lungsev.runtime.beside import die_with_parent
-    from lungsev.runtime.dashboard.serve import dashboard_command
+    from lungsev.runtime.commands.dashboard import dashboard_command
+    from lungsev.runtime.watcher.supervisor import die_with_parent
 
     die_with_parent()
     dashboard_command(out, host, port, token_file, certificate, key)
@@ -281,7 +281,7 @@ def outbox(
 
     What waits is tried again by the watcher for as long as it takes. `sent` is only what the peer acknowledged.
     """
-    from lungsev.runtime.deliveries import outbox_command
+    from lungsev.runtime.delivery.deliveries import outbox_command
 
     outbox_command(out, retry, json_output)
 
@@ -316,7 +316,7 @@ def doctor(
     json_output: JsonOption = False,
 ) -> None:
     """Look at model, GPU, memory, clock, extras, folders and disk, and say what to do about what is wrong."""
-    from lungsev.runtime.doctor import doctor_command
+    from lungsev.runtime.commands.doctor import doctor_command
 
     overrides = {"watch.out": out, "model.bundle": bundle, "model.backend": backend}
     doctor_command(incoming, config, json_output, overrides)
@@ -333,7 +333,7 @@ def bench(
     json_output: JsonOption = False,
 ) -> None:
     """Measure every stage of a film, file to report, beside the physical floor of this machine."""
-    from lungsev.runtime.bench import bench_command
+    from lungsev.runtime.commands.bench import bench_command
 
     bench_command(bundle, backend, threads, film, runs, cold_start, json_output)
 
@@ -348,7 +348,7 @@ def engine(
     json_output: JsonOption = False,
 ) -> None:
     """Build the TensorRT engine of this device now, so that the first film does not wait for it."""
-    from lungsev.runtime.engine import engine_command
+    from lungsev.runtime.commands.engine import engine_command
 
     engine_command(bundle, precision, workspace, cache, fresh, json_output)
 

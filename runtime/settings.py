@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from lungsev.runtime.destinations import Destination
+from lungsev.runtime.delivery.destinations import Destination
 
 
 class _Section(BaseModel):

@@ -15,10 +15,10 @@ from lungsev.errors import FilmError, UnreadableFilmError
 from lungsev.pipeline import ScoredFilm
 from lungsev.reading.radiograph import Radiograph
 from lungsev.report import ImageInfo, ModelInfo, RegionScore, SchemeScore, SeverityReport
-from lungsev.runtime.inputs import sha256_of_file
-from lungsev.runtime.layout import Layout
+from lungsev.runtime.commands.inputs import sha256_of_file
 from lungsev.runtime.settings import BedsideSettings, WatchSettings
-from lungsev.runtime.worker import FilmScorer
+from lungsev.runtime.watcher.layout import Layout
+from lungsev.runtime.watcher.worker import FilmScorer
 
 MODEL = ModelInfo("tiny", "1", "0" * 64, "onnxruntime", "cpu", "fp32")
 QUICK = WatchSettings(

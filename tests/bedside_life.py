@@ -10,7 +10,7 @@ from multiprocessing.context import ForkServerProcess
 import bedside_program
 from bedside_films import Bedside, drop, png
 
-from lungsev.runtime.store import END_STATES, Ledger
+from lungsev.runtime.watcher.ledger import END_STATES, Ledger
 
 # A server that has imported everything forks the processes to kill: seconds less for each.
 FORKS = multiprocessing.get_context("forkserver")

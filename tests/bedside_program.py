@@ -15,11 +15,11 @@ from bedside_films import QUICK_BEDSIDE, QuickScorer
 
 from lungsev.config import load_model, parse_assignments
 from lungsev.errors import LungsevError
-from lungsev.runtime import faults
-from lungsev.runtime.layout import Layout
 from lungsev.runtime.logs import logging_to
 from lungsev.runtime.settings import BedsideSettings
-from lungsev.runtime.watch import Watcher, layout_ready, stop_on_signals
+from lungsev.runtime.watcher import failpoints
+from lungsev.runtime.watcher.layout import Layout
+from lungsev.runtime.watcher.watcher import Watcher, layout_ready, stop_on_signals
 
 
 def main() -> None:
@@ -28,7 +28,7 @@ def main() -> None:
 
 def run_with_fault(fault: str, root: str, *options: str) -> None:
     """The same in a forked process, which has no environment of its own."""
-    faults._faults = faults._parse(fault)
+    failpoints._faults = failpoints._parse(fault)
     run(root, *options)
 
 

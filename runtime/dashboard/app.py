@@ -24,11 +24,11 @@ from lungsev.runtime.dashboard import views
 from lungsev.runtime.dashboard.corrections import Corrections, allowed_grades
 from lungsev.runtime.dashboard.live import Live
 from lungsev.runtime.dashboard.security import COOKIE, HEADERS, PRIVACY_COOKIE, Access
-from lungsev.runtime.deliveries import read_deliveries, read_states, unsent_words
-from lungsev.runtime.history import Exam, History, exams_of
+from lungsev.runtime.delivery.deliveries import read_deliveries, read_states, unsent_words
+from lungsev.runtime.outputs.drawing.palette import ink_on, severity_colour
 from lungsev.runtime.outputs.overlay_png import main_scheme
-from lungsev.runtime.outputs.palette import ink_on, severity_colour
-from lungsev.runtime.trend import patient_trend, sentence
+from lungsev.runtime.patients.history import Exam, History, exams_of
+from lungsev.runtime.patients.trend import patient_trend, sentence
 
 _LONGEST_FORM = 16 * 1024
 _CHART = (760.0, 250.0)
@@ -290,7 +290,7 @@ def _add_files(app: FastAPI, screen: Screen) -> None:
     def static(name: str) -> Response:
         if name not in _STATIC:
             raise HTTPException(404)
-        package = "lungsev.runtime.outputs" if name.endswith(".woff") else "lungsev.runtime.dashboard"
+        package = "lungsev.runtime.outputs.drawing" if name.endswith(".woff") else "lungsev.runtime.dashboard"
         folder = "fonts" if name.endswith(".woff") else "static"
         data = (resources.files(package) / folder / name).read_bytes()
         return Response(data, media_type=_STATIC[name], headers={"Cache-Control": "private, max-age=3600"})

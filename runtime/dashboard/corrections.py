@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from lungsev.errors import LungsevError
-from lungsev.runtime.history import Exam
+from lungsev.runtime.patients.history import Exam
 
 LONGEST_REASON = 500
 LONGEST_READER = 60

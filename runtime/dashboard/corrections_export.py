@@ -27,11 +27,11 @@ import numpy as np
 import numpy.typing as npt
 
 from lungsev.errors import FilmError, LungsevError
+from lungsev.files import write_atomically
 from lungsev.reading.read import read_radiograph
 from lungsev.runtime.dashboard.corrections import Corrections
-from lungsev.runtime.history import Exam, History
-from lungsev.runtime.outputs.atomic import write_atomically
 from lungsev.runtime.outputs.csv_file import safe_cell
+from lungsev.runtime.patients.history import Exam, History
 from lungsev.schemes import builtin_schemes
 
 _VIEWS = ("AP", "PA")

@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator
 
 from lungsev.errors import LungsevError
-from lungsev.runtime.history import History
+from lungsev.runtime.patients.history import History
 
 log = logging.getLogger("lungsev.runtime.dashboard")
 LOOK_SECONDS = 0.1  # at the folders' times; a report arrives by a rename, which changes them

@@ -9,11 +9,11 @@ from datetime import datetime
 
 from lungsev.report import RegionScore
 from lungsev.runtime.dashboard.corrections import Correction, allowed_grades
-from lungsev.runtime.history import Exam, exams_of
-from lungsev.runtime.outbox import Delivery
+from lungsev.runtime.delivery.outbox import Delivery
+from lungsev.runtime.outputs.drawing.side_panel import likely_words
 from lungsev.runtime.outputs.overlay_png import main_scheme
-from lungsev.runtime.outputs.side_panel import likely_words
-from lungsev.runtime.trend import Trend, TrendPoint, patient_trend, sentence, signed
+from lungsev.runtime.patients.history import Exam, exams_of
+from lungsev.runtime.patients.trend import Trend, TrendPoint, patient_trend, sentence, signed
 from lungsev.schemes import builtin_schemes, load_scheme
 
 SEVERITY_STEPS = 12  # classes sev-0 ... sev-12 of palette.css

@@ -10,11 +10,11 @@ from lungsev.runtime.outputs.csv_file import CsvTable
 from lungsev.runtime.outputs.dicom_pr import DicomPr
 from lungsev.runtime.outputs.dicom_sc import DicomSc
 from lungsev.runtime.outputs.dicom_sr import DicomSr
+from lungsev.runtime.outputs.drawing.screen_images import FilmPng, SeverityMapPng
 from lungsev.runtime.outputs.fhir_json import FhirJson
 from lungsev.runtime.outputs.hl7_oru import Hl7Oru
 from lungsev.runtime.outputs.json_file import JsonFile
 from lungsev.runtime.outputs.overlay_png import OverlayPng
-from lungsev.runtime.outputs.screen_images import FilmPng, SeverityMapPng
 
 DEFAULT_OUTPUTS = ("json", "overlay")
 SCREEN_OUTPUTS = ("film", "severity_map")  # what the dashboard shows beside reports and overlays

@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lungsev import __version__
+from lungsev.files import write_atomically
 from lungsev.pipeline import ScoredFilm
 from lungsev.report import SeverityReport
-from lungsev.runtime.outputs.atomic import write_atomically
 from lungsev.runtime.outputs.overlay_png import draw_overlay
 from lungsev.runtime.outputs.source_header import PATIENT_AND_STUDY, read_source_header, result_uid
 

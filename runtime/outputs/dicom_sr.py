@@ -15,11 +15,11 @@ import numpy as np
 
 from lungsev import __version__
 from lungsev.errors import MissingExtraError
+from lungsev.files import write_atomically
 from lungsev.pipeline import ScoredFilm
 from lungsev.reading import header as tags
 from lungsev.report import RegionScore, SchemeScore, SeverityReport
 from lungsev.runtime.outputs import codes
-from lungsev.runtime.outputs.atomic import write_atomically
 from lungsev.runtime.outputs.source_header import (
     PATIENT_AND_STUDY,
     read_source_header,

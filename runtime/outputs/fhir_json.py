@@ -11,10 +11,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from lungsev.files import write_atomically
 from lungsev.pipeline import ScoredFilm
 from lungsev.report import SchemeScore, SeverityReport
 from lungsev.runtime.outputs import codes
-from lungsev.runtime.outputs.atomic import write_atomically
 from lungsev.runtime.outputs.codes import Code
 from lungsev.runtime.outputs.source_header import result_uuid
 

@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from lungsev.errors import ConfigError
+from lungsev.files import write_atomically
 from lungsev.pipeline import ScoredFilm
 from lungsev.reading.pictures import marked_as_own
-from lungsev.runtime.outputs import side_panel
-from lungsev.runtime.outputs.atomic import write_atomically
-from lungsev.runtime.outputs.drawing import SEMIBOLD, Sheet
-from lungsev.runtime.outputs.film_view import draw_missing_film, draw_refused_film, draw_scored_film
-from lungsev.runtime.outputs.palette import BACKGROUND, INK, PANEL, WARNING
+from lungsev.runtime.outputs.drawing import side_panel
+from lungsev.runtime.outputs.drawing.palette import BACKGROUND, INK, PANEL, WARNING
+from lungsev.runtime.outputs.drawing.radiograph_view import draw_missing_film, draw_refused_film, draw_scored_film
+from lungsev.runtime.outputs.drawing.shapes import SEMIBOLD, Sheet
 from lungsev.schemes import Scheme, builtin_schemes, load_scheme
 
 _NOTICE_HEIGHT = 58.0

@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lungsev.bench import run_bench
 from lungsev.bundle.archive import Bundle, read_bundle
 from lungsev.errors import BackendError
 from lungsev.inference.onnxruntime import OnnxRuntimeBackend
@@ -23,6 +22,7 @@ from lungsev.inference.tensorrt.build import BuildOptions, build_engine
 from lungsev.inference.tensorrt.cuda import CudaBindingsDriver, CudaDriver, PycudaDriver, count_devices
 from lungsev.inference.tensorrt.engine import EngineRequest, open_tensorrt, prepare_engine
 from lungsev.inference.tensorrt.library import FLAVOURS, TensorRTLibrary, load_tensorrt
+from lungsev.runtime.commands.benchmark import run_bench
 
 pytestmark = [
     pytest.mark.gpu,

@@ -178,9 +178,9 @@ def test_an_undeclared_import_is_seen(project: dict[str, Any], tmp_path: Path, m
     planted.parent.mkdir()
     planted.write_text("import requests\nimport numpy\ndef f():\n    import torch, click_unknown\n", encoding="utf-8")
     monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
-    assert undeclared(["runtime/watch.py"], project) == [
-        "runtime/watch.py imports requests",
-        "runtime/watch.py imports click_unknown in a function",
+    assert undeclared(["runtime/watcher/watcher.py"], project) == [
+        "runtime/watcher/watcher.py imports requests",
+        "runtime/watcher/watcher.py imports click_unknown in a function",
     ]
 
 

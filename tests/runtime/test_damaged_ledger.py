@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from bedside_films import QUICK_BEDSIDE, Bedside, QuickScorer, drop, png
 
-from lungsev.runtime.layout import Layout
-from lungsev.runtime.store import Ledger, NewFilm
-from lungsev.runtime.watch import Watcher
+from lungsev.runtime.watcher.layout import Layout
+from lungsev.runtime.watcher.ledger import Ledger, NewFilm
+from lungsev.runtime.watcher.watcher import Watcher
 
 PAGE = 4096
 SCORED, QUARANTINED, IN_WORK, SEEN = 30, 2, 5, 3

@@ -31,10 +31,10 @@ from lungsev.runtime.dashboard.app import create_app, palette_css  # noqa: E402
 from lungsev.runtime.dashboard.corrections import Corrections  # noqa: E402
 from lungsev.runtime.dashboard.corrections_export import export_corrections  # noqa: E402
 from lungsev.runtime.dashboard.security import keep_token, read_token  # noqa: E402
-from lungsev.runtime.destinations import Destination  # noqa: E402
-from lungsev.runtime.history import History  # noqa: E402
-from lungsev.runtime.outbox import Outbox  # noqa: E402
-from lungsev.runtime.senders import SendRefusedError  # noqa: E402
+from lungsev.runtime.delivery.destinations import Destination  # noqa: E402
+from lungsev.runtime.delivery.outbox import Outbox  # noqa: E402
+from lungsev.runtime.delivery.senders import SendRefusedError  # noqa: E402
+from lungsev.runtime.patients.history import History  # noqa: E402
 
 TOKEN = "a-token-of-the-tests-0123456789"
 MODEL = ModelInfo("lungsev-brixia", "1.2.0", "0f" * 32, "onnxruntime", "cpu", "fp32")

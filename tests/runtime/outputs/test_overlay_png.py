@@ -11,9 +11,9 @@ import pytest
 
 from lungsev.pipeline import ScoredFilm
 from lungsev.report import QualityFlag
-from lungsev.runtime.outputs import drawing
+from lungsev.runtime.outputs.drawing import shapes
+from lungsev.runtime.outputs.drawing.palette import WARNING, ink_on, luminance, severity_colour, severity_colours
 from lungsev.runtime.outputs.overlay_png import OverlayPng, draw_overlay
-from lungsev.runtime.outputs.palette import WARNING, ink_on, luminance, severity_colour, severity_colours
 
 SIDE_FLAG = QualityFlag("side_not_verified", "warn", "The file does not say which side is which.")
 
@@ -22,13 +22,13 @@ SIDE_FLAG = QualityFlag("side_not_verified", "warn", "The file does not say whic
 def words(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Every line of text that is drawn, in order."""
     lines: list[str] = []
-    draw = drawing.Sheet.text
+    draw = shapes.Sheet.text
 
     def note(self, x, y, text, *arguments, **options):
         lines.append(text)
         return draw(self, x, y, text, *arguments, **options)
 
-    monkeypatch.setattr(drawing.Sheet, "text", note)
+    monkeypatch.setattr(shapes.Sheet, "text", note)
     return lines
 
 
@@ -51,14 +51,14 @@ def test_the_patient_is_not_named_on_the_picture(make_scored, words: list[str]) 
 
 def test_zone_digits_lie_on_the_side_of_their_zone(make_scored, monkeypatch: pytest.MonkeyPatch) -> None:
     places: dict[str, float] = {}
-    draw = drawing.Sheet.text
+    draw = shapes.Sheet.text
 
     def note(self, x, y, text, *arguments, **options):
         if text in tuple("ABCDEFRL"):
             places.setdefault(text, x * self.scale)
         return draw(self, x, y, text, *arguments, **options)
 
-    monkeypatch.setattr(drawing.Sheet, "text", note)
+    monkeypatch.setattr(shapes.Sheet, "text", note)
     scored = make_scored()
     draw_overlay(scored, 800)
     middle = 800 / max(scored.film.pixels.shape) * scored.film.pixels.shape[1] / 2
@@ -138,8 +138,8 @@ def test_any_shape_of_film_fits(make_scored, shape: tuple[int, int]) -> None:
 def test_hostile_words_do_no_harm(skipped: ScoredFilm, words: list[str]) -> None:
     evil = "\x1b[31mred\u202e txt\x00" + "w" * 500 + " =cmd|' /C calc'!A1 <script>\n" + "長い"
     draw_overlay(replace(skipped, report=replace(skipped.report, message=evil)), 600)
-    assert drawing.printable("\x1b[31m\u202ea\nb") == "[31mab"
-    assert drawing.printable("é–長") == "é–?"
+    assert shapes.printable("\x1b[31m\u202ea\nb") == "[31mab"
+    assert shapes.printable("é–長") == "é–?"
 
 
 # Machado, Oliveira and Fernandes 2009, severity 1.0: linear RGB as eyes without one kind of cone see it.
@@ -176,7 +176,7 @@ def _as_seen(colours: np.ndarray, matrix: np.ndarray) -> np.ndarray:
 
 
 def test_text_wraps_within_its_width() -> None:
-    lines = drawing.wrap("the patient is turned " * 5 + "x" * 90, 26, 300)
-    font = drawing.load_font(drawing.REGULAR, 26)
+    lines = shapes.wrap("the patient is turned " * 5 + "x" * 90, 26, 300)
+    font = shapes.load_font(shapes.REGULAR, 26)
     assert all(font.getlength(line) <= 306 for line in lines)
     assert "".join(lines).replace(" ", "") == ("thepatientisturned" * 5) + "x" * 90

@@ -1,0 +1,1 @@
+"""Delivery of results: outbox, senders, destinations."""

@@ -1,0 +1,134 @@
+"""What became of what was to be sent, for people and machines that are not the watcher: read from its outbox.
+
+`lungsev-run outbox` prints it; the screen and /metrics show it.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from lungsev.errors import LungsevError
+from lungsev.runtime.console import open_console
+from lungsev.runtime.delivery.outbox import Delivery, Outbox
+
+_HICCUP_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class DestinationState:
+    """One destination: files by state, Unix seconds since when the oldest one waits, and why the last did not go."""
+
+    destination: str
+    queued: int
+    sent: int
+    refused: int
+    waiting_since: float | None
+    message: str | None
+
+
+def read_states(out: Path) -> list[DestinationState]:
+    """Of every destination that anything was ever queued for; empty where nothing is sent.
+
+    Raises:
+        LungsevError: The outbox cannot be read.
+    """
+    rows = _read(
+        out,
+        "SELECT destination, SUM(state = 'queued'), SUM(state = 'sent'), SUM(state = 'refused'), "
+        "MIN(CASE WHEN state = 'queued' THEN queued_at END), "
+        "(SELECT message FROM deliveries AS last WHERE last.destination = deliveries.destination "
+        "AND state != 'sent' AND message IS NOT NULL ORDER BY changed_at DESC LIMIT 1) "
+        "FROM deliveries GROUP BY destination ORDER BY destination",
+    )
+    return [DestinationState(*row) for row in rows]
+
+
+def read_deliveries(out: Path, film: str) -> list[Delivery]:
+    """A film's deliveries, oldest first."""
+    columns = ", ".join(Delivery.__dataclass_fields__)
+    rows = _read(out, f"SELECT {columns} FROM deliveries WHERE film = ? ORDER BY seq", film)
+    return [Delivery(*row) for row in rows]
+
+
+def unsent_words(states: Sequence[DestinationState], now: float) -> list[str]:
+    """What a person should know: results that were refused, or wait longer than a hiccup lasts."""
+    words = []
+    for state in states:
+        late = state.waiting_since is not None and now - state.waiting_since > _HICCUP_SECONDS
+        parts = [f"{state.queued} wait since {_clock(state.waiting_since)}"] if late and state.waiting_since else []
+        parts += [f"{state.refused} were refused"] if state.refused else []
+        if parts:
+            reason = f" ({state.message})" if state.message else ""
+            words.append(f"Results have not arrived at {state.destination}: {', '.join(parts)}{reason}.")
+    return words
+
+
+def render_deliveries(states: Sequence[DestinationState]) -> str:
+    """For /metrics, in the Prometheus text format."""
+    lines = ["# HELP lungsev_deliveries Results by destination and state.", "# TYPE lungsev_deliveries gauge"]
+    for state in states:
+        for name in ("queued", "sent", "refused"):
+            labels = f'destination="{state.destination}",state="{name}"'
+            lines.append(f"lungsev_deliveries{{{labels}}} {getattr(state, name)}")
+    return "\n".join(lines) + "\n" if states else ""
+
+
+def outbox_command(out: Path, retry: str | None, json_output: bool) -> None:
+    """`lungsev-run outbox`.
+
+    Raises:
+        LungsevError: There is no outbox, or no such destination.
+    """
+    states = read_states(out)
+    if not states:
+        raise LungsevError(f"nothing was ever queued in {out}: name `destinations` in the watcher's --config")
+    if retry is not None:
+        if retry not in [state.destination for state in states]:
+            known = ", ".join(state.destination for state in states)
+            raise LungsevError(f"found no destination {retry}, expected one of {known}")
+        outbox = Outbox(out / "outbox", ())
+        outbox.retry_refused(retry)
+        outbox.close()
+        states = read_states(out)
+    if json_output:
+        print(json.dumps([asdict(state) for state in states]))
+        return
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for head in ("destination", "sent", "waiting", "since", "refused", "why"):
+        table.add_column(head, justify="right" if head in ("sent", "waiting", "refused") else "left")
+    for state in states:
+        since = "" if state.waiting_since is None else _clock(state.waiting_since)
+        table.add_row(
+            state.destination, str(state.sent), str(state.queued), since, str(state.refused), state.message or ""
+        )
+    console = open_console()
+    console.print(table)
+    if any(state.refused for state in states):
+        console.print("What was refused is not tried again by itself: lungsev-run outbox --retry DESTINATION")
+
+
+def _clock(moment: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(moment))
+
+
+def _read(out: Path, query: str, *parameters: str) -> list[tuple[Any, ...]]:
+    path = out / "outbox" / "outbox.sqlite"
+    if not path.is_file():
+        return []
+    try:
+        connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=5)
+        try:
+            return connection.execute(query, parameters).fetchall()
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        raise LungsevError(f"cannot read {path}: {error}") from None

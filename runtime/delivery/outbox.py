@@ -1,0 +1,243 @@
+"""The outbox: what is to be sent, to whom, and what became of it.
+
+    queued -> sent | refused
+      `-> queued again, later, for as long as it takes
+
+A file is taken into the outbox's own folder when it is queued, so that retention cannot remove it before it has
+arrived. `sent` is written after the peer acknowledged, never before; a crash between the two sends a file twice,
+which its fixed UID or name makes harmless. A destination that does not answer is left alone for a while, up to
+a quarter of an hour, with all its files: hours of silence cost a handful of attempts and lose nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import secrets
+import shutil
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from lungsev.files import fsync_folder
+from lungsev.runtime.delivery.destinations import Destination
+from lungsev.runtime.delivery.senders import SendLaterError, SendRefusedError, send
+
+log = logging.getLogger("lungsev.runtime.delivery.outbox")
+
+DeliveryState = Literal["queued", "sent", "refused"]
+Sender = Callable[[Destination, Path, str], None]
+FIRST_PAUSE_SECONDS = 5.0
+LONGEST_PAUSE_SECONDS = 900.0
+_IDLE_SECONDS = 2.0
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS deliveries (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    film TEXT NOT NULL,
+    name TEXT NOT NULL,
+    destination TEXT NOT NULL,
+    file TEXT NOT NULL,
+    state TEXT NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    message TEXT,
+    queued_at REAL NOT NULL,
+    changed_at REAL NOT NULL,
+    UNIQUE (name, destination)
+);
+CREATE INDEX IF NOT EXISTS deliveries_by_state ON deliveries (state, destination, seq);
+PRAGMA user_version = 1;
+"""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One file for one destination. `message` says why it was not taken the last time; times are Unix seconds."""
+
+    seq: int
+    film: str
+    name: str
+    destination: str
+    file: str
+    state: DeliveryState
+    attempts: int
+    message: str | None
+    queued_at: float
+    changed_at: float
+
+
+class Outbox:
+    """A folder of files and an SQLite table. Safe to use from several threads of one process.
+
+    Args:
+        folder: Belongs to the outbox; made where it is missing.
+        destinations: Queued files of a destination that is not among them wait until it is again.
+    """
+
+    def __init__(self, folder: Path, destinations: Sequence[Destination], sender: Sender = send) -> None:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._folder = folder
+        self._destinations = {destination.name: destination for destination in destinations}
+        self._sender = sender
+        self._lock = threading.RLock()
+        self._connection = sqlite3.connect(
+            folder / "outbox.sqlite", timeout=30, isolation_level=None, check_same_thread=False
+        )
+        self._connection.execute("PRAGMA journal_mode=WAL")
+        self._connection.execute("PRAGMA synchronous=FULL")
+        self._connection.executescript(_TABLES)
+        self._pauses: dict[str, tuple[float, float]] = {}  # destination to (monotonic end, length)
+        self._wake = threading.Event()
+
+    def close(self) -> None:
+        with self._lock:
+            self._connection.close()
+
+    def queue(self, film: str, files: Iterable[tuple[str, Path]]) -> int:
+        """Queue a film's files for every destination that wants them; what is queued already stays as it is.
+
+        Args:
+            film: Internal id.
+            files: Output name and path, of files that are complete.
+
+        Returns:
+            How many deliveries were added.
+
+        Raises:
+            OSError: The disk refused; nothing was queued that is not there.
+        """
+        added = 0
+        for output, path in files:
+            for destination in self._destinations.values():
+                if output in destination.sends:
+                    added += self._queue_one(film, path, destination.name)
+        if added:
+            self._wake.set()
+        return added
+
+    def deliver_due(self) -> int:
+        """Try every delivery whose destination is not being left alone. Returns how many arrived."""
+        arrived = 0
+        for destination in self._destinations.values():
+            while not self._paused(destination.name):
+                delivery = self._next(destination.name)
+                if delivery is None:
+                    break
+                arrived += self._deliver(delivery, destination)
+        return arrived
+
+    def run(self, stop: threading.Event) -> None:
+        """Deliver until told to stop; for a thread of its own."""
+        while not stop.is_set():
+            try:
+                self.deliver_due()
+            except Exception:  # whatever it is, results must go on being sent
+                log.exception("the outbox stumbled; it goes on")
+            self._wake.wait(_IDLE_SECONDS)
+            self._wake.clear()
+
+    def deliveries(self, film: str | None = None) -> list[Delivery]:
+        """All deliveries, or a film's, oldest first."""
+        where = "" if film is None else "WHERE film = ?"
+        return self._query(f"{where} ORDER BY seq", () if film is None else (film,))
+
+    def counts(self) -> dict[tuple[str, DeliveryState], int]:
+        """How many deliveries are in which state, by destination."""
+        with self._lock:
+            rows = self._connection.execute("SELECT destination, state, COUNT(*) FROM deliveries GROUP BY 1, 2")
+            return {(destination, state): count for destination, state, count in rows.fetchall()}
+
+    def retry_refused(self, destination: str) -> int:
+        """Queue refused files again, after their reason was put right. Returns how many."""
+        with self._lock:
+            cursor = self._connection.execute(
+                "UPDATE deliveries SET state = 'queued', changed_at = ? WHERE state = 'refused' AND destination = ?",
+                (time.time(), destination),
+            )
+        self._pauses.pop(destination, None)
+        self._wake.set()
+        return cursor.rowcount
+
+    def _queue_one(self, film: str, path: Path, destination: str) -> int:
+        with self._lock:
+            known = self._connection.execute(
+                "SELECT 1 FROM deliveries WHERE name = ? AND destination = ?", (path.name, destination)
+            ).fetchone()
+            if known:
+                return 0
+            file = f"{secrets.token_hex(8)}{''.join(path.suffixes[-2:])}"
+            _take(path, self._folder / file)
+            now = time.time()
+            self._connection.execute(
+                "INSERT INTO deliveries (film, name, destination, file, state, queued_at, changed_at) "
+                "VALUES (?, ?, ?, ?, 'queued', ?, ?)",
+                (film, path.name, destination, file, now, now),
+            )
+        return 1
+
+    def _deliver(self, delivery: Delivery, destination: Destination) -> int:
+        fields = {"film": delivery.film, "destination": destination.name}
+        path = self._folder / delivery.file
+        try:
+            if not path.is_file():
+                raise SendRefusedError("the file is not in the outbox's folder any more: somebody removed it")
+            self._sender(destination, path, delivery.name)
+        except SendRefusedError as error:
+            self._move(delivery, "refused", str(error))
+            log.error("%s refused film %s: %s", destination.name, delivery.film, error, extra=fields)
+            return 0
+        except Exception as error:  # a sender that fails in a new way has not sent
+            reason = str(error) if isinstance(error, SendLaterError) else f"unexpected {type(error).__name__}"
+            self._move(delivery, "queued", reason)
+            pause = self._pause(destination.name)
+            log.warning("%s: %s; next attempt in %.0f s", destination.name, reason, pause, extra=fields)
+            return 0
+        self._move(delivery, "sent", None)
+        self._pauses.pop(destination.name, None)
+        with contextlib.suppress(OSError):
+            path.unlink()
+        log.info("film %s sent to %s", delivery.film, destination.name, extra=fields)
+        return 1
+
+    def _pause(self, destination: str) -> float:
+        _, length = self._pauses.get(destination, (0.0, FIRST_PAUSE_SECONDS / 2))
+        length = min(2 * length, LONGEST_PAUSE_SECONDS)
+        self._pauses[destination] = (time.monotonic() + length, length)
+        return length
+
+    def _paused(self, destination: str) -> bool:
+        return time.monotonic() < self._pauses.get(destination, (0.0, 0.0))[0]
+
+    def _next(self, destination: str) -> Delivery | None:
+        # What failed least often goes first: one bad file cannot hold back the others.
+        rows = self._query("WHERE state = 'queued' AND destination = ? ORDER BY attempts, seq LIMIT 1", (destination,))
+        return rows[0] if rows else None
+
+    def _move(self, delivery: Delivery, state: DeliveryState, message: str | None) -> None:
+        with self._lock:
+            self._connection.execute(
+                "UPDATE deliveries SET state = ?, message = ?, attempts = attempts + 1, changed_at = ? WHERE seq = ?",
+                (state, message, time.time(), delivery.seq),
+            )
+
+    def _query(self, tail: str, parameters: tuple[object, ...]) -> list[Delivery]:
+        columns = "seq, film, name, destination, file, state, attempts, message, queued_at, changed_at"
+        with self._lock:
+            rows = self._connection.execute(f"SELECT {columns} FROM deliveries {tail}", parameters).fetchall()
+        return [Delivery(*row) for row in rows]
+
+
+def _take(source: Path, target: Path) -> None:
+    """A second name for the file where the file system can, else a copy; on the disk either way."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+        with target.open("rb") as stream:
+            os.fsync(stream.fileno())
+    fsync_folder(target.parent)

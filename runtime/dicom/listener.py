@@ -1,0 +1,325 @@
+"""The DICOM listener: C-ECHO, C-STORE and storage commitment. It only drops complete files into the inbox.
+
+The peer hears success when the bytes are flushed to the disk and renamed into the inbox, under a name made here;
+never before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import secrets
+import shutil
+import socketserver
+import ssl
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from lungsev.config import load_model
+from lungsev.errors import LungsevError, MissingExtraError
+
+try:
+    from pynetdicom import AE, _config, evt
+    from pynetdicom.presentation import build_role
+except ImportError:
+    raise MissingExtraError("the DICOM listener", "bedside") from None
+from pydicom.dataset import Dataset
+from pydicom.uid import UID
+
+from lungsev.files import fsync_folder
+from lungsev.runtime.dicom.connection_limits import GuardedServer, next_object, tls_context
+from lungsev.runtime.dicom.storage_commitment import ReceivedLog, Reference
+from lungsev.runtime.logs import logging_to, quiet_libraries
+from lungsev.runtime.settings import BedsideSettings, ListenSettings
+from lungsev.runtime.watcher.failpoints import reach
+
+log = logging.getLogger("lungsev.runtime.dicom.listener")
+
+# PS3.4 B.5: films, and what units send beside them and a reason is then given for.
+STORAGE_CLASSES = (
+    "1.2.840.10008.5.1.4.1.1.1",  # Computed Radiography
+    "1.2.840.10008.5.1.4.1.1.1.1",  # Digital X-Ray, For Presentation
+    "1.2.840.10008.5.1.4.1.1.1.1.1",  # Digital X-Ray, For Processing
+    "1.2.840.10008.5.1.4.1.1.7",  # Secondary Capture
+)
+# The first that the peer offers too is agreed on: uncompressed before lossless before lossy.
+TRANSFER_SYNTAXES = (
+    "1.2.840.10008.1.2.1",  # Explicit VR Little Endian
+    "1.2.840.10008.1.2",  # Implicit VR Little Endian
+    "1.2.840.10008.1.2.2",  # Explicit VR Big Endian
+    "1.2.840.10008.1.2.5",  # RLE
+    "1.2.840.10008.1.2.4.70",  # JPEG lossless, first-order prediction
+    "1.2.840.10008.1.2.4.57",  # JPEG lossless
+    "1.2.840.10008.1.2.4.80",  # JPEG-LS lossless
+    "1.2.840.10008.1.2.4.90",  # JPEG 2000 lossless
+    "1.2.840.10008.1.2.4.201",  # HTJ2K lossless
+    "1.2.840.10008.1.2.4.202",  # HTJ2K lossless RPCL
+    "1.2.840.10008.1.2.1.99",  # Deflated
+    "1.2.840.10008.1.2.4.50",  # JPEG baseline
+    "1.2.840.10008.1.2.4.51",  # JPEG extended
+    "1.2.840.10008.1.2.4.81",  # JPEG-LS near-lossless
+    "1.2.840.10008.1.2.4.91",  # JPEG 2000
+    "1.2.840.10008.1.2.4.203",  # HTJ2K
+)
+VERIFICATION = "1.2.840.10008.1.1"
+COMMITMENT = UID("1.2.840.10008.1.20.1")
+_COMMITMENT = (COMMITMENT, UID("1.2.840.10008.1.20.1.1"))  # class and well-known instance
+
+SUCCESS, OUT_OF_RESOURCES, CANNOT_UNDERSTAND = 0x0000, 0xA700, 0xC000
+_REPORT_ATTEMPTS, _REPORT_PAUSE_SECONDS = 5, 2.0
+_SWEEP_SECONDS = 5.0
+_REQUEST_SECONDS = 10.0  # from connecting to asking for an association
+_MAX_REFERENCES = 10_000
+
+
+def listen_command(
+    inbox: Path | None, config: Path | None, settings_json: str | None, overrides: dict[str, Any]
+) -> None:
+    """`lungsev-run listen`."""
+    from lungsev.runtime.watcher.watcher import stop_on_signals
+
+    if settings_json is not None:
+        whole = BedsideSettings.model_validate_json(settings_json)
+    else:
+        whole = load_model(BedsideSettings, config, overrides)
+    settings = whole.listen
+    folder = inbox or settings.inbox or whole.watch.incoming
+    if folder is None:
+        raise LungsevError("no inbox: give INBOX, or listen.inbox or watch.incoming in the file of --config")
+    stop = threading.Event()
+    stop_on_signals(stop)
+    with logging_to(None, "info"), listening(folder, settings, whole.watch.min_free_mb) as listener:
+        print(f"listening as {settings.ae_title} on {settings.host}:{listener.port}, films go to {folder}", flush=True)
+        stop.wait()
+
+
+@contextlib.contextmanager
+def listening(inbox: Path, settings: ListenSettings, min_free_mb: float = 1024.0) -> Iterator[Listener]:
+    """Listen until the block is left; objects on their way in are waited for."""
+    listener = Listener(inbox, settings, min_free_mb)
+    try:
+        listener.start()
+        yield listener
+    finally:
+        listener.stop()
+
+
+class Listener:
+    """One port, one inbox. Owns `INBOX/.receiving`, where files lie until they are complete."""
+
+    def __init__(self, inbox: Path, settings: ListenSettings, min_free_mb: float) -> None:
+        if not inbox.is_dir():
+            raise LungsevError(f"no folder at {inbox}; expected the folder that received films go to: make it")
+        self._inbox = inbox
+        self._receiving = inbox / ".receiving"
+        self._settings = settings
+        self._min_free_bytes = min_free_mb * 1e6
+        self._stop = threading.Event()
+        self._storing = 0
+        self._threads: list[threading.Thread] = []
+        try:
+            self._receiving.mkdir(mode=0o700, exist_ok=True)
+            self._received = ReceivedLog(self._receiving / "received.sqlite")
+            tls = tls_context(settings)
+        except ssl.SSLError:
+            raise LungsevError(
+                "listen.tls_*: expected PEM files of a certificate, its key and its authorities"
+            ) from None
+        except OSError as error:
+            raise LungsevError(f"cannot listen: {error.strerror or error}: {error.filename or inbox}") from None
+        self._sweep(0.0)
+        self._configure_library()
+        self._ae = self._application_entity()
+        try:
+            self._server = GuardedServer(self._ae, settings, self._ae.supported_contexts, tls, self._handlers())
+        except OSError as error:
+            self._received.close()
+            raise LungsevError(
+                f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; choose another listen.port, or "
+                "stop what holds it"
+            ) from None
+
+    @property
+    def port(self) -> int:
+        return int(self._server.server_address[1])
+
+    def start(self) -> None:
+        for name, target in (("accept", self._server.serve_forever), ("sweep", self._keep_order)):
+            thread = threading.Thread(target=target, name=f"listener-{name}", daemon=True)
+            thread.start()
+            self._threads.append(thread)
+        log.info("listening")
+
+    def stop(self) -> None:
+        """Accept nobody new, let objects on their way finish for a moment, hang up."""
+        self._stop.set()
+        if self._threads:
+            socketserver.BaseServer.shutdown(self._server)
+        self._server.server_close()
+        end = time.monotonic() + 5.0
+        while self._storing and time.monotonic() < end:
+            time.sleep(0.05)
+        self._server.close_all()
+        for thread in self._threads:
+            thread.join(10)
+        self._received.close()
+
+    def _configure_library(self) -> None:
+        quiet_libraries()
+        _config.LOG_HANDLER_LEVEL = "none"
+        _config.STORE_RECV_CHUNKED_DATASET = True  # to a file as it comes, not into memory
+        tempfile.tempdir = str(self._receiving)
+
+    def _application_entity(self) -> AE:
+        settings = self._settings
+        ae = AE(settings.ae_title)
+        ae.maximum_associations = settings.max_associations
+        ae.maximum_pdu_size = settings.max_pdu_bytes
+        ae.network_timeout = ae.dimse_timeout = settings.idle_seconds
+        ae.acse_timeout = min(_REQUEST_SECONDS, settings.idle_seconds)
+        ae.require_calling_aet = list(settings.allowed_ae_titles)
+        ae.require_called_aet = True
+        ae.add_supported_context(VERIFICATION)
+        for storage_class in STORAGE_CLASSES:
+            ae.add_supported_context(storage_class, list(TRANSFER_SYNTAXES))
+        if settings.commitment:
+            ae.add_supported_context(COMMITMENT)
+        return ae
+
+    def _handlers(self) -> list[Any]:
+        return [
+            (evt.EVT_C_ECHO, self._on_echo),
+            (evt.EVT_C_STORE, self._on_store),
+            (evt.EVT_N_ACTION, self._on_commitment),
+        ]
+
+    def _on_echo(self, event: Any) -> int:
+        next_object(event.assoc)
+        return SUCCESS
+
+    def _on_store(self, event: Any) -> int:
+        next_object(event.assoc)
+        self._storing += 1
+        try:
+            if shutil.disk_usage(self._inbox).free < self._min_free_bytes:
+                log.error("refused an object: the disk is nearly full", extra={"code": "disk"})
+                return OUT_OF_RESOURCES
+            self._keep(Path(event.dataset_path))
+            request = event.request
+            self._received.note(Reference(str(request.AffectedSOPClassUID), str(request.AffectedSOPInstanceUID)))
+            reach("accepted")
+            return SUCCESS
+        except OSError as error:
+            log.error("refused an object: the disk refused it", exc_info=error)
+            return OUT_OF_RESOURCES
+        except Exception as error:
+            log.error("refused an object", exc_info=error)
+            return CANNOT_UNDERSTAND
+        finally:
+            self._storing -= 1
+
+    def _keep(self, complete: Path) -> None:
+        """Flush, rename into the inbox under a name of ours, flush the folder."""
+        with complete.open("rb") as stream:
+            os.fchmod(stream.fileno(), 0o640)  # the watcher may be another user of the group
+            os.fsync(stream.fileno())
+        reach("received")
+        name = time.strftime("%Y%m%dT%H%M%S", time.gmtime()) + f"-{secrets.token_hex(8)}.dcm"
+        os.replace(complete, self._inbox / name)
+        fsync_folder(self._inbox)
+        log.info("an object was received", extra={"state": "received"})
+
+    def _on_commitment(self, event: Any) -> tuple[int, None]:
+        next_object(event.assoc)
+        if event.action_type != 1:
+            return 0x0123, None  # no such action type
+        try:
+            request = event.action_information
+            transaction = str(request.TransactionUID)
+            items = list(request.ReferencedSOPSequence)[: _MAX_REFERENCES + 1]
+            references = [Reference(str(i.ReferencedSOPClassUID), str(i.ReferencedSOPInstanceUID)) for i in items]
+        except Exception as error:
+            log.warning("a storage commitment request could not be understood", exc_info=error)
+            return 0x0115, None  # invalid argument value
+        if not references or len(references) > _MAX_REFERENCES:
+            return 0x0115, None
+        report = commitment_report(transaction, *self._received.judge(references))
+        thread = threading.Thread(target=self._report, args=(event.assoc, report), name="commitment", daemon=True)
+        thread.start()
+        return SUCCESS, None
+
+    def _report(self, association: Any, report: tuple[int, Dataset]) -> None:
+        """Answer on an association of our own where the peer has a port for it, else on its own."""
+        event_type, information = report
+        peer_title = association.requestor.ae_title
+        port = self._settings.commitment_ports.get(peer_title)
+        for attempt in range(_REPORT_ATTEMPTS):
+            if self._stop.wait(0.5 if attempt == 0 else _REPORT_PAUSE_SECONDS * 2**attempt):
+                return
+            try:
+                if port is None:
+                    if not association.is_established:
+                        log.warning("a peer hung up before its commitment report; set listen.commitment_ports")
+                        return
+                    status, _ = association.send_n_event_report(information, event_type, *_COMMITMENT)
+                else:
+                    status = self._report_to(association.requestor.address, port, peer_title, event_type, information)
+                if status and status.Status == SUCCESS:
+                    return
+            except Exception as error:
+                log.warning("a commitment report did not arrive", exc_info=error)
+        log.error("a commitment report never arrived")
+
+    def _report_to(self, address: str, port: int, title: str, event_type: int, information: Dataset) -> Any:
+        caller = AE(self._settings.ae_title)
+        caller.acse_timeout = caller.dimse_timeout = caller.network_timeout = self._settings.idle_seconds
+        caller.add_requested_context(COMMITMENT)
+        role = build_role(COMMITMENT, scp_role=True)
+        association = caller.associate(address, port, ae_title=title, ext_neg=[role])
+        if not association.is_established:
+            return None
+        try:
+            status, _ = association.send_n_event_report(information, event_type, *_COMMITMENT)
+            return status
+        finally:
+            association.release()
+
+    def _keep_order(self) -> None:
+        while not self._stop.wait(min(_SWEEP_SECONDS, self._settings.association_seconds / 4)):
+            self._server.hang_up_on_the_slow()
+            self._sweep(self._settings.association_seconds + self._settings.idle_seconds)
+
+    def _sweep(self, age_seconds: float) -> None:
+        """Remove what broken associations left half-received."""
+        oldest = time.time() - age_seconds
+        for path in self._receiving.glob("tmp*.dcm"):
+            with contextlib.suppress(OSError):
+                if path.stat().st_mtime < oldest:
+                    path.unlink()
+
+
+def commitment_report(
+    transaction: str, kept: list[Reference], failed: list[tuple[Reference, int]]
+) -> tuple[int, Dataset]:
+    """Event type and information of the N-EVENT-REPORT (PS3.4 J.3.3)."""
+    information = Dataset()
+    information.TransactionUID = transaction
+    if kept:
+        information.ReferencedSOPSequence = [_item(reference) for reference in kept]
+    if failed:
+        information.FailedSOPSequence = [_item(reference, reason) for reference, reason in failed]
+    return (2 if failed else 1), information
+
+
+def _item(reference: Reference, reason: int | None = None) -> Dataset:
+    item = Dataset()
+    item.ReferencedSOPClassUID = reference.sop_class_uid
+    item.ReferencedSOPInstanceUID = reference.sop_instance_uid
+    if reason is not None:
+        item.FailureReason = reason
+    return item

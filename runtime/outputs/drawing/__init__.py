@@ -1,0 +1,1 @@
+"""Drawing: the picture of a result."""

@@ -1,0 +1,216 @@
+"""The column beside the film: total, zones in the film's own layout, severity map, doubts, origin."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from lungsev.geometry import warp
+from lungsev.pipeline import ScoredFilm
+from lungsev.report import QualityFlag, RegionScore, SchemeScore, SeverityReport
+from lungsev.runtime.outputs.drawing.palette import (
+    GOOD,
+    INK,
+    MUTED,
+    TEXT,
+    TILE,
+    WARNING,
+    Colour,
+    ink_on,
+    severity_colour,
+    severity_colours,
+)
+from lungsev.runtime.outputs.drawing.radiograph_view import MAP_COVER, severity, smooth_map
+from lungsev.runtime.outputs.drawing.shapes import REGULAR, SEMIBOLD, Sheet
+from lungsev.schemes import Scheme
+
+WIDTH = 620.0
+_LEFT, _INNER = 48.0, 524.0
+_MAP = 236.0
+
+
+def draw_scored_panel(sheet: Sheet, x: float, scored: ScoredFilm, name: str, scheme: Scheme | None) -> float:
+    """Draw the panel of a scored film from the top of the sheet down. Returns the y it ended at.
+
+    Args:
+        name: The scheme to show large; the film's other schemes get a line each.
+        scheme: Its definition, for the grades' names; None when it is not a built-in one.
+    """
+    report = scored.report
+    score = report.scores[name]
+    grades = grade_range(score, scheme)
+    left = x + _LEFT
+    y = _draw_total(sheet, left, score, scheme.title.partition(",")[0] if scheme else name)
+    y = _draw_table(sheet, left, y + 34, score.regions, grades)
+    y = _draw_legend(sheet, left, y + 20, scheme) if scheme and scheme.num_grades <= 5 else y
+    y = _draw_map(sheet, left, y + 26, scored, name, grades)
+    others = [f"{other} {score.total} of {score.total_max}" for other, score in report.scores.items() if other != name]
+    if others:
+        y = sheet.paragraph(left, y + 12, "Also: " + ", ".join(others), 24, MUTED, width=_INNER)
+    y = _draw_quality(sheet, left, y + 20, report.quality.flags)
+    return _draw_origin(sheet, left, y + 18, report)
+
+
+def draw_refused_panel(sheet: Sheet, x: float, report: SeverityReport) -> float:
+    """Draw the panel of a film without a score: nothing on it looks like one. Returns the y it ended at."""
+    left = x + _LEFT
+    sheet.text(left, 72, "No score", 60, TEXT, weight=SEMIBOLD)
+    state = "This film was left out on purpose." if report.status == "skipped" else "This file could not be used."
+    y = sheet.paragraph(left, 100, state, 28, MUTED, width=_INNER)
+    y = sheet.paragraph(left, y + 24, report.message or "", 28, TEXT, width=_INNER)
+    code = report.reason or report.error or ""
+    y = sheet.paragraph(left, y + 20, f"Code: {code}", 24, MUTED, width=_INNER)
+    if report.quality.flags:
+        y = _draw_quality(sheet, left, y + 26, report.quality.flags)
+    return _draw_origin(sheet, left, y + 18, report)
+
+
+def grade_range(score: SchemeScore, scheme: Scheme | None) -> tuple[int, int]:
+    """Lowest and highest grade. Without the definition the highest follows from the total, the lowest is taken
+    as the number of grades back from it."""
+    if scheme is not None:
+        return scheme.grades[0], scheme.grades[-1]
+    highest = score.total_max // len(score.regions)
+    return highest - len(score.regions[0].probabilities) + 1, highest
+
+
+def likely_words(likely: tuple[int, int], grade: int) -> str:
+    """ "could be 1-2" instead of raw probabilities."""
+    low, high = likely
+    return f"likely {grade}" if low == high == grade else f"could be {low}–{high}"
+
+
+def _draw_total(sheet: Sheet, left: float, score: SchemeScore, title: str) -> float:
+    sheet.text(left, 58, title, 30, MUTED, weight=SEMIBOLD)
+    width = sheet.text(left - 6, 218, str(score.total), 176, TEXT, weight=SEMIBOLD)
+    sheet.text(left + width + 14, 218, f"of {score.total_max}", 56, MUTED)
+    low, high = score.total_interval
+    sheet.text(left + _INNER, 166, f"{low}–{high}", 56, TEXT, weight=SEMIBOLD, anchor="rs")
+    sheet.text(left + _INNER, 204, f"{score.total_interval_coverage:.0%} interval", 26, MUTED, anchor="rs")
+    top, step = 252.0, _INNER / score.total_max
+    sheet.rectangle(left, top, _INNER, 14, TILE, radius=7)
+    sheet.rectangle(left + low * step, top, max(14.0, (high - low) * step), 14, MUTED, radius=7)
+    sheet.rectangle(left + min(_INNER - 8, max(0.0, score.total * step - 4)), top - 9, 8, 32, TEXT, radius=4)
+    return top + 30
+
+
+def _draw_table(
+    sheet: Sheet, left: float, top: float, regions: Sequence[RegionScore], grades: tuple[int, int]
+) -> float:
+    """Zones as on the film: the patient's right in the left column."""
+    columns = _columns(regions)
+    rows = max(len(column) for column in columns)
+    gap = 12.0
+    width = (_INNER - gap * (len(columns) - 1)) / len(columns)
+    height = min(104.0, 372.0 / rows - gap)
+    heads = ("R  patient's right", "L  patient's left") if len(columns) == 2 else ("Zones",)
+    for index, (column, head) in enumerate(zip(columns, heads, strict=True)):
+        x = left + index * (width + gap)
+        sheet.text(x, top + 24, head, 26, MUTED, weight=SEMIBOLD)
+        for row, region in enumerate(column):
+            _draw_tile(sheet, x, top + 42 + row * (height + gap), width, height, region, grades)
+    return top + 42 + rows * (height + gap) - gap
+
+
+def _draw_tile(
+    sheet: Sheet, x: float, y: float, width: float, height: float, region: RegionScore, grades: tuple[int, int]
+) -> None:
+    colour = severity_colour(severity(region, grades))
+    side = min(height, 84.0)
+    sheet.rectangle(x, y, width, height, TILE, radius=14)
+    sheet.rectangle(x, y, side, height, colour, radius=14)
+    digit = side * 0.72
+    sheet.text(
+        x + side / 2,
+        y + height / 2 + digit * 0.36,
+        str(region.grade),
+        digit,
+        ink_on(colour),
+        weight=SEMIBOLD,
+        anchor="ms",
+    )
+    size = min(27.0, height * 0.34)
+    sheet.text(x + side + 14, y + height * 0.44, f"{region.code}  {_place(region)}", size, TEXT, weight=SEMIBOLD)
+    sheet.text(x + side + 14, y + height * 0.78, likely_words(region.likely, region.grade), size * 0.88, MUTED)
+
+
+def _draw_legend(sheet: Sheet, left: float, top: float, scheme: Scheme) -> float:
+    y = top
+    for index, (grade, words) in enumerate(zip(scheme.grades, scheme.grade_names, strict=True)):
+        colour = severity_colour(index / (scheme.num_grades - 1))
+        sheet.rectangle(left, y, 30, 30, colour, radius=7)
+        sheet.text(left + 15, y + 23, str(grade), 22, ink_on(colour), weight=SEMIBOLD, anchor="ms")
+        sheet.text(left + 44, y + 23, words, 24, MUTED)
+        y += 37
+    return y
+
+
+def _draw_map(sheet: Sheet, left: float, top: float, scored: ScoredFilm, name: str, grades: tuple[int, int]) -> float:
+    """Expected grade over the aligned lung field, on the grades' own colour scale."""
+    values = scored.severity_map.get(name)
+    if values is None or scored.canvas is None or scored.report.alignment is None:
+        return top
+    side = round(_MAP * sheet.scale)
+    field = warp(scored.canvas.pixels, np.array(scored.report.alignment), side)[..., None] * 255
+    fraction = (smooth_map(values, side) - grades[0]) / (grades[1] - grades[0])
+    cover = MAP_COVER * np.clip(fraction, 0, 1)[..., None]
+    blended = np.clip(field * (1 - cover) + severity_colours(fraction) * cover, 0, 255)
+    sheet.paste(blended.astype(np.uint8), left, top)
+    x = left + _MAP + 26
+    bar = severity_colours(np.linspace(1, 0, round((_MAP - 70) * sheet.scale)))[:, None]
+    sheet.text(x, top + 22, "Severity map", 26, TEXT, weight=SEMIBOLD)
+    sheet.text(x, top + 52, "expected grade", 22, MUTED)
+    sheet.paste(np.repeat(bar, round(22 * sheet.scale), axis=1).astype(np.uint8), x, top + 70)
+    for grade in range(grades[0], grades[1] + 1):
+        y = top + _MAP - (_MAP - 70) * (grade - grades[0]) / (grades[1] - grades[0])
+        sheet.text(x + 34, y + 8, str(grade), 22, MUTED)
+    return top + _MAP + 8
+
+
+def _draw_quality(sheet: Sheet, left: float, top: float, flags: Sequence[QualityFlag]) -> float:
+    if not flags:
+        _draw_tick(sheet, left, top + 6)
+        sheet.text(left + 42, top + 32, "Film quality: no doubts", 26, TEXT)
+        return top + 44
+    y = top
+    for flag in flags:
+        _draw_triangle(sheet, left, y + 6, WARNING if flag.severity != "info" else MUTED)
+        y = sheet.paragraph(left + 42, y + 4, flag.message, 25, TEXT, width=_INNER - 42) + 8
+    return y
+
+
+def _draw_origin(sheet: Sheet, left: float, top: float, report: SeverityReport) -> float:
+    image, model = report.image, report.model
+    acquired = f"Acquired {image.acquired_at[:16].replace('T', ' ')}" if image.acquired_at else "Date not recorded"
+    lines = [f"{acquired}, view {image.view or 'not recorded'}"]
+    if model is not None:
+        lines.append(f"Model {model.name} {model.version} ({model.bundle_sha256[:8]})")
+        lines.append(f"{model.backend} on {model.device}, {model.precision}")
+    y = top
+    for line in lines:
+        y = sheet.paragraph(left, y, line, 22, MUTED, width=_INNER, weight=REGULAR)
+    return y
+
+
+def _draw_tick(sheet: Sheet, x: float, y: float) -> None:
+    sheet.rectangle(x, y, 30, 30, GOOD, radius=15)
+    sheet.lines([(x + 8, y + 15), (x + 13, y + 21), (x + 22, y + 10)], INK, width=3)
+
+
+def _draw_triangle(sheet: Sheet, x: float, y: float, colour: Colour) -> None:
+    sheet.polygon([(x + 15, y), (x + 30, y + 28), (x, y + 28)], colour)
+    sheet.text(x + 15, y + 25, "!", 22, INK, weight=SEMIBOLD, anchor="ms")
+
+
+def _columns(regions: Sequence[RegionScore]) -> list[list[RegionScore]]:
+    """Regions of the patient's right, then of the left; one column when a region lies on both."""
+    right = [region for region in regions if region.name.startswith("right")]
+    left = [region for region in regions if region.name.startswith("left")]
+    return [right, left] if right and left and len(right) + len(left) == len(regions) else [list(regions)]
+
+
+def _place(region: RegionScore) -> str:
+    """ "right upper zone" under its column's head is just "upper"."""
+    words = region.name.removeprefix("right ").removeprefix("left ").replace(" zone", "")
+    return words if words else region.name

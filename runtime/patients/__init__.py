@@ -1,0 +1,1 @@
+"""Patients over time: history, trend, chart."""

@@ -1,0 +1,68 @@
+"""Moving films between folders so that a crash at any moment leaves each in exactly one known place."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+from pathlib import Path
+
+from lungsev.files import fsync_folder
+
+
+def take(source: Path, target: Path) -> None:
+    """Move a file by rename; across file systems by a copy that is whole on the disk before the source goes.
+
+    Raises:
+        FileNotFoundError: The source is gone.
+        OSError: The disk refuses.
+    """
+    try:
+        os.rename(source, target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        if not os.access(source.parent, os.W_OK):  # or it would be copied again and again
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES)) from None
+        copy(source, target)
+        os.unlink(source)
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy so that the target is whole or absent; its time of change is kept.
+
+    Raises:
+        OSError: The source is gone, is a link or no regular file, or the disk refuses.
+    """
+    unfinished = target.with_name(f".{target.name}.part")
+    try:
+        descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as reading, open(unfinished, "wb") as writing:
+            info = os.fstat(reading.fileno())
+            shutil.copyfileobj(reading, writing, 1 << 20)
+            writing.flush()
+            os.fsync(writing.fileno())
+        os.utime(unfinished, ns=(info.st_mtime_ns, info.st_mtime_ns))
+        os.replace(unfinished, target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(unfinished)
+        raise
+    fsync_folder(target.parent)
+
+
+def put_away(source: Path, target: Path) -> None:
+    """`take` into a folder that may have to be made; done already when only the target is there."""
+    target.parent.mkdir(mode=0o750, exist_ok=True)
+    try:
+        take(source, target)
+    except FileNotFoundError:
+        if not os.path.lexists(target):
+            raise
+    fsync_folder(target.parent)
+
+
+def remove(path: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)

@@ -1,0 +1,144 @@
+"""How a film ends: with a result or with a reason, never both, whatever moment the process dies at.
+
+Every step may be repeated. `finish_result` and `quarantine` are called again after a crash and go on
+where they were.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+
+from lungsev.files import write_atomically
+from lungsev.pipeline import ScoredFilm
+from lungsev.report import DISCLAIMER
+from lungsev.runtime.outputs.contract import Output
+from lungsev.runtime.settings import WatchSettings
+from lungsev.runtime.watcher.failpoints import reach
+from lungsev.runtime.watcher.file_moves import put_away, remove
+from lungsev.runtime.watcher.layout import Layout
+from lungsev.runtime.watcher.ledger import FilmRow, Ledger, State
+
+log = logging.getLogger("lungsev.runtime.watcher.finalize")
+
+
+def output_file(layout: Layout, output: Output, film: FilmRow) -> Path:
+    """Where `watch` keeps one output of a film."""
+    return layout.root / output.folder / (film.id + output.suffix)
+
+
+def write_outputs(
+    film: FilmRow, scored: ScoredFilm, layout: Layout, outputs: Sequence[Output]
+) -> list[tuple[str, Path]]:
+    """Write all outputs. The JSON report comes first and must succeed; another format that breaks is logged.
+
+    Returns:
+        Name and file of every output that has something to say of the film.
+
+    Raises:
+        OSError: The disk refuses; nothing half-written is left.
+    """
+    reach("outputs")
+    written: list[tuple[str, Path]] = []
+    for output in outputs:
+        try:
+            path = output.write(scored, output_file(layout, output, film))
+        except OSError:
+            raise
+        except Exception:
+            if not written:
+                raise
+            log.exception("output %s of film %s cannot be written", output.name, film.id)
+            continue
+        if path is not None:
+            written.append((output.name, path))
+        reach("report_written")
+    return written
+
+
+def finish_result(film: FilmRow, end: State, layout: Layout, ledger: Ledger, settings: WatchSettings) -> None:
+    """The outputs are on the disk: put the original away and close the film.
+
+    Raises:
+        OSError: The disk refuses; the film stays `written` and is finished later.
+    """
+    work = layout.work_file(film)
+    if settings.leave_in_place or settings.originals == "delete":
+        remove(work)
+    elif os.path.lexists(work):
+        put_away(work, layout.archive_file(film))
+    elif not os.path.lexists(layout.archive_file(film)):
+        log.warning("the original of film %s is gone: somebody took it from work/", film.id)
+    reach("archived")
+    ledger.move(film.id, end)
+    reach("done")
+
+
+def quarantine(
+    film: FilmRow,
+    code: str,
+    message: str,
+    layout: Layout,
+    ledger: Ledger,
+    settings: WatchSettings,
+    outputs: Sequence[Output] = (),
+    sha256: str | None = None,
+) -> None:
+    """Put a film aside with the reason beside it; what was written of a result goes.
+
+    Raises:
+        OSError: The disk refuses; the film stays open and is put aside later.
+    """
+    for output in outputs:
+        remove(output_file(layout, output, film))
+    reason = {
+        "id": film.id,
+        "status": "failed",
+        "error": code,
+        "message": message,
+        "sha256": sha256,
+        "bytes": film.size,
+        "attempts": film.attempts,
+        "at": datetime.fromtimestamp(time.time(), timezone.utc).isoformat(timespec="seconds"),
+        "film": None if settings.leave_in_place else film.file_name,
+        "disclaimer": DISCLAIMER,
+    }
+    data = json.dumps({key: value for key, value in reason.items() if value is not None}, indent=2) + "\n"
+    write_atomically(layout.reason_file(film), data.encode("utf-8"))
+    reach("reason_written")
+    finish_quarantine(film, code, message, layout, ledger, settings, sha256)
+
+
+def finish_quarantine(
+    film: FilmRow,
+    code: str,
+    message: str,
+    layout: Layout,
+    ledger: Ledger,
+    settings: WatchSettings,
+    sha256: str | None = None,
+) -> None:
+    """The reason is on the disk: move the film beside it and close it."""
+    work = layout.work_file(film)
+    if settings.leave_in_place:
+        remove(work)
+    elif os.path.lexists(work):
+        put_away(work, layout.quarantine_file(film))
+    reach("quarantined")
+    ledger.move(film.id, "quarantined", code=code, message=message, sha256=sha256)
+    log.warning("film %s is in quarantine: %s", film.id, code, extra={"film": film.id, "code": code})
+    reach("done")
+
+
+def read_reason(path: Path) -> tuple[str, str, str | None] | None:
+    """(code, message, sha256) of a reason file, None when it does not exist or is none of ours."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        return str(data["error"]), str(data["message"]), data.get("sha256")
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,110 @@
+"""/livez, /readyz and /metrics: is the box alive, does it take films, and how is it doing."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import ClassVar
+
+from lungsev.errors import LungsevError
+from lungsev.runtime.settings import HealthSettings
+from lungsev.runtime.watcher.metrics import CONTENT_TYPE
+
+_SILENCE_SECONDS = 120.0  # the longest film, with its retries of a hanging decoder, takes less
+
+
+class Vitals:
+    """What the threads say of themselves. Safe to use from several threads."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._lock = threading.Lock()
+        self._monotonic = monotonic
+        self._beats: dict[str, float] = {}
+        self._doubts: dict[str, str] = {}
+
+    def beat(self, thread: str) -> None:
+        with self._lock:
+            self._beats[thread] = self._monotonic()
+
+    def doubt(self, about: str, words: str) -> None:
+        """Something keeps films from being scored."""
+        with self._lock:
+            self._doubts[about] = words
+
+    def clear(self, about: str) -> None:
+        with self._lock:
+            self._doubts.pop(about, None)
+
+    def alive(self) -> bool:
+        """No thread has been silent for too long."""
+        with self._lock:
+            now = self._monotonic()
+            return all(now - moment < _SILENCE_SECONDS for moment in self._beats.values())
+
+    def doubts(self) -> list[str]:
+        with self._lock:
+            return sorted(self._doubts.values())
+
+
+class HealthServer:
+    """Serves the three pages on a thread of its own until it is left."""
+
+    def __init__(self, settings: HealthSettings, vitals: Vitals, pages: Mapping[str, Callable[[], str]]) -> None:
+        handler = type("Handler", (_Handler,), {"vitals": vitals, "pages": dict(pages)})
+        try:
+            self._server = ThreadingHTTPServer((settings.host, settings.port), handler)
+        except OSError as error:
+            raise LungsevError(
+                f"cannot serve health pages on {settings.host}:{settings.port}: {error.strerror}; set health.port"
+            ) from None
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, name="health", daemon=True)
+
+    @property
+    def port(self) -> int:
+        return int(self._server.server_address[1])
+
+    def __enter__(self) -> HealthServer:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    vitals: ClassVar[Vitals]
+    pages: ClassVar[dict[str, Callable[[], str]]]
+    timeout = 10
+    server_version = "lungsev"
+    sys_version = ""
+
+    def do_GET(self) -> None:
+        if self.path == "/livez":
+            alive = self.vitals.alive()
+            self._answer(200 if alive else 503, "alive\n" if alive else "a thread hangs\n")
+        elif self.path == "/readyz":
+            doubts = self.vitals.doubts()
+            self._answer(503 if doubts else 200, "\n".join(doubts) + "\n" if doubts else "ready\n")
+        elif self.path in self.pages:
+            self._answer(200, self.pages[self.path](), CONTENT_TYPE)
+        else:
+            self._answer(404, "/livez, /readyz and /metrics are here\n")
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Quiet: what others ask for is theirs to log."""
+
+    def _answer(self, status: int, text: str, kind: str = "text/plain; charset=utf-8") -> None:
+        data = text.encode("utf-8")
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(data)))
+        self.send_header("X-Content-Type-Options", "nosniff")
+        self.end_headers()
+        self.wfile.write(data)

@@ -1,0 +1,316 @@
+"""From a file that appears to a film that is ours: scan, settle, claim."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from lungsev.reading.completeness import Verdict, completeness
+from lungsev.runtime.commands.inputs import sha256_of_file
+from lungsev.runtime.settings import WatchSettings
+from lungsev.runtime.watcher.failpoints import reach
+from lungsev.runtime.watcher.file_moves import copy, remove, take
+from lungsev.runtime.watcher.layout import Layout
+from lungsev.runtime.watcher.ledger import FilmRow, Ledger, NewFilm
+from lungsev.runtime.watcher.scan import Entry, Scan, is_share, scan_folder
+
+log = logging.getLogger("lungsev.runtime.watcher.intake")
+
+KNOWN_SUFFIXES = (".dcm", ".dicom", ".png", ".jpg", ".jpeg", ".tif", ".tiff")
+_LOCAL_SCAN_SECONDS, _SHARE_SCAN_SECONDS = 1.0, 5.0
+_STEP_SECONDS = 2.0
+_MISSED_SCANS = 2  # a rename by the writer can hide a file from one listing
+
+
+@dataclass
+class _Candidate:
+    """A file that has not settled. Moments are of the monotonic clock: the wall clock jumps."""
+
+    film_id: str
+    entry: Entry
+    first: float
+    unchanged_since: float
+    scans: int = 1
+    missed: int = 0
+    verdict: Verdict | None = None
+    blocked: bool = False
+
+
+class Intake:
+    """Called again and again by one thread; remembers what has not settled yet."""
+
+    def __init__(
+        self,
+        incoming: Path,
+        layout: Layout,
+        ledger: Ledger,
+        settings: WatchSettings,
+        drain: bool = False,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """
+        Args:
+            drain: Take what is there now and do not wait for what is incomplete (`--once`).
+        """
+        self._incoming = incoming
+        self._layout = layout
+        self._ledger = ledger
+        self._settings = settings
+        self._drain = drain
+        self._monotonic = monotonic
+        self._candidates: dict[bytes, _Candidate] = {}
+        self._taken: dict[bytes, tuple[int, int]] = {}  # of those that stay in place
+        root = os.stat(layout.root)
+        self._excluded = frozenset({(root.st_dev, root.st_ino)})
+        share = is_share(incoming)
+        self.interval_seconds = settings.scan_seconds or (_SHARE_SCAN_SECONDS if share else _LOCAL_SCAN_SECONDS)
+        self._knows_films_without_source = False
+        self._untold: list[str] = []  # ids of films that were taken, which the ledger could not be told
+        self.unfinished = 0
+        self._unfinished_since = math.inf
+        self.warned_of: set[str] = set()
+        self._resume()
+
+    @property
+    def waiting(self) -> int:
+        """Files seen and not yet handed over."""
+        return len(self._candidates) + len(self._untold)
+
+    @property
+    def blocked(self) -> int:
+        """Files that have settled and cannot be taken: the folder does not let us."""
+        return sum(candidate.blocked for candidate in self._candidates.values())
+
+    def step(self) -> int:
+        """Look once; returns how many films were claimed.
+
+        Raises:
+            OSError: The folder cannot be listed, or the disk refuses.
+        """
+        told = self._tell_ledger()
+        settings = self._settings
+        scan = scan_folder(self._incoming, self._excluded, settings.max_depth, settings.max_files, self._is_taken)
+        now = self._monotonic()
+        self._report_oddities(scan, now)
+        present = {entry.source for entry in scan.entries}
+        new = [entry for entry in scan.entries if not self._track(entry, now)]
+        self._enter(self._follow_renames(present, new, now, not scan.truncated and not scan.unreadable), now)
+        return told + self._take_settled(now)
+
+    def _resume(self) -> None:
+        """Pick up what an earlier process saw and did not take, and what it need not take again."""
+        now = self._monotonic()
+        for film in self._ledger.films("seen", "settled"):
+            if film.source is not None:
+                entry = Entry(film.source, -1, -1, film.inode)  # its next look counts as a change
+                self._candidates[film.source] = _Candidate(film.id, entry, now, now, scans=0)
+        if self._settings.leave_in_place:
+            self._taken = self._ledger.sources_taken()
+            self._knows_films_without_source = self._ledger.has_films_without_source()
+
+    def _is_taken(self, entry: Entry) -> bool:
+        return self._taken.get(entry.source) == (entry.size, entry.mtime_ns)
+
+    def _track(self, entry: Entry, now: float) -> bool:
+        """Whether the file is known already; notes what changed of it."""
+        candidate = self._candidates.get(entry.source)
+        if candidate is None:
+            return False
+        candidate.missed = 0
+        candidate.scans += 1
+        if candidate.entry.signature != entry.signature:
+            candidate.entry = entry
+            candidate.unchanged_since = now
+            candidate.scans = 1
+            candidate.verdict = None
+        return True
+
+    def _follow_renames(self, present: set[bytes], new: list[Entry], now: float, saw_all: bool) -> list[Entry]:
+        """A file that is gone was renamed by its writer, or taken away again by somebody."""
+        by_inode = {entry.inode: entry for entry in new}
+        moved: set[bytes] = set()
+        for source, candidate in list(self._candidates.items()):
+            if source in present or (not saw_all and os.path.lexists(self._incoming_file(source))):
+                continue
+            renamed = by_inode.get(candidate.entry.inode)
+            if renamed is not None and renamed.source not in moved:
+                moved.add(renamed.source)
+                del self._candidates[source]
+                candidate.entry, candidate.unchanged_since, candidate.scans = renamed, now, 1
+                candidate.verdict = None
+                self._candidates[renamed.source] = candidate
+                self._ledger.move(candidate.film_id, "seen", source=renamed.source)
+                continue
+            candidate.missed += 1
+            if candidate.missed >= _MISSED_SCANS:
+                self._vanish(candidate)
+        return [entry for entry in new if entry.source not in moved]
+
+    def _vanish(self, candidate: _Candidate) -> None:
+        del self._candidates[candidate.entry.source]
+        self._ledger.move(
+            candidate.film_id, "vanished", code="vanished", message="The file was taken away before it had settled."
+        )
+        log.warning("film %s was taken away before it had settled", candidate.film_id)
+
+    def _enter(self, new: list[Entry], now: float) -> None:
+        if not new:
+            return
+        new.sort(key=lambda entry: entry.mtime_ns)  # the newest of a backlog gets the highest number
+        films = [NewFilm(e.source, _suffix(e.source), e.size, e.mtime_ns, e.inode) for e in new]
+        for entry, film_id in zip(new, self._ledger.add(films), strict=True):
+            self._candidates[entry.source] = _Candidate(film_id, entry, now, now)
+            reach("seen")
+
+    def _take_settled(self, now: float) -> int:
+        """Claim what has settled, the newest first."""
+        settled = [candidate for candidate in self._candidates.values() if candidate.missed == 0 and candidate.scans]
+        settled.sort(key=lambda candidate: (candidate.first, candidate.entry.mtime_ns), reverse=True)
+        taken = 0
+        for candidate in settled:
+            if self._monotonic() - now > _STEP_SECONDS:
+                break  # look again first: a newer film may have come
+            code = self._settling(candidate, now)
+            if code is not None:
+                taken += self._claim(candidate, code or None)
+        return taken
+
+    def _settling(self, candidate: _Candidate, now: float) -> str | None:
+        """None: not yet. An empty string: settled. A code: it never will."""
+        unchanged = now - candidate.unchanged_since
+        overdue = now - candidate.first >= self._settings.incomplete_seconds
+        if candidate.scans >= 2 and unchanged >= self._settings.settle_seconds:
+            if candidate.verdict is None:
+                try:
+                    candidate.verdict = completeness(self._incoming_file(candidate.entry.source))
+                except OSError as error:
+                    if error.errno not in (errno.EACCES, errno.EPERM):
+                        return None  # gone, or the share hiccuped: the next scan tells
+                    candidate.verdict = "unrecognised"  # may not be read: claim and let the reader say so
+            if candidate.verdict == "complete":
+                return ""
+            if candidate.verdict == "unrecognised":
+                patience = self._settings.unrecognised_settle_seconds
+                return "" if unchanged >= patience or self._drain else None
+            overdue = overdue or self._drain
+        return "incomplete" if overdue else None
+
+    def _claim(self, candidate: _Candidate, code: str | None) -> int:
+        """Take the file first and tell the ledger then: what the ledger calls claimed lies in work/."""
+        entry = candidate.entry
+        source = self._incoming_file(entry.source)
+        if not candidate.blocked:
+            settled = {"size": entry.size, "mtime_ns": entry.mtime_ns, "inode": entry.inode}
+            self._ledger.move(candidate.film_id, "settled", settled_at=time.time(), code=code, **settled)
+            reach("settled")
+        film = self._ledger.film(candidate.film_id)
+        assert film is not None
+        try:
+            claim(source, self._layout.work_file(film), self._settings.leave_in_place)
+        except FileNotFoundError:
+            if os.path.lexists(source):
+                raise  # it is work/ that is gone
+            self._vanish(candidate)
+            return 0
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+                raise
+            candidate.blocked = True
+            self._warn_once(
+                "blocked",
+                "cannot take films from a folder: %s; give this user the right to, or use --leave-in-place",
+                error.strerror,
+            )
+            return 0
+        reach("taken")
+        if self._settings.leave_in_place:
+            if self._is_known_by_its_bytes(film, entry):
+                return 0
+            self._taken[entry.source] = (entry.size, entry.mtime_ns)
+        del self._candidates[entry.source]
+        self._untold.append(film.id)
+        return self._tell_ledger()
+
+    def _is_known_by_its_bytes(self, film: FilmRow, entry: Entry) -> bool:
+        """A ledger that was made anew knows the results, not where the films lie that stay in place."""
+        if not self._knows_films_without_source:
+            return False
+        copied = self._layout.work_file(film)
+        known = self._ledger.ended_without_source(sha256_of_file(copied))
+        if known is None:
+            return False
+        with self._ledger.transaction():
+            self._ledger.forget(film.id)
+            self._ledger.move(known.id, known.state, source=entry.source, size=entry.size, mtime_ns=entry.mtime_ns)
+        remove(copied)
+        del self._candidates[entry.source]
+        self._taken[entry.source] = (entry.size, entry.mtime_ns)
+        return True
+
+    def _tell_ledger(self) -> int:
+        """Of films that lie in work/; once more where the disk refused before."""
+        told = 0
+        while self._untold:
+            self._ledger.move(self._untold[0], "claimed")
+            reach("claimed")
+            del self._untold[0]
+            told += 1
+        return told
+
+    def _incoming_file(self, source: bytes) -> Path:
+        return self._incoming / os.fsdecode(source)
+
+    def _report_oddities(self, scan: Scan, now: float) -> None:
+        self.unfinished = scan.unfinished
+        self._unfinished_since = min(self._unfinished_since, now) if scan.unfinished else math.inf
+        if now - self._unfinished_since >= self._settings.incomplete_seconds:
+            self._warn_once(
+                "unfinished",
+                "%d files have names of unfinished copies (.x, *.part, *.tmp): left alone",
+                scan.unfinished,
+            )
+        if scan.unreadable:
+            self._warn_once("unreadable", "%d folders cannot be listed: what is in them is not scored", scan.unreadable)
+        if scan.too_deep:
+            self._warn_once(
+                "deep", "%d folders lie deeper than max_depth: what is in them is not scored", scan.too_deep
+            )
+        if scan.truncated:
+            self._warn_once(
+                "many", "more than %d files wait: the rest is taken in as these go", self._settings.max_files
+            )
+
+    def _warn_once(self, kind: str, message: str, *values: object) -> None:
+        if kind not in self.warned_of:
+            self.warned_of.add(kind)
+            log.warning(message, *values)
+
+
+def claim(source: Path, target: Path, leave_in_place: bool) -> None:
+    """Make the file ours: by rename, or as a copy where the source must stay.
+
+    Raises:
+        FileNotFoundError: Somebody took it away.
+        OSError: The folder or the disk refuses.
+    """
+    if leave_in_place:
+        copy(source, target)
+    else:
+        take(source, target)
+
+
+def film_source(incoming: Path, film: FilmRow) -> Path | None:
+    """Where a film lay before it was claimed."""
+    return incoming / os.fsdecode(film.source) if film.source is not None else None
+
+
+def _suffix(source: bytes) -> str:
+    """A suffix that readers of the archive know, or none. The rest of the name is not kept."""
+    ending = os.path.splitext(source)[1].lower().decode("ascii", "replace")
+    return ending if ending in KNOWN_SUFFIXES else ""

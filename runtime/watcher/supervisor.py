@@ -1,0 +1,102 @@
+"""Listener and dashboard beside the watcher, each a process of its own: what a peer does to one harms no other."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from types import TracebackType
+
+from lungsev.runtime.commands.dashboard import require_screen
+from lungsev.runtime.settings import BedsideSettings
+from lungsev.runtime.watcher.health import Vitals
+from lungsev.runtime.watcher.layout import Layout
+from lungsev.system import python_command
+
+log = logging.getLogger("lungsev.runtime.watcher.supervisor")
+
+PARENT_VARIABLE = "LUNGSEV_PARENT"
+_PR_SET_PDEATHSIG = 1
+_FIRST_DELAY_SECONDS, _LONGEST_DELAY_SECONDS = 1.0, 60.0
+_SETTLED_SECONDS = 10.0  # who runs for so long has found its port and its files
+_GRACE_SECONDS = 10.0
+
+
+def companions(settings: BedsideSettings, layout: Layout) -> list[list[str]]:
+    """Command lines (after `lungsev-run`) of what runs beside the watcher."""
+    commands: list[list[str]] = []
+    if settings.listen.enabled:
+        inbox = settings.listen.inbox or settings.watch.incoming
+        commands.append(["listen", str(inbox), "--settings", settings.model_dump_json()])
+    if settings.dashboard.enabled:
+        require_screen()
+        screen = settings.dashboard
+        command = ["dashboard", str(layout.root), "--host", screen.host, "--port", str(screen.port)]
+        if screen.token_file is not None:
+            command += ["--token-file", str(screen.token_file)]
+        commands.append(command)
+    return commands
+
+
+class Beside:
+    """Keeps one command running; starts it again, ever later, when it ends, and doubts readiness until it runs."""
+
+    def __init__(self, command: Sequence[str], vitals: Vitals) -> None:
+        self._vitals = vitals
+        self._command = python_command("from lungsev.runtime.cli import main; main()", *command)
+        self._name = command[0]
+        self._stop = threading.Event()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._thread = threading.Thread(target=self._keep_running, name=self._name, daemon=True)
+
+    def __enter__(self) -> Beside:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        process = self._process
+        if process is not None and process.poll() is None:
+            process.terminate()
+        self._thread.join(timeout=_GRACE_SECONDS)
+        if process is not None and process.poll() is None:
+            process.kill()
+
+    def _keep_running(self) -> None:
+        delay = _FIRST_DELAY_SECONDS
+        while not self._stop.is_set():
+            environment = {**os.environ, PARENT_VARIABLE: str(os.getpid())}
+            # Standard output belongs to the watcher's own lines, which a machine may read.
+            self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, stdout=2, env=environment)
+            log.info("%s runs as process %d", self._name, self._process.pid)
+            code = self._end_of(self._process)
+            if self._stop.is_set():
+                return
+            self._vitals.doubt(self._name, f"{self._name} does not run; the log says why")
+            log.error("%s ended with code %d and is started again in %.0f s", self._name, code, delay)
+            self._stop.wait(delay)
+            delay = min(_LONGEST_DELAY_SECONDS, delay * 2)
+
+    def _end_of(self, process: subprocess.Popen[bytes]) -> int:
+        try:
+            return process.wait(_SETTLED_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._vitals.clear(self._name)
+            return process.wait()
+
+
+def die_with_parent() -> None:
+    """A watcher killed with -9 must not leave a listener behind that holds the port. Called by the companion itself."""
+    parent = os.environ.get(PARENT_VARIABLE)
+    if parent is None:
+        return
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    if str(os.getppid()) != parent:  # it died before we asked
+        sys.exit(1)

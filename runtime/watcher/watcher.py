@@ -1,0 +1,333 @@
+"""Watch a folder: one thread takes films in, one scores them; the ledger stands between."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from lungsev.config import load_model
+from lungsev.errors import ConfigError, LungsevError
+from lungsev.runtime.console import open_console, report_line
+from lungsev.runtime.delivery.deliveries import read_states, render_deliveries
+from lungsev.runtime.delivery.outbox import Outbox
+from lungsev.runtime.logs import log_failures_of_disk, logging_to
+from lungsev.runtime.outputs.catalog import open_outputs
+from lungsev.runtime.settings import BedsideSettings
+from lungsev.runtime.watcher.health import HealthServer, Vitals
+from lungsev.runtime.watcher.intake import Intake
+from lungsev.runtime.watcher.layout import Layout, exclusive
+from lungsev.runtime.watcher.ledger import Ledger, LedgerCorruptError, is_damage
+from lungsev.runtime.watcher.metrics import Metrics
+from lungsev.runtime.watcher.notify import notify, watchdog_seconds
+from lungsev.runtime.watcher.recovery import open_ledger, reconcile
+from lungsev.runtime.watcher.retention import DiskWatermark, Retention
+from lungsev.runtime.watcher.scoring import Ended, Scoring
+from lungsev.runtime.watcher.supervisor import Beside, companions
+from lungsev.runtime.watcher.worker import FilmScorer
+
+log = logging.getLogger("lungsev.runtime.watcher.watcher")
+
+_PAUSE_SECONDS = 2.0  # after the disk refused, or while it is full
+_ONCE_PATIENCE = 5  # refusals in a row after which --once gives up
+_IDLE_SECONDS = 0.5
+
+
+def watch_command(
+    incoming: Path | None, config: Path | None, once: bool, json_lines: bool, overrides: dict[str, Any]
+) -> None:
+    """`lungsev-run watch`. `overrides`: dotted settings given as options; None means not given."""
+    settings = load_model(BedsideSettings, config, {"watch.incoming": incoming, **overrides})
+    if settings.watch.incoming is None:
+        raise ConfigError("no folder to watch: give INCOMING, or watch.incoming in the file of --config")
+    incoming = settings.watch.incoming
+    layout = Layout(settings.watch.out or default_out(incoming))
+    stop = threading.Event()
+    stop_on_signals(stop)
+    log_failures_of_disk()
+    watcher = Watcher(incoming, layout, settings)
+    console = open_console()
+    watcher.heard = _json_printer(layout) if json_lines else _line_printer(console)
+    layout_ready(incoming, layout, settings)
+    with logging_to(layout.log, settings.log_level):
+        watcher.run(stop, once)
+    if once and not json_lines:
+        console.print(f"{watcher.ended} films ended; results are in {layout.root}")
+
+
+def default_out(incoming: Path) -> Path:
+    """`lungsev-out` beside the watched folder."""
+    return Path(os.path.abspath(incoming)).parent / "lungsev-out"
+
+
+def layout_ready(incoming: Path, layout: Layout, settings: BedsideSettings) -> None:
+    """Check the folders before anything is opened.
+
+    Raises:
+        LungsevError: One does not exist or cannot be used.
+    """
+    if not incoming.is_dir():
+        raise LungsevError(f"no folder at {incoming}; expected the folder that films arrive in: make it or mount it")
+    if layout.root.resolve() == incoming.resolve():
+        raise LungsevError(f"--out is the watched folder {incoming} itself; choose another")
+    needed = os.R_OK | os.X_OK | (0 if settings.watch.leave_in_place else os.W_OK)
+    if not os.access(incoming, needed):
+        raise LungsevError(
+            f"this user may not take films from {incoming}; give it the right to, or use --leave-in-place"
+        )
+    layout.make(tuple(output.folder for output in open_outputs(settings.outputs)))
+
+
+def stop_on_signals(stop: threading.Event) -> None:
+    """The first SIGTERM or SIGINT lets the current film finish, the second ends the process."""
+
+    def on_signal(number: int, _frame: object) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        stop.set()
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+
+
+class Watcher:
+    """One watched folder. `heard` is told of every film that ends."""
+
+    def __init__(
+        self,
+        incoming: Path,
+        layout: Layout,
+        settings: BedsideSettings,
+        open_scorer: Callable[[], FilmScorer] | None = None,
+    ) -> None:
+        model = settings.model
+        self._incoming = incoming
+        self._layout = layout
+        self._settings = settings
+        self._open_scorer = open_scorer or (lambda: FilmScorer.open(model.bundle, model.backend, model.threads))
+        self._disk = DiskWatermark(layout.root, settings.watch.min_free_mb)
+        self._metrics = Metrics()
+        self._wake = threading.Event()
+        self._drained = threading.Event()
+        self._failure: LungsevError | None = None
+        self.vitals = Vitals()
+        self.heard: Callable[[Ended], None] = lambda ended: None
+        self.ended = 0
+
+    def run(self, stop: threading.Event, once: bool = False) -> None:
+        """Score films until `stop` is set, or, with `once`, until none is left.
+
+        Raises:
+            FolderLockedError: Another watcher holds a folder.
+            LungsevError: The model cannot be opened, the ledger is lost, or `once` cannot go on.
+        """
+        with ExitStack() as stack:
+            stack.enter_context(exclusive(self._incoming, self._layout))
+            outputs = open_outputs(self._settings.outputs)
+            ledger = open_ledger(self._layout)
+            stack.callback(ledger.close)
+            watch = self._settings.watch
+            try:
+                reconcile(self._incoming, self._layout, ledger, outputs, watch)
+            except (OSError, sqlite3.Error) as error:
+                if is_damage(error):
+                    raise _damaged() from None
+                raise LungsevError(
+                    f"cannot use {self._layout.root}: {_words(error)}; check the disk and the folder's owner"
+                ) from None
+            for command in () if once else companions(self._settings, self._layout):
+                stack.enter_context(Beside(command, self.vitals))
+            outbox = self._open_outbox(stack, stop)
+            queue = outbox.queue if outbox is not None else _send_nothing
+            scoring = Scoring(self._open_scorer, self._layout, ledger, outputs, watch, self._metrics, self._hear, queue)
+            scoring.open()
+            stack.callback(scoring.close)
+            intake = Intake(self._incoming, self._layout, ledger, watch, drain=once)
+            if self._settings.health.enabled and not once:
+                pages = {"/metrics": lambda: self._render_metrics(intake, ledger)}
+                stack.enter_context(HealthServer(self._settings.health, self.vitals, pages))
+            thread = threading.Thread(
+                target=self._take_in, args=(intake, ledger, outputs, stop, once), name="intake", daemon=True
+            )
+            thread.start()
+            threading.Thread(target=beat_watchdog, args=(self.vitals, stop), name="watchdog", daemon=True).start()
+            notify("READY=1")
+            log.info("watching", extra={"state": "started"})
+            try:
+                self._score_all(scoring, ledger, stop, once)
+            finally:
+                notify("STOPPING=1")
+                stop.set()
+                thread.join(timeout=30)
+            log.info("stopped", extra={"state": "stopped"})
+        if self._failure is not None:
+            raise self._failure
+
+    def _open_outbox(self, stack: ExitStack, stop: threading.Event) -> Outbox | None:
+        """Sends on a thread of its own: a dead destination holds up no film."""
+        if not self._settings.destinations:
+            return None
+        outbox = Outbox(self._layout.root / "outbox", self._settings.destinations)
+        stack.callback(outbox.close)
+        thread = threading.Thread(target=outbox.run, args=(stop,), name="outbox", daemon=True)
+        thread.start()
+        stack.callback(thread.join, 30)
+        return outbox
+
+    def _take_in(
+        self, intake: Intake, ledger: Ledger, outputs: tuple[Any, ...], stop: threading.Event, once: bool
+    ) -> None:
+        refusals = 0
+        retention = Retention(self._layout, ledger, outputs, self._settings.watch.retention)
+        while not stop.is_set():
+            self.vitals.beat("intake")
+            try:
+                if self._disk.check():
+                    self.vitals.doubt("disk", "the disk is nearly full")
+                    raise OSError("no room")
+                self.vitals.clear("disk")
+                if intake.step():
+                    self._wake.set()
+                self.vitals.clear("incoming")
+                refusals = 0
+                retention.step()
+            except Exception as error:
+                refusals += 1
+                if is_damage(error):
+                    self._failure = _damaged()
+                    stop.set()
+                if not self._disk.paused:
+                    self.vitals.doubt("incoming", f"films cannot be taken in: {_words(error)}")
+                    self._log_once_in_a_row("intake", refusals, error)
+            if intake.blocked:
+                self.vitals.doubt("blocked", "films cannot be taken from the watched folder")
+            else:
+                self.vitals.clear("blocked")
+            if once and self._drained_or_stuck(intake, refusals):
+                break
+            stop.wait(intake.interval_seconds)
+        self._drained.set()
+        self._wake.set()
+
+    def _drained_or_stuck(self, intake: Intake, refusals: int) -> bool:
+        if refusals >= _ONCE_PATIENCE or (refusals and self._disk.paused):
+            what = "the disk is nearly full" if self._disk.paused else "the folder or the disk refuses; see the log"
+            self._failure = LungsevError(f"{intake.waiting} files were not taken in: {what}")
+            return True
+        if intake.waiting and intake.waiting == intake.blocked:
+            self._failure = LungsevError(
+                f"{intake.blocked} files cannot be taken away; give this user the right to, or use --leave-in-place"
+            )
+            return True
+        return refusals == 0 and intake.waiting == 0
+
+    def _score_all(self, scoring: Scoring, ledger: Ledger, stop: threading.Event, once: bool) -> None:
+        refusals = 0
+        while not stop.is_set():
+            self.vitals.beat("scoring")
+            self._wake.clear()
+            done_before = self._drained.is_set()
+            try:
+                worked = not self._disk.paused and scoring.step()
+                refusals = 0
+                self.vitals.clear("scoring")
+            except (OSError, sqlite3.Error, LungsevError) as error:
+                refusals += 1
+                self.vitals.doubt("scoring", f"films cannot be scored: {_words(error)}")
+                self._log_once_in_a_row("scoring", refusals, error)
+                if is_damage(error):
+                    raise _damaged() from None
+                if once and (refusals >= _ONCE_PATIENCE or isinstance(error, LungsevError)):
+                    raise LungsevError(f"films cannot be scored: {error}; what is left waits in work/") from None
+                stop.wait(min(30.0, _PAUSE_SECONDS * refusals))
+                continue
+            if worked:
+                continue
+            if once and done_before and (self._failure is not None or not _waiting(ledger)):
+                return
+            due = scoring.next_due_seconds()
+            self._wake.wait(min(_IDLE_SECONDS, due) if due is not None else _IDLE_SECONDS)
+
+    def _hear(self, ended: Ended) -> None:
+        self.ended += 1
+        extra = {"film": ended.film.id, "state": ended.state, "code": ended.code, "ms": round(ended.seconds * 1000)}
+        log.info("film %s ended: %s", ended.film.id, ended.state, extra=extra)
+        self.heard(ended)
+
+    def _render_metrics(self, intake: Intake, ledger: Ledger) -> str:
+        gauges = {
+            "queue_oldest_seconds": ledger.oldest_waiting_seconds(),
+            "files_not_settled": intake.waiting,
+            "files_with_unfinished_names": intake.unfinished,
+            "disk_free_megabytes": self._disk.free_mb(),
+            "paused": float(self._disk.paused),
+            "ready": float(not self.vitals.doubts()),
+        }
+        return self._metrics.render(gauges, ledger.counts()) + render_deliveries(read_states(self._layout.root))
+
+    def _log_once_in_a_row(self, where: str, refusals: int, error: Exception) -> None:
+        """The first of a row, and every hundredth: a share that is away for a night must not fill the log."""
+        if refusals == 1 or refusals % 100 == 0:
+            log.error("%s cannot go on and tries again", where, exc_info=error)
+
+
+def beat_watchdog(vitals: Vitals, stop: threading.Event) -> None:
+    """Tell systemd we live while both threads do."""
+    period = watchdog_seconds()
+    while period is not None and not stop.wait(period):
+        if vitals.alive():
+            notify("WATCHDOG=1")
+
+
+def _send_nothing(film_id: str, files: Sequence[tuple[str, Path]]) -> None:
+    """No destinations: results stay where they are."""
+
+
+def _damaged() -> LedgerCorruptError:
+    return LedgerCorruptError("the ledger is damaged; start again, it will be made anew from the results")
+
+
+def _words(error: Exception) -> str:
+    """Without the path, which may be a film's."""
+    if isinstance(error, (LungsevError, sqlite3.Error)):
+        return str(error)
+    return (isinstance(error, OSError) and error.strerror) or type(error).__name__
+
+
+def _waiting(ledger: Ledger) -> bool:
+    counts = ledger.counts()
+    return any(counts[state] for state in ("claimed", "failed", "scored", "written"))
+
+
+def _line_printer(console: Console) -> Callable[[Ended], None]:
+    def heard(ended: Ended) -> None:
+        if ended.report is not None:
+            console.print(f"{report_line(ended.film.id, ended.report)}  {ended.seconds:.1f} s")
+        else:
+            console.print(f"{ended.film.id}  quarantined  {ended.code}")
+
+    return heard
+
+
+def _json_printer(layout: Layout) -> Callable[[Ended], None]:
+    def heard(ended: Ended) -> None:
+        line = {
+            "id": ended.film.id,
+            "state": ended.state,
+            "code": ended.code,
+            "seconds": round(ended.seconds, 3),
+            "result": str(
+                layout.reason_file(ended.film) if ended.report is None else layout.reports / f"{ended.film.id}.json"
+            ),
+        }
+        print(json.dumps(line), flush=True)
+
+    return heard

@@ -1,0 +1,55 @@
+"""The unit of phantom patients that people try the screen with."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+import pydicom
+import pytest
+from typer.testing import CliRunner
+
+from lungsev.errors import UnreadableFilmError
+from lungsev.reading.read import read_radiograph
+from lungsev.runtime.cli import app
+from lungsev.runtime.commands import demo_unit
+from lungsev.runtime.commands.demo_unit import plan_unit, write_unit
+
+NOW = datetime(2026, 11, 25, 9, 30)
+
+
+@pytest.fixture
+def small_films(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo_unit, "_FILM_SIZE_PX", 128)
+
+
+def test_films_are_of_the_last_two_weeks_and_the_patients_differ(tmp_path: Path, small_films: None) -> None:
+    paths = list(write_unit(tmp_path, 5, 7, NOW))
+    assert sorted(tmp_path.iterdir()) == sorted(paths)
+    headers = [pydicom.dcmread(path, stop_before_pixels=True) for path in paths if path.name.startswith("P-")]
+    taken = [datetime.strptime(f"{header.StudyDate}{header.StudyTime}"[:14], "%Y%m%d%H%M%S") for header in headers]
+    assert all(0 < (NOW - moment).total_seconds() < 14.1 * 86400 for moment in taken)
+    assert len({header.PatientID for header in headers}) == 5
+    assert len({header.SOPInstanceUID for header in headers}) == len(headers)
+    assert {header.ViewPosition for header in headers} == {"AP", "PA"}
+
+
+def test_half_a_film_cannot_be_read_and_the_hand_can(tmp_path: Path, small_films: None) -> None:
+    list(write_unit(tmp_path, 1, 7, NOW))
+    with pytest.raises(UnreadableFilmError, match="cut short"):
+        read_radiograph(tmp_path / "half-a-film.dcm")
+    assert read_radiograph(tmp_path / "hand.png").pixels.shape[0] > 0
+
+
+def test_the_same_seed_plans_the_same_patients() -> None:
+    assert plan_unit(12, 3) == plan_unit(12, 3)
+    assert len({patient.patient_id for patient in plan_unit(100, 3)}) == 100
+    assert plan_unit(2, 3) != plan_unit(2, 4)
+
+
+def test_the_command_says_what_comes_next_and_keeps_out_of_a_folder_in_use(tmp_path: Path, small_films: None) -> None:
+    made = CliRunner().invoke(app, ["phantoms", str(tmp_path / "ward"), "--patients", "1"])
+    assert made.exit_code == 0, made.output
+    assert f"lungsev-run watch {tmp_path / 'ward'} --dashboard" in made.stdout
+    again = CliRunner().invoke(app, ["phantoms", str(tmp_path / "ward")])
+    assert "is not empty" in str(again.exception)

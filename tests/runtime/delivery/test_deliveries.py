@@ -1,0 +1,98 @@
+"""What people are told of what was sent."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import TypeAdapter
+from typer.testing import CliRunner
+
+from lungsev.errors import LungsevError
+from lungsev.runtime.cli import app
+from lungsev.runtime.delivery import deliveries
+from lungsev.runtime.delivery.deliveries import (
+    outbox_command,
+    read_deliveries,
+    read_states,
+    render_deliveries,
+    unsent_words,
+)
+from lungsev.runtime.delivery.destinations import Destination
+from lungsev.runtime.delivery.outbox import Outbox
+from lungsev.runtime.delivery.senders import SendLaterError, SendRefusedError
+
+
+def a_folder(name: str) -> Destination:
+    fields = {"name": name, "kind": "folder", "path": "/mnt", "sends": ["json"]}
+    return TypeAdapter(Destination).validate_python(fields)
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Iterator[Path]:
+    """Three destinations: one took both files, one is away, one refuses."""
+
+    def sender(destination: Destination, path: Path, name: str) -> None:
+        if destination.name == "away":
+            raise SendLaterError("nobody answers")
+        if destination.name == "picky":
+            raise SendRefusedError("not such an object")
+
+    outbox = Outbox(tmp_path / "outbox", [a_folder(name) for name in ("away", "share", "picky")], sender)
+    for film in ("one", "two"):
+        path = tmp_path / f"{film}.json"
+        path.write_text("{}", encoding="utf-8")
+        outbox.queue(film, [("json", path)])
+    outbox.deliver_due()
+    yield tmp_path
+    outbox.close()
+
+
+def test_states_are_what_the_peers_said(out: Path) -> None:
+    away, picky, share = read_states(out)
+    assert (away.queued, away.sent, away.refused, away.message) == (2, 0, 0, "nobody answers")
+    assert (picky.queued, picky.sent, picky.refused, picky.message) == (0, 0, 2, "not such an object")
+    assert (share.queued, share.sent, share.refused, share.message) == (0, 2, 0, None)
+    assert [delivery.state for delivery in read_deliveries(out, "one")] == ["queued", "sent", "refused"]
+
+
+def test_a_hiccup_is_no_news_and_hours_are(out: Path) -> None:
+    states = read_states(out)
+    since = states[0].waiting_since
+    assert since is not None
+    assert [words.split(":")[0] for words in unsent_words(states, since + 10)] == ["Results have not arrived at picky"]
+    late = unsent_words(states, since + 4 * 3600)[0]
+    assert re.fullmatch(r"Results have not arrived at away: 2 wait since .{16} \(nobody answers\)\.", late)
+
+
+def test_the_command_shows_them_and_sends_refused_ones_again(out: Path) -> None:
+    shown = CliRunner().invoke(app, ["outbox", "--out", str(out)])
+    assert shown.exit_code == 0
+    assert "nobody answers" in shown.stdout
+    assert "--retry" in shown.stdout
+    again = CliRunner().invoke(app, ["outbox", "--out", str(out), "--retry", "picky", "--json"])
+    by_name = {state["destination"]: state for state in json.loads(again.stdout)}
+    assert (by_name["picky"]["queued"], by_name["picky"]["refused"]) == (2, 0)
+    with pytest.raises(LungsevError, match="expected one of away, picky, share"):
+        outbox_command(out, "nobody", json_output=False)
+
+
+def test_metrics_name_every_destination_and_state(out: Path) -> None:
+    text = render_deliveries(read_states(out))
+    assert 'lungsev_deliveries{destination="away",state="queued"} 2\n' in text
+    assert text.count("lungsev_deliveries{") == 9
+
+
+def test_nothing_is_said_where_nothing_is_sent(tmp_path: Path) -> None:
+    assert read_states(tmp_path) == []
+    assert read_deliveries(tmp_path, "one") == []
+    assert render_deliveries([]) == ""
+    with pytest.raises(LungsevError, match="destinations"):
+        outbox_command(tmp_path, None, json_output=False)
+    (tmp_path / "outbox").mkdir()
+    (tmp_path / "outbox" / "outbox.sqlite").write_bytes(b"no database" * 100)
+    with pytest.raises(LungsevError, match="cannot read"):
+        deliveries.read_states(tmp_path)

@@ -1,0 +1,284 @@
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from bedside_films import QUICK, Bedside, drop, png
+
+from lungsev.runtime.settings import WatchSettings
+from lungsev.runtime.watcher import file_moves
+from lungsev.runtime.watcher.intake import Intake
+from lungsev.runtime.watcher.ledger import FilmRow, Ledger
+
+SETTINGS = QUICK.model_copy(update={"settle_seconds": 2.0, "unrecognised_settle_seconds": 10.0})
+
+
+@dataclass
+class Desk:
+    """An intake whose clock the test turns."""
+
+    side: Bedside
+    ledger: Ledger
+    settings: WatchSettings = SETTINGS
+    now: float = 1000.0
+    drain: bool = False
+    intake: Intake = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.open()
+
+    def open(self) -> None:
+        layout = self.side.layout
+        self.intake = Intake(self.side.incoming, layout, self.ledger, self.settings, self.drain, lambda: self.now)
+
+    def look(self, after: float = 1.0, times: int = 1) -> int:
+        taken = 0
+        for _ in range(times):
+            self.now += after
+            taken += self.intake.step()
+        return taken
+
+    def only(self) -> FilmRow:
+        (film,) = self.ledger.films("seen", "settled", "claimed", "vanished", "done")
+        return film
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    side = Bedside.make(tmp_path)
+    ledger = Ledger.open(side.layout.ledger)
+    yield Desk(side, ledger)
+    ledger.close()
+
+
+def test_a_settled_film_is_taken_into_work_under_a_name_of_ours(desk: Desk) -> None:
+    drop(desk.side.incoming, "ward/Müller^Anna.png", png(1))
+    assert desk.look() == 0
+    assert desk.only().state == "seen"
+    assert desk.look(times=3) == 1
+    film = desk.only()
+    assert film.state == "claimed"
+    assert film.source == "ward/Müller^Anna.png".encode()
+    assert desk.side.layout.work_file(film).read_bytes() == png(1)
+    assert "Anna" not in desk.side.layout.work_file(film).name
+    assert list(desk.side.incoming.rglob("*.png")) == []
+
+
+def test_a_film_that_grows_is_left_until_it_stops(desk: Desk) -> None:
+    path = desk.side.incoming / "film.png"
+    for length in range(10, len(png(1)), 5):
+        path.write_bytes(png(1)[:length])
+        assert desk.look() == 0
+    path.write_bytes(png(1))
+    assert desk.look() == 0
+    assert desk.look(times=3) == 1
+
+
+def test_a_copy_that_stalls_is_not_taken_for_a_film(desk: Desk) -> None:
+    path = drop(desk.side.incoming, "film.png", png(1)[:-4])
+    assert desk.look(after=100, times=5) == 0
+    assert desk.only().state == "settled" or desk.only().state == "seen"
+    path.write_bytes(png(1))
+    assert desk.look(times=4) == 1
+
+
+def test_after_ten_minutes_it_is_taken_to_be_put_aside(desk: Desk) -> None:
+    drop(desk.side.incoming, "film.png", png(1)[:-4])
+    assert desk.look(after=100, times=8) == 1
+    assert (desk.only().state, desk.only().code) == ("claimed", "incomplete")
+
+
+def test_draining_waits_for_nothing_that_has_no_end(desk: Desk) -> None:
+    desk.drain = True
+    desk.open()
+    drop(desk.side.incoming, "film.png", png(1)[:-4])
+    drop(desk.side.incoming, "letter", b"x" * 500)
+    assert desk.look(times=4) == 2
+    assert {film.code for film in desk.ledger.films("claimed")} == {"incomplete", None}
+
+
+def test_what_is_no_film_yet_gets_more_time(desk: Desk) -> None:
+    path = drop(desk.side.incoming, "film.png", b"\0" * 400)
+    assert desk.look(times=6) == 0
+    path.write_bytes(png(1))
+    assert desk.look(times=4) == 1
+
+
+def test_a_clock_that_jumps_changes_nothing(desk: Desk) -> None:
+    path = drop(desk.side.incoming, "film.png", png(1))
+    os.utime(path, (4e9, 4e9))
+    assert desk.look(times=4) == 1
+    os.utime(drop(desk.side.incoming, "other.png", png(2)), (0, 0))
+    assert desk.look(times=4) == 1
+
+
+def test_the_writers_own_rename_is_the_same_film(desk: Desk) -> None:
+    first = drop(desk.side.incoming, "film.uploading", png(1))
+    desk.look()
+    film_id = desk.only().id
+    first.rename(desk.side.incoming / "film.png")
+    assert desk.look(times=4) == 1
+    assert (desk.only().id, desk.only().source) == (film_id, b"film.png")
+
+
+def test_a_file_somebody_takes_away_is_accounted_for(desk: Desk) -> None:
+    path = drop(desk.side.incoming, "film.png", png(1))
+    desk.look()
+    path.unlink()
+    desk.look(times=3)
+    assert desk.only().state == "vanished"
+    assert desk.intake.waiting == 0
+
+
+def test_the_newest_is_claimed_first(desk: Desk) -> None:
+    for number in range(3):
+        drop(desk.side.incoming, f"{number}.png", png(number))
+        desk.look(after=0.1)
+    claimed: list[bytes | None] = []
+    move = desk.ledger.move
+
+    def noting(film_id: str, state: str, **fields: object) -> None:
+        move(film_id, state, **fields)  # type: ignore[arg-type]
+        film = desk.ledger.film(film_id)
+        if state == "claimed" and film is not None:
+            claimed.append(film.source)
+
+    desk.ledger.move = noting  # type: ignore[method-assign]
+    assert desk.look(after=5, times=2) == 3
+    assert claimed == [b"2.png", b"1.png", b"0.png"]
+
+
+def test_leaving_in_place_copies_once_and_again_only_what_changed(desk: Desk) -> None:
+    desk.settings = SETTINGS.model_copy(update={"leave_in_place": True})
+    desk.open()
+    path = drop(desk.side.incoming, "film.png", png(1))
+    assert desk.look(times=5) == 1
+    assert path.read_bytes() == png(1)
+    desk.ledger.move(desk.only().id, "done")
+    assert desk.look(times=5) == 0
+    desk.open()  # a new process
+    assert desk.look(times=5) == 0
+    drop(desk.side.incoming, "film.png", png(2))
+    assert desk.look(times=5) == 1
+
+
+def test_a_folder_we_may_not_take_from_blocks_and_loses_nothing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    drop(desk.side.incoming, "film.png", png(1))
+    with monkeypatch.context() as patch:
+
+        def refuse(*_: object) -> None:
+            raise PermissionError(13, "Permission denied")
+
+        patch.setattr(file_moves.os, "rename", refuse)
+        assert desk.look(times=5) == 0
+    assert desk.intake.blocked == 1
+    assert desk.only().state == "settled"
+    assert desk.look() == 1
+
+
+def test_a_new_process_goes_on_with_what_the_old_one_saw(desk: Desk) -> None:
+    drop(desk.side.incoming, "film.png", png(1))
+    desk.look()
+    film_id = desk.only().id
+    desk.open()
+    assert desk.look(times=4) == 1
+    assert desk.only().id == film_id
+
+
+def test_across_file_systems_the_source_goes_only_after_a_whole_copy(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop(desk.side.incoming, "film.png", png(1))
+    rename = os.rename
+
+    def other_device(source: Path, target: Path) -> None:
+        if Path(source).parent == desk.side.incoming:
+            raise OSError(18, "Invalid cross-device link")
+        rename(source, target)
+
+    monkeypatch.setattr(file_moves.os, "rename", other_device)
+    assert desk.look(times=4) == 1
+    assert desk.side.layout.work_file(desk.only()).read_bytes() == png(1)
+    assert not (desk.side.incoming / "film.png").exists()
+
+
+def test_the_ledger_is_told_once_the_film_lies_in_work(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    drop(desk.side.incoming, "film.png", png(1))
+    move = desk.ledger.move
+
+    def full(film_id: str, state: str, **fields: object) -> None:
+        if state == "claimed":
+            raise sqlite3.OperationalError("database or disk is full")
+        move(film_id, state, **fields)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(desk.ledger, "move", full)
+        desk.look(times=2)
+        with pytest.raises(sqlite3.OperationalError):
+            desk.look()
+        assert (desk.only().state, desk.intake.waiting) == ("settled", 1)
+        assert desk.side.layout.work_file(desk.only()).exists()
+        with pytest.raises(sqlite3.OperationalError):
+            desk.look()
+    assert desk.look() == 1
+    assert (desk.only().state, desk.intake.waiting) == ("claimed", 0)
+
+
+def test_when_work_is_gone_the_film_stays_where_it_is(desk: Desk) -> None:
+    path = drop(desk.side.incoming, "film.png", png(1))
+    desk.look(times=2)
+    desk.side.layout.work.rmdir()
+    with pytest.raises(FileNotFoundError):
+        desk.look(times=2)
+    assert path.exists()
+    desk.side.layout.work.mkdir()
+    assert desk.look() == 1
+
+
+def test_what_stays_in_place_does_not_crowd_out_what_is_new(desk: Desk) -> None:
+    desk.settings = SETTINGS.model_copy(update={"leave_in_place": True, "max_files": 5})
+    for number in range(20):
+        desk.open()
+        drop(desk.side.incoming, f"{number}.png", png(number))
+        assert desk.look(times=4) == 1
+
+
+def test_the_newest_of_a_backlog_has_the_highest_number(desk: Desk) -> None:
+    for number in (3, 1, 2):
+        os.utime(drop(desk.side.incoming, f"{number}.png", png(number)), (number, number))
+    desk.look()
+    assert [film.source for film in desk.ledger.films("seen")] == [b"1.png", b"2.png", b"3.png"]
+
+
+def test_a_film_taken_away_beside_a_folder_that_cannot_be_listed(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = drop(desk.side.incoming, "film.png", png(1))
+    (desk.side.incoming / "locked").mkdir()
+    scandir = os.scandir
+
+    def refusing(folder: bytes) -> object:
+        if folder.endswith(b"locked"):
+            raise PermissionError(13, "Permission denied")
+        return scandir(folder)
+
+    monkeypatch.setattr("lungsev.runtime.watcher.scan.os.scandir", refusing)
+    desk.look()
+    path.unlink()
+    desk.look(times=3)
+    assert (desk.only().state, desk.intake.waiting) == ("vanished", 0)
+
+
+def test_names_of_unfinished_copies_are_left_alone_and_in_the_end_said(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in (".film.png", "film.png.part"):
+        (desk.side.incoming / name).write_bytes(png(1))
+    with caplog.at_level(logging.WARNING, "lungsev"):
+        desk.look(after=100, times=5)
+        assert (desk.intake.waiting, desk.intake.unfinished, caplog.messages) == (0, 2, [])
+        desk.look(after=100, times=5)
+    assert len(caplog.messages) == 1

@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from lungsev.errors import LungsevError
+from lungsev.runtime.watcher.ledger import Ledger, LedgerCorruptError, NewFilm
+
+
+def new(source: bytes = b"a.dcm") -> NewFilm:
+    return NewFilm(source, ".dcm", 10, 20, 30)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "ledger.sqlite"
+
+
+@pytest.fixture
+def opened() -> Iterator[Callable[[Path], Ledger]]:
+    """Opens ledgers and closes them after the test."""
+    ledgers: list[Ledger] = []
+
+    def opening(path: Path) -> Ledger:
+        ledgers.append(Ledger.open(path))
+        return ledgers[-1]
+
+    yield opening
+    for ledger in ledgers:
+        ledger.close()
+
+
+@pytest.fixture
+def ledger(path: Path, opened: Callable[[Path], Ledger]) -> Ledger:
+    return opened(path)
+
+
+def test_what_was_entered_is_there_after_reopening(
+    path: Path, ledger: Ledger, opened: Callable[[Path], Ledger]
+) -> None:
+    (film_id,) = ledger.add([new(b"\xff\x00name")])
+    ledger.move(film_id, "claimed", attempts=2, sha256="ab")
+    ledger.close()
+    film = opened(path).film(film_id)
+    assert film is not None
+    assert (film.source, film.state, film.attempts, film.sha256) == (b"\xff\x00name", "claimed", 2, "ab")
+
+
+def test_it_is_written_through_to_the_disk_and_for_its_owner_only(path: Path, ledger: Ledger) -> None:
+    connection = ledger._connection
+    assert connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+    assert connection.execute("PRAGMA synchronous").fetchone()[0] == 2
+    assert path.stat().st_mode & 0o077 == 0
+
+
+def test_ids_never_repeat_and_names_are_made_from_them_alone(ledger: Ledger) -> None:
+    ids = ledger.add([new(b"../../etc/evil.dcm")] * 500)
+    assert len(set(ids)) == 500
+    film = ledger.film(ids[0])
+    assert film is not None
+    assert film.file_name == f"{ids[0]}.dcm"
+
+
+def test_the_newest_or_the_oldest_that_waits(ledger: Ledger) -> None:
+    first, second, third = ledger.add([new(), new(), new()])
+    assert ledger.claimed(newest=True) is None
+    for film_id in (first, second, third):
+        ledger.move(film_id, "claimed")
+    newest, oldest = ledger.claimed(newest=True), ledger.claimed(newest=False)
+    assert newest is not None
+    assert oldest is not None
+    assert (newest.id, oldest.id) == (third, first)
+    other = ledger.claimed(newest=True, excluded=[third])
+    assert other is not None
+    assert other.id == second
+
+
+def test_twins_are_found_by_uid_and_without_one_by_pixels(ledger: Ledger) -> None:
+    scored, plain, other = ledger.add([new(), new(), new()])
+    ledger.move(scored, "done", sop_instance_uid="1.2", pixel_sha256="p")
+    ledger.move(plain, "done", pixel_sha256="q")
+    assert [film.id for film in ledger.scored_twins("1.2", "x", other)] == [scored]
+    assert [film.id for film in ledger.scored_twins(None, "q", other)] == [plain]
+    assert ledger.scored_twins(None, "p", other) == []
+    assert ledger.scored_twins("1.2", "p", scored) == []
+
+
+def test_a_transaction_that_fails_leaves_nothing(ledger: Ledger) -> None:
+    def half_done() -> None:
+        with ledger.transaction():
+            ledger.add([new()])
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        half_done()
+    assert sum(ledger.counts().values()) == 0
+
+
+def test_a_damaged_file_is_told_from_one_that_cannot_be_opened(tmp_path: Path, path: Path) -> None:
+    path.write_bytes(b"this is no database, however long it may be" * 100)
+    with pytest.raises(LedgerCorruptError):
+        Ledger.open(path)
+    with pytest.raises(LungsevError) as caught:
+        Ledger.open(tmp_path / "absent" / "ledger.sqlite")
+    assert not isinstance(caught.value, LedgerCorruptError)
+
+
+def test_a_torn_page_is_damage(path: Path, ledger: Ledger) -> None:
+    ledger.add([new(b"x" * 200)] * 300)
+    ledger.close()
+    data = bytearray(path.read_bytes())
+    data[8192:20480] = b"\xa5" * 12288
+    path.write_bytes(bytes(data))
+    with pytest.raises(LedgerCorruptError):
+        Ledger.open(path)
+
+
+def test_a_ledger_of_a_newer_release_is_refused(path: Path) -> None:
+    Ledger.open(path).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version=99")
+    connection.close()
+    with pytest.raises(LungsevError, match="newer"):
+        Ledger.open(path)
+
+
+def test_only_known_fields_can_be_set(ledger: Ledger) -> None:
+    (film_id,) = ledger.add([new()])
+    with pytest.raises(ValueError, match="unknown fields"):
+        ledger.move(film_id, "claimed", **{"state = 'done' --": 1})
+
+
+def test_a_backup_taken_in_mid_work_is_a_whole_ledger(
+    ledger: Ledger, tmp_path: Path, opened: Callable[[Path], Ledger]
+) -> None:
+    (film_id,) = ledger.add([new()])
+    ledger.backup(tmp_path / "copy.sqlite")
+    ledger.move(film_id, "done")
+    film = opened(tmp_path / "copy.sqlite").film(film_id)
+    assert film is not None
+    assert film.state == "seen"

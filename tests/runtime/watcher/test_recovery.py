@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from bedside_films import QUICK, QUICK_BEDSIDE, Bedside, QuickScorer, drop, png
+
+from lungsev.runtime.outputs.catalog import open_outputs
+from lungsev.runtime.watcher.ledger import FilmRow, Ledger, NewFilm
+from lungsev.runtime.watcher.recovery import open_ledger, reconcile
+from lungsev.runtime.watcher.watcher import Watcher
+
+OUTPUTS = open_outputs(("json",))
+
+
+@pytest.fixture
+def side(tmp_path: Path) -> Bedside:
+    return Bedside.make(tmp_path)
+
+
+@pytest.fixture
+def ledger_of(side: Bedside) -> Iterator[Callable[[], Ledger]]:
+    opened: list[Ledger] = []
+
+    def opening() -> Ledger:
+        opened.append(open_ledger(side.layout))
+        return opened[-1]
+
+    yield opening
+    for ledger in opened:
+        ledger.close()
+
+
+def enter(ledger: Ledger, source: Path, **fields: object) -> FilmRow:
+    info = source.stat()
+    (film_id,) = ledger.add([NewFilm(source.name.encode(), ".png", info.st_size, info.st_mtime_ns, info.st_ino)])
+    ledger.move(film_id, "claimed", **fields)
+    film = ledger.film(film_id)
+    assert film is not None
+    return film
+
+
+def drain(side: Bedside) -> None:
+
+    Watcher(side.incoming, side.layout, QUICK_BEDSIDE, QuickScorer).run(threading.Event(), once=True)
+
+
+def test_a_claim_that_was_only_intended_is_made_again(side: Bedside, ledger_of: Callable[[], Ledger]) -> None:
+    ledger = ledger_of()
+    film = enter(ledger, drop(side.incoming, "a.png", png(1)))
+    reconcile(side.incoming, side.layout, ledger, OUTPUTS, QUICK)
+    again = ledger.film(film.id)
+    assert again is not None
+    assert again.state == "seen"
+
+
+def test_a_source_that_was_copied_but_not_removed_goes(side: Bedside, ledger_of: Callable[[], Ledger]) -> None:
+    ledger = ledger_of()
+    source = drop(side.incoming, "a.png", png(1))
+    film = enter(ledger, source)
+    side.layout.work_file(film).write_bytes(png(1))
+    reconcile(side.incoming, side.layout, ledger, OUTPUTS, QUICK)
+    assert not source.exists()
+    drain_after = ledger.film(film.id)
+    assert drain_after is not None
+    assert drain_after.state == "claimed"
+
+
+def test_another_film_under_the_same_name_is_not_taken_for_the_source(
+    side: Bedside, ledger_of: Callable[[], Ledger]
+) -> None:
+    ledger = ledger_of()
+    source = drop(side.incoming, "a.png", png(1))
+    film = enter(ledger, source)
+    source.rename(side.layout.work_file(film))
+    drop(side.incoming, "a.png", png(2))
+    reconcile(side.incoming, side.layout, ledger, OUTPUTS, QUICK)
+    assert source.read_bytes() == png(2)
+
+
+def test_a_film_taken_out_of_work_has_a_reason(side: Bedside, ledger_of: Callable[[], Ledger]) -> None:
+    ledger = ledger_of()
+    source = drop(side.incoming, "a.png", png(1))
+    film = enter(ledger, source)
+    source.unlink()
+    reconcile(side.incoming, side.layout, ledger, OUTPUTS, QUICK)
+    assert side.reasons() == [film.id]
+
+
+def test_half_written_files_of_a_dead_process_go(side: Bedside, ledger_of: Callable[[], Ledger]) -> None:
+    for folder in (side.layout.work, side.layout.reports, side.layout.quarantine):
+        (folder / ".x.png.part").write_bytes(b"half")
+    reconcile(side.incoming, side.layout, ledger_of(), OUTPUTS, QUICK)
+    assert side.leftovers() == []
+
+
+@pytest.mark.parametrize("damage", [b"", b"no database at all, but long enough to be looked at" * 50, None])
+def test_a_lost_ledger_is_made_anew_and_duplicates_stay_duplicates(side: Bedside, damage: bytes | None) -> None:
+    drop(side.incoming, "a.png", png(1))
+    drop(side.incoming, "b.png", b"no film")
+    drain(side)
+    before = side.reports()
+    for ending in ("", "-wal", "-shm"):
+        Path(f"{side.layout.ledger}{ending}").unlink(missing_ok=True)
+    if damage is not None:
+        side.layout.ledger.write_bytes(damage)
+    drop(side.incoming, "again.png", png(1))
+    drain(side)
+    new = {film_id: report for film_id, report in side.reports().items() if film_id not in before}
+    assert [report.reason for report in new.values()] == ["duplicate"]
+    assert len(side.reasons()) == 1
+    kept = list(side.layout.root.glob("ledger.damaged-*"))
+    assert len(kept) == (1 if damage else 0)
+
+
+def test_films_in_work_survive_a_lost_ledger(side: Bedside, ledger_of: Callable[[], Ledger]) -> None:
+    ledger = ledger_of()
+    source = drop(side.incoming, "a.png", png(1))
+    film = enter(ledger, source)
+    source.rename(side.layout.work_file(film))
+    ledger.close()
+    side.layout.ledger.unlink()
+    drain(side)
+    assert list(side.reports()) == [film.id]
+
+
+def test_a_ledger_from_a_backup_believes_the_disk(side: Bedside, ledger_of: Callable[[], Ledger]) -> None:
+    """It calls seen what has a result since, what lies in work/, and what is in quarantine."""
+    drop(side.incoming, "scored.png", png(1))
+    drop(side.incoming, "letter", b"no film")
+    drain(side)
+    before = side.reports()
+    ledger = ledger_of()
+    for film in ledger.films("done", "quarantined"):
+        ledger.move(film.id, "seen", code=None)
+    source = drop(side.incoming, "in-work.png", png(2))
+    film = enter(ledger, source)
+    source.rename(side.layout.work_file(film))
+    ledger.move(film.id, "vanished")
+    ledger.close()
+    drain(side)
+    assert side.reports().keys() == {*before, film.id}
+    assert len(side.reasons()) == 1
+    assert side.leftovers() == []
+    assert ledger_of().counts()["vanished"] == 0
+
+
+def test_a_result_whose_film_was_archived_is_not_thrown_away(side: Bedside, ledger_of: Callable[[], Ledger]) -> None:
+    drop(side.incoming, "scored.png", png(1))
+    drain(side)
+    ledger = ledger_of()
+    (film,) = ledger.films("done")
+    ledger.move(film.id, "claimed")
+    ledger.close()
+    drain(side)
+    assert list(side.reports()) == [film.id]
+    assert side.reasons() == []
+
+
+def test_a_lost_ledger_does_not_score_again_what_stays_in_place(side: Bedside) -> None:
+    watch = QUICK_BEDSIDE.watch.model_copy(update={"leave_in_place": True})
+    settings = QUICK_BEDSIDE.model_copy(update={"watch": watch})
+
+    def drain_in_place() -> int:
+        watcher = Watcher(side.incoming, side.layout, settings, QuickScorer)
+        watcher.run(threading.Event(), once=True)
+        return watcher.ended
+
+    drop(side.incoming, "a.png", png(1))
+    drop(side.incoming, "letter", b"no film")
+    assert drain_in_place() == 2
+    for path in side.layout.root.glob("ledger.sqlite*"):
+        path.unlink()
+    drop(side.incoming, "b.png", png(2))
+    assert [drain_in_place(), drain_in_place()] == [1, 0]
+    assert [report.status for report in side.reports().values()] == ["scored", "scored"]
+    assert len(side.reasons()) == 1
+    assert side.leftovers() == []

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from lungsev.runtime.watcher.scan import is_share, scan_folder
+
+
+def names(folder: Path, **limits: int) -> set[bytes]:
+    return {entry.source for entry in scan_folder(folder, **limits).entries}
+
+
+def test_finds_files_at_every_depth(tmp_path: Path) -> None:
+    deep = tmp_path / "ward" / "unit 7" / "today"
+    deep.mkdir(parents=True)
+    (tmp_path / "a.dcm").write_bytes(b"1")
+    (deep / "b").write_bytes(b"22")
+    entries = {entry.source: entry for entry in scan_folder(tmp_path).entries}
+    assert set(entries) == {b"a.dcm", b"ward/unit 7/today/b"}
+    assert entries[b"ward/unit 7/today/b"].size == 2
+
+
+def test_leaves_unfinished_and_hidden_files_alone(tmp_path: Path) -> None:
+    for name in (".hidden", "a.part", "b.TMP", "c.filepart", "film"):
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / ".folder").mkdir()
+    (tmp_path / ".folder" / "film").write_bytes(b"x")
+    assert names(tmp_path) == {b"film"}
+
+
+def test_follows_no_link_and_opens_nothing_but_regular_files(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "secret").write_bytes(b"x")
+    incoming = tmp_path / "incoming"
+    incoming.mkdir()
+    (incoming / "link").symlink_to(outside / "secret")
+    (incoming / "folder").symlink_to(outside)
+    (incoming / "loop").symlink_to(incoming)
+    os.mkfifo(incoming / "fifo")
+    scan = scan_folder(incoming)
+    assert scan.entries == []
+    assert scan.ignored == 4
+
+
+def test_a_name_that_is_not_text_is_a_name(tmp_path: Path) -> None:
+    name = b"film-\xff\xfe\n\x1b[31m.dcm"
+    (tmp_path / os.fsdecode(name)).write_bytes(b"x")
+    assert names(tmp_path) == {name}
+
+
+def test_500_folders_deep_is_not_too_deep_but_there_is_an_end(tmp_path: Path) -> None:
+    folder = tmp_path
+    for _ in range(500):
+        folder = folder / "d"
+    folder.mkdir(parents=True)
+    (folder / "film").write_bytes(b"x")
+    assert names(tmp_path) == {b"d/" * 500 + b"film"}
+    bounded = scan_folder(tmp_path, max_depth=50)
+    assert bounded.entries == []
+    assert bounded.too_deep == 1
+
+
+def test_the_number_of_files_is_bounded_and_the_bound_is_told(tmp_path: Path) -> None:
+    for number in range(10):
+        (tmp_path / f"{number}").write_bytes(b"x")
+    scan = scan_folder(tmp_path, max_files=4)
+    assert len(scan.entries) == 4
+    assert scan.truncated
+
+
+def test_the_output_folder_inside_the_watched_one_is_not_entered(tmp_path: Path) -> None:
+    own = tmp_path / "out"
+    own.mkdir()
+    (own / "report.json").write_bytes(b"x")
+    (tmp_path / "film").write_bytes(b"x")
+    info = own.stat()
+    scan = scan_folder(tmp_path, excluded=frozenset({(info.st_dev, info.st_ino)}))
+    assert [entry.source for entry in scan.entries] == [b"film"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_folder_that_may_not_be_read_is_counted(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o000)
+    assert scan_folder(tmp_path).unreadable == 1
+
+
+def test_a_folder_that_is_gone_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        scan_folder(tmp_path / "unmounted")
+
+
+def test_tells_shares_from_local_disks(tmp_path: Path) -> None:
+    share = tmp_path / "share with space" / "ward"
+    share.mkdir(parents=True)
+    mounts = tmp_path / "mounts"
+    point = str(tmp_path / "share with space").replace(" ", "\\040")
+    mounts.write_text(f"/dev/sda1 / ext4 rw 0 0\n//server/x {point} cifs rw 0 0\n")
+    assert is_share(share, mounts)
+    assert not is_share(tmp_path, mounts)

@@ -22,12 +22,12 @@ import numpy as np
 from lungsev.config import load_model
 from lungsev.geometry import compose
 from lungsev.phantom import write_dataset
-from lungsev.train.augment import apply_photometry, draw_geometry, draw_photometry
-from lungsev.train.cache import CachedFilm, prepare
 from lungsev.train.configs import built_in_or_path
-from lungsev.train.datasets import GradedFilm, load_graded
-from lungsev.train.loading import generator_of, make_loader
-from lungsev.train.severity import SeverityFilms, SeverityRunSettings, crop
+from lungsev.train.data.augmentation import apply_photometry, draw_geometry, draw_photometry
+from lungsev.train.data.cache import CachedFilm, prepare
+from lungsev.train.data.datasets import GradedFilm, load_graded
+from lungsev.train.data.loaders import generator_of, make_loader
+from lungsev.train.tasks.severity import SeverityFilms, SeverityRunSettings, crop
 
 DRAWN = 24
 FILMS = 256

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-# Head of the column -> key of `lungsev.metrics.SeverityMetrics`
+# Head of the column -> key of `lungsev.train.evaluation.metrics.SeverityMetrics`
 SUMMARY = {
     "films": "films",
     "region accuracy": "accuracy",

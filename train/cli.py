@@ -59,7 +59,7 @@ def segment(
 
     Example: lungsev-train segment --data ../shared/cxr/lung-masks --epochs 30
     """
-    from lungsev.train.segmentation import SegmentSettings, run_segmentation
+    from lungsev.train.tasks.segmentation import SegmentSettings, run_segmentation
 
     _train("segment", SegmentSettings, run_segmentation, locals())
 
@@ -80,7 +80,7 @@ def align(
 
     Example: lungsev-train align --data ../shared/cxr/lung-masks
     """
-    from lungsev.train.alignment import AlignSettings, resolve, run_alignment
+    from lungsev.train.tasks.alignment import AlignSettings, resolve, run_alignment
 
     _train("align", AlignSettings, run_alignment, locals(), resolve)
 
@@ -174,7 +174,7 @@ def pretrain(
 
     Example: lungsev-train pretrain --data ../shared/cxr/pneumonia-224
     """
-    from lungsev.train.pretraining import PretrainSettings, resolve, run_pretraining
+    from lungsev.train.tasks.pretraining import PretrainSettings, resolve, run_pretraining
 
     _train("pretrain", PretrainSettings, run_pretraining, locals(), resolve)
 
@@ -196,8 +196,8 @@ def ensemble(
 
     Example: lungsev-train ensemble --data ../shared/cxr/brixia-cohen --set initial.encoder_weights=runs/pretrain/RUN
     """
-    from lungsev.train.ensemble import EnsembleSettings, run_ensemble
-    from lungsev.train.severity import resolve
+    from lungsev.train.tasks.severity import resolve
+    from lungsev.train.tasks.soup import EnsembleSettings, run_ensemble
 
     _train("ensemble", EnsembleSettings, run_ensemble, locals(), resolve)
 
@@ -216,7 +216,7 @@ def model(
 
     Example: lungsev-train model --data ../shared/cxr
     """
-    from lungsev.train.model import ModelSettings, run_model
+    from lungsev.train.tasks.recipe import ModelSettings, run_model
 
     _train("model", ModelSettings, run_model, {**locals(), "root_key": "data"})
 
@@ -243,8 +243,8 @@ def table(
     Example: lungsev-train table 1 --data brixia/ --lungs lung-masks/
     """
     from lungsev.train.console import say
-    from lungsev.train.severity import SeverityRunSettings, resolve
-    from lungsev.train.table import CXR_CLIP, chosen_rows, run_table
+    from lungsev.train.tasks.paper_tables import CXR_CLIP, chosen_rows, run_table
+    from lungsev.train.tasks.severity import SeverityRunSettings, resolve
 
     rows = chosen_rows(number, row or [])
     if cxr_clip is None and not row and CXR_CLIP in rows:
@@ -279,10 +279,10 @@ def evaluate(
     Example: lungsev-train evaluate runs/brixia/RUN --data ../shared/cxr/brixia-cohen --view flip
     """
     from lungsev.train.console import print_json, say
-    from lungsev.train.evaluate import EvaluateSettings, default_folder
-    from lungsev.train.evaluate import evaluate as run_evaluation
-    from lungsev.train.inference import demand_views
-    from lungsev.train.reporting import write_report
+    from lungsev.train.evaluation.evaluate import EvaluateSettings, default_folder
+    from lungsev.train.evaluation.evaluate import evaluate as run_evaluation
+    from lungsev.train.evaluation.inference import demand_views
+    from lungsev.train.evaluation.reporting import write_report
     from lungsev.train.settings import DataSettings
 
     settings = EvaluateSettings(
@@ -312,7 +312,7 @@ def report(
     Example: lungsev-train report runs/brixia/* --out runs/report
     """
     from lungsev.train.console import say
-    from lungsev.train.reporting import write_report
+    from lungsev.train.evaluation.reporting import write_report
 
     page = write_report(runs, out, title)
     say(f"Done: {page}")
@@ -330,8 +330,8 @@ def data_check(
 
     Example: lungsev-train data check ../shared/cxr/brixia-cohen
     """
-    from lungsev.train.check import check_folder
     from lungsev.train.console import print_json, say
+    from lungsev.train.dataset_check.check import check_folder
     from lungsev.train.settings import DataSettings
 
     checks = check_folder(root, cache, max(1, DataSettings(workers=workers).num_workers), scheme)
@@ -408,9 +408,9 @@ AnySettings = TypeVar("AnySettings", bound="Settings")
 
 def _severity(command: str, options: dict[str, Any]) -> None:
     from lungsev.train.console import is_main_process, say
-    from lungsev.train.folds import run_folds
-    from lungsev.train.reporting import write_report
-    from lungsev.train.severity import SeverityRunSettings, resolve, run_severity
+    from lungsev.train.evaluation.reporting import write_report
+    from lungsev.train.tasks.cross_validation import run_folds
+    from lungsev.train.tasks.severity import SeverityRunSettings, resolve, run_severity
 
     def work(settings: SeverityRunSettings, run: Run) -> dict[str, Any]:
         metrics = (run_folds if settings.data.split.fold == "all" else run_severity)(settings, run)
@@ -462,7 +462,7 @@ def _settings(
     path = built_in_or_path(config) if config is not None else default_config(command)
     settings: AnySettings = load_model(model, path, overrides, read_config)
     if lungs is not None:
-        from lungsev.train.first_stages import align_by
+        from lungsev.train.tasks.upstream import align_by
 
         settings = settings.model_copy(update={"alignment": align_by(lungs)})
     return resolve(settings)  # type: ignore[no-any-return]

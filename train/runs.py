@@ -31,7 +31,7 @@ from lungsev.config import read_yaml
 from lungsev.errors import ConfigError, FolderLockedError, LungsevError
 from lungsev.preprocessing.canvas import PREPROCESSING_VERSION
 from lungsev.train.console import is_main_process, say
-from lungsev.train.files import write_json, write_text
+from lungsev.train.fitting.files import write_json, write_text
 from lungsev.train.settings import Settings
 
 AnySettings = TypeVar("AnySettings", bound=Settings)

@@ -88,7 +88,11 @@ def test_no_room_imports_another_and_the_core_imports_none() -> None:
             "lungsev.inference.select:2 imports lungsev.runtime.cli",
         ),
         ("lungsev/networks/heads.py", "from ..train import losses", "lungsev.networks.heads:1 imports lungsev.train"),
-        ("lungsev/metrics.py", "from sklearn.metrics import f1_score", "lungsev.metrics:1 imports sklearn.metrics"),
+        (
+            "train/evaluation/metrics.py",
+            "from sklearn.metrics import f1_score",
+            "lungsev.train.evaluation.metrics:1 imports sklearn.metrics",
+        ),
     ],
 )
 def test_the_checker_sees_a_planted_violation(tmp_path: Path, file: str, text: str, complaint: str) -> None:

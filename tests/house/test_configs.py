@@ -26,12 +26,12 @@ def shipped(folder: str) -> list[Path]:
 def load_training_config(path: Path) -> object:
     """A training config is read by the command its file or folder is named after."""
     pytest.importorskip("torch", reason="the training room is not installed")
-    from lungsev.train.alignment import AlignSettings
     from lungsev.train.configs import read_config
-    from lungsev.train.first_stages import FirstStages
-    from lungsev.train.model import ModelSettings
-    from lungsev.train.segmentation import SegmentSettings
-    from lungsev.train.severity import SeverityRunSettings
+    from lungsev.train.tasks.alignment import AlignSettings
+    from lungsev.train.tasks.recipe import ModelSettings
+    from lungsev.train.tasks.segmentation import SegmentSettings
+    from lungsev.train.tasks.severity import SeverityRunSettings
+    from lungsev.train.tasks.upstream import FirstStages
 
     settings = {"segment": SegmentSettings, "align": AlignSettings, "model": ModelSettings, "trial": FirstStages}
     command = path.relative_to(CONFIGS / "train").parts[0].removesuffix(".yaml")

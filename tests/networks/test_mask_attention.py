@@ -9,7 +9,7 @@ import torch
 from lungsev.networks.build import build_fused, build_severity
 from lungsev.networks.mask_attention import MaskAttention
 from lungsev.networks.settings import AlignmentSettings, FusedSettings, SegmentationSettings, SeveritySettings
-from lungsev.train.severity import token_coverage
+from lungsev.train.tasks.severity import token_coverage
 
 SEVERITY = SeveritySettings(
     backbone="mobilenetv3_small_050",

@@ -386,7 +386,7 @@ def test_the_export_holds_grades_and_films_and_nobodys_name(corrected: Path, tmp
 
 
 def test_training_reads_the_export(corrected: Path, tmp_path: Path) -> None:
-    datasets = pytest.importorskip("lungsev.train.datasets.custom")
+    datasets = pytest.importorskip("lungsev.train.data.datasets.custom")
     export_corrections(corrected, tmp_path / "set")
     dataset = datasets.load(tmp_path / "set")
     assert len(dataset.films) == 2

@@ -9,10 +9,10 @@ import pytest
 
 from lungsev.config import load_model
 from lungsev.phantom import write_dataset
-from lungsev.train.alignment import AlignSettings, run_alignment
 from lungsev.train.runs import Run, open_run
-from lungsev.train.segmentation import SegmentSettings, run_segmentation
-from lungsev.train.severity import SeverityRunSettings
+from lungsev.train.tasks.alignment import AlignSettings, run_alignment
+from lungsev.train.tasks.segmentation import SegmentSettings, run_segmentation
+from lungsev.train.tasks.severity import SeverityRunSettings
 
 DatasetMaker = Callable[[str], Path]
 FILMS = {"brixia": 14, "cohen": 14, "inha": 12, "jsrt": 2}

@@ -13,9 +13,9 @@ import pytest
 
 from lungsev.train import cli
 from lungsev.train.configs import built_in_configs
-from lungsev.train.reporting import tables
+from lungsev.train.evaluation.reporting import tables
 from lungsev.train.runs import open_run
-from lungsev.train.severity import SeverityRunSettings, run_severity
+from lungsev.train.tasks.severity import SeverityRunSettings, run_severity
 
 DatasetMaker = Callable[[str], Path]
 SettingsMaker = Callable[..., SeverityRunSettings]

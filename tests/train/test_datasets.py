@@ -10,8 +10,8 @@ import pytest
 
 from lungsev.errors import DatasetError
 from lungsev.schemes import load_scheme
-from lungsev.train.datasets import layouts, load_graded, load_masked
-from lungsev.train.datasets.brixia import parse_score
+from lungsev.train.data.datasets import layouts, load_graded, load_masked
+from lungsev.train.data.datasets.brixia import parse_score
 
 DatasetMaker = Callable[[str], Path]
 

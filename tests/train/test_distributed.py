@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from lungsev.train.loading import EpochSampler
+from lungsev.train.data.loaders import EpochSampler
 from lungsev.train.runs import Run
-from lungsev.train.severity import SeverityRunSettings
+from lungsev.train.tasks.severity import SeverityRunSettings
 
 
 def test_processes_share_one_permutation() -> None:

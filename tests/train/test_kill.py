@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from lungsev.train.checkpoints import newest_checkpoint
+from lungsev.train.fitting.checkpoints import newest_checkpoint
 from lungsev.train.runs import Run, open_run
-from lungsev.train.severity import SeverityRunSettings
+from lungsev.train.tasks.severity import SeverityRunSettings
 
 EPOCHS = 5
 # Dies before or after the K-th time that a file of the run is moved to its place, or half-way through writing one.
@@ -158,7 +158,7 @@ def test_two_processes_do_not_train_in_one_folder(
     run = open_run("brixia", settings, out=tmp_path / "run")
     script = (
         "import sys; from pathlib import Path; from lungsev.train.runs import open_run, settings_of; "
-        "from lungsev.train.severity import SeverityRunSettings; from lungsev.errors import FolderLockedError\n"
+        "from lungsev.train.tasks.severity import SeverityRunSettings; from lungsev.errors import FolderLockedError\n"
         "path = Path(sys.argv[1]); settings = settings_of(path, SeverityRunSettings)\n"
         "try: open_run('brixia', settings, out=path)\n"
         "except FolderLockedError as error: sys.exit(error.exit_code)"

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from lungsev.errors import DatasetError
-from lungsev.train.datasets import GradedDataset, layouts, load_graded, load_masked
-from lungsev.train.datasets.files import FilmFinder
-from lungsev.train.tables import number, read_table
+from lungsev.train.data.datasets import GradedDataset, layouts, load_graded, load_masked
+from lungsev.train.data.datasets.files import FilmFinder
+from lungsev.train.data.tables import number, read_table
 
 DatasetMaker = Callable[[str], Path]
 HEADER = (
@@ -198,7 +198,7 @@ def test_a_loader_that_lets_a_wrong_grade_through_is_caught(
     nan, short, high = float("nan"), (1.0, 2.0), (1.0, 2.0, 3.0, 6.0)
     spoiled = [replace(good.films[i], readings={"x": g}) for i, g in enumerate(((nan,) * 4, short, high))]
     careless = replace(layout, load=lambda root, scheme: replace(good, films=(*spoiled, *good.films[3:])))
-    monkeypatch.setattr("lungsev.train.datasets.recognise.layouts", lambda: (careless,))
+    monkeypatch.setattr("lungsev.train.data.datasets.recognise.layouts", lambda: (careless,))
     dataset = load_graded(phantom_dataset("inha"))
     assert dataset.films == good.films[3:]
     assert "films whose grades are not those of scheme inha, left out: 3" in dataset.problems[-1]

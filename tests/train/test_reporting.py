@@ -11,9 +11,9 @@ import pytest
 from matplotlib.figure import Figure
 
 from lungsev.schemes import load_scheme
-from lungsev.train.predictions import Predictions, join, ranked_readers
-from lungsev.train.reporting import figures, tables
-from lungsev.train.reporting.load import RunReport, baseline_of
+from lungsev.train.evaluation.predictions import Predictions, join, ranked_readers
+from lungsev.train.evaluation.reporting import figures, tables
+from lungsev.train.evaluation.reporting.load import RunReport, baseline_of
 
 SCHEME = load_scheme("brixia")
 

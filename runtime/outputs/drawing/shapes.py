@@ -144,7 +144,9 @@ def _fitting(word: str, font: ImageFont.FreeTypeFont, limit: float) -> int:
 @lru_cache(maxsize=64)
 def load_font(weight: int, size_px: int) -> ImageFont.FreeTypeFont:
     """Inter (SIL Open Font License), from package data: the same letters on every machine."""
-    with resources.as_file(resources.files("lungsev.runtime.outputs.drawing") / "fonts" / f"inter-{weight}.woff") as path:
+    with resources.as_file(
+        resources.files("lungsev.runtime.outputs.drawing") / "fonts" / f"inter-{weight}.woff"
+    ) as path:
         return ImageFont.truetype(str(path), size_px, layout_engine=ImageFont.Layout.BASIC)
 
 

@@ -17,7 +17,7 @@ from lungsev.runtime.watcher.layout import Layout, exclusive
 from lungsev.runtime.watcher.ledger import Ledger
 from lungsev.runtime.watcher.watcher import Watcher, default_out, layout_ready, watch_command
 
-PROGRAM = Path(__file__).resolve().parents[1] / "bedside_program.py"
+PROGRAM = Path(__file__).resolve().parents[2] / "bedside_program.py"
 
 
 @pytest.fixture

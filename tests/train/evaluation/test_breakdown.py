@@ -1,0 +1,68 @@
+"""The measurement taken apart, and the yardstick without a network."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from lungsev.grading import Calibration
+from lungsev.schemes import load_scheme
+from lungsev.train.evaluation.baseline import handcrafted_metrics
+from lungsev.train.evaluation.breakdown import by_group, worst_films
+from lungsev.train.evaluation.predictions import Predictions
+
+SCHEME = load_scheme("brixia")
+RNG = np.random.default_rng(0)
+
+
+@pytest.fixture
+def predictions() -> Predictions:
+    """Twelve films: eight of one view graded right, four of another graded one too high."""
+    truth = RNG.integers(0, 3, (12, 6))
+    said = truth + (np.arange(12) >= 8)[:, None]
+    return Predictions(
+        SCHEME,
+        tuple(f"film{n}" for n in range(12)),
+        tuple(f"p{n}" for n in range(12)),
+        ("AP",) * 8 + ("PA",) * 4,
+        ("COVID-19",) * 6 + ("",) * 6,
+        {"S": truth.astype(float)},
+        np.eye(4)[said],
+        np.zeros((12, 2, 3)),
+    )
+
+
+def test_each_group_is_measured_alone_and_small_ones_are_left_out(predictions: Predictions) -> None:
+    found = by_group(predictions, predictions.views, "median")
+    assert list(found) == ["AP"]
+    assert found["AP"]["films"] == 8
+    assert found["AP"]["accuracy"] == 1.0
+    assert list(by_group(predictions, predictions.findings, "median")) == ["COVID-19", "not stated"]
+
+
+def test_the_worst_films_come_first_with_what_each_reader_said(predictions: Predictions) -> None:
+    second = np.full((12, 6), np.nan)
+    second[10] = 3.0
+    both = replace(predictions, readings={**predictions.readings, "J": second})
+    worst = worst_films(both, Calibration(decision="median", coverage=0.8), count=4)
+    assert {film["film"] for film in worst} == {"film8", "film9", "film10", "film11"}
+    for film in worst:
+        assert film["expected_total"] - film["readers"]["S"] == pytest.approx(6)
+        assert film["readers"].get("J") == (18.0 if film["film"] == "film10" else None)
+
+
+def test_features_without_a_network_find_what_is_bright() -> None:
+    grades = RNG.integers(0, 4, (40, 6)).astype(float)
+    crops = []
+    for row in grades:
+        crop = RNG.normal(0.2, 0.02, (64, 64))
+        for region, grade in zip(SCHEME.regions, row, strict=True):
+            y0, x0, y1, x1 = (round(edge * 64) for edge in region.box)
+            crop[y0:y1, x0:x1] += 0.15 * grade
+        crops.append(crop.astype(np.float32))
+    folds = [list(range(start, 40, 4)) for start in range(4)]
+    assert handcrafted_metrics(crops, grades, folds, SCHEME)["kappa"] > 0.7
+    shuffled = grades[RNG.permutation(40)]
+    assert handcrafted_metrics(crops, shuffled, folds, SCHEME)["kappa"] < 0.3

@@ -1,0 +1,91 @@
+"""Losses agree with their references and prefer the better answer."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from lungsev.train.evaluation import metrics
+from lungsev.train.fitting import losses
+from lungsev.train.fitting.losses import SeverityLossSettings, severity_loss
+
+GRADES = (0, 1, 2, 3)
+
+
+def one_hot(grades: list[list[int]]) -> torch.Tensor:
+    return functional.one_hot(torch.tensor(grades), 4).float()
+
+
+def test_soft_cross_entropy_is_torchs() -> None:
+    logits = torch.randn(5, 6, 4, generator=torch.Generator().manual_seed(0))
+    target = torch.randint(0, 4, (5, 6), generator=torch.Generator().manual_seed(1))
+    expected = functional.cross_entropy(logits.reshape(-1, 4), target.reshape(-1), label_smoothing=0.2)
+    smooth = losses.smoothed(functional.one_hot(target, 4).float(), 0.2, 0.0)
+    assert losses.soft_cross_entropy(logits, smooth) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_kappa_loss_of_sure_answers_is_one_minus_kappa() -> None:
+    generator = np.random.default_rng(0)
+    reference = generator.integers(0, 4, (40, 6))
+    predicted = np.clip(reference + generator.integers(-1, 2, (40, 6)), 0, 3)
+    loss = losses.kappa_loss(one_hot(predicted.tolist()), one_hot(reference.tolist()))
+    assert float(loss) == pytest.approx(1 - metrics.quadratic_kappa(reference, predicted, GRADES), abs=1e-5)
+
+
+@pytest.mark.parametrize("part", ["cross_entropy", "expected_l1", "expected_l2", "kappa", "corn", "total_l1"])
+def test_each_part_prefers_the_nearer_grade_and_can_be_learned(part: str) -> None:
+    settings = SeverityLossSettings(**{"cross_entropy": 0.0, part: 1.0})
+    target = one_hot([[0, 3], [3, 0], [1, 2]])
+    # Not the mirror image: a total may be right while its regions are wrong.
+    near, far = one_hot([[1, 3], [3, 1], [1, 3]]) * 6, one_hot([[3, 3], [3, 3], [3, 3]]) * 6
+    right = target * 6
+    values = [float(severity_loss(logits, target, settings)) for logits in (right, near, far)]
+    if part == "cross_entropy":
+        assert values[0] < values[1]
+    else:
+        assert values[0] < values[1] < values[2]
+    logits = torch.zeros_like(target).add(torch.tensor([0.1, 0.0, -0.1, 0.05])).requires_grad_()
+    severity_loss(logits, target, settings).backward()
+    assert logits.grad is not None
+    assert torch.isfinite(logits.grad).all()
+
+
+def test_corn_of_a_sure_grade_is_the_sum_of_its_conditionals() -> None:
+    probabilities = torch.tensor([[[0.5, 0.25, 0.15, 0.1]]])
+    # P(>0) = .5; P(>1 | >0) = .5; grade 1 goes on at 0 and stops at 1.
+    expected = -(np.log(0.5) + np.log(0.25 / 0.5))
+    assert float(losses.corn_loss(probabilities.log(), one_hot([[1]]))) == pytest.approx(expected, rel=1e-5)
+
+
+def test_two_readers_make_one_distribution_and_half_grades_keep_their_mean() -> None:
+    target = losses.target_distribution([(0, 3), (1, 3)], GRADES)
+    assert target.tolist() == [[0.5, 0.5, 0, 0], [0, 0, 0, 1]]
+    between = losses.target_distribution([(2.25,)], GRADES)
+    assert between @ np.arange(4) == pytest.approx([2.25])
+    inha = losses.target_distribution([(5,)], (1, 2, 3, 4, 5))
+    assert inha.tolist() == [[0, 0, 0, 0, 1]]
+    weighted = losses.target_distribution([(0,), (1,)], GRADES, weights=[3, 1])
+    assert weighted.tolist() == [[0.75, 0.25, 0, 0]]
+
+
+def test_smoothing_keeps_rows_that_sum_to_one() -> None:
+    smooth = losses.smoothed(one_hot([[0, 1], [2, 3]]), 0.1, 0.2)
+    assert torch.allclose(smooth.sum(dim=-1), torch.ones(2, 2))
+    assert smooth[0, 0, 1] > smooth[0, 0, 3]
+
+
+def test_corner_distance_is_zero_for_the_same_frame_and_the_shift_for_a_moved_one() -> None:
+    theta = torch.eye(3)[None, :2]
+    moved = theta.clone()
+    moved[0, 0, 2] += 0.25
+    assert float(losses.corner_distance(theta, theta).max()) < 1e-5
+    assert torch.allclose(losses.corner_distance(moved, theta), torch.full((1, 4), 0.25), atol=1e-5)
+
+
+def test_mask_loss_is_least_for_the_mask_itself() -> None:
+    mask = torch.zeros(1, 1, 8, 8)
+    mask[..., 2:6, 2:6] = 1
+    right, wrong = (mask * 2 - 1) * 8, (1 - mask * 2) * 8
+    assert float(losses.mask_loss(right, mask)) < 0.05 < float(losses.mask_loss(wrong, mask))

@@ -1,0 +1,107 @@
+"""Configs that build on one another, every row of the paper's tables, and what a row starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lungsev.config import load_model
+from lungsev.errors import ConfigError, LungsevError
+from lungsev.networks.settings import SeveritySettings
+from lungsev.train.configs import built_in_configs, built_in_or_path, read_config
+from lungsev.train.evaluation.reporting import tables
+from lungsev.train.runs import Run, open_run
+from lungsev.train.tasks import upstream
+from lungsev.train.tasks.initial_weights import newest_source
+from lungsev.train.tasks.paper_tables import ROWS, chosen_rows, run_table
+from lungsev.train.tasks.severity import SeverityRunSettings, run_severity
+
+SettingsMaker = Callable[..., SeverityRunSettings]
+
+
+def settings_of(config: str) -> SeverityRunSettings:
+    return load_model(SeverityRunSettings, built_in_or_path(config), None, read_config)
+
+
+def test_every_row_is_a_config_and_differs_from_the_recipe_in_what_it_says() -> None:
+    assert set(ROWS[1]) | set(ROWS[2]) <= set(built_in_configs())
+    recipe, row = settings_of("brixia/paper"), settings_of("brixia/paper_resnet18_sn")
+    assert (row.network.backbone, row.network.position_aware) == ("resnet18", False)
+    assert row.optimiser == recipe.optimiser
+    assert row.network.model_copy(update={"backbone": "resnet34", "position_aware": True}) == recipe.network
+    assert settings_of("inha/linear_probe_resnet50").initial.frozen == "all_but_heads"
+    assert settings_of("brixia/bsnet_ensemble").network.members == 5
+
+
+def test_a_config_of_ones_own_builds_on_another_and_a_circle_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "below.yaml").write_text("base: brixia/paper\nloop: {epochs: 7}\n")
+    (tmp_path / "mine.yaml").write_text("base: below.yaml\nnetwork: {backbone: densenet121}\n")
+    merged = read_config(tmp_path / "mine.yaml")
+    assert (merged["loop"]["epochs"], merged["loop"]["batch_size"]) == (7, 64)
+    assert (merged["network"]["backbone"], merged["network"]["dim"]) == ("densenet121", 768)
+    (tmp_path / "below.yaml").write_text("base: mine.yaml\n")
+    with pytest.raises(ConfigError, match="leads back to itself"):
+        read_config(tmp_path / "mine.yaml")
+
+
+def test_rows_are_chosen_by_name() -> None:
+    assert chosen_rows(1, ["bsnet"]) == ("brixia/bsnet",)
+    assert len(chosen_rows(2, [])) == 9
+    with pytest.raises(ConfigError, match="row 'bsnett' is unknown; table 1 has"):
+        chosen_rows(1, ["bsnett"])
+    with pytest.raises(ConfigError, match="expected 1"):
+        chosen_rows(3, [])
+
+
+def test_a_failing_row_stops_no_other_and_a_finished_one_is_kept(
+    severity_settings: SettingsMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "RESAMPLES", 20)
+    overrides = {"bsnet": {"network.backbone": "resnet43"}, "paper_resnet18": {}, "paper_resnet18_sn": {"loop.seed": 1}}
+
+    def settings_of_row(row: str) -> SeverityRunSettings:
+        return severity_settings(overrides[row.rpartition("/")[2]])  # type: ignore[arg-type]
+
+    rows = chosen_rows(1, list(overrides))
+    with pytest.raises(LungsevError, match="1 of 3 rows could not be run, bsnet because: backbone 'resnet43'"):
+        run_table(1, rows, settings_of_row, tmp_path / "table")
+    assert (tmp_path / "table" / "report" / "report.html").is_file()
+    done = (tmp_path / "table" / "paper_resnet18" / "network.pt").stat().st_mtime_ns
+    run_table(1, rows[1:], settings_of_row, tmp_path / "table")
+    assert (tmp_path / "table" / "paper_resnet18" / "network.pt").stat().st_mtime_ns == done
+    overrides["paper_resnet18"] = {"loop.seed": 5}
+    with pytest.raises(ConfigError, match="is finished with other settings; give another --out"):
+        run_table(1, rows[1:2], settings_of_row, tmp_path / "table")
+
+
+def test_portability_starts_from_the_newest_run_of_the_same_network(severity_settings: SettingsMaker) -> None:
+    settings = severity_settings()
+    with pytest.raises(ConfigError, match="found no finished Brixia run of mobilenetv3_small_050"):
+        newest_source(settings.network)
+    run = open_run("table1", settings)
+    run_severity(settings, run)
+    assert newest_source(settings.network) == run.path
+    with pytest.raises(ConfigError, match="found no finished Brixia run"):
+        newest_source(SeveritySettings(backbone="resnet18"))
+
+
+def test_earlier_stages_are_trained_once_for_a_folder_of_lungs(
+    phantom_dataset: Callable[[str], Path], cache_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained = []
+
+    def tiny(settings: object, run: Run) -> None:
+        trained.append(run.path.parent.name)
+        run.network.write_bytes(b"")
+        run.write_metrics({})
+
+    monkeypatch.setattr(upstream, "run_segmentation", tiny)
+    monkeypatch.setattr(upstream, "run_alignment", tiny)
+    lungs = str(phantom_dataset("lungs"))
+    first = upstream.align_by(lungs)
+    assert trained == ["segment", "align"]
+    assert Run(first).settings()["segmentation"].startswith("runs/segment/")
+    assert upstream.align_by(lungs) == first
+    assert len(trained) == 2

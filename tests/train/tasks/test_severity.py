@@ -1,0 +1,249 @@
+"""The stages chain: lungs, frame, grades; the result is the fused network, measured on what was held back."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from lungsev.errors import ConfigError
+from lungsev.geometry import warp
+from lungsev.networks.checkpoint import load_network
+from lungsev.train.evaluation.predictions import Predictions
+from lungsev.train.fitting import fit
+from lungsev.train.runs import Run, open_run
+from lungsev.train.tasks.cross_validation import run_folds
+from lungsev.train.tasks.severity import SeverityRunSettings, load_dataset, run_severity
+
+SettingsMaker = Callable[..., SeverityRunSettings]
+
+
+def test_segmentation_and_alignment_leave_their_measures(segmentation_run: Run, alignment_run: Run) -> None:
+    found = segmentation_run.metrics()
+    assert 0 <= found["test"]["dice"] <= 1
+    assert 0 <= found["test"]["film_check_accuracy"] <= 1
+    assert alignment_run.metrics()["test"]["corner_px"] > 0
+    assert alignment_run.metrics()["segmentation"] == str(segmentation_run.path)
+
+
+def test_a_severity_run_leaves_a_network_a_split_predictions_and_metrics(
+    severity_settings: SettingsMaker, tmp_path: Any
+) -> None:
+    settings = severity_settings()
+    run = open_run("brixia", settings)
+    metrics = run_severity(settings, run)
+    assert run.is_finished
+    assert run.metrics() == metrics
+    predictions = Predictions.load(run.path / "predictions-test.json")
+    assert predictions.probabilities.shape[1:] == (6, 4)
+    assert np.allclose(predictions.probabilities.sum(axis=-1), 1, atol=1e-4)
+    assert set(predictions.readings) == {"senior", "junior"}
+    assert metrics["results"]["test"]["argmax"]["films"] == len(predictions.names)
+    network = load_network(run.path)
+    with torch.inference_mode():
+        outputs = network(torch.rand(1, 1, 512, 512))
+    assert outputs["probabilities.brixia"].shape == (1, 6, 4)
+    assert len(run.history()) == 1
+    assert run.history()[0]["films_per_second"] > 0
+
+
+def test_a_run_that_was_stopped_goes_on_and_ends_as_if_it_had_not_been(
+    severity_settings: SettingsMaker, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    settings = severity_settings({"loop.epochs": 3, "loop.ema": 0.9, "optimiser.warmup_epochs": 0})
+    whole = open_run("brixia", settings, out=tmp_path / "whole")
+    run_severity(settings, whole)
+
+    stopped = open_run("brixia", settings, out=tmp_path / "stopped")
+    original = fit.EpochLines.on_train_epoch_start
+
+    def die_in_the_third_epoch(self: Any, trainer: Any, module: Any) -> None:
+        if trainer.current_epoch == 2:
+            raise RuntimeError("killed")
+        original(self, trainer, module)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fit.EpochLines, "on_train_epoch_start", die_in_the_third_epoch)
+        with pytest.raises(RuntimeError, match="killed"):
+            run_severity(settings, stopped)
+    assert not stopped.is_finished
+
+    again = open_run("brixia", settings, out=tmp_path / "stopped")
+    run_severity(settings, again)
+    assert [record["epoch"] for record in again.history()] == [0, 1, 2]
+    ends = [torch.load(run.network, weights_only=True) for run in (whole, again)]
+    flat = [torch.cat([v.flatten().float() for v in _tensors(end)]) for end in ends]
+    assert torch.allclose(flat[0], flat[1], atol=1e-5)
+
+
+def _tensors(document: Any) -> list[torch.Tensor]:
+    if isinstance(document, torch.Tensor):
+        return [document]
+    return [t for key in sorted(document) for t in _tensors(document[key])] if isinstance(document, dict) else []
+
+
+def test_an_unfinished_run_of_the_same_settings_is_continued_and_of_others_is_not(
+    severity_settings: SettingsMaker,
+) -> None:
+    settings = severity_settings()
+    first = open_run("brixia", settings)
+    assert open_run("brixia", settings).path == first.path
+    assert open_run("brixia", settings, fresh=True).path != first.path
+    assert open_run("brixia", severity_settings({"loop.seed": 3})).path != first.path
+    with pytest.raises(ConfigError, match="unfinished run of other settings"):
+        open_run("brixia", severity_settings({"loop.seed": 3}), out=first.path)
+
+
+@pytest.mark.slow
+def test_cross_validation_grades_every_film_by_a_network_that_never_saw_it(
+    severity_settings: SettingsMaker, phantom_dataset: Callable[[str], Any]
+) -> None:
+    settings = severity_settings(
+        {"data.split.protocol": "kfold", "data.split.folds": 2, "data.split.fold": "all", "data.split.validation": 0.3}
+    )
+    run = open_run("brixia", settings)
+    metrics = run_folds(settings, run)
+    assert metrics["results"]["test"]["argmax"]["films"] == 14
+    assert metrics["results"]["test"]["second_reader"]["films"] == 14
+    assert len(set(Predictions.load(run.path / "predictions-test.json").names)) == 14
+    assert metrics["split"]["shared_patients"] == 0
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"network.position_aware": False, "network.head": "mlp", "readers": "first"},
+        {
+            "mixup": 0.4,
+            "loss.kappa": 0.5,
+            "loss.corn": 0.5,
+            "loss.expected_l1": 0.5,
+            "loss.label_smoothing": 0.1,
+            "network.head": "ordinal",
+            "network.members": 2,
+            "network.mask_attention": True,
+            "network.mirror": True,
+            "balance": True,
+            "loop.accumulate": 2,
+            "optimiser.name": "sgd",
+            "loop.keep": "last",
+        },
+    ],
+    ids=["spatial normalisation only", "every switch"],
+)
+def test_recipe_parts_can_be_switched(severity_settings: SettingsMaker, overrides: dict[str, Any]) -> None:
+    settings = severity_settings(overrides)
+    run = open_run("brixia", settings)
+    metrics = run_severity(settings, run)
+    assert run.last_checkpoint.is_file()
+    assert metrics["results"]["test"]["argmax"]["films"] > 0
+
+
+@pytest.mark.slow
+def test_portability_starts_from_another_schemes_network(severity_settings: SettingsMaker) -> None:
+    source_settings = severity_settings()
+    source = open_run("brixia", source_settings)
+    run_severity(source_settings, source)
+    before = torch.load(source.network, weights_only=True)
+    for frozen in ("none", "all_but_heads"):
+        settings = severity_settings(
+            {"initial.source": str(source.path), "initial.frozen": frozen, "optimiser.lr": 0.01}, layout="inha"
+        )
+        run = open_run("inha", settings)
+        run_severity(settings, run)
+        state = dict(_named(torch.load(run.network, weights_only=True)))
+        old = dict(_named(before))
+        shared = [k for k in old if "members.0.project.weight" in k]
+        assert shared
+        assert all(torch.equal(old[k], state[k]) for k in shared) == (frozen == "all_but_heads")
+
+
+@pytest.mark.slow
+def test_an_ensemble_is_distilled_into_one_network(severity_settings: SettingsMaker) -> None:
+    teacher_settings = severity_settings()
+    teacher = open_run("brixia", teacher_settings)
+    run_severity(teacher_settings, teacher)
+    settings = severity_settings({"teachers": [str(teacher.path)], "loss.distillation": 1.0, "loss.cross_entropy": 0.0})
+    run = open_run("brixia", settings)
+    run_severity(settings, run)
+    # Only the teacher speaks: cross-entropy with its distributions is at least their entropy.
+    assert run.history()[0]["train/loss"] > 0.5
+    inha = severity_settings({"teachers": [str(teacher.path)]}, layout="inha")
+    with pytest.raises(ConfigError, match="does not grade by inha"):
+        run_severity(inha, open_run("inha", inha))
+
+
+def test_training_on_covid_is_measured_on_other_pneumonias(
+    severity_settings: SettingsMaker, phantom_dataset: Callable[[str], Path], tmp_path: Path
+) -> None:
+    root = shutil.copytree(phantom_dataset("cohen"), tmp_path / "cohen")
+    table = root / "patients.csv"
+    others = sorted({film.patient for film in load_dataset(severity_settings()).films})[-2:]
+    header, *rows = table.read_text().splitlines()
+    changed = [row.rpartition(",")[0] + ",Pneumocystis" if row.split(",")[1] in others else row for row in rows]
+    table.write_text("\n".join([header, *changed]))
+    settings = severity_settings({"data.root": str(root), "data.findings": ["COVID-19"]})
+    run = open_run("brixia", settings)
+    run_severity(settings, run)
+    assert set(Predictions.load(run.path / "predictions-test.json").findings) == {"Pneumocystis"}
+    assert set(Predictions.load(run.path / "predictions-train.json").findings) == {"COVID-19"}
+
+
+def _named(document: Any, prefix: str = "") -> list[tuple[str, torch.Tensor]]:
+    if isinstance(document, torch.Tensor):
+        return [(prefix, document)]
+    if not isinstance(document, dict):
+        return []
+    return [pair for key, value in document.items() for pair in _named(value, f"{prefix}/{key}")]
+
+
+def test_a_network_that_does_not_fit_its_source_says_so(severity_settings: SettingsMaker) -> None:
+    source_settings = severity_settings()
+    source = open_run("brixia", source_settings)
+    run_severity(source_settings, source)
+    settings = severity_settings({"initial.source": str(source.path), "network.dim": 32})
+    with pytest.raises(ConfigError, match="holds another network"):
+        run_severity(settings, open_run("brixia", settings))
+
+
+def test_the_crop_is_what_the_fused_network_samples(severity_settings: SettingsMaker) -> None:
+    from lungsev.networks.warp import AffineWarp
+    from lungsev.train.tasks.severity import crop
+
+    network = severity_settings({"network.oversample": 2}).network
+    canvas = warp(np.random.default_rng(0).random((64, 64)).astype(np.float32), np.eye(3)[:2], 512)
+    theta = np.array([[0.8, 0.05, 0.1], [-0.04, 0.9, -0.05]])
+    fused = AffineWarp(network.crop_px, 2)(torch.from_numpy(canvas)[None, None], torch.from_numpy(theta)[None])
+    assert np.abs(crop(canvas, theta, network) - fused[0, 0].numpy()).max() < 5e-3
+
+
+@pytest.mark.slow
+def test_accumulated_steps_are_one_batch_to_the_last_film(severity_settings: SettingsMaker, tmp_path: Any) -> None:
+    """With LayerNorm, since batch statistics are those of a step; the last step of an epoch is a smaller one."""
+    ends = []
+    for accumulate in (1, 2):
+        settings = severity_settings(
+            {
+                "network.backbone": "convnext_atto",
+                "network.out_indices": [2],
+                "network.dropout": 0.0,
+                "loop.accumulate": accumulate,
+                "loop.epochs": 2,
+                "loop.ema": 0.0,
+                "loop.keep": "last",
+                "optimiser.name": "sgd",
+                "data.split.validation": 0.0,
+            }
+        )
+        run = open_run("brixia", settings, out=tmp_path / f"accumulate-{accumulate}")
+        run_severity(settings, run)
+        assert len(json.loads(run.splits.read_text())["parts"]["train"]) % 4 != 0
+        ends.append(torch.load(run.network, weights_only=True))
+    flat = [torch.cat([value.flatten().float() for value in _tensors(end)]) for end in ends]
+    assert torch.allclose(flat[0], flat[1], atol=1e-6)

@@ -1,0 +1,1 @@
+"""Data: datasets, splits, cache, augmentation, loaders."""

@@ -1,0 +1,261 @@
+"""Films prepared once: canvases on disk, read through memory maps.
+
+An entry is named by the hash of the film's bytes (and of its mask's), the preprocessing version and the
+canvas size, so a changed film or a changed chain makes a new entry and an old one is never wrong. Canvases are
+kept as uint16 (1/65535 of the grey range), half the size of float32 and finer than any film.
+
+The cache holds pictures of patients: keep it where the films themselves may lie.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from lungsev.errors import DatasetError, FilmError, LungsevError
+from lungsev.geometry import CanvasFrame
+from lungsev.preprocessing.canvas import CANVAS_SIZE_PX, PREPROCESSING_VERSION, to_canvas
+from lungsev.report import ImageInfo
+from lungsev.train.console import track
+from lungsev.train.data.datasets.contract import GradedFilm, LabelledFilm, MaskedFilm
+
+Film = GradedFilm | MaskedFilm | LabelledFilm
+QUANTA = 65535.0
+
+
+@dataclass(frozen=True)
+class CachedFilm:
+    """Where a prepared film lies.
+
+    Attributes:
+        key: Name of the entry; equal films share it.
+        notes: Remarks of the reading.
+        info: What the file itself says of the film.
+    """
+
+    key: str
+    canvas_path: Path
+    mask_path: Path | None
+    frame: CanvasFrame
+    notes: tuple[str, ...]
+    info: ImageInfo
+
+    def canvas(self) -> npt.NDArray[np.float32]:
+        """float32 [S, S], 0-1."""
+        return np.load(self.canvas_path, mmap_mode="r").astype(np.float32) / np.float32(QUANTA)
+
+    def mask(self) -> npt.NDArray[np.uint8]:
+        """uint8 [S, S]: 0 background, 1 right lung, 2 left lung.
+
+        Raises:
+            ValueError: The film has no mask.
+        """
+        if self.mask_path is None:
+            raise ValueError("this film was cached without a mask")
+        return np.array(np.load(self.mask_path, mmap_mode="r"))
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Films by name, and one sentence for each film that could not be read."""
+
+    films: dict[str, CachedFilm]
+    unreadable: dict[str, str]
+
+
+def prepare(films: Sequence[Film], cache: Path, size_px: int = CANVAS_SIZE_PX, workers: int = 1) -> Prepared:
+    """Make what is missing of the cache, in parallel, and say where every film lies.
+
+    Killed at any moment it leaves whole entries only: each is written beside its place and moved there.
+    """
+    folder = cache / f"v{PREPROCESSING_VERSION}-{size_px}"
+    folder.mkdir(parents=True, exist_ok=True)
+    work = partial(prepare_one, folder=folder, size_px=size_px)
+    ready: dict[str, CachedFilm] = {}
+    unreadable: dict[str, str] = {}
+    results = track(_map(work, films, workers), "Preparing films", len(films))
+    for film, result in zip(films, results, strict=True):
+        if isinstance(result, CachedFilm):
+            ready[film.name] = result
+        else:
+            unreadable[film.name] = result
+    return Prepared(ready, unreadable)
+
+
+def demand_readable(prepared: Prepared, skip: bool) -> tuple[str, ...]:
+    """Remarks on unreadable films when they may be skipped.
+
+    Raises:
+        DatasetError: There are some and they may not, or nothing is left.
+    """
+    if not prepared.unreadable:
+        return ()
+    name, reason = next(iter(prepared.unreadable.items()))
+    count = len(prepared.unreadable)
+    text = f"{count} film{'s' if count > 1 else ''} cannot be read, first {name}: {reason}"
+    if not prepared.films:
+        raise DatasetError(text)
+    if not skip:
+        raise DatasetError(f"{text}; repair or remove, or set data.skip_unreadable=true")
+    return (text,)
+
+
+def prepare_one(film: Film, folder: Path, size_px: int) -> CachedFilm | str:
+    """One entry, from the cache or made now; the reason when the film or its mask cannot be read."""
+    try:
+        key = _key(film)
+        target = folder / key[:2] / key
+        found = _load(target, key)
+        return found if found is not None else _make(film, target, key, size_px)
+    except (FilmError, DatasetError) as error:
+        return str(error)
+    except OSError as error:
+        return f"{film.path.name}: {error.strerror or error}"
+
+
+def _make(film: Film, target: Path, key: str, size_px: int) -> CachedFilm:
+    radiograph = film.read(film.path)
+    canvas = to_canvas(radiograph, size_px)
+    target.parent.mkdir(exist_ok=True)
+    if isinstance(film, MaskedFilm):
+        mask = film.read_mask(film.mask_paths)
+        _check_shapes(film, radiograph.pixels.shape, mask.shape)
+        _save_array(_mask_path(target), mask_to_canvas(mask, canvas.frame))
+    _save_array(_canvas_path(target), np.rint(canvas.pixels * QUANTA).astype(np.uint16))
+    meta = {"frame": asdict(canvas.frame), "notes": list(radiograph.notes), "info": _info(radiograph.image)}
+    _replace(_meta_path(target), json.dumps(meta).encode())  # last: an entry with it is whole
+    found = _load(target, key)
+    if found is None:
+        raise OSError(f"cache entry {target.name} vanished while it was written")
+    return found
+
+
+def mask_to_canvas(mask: npt.NDArray[np.uint8], frame: CanvasFrame) -> npt.NDArray[np.uint8]:
+    """Labels of a film laid on its canvas, each lung resampled by area and cut at one half."""
+    if mask.shape != (frame.rows, frame.columns):
+        mask = cv2.resize(mask, (frame.columns, frame.rows), interpolation=cv2.INTER_NEAREST).astype(np.uint8)
+    # A film may be many times larger than its canvas: shrinking by area first keeps thin parts.
+    shrink = min(1.0, frame.scale)
+    size = max(1, round(frame.columns * shrink)), max(1, round(frame.rows * shrink))
+    scale = np.array([frame.scale * frame.columns / size[0], frame.scale * frame.rows / size[1]])
+    offset = np.asarray(frame.offset_px) + 0.5 * scale - 0.5
+    matrix = np.array([[scale[0], 0.0, offset[0]], [0.0, scale[1], offset[1]]])
+    sides = []
+    for label in (1, 2):
+        side = cv2.resize((mask == label).astype(np.float32), size, interpolation=cv2.INTER_AREA)
+        sides.append(cv2.warpAffine(side, matrix, (frame.size_px, frame.size_px), flags=cv2.INTER_LINEAR))
+    labels = np.where(sides[1] > sides[0], 2, 1)
+    return np.where(np.maximum(*sides) >= 0.5, labels, 0).astype(np.uint8)
+
+
+def _check_shapes(film: MaskedFilm, film_shape: tuple[int, ...], mask_shape: tuple[int, ...]) -> None:
+    ratio = (mask_shape[0] / film_shape[0]) / (mask_shape[1] / film_shape[1])
+    if not 0.98 < ratio < 1.02:
+        raise DatasetError(
+            f"the mask of {film.name} is {mask_shape[1]} x {mask_shape[0]}, its film {film_shape[1]} x {film_shape[0]}:"
+            " they are not of one picture"
+        )
+
+
+def _key(film: Film) -> str:
+    digest = hashlib.sha256(film.path.read_bytes())
+    digest.update(film.read.__qualname__.encode())
+    if isinstance(film, MaskedFilm):
+        digest.update(film.read_mask.__qualname__.encode())
+        for path in film.mask_paths:
+            digest.update(path.read_bytes() if path.is_file() else str(path).encode())  # a member of a zip before it
+    return digest.hexdigest()[:40]
+
+
+def _load(target: Path, key: str) -> CachedFilm | None:
+    try:
+        meta = json.loads(_meta_path(target).read_bytes())
+        frame = CanvasFrame(**{**meta["frame"], "offset_px": tuple(meta["frame"]["offset_px"])})
+        mask = _mask_path(target)
+        if _canvas_path(target).stat().st_size <= 2 * frame.size_px**2:
+            return None  # cut short by a power cut or a full disk: made anew
+        return CachedFilm(
+            key=key,
+            canvas_path=_canvas_path(target),
+            mask_path=mask if mask.is_file() else None,
+            frame=frame,
+            notes=tuple(meta["notes"]),
+            info=ImageInfo(**meta["info"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # absent, or written by a release that knew other fields: made anew
+
+
+def _info(info: ImageInfo) -> dict[str, Any]:
+    """What training needs of the header; nothing that names a person."""
+    return {"modality": info.modality, "view": info.view, "rows": info.rows, "columns": info.columns}
+
+
+def _map(work: Any, films: Sequence[Film], workers: int) -> Iterable[CachedFilm | str]:
+    if workers <= 1 or len(films) < 2:
+        yield from map(work, films)
+        return
+    # Forking a process that holds threads of torch or OpenCV can hang.
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_single_thread) as pool:
+        try:
+            yield from pool.map(work, films, chunksize=4)
+        except BrokenProcessPool:
+            raise LungsevError(
+                "a process that reads films died (killed, or memory ran out); start the same command again to go on "
+                "with the films it had not read, with fewer processes: --set data.workers=1"
+            ) from None
+
+
+def _single_thread() -> None:
+    cv2.setNumThreads(1)
+
+
+def _canvas_path(target: Path) -> Path:
+    return target.with_name(f"{target.name}.canvas.npy")
+
+
+def _mask_path(target: Path) -> Path:
+    return target.with_name(f"{target.name}.mask.npy")
+
+
+def _meta_path(target: Path) -> Path:
+    return target.with_name(f"{target.name}.json")
+
+
+def _save_array(path: Path, array: npt.NDArray[Any]) -> None:
+    import io
+
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    _replace(path, buffer.getvalue())
+
+
+def _replace(path: Path, data: bytes) -> None:
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+            os.replace(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise LungsevError(
+            f"the cache of prepared films cannot be written in {path.parent}: {error.strerror or error}; make room, or "
+            "name another folder with --set data.cache=DIR"
+        ) from None

@@ -1,0 +1,105 @@
+"""The Cohen subset with Brixia scores of two radiologists.
+
+`public-annotations.csv` (S senior, J junior) beside `public-cohen-subset/`. Which films are of one patient is
+said by `patients.csv` beside them or, as do films that the subset lacks, by a clone of the image data collection
+(ieee8023/covid-chestxray-dataset) in a folder beside.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lungsev.schemes import load_scheme
+from lungsev.train.data.datasets.collection import collection_near
+from lungsev.train.data.datasets.contract import GradedDataset, GradedFilm, Layout
+from lungsev.train.data.datasets.files import FilmFinder
+from lungsev.train.data.tables import known, number, read_table, summarise
+
+TABLE = "public-annotations.csv"
+FOLDER = "public-cohen-subset"
+READERS = {"senior": "S", "junior": "J"}
+
+
+def load(root: Path, scheme: str | None = None) -> GradedDataset:
+    """Films with the senior's grades first, the junior's second.
+
+    Raises:
+        DatasetError: The table is missing or lacks a column.
+    """
+    brixia = load_scheme(scheme or "brixia")
+    columns = {reader: [f"{letter}-{region.code}" for region in brixia.regions] for reader, letter in READERS.items()}
+    home = _home(root)
+    table = read_table(home / TABLE, ("filename", *(column for names in columns.values() for column in names)))
+    people = _people(home)
+    finder = FilmFinder(home, (FOLDER, "."))
+    collection = collection_near(root)
+    elsewhere = FilmFinder(collection.images, (".",)) if collection is not None else None
+    films, missing, ungraded, bad_totals, strangers = [], [], [], [], []
+    for row in table.rows:
+        name = row["filename"]
+        readings = {reader: _grades(row, names, brixia.grades) for reader, names in columns.items()}
+        complete = {reader: grades for reader, grades in readings.items() if grades is not None}
+        path = finder.find(name) or (elsewhere.find(name) if elsewhere is not None else None)
+        if path is None:
+            missing.append(name)
+        elif not complete:
+            ungraded.append(name)
+        else:
+            person = people.get(name.lower(), {})
+            patient = known(person.get("patient"))
+            strangers += [] if patient else [name]
+            bad_totals += [name] if _contradicts(row, complete) else []
+            films.append(
+                GradedFilm(
+                    name=name,
+                    path=path,
+                    patient=patient or name,
+                    readings=complete,
+                    view=person.get("view", ""),
+                    finding=person.get("finding", ""),
+                )
+            )
+    problems = (
+        *table.problems,
+        *summarise(missing, f"films of {TABLE} without a file in {FOLDER}"),
+        *summarise(ungraded, f"rows of {TABLE} without a complete reading of 0-3, left out"),
+        *summarise(bad_totals, "films whose Global is not the sum of their zones; the zones count"),
+        *summarise(
+            strangers, "films without a patient in patients.csv or an image collection, each a patient of its own"
+        ),
+    )
+    return GradedDataset("cohen", root, brixia, tuple(films), problems)
+
+
+def _home(root: Path) -> Path:
+    """The folder of the table; an older commit of the authors' repository keeps it under `data/`."""
+    return root / "data" if (root / "data" / TABLE).is_file() else root
+
+
+def _people(root: Path) -> dict[str, dict[str, str]]:
+    path = root / "patients.csv"
+    if not path.is_file():
+        collection = collection_near(root)
+        return {} if collection is None else {name.lower(): person for name, person in collection.people.items()}
+    return {row["filename"].lower(): row for row in read_table(path, ("filename", "patient")).rows}
+
+
+def _contradicts(row: dict[str, str], readings: dict[str, tuple[float, ...]]) -> bool:
+    stated = {reader: number(row.get(f"{READERS[reader]}-Global")) for reader in readings}
+    return any(total is not None and total != sum(readings[reader]) for reader, total in stated.items())
+
+
+def _grades(row: dict[str, str], columns: list[str], allowed: tuple[int, ...]) -> tuple[float, ...] | None:
+    values = [number(row.get(column)) for column in columns]
+    grades = tuple(value for value in values if value is not None and value in allowed)
+    return grades if len(grades) == len(columns) else None
+
+
+LAYOUT = Layout(
+    name="cohen",
+    task="severity",
+    expects=f"{TABLE} beside {FOLDER}/",
+    recognises=lambda root: (_home(root) / TABLE).is_file() or (root / FOLDER).is_dir(),
+    load=load,
+    rank=2,
+)

@@ -1,0 +1,150 @@
+"""Any CSV with one row per film, and a scheme.
+
+Columns: the film (`filename`, `image`, `id` ...), optionally `patient`, `view`, `finding`, `maker`, and for each
+region its code (`A` ... `F`) or reader and code (`senior-A`). Films lie beside the table, in `images/` or `films/`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lungsev.errors import DatasetError
+from lungsev.schemes import Scheme, load_scheme
+from lungsev.train.data.datasets.contract import ANY_TABLE, GradedDataset, GradedFilm, Layout
+from lungsev.train.data.datasets.files import FilmFinder
+from lungsev.train.data.tables import (
+    FILM_COLUMNS,
+    PATIENT_COLUMNS,
+    Table,
+    find_column,
+    known,
+    number,
+    read_table,
+    summarise,
+)
+
+SCHEME_FILE = "scheme.yaml"
+
+
+def load(root: Path, scheme: str | None = None) -> GradedDataset:
+    """Films of the folder's one table.
+
+    Args:
+        scheme: Name or path; None takes `scheme.yaml` of the folder.
+
+    Raises:
+        DatasetError: No table or several, or a column is missing.
+        ConfigError: The scheme is not valid.
+    """
+    chosen = load_scheme(scheme or _own_scheme(root))
+    return from_table("custom", root, read_table(_only_table(root)), chosen)
+
+
+def from_table(name: str, root: Path, table: Table, scheme: Scheme) -> GradedDataset:
+    """Films of a table whose region columns are named after the scheme's codes."""
+    film_column = find_column(table.columns, FILM_COLUMNS)
+    if film_column is None:
+        raise DatasetError(
+            f"{table.path.name} has no column that names the film; expected one of {', '.join(FILM_COLUMNS)}, "
+            f"found {', '.join(table.columns)}"
+        )
+    readers = _reader_columns(table, scheme)
+    patient_column = find_column(table.columns, PATIENT_COLUMNS)
+    finder = FilmFinder(root, ("images", "films", "png", "dicom", "."))
+    films, missing, invalid, strangers = [], [], [], []
+    for row in table.rows:
+        readings = {reader: _grades(row, columns, scheme) for reader, columns in readers.items()}
+        complete = {reader: grades for reader, grades in readings.items() if grades is not None}
+        path = finder.find(row[film_column])
+        if path is None:
+            missing.append(row[film_column])
+        elif not complete:
+            invalid.append(row[film_column])
+        else:
+            patient = known(row.get(patient_column or ""))
+            strangers += [] if patient else [row[film_column]]
+            films.append(_film(row, path, row[film_column], patient, complete))
+    problems = (
+        *table.problems,
+        *summarise(missing, f"films of {table.path.name} without a file in {root.name}/ or its folder images/"),
+        *summarise(
+            invalid, f"rows of {table.path.name} without a grade of {_range(scheme)} for every region, left out"
+        ),
+        *summarise(strangers, "films without a patient, each counted as a patient of its own"),
+    )
+    return GradedDataset(name, root, scheme, tuple(films), problems)
+
+
+def _film(
+    row: dict[str, str], path: Path, name: str, patient: str, readings: dict[str, tuple[float, ...]]
+) -> GradedFilm:
+    lowered = {key.lower(): value for key, value in row.items()}
+    return GradedFilm(
+        name=name,
+        path=path,
+        patient=patient or name,
+        readings=readings,
+        view=lowered.get("view", ""),
+        finding=lowered.get("finding", ""),
+        maker=lowered.get("maker", "") or lowered.get("manufacturer", ""),
+        polarity=lowered.get("photometricinterpretation", ""),
+        subset=lowered.get("subset", ""),
+    )
+
+
+def _reader_columns(table: Table, scheme: Scheme) -> dict[str, list[str]]:
+    """Reader to its columns, in the order of the scheme's regions."""
+    codes = [region.code for region in scheme.regions]
+    plain = [find_column(table.columns, (code,)) for code in codes]
+    readers: dict[str, list[str]] = {}
+    if all(column is not None for column in plain):
+        readers["reader"] = [column for column in plain if column is not None]
+    for separator in ("-", "_"):
+        suffix = f"{separator}{codes[0]}"
+        for column in table.columns:
+            names = [f"{column.removesuffix(suffix)}{separator}{code}" for code in codes]
+            if column.endswith(suffix) and set(names) <= set(table.columns):
+                readers.setdefault(column.removesuffix(suffix), names)
+    if not readers:
+        raise DatasetError(
+            f"{table.path.name} has no columns for the regions {', '.join(codes)} of scheme {scheme.name}; "
+            f"name them so, or reader-{codes[0]} for several readers; found {', '.join(table.columns)}"
+        )
+    return readers
+
+
+def _grades(row: dict[str, str], columns: list[str], scheme: Scheme) -> tuple[float, ...] | None:
+    """One number per region inside the scheme's range, or None. Means of raters may lie between grades."""
+    values = [number(row.get(column)) for column in columns]
+    low, high = scheme.grades[0], scheme.grades[-1]
+    inside = tuple(value for value in values if value is not None and low <= value <= high)
+    return inside if len(inside) == len(columns) else None
+
+
+def _range(scheme: Scheme) -> str:
+    return f"{scheme.grades[0]}-{scheme.grades[-1]}"
+
+
+def _only_table(root: Path) -> Path:
+    tables = sorted(root.glob("*.csv")) or sorted(root.glob("*.tsv"))
+    if len(tables) != 1:
+        found = ", ".join(path.name for path in tables) or "none"
+        raise DatasetError(f"expected one .csv in {root} with one row per film, found {found}")
+    return tables[0]
+
+
+def _own_scheme(root: Path) -> Path:
+    path = root / SCHEME_FILE
+    if not path.is_file():
+        raise DatasetError(f"{root} has no {SCHEME_FILE}; give the scheme with --scheme NAME or --scheme FILE.yaml")
+    return path
+
+
+LAYOUT = Layout(
+    name="custom",
+    task="severity",
+    expects="one .csv with a column per region, films beside it, and a scheme",
+    recognises=lambda root: len(list(root.glob("*.csv"))) == 1,
+    load=load,
+    rank=ANY_TABLE,
+)

@@ -1,0 +1,76 @@
+"""Films with one mask file each: `images/` beside `masks/`, names equal without suffix (also `<name>_mask`).
+
+`index.csv` (stem, patient, view, finding), where it is there, says the patients. Masks hold 0, 1 for the
+patient's right and 2 for the left lung, or two values; then the sides are told by position.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lungsev.train.data.datasets.contract import Layout, MaskedDataset, MaskedFilm
+from lungsev.train.data.datasets.files import list_films
+from lungsev.train.data.masks import read_mask
+from lungsev.train.data.tables import FILM_COLUMNS, find_column, known, read_table, summarise
+
+FILM_FOLDERS = ("images", "films", "CXR_png")
+MASK_FOLDERS = ("masks", "mask")
+
+
+def load(root: Path, scheme: str | None = None) -> MaskedDataset:
+    """Every film that has a mask."""
+    return pairs("lung_pairs", root, _folder(root, FILM_FOLDERS), _folder(root, MASK_FOLDERS))
+
+
+def pairs(name: str, root: Path, film_folder: Path, mask_folder: Path) -> MaskedDataset:
+    """Match films and masks by name."""
+    masks = {path.stem.lower().removesuffix("_mask"): path for path in list_films(mask_folder)}
+    people = _people(root)
+    films, missing, strangers = [], [], []
+    for path in list_films(film_folder):
+        mask = masks.get(path.stem.lower())
+        person = people.get(path.stem, {})
+        patient = known(person.get("patient"))
+        if mask is None:
+            missing.append(path.name)
+        else:
+            strangers += [] if patient else [path.name]
+            films.append(
+                MaskedFilm(
+                    name=path.name,
+                    path=path,
+                    patient=patient or path.stem,
+                    mask_paths=(mask,),
+                    read_mask=read_mask,
+                    view=person.get("view", ""),
+                    finding=person.get("finding", ""),
+                )
+            )
+    problems = (
+        *summarise(missing, f"films of {film_folder.name}/ without a mask in {mask_folder.name}/, left out"),
+        *summarise(strangers, "films without a patient in index.csv, each counted as a patient of its own"),
+    )
+    return MaskedDataset(name, root, tuple(films), problems)
+
+
+def _people(root: Path) -> dict[str, dict[str, str]]:
+    path = root / "index.csv"
+    if not path.is_file():
+        return {}
+    table = read_table(path, ("patient",))
+    column = find_column(table.columns, FILM_COLUMNS)
+    return {Path(row[column]).stem if column != "stem" else row[column]: row for row in table.rows} if column else {}
+
+
+def _folder(root: Path, names: tuple[str, ...]) -> Path:
+    return next((root / name for name in names if (root / name).is_dir()), root / names[0])
+
+
+LAYOUT = Layout(
+    name="lung_pairs",
+    task="lungs",
+    expects="images/ and masks/ with equal names",
+    recognises=lambda root: _folder(root, FILM_FOLDERS).is_dir() and _folder(root, MASK_FOLDERS).is_dir(),
+    load=load,
+    rank=50,
+)

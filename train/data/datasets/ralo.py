@@ -1,0 +1,130 @@
+"""RALO (Stony Brook): geographic extent and opacity of each lung, 0-4, by two readers.
+
+The table has two header rows (reader above, measure below); the film of row n is `CXR_images_scored/<n>.jpg`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lungsev.errors import DatasetError
+from lungsev.schemes import load_scheme
+from lungsev.train.data.datasets.contract import GradedDataset, GradedFilm, Layout
+from lungsev.train.data.datasets.files import FilmFinder
+from lungsev.train.data.tables import delimiter_of, known, number, read_cells, read_text, summarise
+
+FOLDER = "CXR_images_scored"
+MEASURES = {"ralo": "geographic", "ralo_opacity": "opacity"}
+
+
+def load(root: Path, scheme: str | None = None) -> GradedDataset:
+    """Films with each reader's grade per lung.
+
+    Args:
+        scheme: `ralo` for the geographic extent (the default) or `ralo_opacity`.
+
+    Raises:
+        DatasetError: No table with two header rows, or it lacks the measure.
+    """
+    chosen = load_scheme(scheme or "ralo")
+    path = _find_table(root)
+    above, below, records = _read_two_headers(path)
+    readers = _reader_columns(path, above, below, MEASURES.get(chosen.name, "geographic"))
+    patients = _column(below, ("subject_id", "subject", "patient", "patientid", "patient_id"))
+    finder = FilmFinder(root, (FOLDER, "."))
+    first = _first_row(finder, len(records))
+    films, missing, invalid, strangers = [], [], [], []
+    for row, record in enumerate(records, start=first):
+        name = f"{row}.jpg"
+        film_path = finder.find(name)
+        readings = {reader: _grades(record, pair, chosen.grades) for reader, pair in readers.items()}
+        complete = {reader: grades for reader, grades in readings.items() if grades is not None}
+        if film_path is None:
+            missing.append(name)
+        elif not complete:
+            invalid.append(name)
+        else:
+            patient = known(record[patients]) if patients is not None else ""
+            strangers += [] if patient else [name]
+            films.append(GradedFilm(name=name, path=film_path, patient=patient or name, readings=complete))
+    problems = (
+        *summarise(missing, f"rows of {path.name} without a film in {FOLDER}"),
+        *summarise(invalid, f"rows of {path.name} without a grade of 0-4 for both lungs, left out"),
+        *summarise(strangers, "films without a patient, each counted as a patient of its own"),
+    )
+    return GradedDataset("ralo", root, chosen, tuple(films), problems)
+
+
+def _first_row(finder: FilmFinder, rows: int) -> int:
+    """Published with rows counted from 0; copies exist that count from 1. A wrong guess would shift every grade.
+
+    Raises:
+        DatasetError: The films do not say which.
+    """
+    for first, witness in ((0, "0.jpg"), (1, f"{rows}.jpg")):
+        if finder.find(witness) is not None:
+            return first
+    raise DatasetError(
+        f"{FOLDER} holds neither 0.jpg nor {rows}.jpg, so nobody can say whether films are counted from 0 or 1; "
+        "restore the first or the last film of the table"
+    )
+
+
+def _read_two_headers(path: Path) -> tuple[list[str], list[str], list[list[str]]]:
+    lines = [line for line in read_text(path).splitlines() if line.strip()]
+    if len(lines) < 3:
+        raise DatasetError(f"{path.name} has {len(lines)} rows, expected two header rows and one row per film")
+    cells = read_cells(path, lines, delimiter_of(lines[1]))
+    width = max(len(row) for row in cells)
+    padded = [row + [""] * (width - len(row)) for row in cells]
+    return padded[0], padded[1], padded[2:]
+
+
+def _reader_columns(path: Path, above: list[str], below: list[str], measure: str) -> dict[str, tuple[int, int]]:
+    """Reader to the positions of (right lung, left lung); a merged header cell counts for those after it."""
+    readers: dict[str, dict[str, int]] = {}
+    reader = ""
+    for position, name in enumerate(below):
+        reader = above[position] or reader
+        words = name.lower()
+        side = "right" if "right" in words else "left" if "left" in words else None
+        if side is not None and measure in f"{words} {above[position].lower()}":
+            key = reader or "reader"
+            if side in readers.get(key, {}):
+                key = f"{key} {position}"
+            readers.setdefault(key, {})[side] = position
+    complete = {key: (found["right"], found["left"]) for key, found in readers.items() if len(found) == 2}
+    if not complete:
+        raise DatasetError(
+            f"{path.name} has no columns for the {measure} of the right and the left lung in its second header row; "
+            f"found {', '.join(name for name in below if name)}"
+        )
+    return complete
+
+
+def _grades(record: list[str], pair: tuple[int, int], allowed: tuple[int, ...]) -> tuple[float, ...] | None:
+    values = [number(record[position]) for position in pair]
+    grades = tuple(value for value in values if value is not None and allowed[0] <= value <= allowed[-1])
+    return grades if len(grades) == len(pair) else None
+
+
+def _column(names: list[str], wanted: tuple[str, ...]) -> int | None:
+    lowered = [name.lower() for name in names]
+    return next((lowered.index(name) for name in wanted if name in lowered), None)
+
+
+def _find_table(root: Path) -> Path:
+    tables = sorted(root.glob("*.csv"))
+    if not tables:
+        raise DatasetError(f"{root} holds no .csv, expected RALO's table with two header rows")
+    return next((path for path in tables if "ralo" in path.name.lower()), tables[0])
+
+
+LAYOUT = Layout(
+    name="ralo",
+    task="severity",
+    expects=f"a .csv with two header rows beside {FOLDER}/",
+    recognises=lambda root: (root / FOLDER).is_dir(),
+    load=load,
+    rank=3,
+)

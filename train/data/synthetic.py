@@ -1,0 +1,45 @@
+"""Drawn chests among real films, so that the film check does not take every drawing for something else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from lungsev.phantom import make_phantom
+from lungsev.preprocessing.canvas import CANVAS_SIZE_PX, to_canvas
+from lungsev.reading.collimation import content_box
+from lungsev.reading.radiograph import Radiograph
+from lungsev.report import ImageInfo
+from lungsev.train.console import track
+from lungsev.train.data.cache import mask_to_canvas
+
+
+@dataclass(frozen=True)
+class DrawnFilm:
+    """A phantom on its canvas; what training asks of a `CachedFilm`."""
+
+    pixels: npt.NDArray[np.float32]
+    labels: npt.NDArray[np.uint8]
+
+    def canvas(self) -> npt.NDArray[np.float32]:
+        """float32 [S, S], 0-1."""
+        return self.pixels
+
+    def mask(self) -> npt.NDArray[np.uint8]:
+        """uint8 [S, S]: 0 background, 1 right lung, 2 left lung."""
+        return self.labels
+
+
+def draw_chests(count: int, seed: int) -> list[DrawnFilm]:
+    """`count` phantom chests of all severities."""
+    return list(_drawn(count, seed))
+
+
+def _drawn(count: int, seed: int) -> Iterator[DrawnFilm]:
+    for index in track(range(count), "Drawing chests", count):
+        phantom = make_phantom(seed * 100_003 + index, size_px=CANVAS_SIZE_PX)
+        canvas = to_canvas(Radiograph(phantom.pixels, ImageInfo(), content_box(phantom.pixels)))
+        yield DrawnFilm(canvas.pixels, mask_to_canvas(phantom.lung_mask, canvas.frame))

@@ -1,0 +1,171 @@
+"""A dataset in tables, for `data check`: title -> {row: value}; a row may hold a table of its own."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydicom import dcmread
+
+from lungsev.reading import header
+from lungsev.train.data.cache import Film, Prepared
+from lungsev.train.data.datasets import GradedDataset
+from lungsev.train.data.datasets.files import list_films
+from lungsev.train.evaluation.metrics import severity_metrics
+
+Table = dict[str, Any]
+PER_MAKER = "polarity per maker"
+UNSAID = "not said"
+PICTURE = "no tag (picture)"
+DICOM_MAGIC = slice(128, 132)
+
+
+def grade_shares(dataset: GradedDataset) -> Table:
+    """Share of each grade per region and over all, of the first reader's grades."""
+    scheme = dataset.scheme
+    grades = np.rint([film.reference for film in dataset.films])
+
+    def shares(values: npt.NDArray[Any]) -> Table:
+        return {str(grade): round(float((values == grade).mean()), 4) for grade in scheme.grades}
+
+    rows = {region.code: shares(grades[:, index]) for index, region in enumerate(scheme.regions)}
+    return {**rows, **({"all": shares(grades)} if len(rows) > 1 else {})}
+
+
+def agreement(dataset: GradedDataset) -> Table:
+    """How the second reader agrees with the first, where both read."""
+    first, *others = dataset.readers
+    both = [film for film in dataset.films if others and {first, others[0]} <= set(film.readings)]
+    if not both:
+        return {}
+    pair = [np.rint([film.readings[reader] for film in both]) for reader in (first, others[0])]
+    found = severity_metrics(pair[0], pair[1], dataset.scheme.grades)
+    numbers = {
+        "accuracy": found.accuracy,
+        "MAE": found.mae,
+        "kappa": found.kappa,
+        "total MAE": found.total_mae,
+        "total r": found.total_correlation,
+    }
+    return {"films": len(both), **{name: round(value, 3) for name, value in numbers.items() if np.isfinite(value)}}
+
+
+def consensus_table(dataset: GradedDataset) -> Table:
+    """Films of the consensus part, and the other films of their patients."""
+    consensus = [film for film in dataset.films if film.subset == "consensus"]
+    patients = {film.patient for film in consensus}
+    others = [film for film in dataset.films if film.subset != "consensus" and film.patient in patients]
+    if not consensus:
+        return {}
+    return {
+        "films": len(consensus),
+        "patients": len(patients),
+        "patients who have other films": len({film.patient for film in others}),
+        "such other films": len(others),
+    }
+
+
+def film_tables(films: Sequence[Film], prepared: Prepared) -> dict[str, Table]:
+    """What is known of the films whatever the task."""
+    per_patient = Counter(Counter(film.patient for film in films).values())
+    infos = {name: film.info for name, film in prepared.films.items()}
+    views = [film.view or (infos[film.name].view if film.name in infos else "") or UNSAID for film in films]
+    sides = [min(info.rows, info.columns) for info in infos.values() if info.rows and info.columns]
+    parts: dict[str, set[str]] = defaultdict(set)
+    for film in films:
+        parts[film.patient].add(getattr(film, "subset", ""))
+    subsets = counts([getattr(film, "subset", "") or "none" for film in films])
+    tables = {
+        "patients by their number of films": {str(number): per_patient[number] for number in sorted(per_patient)},
+        "views": counts(views),
+        "findings": counts([film.finding or UNSAID for film in films]),
+        "subsets": subsets,
+        "patients across subsets": {"patients": sum(len(found) > 1 for found in parts.values())},
+        "shorter side of a film, px": three_numbers(np.array(sides)),
+        "files beside them that no row names": _nameless(films),
+        "remarks of the reading": dict(
+            Counter(note for film in prepared.films.values() for note in film.notes).most_common()
+        ),
+    }
+    hidden = [title for title, table in tables.items() if not table]
+    if set(tables["findings"]) == {UNSAID}:
+        hidden.append("findings")
+    if len(subsets) < 2:
+        hidden += ["subsets", "patients across subsets"]
+    return {title: table for title, table in tables.items() if title not in hidden}
+
+
+def _nameless(films: Sequence[Film]) -> Table:
+    named = {film.path for film in films}
+    others = [path for folder in {path.parent for path in named} for path in list_films(folder) if path not in named]
+    return {"files": len(others), "first": min(path.name for path in others)} if others else {}
+
+
+def headers_of(films: Sequence[Film]) -> dict[str, tuple[str, str]]:
+    """Maker and photometric interpretation of every film that is a DICOM file, from its own tags."""
+    found = {}
+    for film in films:
+        try:
+            with film.path.open("rb") as file:
+                if file.read(132)[DICOM_MAGIC] != b"DICM":
+                    continue
+            tags = dcmread(
+                film.path, stop_before_pixels=True, specific_tags=["Manufacturer", "PhotometricInterpretation"]
+            )
+        except Exception:  # damaged in one of many ways; the reading says how
+            continue
+        maker, polarity = (header.text(tags, name) or UNSAID for name in ("Manufacturer", "PhotometricInterpretation"))
+        found[film.name] = maker, polarity
+    return found
+
+
+def maker_table(films: Sequence[Film], headers: Mapping[str, tuple[str, str]]) -> Table:
+    """Maker -> polarity -> films; what the file says comes before what the table says."""
+    makers: dict[str, Counter[str]] = defaultdict(Counter)
+    for film in films:
+        stated = getattr(film, "maker", "") or UNSAID, getattr(film, "polarity", "") or PICTURE
+        maker, polarity = headers.get(film.name, stated)
+        makers[maker][polarity] += 1
+    if set(makers) == {UNSAID} and set(makers[UNSAID]) == {PICTURE}:
+        return {"pictures, which have no such tags": len(films)}
+    return {maker: dict(found.most_common()) for maker, found in sorted(makers.items())}
+
+
+def counts(values: Sequence[str]) -> Table:
+    """Value -> how often, the most frequent first."""
+    return dict(sorted(Counter(values).items(), key=lambda pair: (-pair[1], pair[0])))
+
+
+def three_numbers(values: npt.NDArray[Any]) -> Table:
+    """Lowest, median and highest; empty for no values."""
+    if not len(values):
+        return {}
+    found = float(values.min()), float(np.median(values)), float(values.max())
+    return {name: round(value, 3) for name, value in zip(("lowest", "median", "highest"), found, strict=True)}
+
+
+def lines_of(title: str, table: Table) -> list[str]:
+    """A table as text: one line, or a grid where its rows are tables."""
+    show = _percent if title.startswith("share") else _plain
+    if not all(isinstance(row, dict) for row in table.values()):
+        return [f"{title}: " + "; ".join(f"{name}: {show(value)}" for name, value in table.items())]
+    columns = list(dict.fromkeys(column for row in table.values() for column in row))
+    body = [[name, *(show(row.get(column, "-")) for column in columns)] for name, row in table.items()]
+    widths = [max(len(cells[column]) for cells in (["", *columns], *body)) for column in range(len(columns) + 1)]
+    return [f"{title}:", *(_aligned(cells, widths) for cells in (["", *columns], *body))]
+
+
+def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
+    numbers = (cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True))
+    return "  ".join(["", cells[0].ljust(widths[0]), *numbers])
+
+
+def _plain(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _percent(value: Any) -> str:
+    return f"{100 * value:.1f} %"

@@ -1,0 +1,200 @@
+"""`lungsev-train evaluate RUN|BUNDLE... --data DIR`: what a network says of a dataset, and how well it agrees.
+
+Several sources are an ensemble: their probabilities are averaged. Films the sources were trained on are set apart
+by name and by patient, whatever folder they lie in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lungsev.errors import ConfigError, LungsevError
+from lungsev.grading import Calibration
+from lungsev.networks.checkpoint import load_network
+from lungsev.schemes import Scheme
+from lungsev.train.console import say, track, warn
+from lungsev.train.data.cache import CachedFilm, demand_readable, prepare
+from lungsev.train.data.datasets import GradedFilm, load_graded
+from lungsev.train.data.duplicates import find_twins, joined_patients
+from lungsev.train.data.splits import Split
+from lungsev.train.evaluation.inference import Outputs, embed, predict_with_views
+from lungsev.train.evaluation.predictions import collect, summarise
+from lungsev.train.evaluation.samples import keep, map_name
+from lungsev.train.fitting.files import write_json, write_text
+from lungsev.train.runs import Run, finished_run
+from lungsev.train.settings import Settings
+
+
+class EvaluateSettings(Settings):
+    """`lungsev-train evaluate`."""
+
+    sources: tuple[Path, ...]
+    data: Path | None = None  # None: the dataset of the first run
+    layout: str | None = None
+    scheme: str | None = None
+    views: tuple[str, ...] = ()  # test-time views: flip, zoom_in, zoom_out, turn_left, turn_right
+    cache: Path = Path("runs/cache")
+    workers: int = 1
+    skip_unreadable: bool = False
+
+
+def evaluate(settings: EvaluateSettings, out: Path) -> dict[str, Any]:
+    """Grade every film and leave predictions, keepsakes, metrics.json and metrics.md in `out`.
+
+    Raises:
+        ConfigError: A source is neither a finished run nor a bundle, or grades by another scheme.
+        DatasetError: The folder is no dataset of graded films.
+    """
+    runs = [finished_run(path) for path in settings.sources if not is_bundle(path)]
+    root, scheme_name = _root_and_scheme(settings, runs)
+    dataset = load_graded(root, settings.layout, scheme_name)
+    for problem in dataset.problems:
+        warn(problem)
+    prepared = prepare(dataset.films, settings.cache, workers=settings.workers)
+    for remark in demand_readable(prepared, settings.skip_unreadable):
+        warn(remark)
+    films = [film for film in dataset.films if film.name in prepared.films]
+    cached = [prepared.films[film.name] for film in films]
+    patients = joined_patients([film.patient for film in films], find_twins(cached))
+    films = [replace(film, patient=patient) for film, patient in zip(films, patients, strict=True)]
+    outputs = [_outputs(path, cached, dataset.scheme, settings.views) for path in settings.sources]
+    probabilities = np.mean([output[f"probabilities.{dataset.scheme.name}"] for output in outputs], axis=0)
+    predictions = collect(dataset.scheme, films, probabilities, outputs[0]["theta"])
+    calibration = _calibration(settings.sources, dataset.scheme)
+    parts = _parts(films, runs)
+    out.mkdir(parents=True, exist_ok=True)
+    results = {}
+    for part, rows in parts.items():
+        chosen = predictions.select(rows)
+        chosen.save(out / f"predictions-{part}.json")
+        results[part] = summarise(chosen, calibration)
+        found = results[part][calibration.decision]
+        say(f"{part}: {found['films']} films, accuracy {found['accuracy']:.3f}, MAE {found['mae']:.3f}")
+    shown = "test" if "test" in parts else next(iter(parts))
+    rows = parts[shown]
+    embeddings = None
+    if runs and not is_bundle(settings.sources[0]):
+        embeddings = embed(load_network(runs[0].path), [cached[row] for row in rows], dataset.scheme)
+    kept = keep(predictions.select(rows), [cached[r] for r in rows], _maps(outputs, dataset.scheme)[rows], embeddings)
+    kept.save(out / f"keepsakes-{shown}.npz")
+    metrics = {
+        "task": "evaluation",
+        "sources": [path.name for path in settings.sources],
+        "data": [dataset.name],
+        "scheme": dataset.scheme.name,
+        "views": list(settings.views),
+        "calibration": {dataset.scheme.name: calibration.model_dump(mode="json")},
+        "results": results,
+    }
+    write_json(out / "metrics.json", metrics)
+    write_text(out / "metrics.md", metrics_table(results))
+    return metrics
+
+
+def is_bundle(path: Path) -> bool:
+    """A folder with a manifest, or a zip."""
+    return (path / "manifest.yaml").is_file() or path.suffix == ".zip"
+
+
+def metrics_table(results: dict[str, Any]) -> str:
+    """One Markdown row per part: accuracy of the most likely grade, the rest of the median."""
+    lines = ["| part | films | accuracy | MAE | QWK | total MAE | total r |", "|---|---|---|---|---|---|---|"]
+    for part, found in results.items():
+        likely, median = found["argmax"], found["median"]
+        numbers = [likely["accuracy"], median["mae"], median["kappa"], median["total_mae"], median["total_correlation"]]
+        cells = " | ".join("-" if number is None else f"{number:.3f}" for number in numbers)
+        lines.append(f"| {part} | {likely['films']} | {cells} |")
+    return "\n".join(lines) + "\n"
+
+
+def _root_and_scheme(settings: EvaluateSettings, runs: Sequence[Run]) -> tuple[Path, str | None]:
+    if settings.data is not None:
+        return settings.data, settings.scheme
+    if not runs:
+        raise ConfigError("a bundle says nothing of films on this machine: give their folder with --data DIR")
+    own = runs[0].settings()
+    root = own.get("data", {}).get("root")
+    if root is None:
+        raise ConfigError(f"{runs[0].path} does not say where its films lie: give --data DIR")
+    return Path(root), settings.scheme or own.get("scheme")
+
+
+def _outputs(source: Path, films: Sequence[CachedFilm], scheme: Scheme, views: Sequence[str]) -> Outputs:
+    outputs = _bundle_outputs(source, films, views) if is_bundle(source) else _run_outputs(source, films, scheme, views)
+    if f"probabilities.{scheme.name}" not in outputs:
+        known = ", ".join(name.partition(".")[2] for name in outputs if name.startswith("probabilities."))
+        raise ConfigError(f"{source} grades by {known}, the films are graded by {scheme.name}")
+    return outputs
+
+
+def _run_outputs(source: Path, films: Sequence[CachedFilm], scheme: Scheme, views: Sequence[str]) -> Outputs:
+    network = load_network(source)
+    known = network.severity.members[0].scheme_heads  # type: ignore[union-attr]
+    if scheme.name not in known:  # type: ignore[operator]
+        raise ConfigError(f"{source} grades by {', '.join(known)}, the films are graded by {scheme.name}")  # type: ignore[arg-type]
+    return predict_with_views(network, films, [scheme], views)
+
+
+def _bundle_outputs(source: Path, films: Sequence[CachedFilm], views: Sequence[str]) -> Outputs:
+    from lungsev.bundle.archive import read_bundle
+    from lungsev.inference.select import open_backend
+
+    if views:
+        raise ConfigError("test-time views need the network of a run; a bundle holds one fixed graph")
+    collected: dict[str, list[Any]] = {}
+    with open_backend(read_bundle(source)) as backend:
+        for film in track(films, f"Scoring films by {source.name}", len(films)):
+            for name, value in backend.infer(film.canvas()[None, None]).items():
+                if name != "lung_mask":
+                    collected.setdefault(name, []).append(value)
+    return {name: np.concatenate(values) for name, values in collected.items()}
+
+
+def _maps(outputs: Sequence[Outputs], scheme: Scheme) -> Any:
+    return np.mean([output[map_name(scheme)] for output in outputs], axis=0)
+
+
+def _calibration(sources: Sequence[Path], scheme: Scheme) -> Calibration:
+    """Of the first source; the margin of a single network is no promise for an ensemble's."""
+    first = sources[0]
+    if is_bundle(first):
+        from lungsev.bundle.archive import read_bundle
+
+        stated = read_bundle(first).manifest.scheme_calibration(scheme.name)
+    else:
+        stated = Calibration.model_validate(Run(first).metrics().get("calibration", {}).get(scheme.name, {}))
+    return stated if len(sources) == 1 else stated.model_copy(update={"interval_margin": None})
+
+
+def _parts(films: Sequence[GradedFilm], runs: Sequence[Run]) -> dict[str, list[int]]:
+    """Rows by part. What any run trained on, and other films of those patients, is never called test."""
+    splits = [Split.load(run.splits) for run in runs if run.splits.is_file()]
+    if not splits:
+        warn("a bundle does not name the films it was trained on: if these are among them, the numbers are too good")
+        return {"test": list(range(len(films)))}
+    trained = {name for split in splits for part in ("train", "validation") for name in split.parts.get(part, ())}
+    patients = {film.patient for film in films if film.name in trained}
+    parts: dict[str, list[int]] = {}
+    stated = {name: part for name_part in [splits[0].parts] for part, names in name_part.items() for name in names}
+    for row, film in enumerate(films):
+        part = stated.get(film.name)
+        if part is None or (part == "test" and film.name in trained):
+            part = "train" if film.patient in patients else "test"
+        parts.setdefault(part, []).append(row)
+    if "test" not in parts and "consensus" not in parts:
+        warn("every film, or another film of its patient, was trained on: these numbers say nothing of new films")
+    return parts
+
+
+def default_folder(settings: EvaluateSettings) -> Path:
+    """`evaluation/<dataset>` in the first run, or `runs/evaluate/<bundle>`."""
+    name = settings.data.name if settings.data is not None else "own"
+    first = settings.sources[0]
+    if settings.data is not None and not settings.data.is_dir():
+        raise LungsevError(f"{settings.data} does not exist, expected the folder of a dataset")
+    return Path("runs/evaluate") / first.stem / name if is_bundle(first) else first / "evaluation" / name

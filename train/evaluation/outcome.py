@@ -1,0 +1,112 @@
+"""After training: calibrate on the validation part, measure every part that was held back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from lungsev.grading import Calibration
+from lungsev.networks.fused import FusedNetwork
+from lungsev.schemes import Scheme
+from lungsev.train.console import say, warn
+from lungsev.train.data.cache import CachedFilm
+from lungsev.train.data.datasets import GradedDataset, GradedFilm
+from lungsev.train.data.splits import Split
+from lungsev.train.evaluation.calibration import MIN_FILMS, conformal_margin, fit_temperature
+from lungsev.train.evaluation.inference import embed, predict
+from lungsev.train.evaluation.predictions import Predictions, collect, summarise
+from lungsev.train.evaluation.samples import keep, map_name
+from lungsev.train.fitting.losses import target_distribution
+from lungsev.train.runs import Run
+
+MEASURED = ("validation", "test", "consensus")
+
+
+class Wishes(Protocol):
+    """What of `OutcomeSettings` is read here."""
+
+    @property
+    def temperature(self) -> bool: ...
+    @property
+    def coverage(self) -> float: ...
+    @property
+    def conformal(self) -> bool: ...
+    @property
+    def decision(self) -> Any: ...
+
+
+def measure_run(
+    fused: FusedNetwork,
+    run: Run,
+    dataset: GradedDataset,
+    films: Sequence[GradedFilm],
+    cached: Sequence[CachedFilm],
+    split: Split,
+    wishes: Wishes,
+) -> dict[str, Any]:
+    """Calibrate `fused` in place, save the predictions of every part, return what metrics.json holds."""
+    scheme, row_of = dataset.scheme, {film.name: row for row, film in enumerate(films)}
+    parts = {part: [row_of[name] for name in names] for part, names in split.parts.items()}
+
+    maps: dict[str, Any] = {}
+
+    def predict_part(part: str) -> Predictions:
+        rows = parts[part]
+        outputs = predict(fused, [cached[row] for row in rows], title=f"Scoring the {part} part")
+        maps[part] = outputs[map_name(scheme)]
+        probabilities = outputs[f"probabilities.{scheme.name}"]
+        return collect(scheme, [films[row] for row in rows], probabilities, outputs["theta"])
+
+    calibration, temperature = calibrate(fused, scheme, parts, films, predict_part, wishes)
+    results: dict[str, Any] = {}
+    shown = next((part for part in ("consensus", "test", "validation", "train") if parts.get(part)), "train")
+    for part in ("train", *MEASURED):
+        if not parts.get(part):
+            continue
+        predictions = predict_part(part)
+        predictions.save(run.path / f"predictions-{part}.json")
+        if part == shown:
+            shown_films = [cached[row] for row in parts[part]]
+            kept = keep(predictions, shown_films, maps[part], embed(fused, shown_films, scheme))
+            kept.save(run.path / f"keepsakes-{part}.npz")
+        results[part] = summarise(predictions, calibration)
+        found = results[part][wishes.decision]
+        say(
+            f"{part}: {found['films']} films, accuracy {found['accuracy']:.3f}, MAE {found['mae']:.3f}, "
+            f"total MAE {found['total_mae']:.2f}"
+        )
+    return {
+        "task": "severity",
+        "data": [dataset.name],
+        "scheme": scheme.name,
+        "split": {"protocol": split.protocol, "sha256": split.sha256, "shared_patients": split.shared_patients},
+        "calibration": {scheme.name: calibration.model_dump(mode="json")},
+        "temperature": {scheme.name: temperature},
+        "results": results,
+    }
+
+
+def calibrate(
+    fused: FusedNetwork,
+    scheme: Scheme,
+    parts: dict[str, list[int]],
+    films: Sequence[GradedFilm],
+    predict_part: Any,
+    wishes: Wishes,
+) -> tuple[Calibration, float]:
+    """Temperature into the heads, margin into the calibration; without enough validation films neither."""
+    plain = Calibration(decision=wishes.decision, coverage=wishes.coverage)
+    rows = parts.get("validation", [])
+    if len(rows) < MIN_FILMS:
+        warn(f"{len(rows)} validation films: too few to calibrate, probabilities are as trained")
+        return plain, 1.0
+    temperature = 1.0
+    before = predict_part("validation")
+    if wishes.temperature:
+        target = np.stack([target_distribution(list(films[row].readings.values()), scheme.grades) for row in rows])
+        temperature = fit_temperature(before.probabilities, target.astype(np.float64))
+        fused.severity.set_temperature(scheme.name, temperature)
+    margin = conformal_margin(predict_part("validation"), wishes.coverage) if wishes.conformal else None
+    return plain.model_copy(update={"interval_margin": margin}), temperature

@@ -1,0 +1,83 @@
+"""What a report shows of single films: a few canvases with their maps, and the embedding of every region.
+
+Kept in the run folder as .npz. They are pictures of patients, like the cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from lungsev.errors import LungsevError
+from lungsev.schemes import Scheme
+from lungsev.train.data.cache import CachedFilm
+from lungsev.train.evaluation.predictions import Predictions
+
+SAMPLES = 8
+SAMPLE_PX = 320
+
+
+@dataclass(frozen=True)
+class Keepsakes:
+    """Rows are positions in the predictions of the same part.
+
+    Attributes:
+        sample_rows: [K] films shown.
+        canvases: uint8 [K, SAMPLE_PX, SAMPLE_PX].
+        maps: float32 [K, 16, 16] expected grade in the canonical frame.
+        embeddings: float32 [N, R, D] of all films, or None.
+    """
+
+    sample_rows: npt.NDArray[np.int64]
+    canvases: npt.NDArray[np.uint8]
+    maps: npt.NDArray[np.float32]
+    embeddings: npt.NDArray[np.float32] | None
+
+    def save(self, path: Path) -> None:
+        arrays: dict[str, Any] = {"sample_rows": self.sample_rows, "canvases": self.canvases, "maps": self.maps}
+        if self.embeddings is not None:
+            arrays["embeddings"] = self.embeddings.astype(np.float16)
+        np.savez_compressed(path, **arrays)
+
+    @classmethod
+    def load(cls, path: Path) -> Keepsakes:
+        """Raises LungsevError when the file is damaged."""
+        try:
+            with np.load(path) as stored:
+                embeddings = stored["embeddings"].astype(np.float32) if "embeddings" in stored.files else None
+                return cls(stored["sample_rows"], stored["canvases"], stored["maps"], embeddings)
+        except (OSError, ValueError, KeyError) as error:
+            raise LungsevError(f"cannot read {path}: {error}; evaluate the run again") from None
+
+
+def keep(
+    predictions: Predictions,
+    films: Sequence[CachedFilm],
+    maps: npt.NDArray[np.float32],
+    embeddings: npt.NDArray[np.float32] | None,
+) -> Keepsakes:
+    """Choose films over the whole range of totals, the best and the worst graded among them."""
+    rows = choose_samples(predictions)
+    canvases = [cv2.resize(films[r].canvas(), (SAMPLE_PX, SAMPLE_PX), interpolation=cv2.INTER_AREA) for r in rows]
+    shown = np.clip(np.stack(canvases) * 255, 0, 255).astype(np.uint8)
+    return Keepsakes(np.asarray(rows, dtype=np.int64), shown, maps[rows].astype(np.float32), embeddings)
+
+
+def choose_samples(predictions: Predictions, count: int = SAMPLES) -> list[int]:
+    """Evenly over the reader's total, plus the worst graded film: a report that shows only successes misleads."""
+    totals = predictions.reference.sum(axis=1)
+    order = np.argsort(totals, kind="stable")
+    spread = [int(order[i]) for i in np.linspace(0, len(order) - 1, min(count - 1, len(order))).round().astype(int)]
+    error = np.abs(predictions.grades() - predictions.reference).sum(axis=1)
+    return list(dict.fromkeys([*spread, int(error.argmax())]))
+
+
+def map_name(scheme: Scheme) -> str:
+    """Name of the map among the network's outputs."""
+    return f"severity_map.{scheme.name}"

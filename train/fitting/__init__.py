@@ -1,0 +1,1 @@
+"""Fitting: the training loop, losses, checkpoints, loggers."""

@@ -1,5 +1,0 @@
-"""One page over any number of runs: tables, tests and figures, from what the runs left in their folders."""
-
-from lungsev.train.reporting.write import write_report
-
-__all__ = ["write_report"]

@@ -1,0 +1,224 @@
+"""`lungsev-train align`: a spatial transformer learns from lung masks where the canonical frame lies.
+
+At the bedside it reads masks that a network has drawn, so it trains on those too, and on masks that are bent,
+eaten and blotched; the target is the frame of the human mask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from lungsev.errors import DatasetError
+from lungsev.geometry import corner_error_px, warp
+from lungsev.networks.build import build_alignment
+from lungsev.networks.checkpoint import load_segmentation, save_checkpoint
+from lungsev.networks.settings import AlignmentSettings
+from lungsev.preprocessing.alignment import alignment_from_mask
+from lungsev.preprocessing.canvas import CANVAS_SIZE_PX
+from lungsev.train.console import is_main_process, say, warn
+from lungsev.train.data import cache as film_cache
+from lungsev.train.data.aligned_masks import shows_both_lungs
+from lungsev.train.data.augmentation import (
+    DistortionSettings,
+    GeometrySettings,
+    apply_distortion,
+    draw_distortion,
+    draw_geometry,
+)
+from lungsev.train.data.datasets import load_masked
+from lungsev.train.data.loaders import Key, generator_of, make_loader
+from lungsev.train.data.preparation import left_out, ready_films, require_root, split_dataset, trunk_path, usable
+from lungsev.train.evaluation.metrics import dice
+from lungsev.train.fitting.fit import TrainingModule, fit, seed_weights
+from lungsev.train.fitting.losses import corner_distance
+from lungsev.train.runs import Run, finished_run
+from lungsev.train.settings import DataSettings, LoopSettings, OptimiserSettings, Settings, Share
+from lungsev.train.tasks.segmentation import MEASURED, predict_masks, shrink
+
+
+class AlignSettings(Settings):
+    """`lungsev-train align`. Ranges are BS-Net's: rotation to 25 degrees, scale and shift 10 %."""
+
+    data: DataSettings = DataSettings()
+    segmentation: Path | None = None  # run of `segment`; None: the newest
+    network: AlignmentSettings = AlignmentSettings()
+    optimiser: OptimiserSettings = OptimiserSettings(lr=2e-3, weight_decay=1e-4)
+    loop: LoopSettings = LoopSettings(epochs=60, batch_size=16, ema=0.99)
+    geometry: GeometrySettings = GeometrySettings(rotation_deg=25, scale=0.2, shift=0.1, shear=0.05, flip=0.5)
+    distortion: DistortionSettings = DistortionSettings(p=0.2, strength=0.04)
+    predicted: Share = 0.6  # share of items that show the mask a network drew instead of the human one
+    blotch: Share = 0.3  # share of items with a piece bitten out of the mask or added to it
+
+
+@dataclass(frozen=True)
+class Alignable:
+    """A film with both lungs: human labels [S, S], predicted mask [M, M], and the frame of the labels."""
+
+    name: str
+    labels: npt.NDArray[np.uint8]
+    predicted: npt.NDArray[np.float32]
+    theta: npt.NDArray[np.float64]
+
+
+class AlignmentMasks:
+    """Masks moved about, with the frame that moves along."""
+
+    def __init__(self, films: Sequence[Alignable], settings: AlignSettings, augmented: bool) -> None:
+        self.films, self.settings, self.augmented = list(films), settings, augmented
+
+    def __len__(self) -> int:
+        return len(self.films)
+
+    def __getitem__(self, key: Key) -> dict[str, Any]:
+        """mask float32 [1, M, M]; theta float32 [2, 3]; index."""
+        film = self.films[key[1]]
+        mask, theta = film.predicted, film.theta
+        if self.augmented:
+            mask, theta = self._moved(film, generator_of(self.settings.loop.seed, key))
+        return {
+            "mask": torch.from_numpy(np.ascontiguousarray(mask, dtype=np.float32))[None],
+            "theta": torch.from_numpy(theta.astype(np.float32)),
+            "index": key[1],
+        }
+
+    def _moved(
+        self, film: Alignable, generator: np.random.Generator
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
+        settings, side = self.settings, film.predicted.shape[0]
+        shows_predicted = generator.random() < settings.predicted
+        matrix = draw_geometry(settings.geometry, generator).matrix()  # changed canvas -> canvas
+        distortion = draw_distortion(settings.distortion, generator)
+        human = shrink((film.labels > 0).astype(np.float32), side)
+        human = apply_distortion(warp(human, matrix, side), distortion)
+        # The frame is upright whatever the film does: it is read off the moved mask, not moved along.
+        theta = alignment_from_mask(human)
+        mask = apply_distortion(warp(film.predicted, matrix, side), distortion) if shows_predicted else human
+        if generator.random() < settings.blotch:
+            mask = blotched(mask, generator)
+        return mask, theta
+
+
+def blotched(mask: npt.NDArray[np.float32], generator: np.random.Generator) -> npt.NDArray[np.float32]:
+    """Bite a round piece out of the mask or stick one on near it, as a network does over a device or bowel gas."""
+    side = mask.shape[0]
+    inside = np.argwhere(mask > 0.5)
+    if not len(inside):
+        return mask
+    y, x = inside[generator.integers(len(inside))] + generator.integers(-side // 16, side // 16 + 1, 2)
+    radius = int(generator.integers(max(2, side // 40), max(3, side // 10)))
+    changed = np.ascontiguousarray(mask)
+    cv2.circle(changed, (int(x), int(y)), radius, float(generator.random() < 0.5), -1)
+    return changed
+
+
+class AlignmentModule(TrainingModule):
+    """Mean distance of the frame's four corners."""
+
+    def __init__(self, network: nn.Module, settings: AlignSettings) -> None:
+        super().__init__(network, settings.optimiser, settings.loop)
+
+    def loss_of(self, batch: dict[str, Any], network: nn.Module, part: str) -> Tensor:
+        distance = corner_distance(network(batch["mask"]), batch["theta"])
+        self.log_number(f"{part}/corner_px", distance.detach().mean() * CANVAS_SIZE_PX / 2, batch)
+        return distance.mean()
+
+
+def resolve(settings: AlignSettings) -> AlignSettings:
+    """Settings with the run they build on named, so that a resumed run builds on the same."""
+    return settings.model_copy(update={"segmentation": trunk_path(settings.segmentation, "segment")})
+
+
+def run_alignment(settings: AlignSettings, run: Run) -> dict[str, Any]:
+    """Train and measure in canvas pixels on the films held back; network.pt holds the segmentation too.
+
+    Raises:
+        ConfigError: There is no segmentation run.
+        DatasetError: The folder is no dataset of lung masks, or too few films show both lungs.
+    """
+    source = finished_run(trunk_path(settings.segmentation, "segment"))
+    segmentation, segmentation_settings = load_segmentation(source.path)
+    dataset = load_masked(require_root(settings.data), settings.data.layout)
+    for problem in dataset.problems:
+        warn(problem)
+    readable, prepared = ready_films(dataset.films, settings.data)
+    films = usable(readable, prepared, settings.data)
+    ready = alignable([(f.name, prepared[f.name]) for f in readable], segmentation, segmentation_settings.size_px)
+    if len(ready) < len(readable):
+        warn(f"{len(readable) - len(ready)} films have no two lungs in their mask and were left out")
+    if not ready:
+        raise DatasetError(f"no mask of {dataset.root} shows both lungs; nothing to align by")
+    split = split_dataset([film for film in films if film.name in ready], settings.data.split, run)
+    parts = {part: [ready[name] for name in names] for part, names in split.parts.items()}
+    parts["barred"] = [ready[film.name] for film in left_out(readable, films) if film.name in ready]
+    say(f"Aligning {len(parts['train'])} masks of {dataset.name} ({split.protocol}), run {run.path}")
+    seed_weights(settings.loop.seed)
+    best = fit(AlignmentModule(build_alignment(settings.network), settings), run, *_loaders(parts, settings))
+    if not is_main_process():
+        return {}
+    metrics = {
+        "task": "alignment",
+        "data": [dataset.name],
+        "split": {"protocol": split.protocol, "sha256": split.sha256},
+        "segmentation": str(source.path),
+        **{part: measure(best, parts[part]) for part in MEASURED if parts.get(part)},
+    }
+    save_checkpoint(run.path, settings.network, best, segmentation_settings, segmentation)
+    run.write_metrics(metrics)
+    return metrics
+
+
+def alignable(
+    films: Sequence[tuple[str, film_cache.CachedFilm]], segmentation: nn.Module, side_px: int
+) -> dict[str, Alignable]:
+    """Films whose human mask shows both lungs, by name."""
+    masks = predict_masks(segmentation, [film for _, film in films], side_px)
+    ready = {}
+    for (name, film), mask in zip(films, masks, strict=True):
+        labels = film.mask()
+        if shows_both_lungs(labels):
+            ready[name] = Alignable(name, labels, mask, alignment_from_mask(labels))
+    return ready
+
+
+def measure(network: nn.Module, films: Sequence[Alignable]) -> dict[str, Any]:
+    """Corner error in pixels of the 512 canvas, from predicted masks, and the overlap of the two frames' boxes."""
+    with torch.inference_mode():
+        masks = torch.from_numpy(np.stack([film.predicted for film in films]))[:, None]
+        thetas = network(masks).numpy().astype(np.float64)
+    errors = [corner_error_px(found, film.theta, CANVAS_SIZE_PX) for found, film in zip(thetas, films, strict=True)]
+    left_right = [_sides_kept(found, film.labels) for found, film in zip(thetas, films, strict=True)]
+    return {
+        "films": len(films),
+        "corner_px": float(np.mean(errors)),
+        "corner_px_median": float(np.median(errors)),
+        "corner_px_max": float(np.max(errors)),
+        "side_overlap": float(np.mean(left_right)),
+    }
+
+
+def _sides_kept(theta: npt.NDArray[np.float64], labels: npt.NDArray[np.uint8]) -> float:
+    """Dice of the patient's right lung with the lung that falls into the right half of the frame."""
+    aligned = [warp((labels == label).astype(np.float32), theta, 128) > 0.5 for label in (1, 2)]
+    lungs = aligned[0] | aligned[1]
+    in_right_half = lungs & (np.arange(128)[None, :] < 64)
+    return dice(aligned[0], in_right_half)
+
+
+def _loaders(parts: dict[str, list[Alignable]], settings: AlignSettings) -> tuple[Any, Any]:
+    loop = settings.loop
+    # Masks are small and lie in memory: worker processes would only copy them.
+    train = AlignmentMasks(parts["train"], settings, augmented=True)
+    train_loader = make_loader(train, loop.batch_size, True, loop.seed, 0, loop.accumulate)
+    if not parts.get("validation"):
+        return train_loader, None
+    held = AlignmentMasks(parts["validation"], settings, augmented=False)
+    return train_loader, make_loader(held, loop.batch_size, False, loop.seed, 0, loop.accumulate)

@@ -1,0 +1,290 @@
+"""`lungsev-train pretrain`: the backbone learns what pneumonia looks like, and where lungs are.
+
+Labels of whole films are a hundred times easier to come by than grades of zones, and outlines of lungs ten times.
+Labelled films are seen as the severity network will see them, aligned to the lungs; outlined ones are seen whole.
+What is left behind is the backbone alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lungsev.errors import DatasetError, FilmError
+from lungsev.geometry import compose, warp
+from lungsev.networks.backbone import LowerBackbone, UpperBackbone, timm_state
+from lungsev.networks.build import build_backbone
+from lungsev.networks.settings import SeveritySettings
+from lungsev.preprocessing.canvas import to_canvas
+from lungsev.reading.read import read_radiograph
+from lungsev.train.console import in_threads, say, track, warn
+from lungsev.train.data.augmentation import (
+    GeometrySettings,
+    PhotometrySettings,
+    apply_photometry,
+    draw_geometry,
+    draw_photometry,
+)
+from lungsev.train.data.datasets import LabelledFilm, MaskedDataset, load_labelled, load_masked
+from lungsev.train.data.loaders import Key, generator_of, make_loader
+from lungsev.train.data.preparation import ready_films, require_root, trunk_path, usable
+from lungsev.train.data.splits import split_films
+from lungsev.train.fitting.fit import TrainingModule, fit, seed_weights
+from lungsev.train.runs import Run
+from lungsev.train.settings import DataSettings, LoopSettings, OptimiserSettings, Settings, Share
+from lungsev.train.tasks.severity import crop
+from lungsev.train.tasks.spatial_normalizer import Trunk, thetas_of
+
+BATCH = 16
+UNLABELLED = -1
+
+Image = npt.NDArray[np.float32]
+
+
+class PretrainSettings(Settings):
+    """`lungsev-train pretrain`."""
+
+    data: DataSettings = DataSettings()
+    lungs: Path | None = None  # a dataset of lung masks to outline beside; data.exclude_patients_of holds for it too
+    alignment: Path | None = None  # run of `align`; None: the newest
+    network: SeveritySettings = SeveritySettings(crop_px=256)
+    films: Annotated[int, Field(ge=0)] = 0  # drawn evenly from the classes; 0: all
+    views: Annotated[int, Field(ge=1)] = 3  # of each labelled film
+    lung_views: Annotated[int, Field(ge=1)] = 8  # of each outlined film
+    lung_share: Share = 0.2  # of the films of an epoch
+    validation: Share = 0.08  # of the patients of the labelled films
+    optimiser: OptimiserSettings = OptimiserSettings(lr=6e-4, weight_decay=0.05, gradient_clip=None)
+    loop: LoopSettings = LoopSettings(epochs=12, batch_size=80, ema=0.99, keep="last")
+    geometry: GeometrySettings = GeometrySettings(flip=0.5)
+    lung_geometry: GeometrySettings = GeometrySettings(scale=0.2, shift=0.1, flip=0.5)
+    photometry: PhotometrySettings = PhotometrySettings()
+    label_smoothing: Share = 0.05
+
+
+@dataclass(frozen=True)
+class Views:
+    """Films made ready once.
+
+    Attributes:
+        images: uint8 [N, V, S, S].
+        labels: [N] class, or UNLABELLED.
+        masks: uint8 [N, V, s, s] share of lung in each token, 1/255; of labelled films nothing.
+    """
+
+    images: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.intp]
+    masks: npt.NDArray[np.uint8]
+
+
+def resolve(settings: PretrainSettings) -> PretrainSettings:
+    """Settings with the run they build on named, so that a resumed run builds on the same."""
+    return settings.model_copy(update={"alignment": trunk_path(settings.alignment, "align")})
+
+
+def run_pretraining(settings: PretrainSettings, run: Run) -> dict[str, Any]:
+    """Train the backbone; leave its weights under timm's names in network.pt, and metrics.json.
+
+    Raises:
+        DatasetError: A folder is no dataset of labelled or outlined films, or a film cannot be read.
+        ConfigError: There is no alignment run.
+    """
+    root = require_root(settings.data)
+    dataset = load_labelled(root)
+    for problem in dataset.problems:
+        warn(problem)
+    films = _drawn(dataset.films, settings.films, settings.loop.seed)
+    classes = sorted({film.finding for film in films})
+    trunk = Trunk.load(trunk_path(settings.alignment, "align"))
+    split = split_films(films, "all", settings.data.split.seed, validation=settings.validation)
+    split.save(run.splits)
+    views = [_labelled_views(films, classes, trunk, settings)]
+    data = [root.name]
+    if settings.lungs is not None:
+        masked = load_masked(settings.lungs)
+        data.append(masked.name)
+        views.append(_outlined_views(masked, settings))
+    row_of = {film.name: row for row, film in enumerate(films)}
+    parts = {part: [row_of[name] for name in names] for part, names in split.parts.items()}
+    say(f"Pretraining on {len(parts['train'])} films of {root.name} ({', '.join(classes)}), run {run.path}")
+    seed_weights(settings.loop.seed)
+    lower, (upper,) = build_backbone(settings.network.model_copy(update={"members": 1}))
+    learner = FilmLearner(lower, upper, len(classes))
+    shown = PretrainFilms(views, parts["train"], settings.lung_share, settings.loop.seed)
+    loop = settings.loop
+    loader = make_loader(shown, loop.batch_size, True, loop.seed, 0, loop.accumulate)
+    best: Any = fit(PretrainModule(learner, settings), run, loader, None)
+    metrics: dict[str, Any] = {
+        "task": "pretraining",
+        "data": data,
+        "classes": classes,
+        "split": {"protocol": split.protocol, "sha256": split.sha256},
+    }
+    if parts.get("validation"):
+        metrics["validation"] = _accuracy(best, views[0], parts["validation"])
+        say(f"validation: {len(parts['validation'])} films, accuracy {metrics['validation']['accuracy']:.3f}")
+    torch.save(timm_state(best.lower, best.upper), run.network)
+    run.write_metrics(metrics)
+    return metrics
+
+
+class FilmLearner(nn.Module):
+    """Backbone -> class from the mean over the film, share of lung from every token."""
+
+    def __init__(self, lower: LowerBackbone, upper: UpperBackbone, classes: int) -> None:
+        super().__init__()
+        self.lower, self.upper = lower, upper
+        self.classify = nn.Sequential(nn.Dropout(0.2), nn.Linear(upper.channels, classes))
+        self.outline = nn.Conv2d(upper.channels, 1, 1)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """image [N, 1, S, S] 0-1 -> class logits [N, classes], logits of lung [N, 1, s, s]."""
+        features = self.upper(self.lower(image))
+        return self.classify(features.mean(dim=(2, 3))), self.outline(features)
+
+
+class PretrainModule(TrainingModule):
+    """Cross-entropy where there is a class, binary cross-entropy where there is an outline; a film has one of them."""
+
+    def __init__(self, network: FilmLearner, settings: PretrainSettings) -> None:
+        super().__init__(network, settings.optimiser, settings.loop)
+        self.smoothing = settings.label_smoothing
+
+    def loss_of(self, batch: dict[str, Any], network: nn.Module, part: str) -> Tensor:
+        logits, outline = network(batch["image"])
+        labelled = batch["label"] != UNLABELLED
+        classes = functional.cross_entropy(
+            logits.float(), batch["label"], ignore_index=UNLABELLED, label_smoothing=self.smoothing, reduction="none"
+        )
+        lungs = functional.binary_cross_entropy_with_logits(outline.float(), batch["mask"], reduction="none")
+        lungs = lungs.mean(dim=(1, 2, 3)) * ~labelled
+        hits = (logits.argmax(1) == batch["label"]).float().sum() / labelled.sum().clamp_min(1)
+        self.log_number(f"{part}/accuracy", hits, batch)
+        return classes.sum() / labelled.sum().clamp_min(1) + lungs.sum() / (~labelled).sum().clamp_min(1)
+
+
+class PretrainFilms:
+    """A view of each labelled film per epoch, and of as many outlined ones as make up their share."""
+
+    def __init__(self, views: Sequence[Views], rows: Sequence[int], lung_share: float, seed: int) -> None:
+        self.views, self.rows, self.seed = list(views), list(rows), seed
+        self.outlined = round(len(rows) * lung_share / (1 - lung_share)) if len(views) > 1 else 0
+
+    def __len__(self) -> int:
+        return len(self.rows) + self.outlined
+
+    def __getitem__(self, key: Key) -> dict[str, Any]:
+        """image float32 [1, S, S]; label; mask float32 [1, s, s]; index."""
+        generator = generator_of(self.seed, key)
+        if key[1] < len(self.rows):
+            views, row = self.views[0], self.rows[key[1]]
+        else:
+            views = self.views[1]
+            row = int(generator.integers(len(views.labels)))
+        view = int(generator.integers(views.images.shape[1]))
+        return {
+            "image": _shown(views.images[row, view])[None],
+            "label": int(views.labels[row]),
+            "mask": _shown(views.masks[row, view])[None],
+            "index": key[1],
+        }
+
+
+def _shown(values: npt.NDArray[np.uint8]) -> Tensor:
+    return torch.from_numpy(values.astype(np.float32) / np.float32(255))
+
+
+def _drawn(films: Sequence[LabelledFilm], count: int, seed: int) -> list[LabelledFilm]:
+    """About `count` films, as many of each class as it has to give."""
+    if not count or count >= len(films):
+        return list(films)
+    classes = sorted({film.finding for film in films})
+    generator = np.random.default_rng(seed)
+    chosen: set[str] = set()
+    for label in classes:
+        names = [film.name for film in films if film.finding == label]
+        chosen |= {names[i] for i in generator.permutation(len(names))[: max(1, count // len(classes))]}
+    return [film for film in films if film.name in chosen]
+
+
+def _labelled_views(
+    films: Sequence[LabelledFilm], classes: Sequence[str], trunk: Trunk, settings: PretrainSettings
+) -> Views:
+    """Moved and re-exposed crops; films are read once and not kept."""
+    views = _empty(len(films), settings.views, settings)
+    starts = range(0, len(films), BATCH)
+    with ThreadPoolExecutor() as pool:
+        for start in track(starts, "Looking at films", len(starts)):
+            canvases = list(pool.map(_canvas, films[start : start + BATCH]))
+            thetas = thetas_of(trunk, canvases)
+
+            def fill(row: int, first: int = start, canvases: Any = canvases, thetas: Any = thetas) -> None:
+                for view in range(settings.views):
+                    generator = generator_of(settings.loop.seed, (view, first + row))
+                    matrix = compose(thetas[row], draw_geometry(settings.geometry, generator).matrix())
+                    image = crop(canvases[row], matrix, settings.network)
+                    views.images[first + row, view] = _exposed(image, settings, generator)
+
+            list(pool.map(fill, range(len(canvases))))
+    views.labels[:] = [classes.index(film.finding) for film in films]
+    return views
+
+
+def _outlined_views(dataset: MaskedDataset, settings: PretrainSettings) -> Views:
+    """Whole films, moved and re-exposed, with their lungs."""
+    films, prepared = ready_films(dataset.films, settings.data)
+    cached = [prepared[film.name] for film in usable(films, prepared, settings.data)]
+    views = _empty(len(cached), settings.lung_views, settings)
+    side, tokens = settings.network.crop_px, views.masks.shape[-1]
+
+    def fill(row: int) -> None:
+        canvas, lungs = cached[row].canvas(), (cached[row].mask() > 0).astype(np.float32)
+        for view in range(settings.lung_views):
+            generator = generator_of(settings.loop.seed, (view, row), stream=1)
+            matrix = draw_geometry(settings.lung_geometry, generator).matrix()
+            views.images[row, view] = _exposed(crop(canvas, matrix, settings.network), settings, generator)
+            small = cv2.resize(warp(lungs, matrix, side), (tokens, tokens), interpolation=cv2.INTER_AREA)
+            views.masks[row, view] = np.rint(small * 255)
+
+    in_threads(fill, len(cached), "Looking at lungs")
+    views.labels[:] = UNLABELLED
+    return views
+
+
+def _empty(films: int, views: int, settings: PretrainSettings) -> Views:
+    side = settings.network.crop_px
+    tokens = side // settings.network.stride
+    return Views(
+        np.zeros((films, views, side, side), np.uint8),
+        np.zeros(films, np.intp),
+        np.zeros((films, views, tokens, tokens), np.uint8),
+    )
+
+
+def _exposed(image: Image, settings: PretrainSettings, generator: np.random.Generator) -> npt.NDArray[np.uint8]:
+    changed = apply_photometry(image, draw_photometry(settings.photometry, generator))
+    return np.rint(changed * 255).astype(np.uint8)
+
+
+def _canvas(film: LabelledFilm) -> Image:
+    try:
+        return to_canvas(read_radiograph(film.path)).pixels
+    except FilmError as error:
+        raise DatasetError(f"{film.path.name} cannot be read: {error}; repair or remove it") from None
+
+
+def _accuracy(network: Any, views: Views, rows: Sequence[int]) -> dict[str, Any]:
+    with torch.inference_mode():
+        shown = _shown(views.images[list(rows), 0])[:, None]
+        answers = torch.cat([network(batch)[0].argmax(dim=1) for batch in shown.split(BATCH)]).numpy()
+    return {"films": len(rows), "accuracy": float((answers == views.labels[list(rows)]).mean())}

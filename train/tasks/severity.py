@@ -1,0 +1,315 @@
+"""`lungsev-train brixia | inha | custom`: the grades of every region, from films aligned by the earlier stages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from lungsev.errors import ConfigError
+from lungsev.geometry import compose, warp
+from lungsev.networks.checkpoint import save_checkpoint
+from lungsev.networks.fused import COVERAGE_SAMPLES
+from lungsev.networks.settings import FusedSettings, SeveritySettings
+from lungsev.schemes import Scheme
+from lungsev.train.console import is_main_process, say, warn
+from lungsev.train.data import cache as film_cache
+from lungsev.train.data.augmentation import (
+    GeometrySettings,
+    PhotometrySettings,
+    apply_photometry,
+    draw_geometry,
+    draw_photometry,
+)
+from lungsev.train.data.datasets import GradedDataset, GradedFilm, load_graded
+from lungsev.train.data.loaders import Key, generator_of, make_loader
+from lungsev.train.data.preparation import ready_films, require_root, split_dataset, trunk_path
+from lungsev.train.evaluation.outcome import measure_run
+from lungsev.train.fitting.fit import TrainingModule, fit, seed_weights
+from lungsev.train.fitting.losses import SeverityLossSettings, expected_grade, severity_loss, target_distribution
+from lungsev.train.runs import Run
+from lungsev.train.settings import DataSettings, LoopSettings, OptimiserSettings, Settings, Share
+from lungsev.train.tasks.initial_weights import InitialSettings, build_initial, newest_source
+from lungsev.train.tasks.spatial_normalizer import Trunk, film_masks, film_thetas
+from lungsev.train.tasks.teachers import teacher_probabilities
+
+
+class OutcomeSettings(Settings):
+    """What is done with a trained network before it is measured."""
+
+    temperature: bool = True  # fit it on the validation part
+    coverage: Annotated[float, Field(gt=0, lt=1)] = 0.8  # of the total's interval
+    conformal: bool = True  # widen the interval so that it covers as often on the validation part
+    decision: Literal["argmax", "median"] = "argmax"  # argmax: accuracy; median: mean absolute error
+
+
+class SeverityRunSettings(Settings):
+    """`lungsev-train brixia | inha | custom`."""
+
+    title: str = ""  # name of the row in reports; empty: made from the network's settings
+    scheme: str | None = None  # name or YAML path; None: the dataset's own
+    data: DataSettings = DataSettings()
+    alignment: Path | None = None  # run of `align`; None: the newest
+    network: SeveritySettings = SeveritySettings()
+    initial: InitialSettings = InitialSettings()
+    readers: Literal["first", "soft", "random"] = "soft"  # soft: mean of the readers' distributions
+    first_reader: Share | None = None  # weight of the first reader in the mean; None: all count alike
+    still_norms: bool = False  # normalisation keeps its statistics: a hundred films say less than pretraining did
+    loss: SeverityLossSettings = SeverityLossSettings()
+    optimiser: OptimiserSettings = OptimiserSettings()
+    loop: LoopSettings = LoopSettings(epochs=40, batch_size=16, ema=0.99)
+    geometry: GeometrySettings = GeometrySettings(flip=0.5)
+    photometry: PhotometrySettings = PhotometrySettings()
+    mixup: Annotated[float, Field(ge=0)] = 0.0  # Beta(mixup, mixup); 0 is off
+    balance: bool = False  # draw films of rare totals as often as common ones
+    teachers: tuple[Path, ...] = ()  # severity runs whose mean prediction is distilled with loss.distillation
+    outcome: OutcomeSettings = OutcomeSettings()
+
+
+class SeverityFilms:
+    """Crops in the canonical frame with the readers' distributions, changed anew in each epoch."""
+
+    def __init__(
+        self,
+        films: Sequence[GradedFilm],
+        cached: Sequence[film_cache.CachedFilm],
+        thetas: npt.NDArray[np.float64],
+        scheme: Scheme,
+        settings: SeverityRunSettings,
+        augmented: bool,
+        teacher: npt.NDArray[np.float32] | None = None,
+        masks: npt.NDArray[np.uint8] | None = None,
+    ) -> None:
+        self.films, self.cached, self.thetas = list(films), list(cached), thetas
+        self.scheme, self.settings, self.augmented = scheme, settings, augmented
+        self.teacher, self.masks = teacher, masks
+
+    def __len__(self) -> int:
+        return len(self.films)
+
+    def __getitem__(self, key: Key) -> dict[str, Any]:
+        """image float32 [1, S, S]; target float32 [R, G]; index; and where they are wanted teacher as target, and
+        coverage float32 [1, h, w], the lungs' share of each token."""
+        index, settings = key[1], self.settings
+        generator = generator_of(settings.loop.seed, key)
+        theta, canvas = self.thetas[index], self.cached[index].canvas()
+        target = reader_target(self.films[index], self.scheme, settings, generator)
+        teacher = None if self.teacher is None else self.teacher[index]
+        if not self.augmented:
+            image = crop(canvas, theta, settings.network)
+        else:
+            geometry = draw_geometry(settings.geometry, generator)
+            photometry = draw_photometry(settings.photometry, generator)
+            theta = compose(theta, geometry.matrix())
+            image = apply_photometry(crop(canvas, theta, settings.network), photometry)
+            if geometry.flip:
+                swap = list(self.scheme.mirror)
+                target = target[swap]
+                teacher = None if teacher is None else teacher[swap]
+        item = {"image": torch.from_numpy(image)[None], "target": torch.from_numpy(target), "index": index}
+        if teacher is not None:
+            item["teacher"] = torch.from_numpy(np.ascontiguousarray(teacher))
+        if self.masks is not None:
+            item["coverage"] = torch.from_numpy(token_coverage(self.masks[index], theta, settings.network))[None]
+        return item
+
+
+def crop(
+    canvas: npt.NDArray[np.float32], theta: npt.NDArray[np.float64], network: SeveritySettings
+) -> npt.NDArray[np.float32]:
+    """The canonical frame as the fused network samples it: float32 [crop_px, crop_px]."""
+    fine = warp(canvas, theta, network.crop_px * network.oversample)
+    if network.oversample == 1:
+        return fine
+    return np.asarray(cv2.resize(fine, (network.crop_px, network.crop_px), interpolation=cv2.INTER_AREA), np.float32)
+
+
+def token_coverage(
+    mask: npt.NDArray[np.uint8], theta: npt.NDArray[np.float64], network: SeveritySettings
+) -> npt.NDArray[np.float32]:
+    """The lungs' share of the cell of each token, as the fused network finds it: float32 [h, w]."""
+    side = network.crop_px // network.stride
+    fine = warp(mask.astype(np.float32) / 255, theta, side * COVERAGE_SAMPLES)
+    return np.asarray(cv2.resize(fine, (side, side), interpolation=cv2.INTER_AREA), np.float32)
+
+
+def reader_target(
+    film: GradedFilm, scheme: Scheme, settings: SeverityRunSettings, generator: np.random.Generator
+) -> npt.NDArray[np.float32]:
+    """A film's distribution [R, G]: of the first reader, of all, or of one drawn anew each time."""
+    readings = list(film.readings.values())
+    weights = None
+    if settings.readers == "first":
+        readings = readings[:1]
+    elif settings.readers == "random":
+        readings = [readings[int(generator.integers(len(readings)))]]
+    elif settings.first_reader is not None and len(readings) > 1:
+        others = len(readings) - 1
+        weights = [settings.first_reader, *[(1 - settings.first_reader) / others] * others]
+    return target_distribution(readings, scheme.grades, weights)
+
+
+class SeverityModule(TrainingModule):
+    """Each member learns by its own loss; validation looks at their mean."""
+
+    def __init__(self, network: nn.Module, scheme: Scheme, settings: SeverityRunSettings) -> None:
+        if settings.geometry.flip > 0:
+            _demand_mirror(scheme)
+        super().__init__(network, settings.optimiser, settings.loop)
+        self.settings, self.scheme = settings, scheme
+        self.still: list[nn.Module] = []
+        self.hold_still(settings.initial.frozen)
+
+    def hold_still(self, what: str) -> None:
+        """Stop some parts from learning; their normalisation keeps its statistics too."""
+        if what == "lower":
+            self.still = [self.network.lower]  # type: ignore[list-item]
+        elif what == "all_but_heads":
+            self.still = [self.network.lower]  # type: ignore[list-item]
+            for member in self.network.members:  # type: ignore[union-attr]
+                self.still += [member.upper, member.project, member.encoder, member.norm]
+        for part in self.still:
+            part.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> SeverityModule:
+        super().train(mode)
+        norms = [part for part in self.network.modules() if isinstance(part, nn.BatchNorm2d)]
+        for part in (*self.still, *(norms if self.settings.still_norms else ())):
+            part.eval()
+        return self
+
+    def loss_of(self, batch: dict[str, Any], network: Any, part: str) -> Tensor:
+        if part == "train" and self.settings.mixup > 0:
+            batch = mixed(batch, self.settings.mixup)
+        image, target, coverage = batch["image"], batch["target"], batch.get("coverage")
+        if part == "train":
+            shared = network.lower(image)
+            member_logits = [member.logits(shared, coverage)[self.scheme.name] for member in network.members]
+        else:
+            member_logits = [network.logits(image, coverage)[self.scheme.name]]
+        losses = [severity_loss(logits, target, self.settings.loss, batch.get("teacher")) for logits in member_logits]
+        self._log_grades(member_logits, target, batch, part)
+        return torch.stack(losses).mean()
+
+    def _log_grades(self, member_logits: list[Tensor], target: Tensor, batch: dict[str, Any], part: str) -> None:
+        probabilities = torch.stack([logits.detach().float().softmax(dim=-1) for logits in member_logits]).mean(dim=0)
+        hits = (probabilities.argmax(dim=-1) == target.argmax(dim=-1)).float().mean()
+        self.log_number(f"{part}/accuracy", hits, batch)
+        distance = (expected_grade(probabilities) - expected_grade(target)).abs().mean()
+        self.log_number(f"{part}/expected_mae", distance, batch)
+
+    def backbone_parameters(self) -> list[nn.Parameter]:
+        parts = [self.network.lower, *(member.upper for member in self.network.members)]  # type: ignore[union-attr]
+        return [parameter for part in parts for parameter in part.parameters()]  # type: ignore[union-attr]
+
+
+def _demand_mirror(scheme: Scheme) -> None:
+    try:
+        _ = scheme.mirror
+    except ValueError as error:
+        raise ConfigError(f"{error}, so films cannot be flipped: --set geometry.flip=0") from None
+
+
+def mixed(batch: dict[str, Any], alpha: float) -> dict[str, Any]:
+    """Each film blended with another of its batch, all that is known of it in proportion (Zhang et al. 2018)."""
+    share = float(torch.distributions.Beta(alpha, alpha).sample())
+    order = torch.randperm(len(batch["image"]), device=batch["image"].device)
+    return {
+        key: values if key == "index" else share * values + (1 - share) * values[order] for key, values in batch.items()
+    }
+
+
+def resolve(settings: SeverityRunSettings) -> SeverityRunSettings:
+    """Settings with the runs they build on named, so that a resumed run builds on the same."""
+    initial = settings.initial
+    if initial.source == "newest":
+        initial = initial.model_copy(update={"source": newest_source(settings.network)})
+    return settings.model_copy(update={"alignment": trunk_path(settings.alignment, "align"), "initial": initial})
+
+
+def load_dataset(settings: SeverityRunSettings) -> GradedDataset:
+    """The films of the settings, problems said aloud."""
+    dataset = load_graded(require_root(settings.data), settings.data.layout, settings.scheme)
+    for problem in dataset.problems:
+        warn(problem)
+    return dataset
+
+
+def run_severity(settings: SeverityRunSettings, run: Run) -> dict[str, Any]:
+    """Train, calibrate, measure the fused network on what was held back; leave network.pt and metrics.json.
+
+    Raises:
+        ConfigError: An earlier stage is missing, or the network cannot be built.
+        DatasetError: The folder is no dataset of graded films, or a film cannot be read.
+    """
+    dataset = load_dataset(settings)
+    scheme = dataset.scheme
+    network_settings = settings.network.model_copy(update={"schemes": (scheme_name(settings, dataset),)})
+    settings = settings.model_copy(update={"network": network_settings})
+    trunk = Trunk.load(trunk_path(settings.alignment, "align"))
+    seed_weights(settings.loop.seed)
+    network = build_initial(settings.network, settings.initial)  # before the films: a wrong name is known in seconds
+    films, prepared = ready_films(dataset.films, settings.data)
+    cached = [prepared[film.name] for film in films]
+    thetas = film_thetas(trunk, cached, settings.data.cache)
+    masks = film_masks(trunk, cached, settings.data.cache) if settings.network.mask_attention else None
+    split = split_dataset(films, settings.data.split, run, settings.data.findings)
+    row_of = {film.name: row for row, film in enumerate(films)}
+    parts = {part: [row_of[name] for name in names] for part, names in split.parts.items()}
+    teacher = teacher_probabilities(settings.teachers, scheme, films, prepared) if settings.teachers else None
+
+    def dataset_of(part: str, augmented: bool) -> SeverityFilms:
+        rows = parts[part]
+        chosen, shown = [films[row] for row in rows], [cached[row] for row in rows]
+        taught = None if teacher is None else teacher[rows]
+        lungs = None if masks is None else masks[rows]
+        return SeverityFilms(chosen, shown, thetas[rows], scheme, settings, augmented, taught, lungs)
+
+    module = SeverityModule(network, scheme, settings)
+    say(f"Grading {len(parts['train'])} films of {dataset.name} by {scheme.title} ({split.protocol}), run {run.path}")
+    train = dataset_of("train", augmented=True)
+    held = dataset_of("validation", augmented=False) if parts.get("validation") else None
+    best = fit(module, run, *_loaders(train, held, settings))
+    if not is_main_process():
+        return {}
+    fused = trunk.fuse(best, settings.network)
+    metrics = measure_run(fused, run, dataset, films, cached, split, settings.outcome)
+    fused_settings = FusedSettings(
+        segmentation=trunk.segmentation_settings, alignment=trunk.alignment_settings, severity=settings.network
+    )
+    save_checkpoint(run.path, fused_settings, fused)
+    run.write_metrics(metrics)
+    return metrics
+
+
+def scheme_name(settings: SeverityRunSettings, dataset: GradedDataset) -> str:
+    """How the network's settings name the scheme: a built-in name or the path of its YAML file."""
+    from lungsev.schemes import builtin_schemes
+
+    if dataset.scheme.name in builtin_schemes():
+        return dataset.scheme.name
+    given = settings.scheme or str(dataset.root / "scheme.yaml")
+    return str(Path(given).resolve())
+
+
+def _loaders(train: SeverityFilms, held: SeverityFilms | None, settings: SeverityRunSettings) -> tuple[Any, Any]:
+    loop, workers = settings.loop, settings.data.num_workers
+    weights = _balancing_weights(train) if settings.balance else None
+    train_loader = make_loader(train, loop.batch_size, True, loop.seed, workers, loop.accumulate, weights)
+    if held is None:
+        return train_loader, None
+    return train_loader, make_loader(held, loop.batch_size, False, loop.seed, workers, loop.accumulate)
+
+
+def _balancing_weights(train: SeverityFilms) -> list[float]:
+    """Chance of a film by how rare its total is, in six bins; the square root keeps a lone film from ruling."""
+    low, high = train.scheme.total_min, train.scheme.total_max
+    bins = [min(5, int(6 * (film.total - low) / max(1, high - low))) for film in train.films]
+    return [1.0 / np.sqrt(bins.count(index)) for index in bins]

@@ -1,0 +1,68 @@
+"""`--lungs DIR`: segmentation and alignment for a severity command, trained first where that was not done before."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from lungsev.config import load_model
+from lungsev.phantom import write_dataset
+from lungsev.train.configs import built_in_or_path, read_config
+from lungsev.train.console import progress_of, say
+from lungsev.train.runs import DEFAULT_ROOT, finished_like, open_run
+from lungsev.train.settings import Settings
+from lungsev.train.tasks.alignment import AlignSettings, run_alignment
+from lungsev.train.tasks.segmentation import SegmentSettings, run_segmentation
+
+DRAWN = "drawn"  # in place of a folder: films that are drawn for it
+DRAWN_FILMS = 80
+
+
+class FirstStages(Settings):
+    """Both stages; their data.root is the folder of lung masks."""
+
+    segment: SegmentSettings = SegmentSettings()
+    align: AlignSettings = AlignSettings()
+
+
+def align_by(lungs: str) -> Path:
+    """The finished alignment run made from a folder of lung masks, or from drawn ones; trained now if there is none.
+
+    Raises:
+        DatasetError: The folder holds no lung masks.
+    """
+    stages = load_model(FirstStages, built_in_or_path("trial" if lungs == DRAWN else "model"), None, _read_stages)
+    root = _drawn_films() if lungs == DRAWN else Path(lungs)
+    segmentation = _stage("segment", _on(stages.segment, root), run_segmentation)
+    align = _on(stages.align, root).model_copy(update={"segmentation": segmentation})
+    return _stage("align", align, run_alignment)
+
+
+def _read_stages(path: Path) -> dict[str, Any]:
+    document = read_config(path)
+    return {name: document[name] for name in FirstStages.model_fields}
+
+
+def _drawn_films() -> Path:
+    root = DEFAULT_ROOT / "cache" / "drawn-lungs"
+    if not root.is_dir():
+        unfinished = root.with_name(f"{root.name}-{os.getpid()}")
+        say("The lungs are learned from drawn films: enough for a trial; for real films give --lungs DIR")
+        with progress_of("Drawing films", DRAWN_FILMS) as advance:
+            write_dataset(unfinished, "lungs", DRAWN_FILMS, 0, advance)
+        unfinished.rename(root)
+    return root
+
+
+def _on(settings: Any, root: Path) -> Any:
+    return settings.model_copy(update={"data": settings.data.model_copy(update={"root": root})})
+
+
+def _stage(command: str, settings: Any, work: Any) -> Path:
+    known = finished_like(command, settings)
+    if known is not None:
+        return known.path
+    run = open_run(command, settings)
+    work(settings, run)
+    return run.path

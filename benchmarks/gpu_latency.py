@@ -31,8 +31,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lungsev.bundle.archive import Bundle, read_bundle
-from lungsev.export.fp16_from_onnx import half_from_onnx
-from lungsev.export.graph_costs import total_gflop
+from lungsev.export.graph.costs import total_gflop
+from lungsev.export.graph.fp16 import half_from_onnx
 from lungsev.inference.onnxruntime import open_session
 from lungsev.inference.parity import compare, parity_cases
 from lungsev.inference.tensorrt.build import BuildOptions, build_engine

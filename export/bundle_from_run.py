@@ -19,12 +19,12 @@ from lungsev.bundle.archive import Bundle, Precision, write_bundle
 from lungsev.bundle.manifest import GraphSpec, InputSpec, Manifest, OutputSpec, Provenance
 from lungsev.export.card import write_card
 from lungsev.export.deployable import Deployable
-from lungsev.export.fp16_from_onnx import HalfGraph
-from lungsev.export.graph_costs import total_gflop
-from lungsev.export.mixed_precision import Remembered, half_within_tolerance, run_graph
+from lungsev.export.graph.costs import total_gflop
+from lungsev.export.graph.fp16 import HalfGraph
+from lungsev.export.graph.mixed_precision import Remembered, half_within_tolerance, run_graph
+from lungsev.export.graph.split_concat import split_concat
 from lungsev.export.onnx_from_network import OPSET, onnx_from_network, with_metadata
 from lungsev.export.run_folder import RunFolder, read_run
-from lungsev.export.split_concat import split_concat
 from lungsev.grading import Calibration
 from lungsev.inference.backend import Outputs
 from lungsev.inference.parity import (

@@ -183,7 +183,7 @@ def triton_command(
 ) -> None:
     """Write a Triton model repository with dynamic batching, warm-up and a client example."""
     try:
-        from lungsev.export.triton_from_bundle import TritonOptions, triton_from_bundle
+        from lungsev.export.triton.repository import TritonOptions, triton_from_bundle
     except ImportError as error:
         if (error.name or "").split(".")[0] in ("torch", "onnx"):
             raise MissingExtraError("lungsev-export triton", "export") from None

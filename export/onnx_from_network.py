@@ -12,8 +12,8 @@ import torch
 from lungsev.bundle.onnx_facts import read_onnx
 from lungsev.errors import ParityError
 from lungsev.export.deployable import Deployable
-from lungsev.export.fold_batchnorm import fold_batchnorm
-from lungsev.export.graph_costs import with_shapes
+from lungsev.export.graph.costs import with_shapes
+from lungsev.export.graph.fold_batchnorm import fold_batchnorm
 
 OPSET = 18
 _MISREAD = {

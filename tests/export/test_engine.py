@@ -17,7 +17,7 @@ from lungsev.errors import BackendError
 from lungsev.export.bundle_from_run import Exported
 from lungsev.export.cli import app
 from lungsev.export.deployable import Deployable
-from lungsev.export.fp16_from_onnx import half_from_onnx
+from lungsev.export.graph.fp16 import half_from_onnx
 from lungsev.export.onnx_from_network import onnx_from_network
 from lungsev.inference.tensorrt.build import BuildOptions, _configure, build_engine
 from lungsev.inference.tensorrt.engine import build_ahead_of_time

@@ -10,10 +10,10 @@ from typer.testing import CliRunner
 
 from lungsev.bundle.archive import Bundle
 from lungsev.errors import BundleError, ParityError
-from lungsev.export.batched_graph import batched_graph
 from lungsev.export.bundle_from_run import Exported
 from lungsev.export.cli import app
-from lungsev.export.triton_from_bundle import TritonOptions, model_config, triton_from_bundle
+from lungsev.export.graph.batched import batched_graph
+from lungsev.export.triton.repository import TritonOptions, model_config, triton_from_bundle
 from lungsev.inference.onnxruntime import open_session
 
 pytestmark = pytest.mark.timeout(400)  # the one export of the session: 17 s of CPU, minutes on a busy machine

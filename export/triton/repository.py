@@ -21,7 +21,7 @@ from pathlib import Path
 from lungsev.bundle.archive import Bundle, Precision
 from lungsev.bundle.manifest import Manifest
 from lungsev.errors import BundleError
-from lungsev.export.batched_graph import batched_graph
+from lungsev.export.graph.batched import batched_graph
 
 MARK = "lungsev_triton_repository"
 
@@ -72,7 +72,7 @@ def triton_from_bundle(
         files["lungsev_plan/1/model.plan"] = _read_plan(options.plan)
         files["lungsev_plan/config.pbtxt"] = model_config("lungsev_plan", bundle.manifest, options, None).encode()
         models.append("lungsev_plan")
-    files["client.py"] = (Path(__file__).parent / "triton_client.py").read_bytes()
+    files["client.py"] = (Path(__file__).parent / "client.py").read_bytes()
     files["manifest.yaml"] = bundle.file_bytes("manifest.yaml")
     _write(out, files)
     return models

@@ -13,8 +13,8 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from lungsev.export.drop_unused import drop_unused
-from lungsev.export.graph_costs import integer_attribute, tensor_shapes, with_shapes
+from lungsev.export.graph.costs import integer_attribute, tensor_shapes, with_shapes
+from lungsev.export.graph.drop_unused import drop_unused
 
 
 def split_concat(data: bytes) -> bytes:

@@ -13,8 +13,8 @@ import onnx
 
 from lungsev.bundle.manifest import Manifest
 from lungsev.errors import ParityError
-from lungsev.export.fp16_from_onnx import HalfGraph, half_from_onnx, named_constants, names_of_warp
-from lungsev.export.half_rounding import with_explicit_rounding
+from lungsev.export.graph.fp16 import HalfGraph, half_from_onnx, named_constants, names_of_warp
+from lungsev.export.graph.half_rounding import with_explicit_rounding
 from lungsev.inference.backend import Outputs
 from lungsev.inference.onnxruntime import open_session
 from lungsev.inference.parity import HALF_TOLERANCE, Infer, Parity, ParityCase, compare

@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from lungsev.export.drop_unused import drop_unused
+from lungsev.export.graph.drop_unused import drop_unused
 
 # (kernel, bias, normalisation's parameters) -> folded kernel and bias: a network that looks twice keeps one copy.
 Folded = dict[tuple[str, ...], tuple[str, str]]

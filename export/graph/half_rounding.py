@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from lungsev.export.graph_costs import with_shapes
+from lungsev.export.graph.costs import with_shapes
 
 
 def with_explicit_rounding(half: bytes) -> bytes:

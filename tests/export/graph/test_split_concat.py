@@ -8,8 +8,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from lungsev.export.bundle_from_run import Exported
-from lungsev.export.graph_costs import total_gflop
-from lungsev.export.split_concat import split_concat
+from lungsev.export.graph.costs import total_gflop
+from lungsev.export.graph.split_concat import split_concat
 from lungsev.inference.onnxruntime import open_session
 
 

@@ -17,8 +17,8 @@ from onnx import TensorProto, helper, numpy_helper
 from lungsev.bundle.manifest import PrecisionIsland
 from lungsev.bundle.warp_nodes import warp_nodes
 from lungsev.errors import ParityError
-from lungsev.export.drop_unused import drop_unused
-from lungsev.export.graph_costs import node_flop, tensor_shapes, with_shapes
+from lungsev.export.graph.costs import node_flop, tensor_shapes, with_shapes
+from lungsev.export.graph.drop_unused import drop_unused
 
 HALF_MAX = 65504.0
 HEADS_SHARE = 0.01

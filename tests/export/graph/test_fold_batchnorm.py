@@ -5,7 +5,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from lungsev.export.fold_batchnorm import fold_batchnorm
+from lungsev.export.graph.fold_batchnorm import fold_batchnorm
 from lungsev.inference.onnxruntime import open_session
 
 RNG = np.random.default_rng(0)

@@ -7,9 +7,9 @@ from onnx import helper, numpy_helper
 from tiny_bundle import tiny_graph, tiny_manifest
 
 from lungsev.errors import ParityError
-from lungsev.export.fp16_from_onnx import half_from_onnx
-from lungsev.export.half_rounding import with_explicit_rounding
-from lungsev.export.mixed_precision import conv_depths, half_within_tolerance
+from lungsev.export.graph.fp16 import half_from_onnx
+from lungsev.export.graph.half_rounding import with_explicit_rounding
+from lungsev.export.graph.mixed_precision import conv_depths, half_within_tolerance
 from lungsev.inference.onnxruntime import open_session
 from lungsev.inference.parity import HALF_TOLERANCE, ParityCase
 
@@ -67,7 +67,7 @@ def test_what_passes_a_few_films_is_tried_on_all() -> None:
 
 
 def test_a_network_that_cannot_is_refused_with_its_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lungsev.export.mixed_precision.LEAST_SHARE", 0.9)
+    monkeypatch.setattr("lungsev.export.graph.mixed_precision.LEAST_SHARE", 0.9)
     with pytest.raises(ParityError, match=r"probabilities .* export it without --fp16"):
         half_within_tolerance(with_convolutions(1500.0), CASES, tiny_manifest())
 

@@ -7,8 +7,8 @@ import onnx
 from onnx import numpy_helper, shape_inference
 
 from lungsev.errors import ParityError
-from lungsev.export.drop_unused import drop_unused
-from lungsev.export.graph_costs import tensor_shapes, with_shapes
+from lungsev.export.graph.costs import tensor_shapes, with_shapes
+from lungsev.export.graph.drop_unused import drop_unused
 from lungsev.export.onnx_from_network import check_graph
 from lungsev.inference.onnxruntime import open_session
 

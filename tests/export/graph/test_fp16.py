@@ -6,12 +6,12 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from tiny_bundle import tiny_graph
 
-import lungsev.export.fp16_from_onnx as module
+import lungsev.export.graph.fp16 as module
 from lungsev.bundle.onnx_facts import read_onnx
 from lungsev.errors import BackendError, ParityError
 from lungsev.export.bundle_from_run import Exported
-from lungsev.export.fp16_from_onnx import ISLAND_REASONS, find_islands, half_from_onnx
-from lungsev.export.graph_costs import total_gflop, with_shapes
+from lungsev.export.graph.costs import total_gflop, with_shapes
+from lungsev.export.graph.fp16 import ISLAND_REASONS, find_islands, half_from_onnx
 from lungsev.inference.onnxruntime import open_session
 from lungsev.inference.tensorrt.build import refuse_unsafe_graph
 

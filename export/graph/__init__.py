@@ -1,0 +1,1 @@
+"""Passes on ONNX graphs: fusion, precision, costs."""

@@ -174,8 +174,8 @@ def test_every_package_that_is_imported_is_declared(project: dict[str, Any]) -> 
 
 
 def test_an_undeclared_import_is_seen(project: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    planted = tmp_path / "runtime" / "watch.py"
-    planted.parent.mkdir()
+    planted = tmp_path / "runtime" / "watcher" / "watcher.py"
+    planted.parent.mkdir(parents=True)
     planted.write_text("import requests\nimport numpy\ndef f():\n    import torch, click_unknown\n", encoding="utf-8")
     monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
     assert undeclared(["runtime/watcher/watcher.py"], project) == [

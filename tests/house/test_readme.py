@@ -140,7 +140,7 @@ def test_the_example_scheme_is_a_scheme(tmp_path: Path) -> None:
 
 
 def test_the_example_dataset_loads_a_folder_of_its_form(tmp_path: Path) -> None:
-    package = importlib.import_module("lungsev.train.datasets").__name__
+    package = importlib.import_module("lungsev.train.data.datasets").__name__
     names: dict[str, Any] = {"__package__": package, "__name__": f"{package}.yours"}
     exec(compile(code_block("python", "LAYOUT"), "README.md", "exec"), names)
     (tmp_path / "scores.csv").write_text("film,patient,grades\na.png,P1,012301\n", encoding="utf-8")

@@ -19,7 +19,7 @@ bin := .venv/bin
 help: ## Say what each target does
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-22s %s\n", $$1, $$2 }'
 
-demo: .venv-demo/installed ## Install the runtime alone (no torch) and score demo films as they arrive in a folder
+demo: .venv-demo/installed ## Install the runtime alone (no torch) and score demo images as they arrive in a folder
 	.venv-demo/bin/lungsev-run demo
 
 test: .venv/installed ## Install everything and run the tests
@@ -34,10 +34,10 @@ test-gpu: .venv/installed ## Tests that need an NVIDIA device
 test-faults: .venv/installed ## Kill, fill and break things on purpose
 	$(bin)/python -m pytest -m faults --timeout 600
 
-test-fuzz: .venv/installed ## Read thousands of mutated films (LUNGSEV_FUZZ=20000); each is read or refused with a reason
+test-fuzz: .venv/installed ## Read thousands of mutated images (LUNGSEV_FUZZ=20000); each is read or refused with a reason
 	LUNGSEV_FUZZ=$${LUNGSEV_FUZZ:-20000} $(bin)/python -m pytest -s -m faults tests/runtime/test_fuzz.py
 
-test-soak: .venv/installed ## Many films for minutes; memory and files must stay flat; prints rate and latency
+test-soak: .venv/installed ## Many images for minutes; memory and files must stay flat; prints rate and latency
 	$(bin)/python -m pytest -s -m soak --timeout 3600
 
 check: .venv/installed ## Format, lint, types and tests: what a commit must pass
@@ -46,11 +46,11 @@ check: .venv/installed ## Format, lint, types and tests: what a commit must pass
 	$(bin)/mypy lungsev train export runtime
 	$(bin)/python -m pytest
 
-# The network is compared with its graphs on the scored films, where they lie in DATA, besides phantoms.
+# The network is compared with its graphs on the scored images, where they lie in DATA, besides phantoms.
 model: .venv/installed ## Train and export the model that ships; DATA=folder with the public clones
 	$(bin)/lungsev-train model --data "$(DATA)"
-	films=$$(find "$(DATA)" -maxdepth 2 -type d -name public-cohen-subset | head -n 1); \
-	$(bin)/lungsev-export "$$(ls -td runs/model/*/brixia | head -n 1)" --fp16 $${films:+--films "$$films"} --out runs/bundle
+	images=$$(find "$(DATA)" -maxdepth 2 -type d -name public-cohen-subset | head -n 1); \
+	$(bin)/lungsev-export "$$(ls -td runs/model/*/brixia | head -n 1)" --fp16 $${images:+--images "$$images"} --out runs/bundle
 	$(bin)/lungsev-run verify --bundle runs/bundle
 
 format: .venv/installed ## Format and repair what the linter can repair

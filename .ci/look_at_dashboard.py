@@ -2,7 +2,7 @@
 lost connection, 50 clients.
 
 Makes a unit of phantom patients with a two-week course, scores it and serves the screen with one command, checks every
-page for accessibility (axe) and scripts that complain, drops a film in and waits for it, and leaves screenshots.
+page for accessibility (axe) and scripts that complain, drops an image in and waits for it, and leaves screenshots.
 
 Usage: look_at_dashboard.py FOLDER [--axe axe.min.js] [--chromium /usr/bin/chromium] [--pictures docs/pictures]
 """
@@ -65,7 +65,7 @@ def make_unit(folder: Path) -> tuple[Path, Path]:
     return incoming, out
 
 
-def drop_film(incoming: Path, seed: int, patient: str) -> float:
+def drop_radiograph(incoming: Path, seed: int, patient: str) -> float:
     """As a unit does: write beside, then rename. Returns when."""
     from lungsev.phantom import make_phantom, write_phantom_dicom
 
@@ -171,7 +171,7 @@ def look(
         check(phone, "phone")
         page.goto(address)
         page.wait_for_selector(".live")
-        problems += new_film_shows(page, incoming)
+        problems += new_radiograph_shows(page, incoming)
         problems += many_clients(port, token)
         page.wait_for_selector(".live")
         complaints = len(problems)
@@ -184,12 +184,12 @@ def look(
 
 
 def weight(page: Any) -> list[str]:
-    """A page must be light: a ward's network may be slow. Films and maps are not counted."""
+    """A page must be light: a ward's network may be slow. Images and maps are not counted."""
     sizes = page.evaluate(
         "[...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]"
         ".filter((entry) => !entry.name.endsWith('.png')).map((entry) => entry.encodedBodySize)"
     )
-    print(f"{page.title()}: {sum(sizes) / 1000:.0f} kB in {len(sizes)} files, without films")
+    print(f"{page.title()}: {sum(sizes) / 1000:.0f} kB in {len(sizes)} files, without images")
     return [f"weight: {sum(sizes) / 1000:.0f} kB, expected under {PAGE_KB}"] if sum(sizes) > PAGE_KB * 1000 else []
 
 
@@ -204,13 +204,13 @@ def correct(page: Any) -> None:
     page.wait_for_selector(".live")
 
 
-def new_film_shows(page: Any, incoming: Path) -> list[str]:
-    """From a film that has settled in the folder to the open board, in seconds."""
+def new_radiograph_shows(page: Any, incoming: Path) -> list[str]:
+    """From an image that has settled in the folder to the open board, in seconds."""
     seed = int(time.time())
-    dropped = drop_film(incoming, seed, f"{HOSTILE} {seed}")
+    dropped = drop_radiograph(incoming, seed, f"{HOSTILE} {seed}")
     page.wait_for_selector(f"text={HOSTILE} {seed}", timeout=30_000)
     elapsed = time.perf_counter() - dropped - SETTLE_SECONDS
-    print(f"a new film was on the open board {elapsed:.2f} s after it had settled")
+    print(f"a new image was on the open board {elapsed:.2f} s after it had settled")
     return [f"live: {elapsed:.1f} s, expected under 2"] if elapsed > 2 else []
 
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Write every DICOM result for phantom films in several encodings and let the field's validator judge them.
+# Write every DICOM result for phantom images in several encodings and let the field's validator judge them.
 # dciodvfy comes from Debian's dicom3tools; it is installed where apt and root are at hand.
 # Usage: validate_dicom.sh PYTHON [FOLDER]
 set -eu

@@ -1,4 +1,4 @@
-"""Write SR, presentation state and secondary capture of phantom films in several encodings.
+"""Write SR, presentation state and secondary capture of phantom images in several encodings.
 
 Usage: write_dicom_results.py FOLDER
 """
@@ -11,23 +11,23 @@ from pathlib import Path
 from lungsev.phantom import make_phantom, write_phantom_dicom
 from lungsev.phantom.dicom_writer import draw_style
 from lungsev.runtime.outputs.catalog import open_outputs
-from lungsev.runtime.watcher.worker import FilmScorer
+from lungsev.runtime.watcher.worker import RadiographScorer
 
-FILMS = 8  # draw_style gives them the habits of four makers
+RADIOGRAPHS = 8  # draw_style gives them the habits of four makers
 
 
 def main() -> None:
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
     outputs = open_outputs(["dicom_sr", "dicom_pr", "dicom_sc"])
-    with FilmScorer.open() as scorer:
-        for number in range(FILMS):
+    with RadiographScorer.open() as scorer:
+        for number in range(RADIOGRAPHS):
             style = draw_style(number)
-            film = write_phantom_dicom(make_phantom(number), folder / f"film{number}.dcm", style)
-            scored = scorer.score_file(film)
-            print(f"film{number}: {style.manufacturer}, {style.photometric}, {scored.report.status}")
+            radiograph = write_phantom_dicom(make_phantom(number), folder / f"image{number}.dcm", style)
+            scored = scorer.score_file(radiograph)
+            print(f"image{number}: {style.manufacturer}, {style.photometric}, {scored.report.status}")
             for output in outputs:
-                output.write(scored, folder / f"film{number}{output.suffix}")
+                output.write(scored, folder / f"image{number}{output.suffix}")
 
 
 if __name__ == "__main__":

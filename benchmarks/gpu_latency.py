@@ -1,4 +1,4 @@
-"""One film on an NVIDIA GPU, from host memory to host memory: lungsev's engines beside PyTorch and the floor.
+"""One image on an NVIDIA GPU, from host memory to host memory: lungsev's engines beside PyTorch and the floor.
 
     python benchmarks/gpu_latency.py [--bundle BUNDLE] [--run RUN] [--json FILE] [--seconds 200]
 
@@ -108,8 +108,8 @@ class MixedNetwork(nn.Module):
         mask = logits.float().sigmoid()
         theta = net.alignment(mask)
         outputs = [mask, theta]
-        if net.segmentation.film_check is not None:
-            outputs.append(net.segmentation.film_check(deepest).float().softmax(dim=-1))
+        if net.segmentation.image_check is not None:
+            outputs.append(net.segmentation.image_check(deepest).float().softmax(dim=-1))
         crop, _ = net.aligned(image, mask, theta, upright=not net.alignment.rotation)
         for pair in net.severity(crop.half()).values():
             outputs += [value.float() for value in pair]
@@ -359,7 +359,7 @@ def floor(bundle: Bundle) -> Result:
         "gflop": round(gflop, 3),
         "arithmetic_ms": round(gflop / sheet[0], 4),
         "weights_ms": round(len(graph) / 2 / sheet[1] / 1e6, 4),
-        "film_to_device_ms": round(example(bundle).nbytes / PCIE_BYTES_PER_S * 1000, 4),
+        "image_to_device_ms": round(example(bundle).nbytes / PCIE_BYTES_PER_S * 1000, 4),
     }
 
 
@@ -379,7 +379,7 @@ def engine(bundle: Bundle, library: TensorRTLibrary, precision: str, graph: byte
         found |= timed(backend.infer, image)
         session = open_session(bundle.graph_bytes("fp32"))
         names = [output.name for output in session.get_outputs()]
-        reference = lambda film: dict(zip(names, session.run(names, {"image": film}), strict=True))  # noqa: E731
+        reference = lambda radiograph: dict(zip(names, session.run(names, {"image": radiograph}), strict=True))  # noqa: E731
         cases = list(parity_cases(image.shape[-1], phantoms=3))
         found["parity"] = str(compare(("ONNX FP32", reference), ("engine", backend.infer), cases, bundle.manifest))
     return found
@@ -406,12 +406,12 @@ def onnxruntime_cuda(bundle: Bundle) -> Result:
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
         return {"skipped": f"onnxruntime {onnxruntime.__version__} here has no CUDA provider"}
     session = onnxruntime.InferenceSession(bundle.graph_bytes("fp32"), providers=["CUDAExecutionProvider"])
-    return timed(lambda film: session.run(None, {"image": film}), example(bundle))
+    return timed(lambda radiograph: session.run(None, {"image": radiograph}), example(bundle))
 
 
 def onnxruntime_cpu(bundle: Bundle) -> Result:
     session = open_session(bundle.graph_bytes("fp32"))
-    return timed(lambda film: session.run(None, {"image": film}), example(bundle), runs=30)
+    return timed(lambda radiograph: session.run(None, {"image": radiograph}), example(bundle), runs=30)
 
 
 def compiled(bundle: Bundle, run: Path | None, mode: str) -> Result:
@@ -443,7 +443,7 @@ def timed(infer: Infer, image: np.ndarray, runs: int = RUNS) -> Result:
 def show(result: Result) -> None:
     """Fastest first; then what did not run, with the reason."""
     parts = result["parts"]
-    table = Table(title=f"one film, host to host: {parts.get('machine', {}).get('gpu', 'no GPU')}")
+    table = Table(title=f"one image, host to host: {parts.get('machine', {}).get('gpu', 'no GPU')}")
     for column in ("candidate", "p50 ms", "p95 ms", "p99 ms", "parity"):
         table.add_column(column)
     timed_parts = {name: part for name, part in parts.items() if "p50_ms" in part}

@@ -1,10 +1,10 @@
-"""How many films per second reach the network, and what each costs: is the loader faster than the GPU?
+"""How many images per second reach the network, and what each costs: is the loader faster than the GPU?
 
     python benchmarks/loader.py
     python benchmarks/loader.py --data ../shared/cxr/brixia-cohen --workers 0 2 4
     python benchmarks/loader.py --json
 
-Films come from the cache and are cropped and changed as in training; without --data they are drawn.
+Images come from the cache and are cropped and changed as in training; without --data they are drawn.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from lungsev.geometry import compose
 from lungsev.phantom import write_dataset
 from lungsev.train.configs import built_in_or_path
 from lungsev.train.data.augmentation import apply_photometry, draw_geometry, draw_photometry
-from lungsev.train.data.cache import CachedFilm, prepare
-from lungsev.train.data.datasets import GradedFilm, load_graded
+from lungsev.train.data.cache import CachedRadiograph, prepare
+from lungsev.train.data.datasets import GradedRadiograph, load_graded
 from lungsev.train.data.loaders import generator_of, make_loader
-from lungsev.train.tasks.severity import SeverityFilms, SeverityRunSettings, crop
+from lungsev.train.tasks.severity import SeverityRadiographs, SeverityRunSettings, crop
 
 DRAWN = 24
-FILMS = 256
+RADIOGRAPHS = 256
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, help="folder of graded films; default: drawn ones")
+    parser.add_argument("--data", type=Path, help="folder of graded images; default: drawn ones")
     parser.add_argument("--config", default="brixia/modern", help="training config")
     parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--json", action="store_true")
@@ -54,33 +54,39 @@ def main() -> None:
 
 
 def measure(root: Path, cache: Path, config: str, workers: list[int]) -> dict[str, Any]:
-    """Films per second while the cache is filled, from the cache, and the milliseconds of each part of a film."""
+    """Images per second while the cache is filled, from the cache, and the milliseconds of each part of an image."""
     settings = load_model(SeverityRunSettings, built_in_or_path(config), {})
     dataset = load_graded(root)
     began = time.perf_counter()
-    ready = prepare(dataset.films, cache).films
+    ready = prepare(dataset.radiographs, cache).radiographs
     filled = len(ready) / (time.perf_counter() - began)
-    films = [film for film in dataset.films if film.name in ready]
+    radiographs = [radiograph for radiograph in dataset.radiographs if radiograph.name in ready]
     found: dict[str, Any] = {
         "config": config,
         "crop": f"{settings.network.crop_px} px, oversampled {settings.network.oversample} times",
-        "films per second, first reading, 1 process": round(filled, 1),
-        "milliseconds per film": _parts(ready[films[0].name], settings),
+        "images per second, first reading, 1 process": round(filled, 1),
+        "milliseconds per image": _parts(ready[radiographs[0].name], settings),
     }
-    repeated = [films[index % len(films)] for index in range(FILMS)]
+    repeated = [radiographs[index % len(radiographs)] for index in range(RADIOGRAPHS)]
     for count in workers:
-        found[f"films per second, {count} workers"] = round(
+        found[f"images per second, {count} workers"] = round(
             _throughput(repeated, ready, dataset.scheme, settings, count), 1
         )
     return found
 
 
 def _throughput(
-    films: list[GradedFilm], ready: dict[str, CachedFilm], scheme: Any, settings: SeverityRunSettings, workers: int
+    radiographs: list[GradedRadiograph],
+    ready: dict[str, CachedRadiograph],
+    scheme: Any,
+    settings: SeverityRunSettings,
+    workers: int,
 ) -> float:
     """Of the second epoch: worker processes start in the first."""
-    thetas = np.tile(np.eye(2, 3), (len(films), 1, 1))
-    dataset = SeverityFilms(films, [ready[film.name] for film in films], thetas, scheme, settings, augmented=True)
+    thetas = np.tile(np.eye(2, 3), (len(radiographs), 1, 1))
+    dataset = SeverityRadiographs(
+        radiographs, [ready[radiograph.name] for radiograph in radiographs], thetas, scheme, settings, augmented=True
+    )
     loader = make_loader(dataset, settings.loop.batch_size, True, 0, workers)
     rate = 0.0
     for epoch in range(2):
@@ -91,13 +97,13 @@ def _throughput(
     return rate
 
 
-def _parts(film: CachedFilm, settings: SeverityRunSettings) -> dict[str, float]:
+def _parts(radiograph: CachedRadiograph, settings: SeverityRunSettings) -> dict[str, float]:
     cv2.setNumThreads(1)
     generator = generator_of(0, (0, 0))
-    canvas, theta = film.canvas(), np.eye(2, 3)
+    canvas, theta = radiograph.canvas(), np.eye(2, 3)
     image = crop(canvas, theta, settings.network)
     parts = {
-        "canvas from the cache": lambda: film.canvas(),
+        "canvas from the cache": lambda: radiograph.canvas(),
         "crop": lambda: crop(
             canvas, compose(theta, draw_geometry(settings.geometry, generator).matrix()), settings.network
         ),

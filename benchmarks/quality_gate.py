@@ -1,10 +1,10 @@
-"""Refusals of the quality gate per kind of film, and where its measures lie.
+"""Refusals of the quality gate per kind of image, and where its measures lie.
 
     python benchmarks/quality_gate.py --shared ../shared --out benchmarks/quality_gate.md
     python benchmarks/quality_gate.py --shared ../shared --lungs human
 
-Real chest films must all pass; everything else must be refused. `--lungs network` (the default) asks a bundle for the
-lungs and the film check; `--lungs human` takes the lungs that people outlined (and none where there are none), which
+Real chest radiographs must all pass; everything else must be refused. `--lungs network` (the default) asks a bundle
+for the lungs and the image check; `--lungs human` takes the lungs that people outlined, or none, which
 measures the limits without a network.
 """
 
@@ -23,7 +23,7 @@ import numpy.typing as npt
 import pydicom
 
 from lungsev.bundle.archive import read_bundle
-from lungsev.errors import FilmError
+from lungsev.errors import ImageError
 from lungsev.inference.select import open_backend
 from lungsev.phantom import NON_CHEST_KINDS, make_non_chest, make_phantom
 from lungsev.preprocessing.canvas import Canvas, to_canvas
@@ -54,7 +54,7 @@ WRONG: dict[str, Callable[[npt.NDArray], npt.NDArray]] = {
 
 @dataclass(frozen=True)
 class Shown:
-    """One film shown to the gate. `lungs` as people outlined them, None where nobody did."""
+    """One image shown to the gate. `lungs` as people outlined them, None where nobody did."""
 
     kind: str
     is_chest: bool
@@ -66,16 +66,16 @@ class Shown:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--shared", type=Path, required=True, help="folder of real films")
+    parser.add_argument("--shared", type=Path, required=True, help="folder of real images")
     parser.add_argument("--lungs", choices=("network", "human"), default="network")
     parser.add_argument("--bundle", type=Path, help="bundle to ask; default: the packaged one")
-    parser.add_argument("--every", type=int, default=1, help="turn and invert every n-th film only")
+    parser.add_argument("--every", type=int, default=1, help="turn and invert every n-th image only")
     parser.add_argument("--out", type=Path, help="Markdown file to write besides the screen")
     options = parser.parse_args()
     look, limits = _network(options.bundle) if options.lungs == "network" else (_people, QualityLimits())
     judged: dict[str, list[Quality]] = defaultdict(list)
     chest: dict[str, bool] = {}
-    for shown in every_film(options.shared, options.every):
+    for shown in every_radiograph(options.shared, options.every):
         if options.lungs == "human" and shown.lungs is None and not shown.may_lack_lungs:
             continue
         canvas = _canvas(shown)
@@ -87,7 +87,7 @@ def main() -> None:
         options.out.write_text(f"# Quality gate\n\n{text}\n", encoding="utf-8")
 
 
-def every_film(shared: Path, every: int) -> Iterator[Shown]:
+def every_radiograph(shared: Path, every: int) -> Iterator[Shown]:
     """Real chests upright, some of them wrong, then what is no chest."""
     for number, shown in enumerate(_real_chests(shared)):
         yield shown
@@ -95,9 +95,9 @@ def every_film(shared: Path, every: int) -> Iterator[Shown]:
             yield from _wrong_versions(shown)
     yield from _dicom_samples(shared / "dicom")
     for seed in range(60):
-        film = make_phantom(seed, grades=(3,) * 6 if seed % 3 == 0 else None)
+        radiograph = make_phantom(seed, grades=(3,) * 6 if seed % 3 == 0 else None)
         kind = "phantom chest, all white" if seed % 3 == 0 else "phantom chest"
-        yield (shown := Shown(kind, True, film.pixels, film.lung_mask))
+        yield (shown := Shown(kind, True, radiograph.pixels, radiograph.lung_mask))
         yield from _wrong_versions(replace(shown, kind="phantom chest"))
     for kind in NON_CHEST_KINDS:
         for seed in range(1000, 1020):
@@ -105,7 +105,7 @@ def every_film(shared: Path, every: int) -> Iterator[Shown]:
 
 
 def tables(judged: dict[str, list[Quality]], chest: dict[str, bool]) -> list[str]:
-    lines = ["| film | should | films | ok | warn | refused | reasons of refusal |", "|---|---|---|---|---|---|---|"]
+    lines = ["| image | should | images | ok | warn | refused | reasons of refusal |", "|---|---|---|---|---|---|---|"]
     for kind, found in judged.items():
         verdicts = Counter(quality.verdict for quality in found)
         reasons = Counter(quality.flags[0].code for quality in found if quality.verdict == "refused")
@@ -114,7 +114,7 @@ def tables(judged: dict[str, list[Quality]], chest: dict[str, bool]) -> list[str
         lines.append(f"| {kind} | {'pass' if chest[kind] else 'refuse'} | {len(found)} | {counts} | {listed} |")
     upright = [quality for kind, found in judged.items() if chest[kind] and "phantom" not in kind for quality in found]
     flags = Counter(flag.code for quality in upright for flag in quality.flags)
-    lines += ["", f"Flags on {len(upright)} real upright chest films:", ""]
+    lines += ["", f"Flags on {len(upright)} real upright chest radiographs:", ""]
     lines += [f"- {code}: {count} ({100 * count / len(upright):.1f} %)" for code, count in flags.most_common()]
     lines += ["", "| measure on them | least | 1 % | 50 % | 99 % | most |", "|---|---|---|---|---|---|"]
     for name in sorted({name for quality in upright for name in quality.measures}):
@@ -127,15 +127,15 @@ def tables(judged: dict[str, list[Quality]], chest: dict[str, bool]) -> list[str
 def _real_chests(shared: Path) -> Iterator[Shown]:
     masks = shared / "cxr" / "lung-masks"
     for path in sorted((masks / "images").iterdir()):
-        film = read_radiograph(path)
+        radiograph = read_radiograph(path)
         lungs = cv2.imread(str(masks / "masks" / f"{path.stem}.png"), cv2.IMREAD_GRAYSCALE)
-        yield Shown("chest, lung-masks", True, film.pixels, np.asarray(lungs, dtype=np.uint8), film.notes)
+        yield Shown("chest, lung-masks", True, radiograph.pixels, np.asarray(lungs, dtype=np.uint8), radiograph.notes)
     for path in sorted((shared / "cxr" / "brixia-cohen" / "public-cohen-subset").iterdir()):
-        film = read_radiograph(path)
-        yield Shown("chest, brixia-cohen", True, film.pixels, None, film.notes)
+        radiograph = read_radiograph(path)
+        yield Shown("chest, brixia-cohen", True, radiograph.pixels, None, radiograph.notes)
     for path in sorted((shared / "cxr" / "pneumonia-224" / "films").iterdir())[::30]:
-        film = read_radiograph(path)
-        yield Shown("chest of a child", True, film.pixels, None, film.notes)
+        radiograph = read_radiograph(path)
+        yield Shown("chest of a child", True, radiograph.pixels, None, radiograph.notes)
 
 
 def _wrong_versions(shown: Shown) -> Iterator[Shown]:
@@ -164,11 +164,11 @@ def _dicom_samples(folder: Path) -> Iterator[Shown]:
         data = io.BytesIO()
         dataset.save_as(data)
         try:
-            film = read_radiograph_bytes(data.getvalue())
-        except FilmError:
+            radiograph = read_radiograph_bytes(data.getvalue())
+        except ImageError:
             continue  # the damaged one
         is_chest = kind == "chest"
-        yield (shown := Shown(f"DICOM {kind}", is_chest, film.pixels, None, film.notes, not is_chest))
+        yield (shown := Shown(f"DICOM {kind}", is_chest, radiograph.pixels, None, radiograph.notes, not is_chest))
         if kind == "chest":
             yield from _wrong_versions(shown)
 

@@ -1,7 +1,7 @@
-"""What reading a film costs per transfer syntax, and how far borders, windows and tone curves move the canvas.
+"""What reading an image costs per transfer syntax, and how far borders, windows and tone curves move the canvas.
 
     python benchmarks/reading.py
-    python benchmarks/reading.py --shared ../shared    # the canvas on real films too
+    python benchmarks/reading.py --shared ../shared    # the canvas on real images too
 
 Times are CPU time of one thread, so that a busy machine does not blur them; the isolated reader is on the clock.
 """
@@ -47,21 +47,21 @@ def main() -> None:
 
 
 def _print_costs() -> None:
-    print(f"| one film, {ROWS} x {COLUMNS}, 12 bits | decoder | MB | read, ms | prepare, ms | isolated, ms |")
+    print(f"| one image, {ROWS} x {COLUMNS}, 12 bits | decoder | MB | read, ms | prepare, ms | isolated, ms |")
     print("|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder, IsolatedReader() as reader:
         for syntax in (EXPLICIT, *ENCODERS):
-            path = _write_film(Path(folder, "film.dcm"), syntax)
-            film = read_radiograph(path)
+            path = _write_radiograph(Path(folder, "image.dcm"), syntax)
+            radiograph = read_radiograph(path)
             read = _milliseconds(lambda path=path: read_radiograph(path), time.process_time)
-            prepare = _milliseconds(lambda film=film: to_canvas(film), time.process_time)
+            prepare = _milliseconds(lambda radiograph=radiograph: to_canvas(radiograph), time.process_time)
             isolated = _milliseconds(lambda path=path: reader.read_prepared(path), time.perf_counter)
             size = path.stat().st_size / 1e6
-            row = (syntax, film.image.decoder, f"{size:.1f}", f"{read:.0f}", f"{prepare:.0f}", f"{isolated:.0f}")
+            row = (syntax, radiograph.image.decoder, f"{size:.1f}", f"{read:.0f}", f"{prepare:.0f}", f"{isolated:.0f}")
             print(f"| {' | '.join(map(str, row))} |", flush=True)
 
 
-def _write_film(path: Path, syntax: str) -> Path:
+def _write_radiograph(path: Path, syntax: str) -> Path:
     bits = 8 if syntax.endswith(".4.50") else 12
     pixels = cv2.resize(make_phantom(3).pixels, (COLUMNS, ROWS), interpolation=cv2.INTER_CUBIC).clip(0, 1)
     grain = np.random.default_rng(0).normal(0, 0.004, pixels.shape)  # else lossless codes are too short to be true
@@ -89,27 +89,27 @@ def _milliseconds(work: Callable[[], object], clock: Callable[[], float]) -> flo
     return float(np.median(times)) * 1000
 
 
-def _print_robustness(films: list[Path]) -> None:
+def _print_robustness(radiographs: list[Path]) -> None:
     moved: dict[str, list[float]] = defaultdict(list)
-    for path in films:
-        film = read_radiograph(path)
-        plain = to_canvas(film)
-        on_film = plain.frame.mask_to_image(plain.pixels)
-        rows, columns = film.pixels.shape
+    for path in radiographs:
+        radiograph = read_radiograph(path)
+        plain = to_canvas(radiograph)
+        on_radiograph = plain.frame.mask_to_image(plain.pixels)
+        rows, columns = radiograph.pixels.shape
         inner = np.s_[rows // 10 : -rows // 10, columns // 10 : -columns // 10]
-        for name, changed, origin_xy in _changes(film.pixels):
+        for name, changed, origin_xy in _changes(radiograph.pixels):
             canvas = to_canvas(Radiograph(changed, ImageInfo(), content_box(changed)))
             x, y = canvas.frame.to_canvas(np.array(origin_xy, dtype=float))
             frame = replace(canvas.frame, rows=rows, columns=columns, offset_px=(float(x), float(y)))
-            moved[name].append(float(np.abs(on_film - frame.mask_to_image(canvas.pixels))[inner].mean()))
-    print(f"\n| change, on {len(films)} real films | mean change of grey (0-1) | 90 % of films below | most |")
+            moved[name].append(float(np.abs(on_radiograph - frame.mask_to_image(canvas.pixels))[inner].mean()))
+    print(f"\n| change, on {len(radiographs)} real images | mean change of grey (0-1) | 90 % of images below | most |")
     print("|---|---|---|---|")
     for name, values in moved.items():
         print(f"| {name} | {np.mean(values):.4f} | {np.quantile(values, 0.9):.4f} | {max(values):.4f} |")
 
 
 def _changes(pixels: Pixels) -> Iterator[tuple[str, Pixels, tuple[int, int]]]:
-    """Name, changed film, and where the film's origin lies on it."""
+    """Name, changed image, and where the image's origin lies on it."""
     rows, columns = pixels.shape
     top, left = rows // 8, columns // 6
     for name, value in (("black", 0.0), ("grey", 0.5), ("white", 1.0)):

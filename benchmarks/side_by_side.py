@@ -45,7 +45,7 @@ from lungsev.networks.encoder import PositionAwareEncoder
 from lungsev.pipeline import Scorer
 from lungsev.preprocessing.canvas import to_canvas
 from lungsev.reading.read import read_radiograph
-from lungsev.runtime.commands.benchmark import describe_machine, matrix_product, write_portable_film
+from lungsev.runtime.commands.benchmark import describe_machine, matrix_product, write_portable_radiograph
 from lungsev.schemes import load_scheme
 
 Candidate = Callable[[], object]
@@ -56,7 +56,7 @@ class ReferenceShape:
     """The published pipeline's shape: separate PyTorch models and the host between them.
 
     U-Net++ (ResNet18) on the full canvas, an alignment network, the warp on the host, ResNet34 on the aligned
-    512 x 512 film, 1x1 convolution to 768, one encoder block, pooling per zone, one MLP.
+    512 x 512 image, 1x1 convolution to 768, one encoder block, pooling per zone, one MLP.
     """
 
     def __init__(self) -> None:
@@ -92,8 +92,8 @@ def main() -> None:
     torch.set_num_threads(usable_cores())
     bundle = read_bundle(options.bundle)
     with tempfile.TemporaryDirectory(prefix="lungsev-bench-") as folder:
-        film = write_portable_film(Path(folder) / "film.dcm")
-        candidates = collect(bundle, film, options.run, options.compile)
+        radiograph = write_portable_radiograph(Path(folder) / "image.dcm")
+        candidates = collect(bundle, radiograph, options.run, options.compile)
         multiply, product_gflop = matrix_product()
         times = measure({**candidates, YARDSTICK: multiply}, options.rounds)
     peak = round(product_gflop / min(times.pop(YARDSTICK)) * 1000, 1)
@@ -116,10 +116,9 @@ def main() -> None:
         options.json.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 
-def collect(bundle: Bundle, film: Path, run: Path | None, compiled: bool) -> dict[str, Candidate]:
-    """Name to a call that scores the film once."""
-    radiograph = read_radiograph(film)
-    canvas = to_canvas(radiograph).pixels
+def collect(bundle: Bundle, path: Path, run: Path | None, compiled: bool) -> dict[str, Candidate]:
+    """Name to a call that scores the image once."""
+    canvas = to_canvas(read_radiograph(path)).pixels
     image = np.ascontiguousarray(canvas[None, None])
     reference = ReferenceShape()
     candidates: dict[str, Candidate] = {}
@@ -132,18 +131,18 @@ def collect(bundle: Bundle, film: Path, run: Path | None, compiled: bool) -> dic
         candidates[f"model: lungsev, {name} {backend.precision}"] = lambda backend=backend: backend.infer(image)
         if name == "onnxruntime":
             scorer = Scorer(bundle, backend)
-            candidates["film to JSON: lungsev, onnxruntime"] = lambda it=scorer: it.score_file(film).report.to_json()
+            candidates["image to JSON: lungsev, onnxruntime"] = lambda it=scorer: it.score_file(path).report.to_json()
     if has_bfloat16() and find_spec("openvino") is not None:
         half = OpenVinoBackend(bundle, bfloat16=True)
         candidates["model: lungsev, openvino bf16"] = lambda: half.infer(image)
     candidates |= same_network(bundle, run, image, compiled)
 
-    def reference_film() -> str:
-        probabilities = reference(to_canvas(read_radiograph(film)).pixels)
+    def reference_radiograph() -> str:
+        probabilities = reference(to_canvas(read_radiograph(path)).pixels)
         return json.dumps(probabilities.tolist())
 
     candidates["model: reference shape, separate PyTorch models"] = lambda: reference(canvas)
-    candidates["film to JSON: reference shape"] = reference_film
+    candidates["image to JSON: reference shape"] = reference_radiograph
     small = torch.from_numpy(cv2.resize(canvas, (224, 224), interpolation=cv2.INTER_AREA))[None, None]
     name, dense = dense_network()
     candidates[f"model: {name} at 224, PyTorch"] = torch.inference_mode()(lambda: dense(small))
@@ -191,8 +190,8 @@ def ratios(document: dict[str, Any]) -> dict[str, str]:
     fastest = {name: values["fastest"] for name, values in document["milliseconds"].items()}
     model = fastest["model: lungsev, onnxruntime fp32"]
     found = {
-        "reference": "film to JSON: {:.1f} times as fast as the reference shape in PyTorch".format(
-            fastest["film to JSON: reference shape"] / fastest["film to JSON: lungsev, onnxruntime"]
+        "reference": "image to JSON: {:.1f} times as fast as the reference shape in PyTorch".format(
+            fastest["image to JSON: reference shape"] / fastest["image to JSON: lungsev, onnxruntime"]
         ),
         "same network": "model: {:.2f} times as fast as the same network in PyTorch".format(
             fastest["model: same network, PyTorch eager"] / model

@@ -43,13 +43,13 @@ from lungsev.schemes import Scheme, load_scheme
 
 DEFAULT_LICENCE = "CC BY-NC-SA 4.0, research use only"
 DEFAULT_USE = (
-    "Research on how severely pneumonia affects each lung region of an adult's portable frontal chest film. "
+    "Research on how severely pneumonia affects each lung region of an adult's portable frontal chest radiograph. "
     "Not a medical device: not for diagnosis, triage or treatment of a patient."
 )
 MEANINGS = {
     "lung_mask": "probability of lung on the canvas",
     "theta": "affine map from the canonical frame to the canvas, normalised coordinates",
-    "film_check": "probability of frontal, rotated_90, rotated_180, rotated_270, inverted, no_chest",
+    "image_check": "probability of frontal, rotated_90, rotated_180, rotated_270, inverted, no_chest",
     "probabilities": "calibrated grade distribution of every region",
     "severity_map": "expected grade per cell of the canonical frame",
 }
@@ -63,7 +63,7 @@ class ExportOptions:
 
     Attributes:
         name, version: Of the model; None derives them from the schemes and the run.
-        films: Real films to compare on besides the phantoms.
+        images: Real images to compare on besides the phantoms.
         data: Sources the run itself does not name, as those of the stages before it.
         licence, intended_use: Go into the manifest and the card.
     """
@@ -71,7 +71,7 @@ class ExportOptions:
     half: bool = False
     name: str | None = None
     version: str | None = None
-    films: tuple[Path, ...] = ()
+    images: tuple[Path, ...] = ()
     data: tuple[str, ...] = ()
     licence: str = DEFAULT_LICENCE
     intended_use: str = DEFAULT_USE
@@ -106,7 +106,7 @@ def bundle_from_run(
     say(f"network of {folder.name}: {', '.join(scheme.name for scheme in schemes)}")
     network = load_network(run)
     deployable = Deployable(network, CANVAS_SIZE_PX)
-    cases = list(parity_cases(deployable.size_px, films=options.films))
+    cases = list(parity_cases(deployable.size_px, radiographs=options.images))
     as_trained = Remembered(_run_torch(deployable), cases)
     if options.half:
         round_weights(network, deployable.example())

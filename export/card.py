@@ -26,11 +26,11 @@ def write_card(manifest: Manifest, parities: Iterable[Parity] = ()) -> str:
         "Every figure of the run:",
         _metrics_table(manifest.metrics),
         "## Train it on more",
-        "These films are few. BrixIA's 4,695 are handed out on request (https://brixia.github.io), and a hospital has "
-        "its own. Put lung masks and graded films side by side into one folder, look with `lungsev-train data check`; "
+        "These images are few. BrixIA's 4,695 are handed out on request (https://brixia.github.io), and a hospital has "
+        "its own. Put lung masks and graded images side by side into one folder, look with `lungsev-train data check`; "
         "then `lungsev-train model --data DIR` and `lungsev-export --fp16`.",
         "## Limits",
-        "Films of children, laterals, CT scouts and films without both lungs were not part of the evaluation. The "
+        "Images of children, laterals, CT scouts and images without both lungs were not part of the evaluation. The "
         "quality gate refuses what it recognises as such; it does not recognise everything. A total is given with an "
         "interval because readers themselves differ; a change smaller than that is not a change.",
         "## Graphs",
@@ -48,7 +48,7 @@ def _scheme_lines(manifest: Manifest) -> Iterator[str]:
     for scheme in manifest.schemes:
         calibration = manifest.scheme_calibration(scheme.name)
         interval = (
-            f"total interval calibrated for {calibration.coverage:.0%} of films"
+            f"total interval calibrated for {calibration.coverage:.0%} of images"
             if calibration.interval_margin is not None
             else "total interval not calibrated"
         )
@@ -94,7 +94,7 @@ def _graph_lines(manifest: Manifest) -> Iterator[str]:
     for precision, spec in manifest.graphs.items():
         line = f"- {precision}: opset {spec.opset}"
         if spec.gflop is not None:
-            line += f", {spec.gflop:g} GFLOP per film"
+            line += f", {spec.gflop:g} GFLOP per image"
         if spec.half_share is not None:
             line += f", {spec.half_share:.1%} of it in half precision"
         yield line

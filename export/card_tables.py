@@ -7,7 +7,7 @@ from typing import Any
 
 # Head of the column -> key of `lungsev.train.evaluation.metrics.SeverityMetrics`
 SUMMARY = {
-    "films": "films",
+    "images": "images",
     "region accuracy": "accuracy",
     "region MAE": "mae",
     "quadratic kappa": "kappa",
@@ -27,10 +27,10 @@ def measured_parts(metrics: Mapping[str, Any], regions: Sequence[str]) -> Iterat
         if key in test:
             rows[name] = test[key]
     yield (
-        f"Against the first reader, on films held back ({metrics.get('split', {}).get('protocol', 'split unknown')}). "
+        f"Against the first reader, on images held back ({metrics.get('split', {}).get('protocol', 'split unknown')}). "
         f"Expected calibration error {_number(test.get('calibration_error'))}; the interval of the total covers "
-        f"{_number(test['interval']['coverage'])} of the films, stated {_number(test['interval']['stated_coverage'])}, "
-        f"{_number(test['interval']['mean_width'])} points wide."
+        f"{_number(test['interval']['coverage'])} of the images, "
+        f"stated {_number(test['interval']['stated_coverage'])}, {_number(test['interval']['mean_width'])} points wide."
     )
     yield _table("", SUMMARY, [(name, [row.get(key) for key in SUMMARY.values()]) for name, row in rows.items()])
     yield _table(
@@ -43,8 +43,8 @@ def measured_parts(metrics: Mapping[str, Any], regions: Sequence[str]) -> Iterat
             groups = [(name, [row.get(k) for k in SUMMARY.values()]) for name, row in test[key].items()]
             yield _table(title, SUMMARY, groups)
     if test.get("worst"):
-        yield "Where it fails most: the films whose total is furthest from the first reader's."
-        yield _table("film", ["view", "finding", "readers", "expected total", "interval"], _worst(test["worst"]))
+        yield "Where it fails most: the images whose total is furthest from the first reader's."
+        yield _table("image", ["view", "finding", "readers", "expected total", "interval"], _worst(test["worst"]))
 
 
 def _per_region(test: Mapping[str, Any]) -> Iterator[list[Any]]:
@@ -54,19 +54,19 @@ def _per_region(test: Mapping[str, Any]) -> Iterator[list[Any]]:
     yield from (list(values) for values in zip(*columns, strict=True))
 
 
-def _worst(films: Iterable[Mapping[str, Any]]) -> list[tuple[str, list[Any]]]:
+def _worst(images: Iterable[Mapping[str, Any]]) -> list[tuple[str, list[Any]]]:
     return [
         (
-            film["film"],
+            image["image"],
             [
-                film["view"],
-                film["finding"],
-                ", ".join(f"{reader} {total:g}" for reader, total in film["readers"].items()),
-                film["expected_total"],
-                " to ".join(f"{edge:g}" for edge in film["interval"]),
+                image["view"],
+                image["finding"],
+                ", ".join(f"{reader} {total:g}" for reader, total in image["readers"].items()),
+                image["expected_total"],
+                " to ".join(f"{edge:g}" for edge in image["interval"]),
             ],
         )
-        for film in films
+        for image in images
     ]
 
 

@@ -29,7 +29,7 @@ app = typer.Typer(
     name="lungsev-export",
     cls=_BundleByDefault,
     help="Turn a trained network into a bundle, and a bundle into what a device or a server runs.\n\n"
-    "Without a command it is `bundle`: lungsev-export [RUN] [--fp16] [--out BUNDLE] [--films DIR].\n\n"
+    "Without a command it is `bundle`: lungsev-export [RUN] [--fp16] [--out BUNDLE] [--images DIR].\n\n"
     "Exit codes: 0 done, 1 something an operator can put right (one line says what), 2 wrong usage.",
     epilog="Example: lungsev-export runs/brixia/20261123-120000 --fp16 --out model.zip",
     add_completion=False,
@@ -60,15 +60,15 @@ def _root(
     pass
 
 
-@app.command(DEFAULT_COMMAND, epilog="Example: lungsev-export --fp16 --films ward-7/ --out model.zip")
+@app.command(DEFAULT_COMMAND, epilog="Example: lungsev-export --fp16 --images ward-7/ --out model.zip")
 def bundle_command(
     run: Annotated[Path | None, typer.Argument(help="Run folder. Default: the newest finished severity run.")] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder or .zip. Default: bundles/<name>-<version> here.")
     ] = None,
     fp16: Annotated[bool, typer.Option("--fp16", help="Also the half-precision graph for TensorRT.")] = False,
-    films: Annotated[
-        Path | None, typer.Option("--films", help="Folder of real films to compare the graphs on, besides phantoms.")
+    images: Annotated[
+        Path | None, typer.Option("--images", help="Folder of real images to compare the graphs on, besides phantoms.")
     ] = None,
     name: Annotated[str | None, typer.Option("--name", help="Name of the model.")] = None,
     model_version: Annotated[str | None, typer.Option("--model-version", help="Version of the model.")] = None,
@@ -88,16 +88,16 @@ def bundle_command(
             raise MissingExtraError("exporting a network", "export") from None
         raise
     from lungsev.export.run_folder import newest_run
-    from lungsev.inference.parity import films_in
+    from lungsev.inference.parity import radiographs_in
 
-    if films is not None and not films.is_dir():
-        raise LungsevError(f"--films {films} is no folder")
+    if images is not None and not images.is_dir():
+        raise LungsevError(f"--images {images} is no folder")
     found = run if run is not None else newest_run()
     options = ExportOptions(
         half=fp16,
         name=name,
         version=model_version,
-        films=tuple(films_in(films)) if films is not None else (),
+        images=tuple(radiographs_in(images)) if images is not None else (),
         data=tuple(data or ()),
         licence=licence or DEFAULT_LICENCE,
         intended_use=intended_use or DEFAULT_USE,
@@ -175,9 +175,9 @@ def triton_command(
     bundle: Annotated[Path, typer.Argument(help="Bundle folder or .zip.")],
     out: Annotated[Path, typer.Argument(help="Folder of the model repository.")],
     max_batch: Annotated[
-        int, typer.Option("--max-batch", min=1, max=256, help="Films in one run; 1: no gathering.")
+        int, typer.Option("--max-batch", min=1, max=256, help="Images in one run; 1: no gathering.")
     ] = 8,
-    queue_us: Annotated[int, typer.Option("--queue-us", min=0, help="Microseconds a film waits for others.")] = 2000,
+    queue_us: Annotated[int, typer.Option("--queue-us", min=0, help="Microseconds an image waits for others.")] = 2000,
     plan: Annotated[Path | None, typer.Option("--plan", help="TensorRT plan built for the server's GPU.")] = None,
     cpu: Annotated[bool, typer.Option("--cpu", help="Keep the models off the GPU.")] = False,
 ) -> None:

@@ -16,14 +16,14 @@ SEVERITY_COMMANDS = ("brixia", "inha", "custom")
 
 # What a layout of `lungsev-train` is, for readers of the model card.
 DATA_SOURCES = {
-    "cohen": "Brixia scores by two radiologists on public films (Signoroni et al. 2021, CC BY-NC-SA 4.0; films of the "
-    "COVID-19 image data collection, Cohen et al. 2020, each under its own licence)",
+    "cohen": "Brixia scores by two radiologists on public images (Signoroni et al. 2021, CC BY-NC-SA 4.0; images of "
+    "the COVID-19 image data collection, Cohen et al. 2020, each under its own licence)",
     "brixia": "BrixIA COVID-19 dataset (Signoroni et al. 2021; access by agreement)",
-    "lung_pairs": "lung masks by V7 Labs on public films of the COVID-19 image data collection (CC BY 4.0): "
-    "segmentation, film check and alignment",
-    "pneumonia-224": "3,600 films of children, normal, bacterial and viral (Kermany et al. 2018, CC BY 4.0): "
+    "lung_pairs": "lung masks by V7 Labs on public images of the COVID-19 image data collection (CC BY 4.0): "
+    "segmentation, image check and alignment",
+    "pneumonia-224": "3,600 images of children, normal, bacterial and viral (Kermany et al. 2018, CC BY 4.0): "
     "pre-training",
-    "phantom": "synthetic phantom films of lungsev",
+    "phantom": "synthetic phantom images of lungsev",
 }
 
 

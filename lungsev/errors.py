@@ -8,9 +8,9 @@
     ├── BackendError        an inference backend cannot be opened or failed
     ├── ParityError         an exported graph differs from the network it came from
     ├── FolderLockedError   another instance holds the folder, exit code 3
-    └── FilmError           one film cannot be scored; the others go on
-        ├── UnreadableFilmError   it is damaged or hostile: status `failed`
-        └── SkippedFilmError      it is intact but not ours to score: status `skipped`
+    └── ImageError           one image cannot be scored; the others go on
+        ├── UnreadableImageError   it is damaged or hostile: status `failed`
+        └── SkippedImageError      it is intact but not ours to score: status `skipped`
 
 Messages say what was found, what was expected and what to do. They never hold a patient's data:
 no tag value that names a person, no path built from a tag.
@@ -70,13 +70,13 @@ class FolderLockedError(LungsevError):
     exit_code = 3
 
 
-class FilmError(LungsevError):
-    """One film cannot be scored.
+class ImageError(LungsevError):
+    """One image cannot be scored.
 
     Args:
         code: Stable snake_case word for machines, as `truncated` or `not_frontal_chest`.
         message: One sentence for people.
-        image: What was learnt of the film before it was refused, for the report and the ledger.
+        image: What was learnt of the image before it was refused, for the report and the ledger.
     """
 
     def __init__(self, code: str, message: str, image: ImageInfo | None = None) -> None:
@@ -84,13 +84,13 @@ class FilmError(LungsevError):
         self.code = code
         self.image = image
 
-    def __reduce__(self) -> tuple[type[FilmError], tuple[str, str, ImageInfo | None]]:
+    def __reduce__(self) -> tuple[type[ImageError], tuple[str, str, ImageInfo | None]]:
         return type(self), (self.code, str(self), self.image)
 
 
-class UnreadableFilmError(FilmError):
+class UnreadableImageError(ImageError):
     """The file is damaged, hostile or in an encoding that cannot be decoded: status `failed`."""
 
 
-class SkippedFilmError(FilmError):
-    """The file is intact but is not a film lungsev scores: status `skipped`."""
+class SkippedImageError(ImageError):
+    """The file is intact but is not an image lungsev scores: status `skipped`."""

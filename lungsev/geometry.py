@@ -2,8 +2,8 @@
 
 Three frames, each with continuous coordinates in which pixel i covers [i, i + 1):
 
-- image: the film as stored, after orientation, in its own pixels;
-- canvas: the square the network sees, S x S, the film centred on it without distortion;
+- image: the image as stored, after orientation, in its own pixels;
+- canvas: the square the network sees, S x S, the image centred on it without distortion;
 - canonical: the aligned lung field, the unit square in which schemes draw their boxes.
 
 `theta` [2, 3] maps normalised canonical coordinates to normalised canvas coordinates, both in
@@ -26,10 +26,10 @@ IDENTITY_THETA = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
 
 @dataclass(frozen=True)
 class CanvasFrame:
-    """Where the film lies on the canvas: canvas = (image - crop origin) * scale + offset.
+    """Where the image lies on the canvas: canvas = (image - crop origin) * scale + offset.
 
     Attributes:
-        rows, columns: Size of the film in its own pixels.
+        rows, columns: Size of the image in its own pixels.
         size_px: Side of the canvas.
         scale: Canvas pixels per image pixel.
         offset_px: (x, y) of the image's origin on the canvas; negative where a border was cut off.
@@ -50,7 +50,7 @@ class CanvasFrame:
         return (np.asarray(points_xy, dtype=np.float64) - np.asarray(self.offset_px)) / self.scale
 
     def mask_to_image(self, mask_canvas: FloatArray) -> FloatArray:
-        """Resample a canvas map of any side [M, M] to the film's pixels [rows, columns], float32."""
+        """Resample a canvas map of any side [M, M] to the image's pixels [rows, columns], float32."""
         side = mask_canvas.shape[0]
         ratio = side / self.size_px
         # Pixel centres: image (c + .5) * scale + offset = canvas; warpAffine works on pixel indices.

@@ -20,13 +20,13 @@ ProbabilityArray = npt.NDArray[np.floating]
 
 
 class Calibration(BaseModel):
-    """How one scheme's distributions become statements; measured on films not trained on.
+    """How one scheme's distributions become statements; measured on images not trained on.
 
     Attributes:
         decision: Argmax is best for accuracy, the median for mean absolute error.
-        coverage: Share of films whose reader's total lies in the interval.
+        coverage: Share of images whose reader's total lies in the interval.
         interval_margin: Points added on both sides of the interval of the convolved region
-            distributions, conformal: the quantile of the calibration films' misses. None: not calibrated.
+            distributions, conformal: the quantile of the calibration images' misses. None: not calibrated.
         region_mass: Probability mass a region's `likely` range must hold.
     """
 
@@ -45,12 +45,12 @@ def decode(
     frame: CanvasFrame,
     calibration: Calibration,
 ) -> SchemeScore:
-    """Score of one scheme for one film.
+    """Score of one scheme for one image.
 
     Args:
         probabilities: [R, G], each row sums to 1.
         theta: [2, 3], canonical to canvas.
-        frame: Where the film lies on the canvas.
+        frame: Where the image lies on the canvas.
 
     Raises:
         ValueError: The shape is not the scheme's or a row is not a distribution.

@@ -1,4 +1,4 @@
-"""One film in, one report out: preparation, graph, quality gate, decoding.
+"""One image in, one report out: preparation, graph, quality gate, decoding.
 
     file -> Radiograph -> Canvas -> backend -> quality gate -> decode -> SeverityReport
 
@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lungsev.bundle.archive import Bundle, read_bundle
-from lungsev.errors import BackendError, FilmError, SkippedFilmError, UnreadableFilmError
+from lungsev.errors import BackendError, ImageError, SkippedImageError, UnreadableImageError
 from lungsev.grading import decode
 from lungsev.inference.backend import Backend, Outputs
 from lungsev.inference.select import open_backend
@@ -37,19 +37,19 @@ FloatMap = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class ScoredFilm:
+class ScoredRadiograph:
     """A report and what an output format may want to draw beside it.
 
     Attributes:
-        film: None when the file could not be read.
-        canvas: What the network saw; None when the film could not be read.
-        lung_mask: float32 [M, M], 0-1, on the canvas; None unless the film was scored.
+        radiograph: None when the file could not be read.
+        canvas: What the network saw; None when the image could not be read.
+        lung_mask: float32 [M, M], 0-1, on the canvas; None unless the image was scored.
         severity_map: Scheme name to float32 [rows, columns]: expected grade per token of the canonical frame.
-        source: The file it came from, for formats that quote its header; None for a film in memory.
+        source: The file it came from, for formats that quote its header; None for an image in memory.
     """
 
     report: SeverityReport
-    film: Radiograph | None = None
+    radiograph: Radiograph | None = None
     canvas: Canvas | None = None
     lung_mask: FloatMap | None = None
     severity_map: dict[str, FloatMap] = field(default_factory=dict)
@@ -71,23 +71,23 @@ class Scorer:
             precision=backend.precision,
         )
 
-    def score(self, film: Radiograph) -> ScoredFilm:
-        """Score a film that is in memory already; its `decode` time is 0.
+    def score(self, radiograph: Radiograph) -> ScoredRadiograph:
+        """Score an image that is in memory already; its `decode` time is 0.
 
         Raises:
             BackendError: The device failed, or the graph gave no numbers.
         """
         started = time.perf_counter()
-        canvas = to_canvas(film, self.bundle.manifest.input.size_px)
+        canvas = to_canvas(radiograph, self.bundle.manifest.input.size_px)
         prepared = time.perf_counter()
         outputs = self.backend.infer(np.ascontiguousarray(canvas.pixels[None, None], dtype=np.float32))
         inferred = time.perf_counter()
-        quality = assess_quality(canvas, outputs, film.notes, self.bundle.manifest.quality)
+        quality = assess_quality(canvas, outputs, radiograph.notes, self.bundle.manifest.quality)
         if quality.verdict == "refused":
-            scored = ScoredFilm(self._refused(film.image, quality), film, canvas)
+            scored = ScoredRadiograph(self._refused(radiograph.image, quality), radiograph, canvas)
         else:
             _check_outputs(outputs)
-            scored = self._decoded(film, canvas, outputs, quality)
+            scored = self._decoded(radiograph, canvas, outputs, quality)
         timing = Timing(
             prepare=_milliseconds(started, prepared),
             infer=_milliseconds(prepared, inferred),
@@ -95,30 +95,30 @@ class Scorer:
         )
         return replace(scored, report=replace(scored.report, timing_ms=timing))
 
-    def score_file(self, path: Path, limits: ReadLimits = DEFAULT_LIMITS) -> ScoredFilm:
-        """Read and score a file. A film that cannot be scored gives a skipped or failed report, never an exception.
+    def score_file(self, path: Path, limits: ReadLimits = DEFAULT_LIMITS) -> ScoredRadiograph:
+        """Read and score a file. An image that cannot be scored gives a skipped or failed report, never an exception.
 
         Raises:
-            BackendError: The device failed, which is not the film's fault.
+            BackendError: The device failed, which is not the image's fault.
         """
         started = time.perf_counter()
         data = b""
         try:
             data = read_file(path, limits)
-            film = read_radiograph_bytes(data, limits)
+            radiograph = read_radiograph_bytes(data, limits)
             decoded = time.perf_counter()
-            scored = self.score(film)
+            scored = self.score(radiograph)
         except BackendError:
             raise
-        except FilmError as error:
+        except ImageError as error:
             return self._unscored(error, data, started)
         except MemoryError:
-            message = "the film needs more memory than this machine has"
-            return self._unscored(UnreadableFilmError("out_of_memory", message), data, started)
-        except Exception as error:  # a hostile file found a hole in a decoder: the other films go on
-            log.exception("unexpected %s while scoring a film", type(error).__name__)
-            message = f"unexpected {type(error).__name__} while reading the film; see the log"
-            return self._unscored(UnreadableFilmError("internal_error", message), data, started)
+            message = "the image needs more memory than this machine has"
+            return self._unscored(UnreadableImageError("out_of_memory", message), data, started)
+        except Exception as error:  # a hostile file found a hole in a decoder: the other images go on
+            log.exception("unexpected %s while scoring an image", type(error).__name__)
+            message = f"unexpected {type(error).__name__} while reading the image; see the log"
+            return self._unscored(UnreadableImageError("internal_error", message), data, started)
         decode_ms = _milliseconds(started, decoded)
         timing = scored.report.timing_ms
         timing = replace(timing, decode=decode_ms, total=round(timing.total + decode_ms, 2))
@@ -135,7 +135,7 @@ class Scorer:
     ) -> None:
         self.close()
 
-    def _decoded(self, film: Radiograph, canvas: Canvas, outputs: Outputs, quality: Quality) -> ScoredFilm:
+    def _decoded(self, radiograph: Radiograph, canvas: Canvas, outputs: Outputs, quality: Quality) -> ScoredRadiograph:
         manifest = self.bundle.manifest
         theta = outputs["theta"][0]
         scores = {
@@ -150,14 +150,14 @@ class Scorer:
         }
         report = SeverityReport(
             status="scored",
-            image=film.image,
+            image=radiograph.image,
             model=self.model,
             scores=scores,
             quality=quality,
             alignment=tuple(tuple(round(float(value), 5) for value in row) for row in theta),
         )
         maps = {scheme.name: outputs[f"severity_map.{scheme.name}"][0] for scheme in manifest.schemes}
-        return ScoredFilm(report, film, canvas, outputs["lung_mask"][0, 0], maps)
+        return ScoredRadiograph(report, radiograph, canvas, outputs["lung_mask"][0, 0], maps)
 
     def _refused(self, image: ImageInfo, quality: Quality) -> SeverityReport:
         decisive = next((flag for flag in quality.flags if flag.severity == "refuse"), None)
@@ -166,18 +166,18 @@ class Scorer:
             image=image,
             model=self.model,
             reason=decisive.code if decisive else "quality",
-            message=decisive.message if decisive else "The film did not pass the quality gate.",
+            message=decisive.message if decisive else "The image did not pass the quality gate.",
             quality=quality,
         )
 
-    def _unscored(self, error: FilmError, data: bytes, started: float) -> ScoredFilm:
+    def _unscored(self, error: ImageError, data: bytes, started: float) -> ScoredRadiograph:
         image = error.image or ImageInfo(sha256=hashlib.sha256(data).hexdigest() if data else None)
-        return ScoredFilm(unscored_report(error, image, self.model, started))
+        return ScoredRadiograph(unscored_report(error, image, self.model, started))
 
 
-def unscored_report(error: FilmError, image: ImageInfo, model: ModelInfo | None, started: float) -> SeverityReport:
+def unscored_report(error: ImageError, image: ImageInfo, model: ModelInfo | None, started: float) -> SeverityReport:
     """`skipped` or `failed`, as the error says; `started` is on the clock of time.perf_counter."""
-    skipped = isinstance(error, SkippedFilmError)
+    skipped = isinstance(error, SkippedImageError)
     elapsed = _milliseconds(started, time.perf_counter())
     words = str(error)
     return SeverityReport(

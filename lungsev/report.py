@@ -1,4 +1,4 @@
-"""The report: what lungsev says of one film. No I/O here; output formats live in `lungsev.runtime.outputs`.
+"""The report: what lungsev says of one image. No I/O here; output formats live in `lungsev.runtime.outputs`.
 
 The JSON form (schema version 1) is the reference, published as `report_schema_v1.json`.
 """
@@ -22,7 +22,7 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class ImageInfo:
-    """The film. `acquired_at` is ISO 8601 without zone; `sha256` is of the file's bytes, `pixel_sha256`
+    """The image. `acquired_at` is ISO 8601 without zone; `sha256` is of the file's bytes, `pixel_sha256`
     of the decoded values (the same whatever lossless encoding and photometric interpretation carried them)."""
 
     sop_instance_uid: str | None = None
@@ -79,7 +79,7 @@ class SchemeScore:
 
 @dataclass(frozen=True)
 class QualityFlag:
-    """One doubt about the film, in words a nurse understands."""
+    """One doubt about the image, in words a nurse understands."""
 
     code: str
     severity: Severity
@@ -105,7 +105,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class SeverityReport:
-    """One film's result. A film that is not `scored` has no `scores` and no `alignment`."""
+    """One image's result. An image that is not `scored` has no `scores` and no `alignment`."""
 
     status: Status
     image: ImageInfo

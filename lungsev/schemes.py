@@ -1,4 +1,4 @@
-"""Score schemes: which regions a film is divided into and which grades each may get.
+"""Score schemes: which regions an image is divided into and which grades each may get.
 
 A scheme is data. The built-in ones are the YAML files of `configs/schemes/`; any other is a YAML
 file of the same form given by path. Boxes are fractions of the canonical frame (the lung field
@@ -81,7 +81,7 @@ class Scheme(BaseModel):
 
     @cached_property
     def mirror(self) -> tuple[int, ...]:
-        """Index of each region's partner when the film is flipped left-right.
+        """Index of each region's partner when the image is flipped left-right.
 
         Raises:
             ValueError: A region has no partner with the mirrored box.

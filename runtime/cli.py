@@ -14,7 +14,7 @@ from lungsev.errors import LungsevError
 
 app = typer.Typer(
     name="lungsev-run",
-    help="Score how severely pneumonia affects each lung region on portable chest films.\n\n"
+    help="Score how severely pneumonia affects each lung region on portable chest radiographs.\n\n"
     "Research use only. Not for clinical use.\n\n"
     "Exit codes: 0 done, 1 something an operator can put right (one line says what), 2 wrong usage, "
     "3 another instance holds the folder.",
@@ -69,23 +69,23 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
         raise typer.Exit
 
 
-@app.command(epilog="Example: lungsev-run score film.dcm ward-7/ --out results")
+@app.command(epilog="Example: lungsev-run score image.dcm ward-7/ --out results")
 def score(
-    paths: Annotated[list[Path], typer.Argument(help="Films (DICOM, PNG, JPEG, TIFF) and folders of them, mixed.")],
+    paths: Annotated[list[Path], typer.Argument(help="Images (DICOM, PNG, JPEG, TIFF) and folders of them, mixed.")],
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder for <file name>.json and .png of every film.")
+        Path | None, typer.Option("--out", "-o", help="Folder for <file name>.json and .png of every image.")
     ] = None,
     bundle: BundleOption = None,
     backend: BackendOption = "auto",
     threads: ThreadsOption = None,
-    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, max=64, help="Films scored at the same time.")] = 1,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, max=64, help="Images scored at the same time.")] = 1,
     fresh: Annotated[bool, typer.Option("--fresh", help="Score again what --out already holds.")] = False,
-    json_lines: Annotated[bool, typer.Option("--json", help="One JSON object per film on standard output.")] = False,
+    json_lines: Annotated[bool, typer.Option("--json", help="One JSON object per image on standard output.")] = False,
 ) -> None:
-    """Score films and folders of films.
+    """Score images and folders of images.
 
-    Every input gets one report. A film that cannot be scored is `skipped` (not ours to score: not a
-    frontal chest film, say) or `failed` (damaged), with a reason; it never stops the others and leaves
+    Every input gets one report. An image that cannot be scored is `skipped` (not ours to score: not a
+    frontal chest radiograph, say) or `failed` (damaged), with a reason; it never stops the others and leaves
     the exit code 0. A path that does not exist makes it 1, after the others have been scored.
 
     With --out, results of an earlier run for the same file and model are kept and not scored again.
@@ -97,7 +97,7 @@ def score(
 
 @app.command(epilog="Example: lungsev-run watch /incoming --out /var/lib/lungsev")
 def watch(
-    incoming: Annotated[Path | None, typer.Argument(help="Folder that films arrive in.")] = None,
+    incoming: Annotated[Path | None, typer.Argument(help="Folder that images arrive in.")] = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", help="All that lungsev keeps. Default: lungsev-out beside INCOMING."),
@@ -108,7 +108,7 @@ def watch(
     once: Annotated[bool, typer.Option("--once", help="Take in what is there, score it and end.")] = False,
     leave_in_place: Annotated[
         bool | None,
-        typer.Option("--leave-in-place/--take", help="Copy films instead of taking them, as from read-only shares."),
+        typer.Option("--leave-in-place/--take", help="Copy images instead of taking them, as from read-only shares."),
     ] = None,
     bundle: BundleOption = None,
     backend: Annotated[str | None, typer.Option("--backend", help="auto, onnxruntime, tensorrt, ...")] = None,
@@ -119,16 +119,16 @@ def watch(
     port: Annotated[
         int | None, typer.Option("--port", min=0, max=65535, help="Of the screen.  [default: 8080]")
     ] = None,
-    json_lines: Annotated[bool, typer.Option("--json", help="One JSON object per film on standard output.")] = False,
+    json_lines: Annotated[bool, typer.Option("--json", help="One JSON object per image on standard output.")] = False,
 ) -> None:
     """Watch a folder and score what arrives, for months.
 
     Files are taken once they have settled and are structurally complete. Under --out lie reports/<id>.json and
-    overlays/<id>.png for every film that ended with a result (scored, or skipped with a reason), quarantine/ with
-    the films that could not be read and a <id>.reason.json each, archive/ with the originals of all others
+    overlays/<id>.png for every image that ended with a result (scored, or skipped with a reason), quarantine/ with
+    the images that could not be read and a <id>.reason.json each, archive/ with the originals of all others
     (nothing is deleted unless watch.originals or watch.retention say so), ledger.sqlite and log/.
 
-    Stop it with Ctrl-C or SIGTERM: the film at hand is finished first. Started again it goes on where it was,
+    Stop it with Ctrl-C or SIGTERM: the image at hand is finished first. Started again it goes on where it was,
     also after kill -9 or power loss. Exit code 3: another watcher holds one of the folders.
     """
     from lungsev.runtime.watcher.watcher import watch_command
@@ -147,7 +147,7 @@ def watch(
 
 @app.command(epilog="Example: lungsev-run listen /incoming --ae-title LUNGSEV --host 10.1.2.3 --allow 10.1.2.0/24")
 def listen(
-    inbox: Annotated[Path | None, typer.Argument(help="Folder that received films go to: the watched one.")] = None,
+    inbox: Annotated[Path | None, typer.Argument(help="Folder that received images go to: the watched one.")] = None,
     config: Annotated[Path | None, typer.Option("--config", "-c", help="YAML; its section listen says it all.")] = None,
     host: Annotated[str | None, typer.Option("--host", help="Address to listen on.  [default: 127.0.0.1]")] = None,
     port: Annotated[int | None, typer.Option("--port", help="[default: 11112]")] = None,
@@ -160,9 +160,9 @@ def listen(
     ] = None,
     settings: Annotated[str | None, typer.Option("--settings", hidden=True)] = None,
 ) -> None:
-    """Receive films by DICOM (C-STORE) into a folder, for `watch` to score.
+    """Receive images by DICOM (C-STORE) into a folder, for `watch` to score.
 
-    A peer hears success only once its film is flushed to the disk. Only this machine may send until --allow
+    A peer hears success only once its image is flushed to the disk. Only this machine may send until --allow
     says otherwise. TLS, limits and storage commitment are settings of the file. Needs the extra "bedside".
     """
     from lungsev.runtime.dicom.listener import listen_command
@@ -180,15 +180,15 @@ def listen(
 @app.command(epilog="Example: lungsev-run demo --out demo-out")
 def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the demonstration.")] = Path("demo-out"),
-    count: Annotated[int, typer.Option("--count", min=1, max=200, help="Chest films to make.")] = 5,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the films.")] = 7,
+    count: Annotated[int, typer.Option("--count", min=1, max=200, help="Chest radiographs to make.")] = 5,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the images.")] = 7,
     bundle: BundleOption = None,
     backend: BackendOption = "auto",
     threads: ThreadsOption = None,
 ) -> None:
-    """Make phantom films, drop them into a watched folder one by one and score them as they arrive.
+    """Make phantom images, drop them into a watched folder one by one and score them as they arrive.
 
-    One of the films is no chest film, to show what a refusal looks like.
+    One of the images is no chest radiograph, to show what a refusal looks like.
     """
     from lungsev.runtime.commands.demo import demo_command
 
@@ -201,9 +201,9 @@ def phantoms(
     patients: Annotated[int, typer.Option("--patients", min=1, max=100, help="How many lie in the unit.")] = 8,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same patients.")] = 7,
 ) -> None:
-    """Draw a unit of phantom patients: up to two weeks of portable films each, as DICOM files in one folder.
+    """Draw a unit of phantom patients: up to two weeks of portable radiographs each, as DICOM files in one folder.
 
-    Some get worse and some better; one newest film is tilted, one is a lateral, one file broke. Nobody's films.
+    Some get worse and some better; one newest image is tilted, one is a lateral, one file broke. Nobody's images.
     Watch the folder to try the screen: lungsev-run watch FOLDER --dashboard
     """
     from lungsev.runtime.commands.demo_unit import phantoms_command
@@ -218,7 +218,7 @@ def verify(
     threads: ThreadsOption = None,
     json_output: JsonOption = False,
 ) -> None:
-    """Check a bundle: checksums, versions, and one inference on a film made for it."""
+    """Check a bundle: checksums, versions, and one inference on an image made for it."""
     from lungsev.runtime.commands.verify import verify_command
 
     verify_command(bundle, backend, threads, json_output)
@@ -229,15 +229,15 @@ OutFolder = Annotated[Path, typer.Option("--out", "-o", help="The folder that wa
 
 @app.command(epilog="Example: lungsev-run trend 4711 --out lungsev-out")
 def trend(
-    patient: Annotated[str, typer.Argument(help="Patient id, as the films have it.")],
+    patient: Annotated[str, typer.Argument(help="Patient id, as the images have it.")],
     out: OutFolder = Path("lungsev-out"),
-    scheme: Annotated[str | None, typer.Option("--scheme", help="Default: Brixia where the films have it.")] = None,
+    scheme: Annotated[str | None, typer.Option("--scheme", help="Default: Brixia where the images have it.")] = None,
     png: Annotated[Path | None, typer.Option("--png", help="Where to write the picture. Default: OUT/trends.")] = None,
     json_output: JsonOption = False,
 ) -> None:
-    """Show a patient's course: totals and zones by the dates of the films.
+    """Show a patient's course: totals and zones by the dates of the images.
 
-    A change is called one when it is larger than what two readers of the same film differ by. Films of another
+    A change is called one when it is larger than what two readers of the same image differ by. Images of another
     view or scored by another model are marked.
     """
     from lungsev.runtime.commands.trend import trend_command
@@ -300,7 +300,7 @@ def export(
     out: OutFolder = Path("lungsev-out"),
     scheme: Annotated[str | None, typer.Option("--scheme", help="Default: the one corrected most.")] = None,
 ) -> None:
-    """Write the corrected films and grades as a de-identified training set that lungsev-train reads."""
+    """Write the corrected images and grades as a de-identified training set that lungsev-train reads."""
     from lungsev.runtime.dashboard.corrections_export import export_command
 
     export_command(out, destination, scheme)
@@ -308,7 +308,7 @@ def export(
 
 @app.command(epilog="Example: lungsev-run doctor --config bedside.yaml")
 def doctor(
-    incoming: Annotated[Path | None, typer.Argument(help="Folder that films arrive in.")] = None,
+    incoming: Annotated[Path | None, typer.Argument(help="Folder that images arrive in.")] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of everything lungsev keeps.")] = None,
     config: Annotated[Path | None, typer.Option("--config", "-c", help="YAML of the watcher.")] = None,
     bundle: BundleOption = None,
@@ -324,18 +324,18 @@ def doctor(
 
 @app.command(epilog="Example: lungsev-run bench --backend onnxruntime --json")
 def bench(
-    film: Annotated[Path | None, typer.Argument(help="A film of yours. Default: a phantom of 2500 x 2048.")] = None,
+    image: Annotated[Path | None, typer.Argument(help="An image of yours. Default: a phantom of 2500 x 2048.")] = None,
     bundle: BundleOption = None,
     backend: BackendOption = "auto",
     threads: ThreadsOption = None,
-    runs: Annotated[int, typer.Option("--runs", min=1, max=100_000, help="Films to score.")] = 30,
+    runs: Annotated[int, typer.Option("--runs", min=1, max=100_000, help="Images to score.")] = 30,
     cold_start: Annotated[bool, typer.Option("--cold-start/--warm", help="Also time a fresh process.")] = True,
     json_output: JsonOption = False,
 ) -> None:
-    """Measure every stage of a film, file to report, beside the physical floor of this machine."""
+    """Measure every stage of an image, file to report, beside the physical floor of this machine."""
     from lungsev.runtime.commands.bench import bench_command
 
-    bench_command(bundle, backend, threads, film, runs, cold_start, json_output)
+    bench_command(bundle, backend, threads, image, runs, cold_start, json_output)
 
 
 @app.command(epilog="Example: lungsev-run engine")
@@ -347,7 +347,7 @@ def engine(
     fresh: Annotated[bool, typer.Option("--fresh", help="Build again though there is one.")] = False,
     json_output: JsonOption = False,
 ) -> None:
-    """Build the TensorRT engine of this device now, so that the first film does not wait for it."""
+    """Build the TensorRT engine of this device now, so that the first image does not wait for it."""
     from lungsev.runtime.commands.engine import engine_command
 
     engine_command(bundle, precision, workspace, cache, fresh, json_output)

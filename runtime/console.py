@@ -36,14 +36,14 @@ def display_name(path: Path | str | bytes) -> str:
 
 
 def report_line(name: str, report: SeverityReport) -> str:
-    """One plain line for one film."""
+    """One plain line for one image."""
     return "  ".join(part for part in (name, report.status, *_scores(report), _remark(report)) if part)
 
 
 def reports_table(rows: list[tuple[str, SeverityReport]], title: str | None = None) -> Table:
-    """Films as rows: total, the interval of the reader's total, grades by region, remarks."""
+    """Images as rows: total, the interval of the reader's total, grades by region, remarks."""
     table = Table(title=title, title_justify="left", pad_edge=False)
-    table.add_column("film", overflow="fold", min_width=12)
+    table.add_column("image", overflow="fold", min_width=12)
     table.add_column("status")
     table.add_column("score", no_wrap=True)
     table.add_column("right | left", no_wrap=True)
@@ -72,7 +72,7 @@ def _total(score: SchemeScore) -> str:
 
 
 def _grades(score: SchemeScore) -> str:
-    """Grades with the patient's right first, as the film hangs: `2 1 0 | 3 2 1`."""
+    """Grades with the patient's right first, as the image hangs: `2 1 0 | 3 2 1`."""
     half = len(score.regions) // 2
     grades = [str(region.grade) for region in score.regions]
     if len(grades) % 2:

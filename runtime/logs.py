@@ -1,4 +1,4 @@
-"""Logs for machines, without patient data: JSON lines that name films by internal id.
+"""Logs for machines, without patient data: JSON lines that name images by internal id.
 
 Messages of this project are written to hold no patient data. What other libraries say is not under our control
 (pydicom quotes values in its warnings), so only their errors' types and places are kept, never their words.
@@ -20,7 +20,7 @@ from pathlib import Path
 
 from lungsev.errors import LungsevError
 
-_EXTRAS = ("film", "code", "ms", "state", "peer")
+_EXTRAS = ("image", "code", "ms", "state", "peer")
 _OWN = "lungsev"
 _MAX_BYTES, _KEPT_FILES = 10_000_000, 9
 
@@ -76,7 +76,7 @@ def logging_to(folder: Path | None, level: str, console: bool = True):  # type: 
     if console:
         handlers.append(logging.StreamHandler(sys.stderr))
         handlers[-1].setFormatter(PlainFormatter() if sys.stderr.isatty() else JsonFormatter())
-        if sys.stderr.isatty() and level == "info":  # a person reads the films' own lines already
+        if sys.stderr.isatty() and level == "info":  # a person reads the images' own lines already
             handlers[-1].setLevel(logging.WARNING)
     own.handlers, own.propagate = handlers, False
     own.setLevel(level.upper())
@@ -108,5 +108,5 @@ def quiet_libraries() -> None:
 
 
 def log_failures_of_disk() -> None:
-    """A full disk must not stop the films because a log line cannot be written."""
+    """A full disk must not stop the images because a log line cannot be written."""
     logging.raiseExceptions = os.environ.get("LUNGSEV_DEBUG") == "1"

@@ -34,30 +34,30 @@ class RetentionSettings(_Section):
 
 
 class WatchSettings(_Section):
-    """Taking films in."""
+    """Taking images in."""
 
     incoming: Path | None = None
     out: Path | None = None  # None: lungsev-out beside `incoming`
     leave_in_place: bool = False  # for shares that this box may only read
-    originals: Literal["archive", "delete"] = "archive"  # what becomes of a taken film once its result is on disk
+    originals: Literal["archive", "delete"] = "archive"  # what becomes of a taken image once its result is on disk
     scan_seconds: float | None = Field(default=None, gt=0, le=600)  # None: 1 on local disks, 5 on shares
     settle_seconds: float = Field(default=1.0, ge=0, le=600)  # untouched for so long, and over two scans
     unrecognised_settle_seconds: float = Field(
         default=10.0, ge=0, le=600
-    )  # no film yet: perhaps a copy that began with zeros
+    )  # no image yet: perhaps a copy that began with zeros
     incomplete_seconds: float = Field(default=600.0, gt=0)  # BEDSIDE practice: ten minutes, then a person looks
     max_depth: int = Field(default=600, ge=1, le=5000)
     max_files: int = Field(default=50_000, ge=1)  # per scan; bounds memory, not what is taken in over time
-    oldest_every: int = Field(default=4, ge=2)  # every n-th film is the oldest that waits, the others the newest
+    oldest_every: int = Field(default=4, ge=2)  # every n-th image is the oldest that waits, the others the newest
     retry_first_seconds: float = Field(default=5.0, gt=0)  # doubles with every attempt
     retry_longest_seconds: float = Field(default=900.0, gt=0)
-    attempts: int = Field(default=4, ge=1)  # then quarantine; only attempts that are the film's own fault count
+    attempts: int = Field(default=4, ge=1)  # then quarantine; only attempts that are the image's own fault count
     min_free_mb: float = Field(default=1024.0, ge=0)  # below it nothing is taken in until there is room again
     retention: RetentionSettings = RetentionSettings()
 
 
 class ListenSettings(_Section):
-    """Receiving films by DICOM. Off until switched on, and then for the machines listed only."""
+    """Receiving images by DICOM. Off until switched on, and then for the machines listed only."""
 
     enabled: bool = False
     ae_title: str = Field(default="LUNGSEV", min_length=1, max_length=16, pattern=r"^[A-Z0-9_ -]+$")
@@ -119,7 +119,7 @@ class BedsideSettings(_Section):
 
     model: ModelSettings = ModelSettings()
     watch: WatchSettings = WatchSettings()
-    outputs: tuple[str, ...] = ("json", "overlay", "film", "severity_map")  # the last two are for the dashboard
+    outputs: tuple[str, ...] = ("json", "overlay", "image", "severity_map")  # the last two are for the dashboard
     destinations: tuple[Destination, ...] = ()  # who is sent what; see destinations.py
     listen: ListenSettings = ListenSettings()
     health: HealthSettings = HealthSettings()

@@ -39,7 +39,7 @@ def write_corpus(folder: Path, mutations: int = 40) -> list[Path]:
 def _odd() -> Iterator[tuple[str, bytes]]:
     yield "empty", b""
     yield "one-byte", b"\0"
-    yield "text.dcm", b"Dear colleague, please find the film attached.\n"
+    yield "text.dcm", b"Dear colleague, please find the image attached.\n"
     yield "report.json", b'{"schema_version": 1, "status": "scored"}'
     yield "preamble-only.dcm", b"\0" * 128 + b"DICM"
     yield "zeros.dcm", b"\0" * 100_000

@@ -1,4 +1,4 @@
-"""A watcher as a process, for tests that end it early: start it, break it, start it again, count the films."""
+"""A watcher as a process, for tests that end it early: start it, break it, start it again, count the images."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from multiprocessing.context import ForkServerProcess
 
 import bedside_program
-from bedside_films import Bedside, drop, png
+from bedside_images import Bedside, drop, png
 
 from lungsev.runtime.watcher.ledger import END_STATES, Ledger
 
@@ -38,7 +38,7 @@ def stop(process: ForkServerProcess) -> None:
 
 
 def fill(side: Bedside) -> None:
-    """Four films, a copy of the first, a cut one and one that is none."""
+    """Four images, a copy of the first, a cut one and one that is none."""
     for number in range(4):
         drop(side.incoming, f"ward/{number}.png", png(number))
     drop(side.incoming, "copy-of-0.png", png(0))
@@ -47,7 +47,7 @@ def fill(side: Bedside) -> None:
 
 
 def check(side: Bedside, scored: int, skipped: int, reasons: int, went_away: bool = False) -> None:
-    """Every film has one result or one reason, and nothing else is left. `went_away`: some were out of sight once."""
+    """Every image has one result or one reason, and nothing else is left. `went_away`: some were out of sight once."""
     reports = side.reports()
     assert sorted(report.status for report in reports.values()) == ["scored"] * scored + ["skipped"] * skipped
     assert len(side.reasons()) == reasons

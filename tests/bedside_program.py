@@ -11,7 +11,7 @@ import threading
 import time
 from pathlib import Path
 
-from bedside_films import QUICK_BEDSIDE, QuickScorer
+from bedside_images import QUICK_BEDSIDE, QuickScorer
 
 from lungsev.config import load_model, parse_assignments
 from lungsev.errors import LungsevError

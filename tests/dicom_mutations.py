@@ -1,4 +1,4 @@
-"""Valid films made bad: an endless, seeded supply of mutations that know what a DICOM file looks like.
+"""Valid images made bad: an endless, seeded supply of mutations that know what a DICOM file looks like.
 
 `mutant(n)` is always the same file for the same n. The first ones are spelled out; the others are drawn.
 """
@@ -13,7 +13,7 @@ from io import BytesIO
 
 import numpy as np
 import pydicom
-from odd_films import film_bytes, nested_sequences, phantom, setting, to_bytes
+from odd_images import image_bytes, nested_sequences, phantom, setting, to_bytes
 from pydicom.dataset import FileDataset
 from pydicom.sequence import Sequence
 
@@ -25,7 +25,7 @@ HOSTILE_TEXTS = (
     "<script>alert(1)</script>",
     "=cmd|'/c calc'!A1",
     "\x1b[31m\u202egnp",
-    "'; DROP TABLE films; --",
+    "'; DROP TABLE images; --",
     "%s%s%n",
     "A" * 60_000,
     "$(reboot)`reboot`",
@@ -59,11 +59,11 @@ def mutant(number: int) -> tuple[str, bytes]:
 
 @lru_cache
 def _whole(syntax: str) -> bytes:
-    return film_bytes(transfer_syntax=syntax)
+    return image_bytes(transfer_syntax=syntax)
 
 
 def _changed(**tags: object) -> bytes:
-    return film_bytes(setting(**tags))
+    return image_bytes(setting(**tags))
 
 
 def _pixels(data: bytes, vr: str = "OW", **tags: object) -> bytes:
@@ -72,7 +72,7 @@ def _pixels(data: bytes, vr: str = "OW", **tags: object) -> bytes:
         dataset["PixelData"].VR = vr
         setting(**tags)(dataset)
 
-    return film_bytes(change)
+    return image_bytes(change)
 
 
 def _colour(photometric: str, planar: int, samples: int = 3) -> bytes:
@@ -100,14 +100,14 @@ def _floats(keyword: str, kind: type) -> bytes:
         dataset.BitsAllocated = 8 * np.dtype(kind).itemsize
         setting(BitsStored=None, HighBit=None, PixelRepresentation=None)(dataset)
 
-    return film_bytes(change)
+    return image_bytes(change)
 
 
 def _wide_sequence(items: int) -> bytes:
     def change(dataset: FileDataset) -> None:
         dataset.ReferencedStudySequence = Sequence([pydicom.Dataset() for _ in range(items)])
 
-    return film_bytes(change)
+    return image_bytes(change)
 
 
 def _lut(entries: int, first: int, bits: int, length: int) -> bytes:
@@ -168,7 +168,7 @@ SPELLED_OUT: dict[str, Callable[[], bytes]] = {
     "palette": _palette,
     "float": lambda: _floats("FloatPixelData", np.float32),
     "double": lambda: _floats("DoubleFloatPixelData", np.float64),
-    "no-pixels": lambda: film_bytes(lambda dataset: dataset.pop("PixelData")),
+    "no-pixels": lambda: image_bytes(lambda dataset: dataset.pop("PixelData")),
     "empty-pixels": lambda: _pixels(b""),
     "odd-pixels": lambda: _pixels(b"\1" * 40_961),
     "too-many-pixels": lambda: _pixels(b"\1\2" * 160 * 128 * 2),
@@ -186,7 +186,7 @@ SPELLED_OUT: dict[str, Callable[[], bytes]] = {
     "high-bit-above": lambda: _changed(HighBit=15),
     "signed": lambda: _changed(PixelRepresentation=1),
     "slope-zero": lambda: _changed(RescaleSlope=0),
-    "slope-nan": lambda: film_bytes().replace(b"\x28\x00\x53\x10DS\x02\x001 ", b"\x28\x00\x53\x10DS\x02\x00na"),
+    "slope-nan": lambda: image_bytes().replace(b"\x28\x00\x53\x10DS\x02\x001 ", b"\x28\x00\x53\x10DS\x02\x00na"),
     "slope-huge": lambda: _changed(RescaleSlope="1e300", RescaleIntercept="-1e300"),
     "window-nan": lambda: _changed(WindowCenter="1e308", WindowWidth="1e-308"),
     "window-negative": lambda: _changed(WindowWidth="-5"),
@@ -307,7 +307,7 @@ DRAWN: dict[str, Callable[[bytes, random.Random], bytes]] = {
 
 
 def disguised(data: bytes) -> bytes:
-    """Any DICOM file as a chest film, so that it is not refused by its tags before its pixels are read."""
+    """Any DICOM file as a chest radiograph, so that it is not refused by its tags before its pixels are read."""
     dataset = pydicom.dcmread(BytesIO(data), force=True)
     dataset.SOPClassUID = "1.2.840.10008.5.1.4.1.1.1"
     dataset.Modality, dataset.BodyPartExamined, dataset.ViewPosition = "CR", "CHEST", "AP"

@@ -1,5 +1,5 @@
 """A real bundle without a trained network: the lungs are what is dark inside the body, and how bright they
-are is how severe. Every output follows from the film, so tests of the pipeline see real numbers.
+are is how severe. Every output follows from the image, so tests of the pipeline see real numbers.
 
 Needs `onnx` (extra `dev`), not torch. Built in well under a second.
 """

@@ -55,7 +55,7 @@ def segment(
     assign: Assign = None,
     as_json: Json = False,
 ) -> None:
-    """Find the lungs: U-Net++ on films with lung masks.
+    """Find the lungs: U-Net++ on images with lung masks.
 
     Example: lungsev-train segment --data ../shared/cxr/lung-masks --epochs 30
     """
@@ -170,7 +170,7 @@ def pretrain(
     assign: Assign = None,
     as_json: Json = False,
 ) -> None:
-    """Teach the backbone from films with one label each: labels.csv beside films/.
+    """Teach the backbone from images with one label each: labels.csv beside images/.
 
     Example: lungsev-train pretrain --data ../shared/cxr/pneumonia-224
     """
@@ -192,7 +192,7 @@ def ensemble(
     assign: Assign = None,
     as_json: Json = False,
 ) -> None:
-    """Grade few films well: a cross-validation that ends as one network, the mean of copies trained on all films.
+    """Grade few images well: a cross-validation that ends as one network, the mean of copies trained on all images.
 
     Example: lungsev-train ensemble --data ../shared/cxr/brixia-cohen --set initial.encoder_weights=runs/pretrain/RUN
     """
@@ -271,7 +271,7 @@ def evaluate(
         typer.Option("--view", help="Test-time view: flip, zoom_in, zoom_out, turn_left, turn_right; repeatable."),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder; default RUN/evaluation/<dataset>.")] = None,
-    skip_unreadable: Annotated[bool, typer.Option("--skip-unreadable", help="Leave damaged films out.")] = False,
+    skip_unreadable: Annotated[bool, typer.Option("--skip-unreadable", help="Leave damaged images out.")] = False,
     as_json: Json = False,
 ) -> None:
     """Grade a dataset by a trained run, a bundle or an ensemble of them, and measure the agreement with the readers.
@@ -322,11 +322,11 @@ def report(
 def data_check(
     root: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the dataset, as it was published.")],
     scheme: Scheme = None,
-    cache: Annotated[Path, typer.Option("--cache", help="Where prepared films are kept.")] = Path("runs/cache"),
+    cache: Annotated[Path, typer.Option("--cache", help="Where prepared images are kept.")] = Path("runs/cache"),
     workers: Annotated[int | None, typer.Option("--workers", help="Processes; default: one less than cores.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Count, look for unreadable and double films, see who would be on which side, and say what to do.
+    """Count, look for unreadable and double images, see who would be on which side, and say what to do.
 
     Example: lungsev-train data check ../shared/cxr/brixia-cohen
     """
@@ -352,20 +352,20 @@ def data_phantom(
             help="Published layout: brixia, inha, cohen, ralo, severity, lungs, v7, montgomery, shenzhen or jsrt.",
         ),
     ] = "brixia",
-    count: Annotated[int, typer.Option("--count", help="Films.")] = 30,
-    seed: Annotated[int, typer.Option("--seed", help="Same seed, same films.")] = 0,
+    count: Annotated[int, typer.Option("--count", help="Images.")] = 30,
+    seed: Annotated[int, typer.Option("--seed", help="Same seed, same images.")] = 0,
     size_px: Annotated[int | None, typer.Option("--size-px", help="Longer side; default: the layout's own.")] = None,
 ) -> None:
-    """Make a dataset of synthetic films in a published layout.
+    """Make a dataset of synthetic images in a published layout.
 
     Example: lungsev-train data phantom /tmp/brixia --layout brixia --count 30
     """
     from lungsev.phantom import write_dataset
     from lungsev.train.console import progress_of, say
 
-    with progress_of("Drawing films", count) as advance:
+    with progress_of("Drawing images", count) as advance:
         write_dataset(out, layout, count, seed, advance, size_px)
-    say(f"{count} synthetic films in {out}, laid out as {layout}")
+    say(f"{count} synthetic images in {out}, laid out as {layout}")
 
 
 def main() -> None:

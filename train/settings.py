@@ -34,14 +34,14 @@ class SplitSettings(Settings):
 
 
 class DataSettings(Settings):
-    """The films."""
+    """The images."""
 
     root: Path | None = None  # --data
     layout: str | None = None  # None: recognised from what the folder holds
     cache: Path = Path("runs/cache")  # prepared canvases; pictures of patients, so beside the runs
     workers: Annotated[int, Field(ge=0)] | None = None  # loader processes; None: one less than the cores, at most 8
-    skip_unreadable: bool = False  # True: leave damaged films out and say so
-    findings: tuple[str, ...] = ()  # only films with one of these findings train; the others are the test part
+    skip_unreadable: bool = False  # True: leave damaged images out and say so
+    findings: tuple[str, ...] = ()  # only images with one of these findings train; the others are the test part
     exclude_patients_of: Path | None = None  # a graded dataset whose patients must not be trained on here
     split: SplitSettings = SplitSettings()
 
@@ -67,7 +67,7 @@ class LoopSettings(Settings):
     """How long, how fast, on what."""
 
     epochs: Positive = 30
-    batch_size: Positive = 16  # films per optimiser step, over all devices and accumulated steps together
+    batch_size: Positive = 16  # images per optimiser step, over all devices and accumulated steps together
     accumulate: Positive = 1  # steps whose gradients are summed
     seed: int = 0
     ema: Share = 0.0  # decay of the averaged weights per step, as 0.99; 0 is off

@@ -1,4 +1,4 @@
-"""The same graph for any number of films at once, for servers that gather requests."""
+"""The same graph for any number of images at once, for servers that gather requests."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ TOLERANCE = 1e-3
 
 
 def batched_graph(data: bytes, half: bool = False) -> bytes:
-    """Free the batch of a graph that was traced with one film, and prove it on three different ones.
+    """Free the batch of a graph that was traced with one image, and prove it on three different ones.
 
     Shapes that Reshape and Expand take are written anew without it; nothing else of our graphs depends on it.
 
     Raises:
-        ParityError: The freed graph does not say of several films what it says of each.
+        ParityError: The freed graph does not say of several images what it says of each.
     """
     check_graph(data)
     model = with_shapes(onnx.load_from_string(data))
@@ -46,18 +46,18 @@ def batched_graph(data: bytes, half: bool = False) -> bytes:
 def _prove(single: bytes, freed: bytes, tolerance: float) -> None:
     one, many = open_session(single), open_session(freed)
     side = one.get_inputs()[0].shape[-1]
-    films = np.random.default_rng(0).random((3, 1, side, side), dtype=np.float32)
-    films *= np.linspace(0.3, 1.0, 3, dtype=np.float32)[:, None, None, None]
+    images = np.random.default_rng(0).random((3, 1, side, side), dtype=np.float32)
+    images *= np.linspace(0.3, 1.0, 3, dtype=np.float32)[:, None, None, None]
     names = [output.name for output in one.get_outputs()]
     try:
-        together = many.run(names, {"image": films})
+        together = many.run(names, {"image": images})
     except Exception as error:  # ONNX Runtime's exceptions share no base class
-        raise ParityError(f"the graph does not take several films at once: {str(error).splitlines()[0]}") from None
-    apart = [one.run(names, {"image": film[None]}) for film in films]
+        raise ParityError(f"the graph does not take several images at once: {str(error).splitlines()[0]}") from None
+    apart = [one.run(names, {"image": image[None]}) for image in images]
     for index, name in enumerate(names):
         expected = np.concatenate([outputs[index] for outputs in apart])
         difference = (
             float(np.abs(together[index] - expected).max()) if together[index].shape == expected.shape else np.inf
         )
         if not difference <= tolerance:
-            raise ParityError(f"{name} of several films at once differs by {difference:.3g} (allowed {tolerance:g})")
+            raise ParityError(f"{name} of several images at once differs by {difference:.3g} (allowed {tolerance:g})")

@@ -1,4 +1,4 @@
-"""What a graph costs: floating-point operations of one film, node by node, from its static shapes."""
+"""What a graph costs: floating-point operations of one image, node by node, from its static shapes."""
 
 from __future__ import annotations
 

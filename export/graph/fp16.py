@@ -24,11 +24,11 @@ HALF_MAX = 65504.0
 HEADS_SHARE = 0.01
 
 ISLAND_REASONS = {
-    "alignment": "theta in half precision moves the film by up to 0.085 px at 512, for 1 % of the arithmetic",
+    "alignment": "theta in half precision moves the image by up to 0.085 px at 512, for 1 % of the arithmetic",
     "warp": "coordinates in half precision have steps of 0.25 px at the border, for 3 % of the arithmetic",
     "layer_norm": "the variance of a wide token overflows or loses its digits in half precision",
     "softmax": "exponentials overflow in half precision",
-    "entry": "measured: the first layers on the film cost little and move everything behind them",
+    "entry": "measured: the first layers on the image cost little and move everything behind them",
     "heads": "the last steps to the grades cost next to nothing and decide between neighbouring grades",
 }
 
@@ -110,7 +110,7 @@ def find_islands(model: onnx.ModelProto) -> dict[str, str]:
 
 
 def names_of_warp(graph: onnx.GraphProto) -> set[str]:
-    """Names of the nodes that resample the film."""
+    """Names of the nodes that resample the image."""
     operations = [(node.op_type, node.input, node.output) for node in graph.node]
     return {graph.node[index].name for index in warp_nodes(operations, (info.name for info in graph.input))}
 

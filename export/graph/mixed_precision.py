@@ -1,7 +1,7 @@
 """How much of the network's entry must stay FP32 so that the half graph passes its gate: found by measuring.
 
-The first layers on the film cost little and decide most: a stem of 288 weights alone moved the grades of the packaged
-network more than everything behind it. So FP32 grows from the film inwards, a tenth of the network's depth at a time.
+The first layers on the image cost little and decide most: a stem of 288 weights alone moved the grades of the packaged
+network more than everything behind it. So FP32 grows from the image inwards, a tenth of the network's depth at a time.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def half_within_tolerance(
 
 
 def conv_depths(graph: bytes) -> dict[str, int]:
-    """Convolutions between the film, or the film as it was warped, and each operation: the most there are."""
+    """Convolutions between the image, or the image as it was warped, and each operation: the most there are."""
     model = onnx.load_from_string(graph)
     named_constants(model.graph)
     warp = names_of_warp(model.graph)

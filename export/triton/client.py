@@ -1,6 +1,6 @@
-"""Ask a Triton server that serves a lungsev bundle: python client.py film.dcm --url localhost:8000
+"""Ask a Triton server that serves a lungsev bundle: python client.py image.dcm --url localhost:8000
 
-Needs lungsev and `pip install tritonclient[http]`. Preparation and decoding are lungsev's own, so that a film gets the
+Needs lungsev and `pip install tritonclient[http]`. Preparation and decoding are lungsev's, so that an image gets the
 same score from the server as from `lungsev-run score`. Research use only. Not for clinical use.
 """
 
@@ -20,9 +20,9 @@ from lungsev.reading.read import read_radiograph
 
 
 def main() -> None:
-    """Score the films named on the command line."""
+    """Score the images named on the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("films", nargs="+", type=Path)
+    parser.add_argument("images", nargs="+", type=Path)
     parser.add_argument("--url", default="localhost:8000")
     parser.add_argument("--model", default="lungsev_fp16")
     options = parser.parse_args()
@@ -31,17 +31,17 @@ def main() -> None:
     text = (Path(__file__).parent / "manifest.yaml").read_text(encoding="utf-8")
     manifest = Manifest.model_validate(yaml.safe_load(text))
     if manifest.preprocessing_version != PREPROCESSING_VERSION:
-        raise SystemExit(f"this server takes films prepared by version {manifest.preprocessing_version}")
+        raise SystemExit(f"this server takes images prepared by version {manifest.preprocessing_version}")
     client = InferenceServerClient(options.url)
-    for path in options.films:
-        film = read_radiograph(path)
-        canvas = to_canvas(film, manifest.input.size_px)
+    for path in options.images:
+        radiograph = read_radiograph(path)
+        canvas = to_canvas(radiograph, manifest.input.size_px)
         image = np.ascontiguousarray(canvas.pixels[None, None], dtype=np.float32)
         request = InferInput(manifest.input.name, list(image.shape), "FP32")
         request.set_data_from_numpy(image)
         answer = client.infer(options.model, [request])
         outputs = {output.name: np.asarray(answer.as_numpy(output.name)) for output in manifest.outputs}
-        quality = assess_quality(canvas, outputs, film.notes, manifest.quality)
+        quality = assess_quality(canvas, outputs, radiograph.notes, manifest.quality)
         if quality.verdict == "refused":
             print(f"{path.name}: not scored: {quality.flags[0].message}")
             continue

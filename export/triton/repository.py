@@ -2,7 +2,7 @@
 
     OUT/lungsev_fp32/      ONNX, CPU or GPU
     OUT/lungsev_fp16/      ONNX, half precision, accelerated with TensorRT on the server's own GPU
-    OUT/lungsev_plan/      TensorRT plan of one film, when one is given
+    OUT/lungsev_plan/      TensorRT plan of one image, when one is given
     OUT/client.py          an example that prepares, asks and decodes as lungsev does
 
 Preprocessing and decoding stay with the client: they exist once, in lungsev. NVIDIA's libraries multiply FP32 as TF32,
@@ -28,11 +28,11 @@ MARK = "lungsev_triton_repository"
 
 @dataclass(frozen=True)
 class TritonOptions:
-    """How the server gathers films.
+    """How the server gathers images.
 
     Attributes:
-        max_batch: Films in one run; 1 turns gathering off.
-        queue_us: How long the first film of a batch waits for others, microseconds.
+        max_batch: Images in one run; 1 turns gathering off.
+        queue_us: How long the first image of a batch waits for others, microseconds.
         plan: A TensorRT plan built for the server's GPU.
         gpu: Run on GPUs; False keeps every model on the CPU.
     """
@@ -64,7 +64,7 @@ def triton_from_bundle(
         graph = bundle.graph_bytes(precision)
         if options.max_batch > 1:
             graph = batched_graph(graph, half=precision == "fp16")
-            say(f"{name}: several films at once say what each says alone")
+            say(f"{name}: several images at once say what each says alone")
         files[f"{name}/1/model.onnx"] = graph
         files[f"{name}/config.pbtxt"] = model_config(name, bundle.manifest, options, precision).encode()
         models.append(name)
@@ -102,7 +102,7 @@ def model_config(name: str, manifest: Manifest, options: TritonOptions, precisio
         )
     size = manifest.input.size_px
     dims = f"[ 1, {size}, {size} ]" if batched else f"[ 1, 1, {size}, {size} ]"
-    # The first film of the day must not be the one that waits for kernels to load.
+    # The first image of the day must not be the one that waits for kernels to load.
     lines.append(
         f'model_warmup [ {{ name: "first" batch_size: {1 if batched else 0} inputs {{ key: "{manifest.input.name}" '
         f"value {{ data_type: TYPE_FP32 dims: {dims} zero_data: true }} }} }} ]"

@@ -119,7 +119,7 @@ def read_bundle(path: Path | None = None) -> Bundle:
     if manifest.preprocessing_version != PREPROCESSING_VERSION:
         raise BundleError(
             f"{where} was made for preprocessing version {manifest.preprocessing_version!r}, this lungsev prepares "
-            f"films by version {PREPROCESSING_VERSION!r}; use the lungsev release it was made with, or export it again"
+            f"images by version {PREPROCESSING_VERSION!r}; use the lungsev release it was made with, or export it again"
         )
     for name in GRAPH_FILES.values():
         if name in files:

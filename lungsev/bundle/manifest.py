@@ -46,7 +46,7 @@ class GraphSpec(BaseModel):
     """One ONNX file of the bundle.
 
     Attributes:
-        gflop: 1e9 floating-point operations of one film (a multiply-add counts as two).
+        gflop: 1e9 floating-point operations of one image (a multiply-add counts as two).
         half_share: Share of the arithmetic that runs in half precision.
     """
 

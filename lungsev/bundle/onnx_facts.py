@@ -62,7 +62,7 @@ class OnnxFacts:
         return tuple(node for node in self.nodes if node.op_type == op_type)
 
     def nodes_of_warp(self) -> tuple[Node, ...]:
-        """Those that resample the film, in the graph's order."""
+        """Those that resample the image, in the graph's order."""
         operations = [(node.op_type, node.inputs, node.outputs) for node in self.nodes]
         return tuple(self.nodes[index] for index in sorted(warp_nodes(operations, self.inputs)))
 

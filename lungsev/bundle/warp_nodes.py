@@ -1,4 +1,4 @@
-"""Which operations of a fused graph resample the film: they must never be computed in half precision."""
+"""Which operations of a fused graph resample the image: they must never be computed in half precision."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _PRODUCTS = ("MatMul", "Gemm")
 
 
 def warp_nodes(operations: Sequence[Operation], inputs: Iterable[str]) -> set[int]:
-    """Indices of the operations between `theta` and the first weights that see the warped film.
+    """Indices of the operations between `theta` and the first weights that see the warped image.
 
     They are few and cost next to nothing: sample positions, the resampling itself (GridSample, or one product for rows
     and one for columns), and what merely rearranges the crop.
@@ -23,10 +23,10 @@ def warp_nodes(operations: Sequence[Operation], inputs: Iterable[str]) -> set[in
     computed = set(inputs)
     weighted: set[int] = set()
     for index, (kind, sources, results) in enumerate(operations):
-        of_film = [name in computed for name in sources]
-        if any(of_film):
+        of_radiograph = [name in computed for name in sources]
+        if any(of_radiograph):
             computed.update(results)
-        if kind == "Conv" or (kind in _PRODUCTS and not all(of_film[:2])):
+        if kind == "Conv" or (kind in _PRODUCTS and not all(of_radiograph[:2])):
             weighted.add(index)
     weighted -= _coordinates(operations)
     found: set[int] = set()

@@ -50,9 +50,9 @@ class Backend(Protocol):
 
 
 @runtime_checkable
-class MovesFilms(Protocol):
+class MovesRadiographs(Protocol):
     """A backend whose device has memory of its own."""
 
     def transfer(self, image: npt.NDArray[np.float32]) -> None:
-        """Only bring a film to the device and the last outputs back, to time that alone; arguments as `infer`."""
+        """Only bring an image to the device and the last outputs back, to time that alone; arguments as `infer`."""
         ...

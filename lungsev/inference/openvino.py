@@ -20,7 +20,7 @@ class OpenVinoBackend:
     """Runs a bundle's FP32 graph.
 
     Args:
-        bfloat16: Compute in it. Never chosen by itself: on 139 real films it changed 30 of 834 grades of the packaged
+        bfloat16: Compute in it. Never chosen by itself: on 139 real images it changed 30 of 834 grades of the packaged
             model (docs/decisions/0013-cpu-inference.md).
 
     Raises:

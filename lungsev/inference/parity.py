@@ -1,6 +1,6 @@
 """Do two ways of running the same network say the same? The gate before any graph or engine is used.
 
-Compared on phantom films, on a blank, an inverted and a saturated one, and on real films where they are at hand:
+Compared on phantom images, on a blank, an inverted and a saturated one, and on real images where they are at hand:
 the alignment, the probabilities, and above all the grades.
 """
 
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lungsev.bundle.manifest import Manifest
-from lungsev.errors import FilmError, ParityError
+from lungsev.errors import ImageError, ParityError
 from lungsev.grading import grade_indices
 from lungsev.inference.backend import Outputs
 from lungsev.preprocessing.canvas import to_canvas
@@ -40,7 +40,7 @@ ROUNDED_WEIGHTS_TOLERANCE = Tolerance(theta=1e-2, probabilities=5e-2, changed_sh
 
 @dataclass(frozen=True)
 class ParityCase:
-    """One input: `name` tells a phantom or an artificial one; real films are numbered, never named."""
+    """One input: `name` tells a phantom or an artificial one; real images are numbered, never named."""
 
     name: str
     image: npt.NDArray[np.float32]
@@ -73,7 +73,7 @@ class Parity:
 
     def __str__(self) -> str:
         return (
-            f"{self.candidate} against {self.reference} on {self.cases} films: theta {self.theta:.2g}, "
+            f"{self.candidate} against {self.reference} on {self.cases} radiographs: theta {self.theta:.2g}, "
             f"probabilities {self.probabilities:.2g}, {self.changed_grades} of {self.grades} grades changed"
         )
 
@@ -109,8 +109,8 @@ class Parity:
         return broken
 
 
-def parity_cases(size_px: int, phantoms: int = 6, films: Iterable[Path] = ()) -> Iterator[ParityCase]:
-    """Inputs to compare on, one at a time: films that cannot be read are left out."""
+def parity_cases(size_px: int, phantoms: int = 6, radiographs: Iterable[Path] = ()) -> Iterator[ParityCase]:
+    """Inputs to compare on, one at a time: images that cannot be read are left out."""
     from lungsev.phantom import make_phantom
     from lungsev.reading.radiograph import Radiograph
     from lungsev.reading.read import read_radiograph
@@ -130,13 +130,13 @@ def parity_cases(size_px: int, phantoms: int = 6, films: Iterable[Path] = ()) ->
         yield _case("inverted phantom", 1 - first)
         yield _case("saturated phantom", np.clip((first - 0.4) * 8, 0, 1))
     number = 0
-    for path in films:
+    for path in radiographs:
         try:
             canvas = to_canvas(read_radiograph(path), size_px).pixels
-        except FilmError:
+        except ImageError:
             continue
         number += 1
-        yield _case(f"film {number}", canvas)
+        yield _case(f"image {number}", canvas)
 
 
 def compare(
@@ -194,6 +194,6 @@ def _margin(probabilities: npt.NDArray[np.float32], decision: str) -> float:
     return float(np.abs(probabilities.cumsum(axis=-1)[..., :-1] - 0.5).min())
 
 
-def films_in(folder: Path) -> Sequence[Path]:
+def radiographs_in(folder: Path) -> Sequence[Path]:
     """Every file below a folder, sorted; hidden ones left out."""
     return sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))

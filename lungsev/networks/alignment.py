@@ -18,7 +18,7 @@ NEXT_TO_NOTHING = 1.0
 
 
 class AlignmentNetwork(nn.Module):
-    """A small CNN on the soft lung mask, and the mask's edges beside it. It sees the mask only, never the film.
+    """A small CNN on the soft lung mask, and the mask's edges beside it. It sees the mask only, never the image.
 
     The edges are the frame, but for what is wrong with the mask: a linear path passes them on, and the CNN says
     what to change. It starts at the identity.

@@ -1,4 +1,4 @@
-"""Any timm backbone as a feature extractor for one-channel films, in two parts that can be trained apart."""
+"""Any timm backbone as a feature extractor for one-channel images, in two parts that can be trained apart."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def build_segmentation(settings: SegmentationSettings, pretrained: bool = True) 
     Raises:
         ConfigError: An unknown encoder, or its ImageNet weights are not there.
     """
-    network = SegmentationNetwork(settings.encoder, settings.decoder_channels, settings.film_check)
+    network = SegmentationNetwork(settings.encoder, settings.decoder_channels, settings.image_check)
     if pretrained and settings.pretrained == "imagenet":
         network.load_encoder(imagenet_state(settings.encoder))
     return network

@@ -43,13 +43,13 @@ class FusedNetwork(nn.Module):
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """image [N, 1, 512, 512] 0-1, bone bright ->
 
-        lung_mask [N, 1, M, M] 0-1; theta [N, 2, 3]; film_check [N, K] when the network has it; for each scheme
+        lung_mask [N, 1, M, M] 0-1; theta [N, 2, 3]; image_check [N, K] when the network has it; for each scheme
         probabilities.<scheme> [N, R, G] and severity_map.<scheme> [N, 16, 16].
         """
         mask, theta, deepest = self.locate(image)
         outputs = {"lung_mask": mask, "theta": theta}
-        if self.segmentation.film_check is not None:
-            outputs["film_check"] = self.segmentation.film_check(deepest).float().softmax(dim=-1)
+        if self.segmentation.image_check is not None:
+            outputs["image_check"] = self.segmentation.image_check(deepest).float().softmax(dim=-1)
         crop, coverage = self.aligned(image, mask, theta, upright=not self.alignment.rotation)
         for name, (probabilities, severity_map) in self.severity(crop, coverage).items():
             outputs[f"probabilities.{name}"] = probabilities
@@ -64,7 +64,7 @@ class FusedNetwork(nn.Module):
         return mask, self.alignment(mask.to(image.dtype)), deepest
 
     def grade(self, image: Tensor, mask: Tensor, theta: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
-        """What the severity network says of a film under any alignment, also one that turns."""
+        """What the severity network says of an image under any alignment, also one that turns."""
         graded: dict[str, tuple[Tensor, Tensor]] = self.severity(*self.aligned(image, mask, theta))
         return graded
 

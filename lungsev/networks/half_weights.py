@@ -1,7 +1,7 @@
 """Weights that half precision holds exactly, so that a network and its half-precision graph are the same numbers.
 
-Rounding the weights shifts what a network says in one direction for a whole film; rounding what flows between the
-layers mostly averages out. Measured on 139 films, the first is five times the second. So it is done once, to the
+Rounding the weights shifts what a network says in one direction for a whole image; rounding what flows between the
+layers mostly averages out. Measured on 139 images, the first is five times the second. So it is done once, to the
 network itself, before anything is compared: what is left between the graphs is the smaller part.
 """
 

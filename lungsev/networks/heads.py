@@ -18,10 +18,10 @@ class SchemeHead(nn.Module):
     `linear` and `ordinal` commute with the pooling: the map, which classifies every token alone, is then exact
     to the score (the mean of a region's token logits is the region's logits). `mlp` is the paper's.
 
-    The temperature divides the logits; it is fitted on films not trained on and is 1 until then.
+    The temperature divides the logits; it is fitted on images not trained on and is 1 until then.
 
     Args:
-        context: Show each region the mean of the whole film beside its own tokens.
+        context: Show each region the mean of the whole image beside its own tokens.
         dropout: Of pooled features; among a region's tokens it would average out.
     """
 
@@ -60,10 +60,10 @@ class SchemeHead(nn.Module):
         return self.to_map(self._classified(tokens, tokens).float().softmax(dim=-1) @ self.grades)
 
     def _classified(self, features: Tensor, tokens: Tensor) -> Tensor:
-        """Logits [N, K, G] of K regions or tokens of the films whose tokens [N, L, D] are given."""
+        """Logits [N, K, G] of K regions or tokens of the images whose tokens [N, L, D] are given."""
         if self.context:
-            film = tokens.mean(dim=1, keepdim=True).expand(-1, features.shape[1], -1)
-            features = torch.cat([features, film], dim=2)
+            radiograph = tokens.mean(dim=1, keepdim=True).expand(-1, features.shape[1], -1)
+            features = torch.cat([features, radiograph], dim=2)
         return self.classify(self.dropout(features)) / self.temperature.to(tokens.dtype)
 
 
@@ -80,7 +80,7 @@ def grade_classifier(kind: HeadKind, dim: int, grades: int, hidden: int = 0) -> 
 class OrdinalClassifier(nn.Module):
     """Adjacent-category model: one severity s for all grades, logit of grade g = g * s - threshold_g.
 
-    A linear head with one direction instead of one per grade: with a hundred films the fewer parameters are
+    A linear head with one direction instead of one per grade: with a hundred images the fewer parameters are
     the better ones, and the distribution can only move along the scale.
     """
 

@@ -1,16 +1,16 @@
-"""Is this an upright frontal chest film at all? A small head on the segmentation's features."""
+"""Is this an upright frontal chest radiograph at all? A small head on the segmentation's features."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
-FILM_CHECK_CLASSES = ("frontal", "rotated_90", "rotated_180", "rotated_270", "inverted", "no_chest")
+IMAGE_CHECK_CLASSES = ("frontal", "rotated_90", "rotated_180", "rotated_270", "inverted", "no_chest")
 
 
-class FilmCheckHead(nn.Module):
-    """Logits over FILM_CHECK_CLASSES from the deepest features, pooled over a coarse grid.
+class ImageCheckHead(nn.Module):
+    """Logits over IMAGE_CHECK_CLASSES from the deepest features, pooled over a coarse grid.
 
-    The grid (not one mean) is what tells an upright film from one on its head.
+    The grid (not one mean) is what tells an upright image from one on its head.
     """
 
     def __init__(self, channels: int, grid: int = 2, hidden: int = 64, dropout: float = 0.2) -> None:
@@ -20,7 +20,7 @@ class FilmCheckHead(nn.Module):
             nn.Linear(channels * grid * grid, hidden),
             nn.ReLU(),
             nn.Dropout(dropout),
-            nn.Linear(hidden, len(FILM_CHECK_CLASSES)),
+            nn.Linear(hidden, len(IMAGE_CHECK_CLASSES)),
         )
 
     def forward(self, features: Tensor) -> Tensor:

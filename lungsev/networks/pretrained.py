@@ -35,7 +35,7 @@ _PLAIN = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw
 def imagenet_state(backbone: str, in_channels: int = 1) -> StateDict:
     """ImageNet weights of a backbone in timm's names, for input scaled to [-1, 1].
 
-    With one channel the three kernels of the stem are summed, which is what a grey film in all three channels gives.
+    With one channel the three kernels of the stem are summed, which is what a grey image in all three channels gives.
 
     Raises:
         ConfigError: There are no such weights, or their package is not installed.

@@ -9,17 +9,17 @@ import torch
 from torch import Tensor, nn
 
 from lungsev.networks.backbone import timm_name
-from lungsev.networks.image_check import FilmCheckHead
+from lungsev.networks.image_check import ImageCheckHead
 
 
 class SegmentationNetwork(nn.Module):
-    """U-Net++ over [N, 1, M, M]; the film check, when there is one, reads the same encoder."""
+    """U-Net++ over [N, 1, M, M]; the image check, when there is one, reads the same encoder."""
 
     def __init__(
         self,
         encoder: str,
         decoder_channels: Sequence[int] = (96, 64, 32, 24, 16),
-        film_check: bool = True,
+        image_check: bool = True,
     ) -> None:
         super().__init__()
         self.net = smp.UnetPlusPlus(
@@ -30,7 +30,7 @@ class SegmentationNetwork(nn.Module):
             in_channels=1,
             classes=1,
         )
-        self.film_check = FilmCheckHead(self.net.encoder.out_channels[-1]) if film_check else None
+        self.image_check = ImageCheckHead(self.net.encoder.out_channels[-1]) if image_check else None
 
     def forward(self, image: Tensor) -> Tensor:
         """image [N, 1, M, M] 0-1 -> logits of the lung mask [N, 1, M, M]."""
@@ -42,7 +42,7 @@ class SegmentationNetwork(nn.Module):
         return self.net.segmentation_head(self.net.decoder(features)), features[-1]
 
     def encode(self, image: Tensor) -> list[Tensor]:
-        """Features of every level, finest first; the film is scaled to [-1, 1]."""
+        """Features of every level, finest first; the image is scaled to [-1, 1]."""
         return list(self.net.encoder(image * 2 - 1))
 
     def load_encoder(self, state: dict[str, torch.Tensor]) -> None:

@@ -23,7 +23,7 @@ class SegmentationSettings(NetworkSettings):
     encoder: str = "tf_efficientnet_lite0"
     decoder_channels: tuple[int, int, int, int, int] = (96, 48, 32, 16, 8)  # narrow: the mask serves the alignment
     size_px: Positive = 256  # divides the canvas
-    film_check: bool = True
+    image_check: bool = True
     pretrained: Pretrained = "imagenet"
 
 
@@ -52,7 +52,7 @@ class SeveritySettings(NetworkSettings):
     head: HeadKind | tuple[HeadKind, ...] = "linear"  # several: the members take turns
     hidden: Annotated[int, Field(ge=0)] = 0  # width inside the mlp head; 0: as its input
     mask_attention: bool = False  # features outside the lung mask are dimmed, by how much is learned
-    context: bool = False  # show each region the mean of the film beside its own tokens
+    context: bool = False  # show each region the mean of the image beside its own tokens
     mirror: bool = False  # grade the mirrored crop too and average: twice the backbone's cost
     members: Positive = 1  # upper parts trained apart on one shared lower part; their probabilities are averaged
     shared_stages: Annotated[int, Field(ge=0)] | Literal["all"] = 0  # stages of the backbone the members share

@@ -94,7 +94,7 @@ class SeverityNetwork(nn.Module):
 class Mirror(nn.Module):
     """Left and right exchanged, by constant indices: a negative stride is not exported well.
 
-    A film and its mirror image are neighbours in one batch: half as many operations as one after the other, and
+    An image and its mirror image are neighbours in one batch: half as many operations as one after the other, and
     each weight is fetched once.
     """
 
@@ -133,7 +133,7 @@ class SeverityMember(nn.Module):
         crop_px: Side of the crop; a multiple of the backbone's stride.
         dim: Of the tokens; 0 takes the backbone's features as they are, without projection and encoder.
         position_aware: False is the paper's ablation "spatial normalisation only".
-        context: Show each region the mean of the whole film, which the encoder would do by attention.
+        context: Show each region the mean of the whole image, which the encoder would do by attention.
         mask_attention: Dim what lies outside the lungs; then every call needs the coverage.
     """
 
@@ -193,7 +193,7 @@ class SeverityMember(nn.Module):
 
 
 class FeatureScale(nn.Module):
-    """Features with the mean and deviation of the training films taken out; until `fit`, as they are."""
+    """Features with the mean and deviation of the training images taken out; until `fit`, as they are."""
 
     mean: Tensor
     deviation: Tensor

@@ -1,6 +1,6 @@
-"""Synthetic portable chest films with known lungs and grades: for tests, demo and pre-training."""
+"""Synthetic portable chest radiographs with known lungs and grades: for tests, demo and pre-training."""
 
-from lungsev.phantom.course import CourseDay, CourseFilm, draw_day, make_course, plan_course
+from lungsev.phantom.course import CourseDay, CourseRadiograph, draw_day, make_course, plan_course
 from lungsev.phantom.datasets.write import LAYOUTS, write_dataset
 from lungsev.phantom.dicom_writer import (
     TRANSFER_SYNTAXES,
@@ -13,16 +13,16 @@ from lungsev.phantom.dicom_writer import (
     write_phantom_png,
 )
 from lungsev.phantom.non_chest import NON_CHEST_KINDS, make_non_chest
-from lungsev.phantom.radiograph import PhantomFilm, PhantomOptions, make_phantom
+from lungsev.phantom.radiograph import PhantomOptions, PhantomRadiograph, make_phantom
 
 __all__ = [
     "LAYOUTS",
     "NON_CHEST_KINDS",
     "TRANSFER_SYNTAXES",
     "CourseDay",
-    "CourseFilm",
+    "CourseRadiograph",
     "DicomStyle",
-    "PhantomFilm",
+    "PhantomRadiograph",
     "PhantomOptions",
     "draw_day",
     "draw_style",

@@ -1,4 +1,4 @@
-"""Drawing in centimetres: where the patient lies on the film, and layers painted there."""
+"""Drawing in centimetres: where the patient lies on the image, and layers painted there."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _SHIFT = 4  # fractional bits of OpenCV's sub-pixel coordinates
 
 
 @dataclass(frozen=True)
-class FilmFrame:
-    """Film of `rows` x `columns` pixels; `matrix` [2, 3] maps patient centimetres to pixels.
+class RadiographFrame:
+    """Image of `rows` x `columns` pixels; `matrix` [2, 3] maps patient centimetres to pixels.
 
     Patient frame: x 0 is the midline and grows toward the patient's left (the image's right),
     y 0 is the level of the lung apices and grows toward the feet.
@@ -31,20 +31,20 @@ class FilmFrame:
     @classmethod
     def place(
         cls, rows: int, columns: int, px_per_cm: float, centre_cm: tuple[float, float], rotation_deg: float
-    ) -> FilmFrame:
-        """The patient's point `centre_cm` in the film's middle, turned by `rotation_deg` (positive: clockwise)."""
+    ) -> RadiographFrame:
+        """The patient's point `centre_cm` in the image's middle, turned by `rotation_deg` (positive: clockwise)."""
         angle = np.deg2rad(rotation_deg)
         turn = px_per_cm * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         offset = np.array([columns / 2, rows / 2]) - turn @ np.asarray(centre_cm)
         return cls(rows, columns, px_per_cm, np.column_stack([turn, offset]))
 
-    def scaled(self, rows: int, columns: int) -> FilmFrame:
+    def scaled(self, rows: int, columns: int) -> RadiographFrame:
         """The same view with another number of pixels."""
         ratio = columns / self.columns
-        return FilmFrame(rows, columns, self.px_per_cm * ratio, self.matrix * ratio)
+        return RadiographFrame(rows, columns, self.px_per_cm * ratio, self.matrix * ratio)
 
     def to_px(self, points_cm: Points) -> Points:
-        """Patient points [..., 2] to film pixels."""
+        """Patient points [..., 2] to image pixels."""
         return np.asarray(points_cm, dtype=np.float64) @ self.matrix[:, :2].T + self.matrix[:, 2]
 
     def cm_grid(self) -> tuple[FloatImage, FloatImage]:

@@ -1,4 +1,4 @@
-"""Two weeks of one patient: the disease comes and goes smoothly, the films are all different."""
+"""Two weeks of one patient: the disease comes and goes smoothly, the images are all different."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
-from lungsev.phantom.radiograph import MAX_GRADE, NUM_ZONES, PhantomFilm, PhantomOptions, make_phantom
+from lungsev.phantom.radiograph import MAX_GRADE, NUM_ZONES, PhantomOptions, PhantomRadiograph, make_phantom
 
 _START = datetime(2026, 3, 2)
 _TO_PEAK_DAYS = (4.0, 7.0)
@@ -16,11 +16,11 @@ _TO_RECOVER_DAYS = (4.0, 9.0)
 
 @dataclass(frozen=True)
 class CourseDay:
-    """One film of a course before it is drawn.
+    """One image of a course before it is drawn.
 
     Attributes:
         severity: Zones A-F, 0-3, continuous.
-        exposure_seed: Of this film's position and exposure.
+        exposure_seed: Of this image's position and exposure.
     """
 
     acquired_at: datetime
@@ -33,15 +33,15 @@ class CourseDay:
 
 
 @dataclass(frozen=True)
-class CourseFilm:
-    """A film and when it was taken."""
+class CourseRadiograph:
+    """An image and when it was taken."""
 
     acquired_at: datetime
-    film: PhantomFilm
+    radiograph: PhantomRadiograph
 
 
 def plan_course(seed: int, days: int = 14, start: datetime = _START) -> tuple[CourseDay, ...]:
-    """When films are taken and how ill each zone is then: about one film a day, some days two or none.
+    """When images are taken and how ill each zone is then: about one image a day, some days two or none.
 
     Raises:
         ValueError: Fewer than one day.
@@ -55,8 +55,8 @@ def plan_course(seed: int, days: int = 14, start: datetime = _START) -> tuple[Co
     residue = rng.uniform(0.1, 0.45)
     course = []
     for day in range(days):
-        films = int(rng.choice((0, 1, 2), p=(0.12, 0.73, 0.15))) if 0 < day < days - 1 else 1
-        hours = np.sort(rng.uniform(5.5, 22.5, films))
+        radiographs = int(rng.choice((0, 1, 2), p=(0.12, 0.73, 0.15))) if 0 < day < days - 1 else 1
+        hours = np.sort(rng.uniform(5.5, 22.5, radiographs))
         for hour in hours:
             severity = _severity(day + hour / 24, peaks, onset, rise, fall, residue)
             a, b, c, d, e, f = (round(float(value), 3) for value in severity)
@@ -67,13 +67,15 @@ def plan_course(seed: int, days: int = 14, start: datetime = _START) -> tuple[Co
 
 def make_course(
     seed: int, days: int = 14, *, start: datetime = _START, size_px: int | tuple[int, int] = 512
-) -> tuple[CourseFilm, ...]:
-    """The films of a course, oldest first; `seed` is the patient.
+) -> tuple[CourseRadiograph, ...]:
+    """The images of a course, oldest first; `seed` is the patient.
 
     Raises:
-        ValueError: Fewer than one day, or a size no film can have.
+        ValueError: Fewer than one day, or a size no image can have.
     """
-    return tuple(CourseFilm(day.acquired_at, draw_day(seed, day, size_px)) for day in plan_course(seed, days, start))
+    return tuple(
+        CourseRadiograph(day.acquired_at, draw_day(seed, day, size_px)) for day in plan_course(seed, days, start)
+    )
 
 
 def draw_day(
@@ -81,8 +83,8 @@ def draw_day(
     day: CourseDay,
     size_px: int | tuple[int, int] = 512,
     options: PhantomOptions | None = None,
-) -> PhantomFilm:
-    """Draw one planned film of the patient `seed`."""
+) -> PhantomRadiograph:
+    """Draw one planned image of the patient `seed`."""
     chosen = replace(options or PhantomOptions(), exposure_seed=day.exposure_seed, severity=day.severity)
     return make_phantom(seed, grades=day.grades, size_px=size_px, options=chosen)
 

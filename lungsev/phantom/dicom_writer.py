@@ -26,7 +26,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from lungsev.phantom.radiograph import PhantomFilm
+from lungsev.phantom.radiograph import PhantomRadiograph
 from lungsev.reading.encoding import encode_pixel_data
 
 TRANSFER_SYNTAXES: dict[str, UID] = {
@@ -53,12 +53,12 @@ class DicomStyle:
         voi: What brings stored values to the picture: a window (LINEAR, LINEAR_EXACT or SIGMOID), a VOI LUT
             sequence, several windows of which the first is meant, or nothing.
         rescale: (slope, intercept); None leaves the modality transform out.
-        orientation: Rows, columns of PatientOrientation; None leaves it out. `R\\F` stores the film mirrored.
+        orientation: Rows, columns of PatientOrientation; None leaves it out. `R\\F` stores the image mirrored.
         padding: Mark the area under the shutters with PixelPaddingValue.
         for_processing: DX For Processing, which is not ours to score.
         view, body_part: ViewPosition and BodyPartExamined; None leaves them out.
         wrong_lut_shape: Write the PresentationLUTShape that contradicts the photometric, as found in the field.
-        patient_id, acquired_at, study, series, instance: Identity; numbers and the film's seed make the UIDs.
+        patient_id, acquired_at, study, series, instance: Identity; numbers and the image's seed make the UIDs.
     """
 
     modality: Literal["CR", "DX"] = "DX"
@@ -94,8 +94,10 @@ def draw_style(seed: int, **changes: Any) -> DicomStyle:
     return replace(DicomStyle(**habits[maker]), **changes)
 
 
-def write_phantom_dicom(film: PhantomFilm, path: Path, style: DicomStyle | None = None, **changes: Any) -> Path:
-    """Write the film as DICOM.
+def write_phantom_dicom(
+    radiograph: PhantomRadiograph, path: Path, style: DicomStyle | None = None, **changes: Any
+) -> Path:
+    """Write the image as DICOM.
 
     Args:
         path: File to write; its folder exists.
@@ -105,23 +107,23 @@ def write_phantom_dicom(film: PhantomFilm, path: Path, style: DicomStyle | None 
     Raises:
         ValueError: The bits or the transfer syntax are not among those offered.
     """
-    dataset = phantom_dataset(film, style, **changes)
+    dataset = phantom_dataset(radiograph, style, **changes)
     dataset.save_as(path, enforce_file_format=True)
     return path
 
 
-def phantom_dataset(film: PhantomFilm, style: DicomStyle | None = None, **changes: Any) -> FileDataset:
-    """The film as a DICOM dataset, for those who want to damage it before they write it."""
+def phantom_dataset(radiograph: PhantomRadiograph, style: DicomStyle | None = None, **changes: Any) -> FileDataset:
+    """The image as a DICOM dataset, for those who want to damage it before they write it."""
     style = replace(style or DicomStyle(), **changes)
     if style.transfer_syntax not in TRANSFER_SYNTAXES:
         raise ValueError(f"found transfer syntax {style.transfer_syntax!r}, expected one of {list(TRANSFER_SYNTAXES)}")
     if not 8 <= style.bits <= 16:
         raise ValueError(f"found {style.bits} bits stored, expected 8-16")
-    pixels = film.pixels if style.orientation != ("R", "F") else film.pixels[:, ::-1]
-    box = film.content_box_px
+    pixels = radiograph.pixels if style.orientation != ("R", "F") else radiograph.pixels[:, ::-1]
+    box = radiograph.content_box_px
     if style.orientation == ("R", "F"):
-        box = (box[0], film.pixels.shape[1] - box[3], box[2], film.pixels.shape[1] - box[1])
-    dataset = _header(film, style)
+        box = (box[0], radiograph.pixels.shape[1] - box[3], box[2], radiograph.pixels.shape[1] - box[1])
+    dataset = _header(radiograph, style)
     stored = _add_grey_scale(dataset, pixels, style)
     if style.padding:
         padding = 0 if style.photometric == "MONOCHROME2" else (1 << style.bits) - 1
@@ -134,14 +136,14 @@ def phantom_dataset(film: PhantomFilm, style: DicomStyle | None = None, **change
     return dataset
 
 
-def write_phantom_png(film: PhantomFilm, path: Path, bits: Literal[8, 16] = 8) -> Path:
-    """Write the film as a grey PNG."""
-    return _write_image(path, _quantised(film.pixels, bits))
+def write_phantom_png(radiograph: PhantomRadiograph, path: Path, bits: Literal[8, 16] = 8) -> Path:
+    """Write the image as a grey PNG."""
+    return _write_image(path, _quantised(radiograph.pixels, bits))
 
 
-def write_phantom_jpeg(film: PhantomFilm, path: Path, quality: int = 92) -> Path:
-    """Write the film as a grey JPEG."""
-    return _write_image(path, _quantised(film.pixels, 8), [cv2.IMWRITE_JPEG_QUALITY, quality])
+def write_phantom_jpeg(radiograph: PhantomRadiograph, path: Path, quality: int = 92) -> Path:
+    """Write the image as a grey JPEG."""
+    return _write_image(path, _quantised(radiograph.pixels, 8), [cv2.IMWRITE_JPEG_QUALITY, quality])
 
 
 def phantom_uid(*parts: object) -> UID:
@@ -150,8 +152,8 @@ def phantom_uid(*parts: object) -> UID:
     return UID(f"2.25.{int.from_bytes(digest[:16], 'big')}")
 
 
-def _header(film: PhantomFilm, style: DicomStyle) -> FileDataset:
-    patient_id = style.patient_id if style.patient_id is not None else f"PH{film.seed:06d}"
+def _header(radiograph: PhantomRadiograph, style: DicomStyle) -> FileDataset:
+    patient_id = style.patient_id if style.patient_id is not None else f"PH{radiograph.seed:06d}"
     if style.modality == "CR":
         sop_class: UID = ComputedRadiographyImageStorage
     elif style.for_processing:
@@ -161,7 +163,9 @@ def _header(film: PhantomFilm, style: DicomStyle) -> FileDataset:
     identity = (patient_id, style.study)
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = sop_class
-    meta.MediaStorageSOPInstanceUID = phantom_uid(*identity, style.series, style.instance, film.exposure_seed, "film")
+    meta.MediaStorageSOPInstanceUID = phantom_uid(
+        *identity, style.series, style.instance, radiograph.exposure_seed, "image"
+    )
     meta.TransferSyntaxUID = TRANSFER_SYNTAXES[style.transfer_syntax]
     syntax = UID(TRANSFER_SYNTAXES[style.transfer_syntax])
     dataset = FileDataset(
@@ -179,15 +183,15 @@ def _header(film: PhantomFilm, style: DicomStyle) -> FileDataset:
     date, time = style.acquired_at.strftime("%Y%m%d"), style.acquired_at.strftime("%H%M%S")
     dataset.StudyDate = dataset.SeriesDate = dataset.AcquisitionDate = dataset.ContentDate = date
     dataset.StudyTime = dataset.SeriesTime = dataset.AcquisitionTime = dataset.ContentTime = time
-    dataset.AccessionNumber = f"A{film.seed % 10**6:06d}{style.study:03d}"
+    dataset.AccessionNumber = f"A{radiograph.seed % 10**6:06d}{style.study:03d}"
     dataset.Modality = style.modality
     dataset.Manufacturer = style.manufacturer
     dataset.ManufacturerModelName = "Portable Phantom"
     dataset.StudyDescription = "XR CHEST PORTABLE"
     dataset.PatientName = f"PHANTOM^{patient_id}"
     dataset.PatientID = patient_id
-    dataset.PatientBirthDate = f"{1935 + film.seed % 60}0101"
-    dataset.PatientSex = "MF"[film.seed % 2]
+    dataset.PatientBirthDate = f"{1935 + radiograph.seed % 60}0101"
+    dataset.PatientSex = "MF"[radiograph.seed % 2]
     dataset.StudyInstanceUID = phantom_uid(*identity, "study")
     dataset.SeriesInstanceUID = phantom_uid(*identity, style.series, "series")
     dataset.StudyID = str(style.study)
@@ -198,7 +202,7 @@ def _header(film: PhantomFilm, style: DicomStyle) -> FileDataset:
         dataset.ViewPosition = style.view
     if style.orientation is not None:
         dataset.PatientOrientation = list(style.orientation)
-    spacing = 10.0 / film.px_per_cm
+    spacing = 10.0 / radiograph.px_per_cm
     dataset.ImagerPixelSpacing = [round(spacing, 5), round(spacing, 5)]
     dataset.BurnedInAnnotation = "NO"
     if style.modality == "DX":

@@ -1,4 +1,4 @@
-"""From attenuation to a film: beam, scatter, noise, the unit's processing, collimation, letters."""
+"""From attenuation to an image: beam, scatter, noise, the unit's processing, collimation, letters."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _AIR = 0.25  # processed signal of the direct beam beside a chest, with what sca
 
 @dataclass(frozen=True)
 class Exposure:
-    """How one film was shot and processed.
+    """How one image was shot and processed.
 
     Attributes:
         scatter: Scattered over direct radiation behind the patient.
@@ -129,12 +129,12 @@ class Finish:
     """Collimation and letters.
 
     Attributes:
-        collimated: Share of each film edge the shutters cover: top, bottom, left, right.
+        collimated: Share of each image edge the shutters cover: top, bottom, left, right.
         shutter_value: Brightness under the shutters (0 black; near 1 where a unit leaves it unexposed).
-        shutter_turn_deg: Angle of the shutters to the film.
-        side_letter: Lead letter on its side of the film, "" for none.
+        shutter_turn_deg: Angle of the shutters to the image.
+        side_letter: Lead letter on its side of the image, "" for none.
         words: Burned-in lines.
-        letters_top: Whether letters stand at the film's top.
+        letters_top: Whether letters stand at the image's top.
     """
 
     collimated: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
@@ -161,10 +161,10 @@ def draw_finish(rng: np.random.Generator) -> Finish:
 
 
 def finish(pixels: FloatImage, plan: Finish) -> tuple[FloatImage, tuple[int, int, int, int]]:
-    """Lay shutters and letters over the film.
+    """Lay shutters and letters over the image.
 
     Returns:
-        The film, and the (y0, x0, y1, x1) box left open by the shutters.
+        The image, and the (y0, x0, y1, x1) box left open by the shutters.
     """
     rows, columns = pixels.shape
     pixels = pixels.copy()

@@ -1,4 +1,4 @@
-"""Films without a frontal chest in them: what the quality gate must refuse."""
+"""Images without a frontal chest in them: what the quality gate must refuse."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lungsev.phantom.patient.body_parts import draw_abdomen, draw_hand, draw_hip
 
 
 def make_non_chest(kind: str, seed: int, size_px: int = 512) -> FloatImage:
-    """A film of something else, varied by the seed.
+    """An image of something else, varied by the seed.
 
     Args:
         kind: One of NON_CHEST_KINDS.

@@ -1,4 +1,4 @@
-"""A whole phantom film: the patient, the disease, the devices and the exposure put together."""
+"""A whole phantom image: the patient, the disease, the devices and the exposure put together."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from lungsev.phantom.canvas import FilmFrame, Points, resized
+from lungsev.phantom.canvas import Points, RadiographFrame, resized
 from lungsev.phantom.exposure import Finish, add_grain, draw_exposure, draw_finish, expose, finish, tone, tone_curve
 from lungsev.phantom.patient.anatomy import (
     LEFT,
@@ -33,13 +33,13 @@ _SIZES_CM = ((35.0, 43.0), (43.0, 35.0), (43.0, 43.0))  # rows, columns
 
 @dataclass(frozen=True)
 class PhantomOptions:
-    """What to fix of a film that the seed would otherwise choose; None leaves it to the seed.
+    """What to fix of an image that the seed would otherwise choose; None leaves it to the seed.
 
     Attributes:
-        exposure_seed: Separate seed of position, breath, exposure and devices, for another film of the same
+        exposure_seed: Separate seed of position, breath, exposure and devices, for another image of the same
             patient (who is `seed`).
         severity: Zones A-F on a continuous scale 0-3, for the drawing; grades not given are these, rounded.
-        rotation_deg: Turn of the patient on the film.
+        rotation_deg: Turn of the patient on the image.
         devices: Tubes, lines and leads.
         finish: Collimation and letters.
         plain: No devices, letters or collimation, and the patient centred and straight.
@@ -54,8 +54,8 @@ class PhantomOptions:
 
 
 @dataclass(frozen=True)
-class PhantomFilm:
-    """A synthetic portable chest film and the truth about it.
+class PhantomRadiograph:
+    """A synthetic portable chest radiograph and the truth about it.
 
     Attributes:
         pixels: float32 [rows, columns], 0-1, bone bright, patient's right on the image's left.
@@ -84,8 +84,8 @@ def make_phantom(
     grades: Sequence[int] | None = None,
     size_px: int | tuple[int, int] = 512,
     options: PhantomOptions | None = None,
-) -> PhantomFilm:
-    """A synthetic portable AP chest film; the same seed gives the same film everywhere.
+) -> PhantomRadiograph:
+    """A synthetic portable AP chest radiograph; the same seed gives the same image everywhere.
 
     Args:
         seed: Chooses the patient and, without `options.exposure_seed`, everything else.
@@ -95,7 +95,7 @@ def make_phantom(
         options: What else to fix.
 
     Raises:
-        ValueError: Grades are not six values 0-3, or the film is smaller than 64 px.
+        ValueError: Grades are not six values 0-3, or the image is smaller than 64 px.
     """
     options = options or PhantomOptions()
     exposure_seed = seed if options.exposure_seed is None else options.exposure_seed
@@ -125,7 +125,7 @@ def make_phantom(
     pixels, box = finish(pixels, plan)
     lungs = {side: lung_outline(anatomy, breath, side) for side in (RIGHT, LEFT)}
     heart = frame.fill(frame.blank(), [heart_outline(anatomy, breath), mediastinum_outline(anatomy, breath)])
-    return PhantomFilm(
+    return PhantomRadiograph(
         pixels=np.clip(pixels, 0.0, 1.0).astype(np.float32),
         lung_mask=_inside(box, _labels(frame, {1: lungs[RIGHT], 2: lungs[LEFT]})),
         heart_mask=_inside(box, (heart > 127).astype(np.uint8)),
@@ -160,7 +160,7 @@ def _draw_grades(seed: int) -> tuple[int, ...]:
 
 def _position(
     rng: np.random.Generator, anatomy: Anatomy, size_px: int | tuple[int, int], options: PhantomOptions
-) -> tuple[Breath, FilmFrame]:
+) -> tuple[Breath, RadiographFrame]:
     shape = _SIZES_CM[int(rng.choice(3, p=(0.55, 0.25, 0.2)))]
     breath = Breath(
         inspiration=float(np.clip(rng.normal(0.9, 0.09), 0.66, 1.05)),
@@ -181,15 +181,15 @@ def _position(
     else:
         rows, columns = size_px
     if min(rows, columns) < 64:
-        raise ValueError(f"found a film of {rows} x {columns} px, expected at least 64 on each side")
+        raise ValueError(f"found an image of {rows} x {columns} px, expected at least 64 on each side")
     # The operator opens the field for this patient: both lungs with some margin.
     needed_cm = max((2 * anatomy.half_width + 4.0) / columns, (height + 7.5) / rows)
     px_per_cm = zoom / needed_cm
     centre = (float(shift[0]), float(height / 2 + 0.4 + shift[1]))
-    return breath, FilmFrame.place(rows, columns, px_per_cm, centre, rotation)
+    return breath, RadiographFrame.place(rows, columns, px_per_cm, centre, rotation)
 
 
-def _labels(frame: FilmFrame, outlines: Mapping[int, Points]) -> npt.NDArray[np.uint8]:
+def _labels(frame: RadiographFrame, outlines: Mapping[int, Points]) -> npt.NDArray[np.uint8]:
     """Outlines (patient cm) filled with their label, edges not blended."""
     mask = frame.blank()
     for value, outline in outlines.items():
@@ -199,7 +199,7 @@ def _labels(frame: FilmFrame, outlines: Mapping[int, Points]) -> npt.NDArray[np.
 
 
 def _inside(box: tuple[int, int, int, int], mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """The mask where the shutters leave the film open."""
+    """The mask where the shutters leave the image open."""
     y0, x0, y1, x1 = box
     visible = np.zeros_like(mask)
     visible[y0:y1, x0:x1] = mask[y0:y1, x0:x1]

@@ -1,7 +1,7 @@
-"""From a film to the square canvas the network sees, and the frame for the way back.
+"""From an image to the square canvas the network sees, and the frame for the way back.
 
-The canvas is made robust here rather than left to the window in the file: films of the training sets were windowed
-by whoever saved them as JPEG, a bedside film brings its own window, and neither is known to the network. So
+The canvas is made robust here rather than left to the window in the file: images of the training sets were windowed
+by whoever saved them as JPEG, a bedside radiograph brings its own window, and neither is known to the network. So
 (1) borders are cut (collimation, padding, letterbox, page), (2) the exposed field is centred without distortion and
 resampled by area, (3) the 5th and 95th percentiles of its middle are moved to fixed grey values. Quantiles that far
 from the ends, and from the edges, are reached by neither markers, captions and remains of a border nor by a window's
@@ -39,27 +39,27 @@ class Canvas:
     """What the network sees.
 
     Attributes:
-        pixels: float32 [size_px, size_px], 0-1, bone bright; 0 outside the film.
-        frame: Where the film lies on it.
+        pixels: float32 [size_px, size_px], 0-1, bone bright; 0 outside the image.
+        frame: Where the image lies on it.
     """
 
     pixels: Pixels
     frame: CanvasFrame
 
 
-def to_canvas(film: Radiograph, size_px: int = CANVAS_SIZE_PX) -> Canvas:
-    """Lay the exposed field of a film on a square canvas."""
-    rows, columns = film.pixels.shape
-    y0, x0, y1, x1 = film.content_box_px
+def to_canvas(radiograph: Radiograph, size_px: int = CANVAS_SIZE_PX) -> Canvas:
+    """Lay the exposed field of an image on a square canvas."""
+    rows, columns = radiograph.pixels.shape
+    y0, x0, y1, x1 = radiograph.content_box_px
     height, width = y1 - y0, x1 - x0
     scale = size_px / max(height, width)
     target = max(1, round(width * scale)), max(1, round(height * scale))
-    content = resample(film.pixels[y0:y1, x0:x1], target)
+    content = resample(radiograph.pixels[y0:y1, x0:x1], target)
     left, top = (size_px - target[0]) // 2, (size_px - target[1]) // 2
     pixels = np.zeros((size_px, size_px), np.float32)
     pixels[top : top + target[1], left : left + target[0]] = normalise_greys(content)
     offset = (size_px / 2 - (x0 + width / 2) * scale, size_px / 2 - (y0 + height / 2) * scale)
-    # The film was laid on whole canvas pixels: the frame follows it to the half pixel.
+    # The image was laid on whole canvas pixels: the frame follows it to the half pixel.
     offset = (offset[0] + left + target[0] / 2 - size_px / 2, offset[1] + top + target[1] / 2 - size_px / 2)
     return Canvas(pixels, CanvasFrame(rows, columns, size_px, scale, offset))
 
@@ -72,7 +72,7 @@ def resample(pixels: Pixels, size_xy: tuple[int, int]) -> Pixels:
 
 
 def normalise_greys(content: Pixels) -> Pixels:
-    """Move the anchor percentiles to the anchor greys; a film without contrast becomes mid-grey."""
+    """Move the anchor percentiles to the anchor greys; an image without contrast becomes mid-grey."""
     rows, columns = content.shape
     top, left = int(rows * EDGE_SHARE), int(columns * EDGE_SHARE)
     low, high = np.percentile(content[top : rows - top, left : columns - left], ANCHOR_PERCENTILES)

@@ -1,11 +1,11 @@
-"""The quality gate: is this an upright frontal chest film, and how far can its score be trusted?
+"""The quality gate: is this an upright frontal chest radiograph, and how far can its score be trusted?
 
-A film that is none is refused and gets no numbers. Everything else is scored: severity is never a reason to
+An image that is none is refused and gets no numbers. Everything else is scored: severity is never a reason to
 refuse, so every rule that refuses looks at shape, place and polarity, not at how white the lungs are. Doubts that
 do not refuse are said in words a nurse can act on.
 
-Three witnesses: the network's own film check (where the bundle has one), the outline of the lungs it
-found, and plain statistics of the image. The last two also speak for bundles without a film check.
+Three witnesses: the network's own image check (where the bundle has one), the outline of the lungs it
+found, and plain statistics of the image. The last two also speak for bundles without an image check.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
 from lungsev.preprocessing.canvas import Canvas
-from lungsev.quality.lung_shape import LungShape, film_area, measure_lungs
+from lungsev.quality.lung_shape import LungShape, measure_lungs, radiograph_area
 from lungsev.reading.polarity import chest_likeness
 from lungsev.report import Quality, QualityFlag, Severity, Verdict
 
-# Order of the film check's classes; `lungsev.networks.image_check` trains them in this order.
-FILM_CHECK_CLASSES = ("frontal", "rotated_90", "rotated_180", "rotated_270", "inverted", "no_chest")
+# Order of the image check's classes; `lungsev.networks.image_check` trains them in this order.
+IMAGE_CHECK_CLASSES = ("frontal", "rotated_90", "rotated_180", "rotated_270", "inverted", "no_chest")
 
 Outputs = Mapping[str, npt.NDArray[np.float32]]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -35,48 +35,48 @@ class QualityLimits(BaseModel):
 
     A manifest spells all of them out: add fields with a default, and never rename or remove one.
 
-    The defaults were measured on 534 real frontal films of adults, upright, turned and inverted, with lungs outlined by
-    people and by networks; see `benchmarks/quality_gate.py`. "Refuse" limits lie between the kinds seen there.
+    The defaults were measured on 534 real frontal radiographs of adults, upright, turned and inverted, with lungs
+    outlined by people and by networks; see `benchmarks/quality_gate.py`. The limits separate them.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    # A film whose probability of being frontal and upright is below this is refused.
+    # An image whose probability of being frontal and upright is below this is refused.
     frontal_refuse: Share = 0.2
     frontal_warn: Share = 0.8
     # ... unless what it takes for no chest shows lungs as clear as these, since a check knows only what it was trained
-    # on: share of the film, side by side, sure, and the look of the film (likeness plus contrast). Films without lungs
+    # on: share of the image, side by side, sure, and the look of the image (likeness plus contrast). Without lungs it
     # had at most 0.01, 0.18 and 0.78 of the first three.
     clear_fraction: Share = 0.05
     clear_upright: Signed = 0.25
     clear_confidence: Share = 0.8
     clear_polarity: float = 0.2
-    # Share of the film the lungs cover. Real films: 0.10-0.62.
+    # Share of the image the lungs cover. Real images: 0.10-0.62.
     lung_fraction_refuse: Share = 0.04
     lung_fraction_warn: Share = 0.15
     lung_fraction_most: Share = 0.8
-    # Likeness of the film turned by 90 degrees less its likeness as it is, less how clearly the lungs stand side by
-    # side. Real films: at most -0.14; turned ones: at least 0.11.
+    # Likeness of the image turned by 90 degrees less its likeness as it is, less how clearly the lungs stand side by
+    # side. Real images: at most -0.14; turned ones: at least 0.11.
     on_side_refuse: float = 0.0
-    # Likeness to a sketch of a chest plus the lungs' contrast. Real films: at least 0.22; inverted ones: at
+    # Likeness to a sketch of a chest plus the lungs' contrast. Real images: at least 0.22; inverted ones: at
     # most -0.22, nearly all below -0.4; the worst of 60 phantoms with both lungs all white: -0.37.
     polarity_refuse: Signed = -0.38
-    # Likeness of the film upside down less its likeness as it is. Real films: at most -0.08;
+    # Likeness of the image upside down less its likeness as it is. Real images: at most -0.08;
     # phantoms with both lungs all white: at most 0.11.
     upside_down_refuse: Signed = 0.12
-    # The film check overrules these three, the weakest witnesses, where it is this sure of a frontal film.
+    # The image check overrules these three, the weakest witnesses, where it is this sure of a frontal radiograph.
     frontal_sure: Share = 0.95
-    # Lungs side by side. Real films: at most 3, where one lung lies in pieces; two films on one picture: mostly 4.
+    # Lungs side by side. Real images: at most 3, where one lung lies in pieces; two images on one picture: mostly 4.
     in_a_row_refuse: int = Field(default=4, ge=3)
-    # Slope of the line between the lungs, degrees. Real films: at most 25; tilted by 15 more: 31; by 45: 45 to 54.
+    # Slope of the line between the lungs, degrees. Real images: at most 25; tilted by 15 more: 31; by 45: 45 to 54.
     slant_refuse: float = Field(default=35.0, ge=0.0)
     # The top or bottom of the lungs is missing where they fill so much of that edge, of their own width, and are so
-    # low for it. Real films: at most 0.37, and down to 0.54; without a third of their height 0.57 and 0.55.
+    # low for it. Real images: at most 0.37, and down to 0.54; without a third of their height 0.57 and 0.55.
     cut_share_refuse: Share = 0.5
     cut_height_refuse: float = Field(default=0.56, ge=0.0)
-    # Grey around the lungs less the lungs' own. Human masks: 0.05 and more on 99 % of the films.
+    # Grey around the lungs less the lungs' own. Human masks: 0.05 and more on 99 % of the images.
     contrast_warn: Signed = 0.05
-    # Deviation of the grey values at 1/16 of the canvas: blank films and pure noise have none.
+    # Deviation of the grey values at 1/16 of the canvas: blank images and pure noise have none.
     structure_refuse: Share = 0.05
     # Smaller over larger lung. Human masks: at least 0.6.
     ratio_warn: Share = 0.45
@@ -86,11 +86,11 @@ class QualityLimits(BaseModel):
     mask_confidence_warn: Share = 0.75
     # Mean probability of the grades chosen.
     grade_confidence_warn: Share = 0.42
-    # Turn of the lung field against the film, degrees.
+    # Turn of the lung field against the image, degrees.
     tilt_warn: float = Field(default=20.0, ge=0.0)
     # Share of the lungs inside the aligned frame.
     frame_warn: Share = 0.8
-    # Pixel to pixel deviation: grain of an underexposed film.
+    # Pixel to pixel deviation: grain of an underexposed image.
     grain_warn: Share = 0.12
     # Share of the lungs that is plain black. Human masks: at most 0.07.
     burnt_out_warn: Share = 0.2
@@ -99,17 +99,23 @@ class QualityLimits(BaseModel):
 
 
 _MESSAGES: dict[str, tuple[Severity, str]] = {
-    "blank": ("refuse", "The film is blank: it shows one grey, or noise."),
-    "inverted": ("refuse", "Black and white are swapped on this film. Send it with bones shown white."),
-    "rotated": ("refuse", "The film lies on its side or upside down. Turn it upright and send it again."),
-    "not_frontal_chest": ("refuse", "This does not look like a chest film from the front. Check which film was sent."),
-    "lungs_not_found": ("refuse", "No lungs could be found on this film. Check which film was sent."),
-    "several_films": ("refuse", "There is more than one chest on this picture. Send each film by itself."),
-    "apex_missing": ("refuse", "The top of the lungs is missing on this film. Send one that shows the whole lungs."),
-    "base_missing": ("refuse", "The bottom of the lungs is missing on this film. Send one that shows the whole lungs."),
-    "doubtful_film": ("warn", "This film looks unusual for a chest film from the front. Check that it is one."),
-    "lungs_too_small": ("warn", "The lungs fill only a small part of the film."),
-    "lungs_too_large": ("warn", "The outline of the lungs covers almost the whole film and may be wrong."),
+    "blank": ("refuse", "The image is blank: it shows one grey, or noise."),
+    "inverted": ("refuse", "Black and white are swapped on this image. Send it with bones shown white."),
+    "rotated": ("refuse", "The image lies on its side or upside down. Turn it upright and send it again."),
+    "not_frontal_chest": (
+        "refuse",
+        "This does not look like a chest radiograph from the front. Check which image was sent.",
+    ),
+    "lungs_not_found": ("refuse", "No lungs could be found on this image. Check which image was sent."),
+    "several_images": ("refuse", "There is more than one chest on this picture. Send each image by itself."),
+    "apex_missing": ("refuse", "The top of the lungs is missing on this image. Send one that shows the whole lungs."),
+    "base_missing": (
+        "refuse",
+        "The bottom of the lungs is missing on this image. Send one that shows the whole lungs.",
+    ),
+    "doubtful_image": ("warn", "This image looks unusual for a chest radiograph from the front. Check that it is one."),
+    "lungs_too_small": ("warn", "The lungs fill only a small part of the image."),
+    "lungs_too_large": ("warn", "The outline of the lungs covers almost the whole image and may be wrong."),
     "lung_outline_doubtful": ("warn", "The outline of the lungs is ragged or uncertain and may be wrong."),
     "alignment_doubtful": (
         "warn",
@@ -119,23 +125,23 @@ _MESSAGES: dict[str, tuple[Severity, str]] = {
         "warn",
         "One lung looks much smaller than the other: the patient may be turned, or one lung collapsed or hidden.",
     ),
-    "tilted": ("warn", "The patient lies tilted on the film."),
-    "apex_clipped": ("warn", "The top of a lung is cut off at the film's edge."),
-    "base_clipped": ("warn", "The bottom of a lung is cut off at the film's edge."),
-    "side_clipped": ("warn", "The outer side of a lung is cut off at the film's edge."),
-    "underexposed": ("warn", "The film is grainy, as when underexposed. Fine shadows may be noise."),
+    "tilted": ("warn", "The patient lies tilted on the image."),
+    "apex_clipped": ("warn", "The top of a lung is cut off at the image's edge."),
+    "base_clipped": ("warn", "The bottom of a lung is cut off at the image's edge."),
+    "side_clipped": ("warn", "The outer side of a lung is cut off at the image's edge."),
+    "underexposed": ("warn", "The image is grainy, as when underexposed. Fine shadows may be noise."),
     "overexposed": ("warn", "Parts of the lungs are plain black, as when overexposed. Faint shadows may be lost."),
-    "low_contrast": ("warn", "The lungs hardly differ from what surrounds them: dense disease, or a flat film."),
-    "low_resolution": ("warn", "The film has few pixels. Fine markings cannot be seen on it."),
-    "low_confidence": ("warn", "The computer is unsure of several zones. Read this film with particular care."),
+    "low_contrast": ("warn", "The lungs hardly differ from what surrounds them: dense disease, or a flat image."),
+    "low_resolution": ("warn", "The image has few pixels. Fine markings cannot be seen on it."),
+    "low_confidence": ("warn", "The computer is unsure of several zones. Read this image with particular care."),
     "polarity_corrected": (
         "warn",
-        "The file said black where the film shows white; the film was turned to bones white.",
+        "The file said black where the image shows white; the image was turned to bones white.",
     ),
-    "polarity_doubtful": ("warn", "Black and white may be swapped on this film."),
+    "polarity_doubtful": ("warn", "Black and white may be swapped on this image."),
     "side_not_verified": ("info", "The file does not say which side is left. R and L are drawn as usual."),
-    "orientation_corrected": ("info", "The film was stored mirrored or turned and was put upright as its file says."),
-    "window_ignored": ("info", "The grey window in the file does not fit the film and was not used."),
+    "orientation_corrected": ("info", "The image was stored mirrored or turned and was put upright as its file says."),
+    "window_ignored": ("info", "The grey window in the file does not fit the image and was not used."),
 }
 # Remarks of the reading that become flags as they are.
 _NOTES = ("polarity_corrected", "polarity_doubtful", "side_not_verified", "orientation_corrected", "window_ignored")
@@ -148,12 +154,12 @@ def assess_quality(
     notes: Sequence[str] = (),
     limits: QualityLimits | None = None,
 ) -> Quality:
-    """Judge one film.
+    """Judge one image.
 
     Args:
         canvas: What the network saw.
-        outputs: The graph's outputs for this one film (batch of 1): `lung_mask` and `theta`, and where they are
-            there `film_check` and `probabilities.<scheme>`.
+        outputs: The graph's outputs for this one image (batch of 1): `lung_mask` and `theta`, and where they are
+            there `image_check` and `probabilities.<scheme>`.
         notes: Remarks of the reading.
         limits: Of the bundle; None takes the defaults.
 
@@ -163,7 +169,7 @@ def assess_quality(
     limits = limits or QualityLimits()
     probability = np.nan_to_num(np.asarray(outputs["lung_mask"], dtype=np.float32)[0, 0])
     shape = measure_lungs(probability >= 0.5, canvas.pixels, canvas.frame)
-    check = _film_check(outputs)
+    check = _image_check(outputs)
     measures = {**_image_measures(canvas), **_check_measures(check)}
     if shape is not None:
         measures |= _shape_measures(shape, probability)
@@ -185,7 +191,7 @@ def _refusal(
     if measures["structure"] < limits.structure_refuse:
         return "blank"
     if check is not None and check[0] < limits.frontal_refuse:
-        seen = FILM_CHECK_CLASSES[1 + int(check[1:].argmax())]
+        seen = IMAGE_CHECK_CLASSES[1 + int(check[1:].argmax())]
         if seen != "no_chest" or not _shows_clear_lungs(measures, shape, limits):
             return _refusal_of_class(seen)
     if shape is None or shape.fraction < limits.lung_fraction_refuse:
@@ -206,7 +212,7 @@ def _refusal(
 def _misplaced(shape: LungShape, limits: QualityLimits) -> str | None:
     """Lungs that are there, but not one whole upright pair: nobody can grade six zones on them."""
     if shape.in_a_row >= limits.in_a_row_refuse:
-        return "several_films"
+        return "several_images"
     if abs(shape.slant_deg) > limits.slant_refuse:
         return "rotated"
     if shape.height < limits.cut_height_refuse and max(shape.top_share, shape.bottom_share) > limits.cut_share_refuse:
@@ -233,10 +239,10 @@ def _refusal_of_class(name: str) -> str:
 def _doubts(
     measures: Mapping[str, float], shape: LungShape | None, notes: Sequence[str], limits: QualityLimits
 ) -> list[str]:
-    """Codes of everything a reader should know of a film that is scored."""
-    assert shape is not None  # a film without lungs was refused
+    """Codes of everything a reader should know of an image that is scored."""
+    assert shape is not None  # an image without lungs was refused
     found = {
-        "doubtful_film": measures.get("frontal_probability", 1.0) < limits.frontal_warn,
+        "doubtful_image": measures.get("frontal_probability", 1.0) < limits.frontal_warn,
         "lungs_too_small": shape.fraction < limits.lung_fraction_warn,
         "lungs_too_large": shape.fraction > limits.lung_fraction_most,
         "lung_outline_doubtful": shape.solidity < limits.solidity_warn
@@ -250,7 +256,7 @@ def _doubts(
         "underexposed": measures["grain"] > limits.grain_warn,
         "overexposed": shape.burnt_out > limits.burnt_out_warn,
         "low_contrast": shape.contrast < limits.contrast_warn,
-        "low_resolution": measures["film_pixels"] < limits.pixels_warn,
+        "low_resolution": measures["image_pixels"] < limits.pixels_warn,
         "low_confidence": measures.get("grade_confidence", 1.0) < limits.grade_confidence_warn,
         **{note: note in notes for note in _NOTES},
     }
@@ -265,12 +271,12 @@ def _verdict(flags: Sequence[QualityFlag]) -> Verdict:
 def _image_measures(canvas: Canvas) -> dict[str, float]:
     """Statistics that need no network."""
     side = canvas.pixels.shape[0]
-    y0, x0, y1, x1 = film_area(canvas.frame, side)
+    y0, x0, y1, x1 = radiograph_area(canvas.frame, side)
     content = canvas.pixels[y0:y1, x0:x1]
     step = max(1, side // 16)
     rows, columns = content.shape[0] // step, content.shape[1] // step
     if rows == 0 or columns == 0:
-        return dict.fromkeys(("structure", "grain", "chest_likeness", "upside_down", "on_side", "film_pixels"), 0.0)
+        return dict.fromkeys(("structure", "grain", "chest_likeness", "upside_down", "on_side", "image_pixels"), 0.0)
     cells = content[: rows * step, : columns * step].reshape(rows, step, columns, step).mean(axis=(1, 3))
     across = np.abs(np.diff(content[::2], axis=1))
     likeness, right, upside_down, left = (_likeness(np.rot90(content, turn)) for turn in range(4))
@@ -280,7 +286,7 @@ def _image_measures(canvas: Canvas) -> dict[str, float]:
         "chest_likeness": likeness,
         "upside_down": upside_down - likeness,
         "on_side": max(left, right) - likeness,
-        "film_pixels": float(side / canvas.frame.scale),
+        "image_pixels": float(side / canvas.frame.scale),
     }
 
 
@@ -325,11 +331,11 @@ def _alignment_measures(outputs: Outputs, probability: npt.NDArray[np.float32]) 
     }
 
 
-def _film_check(outputs: Outputs) -> npt.NDArray[np.float64] | None:
-    if "film_check" not in outputs:
+def _image_check(outputs: Outputs) -> npt.NDArray[np.float64] | None:
+    if "image_check" not in outputs:
         return None
-    values = np.nan_to_num(np.asarray(outputs["film_check"], dtype=np.float64)[0])
-    return values if values.shape == (len(FILM_CHECK_CLASSES),) else None
+    values = np.nan_to_num(np.asarray(outputs["image_check"], dtype=np.float64)[0])
+    return values if values.shape == (len(IMAGE_CHECK_CLASSES),) else None
 
 
 def _check_measures(check: npt.NDArray[np.float64] | None) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""What the outline of the lungs says about a film: how large, how whole, how upright."""
+"""What the outline of the lungs says about an image: how large, how whole, how upright."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _NO_GAP = 0.65  # fill of the emptiest column, above which no mediastinum parts 
 _CENTRAL_BAND = 0.12  # of the lungs' box, in which the mediastinum is looked for
 _RING_SHARE = 0.05  # of the mask's side: width of the tissue around the lungs they are compared with
 _SMALLEST_PART = 0.02  # of the mask; smaller islands are specks
-_EDGE_PX = 2  # mask pixels from the film's edge that count as touching it
+_EDGE_PX = 2  # mask pixels from the image's edge that count as touching it
 _PIXEL_CORNERS = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.int32)
-_TOUCH_SHARE = 0.06  # of the film's width: a touch as long as this cuts lung off
+_TOUCH_SHARE = 0.06  # of the image's width: a touch as long as this cuts lung off
 _LARGE_PART = 0.25  # of the largest part: a lung of its own rather than a piece of one
 _SAME_SIZE = 0.5  # of the larger lung: below it the smaller may be what disease has left of one
 _HOLDS_LUNG = 0.1  # of the fullest column
@@ -30,16 +30,16 @@ class LungShape:
     """Measures of a lung mask on the canvas.
 
     Attributes:
-        fraction: Share of the film the lungs cover.
+        fraction: Share of the image the lungs cover.
         parts: Separate parts, specks left out.
         ratio: Smaller over larger side; 1 is symmetric, 0 where one lung is all there is.
         one_sided: No gap parts the mask, neither between columns nor between rows.
         solidity: Area of the parts over the area of their convex hulls; ragged masks have little.
         upright: Fill of the box's middle rows less that of its middle columns: positive where two lungs stand
             side by side with the mediastinum between them, negative where they lie one above the other.
-        contrast: Grey of the tissue around the lungs less the lungs' own; negative on inverted films.
+        contrast: Grey of the tissue around the lungs less the lungs' own; negative on inverted images.
         burnt_out: Share of the lungs that is black without detail.
-        cut_top, cut_bottom, cut_side: Lung touches that edge of the film over some length.
+        cut_top, cut_bottom, cut_side: Lung touches that edge of the image over some length.
         top_share, bottom_share: Length of that touch over the lungs' own width where they are widest.
         height: Of the lungs' box, over its width.
         in_a_row: Lungs side by side: two in one chest.
@@ -70,17 +70,17 @@ def measure_lungs(lungs: Mask, pixels: FloatImage, frame: CanvasFrame) -> LungSh
     Args:
         lungs: [M, M] on the canvas.
         pixels: The canvas [S, S].
-        frame: Where the film lies on the canvas.
+        frame: Where the image lies on the canvas.
     """
     whole = _without_specks(lungs)
     if whole is None:
         return None
     mask, parts = whole
     grey = np.asarray(cv2.resize(pixels, mask.shape[::-1], interpolation=cv2.INTER_AREA), dtype=np.float32)
-    film = film_area(frame, mask.shape[0])
-    top, bottom, side = _cuts(mask, film)
+    radiograph = radiograph_area(frame, mask.shape[0])
+    top, bottom, side = _cuts(mask, radiograph)
     one_sided = _emptiest(mask, 0) > _NO_GAP and _emptiest(mask, 1) > _NO_GAP
-    y0, x0, y1, x1 = film
+    y0, x0, y1, x1 = radiograph
     widest = float(mask.sum(axis=1).max())
     in_a_row, slant_deg = _arrangement(mask)
     return LungShape(
@@ -90,7 +90,7 @@ def measure_lungs(lungs: Mask, pixels: FloatImage, frame: CanvasFrame) -> LungSh
         one_sided=one_sided,
         solidity=_solidity(mask),
         upright=_upright(mask),
-        contrast=_contrast(mask, grey, film),
+        contrast=_contrast(mask, grey, radiograph),
         burnt_out=float((grey[mask] < 0.01).mean()),
         cut_top=top,
         cut_bottom=bottom,
@@ -103,8 +103,8 @@ def measure_lungs(lungs: Mask, pixels: FloatImage, frame: CanvasFrame) -> LungSh
     )
 
 
-def film_area(frame: CanvasFrame, side: int) -> tuple[int, int, int, int]:
-    """(y0, x0, y1, x1) of the film on a canvas of `side` pixels."""
+def radiograph_area(frame: CanvasFrame, side: int) -> tuple[int, int, int, int]:
+    """(y0, x0, y1, x1) of the image on a canvas of `side` pixels."""
     corners = frame.to_canvas(np.array([[0.0, 0.0], [frame.columns, frame.rows]])) * side / frame.size_px
     (x0, y0), (x1, y1) = np.clip(np.round(corners), 0, side).astype(int)
     return int(y0), int(x0), int(y1), int(x1)
@@ -171,13 +171,13 @@ def _solidity(mask: Mask) -> float:
     return float(_box(mask).sum() / max(1.0, hull))
 
 
-def _contrast(mask: Mask, grey: FloatImage, film: tuple[int, int, int, int]) -> float:
+def _contrast(mask: Mask, grey: FloatImage, radiograph: tuple[int, int, int, int]) -> float:
     width = 2 * max(1, round(_RING_SHARE * mask.shape[0])) + 1
     around = cv2.dilate(mask.astype(np.uint8), np.ones((width, width), np.uint8)) > 0
-    y0, x0, y1, x1 = film
-    on_film = np.zeros_like(mask)
-    on_film[y0:y1, x0:x1] = True
-    ring = around & ~mask & on_film
+    y0, x0, y1, x1 = radiograph
+    on_radiograph = np.zeros_like(mask)
+    on_radiograph[y0:y1, x0:x1] = True
+    ring = around & ~mask & on_radiograph
     return float(grey[ring].mean() - grey[mask].mean()) if ring.any() else 0.0
 
 
@@ -195,8 +195,8 @@ def _arrangement(mask: Mask) -> tuple[int, float]:
     return in_a_row, float(np.degrees(np.arctan2(right[1] - left[1], right[0] - left[0])))
 
 
-def _cuts(mask: Mask, film: tuple[int, int, int, int]) -> tuple[bool, bool, bool]:
-    y0, x0, y1, x1 = film
+def _cuts(mask: Mask, radiograph: tuple[int, int, int, int]) -> tuple[bool, bool, bool]:
+    y0, x0, y1, x1 = radiograph
     long_touch = _TOUCH_SHARE * max(1, x1 - x0)
     top = _touch(mask[y0 : y0 + _EDGE_PX], 0) > long_touch
     bottom = _touch(mask[max(y1 - _EDGE_PX, 0) : y1], 0) > long_touch

@@ -1,6 +1,6 @@
 """Which DICOM images lungsev scores: frontal chest radiographs made for people to look at.
 
-The tags decide where they speak; where they are silent the quality gate judges the image. A film that is not ours is
+The tags decide where they speak; where they are silent the quality gate judges the image. An image that is not ours is
 skipped with a stable code and a sentence, not failed.
 """
 
@@ -10,7 +10,7 @@ import re
 
 from pydicom.dataset import Dataset
 
-from lungsev.errors import SkippedFilmError
+from lungsev.errors import SkippedImageError
 from lungsev.reading import header
 from lungsev.reading.codecs import printable_uid
 
@@ -22,7 +22,7 @@ SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 ACCEPTED_CLASSES = frozenset({COMPUTED_RADIOGRAPHY, DIGITAL_XRAY_PRESENTATION, SECONDARY_CAPTURE})
 ACCEPTED_MODALITIES = frozenset({"CR", "DX"})
 
-# How a secondary capture came to be when it is the film's only digital form: digitised film, scan, interface, video.
+# How a secondary capture came to be when it is the image's only digital form: digitised image, scan, interface, video.
 _ORIGINAL_CONVERSIONS = frozenset({"DF", "DI", "SI", "DV"})
 
 # In the languages of the units met so far; PS3.16 annex L has CHEST, LUNG, THORAX.
@@ -39,10 +39,10 @@ _OBLIQUE_VIEW = re.compile(r"\b(LLO|RLO|LAO|RAO|LPO|RPO|OBL|OBLIQUE)\b")
 
 
 def require_frontal_chest(dataset: Dataset) -> None:
-    """Let a film pass that the tags do not speak against.
+    """Let an image pass that the tags do not speak against.
 
     Raises:
-        SkippedFilmError: `own_output`, `for_processing`, `unsupported_sop_class`, `unsupported_modality`,
+        SkippedImageError: `own_output`, `for_processing`, `unsupported_sop_class`, `unsupported_modality`,
             `multi_frame`, `colour`, `derived`, `other_body_part`, `lateral` or `oblique`.
     """
     _refuse_own_output(dataset)
@@ -53,8 +53,8 @@ def require_frontal_chest(dataset: Dataset) -> None:
     _refuse_derived(dataset)
 
 
-def may_be_film(dataset: Dataset) -> bool:
-    """Whether the class does not speak against a film; the tags that say more may be missing."""
+def may_be_radiograph(dataset: Dataset) -> bool:
+    """Whether the class does not speak against an image; the tags that say more may be missing."""
     return (header.text(dataset, "SOPClassUID") or COMPUTED_RADIOGRAPHY) in ACCEPTED_CLASSES
 
 
@@ -66,7 +66,7 @@ def view_position(dataset: Dataset) -> str | None:
 def _refuse_own_output(dataset: Dataset) -> None:
     for keyword in ("Manufacturer", "ManufacturerModelName", "SeriesDescription"):
         if "lungsev" in (header.text(dataset, keyword) or "").lower():
-            raise SkippedFilmError("own_output", "this is one of lungsev's own results, not a film")
+            raise SkippedImageError("own_output", "this is one of lungsev's own results, not an image")
 
 
 def _require_class(dataset: Dataset) -> None:
@@ -74,41 +74,42 @@ def _require_class(dataset: Dataset) -> None:
     intent = (header.text(dataset, "PresentationIntentType") or "").upper()
     modality = (header.text(dataset, "Modality") or "").upper()
     if sop_class == DIGITAL_XRAY_PROCESSING or intent == "FOR PROCESSING":
-        raise SkippedFilmError(
+        raise SkippedImageError(
             "for_processing", "this is the raw image of the detector (For Processing); send the one For Presentation"
         )
     if sop_class is not None and sop_class not in ACCEPTED_CLASSES:
-        raise SkippedFilmError(
+        raise SkippedImageError(
             "unsupported_sop_class",
-            f"this is no X-ray film (SOP class {printable_uid(sop_class)}); "
+            f"this is no X-ray (SOP class {printable_uid(sop_class)}); "
             "expected Computed Radiography, Digital X-Ray For Presentation or Secondary Capture",
         )
     silent = modality == "" and sop_class in (COMPUTED_RADIOGRAPHY, DIGITAL_XRAY_PRESENTATION)
     if modality not in ACCEPTED_MODALITIES and not silent:
-        raise SkippedFilmError(
-            "unsupported_modality", "this is not from an X-ray unit for chest films: its modality is neither CR nor DX"
+        raise SkippedImageError(
+            "unsupported_modality",
+            "this is not from an X-ray unit for chest radiographs: its modality is neither CR nor DX",
         )
 
 
 def _require_one_grey_frame(dataset: Dataset) -> None:
     frames = header.whole(dataset, "NumberOfFrames")
     if frames is not None and frames > 1:
-        raise SkippedFilmError("multi_frame", f"the file holds {frames} frames, expected one film")
+        raise SkippedImageError("multi_frame", f"the file holds {frames} frames, expected one image")
     samples = header.whole(dataset, "SamplesPerPixel")
     photometric = (header.text(dataset, "PhotometricInterpretation") or "").upper()
     if (samples or 1) != 1 or photometric not in ("MONOCHROME1", "MONOCHROME2", ""):
-        raise SkippedFilmError("colour", "the image is in colour, expected one grey value per pixel")
+        raise SkippedImageError("colour", "the image is in colour, expected one grey value per pixel")
 
 
 def _refuse_derived(dataset: Dataset) -> None:
-    """DERIVED\\PRIMARY is what units and archives call a processed or recompressed film; DERIVED\\SECONDARY, a copy."""
+    """DERIVED\\PRIMARY: processed or recompressed by the unit or archive, accepted. DERIVED\\SECONDARY: a copy."""
     image_type = tuple(value.upper() for value in header.texts(dataset, "ImageType"))
     if image_type[:2] != ("DERIVED", "SECONDARY"):
         return
     is_capture = header.text(dataset, "SOPClassUID") == SECONDARY_CAPTURE
     if is_capture and (header.text(dataset, "ConversionType") or "").upper() in _ORIGINAL_CONVERSIONS:
         return
-    raise SkippedFilmError("derived", "this is a copy made from another film (derived); send the original film")
+    raise SkippedImageError("derived", "this is a copy made from another image (derived); send the original image")
 
 
 def _require_chest(dataset: Dataset) -> None:
@@ -121,7 +122,7 @@ def _require_chest(dataset: Dataset) -> None:
         if "SPINE" not in words and _CHEST.search(words):
             return
         if _OTHER_PART.search(words):
-            raise SkippedFilmError(
+            raise SkippedImageError(
                 "other_body_part", "the file says that another part of the body than the chest was taken"
             )
 
@@ -136,8 +137,10 @@ def _require_frontal_view(dataset: Dataset) -> None:
     if _FRONTAL_VIEW.search(words) and not (is_told and _LATERAL_VIEW.search(words)):
         return
     if _LATERAL_VIEW.search(words):
-        raise SkippedFilmError(
+        raise SkippedImageError(
             "lateral", "the file says that it is taken from the side; expected from the front or back"
         )
     if _OBLIQUE_VIEW.search(words):
-        raise SkippedFilmError("oblique", "the file says that it is taken at an angle; expected from the front or back")
+        raise SkippedImageError(
+            "oblique", "the file says that it is taken at an angle; expected from the front or back"
+        )

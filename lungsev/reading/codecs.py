@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lungsev.errors import UnreadableFilmError
+from lungsev.errors import UnreadableImageError
 
 Array = npt.NDArray[np.generic]
 Encoded = Any  # bytes; of native data a view, since copying it costs as much as decoding it
 
-# A codec may allocate what a codestream of a few bytes asks for. Above the floor a film must bring at least one byte
-# for so many decoded ones; the emptiest real films reach 60:1 in lossless JPEG 2000.
+# A codec may allocate what a codestream of a few bytes asks for. Above the floor an image must bring at least one byte
+# for so many decoded ones; the emptiest real images reach 60:1 in lossless JPEG 2000.
 MAX_EXPANSION = 400
 EXPANSION_FLOOR_BYTES = 16 * 1024 * 1024
 
@@ -85,17 +85,17 @@ def codec_for(syntax: str) -> Codec:
     """The codec of a transfer syntax.
 
     Raises:
-        UnreadableFilmError: `unsupported_syntax`.
+        UnreadableImageError: `unsupported_syntax`.
     """
     if syntax not in CODECS:
-        raise UnreadableFilmError(
+        raise UnreadableImageError(
             "unsupported_syntax", f"transfer syntax {printable_uid(syntax)} is not supported; send another encoding"
         )
     return CODECS[syntax]
 
 
 def load_codecs() -> None:
-    """Load the libraries that are otherwise loaded with the first film that needs them."""
+    """Load the libraries that are otherwise loaded with the first image that needs them."""
     import imagecodecs
 
     for name in ("jpeg8_decode", "jpegls_decode", "jpeg2k_decode", "dicomrle_decode"):
@@ -109,20 +109,20 @@ def decode_frame(encoded: Encoded, codec: Codec, shape: FrameShape) -> Array:
         encoded: Native pixel data, or the joined fragments of the frame.
 
     Raises:
-        UnreadableFilmError: `wrong_shape`, `too_large`, `truncated` or `damaged`.
+        UnreadableImageError: `wrong_shape`, `too_large`, `truncated` or `damaged`.
     """
     if codec.header is not None:
         _check_expansion(encoded, shape)
         _check_codestream(_read_header(codec, encoded), shape)
     try:
         decoded = codec.decode(encoded, shape)
-    except (UnreadableFilmError, MemoryError):
+    except (UnreadableImageError, MemoryError):
         raise
     except Exception:  # codecs raise what they like; the text may quote the file
-        raise UnreadableFilmError("damaged", f"the pixel data cannot be decoded by {codec.name}") from None
+        raise UnreadableImageError("damaged", f"the pixel data cannot be decoded by {codec.name}") from None
     if decoded.shape != (shape.rows, shape.columns):
         found = " x ".join(map(str, decoded.shape))
-        raise UnreadableFilmError("wrong_shape", f"decoded {found} values, expected {shape.rows} x {shape.columns}")
+        raise UnreadableImageError("wrong_shape", f"decoded {found} values, expected {shape.rows} x {shape.columns}")
     return decoded
 
 
@@ -137,27 +137,27 @@ def _read_header(codec: Codec, encoded: Encoded) -> CodestreamHeader:
     try:
         return codec.header(encoded)
     except (struct.error, IndexError, ValueError):
-        raise UnreadableFilmError("damaged", f"the pixel data is no codestream for {codec.name}") from None
+        raise UnreadableImageError("damaged", f"the pixel data is no codestream for {codec.name}") from None
 
 
 def _check_expansion(encoded: Encoded, shape: FrameShape) -> None:
     decoded = shape.frame_bytes
     if decoded > max(EXPANSION_FLOOR_BYTES, MAX_EXPANSION * len(encoded)):
-        raise UnreadableFilmError(
+        raise UnreadableImageError(
             "too_large",
-            f"{len(encoded)} bytes claim to hold a film of {decoded}: more than {MAX_EXPANSION} times as much",
+            f"{len(encoded)} bytes claim to hold an image of {decoded}: more than {MAX_EXPANSION} times as much",
         )
 
 
 def _check_codestream(header: CodestreamHeader, shape: FrameShape) -> None:
     if (header.rows, header.columns) != (shape.rows, shape.columns) or header.components != 1:
-        raise UnreadableFilmError(
+        raise UnreadableImageError(
             "wrong_shape",
             f"the codestream holds {header.rows} x {header.columns} x {header.components} values, "
             f"the header says {shape.rows} x {shape.columns} x 1",
         )
     if not 1 <= header.precision <= shape.bits_allocated:
-        raise UnreadableFilmError(
+        raise UnreadableImageError(
             "wrong_shape", f"the codestream has {header.precision} bits, expected 1 to {shape.bits_allocated}"
         )
 
@@ -165,12 +165,12 @@ def _check_codestream(header: CodestreamHeader, shape: FrameShape) -> None:
 def _decode_native(encoded: Encoded, shape: FrameShape) -> Array:
     missing = shape.frame_bytes - len(encoded)
     if missing > 0:
-        raise UnreadableFilmError(
+        raise UnreadableImageError(
             "truncated", f"pixel data of {len(encoded)} bytes, expected {shape.frame_bytes}: the file was cut short"
         )
     # Some writers pad; a whole line more is another shape than the header's.
     if -missing >= max(shape.columns * shape.bits_allocated // 8, 2):
-        raise UnreadableFilmError(
+        raise UnreadableImageError(
             "wrong_shape", f"pixel data of {len(encoded)} bytes, expected {shape.frame_bytes} for the stated size"
         )
     if shape.big_endian and shape.in_words and shape.bits_allocated == 8:
@@ -196,7 +196,7 @@ def _decode_jpeg_ls(encoded: Encoded, shape: FrameShape) -> Array:
 def _require_jpeg_end(encoded: Encoded) -> None:
     """Entropy-coded data of JPEG and JPEG-LS never holds the end marker, so it cannot be there by chance."""
     if encoded.rfind(b"\xff\xd9") < encoded.find(b"\xff\xda"):
-        raise UnreadableFilmError("truncated", "the JPEG codestream has no end: the file was cut short")
+        raise UnreadableImageError("truncated", "the JPEG codestream has no end: the file was cut short")
 
 
 def _decode_jpeg_2000(encoded: Encoded, shape: FrameShape) -> Array:
@@ -212,7 +212,7 @@ def _decode_rle(encoded: Encoded, shape: FrameShape) -> Array:
     room = bytearray(shape.frame_bytes)
     filled = imagecodecs.dicomrle_decode(encoded, shape.dtype, out=room)
     if len(filled) != shape.frame_bytes:
-        raise UnreadableFilmError("truncated", f"the RLE data holds {len(filled)} bytes, expected {shape.frame_bytes}")
+        raise UnreadableImageError("truncated", f"the RLE data holds {len(filled)} bytes, expected {shape.frame_bytes}")
     return np.frombuffer(room, shape.dtype).reshape(shape.rows, shape.columns)
 
 

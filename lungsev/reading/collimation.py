@@ -1,9 +1,9 @@
-"""Where the exposed field lies: the film without collimation, padding, letterbox and page borders.
+"""Where the exposed field lies: the image without collimation, padding, letterbox and page borders.
 
 A border is peeled line by line from each side while the line is flat and looks like no anatomy: pure black, pure
 white or constant to one grey step. Lines of letters are thinner than anatomy: an opening takes them off black, a
 closing off white, before the lines are judged. Several borders may be nested (a white page around a black letterbox
-around the film), so the sides are peeled in turns until nothing moves.
+around the image), so the sides are peeled in turns until nothing moves.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ Greys = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
 
 WORK_SIDE_PX = 512
-ROBUST = (0.5, 99.5)  # percentiles a film's greys are stretched over
-# Of 255, over the film's own robust range: JPEG ringing and detector noise behind a collimator.
+ROBUST = (0.5, 99.5)  # percentiles an image's greys are stretched over
+# Of 255, over the image's own robust range: JPEG ringing and detector noise behind a collimator.
 EXTREME = 15
 BORDER_SHARE = 0.9  # of a line; the rest may be a marker
-LETTER_PX = 15  # a line of a caption is thinner, 3 % of the film
+LETTER_PX = 15  # a line of a caption is thinner, 3 % of the image
 MAX_NESTED = 4
-MIN_KEPT = 0.3  # of a side; less is no border but a film without contrast
+MIN_KEPT = 0.3  # of a side; less is no border but an image without contrast
 
 
 def content_box(pixels: Pixels) -> Box:
-    """The exposed field as (y0, x0, y1, x1); the whole film where no plausible one is found.
+    """The exposed field as (y0, x0, y1, x1); the whole image where no plausible one is found.
 
     Args:
         pixels: float32 [rows, columns], 0-1.
@@ -44,7 +44,7 @@ def content_box(pixels: Pixels) -> Box:
 
 
 def _to_the_line(pixels: Pixels, box: Box) -> Box:
-    """The same borders, peeled at the film's own resolution near where they were found: whatever lies around a film
+    """The same borders, peeled at the image's own resolution near where they were found: whatever lies around an image
     then leaves the same box of it."""
     y0, x0, y1, x1 = box
     low, high = np.percentile(pixels[y0:y1, x0:x1][::4, ::4], ROBUST)
@@ -65,11 +65,11 @@ def _to_the_line(pixels: Pixels, box: Box) -> Box:
 
 
 def _work_copy(pixels: Pixels) -> Greys:
-    """Shrunk, and stretched over its own range so that tolerances mean the same on every film."""
+    """Shrunk, and stretched over its own range so that tolerances mean the same on every image."""
     rows, columns = pixels.shape
     scale = min(1.0, WORK_SIDE_PX / max(rows, columns))
     size = max(1, round(columns * scale)), max(1, round(rows * scale))
-    step = max(1, max(rows, columns) // (2 * WORK_SIDE_PX))  # every other pixel of a large film is plenty
+    step = max(1, max(rows, columns) // (2 * WORK_SIDE_PX))  # every other pixel of a large image is plenty
     work = pixels
     if scale < 1:
         work = np.asarray(cv2.resize(pixels[::step, ::step], size, interpolation=cv2.INTER_AREA), dtype=np.float32)

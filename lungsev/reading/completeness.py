@@ -1,7 +1,7 @@
 """Is a file all there? Looks at the structure only, never at pixels, and reads little of the file.
 
 A copy that stalls leaves a file whose size and time stand still. What the file says of itself
-tells it from a film: DICOM elements have lengths (PS3.5 7.1), native pixel data as many bytes as its length says,
+tells it from an image: DICOM elements have lengths (PS3.5 7.1), native pixel data as many bytes as its length says,
 encapsulated pixel data ends with a sequence delimiter (PS3.5 A.4), PNG with IEND, JPEG with EOI.
 """
 
@@ -47,7 +47,7 @@ class _Encoding:
 
 
 def completeness(path: Path) -> Verdict:
-    """Whether a film's file is all there.
+    """Whether an image's file is all there.
 
     Returns:
         `incomplete` only when the file itself shows that an end is missing; `unrecognised` when it is of no

@@ -14,7 +14,7 @@ from io import BytesIO
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
 
-from lungsev.errors import UnreadableFilmError
+from lungsev.errors import UnreadableImageError
 from lungsev.reading import header
 from lungsev.reading.codecs import DEFLATED, EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE, NATIVE, Codec
 from lungsev.reading.limits import ReadLimits
@@ -99,14 +99,14 @@ def encoded_frame(pixel_data: PixelData, codec: Codec) -> memoryview | bytes:
     """Native values, or the fragments of the one frame joined (PS3.5 A.4)."""
     if codec is NATIVE:
         if pixel_data.is_encapsulated:
-            raise UnreadableFilmError("damaged", "the pixel data comes in fragments, the header says uncompressed")
+            raise UnreadableImageError("damaged", "the pixel data comes in fragments, the header says uncompressed")
         return pixel_data.value
     if not pixel_data.is_encapsulated:
-        raise UnreadableFilmError("damaged", "the pixel data is uncompressed, the header names a compression")
+        raise UnreadableImageError("damaged", "the pixel data is uncompressed, the header names a compression")
     fragments = _fragments(pixel_data.value)
     # The first item is the basic offset table, which one frame does not need.
     if len(fragments) < 2:
-        raise UnreadableFilmError("truncated", "the pixel data holds no fragment")
+        raise UnreadableImageError("truncated", "the pixel data holds no fragment")
     return b"".join(fragments[1:])
 
 
@@ -158,19 +158,19 @@ def _inflate(deflated: memoryview, limits: ReadLimits) -> bytearray:
         while not inflater.eof:
             part = inflater.decompress(pending, INFLATION_STEP_BYTES)
             if not part and not inflater.unconsumed_tail:
-                raise UnreadableFilmError("truncated", "the deflated dataset was cut short")
+                raise UnreadableImageError("truncated", "the deflated dataset was cut short")
             inflated += part
             pending = inflater.unconsumed_tail
             taken = len(deflated) - len(pending)
             is_bomb = len(inflated) > INFLATION_FLOOR_BYTES and len(inflated) > limits.inflation_ratio * taken
             if is_bomb or len(inflated) > limits.inflated_bytes:
-                raise UnreadableFilmError(
+                raise UnreadableImageError(
                     "too_large",
                     f"the deflated dataset grows beyond {limits.inflated_bytes} bytes "
                     f"or {limits.inflation_ratio} times its size",
                 )
     except zlib.error:
-        raise UnreadableFilmError("damaged", "the deflated dataset is damaged") from None
+        raise UnreadableImageError("damaged", "the deflated dataset is damaged") from None
     return inflated
 
 
@@ -179,15 +179,15 @@ def _fragments(value: memoryview) -> list[memoryview]:
     position = 0
     while True:
         if position + 8 > len(value):
-            raise UnreadableFilmError("truncated", "the pixel data has no end: the file was cut short")
+            raise UnreadableImageError("truncated", "the pixel data has no end: the file was cut short")
         group, element, length = struct.unpack("<HHI", value[position : position + 8])
         position += 8
         if (group, element) == SEQUENCE_END:
             return fragments
         if (group, element) != ITEM:
-            raise UnreadableFilmError("damaged", "the pixel data's fragments are damaged")
+            raise UnreadableImageError("damaged", "the pixel data's fragments are damaged")
         if position + length > len(value):
-            raise UnreadableFilmError("truncated", "the pixel data's last fragment was cut short")
+            raise UnreadableImageError("truncated", "the pixel data's last fragment was cut short")
         fragments.append(value[position : position + length])
         position += length
         if length % 2 and value[position : position + 1].tobytes() == b"\0":  # some writers pad and do not count it

@@ -1,4 +1,4 @@
-"""A DICOM file to stored values, photometry and what the report says of the film."""
+"""A DICOM file to stored values, photometry and what the report says of the image."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
 
-from lungsev.errors import FilmError, SkippedFilmError, UnreadableFilmError
+from lungsev.errors import ImageError, SkippedImageError, UnreadableImageError
 from lungsev.reading import acceptance, header
 from lungsev.reading.codecs import EXPLICIT_BIG, FrameShape, codec_for, decode_frame
 from lungsev.reading.container import DicomFile, encoded_frame, parse_dicom
@@ -27,8 +27,8 @@ logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
 
 
 @dataclass(frozen=True)
-class DicomFilm:
-    """A DICOM film as stored.
+class DicomRadiograph:
+    """A DICOM image as stored.
 
     Attributes:
         stored: uint8, int8, uint16 or int16 [rows, columns]: sign extended, unused bits removed.
@@ -43,12 +43,12 @@ class DicomFilm:
     shape_conflict: bool
 
 
-def read_dicom(data: bytes, limits: ReadLimits) -> DicomFilm:
+def read_dicom(data: bytes, limits: ReadLimits) -> DicomRadiograph:
     """Parse, accept and decode.
 
     Raises:
-        UnreadableFilmError: The file is damaged, hostile or in an unknown encoding.
-        SkippedFilmError: The file is not a frontal chest film.
+        UnreadableImageError: The file is damaged, hostile or in an unknown encoding.
+        SkippedImageError: The file is not a frontal chest radiograph.
     """
     image: ImageInfo | None = None
     with warnings.catch_warnings():
@@ -56,26 +56,30 @@ def read_dicom(data: bytes, limits: ReadLimits) -> DicomFilm:
         try:
             file = parse_dicom(data, limits)
             image = _header_info(file.dataset, file.syntax)
-            if file.is_cut_short and acceptance.may_be_film(file.dataset):
-                raise UnreadableFilmError("truncated", "the file ends before its pixel data: it was cut short")
+            if file.is_cut_short and acceptance.may_be_radiograph(file.dataset):
+                raise UnreadableImageError("truncated", "the file ends before its pixel data: it was cut short")
             acceptance.require_frontal_chest(file.dataset)
-            return _film(file, image, limits)
-        except FilmError as error:
+            return _radiograph(file, image, limits)
+        except ImageError as error:
             error.image = error.image or image
             raise
         except RecursionError:
-            raise UnreadableFilmError("too_deep", "the sequences of the header are nested too deeply", image) from None
+            raise UnreadableImageError("too_deep", "the sequences of the header are nested too deeply", image) from None
         except MemoryError:
-            raise UnreadableFilmError("too_large", "the file needs more memory than a film may take", image) from None
+            raise UnreadableImageError(
+                "too_large", "the file needs more memory than an image may take", image
+            ) from None
         except EOFError:
-            raise UnreadableFilmError("truncated", "the file ends inside its header: it was cut short", image) from None
+            raise UnreadableImageError(
+                "truncated", "the file ends inside its header: it was cut short", image
+            ) from None
         except Exception:  # nine types by count; their texts may quote the patient
-            raise UnreadableFilmError("damaged", "the DICOM header is damaged and cannot be read", image) from None
+            raise UnreadableImageError("damaged", "the DICOM header is damaged and cannot be read", image) from None
 
 
-def _film(file: DicomFile, image: ImageInfo, limits: ReadLimits) -> DicomFilm:
+def _radiograph(file: DicomFile, image: ImageInfo, limits: ReadLimits) -> DicomRadiograph:
     if file.pixel_data is None:
-        raise SkippedFilmError("no_pixels", "the file holds no pixel data")
+        raise SkippedImageError("no_pixels", "the file holds no pixel data")
     dataset, codec = file.dataset, codec_for(file.syntax)
     shape = _frame_shape(dataset, file.syntax, file.pixel_data.vr, limits)
     decoded = decode_frame(encoded_frame(file.pixel_data, codec), codec, shape)
@@ -84,7 +88,7 @@ def _film(file: DicomFile, image: ImageInfo, limits: ReadLimits) -> DicomFilm:
     photometric = (header.text(dataset, "PhotometricInterpretation") or "").upper()
     lut_shape = (header.text(dataset, "PresentationLUTShape") or "").upper()
     inverted = photometric == "MONOCHROME1" or (not photometric and lut_shape == "INVERSE")
-    return DicomFilm(
+    return DicomRadiograph(
         stored=stored,
         photometry=_photometry(dataset, inverted, shape),
         image=replace(
@@ -100,11 +104,11 @@ def _frame_shape(dataset: Dataset, syntax: str, vr: str | None, limits: ReadLimi
     rows, columns = header.whole(dataset, "Rows"), header.whole(dataset, "Columns")
     allocated = header.whole(dataset, "BitsAllocated")
     if rows is None or columns is None or allocated is None:
-        raise UnreadableFilmError("damaged", "the header does not state rows, columns and bits of the image")
+        raise UnreadableImageError("damaged", "the header does not state rows, columns and bits of the image")
     check_size(rows, columns, limits)
     stored = header.whole(dataset, "BitsStored") or allocated
     if allocated not in (8, 16) or not 1 <= stored <= allocated:
-        raise UnreadableFilmError(
+        raise UnreadableImageError(
             "unsupported_bits", f"{stored} of {allocated} bits stored, expected 8 or 16 allocated and no more stored"
         )
     return FrameShape(
@@ -121,8 +125,8 @@ def _frame_shape(dataset: Dataset, syntax: str, vr: str | None, limits: ReadLimi
 def _stored_values(decoded: npt.NDArray[np.generic], shape: FrameShape, high_bit: int | None) -> Stored:
     """Unused bits removed and the sign extended, in the smallest native type that holds them.
 
-    Bits above the stored ones are overlays of old units, or the film's own where BitsStored is too small or the sign
-    is wrong: neighbouring pixels tell, since a film cut off at a bit jumps where its values pass it.
+    Bits above the stored ones are overlays of old units, or the image's own where BitsStored is too small or the sign
+    is wrong: neighbouring pixels tell, since an image cut off at a bit jumps where its values pass it.
 
     Args:
         high_bit: Of words; None when the values are samples, whose lowest bit is always bit 0.
@@ -154,7 +158,7 @@ def _goes_on(whole: Stored, cut: Stored, bits: int) -> bool:
 
 
 def _as_monochrome2(stored: Stored, shape: FrameShape, photometric: str) -> Stored:
-    """The same film as its other photometric interpretation stores it: the complement within the stored bits."""
+    """The same image as its other photometric interpretation stores it: the complement within the stored bits."""
     if photometric != "MONOCHROME1":
         return stored
     bits = stored.dtype.type(-1 if shape.signed else (1 << shape.bits_stored) - 1)

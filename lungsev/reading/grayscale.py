@@ -1,7 +1,7 @@
 """From stored values to brightness: modality LUT -> VOI -> polarity, once, in one table.
 
 Sixteen bits at most are stored, so the whole chain is a table of at most 65,536 entries computed in float64 and
-rounded to a grid of 2^-20: the same film in MONOCHROME1 and MONOCHROME2, whose tables differ in the last bits of
+rounded to a grid of 2^-20: the same image in MONOCHROME1 and MONOCHROME2, whose tables differ in the last bits of
 their float64 arithmetic, comes out identical to the bit. DICOM PS3.3 C.7.6.3, C.11.1, C.11.2 and PS3.4 N.2.
 """
 
@@ -22,10 +22,10 @@ VoiFunction = Literal["LINEAR", "LINEAR_EXACT", "SIGMOID"]
 
 GRID = float(1 << 20)
 EXACT_FLOAT32_COUNT = 1 << 24  # OpenCV counts in float32
-# Robust range of films without a usable window: all but the last permille at both ends.
+# Robust range of images without a usable window: all but the last permille at both ends.
 ROBUST_PERCENTILES = (0.1, 99.9)
 # A window that maps more of the exposed field to pure black or white than this hides lung; the real windows of
-# the films at hand clip 0-30 %.
+# the images at hand clip 0-30 %.
 MAX_CLIPPED = 0.6
 
 
@@ -77,7 +77,7 @@ class Photometry:
 
     Attributes:
         inverted: The output of the VOI step is dark for high values (MONOCHROME1 or shape INVERSE).
-        padding: Stored values, lowest and highest, that are not part of the film.
+        padding: Stored values, lowest and highest, that are not part of the image.
     """
 
     slope: float = 1.0
@@ -104,7 +104,7 @@ def render(stored: Stored, photometry: Photometry) -> Brightness:
         stored: uint8, int8, uint16 or int16 [rows, columns], sign extended, unused bits removed.
 
     Returns:
-        Bone bright. The VOI LUT or window, of several the first that does not hide the film; else the robust range.
+        Bone bright. The VOI LUT or window, of several the first that does not hide the image; else the robust range.
     """
     shifted, lowest = _unsigned(stored)
     counts = _histogram(shifted)
@@ -166,7 +166,7 @@ def _lut_curve(lut: Lut, modality: Curve) -> Curve:
 
 
 def _clipped(shown: Curve, weights: Curve) -> float:
-    """Share of the film that is pure black or pure white; 1 when nothing varies."""
+    """Share of the image that is pure black or pure white; 1 when nothing varies."""
     present = weights > 0
     if np.ptp(shown[present]) < 1e-3:
         return 1.0
@@ -181,7 +181,7 @@ def _modality(inputs: Curve, photometry: Photometry) -> Curve:
 
 
 def _padding_inputs(inputs: Curve, weights: Curve, padding: tuple[int, int] | None) -> npt.NDArray[np.bool_]:
-    """Which inputs are padding; none when that would be the whole film."""
+    """Which inputs are padding; none when that would be the whole image."""
     if padding is None:
         return np.zeros(len(inputs), np.bool_)
     is_padding = (inputs >= padding[0]) & (inputs <= padding[1]) & (weights > 0)
@@ -189,7 +189,7 @@ def _padding_inputs(inputs: Curve, weights: Curve, padding: tuple[int, int] | No
 
 
 def _touches_edge(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """The parts of a mask that are connected with the film's edge: the padding value may also occur inside."""
+    """The parts of a mask that are connected with the image's edge: the padding value may also occur inside."""
     framed = np.pad(mask.astype(np.uint8), 1, constant_values=1)
     _, labels = cv2.connectedComponents(framed, connectivity=4)
     return np.asarray(labels[1:-1, 1:-1] == labels[0, 0])

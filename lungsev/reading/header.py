@@ -63,7 +63,7 @@ def items(dataset: Dataset, keyword: str) -> list[Dataset]:
 
 
 def acquired_at(dataset: Dataset) -> str | None:
-    """When the film was taken, ISO 8601 without zone; a date alone when the time is missing."""
+    """When the image was taken, ISO 8601 without zone; a date alone when the time is missing."""
     moment = _date_time(text(dataset, "AcquisitionDateTime"))
     if moment is not None:
         return moment

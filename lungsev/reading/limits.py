@@ -12,18 +12,18 @@ MIB = 1024 * 1024
 
 @dataclass(frozen=True)
 class ReadLimits:
-    """Caps of one film's reading.
+    """Caps of one image's reading.
 
     Attributes:
         file_bytes: Size on disk. The largest detectors write 4,300 x 4,300 x 2 bytes = 35 MiB uncompressed.
-        pixels: Rows x columns. 36 million covers every detector (18.5 million) and film digitisers with room.
+        pixels: Rows x columns. 36 million covers every detector (18.5 million) and radiograph digitisers with room.
         side_px: Rows or columns; also keeps the products of sizes far from 32-bit overflow in the codecs.
         min_side_px: Below it there is nothing to grade: icons, dose screens, cropped thumbnails.
-        inflated_bytes: Dataset after inflation (deflated transfer syntax); a large film and its header fit.
-        inflation_ratio: Inflated over deflated bytes, once 16 MiB have come out; films reach 5, zeros 1,000.
-        cpu_seconds: Processor time of one film in the reading process; a large JPEG 2000 takes 2-3 s on a Jetson.
+        inflated_bytes: Dataset after inflation (deflated transfer syntax); a large image and its header fit.
+        inflation_ratio: Inflated over deflated bytes, once 16 MiB have come out; images reach 5, zeros 1,000.
+        cpu_seconds: Processor time of one image in the reading process; a large JPEG 2000 takes 2-3 s on a Jetson.
         wall_seconds: The same on the clock, for hangs that use no processor; long, since a box may be busy.
-        memory_bytes: Address space the reading process may add while it works on one film.
+        memory_bytes: Address space the reading process may add while it works on one image.
     """
 
     file_bytes: int = 128 * MIB

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from lungsev.errors import SkippedFilmError
+from lungsev.errors import SkippedImageError
 
 Stored = npt.NDArray[np.integer]
 
@@ -14,22 +14,22 @@ _LENGTH = frozenset("HF")
 
 
 def turn_to_radiological(stored: Stored, orientation: tuple[str, ...]) -> tuple[Stored, tuple[str, ...]]:
-    """Turn a film so that its orientation becomes L\\F (PS3.3 C.7.6.1.1.1).
+    """Turn an image so that its orientation becomes L\\F (PS3.3 C.7.6.1.1.1).
 
     Args:
         orientation: Direction of the rows and of the columns; the first letter of each is the main one.
 
     Returns:
-        The film, and notes: `side_not_verified` where the tag is silent, `orientation_corrected` where it was turned.
+        The image, and notes: `side_not_verified` where the tag is silent, `orientation_corrected` where it was turned.
 
     Raises:
-        SkippedFilmError: `lateral`, when an axis runs from front to back.
+        SkippedImageError: `lateral`, when an axis runs from front to back.
     """
     main = tuple(value[:1] for value in orientation)
     if len(main) != 2 or not set(main) <= set("LRHFAP"):
         return stored, ("side_not_verified",)
     if set(main) & set("AP"):
-        raise SkippedFilmError(
+        raise SkippedImageError(
             "lateral", "the file says that it is taken from the side; expected from the front or back"
         )
     across, down = main

@@ -1,6 +1,6 @@
-"""PNG, JPEG and TIFF films: header first, pixels after.
+"""PNG, JPEG and TIFF images: header first, pixels after.
 
-These files say nothing of body part, polarity or side, so a film from one carries `side_not_verified`, and the
+These files say nothing of body part, polarity or side, so an image from one carries `side_not_verified`, and the
 quality gate judges the image alone.
 """
 
@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from lungsev.errors import SkippedFilmError, UnreadableFilmError
+from lungsev.errors import SkippedImageError, UnreadableImageError
 from lungsev.reading.limits import ReadLimits
 
 Stored = npt.NDArray[np.integer]
@@ -60,7 +60,7 @@ def picture_kind(data: bytes) -> str | None:
 
 
 def marked_as_own(png: bytes) -> bytes:
-    """A PNG of ours that says so, and is not taken for a film where somebody drops it into a watched folder."""
+    """A PNG of ours that says so, and is not taken for an image where somebody drops it into a watched folder."""
     chunk = struct.pack(">I", len(_OWN_TEXT) - 4) + _OWN_TEXT + struct.pack(">I", zlib.crc32(_OWN_TEXT))
     return png[:_PNG_HEADER_END] + chunk + png[_PNG_HEADER_END:]
 
@@ -72,14 +72,14 @@ def read_picture(data: bytes, limits: ReadLimits) -> tuple[Stored, tuple[str, ..
         uint8 or uint16 [rows, columns] and notes.
 
     Raises:
-        UnreadableFilmError: Truncated, damaged, or larger than the limits.
-        SkippedFilmError: Several pages, too small, or one of our own pictures.
+        UnreadableImageError: Truncated, damaged, or larger than the limits.
+        SkippedImageError: Several pages, too small, or one of our own pictures.
     """
     if data[_PNG_HEADER_END + 4 :].startswith(_OWN_TEXT):
-        raise SkippedFilmError("own_output", "this is one of lungsev's own results, not a film")
+        raise SkippedImageError("own_output", "this is one of lungsev's own results, not an image")
     header = read_picture_header(data)
     if header.pages > 1:
-        raise SkippedFilmError("multi_frame", "the TIFF holds several images, expected one film")
+        raise SkippedImageError("multi_frame", "the TIFF holds several images, expected one image")
     check_size(header.rows, header.columns, limits)
     grey, notes = _to_grey(_decode(data, header))
     if header.white_is_zero:
@@ -94,19 +94,19 @@ def check_size(rows: int, columns: int, limits: ReadLimits) -> None:
     """Refuse a size outside the limits, before anything is decoded.
 
     Raises:
-        UnreadableFilmError: `too_large` or `wrong_shape`.
-        SkippedFilmError: `too_small`.
+        UnreadableImageError: `too_large` or `wrong_shape`.
+        SkippedImageError: `too_small`.
     """
     if rows < 1 or columns < 1:
-        raise UnreadableFilmError("wrong_shape", f"the image is {rows} x {columns} pixels, expected a film")
+        raise UnreadableImageError("wrong_shape", f"the image is {rows} x {columns} pixels, expected an image")
     if rows * columns > limits.pixels or max(rows, columns) > limits.side_px:
-        raise UnreadableFilmError(
+        raise UnreadableImageError(
             "too_large",
             f"the image is {rows} x {columns} pixels, the limit is {limits.pixels} pixels and {limits.side_px} a side",
         )
     if min(rows, columns) < limits.min_side_px:
-        raise SkippedFilmError(
-            "too_small", f"the image is {rows} x {columns} pixels, a film has at least {limits.min_side_px} a side"
+        raise SkippedImageError(
+            "too_small", f"the image is {rows} x {columns} pixels, an image has at least {limits.min_side_px} a side"
         )
 
 
@@ -114,7 +114,7 @@ def read_picture_header(data: bytes) -> PictureHeader:
     """Size, orientation and pages, from the header alone.
 
     Raises:
-        UnreadableFilmError: The header is cut short or is of no kind known here.
+        UnreadableImageError: The header is cut short or is of no kind known here.
     """
     kind = picture_kind(data)
     try:
@@ -125,8 +125,8 @@ def read_picture_header(data: bytes) -> PictureHeader:
         if kind == "tiff":
             return _tiff_header(data)
     except (struct.error, IndexError):
-        raise UnreadableFilmError("truncated", f"the {kind} header is cut short") from None
-    raise UnreadableFilmError("not_dicom", "the file is neither DICOM nor PNG, JPEG or TIFF")
+        raise UnreadableImageError("truncated", f"the {kind} header is cut short") from None
+    raise UnreadableImageError("not_dicom", "the file is neither DICOM nor PNG, JPEG or TIFF")
 
 
 def turn_upright(grey: Stored, orientation: int) -> Stored:
@@ -142,7 +142,7 @@ def turn_upright(grey: Stored, orientation: int) -> Stored:
 
 def _decode(data: bytes, header: PictureHeader) -> Decoded:
     if header.kind == "jpeg" and data.rfind(b"\xff\xd9") < data.find(b"\xff\xda"):
-        raise UnreadableFilmError("truncated", "the JPEG has no end marker: it was cut short")
+        raise UnreadableImageError("truncated", "the JPEG has no end marker: it was cut short")
     try:
         decoded = _decode_tiff(data) if header.kind == "tiff" else _decode_png_or_jpeg(data)
     except MemoryError:
@@ -150,10 +150,10 @@ def _decode(data: bytes, header: PictureHeader) -> Decoded:
     except Exception:  # codecs raise what they like
         decoded = None
     if decoded is None:
-        raise UnreadableFilmError("damaged", f"the {header.kind} image cannot be decoded: it is cut short or damaged")
+        raise UnreadableImageError("damaged", f"the {header.kind} image cannot be decoded: it is cut short or damaged")
     if decoded.shape[:2] != (header.rows, header.columns):
         found = " x ".join(map(str, decoded.shape[:2]))
-        raise UnreadableFilmError(
+        raise UnreadableImageError(
             "wrong_shape", f"decoded {found} pixels, the header says {header.rows} x {header.columns}"
         )
     return decoded
@@ -211,7 +211,7 @@ def _is_coloured(colour: Decoded) -> bool:
 
 def _png_header(data: bytes) -> PictureHeader:
     if data[12:16] != b"IHDR":
-        raise UnreadableFilmError("damaged", "the PNG does not begin with its header")
+        raise UnreadableImageError("damaged", "the PNG does not begin with its header")
     columns, rows = struct.unpack(">II", data[16:24])
     return PictureHeader("png", rows, columns, _png_orientation(data))
 
@@ -234,7 +234,7 @@ def _jpeg_header(data: bytes) -> PictureHeader:
     position, orientation = 2, 1
     while True:
         if data[position] != 0xFF:
-            raise UnreadableFilmError("damaged", "the JPEG's markers are damaged")
+            raise UnreadableImageError("damaged", "the JPEG's markers are damaged")
         marker = data[position + 1]
         if marker == 0xFF or 0xD0 <= marker <= 0xD8 or marker == 0x01:  # fill bytes and markers without a length
             position += 1 if marker == 0xFF else 2
@@ -246,14 +246,14 @@ def _jpeg_header(data: bytes) -> PictureHeader:
         if marker == 0xE1 and data[position + 4 : position + 10] == b"Exif\x00\x00":
             orientation = _exif_orientation(data[position + 10 : position + 2 + length])
         if marker in (0xDA, 0xD9):
-            raise UnreadableFilmError("damaged", "the JPEG has no frame header before its pixels")
+            raise UnreadableImageError("damaged", "the JPEG has no frame header before its pixels")
         position += 2 + length
 
 
 def _exif_orientation(block: bytes) -> int:
     try:
         value = _tiff_tags(block, _first_ifd(block))[0].get(274, 1)
-    except (struct.error, IndexError, UnreadableFilmError):
+    except (struct.error, IndexError, UnreadableImageError):
         return 1
     return value if 1 <= value <= 8 else 1
 
@@ -261,7 +261,7 @@ def _exif_orientation(block: bytes) -> int:
 def _tiff_header(data: bytes) -> PictureHeader:
     tags, following = _tiff_tags(data, _first_ifd(data))
     if 256 not in tags or 257 not in tags:
-        raise UnreadableFilmError("damaged", "the TIFF does not state its size")
+        raise UnreadableImageError("damaged", "the TIFF does not state its size")
     orientation = tags.get(274, 1)
     return PictureHeader(
         "tiff",

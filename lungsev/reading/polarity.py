@@ -13,7 +13,8 @@ Pixels = npt.NDArray[np.float32]
 Curve = npt.NDArray[np.float64]
 
 SIDE = 32
-# Below it a film counts as inverted: of 530 real frontal films the least chest-like has 0.02, one in a hundred 0.37.
+# Below it an image counts as inverted: of 530 real frontal radiographs the least chest-like has 0.02, the first
+# percentile 0.37.
 INVERTED_LIKENESS = -0.2
 
 
@@ -23,8 +24,8 @@ def correct_polarity(
     """Believe the image where the tags are in doubt.
 
     Three cases. The tags contradict each other (MONOCHROME2 with a Presentation LUT Shape of INVERSE, or the reverse):
-    the image decides. The tags ask for an inversion that turns bone dark, as on films that a converter inverted without
-    changing the tag: it is undone. Nothing asked for an inversion and the film looks inverted: it stays, with
+    the image decides. The tags ask for an inversion that turns bone dark, as when a converter inverted them without
+    changing the tag: it is undone. Nothing asked for an inversion and the image looks inverted: it stays, with
     a note for the quality gate, since then no tag says what to believe.
 
     Args:
@@ -60,7 +61,7 @@ def chest_likeness(pixels: Pixels, box: Box) -> float:
 def _chest_sketch() -> Pixels:
     """Bright below, along the spine and in the chest wall; dark in the lungs, above the shoulders and beside the body.
 
-    Shapes and weights are a least-squares fit to the mean of frontal films; correlation with that mean is 0.94.
+    Shapes and weights are a least-squares fit to the mean of frontal radiographs; correlation with that mean is 0.94.
     """
     y, x = (np.mgrid[0:SIDE, 0:SIDE] + 0.5) / SIDE
 

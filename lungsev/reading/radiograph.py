@@ -1,4 +1,4 @@
-"""A film in memory: pixels that mean the same whatever file they came from."""
+"""An image in memory: pixels that mean the same whatever file they came from."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from lungsev.report import ImageInfo
 
 @dataclass(frozen=True)
 class Radiograph:
-    """One frontal film, upright, patient's right on the image's left, bone bright.
+    """One frontal radiograph, upright, patient's right on the image's left, bone bright.
 
     Attributes:
         pixels: float32 [rows, columns], 0-1, after modality LUT, VOI and polarity.
-        image: What the report says of the film.
+        image: What the report says of the image.
         content_box_px: (y0, x0, y1, x1) of the exposed field inside collimation and padding.
         notes: snake_case remarks of the reading that the quality gate turns into flags,
             as `side_not_verified`, `polarity_corrected`, `window_ignored`.

@@ -1,4 +1,4 @@
-"""Any supported file to a `Radiograph`: the one door through which films come in.
+"""Any supported file to a `Radiograph`: the one door through which images come in.
 
 file -> bytes (regular file, within the size limit)
      -> DICOM: parse, accept, decode     (dicom, acceptance, codecs)
@@ -16,7 +16,7 @@ import stat
 from dataclasses import replace
 from pathlib import Path
 
-from lungsev.errors import FilmError, UnreadableFilmError
+from lungsev.errors import ImageError, UnreadableImageError
 from lungsev.reading.collimation import content_box
 from lungsev.reading.container import is_dicom
 from lungsev.reading.dicom import pixel_sha256, read_dicom
@@ -30,11 +30,11 @@ from lungsev.report import ImageInfo
 
 
 def read_radiograph(path: Path, limits: ReadLimits | None = None) -> Radiograph:
-    """Read a film from a DICOM, PNG, JPEG or TIFF file, whatever its name.
+    """Read an image from a DICOM, PNG, JPEG or TIFF file, whatever its name.
 
     Raises:
-        UnreadableFilmError: The file is missing, damaged, hostile or of no known kind.
-        SkippedFilmError: The file is intact but no frontal chest film.
+        UnreadableImageError: The file is missing, damaged, hostile or of no known kind.
+        SkippedImageError: The file is intact but no frontal chest radiograph.
     """
     limits = limits or ReadLimits()
     return read_radiograph_bytes(read_file(path, limits), limits)
@@ -44,45 +44,45 @@ def read_radiograph_bytes(data: bytes, limits: ReadLimits | None = None) -> Radi
     """The same from a file's bytes.
 
     Raises:
-        UnreadableFilmError, SkippedFilmError: As `read_radiograph`.
+        UnreadableImageError, SkippedImageError: As `read_radiograph`.
     """
     limits = limits or ReadLimits()
     if not data:
-        raise UnreadableFilmError("empty", "the file is empty")
+        raise UnreadableImageError("empty", "the file is empty")
     sha256 = hashlib.sha256(data).hexdigest()
     try:
-        film = _from_dicom(data, limits) if is_dicom(data) else _from_picture(data, limits)
-    except FilmError as error:
+        radiograph = _from_dicom(data, limits) if is_dicom(data) else _from_picture(data, limits)
+    except ImageError as error:
         error.image = replace(error.image or ImageInfo(), sha256=sha256)
         raise
-    return replace(film, image=replace(film.image, sha256=sha256))
+    return replace(radiograph, image=replace(radiograph.image, sha256=sha256))
 
 
 def read_file(path: Path, limits: ReadLimits) -> bytes:
     """All bytes of a regular file; nothing else is opened, and nothing blocks.
 
     Raises:
-        UnreadableFilmError: `not_found`, `not_a_file`, `too_large` or `unreadable`.
+        UnreadableImageError: `not_found`, `not_a_file`, `too_large` or `unreadable`.
     """
     try:
         # Non-blocking so that a FIFO without a writer returns at once; the type is checked on what was opened.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
-        raise UnreadableFilmError("not_found", "there is no such file") from None
+        raise UnreadableImageError("not_found", "there is no such file") from None
     except OSError as error:
         if error.errno == errno.ENXIO:  # a socket
             raise _not_a_file() from None
         reason = os.strerror(error.errno or 0)
-        raise UnreadableFilmError("unreadable", f"the file cannot be opened: {reason}") from None
+        raise UnreadableImageError("unreadable", f"the file cannot be opened: {reason}") from None
     try:
         data = _read_regular(descriptor, limits)
     except OSError as error:
         reason = os.strerror(error.errno or 0)
-        raise UnreadableFilmError("unreadable", f"the file cannot be read: {reason}") from None
+        raise UnreadableImageError("unreadable", f"the file cannot be read: {reason}") from None
     finally:
         os.close(descriptor)
     if len(data) > limits.file_bytes:
-        raise UnreadableFilmError("too_large", f"the file grows beyond the limit of {limits.file_bytes} bytes")
+        raise UnreadableImageError("too_large", f"the file grows beyond the limit of {limits.file_bytes} bytes")
     return data
 
 
@@ -91,7 +91,9 @@ def _read_regular(descriptor: int, limits: ReadLimits) -> bytes:
     if not stat.S_ISREG(status.st_mode):
         raise _not_a_file()
     if status.st_size > limits.file_bytes:
-        raise UnreadableFilmError("too_large", f"the file has {status.st_size} bytes, the limit is {limits.file_bytes}")
+        raise UnreadableImageError(
+            "too_large", f"the file has {status.st_size} bytes, the limit is {limits.file_bytes}"
+        )
     with open(descriptor, "rb", closefd=False) as file:
         # Asked for what is there: to provide room for all that is allowed takes ten times as long as to read.
         data = file.read(status.st_size + 1)
@@ -100,21 +102,21 @@ def _read_regular(descriptor: int, limits: ReadLimits) -> bytes:
     return data
 
 
-def _not_a_file() -> UnreadableFilmError:
-    return UnreadableFilmError("not_a_file", "this is not a regular file; expected a film")
+def _not_a_file() -> UnreadableImageError:
+    return UnreadableImageError("not_a_file", "this is not a regular file; expected an image")
 
 
 def _from_dicom(data: bytes, limits: ReadLimits) -> Radiograph:
-    film = read_dicom(data, limits)
-    stored, notes = turn_to_radiological(film.stored, film.orientation)
-    brightness = render(stored, film.photometry)
+    radiograph = read_dicom(data, limits)
+    stored, notes = turn_to_radiological(radiograph.stored, radiograph.orientation)
+    brightness = render(stored, radiograph.photometry)
     box = content_box(brightness.pixels)
     pixels, polarity_notes = correct_polarity(
-        brightness.pixels, box, tags_invert=film.photometry.inverted, tags_conflict=film.shape_conflict
+        brightness.pixels, box, tags_invert=radiograph.photometry.inverted, tags_conflict=radiograph.shape_conflict
     )
     rows, columns = pixels.shape
     notes = (*notes, *brightness.notes, *polarity_notes)
-    return Radiograph(pixels, replace(film.image, rows=rows, columns=columns), box, notes)
+    return Radiograph(pixels, replace(radiograph.image, rows=rows, columns=columns), box, notes)
 
 
 def _from_picture(data: bytes, limits: ReadLimits) -> Radiograph:

@@ -1,13 +1,13 @@
-"""Reading in a child process, so that a hostile or broken film can hurt nothing but its own reading.
+"""Reading in a child process, so that a hostile or broken image can hurt nothing but its own reading.
 
     with IsolatedReader() as reader:
-        film = reader.read(path)                    # Radiograph, or FilmError as read_radiograph
-        film, canvas = reader.read_prepared(path)   # the canvas too, prepared in the child
+        image = reader.read(path)                    # Radiograph, or ImageError as read_radiograph
+        image, canvas = reader.read_prepared(path)   # the canvas too, prepared in the child
 
 The fork server (`lungsev.sandbox.forkserver`) imports the codecs once and forks a fresh worker for every image: a leak,
 a crash or a hang ends with its image, and the next one starts in milliseconds. The worker runs under an address-space
 limit and alarms. Its answer is JSON and one sealed memory file, which this process maps without a copy; nothing is
-unpickled, since the reader has touched the film. Nursery and readers end with this process, however it ends.
+unpickled, since the reader has touched the image. Nursery and readers end with this process, however it ends.
 
 May be used from several threads; every call has its own reader. Never imports torch.
 """
@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lungsev.errors import FilmError, LungsevError, SkippedFilmError, UnreadableFilmError
+from lungsev.errors import ImageError, LungsevError, SkippedImageError, UnreadableImageError
 from lungsev.geometry import CanvasFrame
 from lungsev.preprocessing.canvas import CANVAS_SIZE_PX, Canvas
 from lungsev.reading.limits import ReadLimits
@@ -50,7 +50,7 @@ _ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_ARE
 
 
 class IsolatedReader:
-    """Reads films in child processes. Starts with the first film, ends with `close` or with this process."""
+    """Reads images in child processes. Starts with the first image, ends with `close` or with this process."""
 
     def __init__(self, limits: ReadLimits | None = None) -> None:
         self.limits = limits or ReadLimits()
@@ -58,7 +58,7 @@ class IsolatedReader:
         self._lock = threading.Lock()
 
     def start(self) -> None:
-        """Start now rather than with the first film.
+        """Start now rather than with the first image.
 
         Raises:
             LungsevError: The reading process does not start.
@@ -69,25 +69,25 @@ class IsolatedReader:
         """As `read_radiograph`.
 
         Raises:
-            UnreadableFilmError: As there; and `decoder_crashed`, `decoder_timeout`.
-            SkippedFilmError: As there.
-            LungsevError: The reading process does not start; no fault of the film.
+            UnreadableImageError: As there; and `decoder_crashed`, `decoder_timeout`.
+            SkippedImageError: As there.
+            LungsevError: The reading process does not start; no fault of the image.
         """
-        film, _ = self._read(path, None)
-        return film
+        radiograph, _ = self._read(path, None)
+        return radiograph
 
     def read_prepared(self, path: Path, size_px: int = CANVAS_SIZE_PX) -> tuple[Radiograph, Canvas]:
-        """As `read`, with the film's canvas, which costs this process nothing.
+        """As `read`, with the image's canvas, which costs this process nothing.
 
         Raises:
-            UnreadableFilmError, SkippedFilmError, LungsevError: As `read`.
+            UnreadableImageError, SkippedImageError, LungsevError: As `read`.
         """
-        film, canvas = self._read(path, size_px)
+        radiograph, canvas = self._read(path, size_px)
         assert canvas is not None
-        return film, canvas
+        return radiograph, canvas
 
     def close(self) -> None:
-        """End the child processes; a film in work fails. Reading starts them again."""
+        """End the child processes; an image in work fails. Reading starts them again."""
         with self._lock:
             nursery, self._nursery = self._nursery, None
         if nursery is not None:
@@ -107,8 +107,8 @@ class IsolatedReader:
             answer = self._running_nursery().ask(json.dumps(request).encode(), self.limits.wall_seconds + GRACE_SECONDS)
             if answer is not None:
                 return _unpacked(*answer, self.limits)
-            # The nursery has ended, perhaps with another thread's film: not this film's fault, once.
-        raise UnreadableFilmError("decoder_crashed", "the reading process ended with this film, twice")
+            # The nursery has ended, perhaps with another thread's image: not this image's fault, once.
+        raise UnreadableImageError("decoder_crashed", "the reading process ended with this image, twice")
 
     def _running_nursery(self) -> _Nursery:
         with self._lock:
@@ -130,7 +130,7 @@ class _Nursery:
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,  # codecs write there what they think of the film
+                stderr=subprocess.DEVNULL,  # codecs write there what they think of the image
                 env={**os.environ, **_ENVIRONMENT},
                 start_new_session=True,
             )
@@ -150,7 +150,7 @@ class _Nursery:
         """The answer and the descriptor that came with it; None when the nursery has ended.
 
         Raises:
-            UnreadableFilmError: `decoder_timeout`, when a reader outlives even its alarms.
+            UnreadableImageError: `decoder_timeout`, when a reader outlives even its alarms.
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with ours:
@@ -186,64 +186,68 @@ def _unpacked(message: bytes, descriptor: int | None, limits: ReadLimits) -> tup
     """Believe an answer only as far as it holds together.
 
     Raises:
-        FilmError: The answer says so, or makes no sense.
+        ImageError: The answer says so, or makes no sense.
     """
     try:
         answer = json.loads(message)
         if "error" in answer:
-            raise _film_error(answer["error"])
+            raise _image_error(answer["error"])
         if "ended" in answer:
             raise _crashed(int(answer["ended"]))
         if descriptor is None:
             raise ValueError("no pixels")
-        return _film_and_canvas(answer, descriptor, limits)
+        return _radiograph_and_canvas(answer, descriptor, limits)
     except (ValueError, TypeError, KeyError, OSError):
-        raise UnreadableFilmError("decoder_crashed", "the reading process gave an answer that makes no sense") from None
+        raise UnreadableImageError(
+            "decoder_crashed", "the reading process gave an answer that makes no sense"
+        ) from None
     finally:
         if descriptor is not None:
             os.close(descriptor)
 
 
-def _crashed(signal_number: int) -> UnreadableFilmError:
+def _crashed(signal_number: int) -> UnreadableImageError:
     if signal_number in (signal.SIGALRM, signal.SIGPROF):
         return _timed_out()
     names = {int(member): member.name for member in signal.Signals}
     how = f" with {names.get(signal_number, signal_number)}" if signal_number else ""
-    return UnreadableFilmError("decoder_crashed", f"the reading process crashed on this film{how}")
+    return UnreadableImageError("decoder_crashed", f"the reading process crashed on this image{how}")
 
 
-def _timed_out() -> UnreadableFilmError:
-    return UnreadableFilmError("decoder_timeout", "reading the film took too long and was stopped")
+def _timed_out() -> UnreadableImageError:
+    return UnreadableImageError("decoder_timeout", "reading the image took too long and was stopped")
 
 
-def _film_error(error: dict[str, Any]) -> FilmError:
-    kind = SkippedFilmError if error["skipped"] else UnreadableFilmError
+def _image_error(error: dict[str, Any]) -> ImageError:
+    kind = SkippedImageError if error["skipped"] else UnreadableImageError
     image = None if error["image"] is None else ImageInfo(**error["image"])
     return kind(str(error["code"]), str(error["message"]), image)
 
 
-def _film_and_canvas(answer: dict[str, Any], descriptor: int, limits: ReadLimits) -> tuple[Radiograph, Canvas | None]:
-    film = answer["film"]
-    rows, columns = (int(size) for size in film["shape"])
+def _radiograph_and_canvas(
+    answer: dict[str, Any], descriptor: int, limits: ReadLimits
+) -> tuple[Radiograph, Canvas | None]:
+    radiograph = answer["image"]
+    rows, columns = (int(size) for size in radiograph["shape"])
     frame = (
         CanvasFrame(**{**answer["canvas"], "offset_px": tuple(answer["canvas"]["offset_px"])})
         if "canvas" in answer
         else None
     )
-    film_values, canvas_values = rows * columns, frame.size_px**2 if frame else 0
-    if not 0 < film_values <= limits.pixels:
+    radiograph_values, canvas_values = rows * columns, frame.size_px**2 if frame else 0
+    if not 0 < radiograph_values <= limits.pixels:
         raise ValueError("a size beyond the limits")
-    values = _mapped(descriptor, film_values + canvas_values)
-    y0, x0, y1, x1 = film["content_box_px"]
+    values = _mapped(descriptor, radiograph_values + canvas_values)
+    y0, x0, y1, x1 = radiograph["content_box_px"]
     radiograph = Radiograph(
-        pixels=values[:film_values].reshape(rows, columns),
-        image=ImageInfo(**film["image"]),
+        pixels=values[:radiograph_values].reshape(rows, columns),
+        image=ImageInfo(**radiograph["image"]),
         content_box_px=(y0, x0, y1, x1),
-        notes=tuple(film["notes"]),
+        notes=tuple(radiograph["notes"]),
     )
     if frame is None:
         return radiograph, None
-    return radiograph, Canvas(values[film_values:].reshape(frame.size_px, frame.size_px), frame)
+    return radiograph, Canvas(values[radiograph_values:].reshape(frame.size_px, frame.size_px), frame)
 
 
 def _mapped(descriptor: int, count: int) -> npt.NDArray[np.float32]:

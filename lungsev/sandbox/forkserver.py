@@ -1,11 +1,11 @@
-"""The process in which films are read: forks a fresh reader for every film. The other end of `lungsev.sandbox.client`.
+"""Fork server: forks a fresh worker for every image to be read. The peer of `lungsev.sandbox.client`.
 
     request   SOCK_SEQPACKET: {"path", "limits", "size_px"} and the descriptor on which to answer
-    answer    SOCK_SEQPACKET: {"film", "canvas"} and a sealed memory file of their pixels, or {"error"},
+    answer    SOCK_SEQPACKET: {"image", "canvas"} and a sealed memory file of their pixels, or {"error"},
               or {"ended"} with the signal that ended the reader: a crash, or one of its alarms
     nothing   end of file: the nursery itself has ended
 
-Forked after every import and before the first film: a reader starts in milliseconds and inherits nothing of another.
+Forked after every import and before the first image: a reader starts in milliseconds and inherits nothing of another.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from lungsev.errors import FilmError, SkippedFilmError
+from lungsev.errors import ImageError, SkippedImageError
 from lungsev.preprocessing.canvas import to_canvas
 from lungsev.reading.codecs import load_codecs
 from lungsev.reading.limits import ReadLimits
@@ -50,9 +50,9 @@ def run_nursery(descriptor: int) -> None:
     """Serve requests until the socket closes.
 
     Args:
-        descriptor: Inherited socket to the process that wants films read.
+        descriptor: Inherited socket to the process that wants images read.
     """
-    # Ctrl-C and systemd signal the whole group; whether the film in work is finished is the parent's decision.
+    # Ctrl-C and systemd signal the whole group; whether the image in work is finished is the parent's decision.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     _warm_up()
@@ -111,7 +111,7 @@ class _Readers:
 
 
 def _warm_up() -> None:
-    """Import and touch all that a first film would, with one thread, since a fork keeps one."""
+    """Import and touch all that a first image would, with one thread, since a fork keeps one."""
     cv2.setNumThreads(1)
     load_codecs()
     _, picture = cv2.imencode(".png", np.tile(np.arange(128, dtype=np.uint8), (128, 1)))
@@ -122,16 +122,16 @@ def _warm_up() -> None:
 
 
 def _read(request: dict[str, Any], answers: socket.socket, nursery: int) -> NoReturn:
-    """Read one film, answer, and end without any of Python's tidying up."""
+    """Read one image, answer, and end without any of Python's tidying up."""
     try:
         _die_with(nursery)
         limits = ReadLimits(**request["limits"])
         _confine(limits)
         _answer(request, limits, answers)
-    except FilmError as error:
+    except ImageError as error:
         _answer_error(error, answers)
     except MemoryError:
-        _answer_failure("too_large", "the film needs more memory than a film may take", answers)
+        _answer_failure("too_large", "the image needs more memory than an image may take", answers)
     except Exception as error:  # the type alone: its text may quote the file
         _answer_failure("decoder_crashed", f"the reading process met an unexpected {type(error).__name__}", answers)
     except BaseException:
@@ -161,18 +161,18 @@ def _confine(limits: ReadLimits) -> None:
 
 
 def _answer(request: dict[str, Any], limits: ReadLimits, answers: socket.socket) -> None:
-    film = read_radiograph(Path(request["path"]), limits)
-    arrays = [film.pixels]
+    radiograph = read_radiograph(Path(request["path"]), limits)
+    arrays = [radiograph.pixels]
     answer: dict[str, Any] = {
-        "film": {
-            "shape": film.pixels.shape,
-            "image": asdict(film.image),
-            "content_box_px": film.content_box_px,
-            "notes": film.notes,
+        "image": {
+            "shape": radiograph.pixels.shape,
+            "image": asdict(radiograph.image),
+            "content_box_px": radiograph.content_box_px,
+            "notes": radiograph.notes,
         }
     }
     if request["size_px"] is not None:
-        canvas = to_canvas(film, request["size_px"])
+        canvas = to_canvas(radiograph, request["size_px"])
         arrays.append(canvas.pixels)
         answer["canvas"] = asdict(canvas.frame)
     socket.send_fds(answers, [json.dumps(answer).encode()], [_sealed(arrays)])
@@ -180,7 +180,7 @@ def _answer(request: dict[str, Any], limits: ReadLimits, answers: socket.socket)
 
 def _sealed(arrays: Sequence[npt.NDArray[np.float32]]) -> int:
     """The arrays, one after the other, in a memory file that can no longer change under the reader of it."""
-    descriptor = os.memfd_create("film", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    descriptor = os.memfd_create("image", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     for array in arrays:
         rest = np.ascontiguousarray(array).data.cast("B")
         while rest:
@@ -189,9 +189,9 @@ def _sealed(arrays: Sequence[npt.NDArray[np.float32]]) -> int:
     return descriptor
 
 
-def _answer_error(error: FilmError, answers: socket.socket) -> None:
+def _answer_error(error: ImageError, answers: socket.socket) -> None:
     image = None if error.image is None else asdict(error.image)
-    skipped = isinstance(error, SkippedFilmError)
+    skipped = isinstance(error, SkippedImageError)
     answer = {"error": {"skipped": skipped, "code": error.code, "message": str(error), "image": image}}
     answers.send(json.dumps(answer).encode())
 

@@ -1,4 +1,4 @@
-"""`lungsev-run bench`: how fast this machine scores one film after the other."""
+"""`lungsev-run bench`: how fast this machine scores one image after the other."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def bench_command(
     bundle: Path | None,
     backend: str,
     threads: int | None,
-    film: Path | None,
+    image: Path | None,
     runs: int,
     cold_start: bool,
     json_output: bool,
@@ -28,7 +28,7 @@ def bench_command(
             bundle,
             backend,
             threads,
-            film,
+            image,
             runs=runs,
             cold_start=cold_start,
             progress=lambda done, _: progress.update(task, completed=done),
@@ -37,7 +37,7 @@ def bench_command(
         print(result.to_json())
         return
     console = open_console()
-    table = Table(title="milliseconds per film", title_justify="left")
+    table = Table(title="milliseconds per image", title_justify="left")
     for name in ("stage", "p50", "p95", "p99"):
         table.add_column(name, justify="left" if name == "stage" else "right")
     for row in result.rows():

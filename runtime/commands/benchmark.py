@@ -26,7 +26,7 @@ from lungsev import __version__
 from lungsev.bundle.archive import Bundle, read_bundle
 from lungsev.errors import BackendError, LungsevError, MissingExtraError
 from lungsev.grading import decode
-from lungsev.inference.backend import Backend, MovesFilms
+from lungsev.inference.backend import Backend, MovesRadiographs
 from lungsev.inference.openvino import OpenVinoBackend, has_bfloat16
 from lungsev.inference.select import open_backend
 from lungsev.inference.threads import usable_cores
@@ -39,7 +39,7 @@ from lungsev.system import python_command
 
 # `infer` holds the way to the device and back, which `transfer` times apart where there is one.
 STAGES = ("read", "prepare", "transfer", "infer", "decode", "write", "total")
-PORTABLE_FILM = (2500, 2048)
+PORTABLE_IMAGE = (2500, 2048)
 
 # Dense peak in half precision (10^12 operations a second) and memory bandwidth (10^9 bytes a second), data sheets.
 KNOWN_DEVICES: dict[str, tuple[float, float]] = {
@@ -54,10 +54,10 @@ _COLD_START = """
 import time
 from pathlib import Path
 from lungsev.pipeline import open_scorer
-bundle, backend, threads, film = sys.argv[1:]
+bundle, backend, threads, image = sys.argv[1:]
 with open_scorer(Path(bundle) if bundle else None, backend, int(threads) or None) as scorer:
     opened = time.monotonic()
-    scorer.score_file(Path(film))
+    scorer.score_file(Path(image))
     print(opened, time.monotonic())
 """
 
@@ -77,7 +77,7 @@ class Floor:
     """What physics allows the model part.
 
     Attributes:
-        gflop: Operations of one film; None where the bundle does not say.
+        gflop: Operations of one image; None where the bundle does not say.
         peak_gflops: Measured with a matrix product in this run, or from the device's data sheet.
         floor_ms: The larger of arithmetic and weight traffic.
         ratio: The fastest run over the floor: the peak, too, is the best of its runs.
@@ -113,10 +113,10 @@ class BenchResult:
     measured_at: str
     machine: dict[str, Any]
     model: ModelInfo
-    film: str
+    radiograph: str
     runs: int
     stages: dict[str, StageTimes]
-    films_per_second: float
+    images_per_second: float
     cold_start_ms: float | None
     first_score_ms: float | None
     peak_memory_mb: float
@@ -142,7 +142,7 @@ class BenchResult:
             f"{model.name} {model.version}: {model.backend} {model.precision} on {model.device}",
             f"{self.machine['processor']}, {self.machine['cores']} cores, load {self.machine['load']}"
             + (f", power mode {self.machine['power_mode']}" if self.machine["power_mode"] else ""),
-            f"{self.films_per_second:.1f} films per second, at most {self.peak_memory_mb:.0f} MB of memory",
+            f"{self.images_per_second:.1f} images per second, at most {self.peak_memory_mb:.0f} MB of memory",
         ]
         if self.cold_start_ms is not None and self.first_score_ms is not None:
             lines.append(f"cold start {self.cold_start_ms:.0f} ms, first score after {self.first_score_ms:.0f} ms")
@@ -167,28 +167,28 @@ def run_bench(
     bundle: Path | None = None,
     backend: str = "auto",
     threads: int | None = None,
-    film: Path | None = None,
+    radiograph: Path | None = None,
     runs: int = 30,
     warm_up: int = 3,
     cold_start: bool = True,
     progress: Callable[[int, int], None] | None = None,
 ) -> BenchResult:
-    """Score one film again and again, stage by stage, file to JSON file.
+    """Score one image again and again, stage by stage, file to JSON file.
 
     Args:
-        film: None writes a phantom of a portable unit's size as 12-bit uncompressed DICOM.
+        radiograph: None writes a phantom of a portable unit's size as 12-bit uncompressed DICOM.
         cold_start: Also start a fresh process and time its first score.
         progress: Called with runs done and runs in all.
 
     Raises:
-        BundleError, BackendError, FilmError: As the pipeline.
+        BundleError, BackendError, ImageError: As the pipeline.
     """
     opened = read_bundle(bundle)
     with (
         tempfile.TemporaryDirectory(prefix="lungsev-bench-") as folder,
         open_backend(opened, backend, threads) as open_,
     ):
-        path = film if film is not None else write_portable_film(Path(folder) / "film.dcm")
+        path = radiograph if radiograph is not None else write_portable_image(Path(folder) / "image.dcm")
         timer = _StageTimer(opened, open_, Path(folder) / "report.json")
         on_cpu = open_.device == "cpu"
         needs_peak = on_cpu and opened.manifest.graphs["fp32"].gflop is not None
@@ -205,10 +205,12 @@ def run_bench(
             measured_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
             machine=describe_machine(),
             model=timer.model,
-            film="portable phantom 2500 x 2048, 12 bit, uncompressed DICOM" if film is None else "a film of the user",
+            radiograph="portable phantom 2500 x 2048, 12 bit, uncompressed DICOM"
+            if radiograph is None
+            else "an image of the user",
             runs=runs,
             stages={name: timer.times(name) for name in STAGES if timer.has(name)},
-            films_per_second=round(1000 / timer.times("total").p50, 2),
+            images_per_second=round(1000 / timer.times("total").p50, 2),
             cold_start_ms=cold[0],
             first_score_ms=cold[1],
             peak_memory_mb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
@@ -219,11 +221,11 @@ def run_bench(
         )
 
 
-def write_portable_film(path: Path) -> Path:
+def write_portable_image(path: Path) -> Path:
     """A phantom as a portable unit sends it: 2500 x 2048, 12 bits, uncompressed."""
     from lungsev.phantom import make_phantom, write_phantom_dicom
 
-    write_phantom_dicom(make_phantom(1, size_px=PORTABLE_FILM), path, transfer_syntax="explicit", bits=12)
+    write_phantom_dicom(make_phantom(1, size_px=PORTABLE_IMAGE), path, transfer_syntax="explicit", bits=12)
     return path
 
 
@@ -287,14 +289,14 @@ class _StageTimer:
     def run(self, path: Path, keep: bool) -> None:
         manifest = self._bundle.manifest
         marks = [time.perf_counter()]
-        film = read_radiograph_bytes(read_file(path, ReadLimits()))
+        radiograph = read_radiograph_bytes(read_file(path, ReadLimits()))
         marks.append(time.perf_counter())
-        canvas = to_canvas(film, manifest.input.size_px)
+        canvas = to_canvas(radiograph, manifest.input.size_px)
         marks.append(time.perf_counter())
         image = np.ascontiguousarray(canvas.pixels[None, None])
         outputs = self._backend.infer(image)
         marks.append(time.perf_counter())
-        quality = assess_quality(canvas, outputs, film.notes, manifest.quality)
+        quality = assess_quality(canvas, outputs, radiograph.notes, manifest.quality)
         theta = outputs["theta"][0]
         scores = {
             scheme.name: decode(
@@ -306,7 +308,7 @@ class _StageTimer:
             )
             for scheme in manifest.schemes
         }
-        report = SeverityReport("scored", film.image, self.model, scores=scores, quality=quality)
+        report = SeverityReport("scored", radiograph.image, self.model, scores=scores, quality=quality)
         marks.append(time.perf_counter())
         self._target.write_text(report.to_json(), encoding="utf-8")
         marks.append(time.perf_counter())
@@ -315,13 +317,13 @@ class _StageTimer:
             for name, start, stop in zip(in_a_row, marks[:-1], marks[1:], strict=True):
                 self._samples[name].append((stop - start) * 1000)
             self._samples["total"].append((marks[-1] - marks[0]) * 1000)
-            if isinstance(self._backend, MovesFilms):
+            if isinstance(self._backend, MovesRadiographs):
                 started = time.perf_counter()
                 self._backend.transfer(image)
                 self._samples["transfer"].append((time.perf_counter() - started) * 1000)
 
     def has(self, stage: str) -> bool:
-        """Whether the stage was measured: a processor has nowhere to send a film."""
+        """Whether the stage was measured: a processor has nowhere to send an image."""
         return bool(self._samples[stage])
 
     def times(self, stage: str) -> StageTimes:
@@ -361,9 +363,9 @@ def _bfloat16(bundle: Bundle, fp32_ms: float, runs: int = 12) -> Bfloat16:
     return Bfloat16(round(fastest, 3), round(fp32_ms / fastest, 2), "")
 
 
-def _cold_start(bundle: Path | None, backend: str, threads: int | None, film: Path) -> tuple[float, float]:
+def _cold_start(bundle: Path | None, backend: str, threads: int | None, radiograph: Path) -> tuple[float, float]:
     """Milliseconds from starting a process to an open scorer, and to its first score."""
-    words = [str(bundle) if bundle else "", backend, str(threads or 0), str(film)]
+    words = [str(bundle) if bundle else "", backend, str(threads or 0), str(radiograph)]
     started = time.monotonic()
     found = subprocess.run(
         python_command(_COLD_START, *words), capture_output=True, text=True, check=False, timeout=600

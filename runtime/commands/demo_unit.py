@@ -1,4 +1,4 @@
-"""A unit of phantom patients: two weeks of portable films as a hospital's folder would hold them, nobody's."""
+"""A unit of phantom patients: two weeks of portable radiographs as a hospital's folder would hold them, nobody's."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import numpy as np
 from lungsev.errors import LungsevError
 from lungsev.phantom import (
     CourseDay,
-    PhantomFilm,
     PhantomOptions,
+    PhantomRadiograph,
     draw_day,
     draw_style,
     make_non_chest,
@@ -25,7 +25,7 @@ from lungsev.phantom import (
 )
 from lungsev.runtime.console import open_console
 
-_FILM_SIZE_PX = 1024
+_IMAGE_SIZE_PX = 1024
 Newest = Literal["portable", "lateral", "tilted", "upright", "no side"]
 
 
@@ -34,8 +34,8 @@ class PhantomPatient:
     """Who lies in the unit.
 
     Attributes:
-        days: Since the first film; illness rises for about six days and falls after.
-        newest: What is special about the newest film.
+        days: Since the first image; illness rises for about six days and falls after.
+        newest: What is special about the newest image.
     """
 
     patient_id: str
@@ -68,19 +68,19 @@ def plan_unit(patients: int, seed: int) -> tuple[PhantomPatient, ...]:
 
 
 def write_unit(folder: Path, patients: int, seed: int, now: datetime) -> Iterator[Path]:
-    """Write the films of a unit one after the other, the newest less than a day old, and two files nobody can score:
-    a picture of a hand without a patient's name, and half a film."""
+    """Write the images of a unit one after the other, the newest less than a day old, and two files nobody can score:
+    a picture of a hand without a patient's name, and half an image."""
     for patient in plan_unit(patients, seed):
         course = plan_course(patient.seed, patient.days, start=now - timedelta(days=patient.days))
         for number, day in enumerate(course, 1):
             path = folder / f"{patient.patient_id}-{number:02d}.dcm"
             newest = patient.newest if number == len(course) else "portable"
-            film, changes = _draw(patient.seed, day, newest)
+            image, changes = _draw(patient.seed, day, newest)
             identity = {"patient_id": patient.patient_id, "acquired_at": day.acquired_at, "study": number}
-            write_phantom_dicom(film, path, draw_style(patient.seed, **identity, **changes))
+            write_phantom_dicom(image, path, draw_style(patient.seed, **identity, **changes))
             yield path
     yield _write_hand(folder / "hand.png", seed)
-    yield _write_damaged(folder / "half-a-film.dcm", seed)
+    yield _write_damaged(folder / "half-a-image.dcm", seed)
 
 
 def phantoms_command(folder: Path, patients: int, seed: int) -> None:
@@ -95,11 +95,11 @@ def phantoms_command(folder: Path, patients: int, seed: int) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
-            raise LungsevError(f"{folder} is not empty; give a new folder, so that phantoms and films do not mix")
+            raise LungsevError(f"{folder} is not empty; give a new folder, so that phantoms and images do not mix")
         now = datetime.now()
         expected = sum(len(plan_course(patient.seed, patient.days)) for patient in plan_unit(patients, seed)) + 2
         with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-            task = progress.add_task("drawing films", total=expected)
+            task = progress.add_task("drawing images", total=expected)
             for _ in write_unit(folder, patients, seed, now):
                 progress.advance(task)
     except OSError as error:
@@ -108,29 +108,29 @@ def phantoms_command(folder: Path, patients: int, seed: int) -> None:
     console.print(f"next: lungsev-run watch {folder} --dashboard")
 
 
-def _draw(seed: int, day: CourseDay, newest: Newest) -> tuple[PhantomFilm, dict[str, Any]]:
-    """A film of the course, and what its header says otherwise than the patient's other films."""
+def _draw(seed: int, day: CourseDay, newest: Newest) -> tuple[PhantomRadiograph, dict[str, Any]]:
+    """An image of the course, and what its header says otherwise than the patient's other images."""
     if newest == "tilted":
-        return draw_day(seed, day, _FILM_SIZE_PX, PhantomOptions(rotation_deg=22.0)), {}
-    film = draw_day(seed, day, _FILM_SIZE_PX)
-    if newest == "lateral":  # sent as a frontal film, as happens
-        pixels = make_non_chest("lateral", seed, _FILM_SIZE_PX)
+        return draw_day(seed, day, _IMAGE_SIZE_PX, PhantomOptions(rotation_deg=22.0)), {}
+    image = draw_day(seed, day, _IMAGE_SIZE_PX)
+    if newest == "lateral":  # sent as a frontal radiograph, as happens
+        pixels = make_non_chest("lateral", seed, _IMAGE_SIZE_PX)
         height, width = pixels.shape
-        return PhantomFilm(**{**vars(film), "pixels": pixels, "content_box_px": (0, 0, height, width)}), {}
+        return PhantomRadiograph(**{**vars(image), "pixels": pixels, "content_box_px": (0, 0, height, width)}), {}
     if newest == "upright":
-        return film, {"view": "PA"}
-    return film, {"orientation": None} if newest == "no side" else {}
+        return image, {"view": "PA"}
+    return image, {"orientation": None} if newest == "no side" else {}
 
 
 def _write_hand(path: Path, seed: int) -> Path:
-    pixels = np.round(make_non_chest("hand", seed, _FILM_SIZE_PX) * 255).astype(np.uint8)
+    pixels = np.round(make_non_chest("hand", seed, _IMAGE_SIZE_PX) * 255).astype(np.uint8)
     path.write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
     return path
 
 
 def _write_damaged(path: Path, seed: int) -> Path:
-    film = draw_day(seed, plan_course(seed, 1)[0], _FILM_SIZE_PX)
-    dataset = phantom_dataset(film, patient_id="P-0000")
+    image = draw_day(seed, plan_course(seed, 1)[0], _IMAGE_SIZE_PX)
+    dataset = phantom_dataset(image, patient_id="P-0000")
     dataset.PixelData = dataset.PixelData[: len(dataset.PixelData) // 4 * 2]
     dataset.save_as(path, enforce_file_format=True)
     return path

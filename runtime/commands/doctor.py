@@ -1,4 +1,4 @@
-"""`lungsev-run doctor`: looks at everything a film needs on its way, and says what to do about what is missing."""
+"""`lungsev-run doctor`: looks at everything an image needs on its way, and says what to do about what is missing."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def doctor_command(incoming: Path | None, config: Path | None, json_output: bool
     """Print every check.
 
     Raises:
-        LungsevError: Something that films need is missing; the first of it.
+        LungsevError: Something that images need is missing; the first of it.
     """
     settings = load_model(BedsideSettings, config, {"watch.incoming": incoming, **overrides})
     checks = list(examine(settings))
@@ -70,10 +70,10 @@ def _gpu(backend: str) -> Check:
         library = load_tensorrt()
     except BackendError as error:
         if devices:
-            return Check("gpu", False, f"{devices} GPU, no TensorRT: films run on the CPU", str(error))
-        return Check("gpu", True, "none: films run on the CPU with ONNX Runtime")
+            return Check("gpu", False, f"{devices} GPU, no TensorRT: images run on the CPU", str(error))
+        return Check("gpu", True, "none: images run on the CPU with ONNX Runtime")
     if not devices and backend == "auto":
-        return Check("gpu", True, f"none, though {library.flavour} is installed: films run on the CPU")
+        return Check("gpu", True, f"none, though {library.flavour} is installed: images run on the CPU")
     if not devices:
         advice = "check the driver with nvidia-smi or tegrastats, or set model.backend to onnxruntime"
         return Check("gpu", False, f"{library.flavour} {library.version}, but no GPU can be reached", advice)
@@ -86,7 +86,7 @@ def _memory() -> Check:
         free = next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable")) / 1024
     except (OSError, StopIteration, ValueError):
         return Check("memory", True, "unknown here")
-    return Check("memory", free > _LEAST_MEMORY_MB, f"{free:.0f} MB free", "end other programs; a film needs 1.5 GB")
+    return Check("memory", free > _LEAST_MEMORY_MB, f"{free:.0f} MB free", "end other programs; an image needs 1.5 GB")
 
 
 def _open_files() -> Check:
@@ -151,7 +151,7 @@ def _output(layout: Layout, min_free_mb: float) -> Iterator[Check]:
         yield Check("output", False, f"{layout.root} cannot be written", advice)
         return
     free = shutil.disk_usage(root).free / 1e6
-    advice = "make room, or set watch.retention: films wait below the watermark"
+    advice = "make room, or set watch.retention: images wait below the watermark"
     yield Check("disk", free > min_free_mb, f"{free:.0f} MB free, watermark {min_free_mb:.0f} MB", advice)
     if layout.ledger.exists():
         yield _ledger(layout)
@@ -161,7 +161,7 @@ def _ledger(layout: Layout) -> Check:
     try:
         with contextlib.closing(sqlite3.connect(f"file:{layout.ledger}?mode=ro", uri=True, timeout=5)) as connection:
             sound = connection.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok"
-            counts = dict(connection.execute("SELECT state, COUNT(*) FROM films GROUP BY state").fetchall())
+            counts = dict(connection.execute("SELECT state, COUNT(*) FROM images GROUP BY state").fetchall())
     except sqlite3.Error as error:
         return Check("ledger", False, f"cannot be read: {error}", _LEDGER_ADVICE)
     shown = ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "empty"

@@ -1,4 +1,4 @@
-"""`lungsev-run engine`: build the TensorRT engine of this device before the first film needs it."""
+"""`lungsev-run engine`: build the TensorRT engine of this device before the first image needs it."""
 
 from __future__ import annotations
 

@@ -19,27 +19,27 @@ _NAME_MAX_BYTES = 255 - len(".999999.json.part0123456789")
 class Found:
     """What the paths of a command line hold. `missing` does not exist or cannot be listed."""
 
-    films: tuple[Path, ...]
+    images: tuple[Path, ...]
     missing: tuple[Path, ...]
 
 
-def find_films(paths: Iterable[Path], results: Path | None = None) -> Found:
+def find_images(paths: Iterable[Path], results: Path | None = None) -> Found:
     """Files of a mixed list of files and folders: each once, folders in sorted order.
 
     Folders are walked without following links to folders; dot files, `*.part`, `*.tmp`, anything but regular files
     and everything that `results` (the folder of an earlier run) holds are left out. A file that is
     named itself is taken whatever it is.
     """
-    films: dict[Path, None] = {}
+    images: dict[Path, None] = {}
     missing: list[Path] = []
     for path in paths:
         if path.is_dir():
-            films.update(dict.fromkeys(_walk(path, results.resolve() if results else None)))
+            images.update(dict.fromkeys(_walk(path, results.resolve() if results else None)))
         elif os.path.lexists(path):
-            films[path] = None
+            images[path] = None
         else:
             missing.append(path)
-    return Found(tuple(films), tuple(missing))
+    return Found(tuple(images), tuple(missing))
 
 
 def is_regular_file(path: Path) -> bool:
@@ -61,7 +61,7 @@ def sha256_of_file(path: Path) -> str:
 class ResultNames:
     """Gives every input its own name in the folder of results.
 
-    The name is the input's file name; a number is added when another film holds it. The same file
+    The name is the input's file name; a number is added when another image holds it. The same file
     gets the same name again in a later run, so a run can be resumed.
     """
 

@@ -1,4 +1,4 @@
-"""Score a batch: every input gets one report, and no film stops another."""
+"""Score a batch: every input gets one report, and no image stops another."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from lungsev.errors import LungsevError
-from lungsev.pipeline import ScoredFilm
+from lungsev.pipeline import ScoredRadiograph
 from lungsev.report import SeverityReport
-from lungsev.runtime.commands.inputs import ResultNames, find_films
+from lungsev.runtime.commands.inputs import ResultNames, find_images
 from lungsev.runtime.console import count_line, display_name, open_console, report_line, reports_table
 from lungsev.runtime.outputs.catalog import open_outputs
 from lungsev.runtime.outputs.contract import Output
-from lungsev.runtime.watcher.worker import FilmScorer
+from lungsev.runtime.watcher.worker import ImageScorer
 
 
 @dataclass(frozen=True)
-class FilmResult:
+class ImageResult:
     """One input's report and the files written for it. `reused`: an earlier run left them."""
 
     path: Path
@@ -35,7 +35,7 @@ class FilmResult:
     reused: bool = False
 
 
-Task = Callable[[FilmScorer], FilmResult]
+Task = Callable[[ImageScorer], ImageResult]
 
 
 def score_command(
@@ -49,32 +49,32 @@ def score_command(
     json_lines: bool,
 ) -> None:
     """`lungsev-run score`."""
-    found = find_films(paths, results=out)
-    if not found.films and not found.missing:
+    found = find_images(paths, results=out)
+    if not found.images and not found.missing:
         named = ", ".join(display_name(path) for path in paths)
-        raise LungsevError(f"found no file in {named}; expected films (DICOM, PNG, JPEG, TIFF)")
+        raise LungsevError(f"found no file in {named}; expected images (DICOM, PNG, JPEG, TIFF)")
     count = 0
-    if found.films:
+    if found.images:
         each = threads or max(1, (os.cpu_count() or 1) // jobs)
-        results = score_films(found.films, out, lambda: FilmScorer.open(bundle, backend, each), jobs, fresh)
-        count = _print_json(results) if json_lines else _print_for_people(results, len(found.films), out)
+        results = score_images(found.images, out, lambda: ImageScorer.open(bundle, backend, each), jobs, fresh)
+        count = _print_json(results) if json_lines else _print_for_people(results, len(found.images), out)
     if found.missing:
         named = ", ".join(display_name(path) for path in found.missing)
         done = f"; the other {count} inputs are done" if count else ""
         raise LungsevError(f"no such file or folder: {named}{done}; check the path")
 
 
-def score_films(
-    films: Sequence[Path],
+def score_images(
+    images: Sequence[Path],
     out: Path | None,
-    open_scorer: Callable[[], FilmScorer],
+    open_scorer: Callable[[], ImageScorer],
     jobs: int = 1,
     fresh: bool = False,
-) -> Iterator[FilmResult]:
-    """Score films, `jobs` at a time, and write their results to `out` as each is done.
+) -> Iterator[ImageResult]:
+    """Score images, `jobs` at a time, and write their results to `out` as each is done.
 
     Yields:
-        One result per film, in order of completion.
+        One result per image, in order of completion.
 
     Raises:
         LungsevError: The model cannot be opened or fails, or the folder of results cannot be written.
@@ -85,27 +85,27 @@ def score_films(
         _make_folder(out)
         outputs, names = open_outputs(), ResultNames(out)
 
-    def run(film: Path, target: Path | None, earlier: SeverityReport | None, scorer: FilmScorer) -> FilmResult:
+    def run(image: Path, target: Path | None, earlier: SeverityReport | None, scorer: ImageScorer) -> ImageResult:
         if target is not None and earlier is not None and not fresh and scorer.made(earlier):
-            return FilmResult(film, earlier, _existing(target, outputs), reused=True)
-        scored = scorer.score_file(film)
-        return FilmResult(film, scored.report, _write(scored, target, outputs))
+            return ImageResult(image, earlier, _existing(target, outputs), reused=True)
+        scored = scorer.score_file(image)
+        return ImageResult(image, scored.report, _write(scored, target, outputs))
 
     def tasks() -> Iterator[Task]:
-        for film in films:
-            name, earlier = names.assign(film) if names is not None else (None, None)
-            yield partial(run, film, out / name if out is not None and name is not None else None, earlier)
+        for image in images:
+            name, earlier = names.assign(image) if names is not None else (None, None)
+            yield partial(run, image, out / name if out is not None and name is not None else None, earlier)
 
-    yield from _completed(tasks(), open_scorer, min(jobs, len(films)))
+    yield from _completed(tasks(), open_scorer, min(jobs, len(images)))
 
 
-def _completed(tasks: Iterable[Task], open_scorer: Callable[[], FilmScorer], jobs: int) -> Iterator[FilmResult]:
+def _completed(tasks: Iterable[Task], open_scorer: Callable[[], ImageScorer], jobs: int) -> Iterator[ImageResult]:
     """Results as they come. Every thread opens, uses and closes a scorer of its own: a GPU is bound to its thread.
 
     Few tasks wait at any time, so naming does not run far ahead of scoring.
     """
     todo: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
-    done: queue.SimpleQueue[FilmResult | BaseException] = queue.SimpleQueue()
+    done: queue.SimpleQueue[ImageResult | BaseException] = queue.SimpleQueue()
     threads = [threading.Thread(target=_work, args=(todo, done, open_scorer), name="score") for _ in range(jobs)]
     for thread in threads:
         thread.start()
@@ -131,8 +131,8 @@ def _completed(tasks: Iterable[Task], open_scorer: Callable[[], FilmScorer], job
 
 def _work(
     todo: queue.SimpleQueue[Task | None],
-    done: queue.SimpleQueue[FilmResult | BaseException],
-    open_scorer: Callable[[], FilmScorer],
+    done: queue.SimpleQueue[ImageResult | BaseException],
+    open_scorer: Callable[[], ImageScorer],
 ) -> None:
     try:
         with open_scorer() as scorer:
@@ -142,14 +142,14 @@ def _work(
         done.put(error)
 
 
-def _result(done: queue.SimpleQueue[FilmResult | BaseException]) -> FilmResult:
+def _result(done: queue.SimpleQueue[ImageResult | BaseException]) -> ImageResult:
     result = done.get()
     if isinstance(result, BaseException):
         raise result
     return result
 
 
-def _write(scored: ScoredFilm, target: Path | None, outputs: Sequence[Output]) -> tuple[Path, ...]:
+def _write(scored: ScoredRadiograph, target: Path | None, outputs: Sequence[Output]) -> tuple[Path, ...]:
     if target is None:
         return ()
     try:
@@ -163,7 +163,7 @@ def _write(scored: ScoredFilm, target: Path | None, outputs: Sequence[Output]) -
 
 
 def with_suffix(target: Path, output: Output) -> Path:
-    """The file of one output; the film's own suffix stays in the name, as in `film.dcm.json`."""
+    """The file of one output; the image's own suffix stays in the name, as in `image.dcm.json`."""
     return target.with_name(target.name + output.suffix)
 
 
@@ -179,7 +179,7 @@ def _make_folder(folder: Path) -> None:
         raise LungsevError(f"cannot make folder {folder}: {error.strerror or error}; choose another --out") from None
 
 
-def _print_json(results: Iterator[FilmResult]) -> int:
+def _print_json(results: Iterator[ImageResult]) -> int:
     count = 0
     for result in results:
         line = {
@@ -193,7 +193,7 @@ def _print_json(results: Iterator[FilmResult]) -> int:
     return count
 
 
-def _print_for_people(results: Iterator[FilmResult], total: int, out: Path | None) -> int:
+def _print_for_people(results: Iterator[ImageResult], total: int, out: Path | None) -> int:
     console = open_console()
     finished = _with_progress(console, results, total) if console.is_terminal else _with_lines(console, results)
     reused = sum(result.reused for result in finished)
@@ -206,7 +206,7 @@ def _print_for_people(results: Iterator[FilmResult], total: int, out: Path | Non
     return len(finished)
 
 
-def _with_progress(console: Console, results: Iterator[FilmResult], total: int) -> list[FilmResult]:
+def _with_progress(console: Console, results: Iterator[ImageResult], total: int) -> list[ImageResult]:
     finished = []
     columns = (TextColumn("scoring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
@@ -218,7 +218,7 @@ def _with_progress(console: Console, results: Iterator[FilmResult], total: int) 
     return finished
 
 
-def _with_lines(console: Console, results: Iterator[FilmResult]) -> list[FilmResult]:
+def _with_lines(console: Console, results: Iterator[ImageResult]) -> list[ImageResult]:
     finished = []
     for result in results:
         console.print(report_line(display_name(result.path), result.report))

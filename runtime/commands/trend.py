@@ -23,21 +23,23 @@ def trend_command(patient: str, out: Path, scheme: str | None, png: Path | None,
     """Print a patient's course and write its picture.
 
     Raises:
-        LungsevError: There is no such patient among the reports, or no scored film.
+        LungsevError: There is no such patient among the reports, or no scored image.
     """
     exams = History(out).refresh()
-    films = exams_of(exams, patient)
-    if not films:
+    images = exams_of(exams, patient)
+    if not images:
         count = len({exam.patient for exam in exams.values()})
-        raise LungsevError(f"no film of this patient among {len(exams)} reports of {count} patients in {out}")
-    trend = patient_trend(films, scheme)
+        raise LungsevError(f"no image of this patient among {len(exams)} reports of {count} patients in {out}")
+    trend = patient_trend(images, scheme)
     if trend is None:
         wanted = f" under the scheme {scheme}" if scheme else ""
-        raise LungsevError(f"the patient has {len(films)} films, none with a score{wanted}; see their reports for why")
+        raise LungsevError(
+            f"the patient has {len(images)} images, none with a score{wanted}; see their reports for why"
+        )
     path = png or out / "trends" / f"{trend_name(patient)}.png"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, encode_png(draw_trend(trend, f"Course of {count_words(len(trend.points), 'film')}")))
+        write_atomically(path, encode_png(draw_trend(trend, f"Course of {count_words(len(trend.points), 'image')}")))
     except OSError as error:
         raise LungsevError(f"cannot write the picture: {error.strerror or error}; choose another --png") from None
     if json_output:
@@ -57,8 +59,8 @@ def trend_name(patient: str) -> str:
 
 
 def trend_table(trend: Trend) -> Table:
-    """Films, oldest first."""
-    title = f"{trend.scheme}, {count_words(len(trend.points), 'film')}"
+    """Images, oldest first."""
+    title = f"{trend.scheme}, {count_words(len(trend.points), 'image')}"
     table = Table(title=title, title_justify="left", pad_edge=False, box=SIMPLE_HEAD)
     codes = list(trend.points[0].grades) if trend.points else []
     for head in ("taken", "view", " ".join(codes), "total", "since last", "remark"):
@@ -78,7 +80,7 @@ def trend_table(trend: Trend) -> Table:
 
 
 def count_words(count: int, thing: str) -> str:
-    """`1 film`, `2 films`."""
+    """`1 image`, `2 images`."""
     return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
 
 
@@ -102,7 +104,7 @@ def _remarks(trend: Trend) -> list[str]:
         moved = ", ".join(f"{zone.code} {zone.before} to {zone.after}" for zone in trend.points[-1].region_changes)
         remarks.append(f"Zones that moved by more than one grade: {moved}.")
     if trend.undated:
-        remarks.append(f"Left out: {count_words(len(trend.undated), 'scored film')} without a date.")
+        remarks.append(f"Left out: {count_words(len(trend.undated), 'scored image')} without a date.")
     if trend.unscored:
-        remarks.append(f"Left out: {count_words(trend.unscored, 'film')} without a score.")
+        remarks.append(f"Left out: {count_words(trend.unscored, 'image')} without a score.")
     return remarks

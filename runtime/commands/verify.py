@@ -33,7 +33,7 @@ def verify_command(bundle: Path | None, backend: str, threads: int | None, json_
 
 
 def verify(bundle: Path | None, backend: str = "auto", threads: int | None = None) -> list[Check]:
-    """Checksums and versions of a bundle, then, if they hold, one inference on a phantom film."""
+    """Checksums and versions of a bundle, then, if they hold, one inference on a phantom image."""
     from lungsev.bundle.archive import verify_bundle
 
     checks = [Check("lungsev", True, f"{__version__} on Python {platform.python_version()}, {platform.machine()}")]
@@ -47,7 +47,7 @@ def verify(bundle: Path | None, backend: str = "auto", threads: int | None = Non
 
 
 def self_test(bundle: Path | None, backend: str = "auto", threads: int | None = None) -> Check:
-    """One phantom film through the whole chain, file included, twice: the numbers must be there and be the same."""
+    """One phantom image through the whole chain, file included, twice: the numbers must be there and be the same."""
     from lungsev.phantom import make_phantom, write_phantom_dicom
     from lungsev.pipeline import open_scorer
 

@@ -32,7 +32,7 @@ from lungsev.runtime.patients.trend import patient_trend, sentence
 
 _LONGEST_FORM = 16 * 1024
 _CHART = (760.0, 250.0)
-_LAYERS = {"film": "films", "map": "maps", "overlay": "overlays"}
+_LAYERS = {"image": "images", "map": "maps", "overlay": "overlays"}
 _STATIC = {
     "app.css": "text/css",
     "app.js": "text/javascript",
@@ -208,14 +208,14 @@ def _add_pages(app: FastAPI, screen: Screen) -> None:
 
 
 def _exam_values(request: Request, screen: Screen, exam: Exam, exams: Mapping[str, Exam]) -> dict[str, Any]:
-    films = exams_of(exams, exam.patient)
-    place = films.index(exam)
+    images = exams_of(exams, exam.patient)
+    place = images.index(exam)
     scored = exam.report.status == "scored"
     scheme = main_scheme(list(exam.report.scores)) if scored else None
     standing = screen.corrections.standing(exam, scheme) if scheme else {}
-    trend = patient_trend(films, scheme)
+    trend = patient_trend(images, scheme)
     point = next((point for point in trend.points if point.id == exam.id), None) if trend else None
-    prior = next((film for film in reversed(films[:place]) if film.report.status == "scored"), None)
+    prior = next((image for image in reversed(images[:place]) if image.report.status == "scored"), None)
     prior_scheme = scheme if prior and scheme in prior.report.scores else None
     prior_standing = screen.corrections.standing(prior, prior_scheme) if prior and prior_scheme else {}
     return {
@@ -229,14 +229,14 @@ def _exam_values(request: Request, screen: Screen, exam: Exam, exams: Mapping[st
         "allowed": allowed_grades(exam, scheme) if scheme else (),
         "grade_names": views.grade_names(scheme) if scheme else (),
         "scheme_title": views.scheme_title(scheme) if scheme else "",
-        "corrections": screen.corrections.of_film(exam.id),
+        "corrections": screen.corrections.of_radiograph(exam.id),
         "layers": {layer for layer in _LAYERS if _layer_file(screen.out, layer, exam.id).is_file()},
         "age": views.age_words(exam.moment, datetime.now()),
-        "previous_id": films[place - 1].id if place else None,
-        "next_id": films[place + 1].id if place + 1 < len(films) else None,
-        "film_number": place + 1,
-        "films": list(reversed(films)),
-        "prior": prior if prior_scheme and prior and _layer_file(screen.out, "film", prior.id).is_file() else None,
+        "previous_id": images[place - 1].id if place else None,
+        "next_id": images[place + 1].id if place + 1 < len(images) else None,
+        "image_number": place + 1,
+        "images": list(reversed(images)),
+        "prior": prior if prior_scheme and prior and _layer_file(screen.out, "image", prior.id).is_file() else None,
         "prior_zones": views.zones(prior, prior_scheme, prior_standing) if prior and prior_scheme else (),
         "prior_total": sum(prior_standing.values()),
         "trend": trend,
@@ -247,10 +247,10 @@ def _exam_values(request: Request, screen: Screen, exam: Exam, exams: Mapping[st
         "region_changes": point.region_changes if point else (),
         "unscored": trend.unscored if trend else 0,
         "side_doubt": any(flag.code == "side_not_verified" for flag in exam.report.quality.flags),
-        "standing_total_of": lambda film: sum(
-            screen.corrections.standing(film, main_scheme(list(film.report.scores))).values()
+        "standing_total_of": lambda image: sum(
+            screen.corrections.standing(image, main_scheme(list(image.report.scores))).values()
         ),
-        "main_scheme_of": lambda film: film.report.scores[main_scheme(list(film.report.scores))],
+        "main_scheme_of": lambda image: image.report.scores[main_scheme(list(image.report.scores))],
     }
 
 

@@ -18,7 +18,7 @@ LONGEST_READER = 60
 _TABLES = """
 CREATE TABLE IF NOT EXISTS corrections (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    film TEXT NOT NULL,
+    image TEXT NOT NULL,
     scheme TEXT NOT NULL,
     region TEXT NOT NULL,
     model_grade INTEGER NOT NULL,
@@ -29,22 +29,22 @@ CREATE TABLE IF NOT EXISTS corrections (
     model TEXT NOT NULL,
     at TEXT NOT NULL
 );
-CREATE INDEX IF NOT EXISTS corrections_by_film ON corrections (film, scheme, seq);
+CREATE INDEX IF NOT EXISTS corrections_by_image ON corrections (image, scheme, seq);
 CREATE TRIGGER IF NOT EXISTS corrections_stay BEFORE UPDATE ON corrections
     BEGIN SELECT RAISE(ABORT, 'corrections are never changed'); END;
 CREATE TRIGGER IF NOT EXISTS corrections_remain BEFORE DELETE ON corrections
     BEGIN SELECT RAISE(ABORT, 'corrections are never removed'); END;
 PRAGMA user_version = 1;
 """
-_COLUMNS = "seq, film, scheme, region, model_grade, before, grade, reason, reader, model, at"
+_COLUMNS = "seq, image, scheme, region, model_grade, before, grade, reason, reader, model, at"
 
 
 @dataclass(frozen=True)
 class Correction:
-    """One region of one film. `before` is the grade that stood until then; `at` is UTC, ISO 8601."""
+    """One region of one image. `before` is the grade that stood until then; `at` is UTC, ISO 8601."""
 
     seq: int
-    film: str
+    image: str
     scheme: str
     region: str
     model_grade: int
@@ -94,7 +94,7 @@ class Corrections:
             raise ValueError(f"a reader's name or initials of 1 to {LONGEST_READER} characters are needed")
         score = exam.report.scores.get(scheme)
         if score is None or exam.report.model is None:
-            raise ValueError("this film has no score to correct")
+            raise ValueError("this image has no score to correct")
         regions = {region.code: region for region in score.regions}
         allowed = allowed_grades(exam, scheme)
         for code, grade in grades.items():
@@ -138,27 +138,27 @@ class Corrections:
         with self._lock:
             return self._standing(exam, scheme)
 
-    def of_film(self, film: str) -> list[Correction]:
+    def of_radiograph(self, image: str) -> list[Correction]:
         """Oldest first."""
-        return self._query("WHERE film = ? ORDER BY seq", (film,))
+        return self._query("WHERE image = ? ORDER BY seq", (image,))
 
     def all(self) -> list[Correction]:
         """Newest first."""
         return self._query("ORDER BY seq DESC", ())
 
     def standings(self) -> dict[tuple[str, str], dict[str, int]]:
-        """The corrected regions of every corrected film: (film, scheme) to region code to grade."""
+        """The corrected regions of every corrected image: (image, scheme) to region code to grade."""
         found: dict[tuple[str, str], dict[str, int]] = {}
         with self._lock:
-            rows = self._connection.execute("SELECT film, scheme, region, grade FROM corrections ORDER BY seq")
-            for film, scheme, region, grade in rows:
-                found.setdefault((film, scheme), {})[region] = grade
+            rows = self._connection.execute("SELECT image, scheme, region, grade FROM corrections ORDER BY seq")
+            for image, scheme, region, grade in rows:
+                found.setdefault((image, scheme), {})[region] = grade
         return found
 
     def _standing(self, exam: Exam, scheme: str) -> dict[str, int]:
         grades = {region.code: region.grade for region in exam.report.scores[scheme].regions}
         rows = self._connection.execute(
-            "SELECT region, grade FROM corrections WHERE film = ? AND scheme = ? ORDER BY seq", (exam.id, scheme)
+            "SELECT region, grade FROM corrections WHERE image = ? AND scheme = ? ORDER BY seq", (exam.id, scheme)
         )
         grades.update((region, grade) for region, grade in rows if region in grades)
         return grades

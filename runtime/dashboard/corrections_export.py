@@ -1,6 +1,6 @@
-"""Corrections become data: a training set of the films whose grades a reader put right, without who they are of.
+"""Corrections become data: a training set of the images whose grades a reader put right, without who they are of.
 
-    DEST/films/<name>.png     the film, 16 bit grey, upright
+    DEST/images/<name>.png     the image, 16 bit grey, upright
     DEST/scores.csv           filename, patient (a pseudonym), view, model, and a column for each region
     DEST/scheme.yaml          the scheme, when it is a built-in one
     DEST/README.txt           what was left out, and what to look for before it is passed on
@@ -26,7 +26,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from lungsev.errors import FilmError, LungsevError
+from lungsev.errors import ImageError, LungsevError
 from lungsev.files import write_atomically
 from lungsev.reading.read import read_radiograph
 from lungsev.runtime.dashboard.corrections import Corrections
@@ -36,10 +36,10 @@ from lungsev.schemes import builtin_schemes
 
 _VIEWS = ("AP", "PA")
 _README = """\
-{count} films with grades a reader corrected, made by lungsev-run corrections export.
+{count} images with grades a reader corrected, made by lungsev-run corrections export.
 
 Names, ids, dates and headers were left out; `patient` is a pseudonym. The pixels are as they were: look at every
-film for letters burnt into it before this folder leaves the hospital.
+image for letters burnt into it before this folder leaves the hospital.
 
 Look at it:   lungsev-train data check THIS_FOLDER
 Train on it:  lungsev-train custom --data THIS_FOLDER   (after lungsev-train segment and lungsev-train align)
@@ -49,10 +49,10 @@ Research use only. Not for clinical use.
 
 @dataclass(frozen=True)
 class ExportSummary:
-    """How many films were written, and how many could not be: their film is not kept any more or cannot be read."""
+    """How many images were written, and how many could not be: their image is not kept any more or cannot be read."""
 
     written: int
-    without_film: int
+    without_image: int
 
 
 def export_corrections(out: Path, destination: Path, scheme: str | None = None) -> ExportSummary:
@@ -80,10 +80,10 @@ def export_corrections(out: Path, destination: Path, scheme: str | None = None) 
 def export_command(out: Path, destination: Path, scheme: str | None) -> None:
     """`lungsev-run corrections export`."""
     summary = export_corrections(out, destination, scheme)
-    print(f"{summary.written} films written to {destination}")
-    if summary.without_film:
-        print(f"{summary.without_film} corrected films are left out: their originals are not here any more")
-    print("Look at every film for letters burnt into it before you pass the folder on.")
+    print(f"{summary.written} images written to {destination}")
+    if summary.without_image:
+        print(f"{summary.without_image} corrected images are left out: their originals are not here any more")
+    print("Look at every image for letters burnt into it before you pass the folder on.")
 
 
 def _export(out: Path, destination: Path, scheme: str | None, store: Corrections) -> ExportSummary:
@@ -93,26 +93,26 @@ def _export(out: Path, destination: Path, scheme: str | None, store: Corrections
     if not counted or (scheme is not None and scheme not in counted):
         raise LungsevError(f"found no corrections{f' of scheme {scheme}' if scheme else ''} in {out}")
     chosen = scheme or max(sorted(set(counted)), key=counted.count)
-    films = sorted({item.film for item in corrections if item.scheme == chosen})
+    images = sorted({item.image for item in corrections if item.scheme == chosen})
     if destination.exists() and any(destination.iterdir()):
         raise LungsevError(f"{destination} is not empty; give a new folder")
-    (destination / "films").mkdir(parents=True)
+    (destination / "images").mkdir(parents=True)
     secret = _secret(out)
     rows: list[Mapping[str, object]] = []
-    for film in films:
-        exam = exams.get(film)
+    for image in images:
+        exam = exams.get(image)
         pixels = _pixels(out, exam) if exam is not None else None
         if exam is None or pixels is None:
             continue
-        name = f"{_pseudonym(secret, 'film', film)}.png"
-        write_atomically(destination / "films" / name, _encode(pixels))
+        name = f"{_pseudonym(secret, 'image', image)}.png"
+        write_atomically(destination / "images" / name, _encode(pixels))
         rows.append(_row(exam, chosen, name, secret, store))
     write_atomically(destination / "scores.csv", _table(rows))
     if chosen in builtin_schemes():
         data = (resources.files("lungsev.configs") / "schemes" / f"{chosen}.yaml").read_bytes()
         write_atomically(destination / "scheme.yaml", data)
     write_atomically(destination / "README.txt", _README.format(count=len(rows)).encode())
-    return ExportSummary(len(rows), len(films) - len(rows))
+    return ExportSummary(len(rows), len(images) - len(rows))
 
 
 def _row(exam: Exam, scheme: str, name: str, secret: bytes, store: Corrections) -> dict[str, object]:
@@ -130,24 +130,24 @@ def _pixels(out: Path, exam: Exam) -> npt.NDArray[np.float32] | None:
     for path in _originals(out, exam.id):
         try:
             return read_radiograph(path).pixels
-        except FilmError:
+        except ImageError:
             continue
     return None
 
 
-def _originals(out: Path, film: str) -> Iterator[Path]:
-    archive = out / "archive" / film[:8]
+def _originals(out: Path, image: str) -> Iterator[Path]:
+    archive = out / "archive" / image[:8]
     if archive.is_dir():
         for entry in sorted(os.scandir(archive), key=lambda entry: entry.name):
-            if entry.name.startswith(f"{film}.") or entry.name == film:
+            if entry.name.startswith(f"{image}.") or entry.name == image:
                 yield Path(entry.path)
-    yield out / "films" / f"{film}.png"
+    yield out / "images" / f"{image}.png"
 
 
 def _encode(pixels: npt.NDArray[np.float32]) -> bytes:
     done, data = cv2.imencode(".png", (np.clip(pixels, 0, 1) * 65535 + 0.5).astype(np.uint16))
     if not done:
-        raise ValueError("OpenCV could not encode the film")
+        raise ValueError("OpenCV could not encode the image")
     return data.tobytes()
 
 

@@ -54,14 +54,14 @@ class Live:
             self._changed.notify_all()
 
     async def events(self) -> AsyncIterator[bytes]:
-        """The stream of one page: `films` when something changed, `beat` so that silence means a lost connection."""
+        """The stream of one page: `images` when something changed, `beat` so that silence means a lost connection."""
         yield _event("beat")
         while True:
             async with self._changed:
                 name = "beat"
                 with contextlib.suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(self._changed.wait(), BEAT_SECONDS)
-                    name = "films"
+                    name = "images"
             yield _event(name)
 
 

@@ -27,8 +27,8 @@ class Card:
     """One patient on the board.
 
     Attributes:
-        state: `worse`, `better`, `steady`, `first`, or `refused` when the newest film has no score.
-        total: Of the newest film that has a score; None when none has.
+        state: `worse`, `better`, `steady`, `first`, or `refused` when the newest image has no score.
+        total: Of the newest image that has a score; None when none has.
         spark: Points of the sparkline in a 120 x 36 box, `x,y` pairs.
         model_total: What the model said, when a reader corrected it.
     """
@@ -48,7 +48,7 @@ class Card:
     refusal: str | None
     age: str
     taken: str
-    film_count: int
+    image_count: int
     model_total: int | None
 
 
@@ -72,7 +72,7 @@ class Board:
 
 @dataclass(frozen=True)
 class Zone:
-    """A region as the exam page draws it. `before` stood on the film before; `points` are in film pixels, `badge` is
+    """A region as the exam page draws it. `before` stood on the image before; `points` are in image pixels, `badge` is
     the digit's middle."""
 
     code: str
@@ -90,7 +90,7 @@ class Zone:
 
 @dataclass(frozen=True)
 class ChartPoint:
-    """A film in the trend chart, in chart units."""
+    """An image in the trend chart, in chart units."""
 
     exam_id: str
     x: float
@@ -120,18 +120,18 @@ def board(exams: Mapping[str, Exam], standings: Standings, now: datetime, privat
     """
     cards, unread = [], []
     for patient in {exam.patient for exam in exams.values()}:
-        films = exams_of(exams, patient)
-        if all(exam.report.status == "failed" or not exam.report.image.patient_id for exam in films) and not any(
-            exam.report.status == "scored" for exam in films
+        images = exams_of(exams, patient)
+        if all(exam.report.status == "failed" or not exam.report.image.patient_id for exam in images) and not any(
+            exam.report.status == "scored" for exam in images
         ):
             unread += [
                 Unread(exam.id, exam.report.message or "No reason was recorded.", age_words(exam.moment, now))
-                for exam in films
+                for exam in images
             ]
         else:
-            cards.append(_card(films, standings, now, private))
+            cards.append(_card(images, standings, now, private))
     cards.sort(key=lambda card: card.taken, reverse=True)
-    cards.sort(key=lambda card: _CARD_ORDER[card.state])  # stable: the newest film first within a state
+    cards.sort(key=lambda card: _CARD_ORDER[card.state])  # stable: the newest image first within a state
     counts = {"patients": len(cards), **{state: sum(card.state == state for card in cards) for state in _CARD_ORDER}}
     return Board(tuple(cards), tuple(sorted(unread, key=lambda item: item.exam_id, reverse=True)), counts)
 
@@ -139,7 +139,7 @@ def board(exams: Mapping[str, Exam], standings: Standings, now: datetime, privat
 def zones(
     exam: Exam, scheme: str, standing: Mapping[str, int], before: Mapping[str, int] | None = None
 ) -> tuple[Zone, ...]:
-    """The regions of a film with what stands for each, and what stood on the film `before`."""
+    """The regions of an image with what stands for each, and what stood on the image `before`."""
     score = exam.report.scores[scheme]
     lowest, highest = _ends(exam, scheme)
     middle = sum(x for region in score.regions for x, _ in region.polygon) / sum(len(r.polygon) for r in score.regions)
@@ -165,7 +165,7 @@ def zones(
 
 
 def chart(trend: Trend, current: str, width: float, height: float) -> tuple[ChartPoint, ...]:
-    """The trend as points in a box; x by time, moved apart where films would lie on each other."""
+    """The trend as points in a box; x by time, moved apart where images would lie on each other."""
     points = trend.points
     if not points:
         return ()
@@ -259,7 +259,7 @@ def scheme_title(scheme: str) -> str:
 
 
 def delivery_lines(deliveries: Sequence[Delivery]) -> list[tuple[str, str, str]]:
-    """Destination, state and words for each destination of a film; the worst of its files speaks for it."""
+    """Destination, state and words for each destination of an image; the worst of its files speaks for it."""
     lines: list[tuple[str, str, str]] = []
     for destination in dict.fromkeys(delivery.destination for delivery in deliveries):
         files = [delivery for delivery in deliveries if delivery.destination == destination]
@@ -276,21 +276,21 @@ def delivery_lines(deliveries: Sequence[Delivery]) -> list[tuple[str, str, str]]
 
 
 def audit_rows(corrections: Sequence[Correction], exams: Mapping[str, Exam], private: bool) -> list[dict[str, object]]:
-    """Corrections with the patient they concern; the film may be gone by now."""
+    """Corrections with the patient they concern; the image may be gone by now."""
     return [
         {
             "correction": item,
-            "patient": patient_label(exams[item.film], private) if item.film in exams else "film no longer here",
-            "known": item.film in exams,
+            "patient": patient_label(exams[item.image], private) if item.image in exams else "image no longer here",
+            "known": item.image in exams,
         }
         for item in corrections
     ]
 
 
-def _card(films: Sequence[Exam], standings: Standings, now: datetime, private: bool) -> Card:
-    newest = films[-1]
-    trend = patient_trend(films)
-    scored = [exam for exam in films if exam.report.status == "scored"]
+def _card(images: Sequence[Exam], standings: Standings, now: datetime, private: bool) -> Card:
+    newest = images[-1]
+    trend = patient_trend(images)
+    scored = [exam for exam in images if exam.report.status == "scored"]
     shown = scored[-1] if scored else None
     refused = newest.report.status != "scored"
     point = _point_of(trend, shown)
@@ -315,7 +315,7 @@ def _card(films: Sequence[Exam], standings: Standings, now: datetime, private: b
         refusal=(newest.report.message or "No reason was recorded.") if refused else None,
         age=age_words(newest.moment, now),
         taken=f"{newest.moment:%Y-%m-%d %H:%M}",
-        film_count=len(films),
+        image_count=len(images),
         model_total=score.total if shown and score and (shown.id, scheme) in standings else None,
     )
 
@@ -330,12 +330,12 @@ def _standing_grades(exam: Exam, scheme: str, standings: Standings) -> tuple[tup
 def _in_words(trend: Trend | None, point: TrendPoint | None, refused: bool) -> tuple[str, str, str]:
     """State, headline and detail of a card."""
     if refused:
-        return "refused", "Newest film has no score", ""
+        return "refused", "Newest image has no score", ""
     if trend is None or point is None or point.since_previous is None or point.hours_since_previous is None:
-        return "first", "First film", ""
-    since = f"{signed(point.since_previous)} since the last film, {point.hours_since_previous:.0f} h before"
+        return "first", "First image", ""
+    since = f"{signed(point.since_previous)} since the last image, {point.hours_since_previous:.0f} h before"
     if point.model_changed:
-        return "steady", "Other model than before", "not comparable with the last film"
+        return "steady", "Other model than before", "not comparable with the last image"
     if point.change is None or point.since_reference is None:
         return "steady", "No clear change", since
     word = "Worse" if point.change == "worse" else "Better"

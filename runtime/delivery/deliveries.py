@@ -52,10 +52,10 @@ def read_states(out: Path) -> list[DestinationState]:
     return [DestinationState(*row) for row in rows]
 
 
-def read_deliveries(out: Path, film: str) -> list[Delivery]:
-    """A film's deliveries, oldest first."""
+def read_deliveries(out: Path, image: str) -> list[Delivery]:
+    """An image's deliveries, oldest first."""
     columns = ", ".join(Delivery.__dataclass_fields__)
-    rows = _read(out, f"SELECT {columns} FROM deliveries WHERE film = ? ORDER BY seq", film)
+    rows = _read(out, f"SELECT {columns} FROM deliveries WHERE image = ? ORDER BY seq", image)
     return [Delivery(*row) for row in rows]
 
 

@@ -39,7 +39,7 @@ _IDLE_SECONDS = 2.0
 _TABLES = """
 CREATE TABLE IF NOT EXISTS deliveries (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    film TEXT NOT NULL,
+    image TEXT NOT NULL,
     name TEXT NOT NULL,
     destination TEXT NOT NULL,
     file TEXT NOT NULL,
@@ -60,7 +60,7 @@ class Delivery:
     """One file for one destination. `message` says why it was not taken the last time; times are Unix seconds."""
 
     seq: int
-    film: str
+    image: str
     name: str
     destination: str
     file: str
@@ -98,11 +98,11 @@ class Outbox:
         with self._lock:
             self._connection.close()
 
-    def queue(self, film: str, files: Iterable[tuple[str, Path]]) -> int:
-        """Queue a film's files for every destination that wants them; what is queued already stays as it is.
+    def queue(self, image: str, files: Iterable[tuple[str, Path]]) -> int:
+        """Queue an image's files for every destination that wants them; what is queued already stays as it is.
 
         Args:
-            film: Internal id.
+            image: Internal id.
             files: Output name and path, of files that are complete.
 
         Returns:
@@ -115,7 +115,7 @@ class Outbox:
         for output, path in files:
             for destination in self._destinations.values():
                 if output in destination.sends:
-                    added += self._queue_one(film, path, destination.name)
+                    added += self._queue_one(image, path, destination.name)
         if added:
             self._wake.set()
         return added
@@ -141,10 +141,10 @@ class Outbox:
             self._wake.wait(_IDLE_SECONDS)
             self._wake.clear()
 
-    def deliveries(self, film: str | None = None) -> list[Delivery]:
-        """All deliveries, or a film's, oldest first."""
-        where = "" if film is None else "WHERE film = ?"
-        return self._query(f"{where} ORDER BY seq", () if film is None else (film,))
+    def deliveries(self, image: str | None = None) -> list[Delivery]:
+        """All deliveries, or an image's, oldest first."""
+        where = "" if image is None else "WHERE image = ?"
+        return self._query(f"{where} ORDER BY seq", () if image is None else (image,))
 
     def counts(self) -> dict[tuple[str, DeliveryState], int]:
         """How many deliveries are in which state, by destination."""
@@ -163,7 +163,7 @@ class Outbox:
         self._wake.set()
         return cursor.rowcount
 
-    def _queue_one(self, film: str, path: Path, destination: str) -> int:
+    def _queue_one(self, image: str, path: Path, destination: str) -> int:
         with self._lock:
             known = self._connection.execute(
                 "SELECT 1 FROM deliveries WHERE name = ? AND destination = ?", (path.name, destination)
@@ -174,14 +174,14 @@ class Outbox:
             _take(path, self._folder / file)
             now = time.time()
             self._connection.execute(
-                "INSERT INTO deliveries (film, name, destination, file, state, queued_at, changed_at) "
+                "INSERT INTO deliveries (image, name, destination, file, state, queued_at, changed_at) "
                 "VALUES (?, ?, ?, ?, 'queued', ?, ?)",
-                (film, path.name, destination, file, now, now),
+                (image, path.name, destination, file, now, now),
             )
         return 1
 
     def _deliver(self, delivery: Delivery, destination: Destination) -> int:
-        fields = {"film": delivery.film, "destination": destination.name}
+        fields = {"image": delivery.image, "destination": destination.name}
         path = self._folder / delivery.file
         try:
             if not path.is_file():
@@ -189,7 +189,7 @@ class Outbox:
             self._sender(destination, path, delivery.name)
         except SendRefusedError as error:
             self._move(delivery, "refused", str(error))
-            log.error("%s refused film %s: %s", destination.name, delivery.film, error, extra=fields)
+            log.error("%s refused image %s: %s", destination.name, delivery.image, error, extra=fields)
             return 0
         except Exception as error:  # a sender that fails in a new way has not sent
             reason = str(error) if isinstance(error, SendLaterError) else f"unexpected {type(error).__name__}"
@@ -201,7 +201,7 @@ class Outbox:
         self._pauses.pop(destination.name, None)
         with contextlib.suppress(OSError):
             path.unlink()
-        log.info("film %s sent to %s", delivery.film, destination.name, extra=fields)
+        log.info("image %s sent to %s", delivery.image, destination.name, extra=fields)
         return 1
 
     def _pause(self, destination: str) -> float:
@@ -226,7 +226,7 @@ class Outbox:
             )
 
     def _query(self, tail: str, parameters: tuple[object, ...]) -> list[Delivery]:
-        columns = "seq, film, name, destination, file, state, attempts, message, queued_at, changed_at"
+        columns = "seq, image, name, destination, file, state, attempts, message, queued_at, changed_at"
         with self._lock:
             rows = self._connection.execute(f"SELECT {columns} FROM deliveries {tail}", parameters).fetchall()
         return [Delivery(*row) for row in rows]

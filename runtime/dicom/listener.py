@@ -40,7 +40,7 @@ from lungsev.runtime.watcher.failpoints import reach
 
 log = logging.getLogger("lungsev.runtime.dicom.listener")
 
-# PS3.4 B.5: films, and what units send beside them and a reason is then given for.
+# PS3.4 B.5: images, and what units send beside them and a reason is then given for.
 STORAGE_CLASSES = (
     "1.2.840.10008.5.1.4.1.1.1",  # Computed Radiography
     "1.2.840.10008.5.1.4.1.1.1.1",  # Digital X-Ray, For Presentation
@@ -94,7 +94,7 @@ def listen_command(
     stop = threading.Event()
     stop_on_signals(stop)
     with logging_to(None, "info"), listening(folder, settings, whole.watch.min_free_mb) as listener:
-        print(f"listening as {settings.ae_title} on {settings.host}:{listener.port}, films go to {folder}", flush=True)
+        print(f"listening as {settings.ae_title} on {settings.host}:{listener.port}, images go to {folder}", flush=True)
         stop.wait()
 
 
@@ -114,7 +114,7 @@ class Listener:
 
     def __init__(self, inbox: Path, settings: ListenSettings, min_free_mb: float) -> None:
         if not inbox.is_dir():
-            raise LungsevError(f"no folder at {inbox}; expected the folder that received films go to: make it")
+            raise LungsevError(f"no folder at {inbox}; expected the folder that received images go to: make it")
         self._inbox = inbox
         self._receiving = inbox / ".receiving"
         self._settings = settings

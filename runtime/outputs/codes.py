@@ -26,15 +26,15 @@ BOTH_LUNGS = Code("74101002", "SCT", "Both lungs")
 UPPER_ZONE = Code("281392002", "SCT", "Upper lung zone")
 MIDDLE_ZONE = Code("281393007", "SCT", "Middle lung zone")
 LOWER_ZONE = Code("281394001", "SCT", "Lower lung zone")
-CHEST_FILM = Code("30746-2", "LN", "Portable XR Chest Views")
+CHEST_IMAGE = Code("30746-2", "LN", "Portable XR Chest Views")
 SCORE_UNIT = Code("{score}", "UCUM", "score")
 
 
-QUALITY_REMARK = Code("QUALITY", PRIVATE_SCHEME, "Film quality remark")
+QUALITY_REMARK = Code("QUALITY", PRIVATE_SCHEME, "Image quality remark")
 
 
 def quality_code(flag: str) -> Code:
-    """A doubt about the film, as `tilted`; its full words are in JSON, FHIR and HL7."""
+    """A doubt about the image, as `tilted`; its full words are in JSON, FHIR and HL7."""
     return Code(flag.upper(), PRIVATE_SCHEME, flag.replace("_", " ").capitalize()[:64])
 
 

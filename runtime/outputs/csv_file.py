@@ -1,4 +1,4 @@
-"""One CSV table that grows by a row for every film, for spreadsheets and statistics."""
+"""One CSV table that grows by a row for every image, for spreadsheets and statistics."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from lungsev.pipeline import ScoredFilm
+from lungsev.pipeline import ScoredRadiograph
 from lungsev.report import SeverityReport
 
 TABLE = "scores.csv"
 COLUMNS = (
-    "film", "status", "reason", "scheme", "total", "total_low", "total_high", "total_max", "grades", "expected",
+    "image", "status", "reason", "scheme", "total", "total_low", "total_high", "total_max", "grades", "expected",
     "quality", "flags", "patient_id", "acquired_at", "view", "sop_instance_uid", "study_instance_uid", "sha256",
     "model", "model_version", "bundle_sha256", "disclaimer",
 )  # fmt: skip
@@ -23,28 +23,28 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 @dataclass(frozen=True)
 class CsvTable:
-    """Appends to `scores.csv` in the target's folder: one row per scheme, one for a film without a score."""
+    """Appends to `scores.csv` in the target's folder: one row per scheme, one for an image without a score."""
 
     name: str = "csv"
     folder: str = "tables"
     suffix: str = ".csv"
 
-    def write(self, scored: ScoredFilm, target: Path) -> Path:
+    def write(self, scored: ScoredRadiograph, target: Path) -> Path:
         table = target.with_name(TABLE)
         append_rows(table, target.name.removesuffix(self.suffix), scored.report)
         return table
 
 
-def append_rows(table: Path, film: str, report: SeverityReport) -> None:
-    """Append a film's rows, whole or not at all.
+def append_rows(table: Path, radiograph: str, report: SeverityReport) -> None:
+    """Append an image's rows, whole or not at all.
 
     Several processes may append at a time (the file is locked). A row cut off by a power loss is removed first, and
-    a film that this model has in the table already is not entered twice.
+    an image that this model has in the table already is not entered twice.
 
     Raises:
         OSError: The disk refused; the table is as before.
     """
-    rows = [_safe_row(row) for row in report_rows(film, report)]
+    rows = [_safe_row(row) for row in report_rows(radiograph, report)]
     with open(os.open(table, os.O_RDWR | os.O_CREAT, 0o666), "r+b") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         content = stream.read()
@@ -64,7 +64,7 @@ def append_rows(table: Path, film: str, report: SeverityReport) -> None:
             raise
 
 
-def report_rows(film: str, report: SeverityReport) -> list[list[str]]:
+def report_rows(radiograph: str, report: SeverityReport) -> list[list[str]]:
     """Rows in the order of COLUMNS."""
     image, model = report.image, report.model
     tail = [
@@ -72,7 +72,7 @@ def report_rows(film: str, report: SeverityReport) -> list[list[str]]:
         image.acquired_at, image.view, image.sop_instance_uid, image.study_instance_uid, image.sha256,
         model and model.name, model and model.version, model and model.bundle_sha256, report.disclaimer,
     ]  # fmt: skip
-    head = [film, report.status, report.reason or report.error]
+    head = [radiograph, report.status, report.reason or report.error]
     rows: list[list[object]] = [
         [*head, name, score.total, *score.total_interval, score.total_max,
          " ".join(f"{region.code}:{region.grade}" for region in score.regions), score.total_expected, *tail]

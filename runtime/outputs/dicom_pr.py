@@ -1,4 +1,4 @@
-"""Grayscale Softcopy Presentation State: zones and digits laid over the original film in the hospital's viewer."""
+"""Grayscale Softcopy Presentation State: zones and digits laid over the original image in the hospital's viewer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from lungsev import __version__
 from lungsev.files import write_atomically
-from lungsev.pipeline import ScoredFilm
+from lungsev.pipeline import ScoredRadiograph
 from lungsev.report import SeverityReport
 from lungsev.runtime.outputs.dicom_sr import complete, encode, require_highdicom
 from lungsev.runtime.outputs.overlay_png import main_scheme
@@ -24,7 +24,7 @@ SERIES_NUMBER_PR = 9102
 
 @dataclass(frozen=True)
 class DicomPr:
-    """Scored DICOM films; nothing for others. Shows the main scheme."""
+    """Scored DICOM images; nothing for others. Shows the main scheme."""
 
     name: str = "dicom_pr"
     folder: str = "dicom"
@@ -33,7 +33,7 @@ class DicomPr:
     def __post_init__(self) -> None:
         require_highdicom("DICOM presentation state output")
 
-    def write(self, scored: ScoredFilm, target: Path) -> Path | None:
+    def write(self, scored: ScoredRadiograph, target: Path) -> Path | None:
         header = read_source_header(scored) if scored.report.status == "scored" else None
         if header is None:
             return None
@@ -42,7 +42,7 @@ class DicomPr:
 
 
 def presentation_state(report: SeverityReport, header: Dataset) -> Dataset:
-    """The GSPS of a scored film."""
+    """The GSPS of a scored image."""
     from highdicom import PresentationLUTTransformation, pr
 
     assert report.model is not None
@@ -64,12 +64,12 @@ def presentation_state(report: SeverityReport, header: Dataset) -> Dataset:
                 anchor_point_visible=False,
             )
         )
-    film = tamed(header)
+    image = tamed(header)
     low, high = score.total_interval
     summary = f"{name} {score.total} of {score.total_max} ({low}-{high}). {report.disclaimer}"
     notice = pr.TextObject(summary, pr.AnnotationUnitsValues.DISPLAY, bounding_box=(0.02, 0.94, 0.98, 0.99))
     state = pr.GrayscaleSoftcopyPresentationState(
-        referenced_images=[film],
+        referenced_images=[image],
         series_instance_uid=result_uid(report, "series.pr"),
         series_number=SERIES_NUMBER_PR,
         sop_instance_uid=result_uid(report, "pr"),
@@ -82,7 +82,7 @@ def presentation_state(report: SeverityReport, header: Dataset) -> Dataset:
         content_description="Severity zones, research use only",
         graphic_annotations=[
             pr.GraphicAnnotation(
-                referenced_images=[film],
+                referenced_images=[image],
                 graphic_layer=layer,
                 graphic_objects=outlines,
                 text_objects=[*digits, notice],
@@ -104,10 +104,10 @@ def _is_inverse(header: Dataset) -> bool:
 
 
 def _keep_lookup_table(state: Dataset, header: Dataset) -> None:
-    """The film's own VOI LUT at full range of 16 bits.
+    """The image's own VOI LUT at full range of 16 bits.
 
     A presentation state knows tables of 8 or 16 bits only. highdicom takes a 12-bit table over as it is and calls it
-    16 bits, which would show the film nearly black.
+    16 bits, which would show the image nearly black.
     """
     if "VOILUTSequence" not in header or "SoftcopyVOILUTSequence" not in state:
         return

@@ -1,6 +1,6 @@
 """Secondary Capture: the picture of the result for viewers that show nothing but pictures.
 
-Small (at most 1024 px, JPEG), in colour, with the notice burnt in. A film that was not scored gets one too:
+Small (at most 1024 px, JPEG), in colour, with the notice burnt in. An image that was not scored gets one too:
 who looks into the study sees why there is no number.
 """
 
@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from lungsev import __version__
 from lungsev.files import write_atomically
-from lungsev.pipeline import ScoredFilm
+from lungsev.pipeline import ScoredRadiograph
 from lungsev.report import SeverityReport
 from lungsev.runtime.outputs.overlay_png import draw_overlay
 from lungsev.runtime.outputs.source_header import PATIENT_AND_STUDY, read_source_header, result_uid
@@ -33,21 +33,21 @@ _JPEG_QUALITY = 88
 
 @dataclass(frozen=True)
 class DicomSc:
-    """DICOM films that could be read; nothing for others."""
+    """DICOM images that could be read; nothing for others."""
 
     name: str = "dicom_sc"
     folder: str = "dicom"
     suffix: str = ".sc.dcm"
 
-    def write(self, scored: ScoredFilm, target: Path) -> Path | None:
-        header = read_source_header(scored) if scored.film is not None else None
+    def write(self, scored: ScoredRadiograph, target: Path) -> Path | None:
+        header = read_source_header(scored) if scored.radiograph is not None else None
         if header is None:
             return None
         write_atomically(target, encode_capture(scored.report, header, small_overlay(scored)))
         return target
 
 
-def small_overlay(scored: ScoredFilm) -> npt.NDArray[np.uint8]:
+def small_overlay(scored: ScoredRadiograph) -> npt.NDArray[np.uint8]:
     """The overlay with its longest side at 1024 px: drawn at that size rather than shrunk, for sharp letters."""
     picture = draw_overlay(scored, 740)
     ratio = LONGEST_PX / max(picture.shape[:2])
@@ -93,7 +93,7 @@ def encode_capture(report: SeverityReport, header: Dataset, picture: npt.NDArray
     capture.ManufacturerModelName = report.model.name[:64] if report.model else "lungsev"
     capture.SoftwareVersions = [__version__, *([report.model.version] if report.model else [])]
     capture.ImageType = ["DERIVED", "SECONDARY"]
-    capture.DerivationDescription = f"Severity zones drawn on the film. {report.disclaimer}"
+    capture.DerivationDescription = f"Severity zones drawn on the image. {report.disclaimer}"
     capture.ContentDate = capture.SeriesDate = now.strftime("%Y%m%d")
     capture.ContentTime = capture.SeriesTime = now.strftime("%H%M%S")
     capture.PatientOrientation = ""

@@ -1,7 +1,7 @@
 """DICOM Structured Report after TID 1500: what a PACS or a research archive can read by machine.
 
-One planar measurement group per region (TID 1410, with the region's outline on the film), one group
-for the total, its interval and the doubts about the film. Unverified and preliminary: nobody has signed it.
+One planar measurement group per region (TID 1410, with the region's outline on the image), one group
+for the total, its interval and the doubts about the image. Unverified and preliminary: nobody has signed it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from lungsev import __version__
 from lungsev.errors import MissingExtraError
 from lungsev.files import write_atomically
-from lungsev.pipeline import ScoredFilm
+from lungsev.pipeline import ScoredRadiograph
 from lungsev.reading import header as tags
 from lungsev.report import RegionScore, SchemeScore, SeverityReport
 from lungsev.runtime.outputs import codes
@@ -36,7 +36,7 @@ SERIES_NUMBER_SR = 9101
 
 @dataclass(frozen=True)
 class DicomSr:
-    """Scored DICOM films; nothing for others."""
+    """Scored DICOM images; nothing for others."""
 
     name: str = "dicom_sr"
     folder: str = "dicom"
@@ -45,7 +45,7 @@ class DicomSr:
     def __post_init__(self) -> None:
         require_highdicom("DICOM SR output")
 
-    def write(self, scored: ScoredFilm, target: Path) -> Path | None:
+    def write(self, scored: ScoredRadiograph, target: Path) -> Path | None:
         header = read_source_header(scored) if scored.report.status == "scored" else None
         if header is None:
             return None
@@ -62,7 +62,7 @@ def require_highdicom(feature: str) -> None:
 
 
 def structured_report(report: SeverityReport, header: Dataset) -> Dataset:
-    """The SR of a scored film.
+    """The SR of a scored image.
 
     Args:
         header: As `read_source_header` gives it.
@@ -82,20 +82,20 @@ def structured_report(report: SeverityReport, header: Dataset) -> Dataset:
     context = sr.ObservationContext(
         observer_device_context=sr.ObserverContext(_concept("121007", "DCM", "Device"), observer)
     )
-    film = tamed(header)
+    image = tamed(header)
     groups: list[Any] = []
     for name, score in report.scores.items():
         groups += [_region_group(report, header, name, region, algorithm) for region in score.regions]
         groups.append(_total_group(report, header, name, score, algorithm))
     content = sr.MeasurementReport(
         observation_context=context,
-        procedure_reported=_concept(*codes.CHEST_FILM),
+        procedure_reported=_concept(*codes.CHEST_IMAGE),
         imaging_measurements=groups,
         title=_concept("126000", "DCM", "Imaging Measurement Report"),
-        referenced_images=[film] if _may_be_listed(film) else None,
+        referenced_images=[image] if _may_be_listed(image) else None,
     )
     document = sr.ComprehensiveSR(
-        evidence=[film],
+        evidence=[image],
         content=content[0],
         series_instance_uid=result_uid(report, "series.sr"),
         series_number=SERIES_NUMBER_SR,
@@ -113,16 +113,16 @@ def structured_report(report: SeverityReport, header: Dataset) -> Dataset:
     return document
 
 
-def _may_be_listed(film: Dataset) -> bool:
-    """Whether the film has what its entry in the image library, which is optional, tells of it (PS3.16 TID 1603)."""
-    return film.get("Modality") in ("CR", "DX") and all(
-        len(tags.texts(film, name)) == 2 and all(tags.texts(film, name))
+def _may_be_listed(image: Dataset) -> bool:
+    """Whether the image has what its entry in the image library, which is optional, tells of it (PS3.16 TID 1603)."""
+    return image.get("Modality") in ("CR", "DX") and all(
+        len(tags.texts(image, name)) == 2 and all(tags.texts(image, name))
         for name in ("PatientOrientation", "ImagerPixelSpacing")
     )
 
 
 def complete(result: Dataset, header: Dataset, report: SeverityReport) -> None:
-    """Set what highdicom does not: every patient and study attribute of the film, and both our versions."""
+    """Set what highdicom does not: every patient and study attribute of the image, and both our versions."""
     assert report.model is not None
     result.SoftwareVersions = [__version__, report.model.version]
     for keyword in PATIENT_AND_STUDY:

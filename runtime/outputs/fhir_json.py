@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lungsev.files import write_atomically
-from lungsev.pipeline import ScoredFilm
+from lungsev.pipeline import ScoredRadiograph
 from lungsev.report import SchemeScore, SeverityReport
 from lungsev.runtime.outputs import codes
 from lungsev.runtime.outputs.codes import Code
@@ -32,13 +32,13 @@ _AI_ASSERTED = {
 
 @dataclass(frozen=True)
 class FhirJson:
-    """Scored films; nothing for others."""
+    """Scored images; nothing for others."""
 
     name: str = "fhir"
     folder: str = "fhir"
     suffix: str = ".fhir.json"
 
-    def write(self, scored: ScoredFilm, target: Path) -> Path | None:
+    def write(self, scored: ScoredRadiograph, target: Path) -> Path | None:
         if scored.report.status != "scored":
             return None
         write_atomically(target, json.dumps(fhir_bundle(scored.report), indent=1, ensure_ascii=False).encode())
@@ -46,7 +46,7 @@ class FhirJson:
 
 
 def fhir_bundle(report: SeverityReport) -> dict[str, Any]:
-    """The Bundle of a scored film, of type `collection`."""
+    """The Bundle of a scored image, of type `collection`."""
     observations = [_observation(report, name, score) for name, score in report.scores.items()]
     resources = [_diagnostic_report(report, list(report.scores)), *observations, _device(report)]
     return {
@@ -73,7 +73,7 @@ def _diagnostic_report(report: SeverityReport, schemes: list[str]) -> dict[str, 
                 ]
             }
         ],
-        "code": _concept(codes.CHEST_FILM),
+        "code": _concept(codes.CHEST_IMAGE),
         "result": [{"reference": f"urn:uuid:{result_uuid(report, f'fhir.{name}')}"} for name in schemes],
         "conclusion": f"{totals}. {doubts + ' ' if doubts else ''}{report.disclaimer}",
     }
@@ -138,7 +138,7 @@ def _common(report: SeverityReport) -> dict[str, Any]:
         study = {"system": "urn:dicom:uid", "value": f"urn:oid:{image.study_instance_uid}"}
         common["identifier"] = [{**study, "use": "secondary"}]
     if image.acquired_at:
-        # DICOM gives no zone; the bedside box stands where the film was taken.
+        # DICOM gives no zone; the bedside box stands where the image was taken.
         common["effectiveDateTime"] = (
             datetime.fromisoformat(image.acquired_at).astimezone().isoformat(timespec="seconds")
         )

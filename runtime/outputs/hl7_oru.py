@@ -1,4 +1,4 @@
-"""HL7 v2.5.1 ORU^R01: one message for each scored film, for the hospital's interface engine.
+"""HL7 v2.5.1 ORU^R01: one message for each scored image, for the hospital's interface engine.
 
 One OBX for each region and total. Status P (preliminary), method AIAST (asserted by artificial intelligence).
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lungsev.files import write_atomically
-from lungsev.pipeline import ScoredFilm
+from lungsev.pipeline import ScoredRadiograph
 from lungsev.report import SeverityReport
 from lungsev.runtime.outputs import codes
 from lungsev.runtime.outputs.codes import Code
@@ -28,13 +28,13 @@ _SYSTEMS = {"SCT": "SCT", "LN": "LN", codes.PRIVATE_SCHEME: codes.PRIVATE_SCHEME
 
 @dataclass(frozen=True)
 class Hl7Oru:
-    """Scored films; nothing for others."""
+    """Scored images; nothing for others."""
 
     name: str = "hl7"
     folder: str = "hl7"
     suffix: str = ".hl7"
 
-    def write(self, scored: ScoredFilm, target: Path) -> Path | None:
+    def write(self, scored: ScoredRadiograph, target: Path) -> Path | None:
         if scored.report.status != "scored":
             return None
         write_atomically(target, oru_message(scored.report, read_source_header(scored)).encode("utf-8"))
@@ -45,7 +45,7 @@ def oru_message(report: SeverityReport, header: Dataset | None = None) -> str:
     """The message, segments ended by CR as the standard has it.
 
     Args:
-        header: Of the film, for the accession number by which the order is found.
+        header: Of the image, for the accession number by which the order is found.
     """
     return "".join(segment + "\r" for segment in _segments(report, header))
 
@@ -65,7 +65,7 @@ def _segments(report: SeverityReport, header: Dataset | None) -> Iterator[str]:
     accession = escape(header.get("AccessionNumber") or "") if header is not None else ""
     yield f"MSH|^~\\&|LUNGSEV|{escape(model.name)[:60]}|||{now}||ORU^R01^ORU_R01|{control}|P|2.5.1|||||||UNICODE UTF-8"
     yield f"PID|1||{escape(image.patient_id or '')}^^^^MR||^"
-    yield f"OBR|1|{accession}|{control}|{_coded(codes.CHEST_FILM)}|||{acquired}|||||||||||||||{now}||RAD|P"
+    yield f"OBR|1|{accession}|{control}|{_coded(codes.CHEST_IMAGE)}|||{acquired}|||||||||||||||{now}||RAD|P"
     number = 0
     for name, score in report.scores.items():
         low, high = score.total_interval

@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lungsev.files import write_atomically
-from lungsev.pipeline import ScoredFilm
+from lungsev.pipeline import ScoredRadiograph
 
 
 @dataclass(frozen=True)
 class JsonFile:
-    """Every film, whatever its status."""
+    """Every image, whatever its status."""
 
     name: str = "json"
     folder: str = "reports"
     suffix: str = ".json"
 
-    def write(self, scored: ScoredFilm, target: Path) -> Path:
+    def write(self, scored: ScoredRadiograph, target: Path) -> Path:
         write_atomically(target, (scored.report.to_json() + "\n").encode("utf-8"))
         return target

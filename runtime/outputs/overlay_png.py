@@ -1,4 +1,4 @@
-"""The film with its result drawn on it: the picture people look at."""
+"""The image with its result drawn on it: the picture people look at."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import numpy.typing as npt
 
 from lungsev.errors import ConfigError
 from lungsev.files import write_atomically
-from lungsev.pipeline import ScoredFilm
+from lungsev.pipeline import ScoredRadiograph
 from lungsev.reading.pictures import marked_as_own
 from lungsev.runtime.outputs.drawing import side_panel
 from lungsev.runtime.outputs.drawing.palette import BACKGROUND, INK, PANEL, WARNING
-from lungsev.runtime.outputs.drawing.radiograph_view import draw_missing_film, draw_refused_film, draw_scored_film
+from lungsev.runtime.outputs.drawing.radiograph_view import draw_missing_image, draw_refused_image, draw_scored_image
 from lungsev.runtime.outputs.drawing.shapes import SEMIBOLD, Sheet
 from lungsev.schemes import Scheme, builtin_schemes, load_scheme
 
@@ -27,39 +27,39 @@ _TO_BGR = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
 
 @dataclass(frozen=True)
 class OverlayPng:
-    """Every film; one without a score gets a picture that says so and why."""
+    """Every image; one without a score gets a picture that says so and why."""
 
     name: str = "overlay"
     folder: str = "overlays"
     suffix: str = ".png"
 
-    def write(self, scored: ScoredFilm, target: Path) -> Path:
+    def write(self, scored: ScoredRadiograph, target: Path) -> Path:
         write_atomically(target, encode_png(draw_overlay(scored)))
         return target
 
 
-def draw_overlay(scored: ScoredFilm, longest_px: int = _LONGEST_PX) -> npt.NDArray[np.uint8]:
-    """Film, panel and notice in one picture.
+def draw_overlay(scored: ScoredRadiograph, longest_px: int = _LONGEST_PX) -> npt.NDArray[np.uint8]:
+    """Image, panel and notice in one picture.
 
     Args:
-        longest_px: Longest side of the film in it; everything else scales along.
+        longest_px: Longest side of the image in it; everything else scales along.
 
     Returns:
         uint8 [H, W, 3] RGB.
     """
     report = scored.report
-    if report.status == "scored" and scored.film is not None:
+    if report.status == "scored" and scored.radiograph is not None:
         name = main_scheme(list(report.scores))
         scheme = known_scheme(name, scored)
         score = report.scores[name]
-        film = draw_scored_film(scored, score, side_panel.grade_range(score, scheme), longest_px)
-        return _compose(film, lambda sheet, x: side_panel.draw_scored_panel(sheet, x, scored, name, scheme))
+        image = draw_scored_image(scored, score, side_panel.grade_range(score, scheme), longest_px)
+        return _compose(image, lambda sheet, x: side_panel.draw_scored_panel(sheet, x, scored, name, scheme))
     words = report.message or "No reason was recorded."
-    if scored.film is not None:
-        film = draw_refused_film(scored.film.pixels, longest_px, "Not scored", words)
+    if scored.radiograph is not None:
+        image = draw_refused_image(scored.radiograph.pixels, longest_px, "Not scored", words)
     else:
-        film = draw_missing_film(longest_px, "Not scored", words)
-    return _compose(film, lambda sheet, x: side_panel.draw_refused_panel(sheet, x, report))
+        image = draw_missing_image(longest_px, "Not scored", words)
+    return _compose(image, lambda sheet, x: side_panel.draw_refused_panel(sheet, x, report))
 
 
 def main_scheme(names: list[str]) -> str:
@@ -67,7 +67,7 @@ def main_scheme(names: list[str]) -> str:
     return "brixia" if "brixia" in names else names[0]
 
 
-def known_scheme(name: str, scored: ScoredFilm) -> Scheme | None:
+def known_scheme(name: str, scored: ScoredRadiograph) -> Scheme | None:
     """The built-in scheme of this name, when the report's regions are indeed its regions."""
     if name not in builtin_schemes():
         return None
@@ -80,7 +80,7 @@ def known_scheme(name: str, scored: ScoredFilm) -> Scheme | None:
 
 
 def encode_png(pixels: npt.NDArray[np.uint8]) -> bytes:
-    """RGB, RGBA or grey to PNG; fast compression, since a film's noise does not pack well anyway."""
+    """RGB, RGBA or grey to PNG; fast compression, since an image's noise does not pack well anyway."""
     ordered = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, _TO_BGR[pixels.shape[2]])
     options = [cv2.IMWRITE_PNG_COMPRESSION, 1]
     if hasattr(cv2, "IMWRITE_PNG_FILTER"):  # OpenCV 4.11: one fixed filter halves the time of trying them all
@@ -91,15 +91,15 @@ def encode_png(pixels: npt.NDArray[np.uint8]) -> bytes:
     return marked_as_own(data.tobytes())
 
 
-def _compose(film: Sheet, draw_panel: Callable[[Sheet, float], float]) -> npt.NDArray[np.uint8]:
-    scale = film.scale
-    height, width = film.pixels.shape[:2]
+def _compose(image: Sheet, draw_panel: Callable[[Sheet, float], float]) -> npt.NDArray[np.uint8]:
+    scale = image.scale
+    height, width = image.pixels.shape[:2]
     panel_px, notice_px = round(side_panel.WIDTH * scale), round(_NOTICE_HEIGHT * scale)
     trial = Sheet(panel_px, round(2400 * scale), PANEL, scale)  # as tall as any panel gets
     used_px = round((draw_panel(trial, 0.0) + 24) * scale)
     rows = max(height, used_px)
     sheet = Sheet(width + panel_px, rows + notice_px, BACKGROUND, scale)
-    sheet.paste(film.pixels, 0, (rows - height) / 2 / scale)
+    sheet.paste(image.pixels, 0, (rows - height) / 2 / scale)
     sheet.paste(trial.pixels[:rows], width / scale, 0)
     top = rows / scale
     sheet.rectangle(0, top, sheet.pixels.shape[1] / scale, _NOTICE_HEIGHT, WARNING)

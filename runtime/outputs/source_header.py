@@ -1,4 +1,4 @@
-"""What a result quotes of the film it belongs to: patient, study, identity, geometry."""
+"""What a result quotes of the image it belongs to: patient, study, identity, geometry."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from lungsev.errors import UnreadableFilmError
-from lungsev.pipeline import ScoredFilm
+from lungsev.errors import UnreadableImageError
+from lungsev.pipeline import ScoredRadiograph
 from lungsev.reading import header as tags
 from lungsev.report import SeverityReport
 
@@ -40,7 +40,7 @@ PATIENT_AND_STUDY = (
     "StudyDescription",
     "TimezoneOffsetFromUTC",
 )
-# Type 2: an object is invalid without them, even where they are empty. Films of the field lack some.
+# Type 2: an object is invalid without them, even where they are empty. Images of the field lack some.
 _ALWAYS_THERE = (
     "PatientName",
     "PatientID",
@@ -54,15 +54,15 @@ _ALWAYS_THERE = (
 )
 
 
-def read_source_header(scored: ScoredFilm) -> Dataset | None:
-    """The header of the film's DICOM file; None when the film is no DICOM file or belongs to no series.
+def read_source_header(scored: ScoredRadiograph) -> Dataset | None:
+    """The header of the image's DICOM file; None when the image is no DICOM file or belongs to no series.
 
-    It is empty where a film lacks what every DICOM object must have, or has what none may.
+    It is empty where an image lacks what every DICOM object must have, or has what none may.
 
     The file was read within all limits before it was scored; here only its header is looked at.
 
     Raises:
-        UnreadableFilmError: The file has gone, or has changed since it was scored.
+        UnreadableImageError: The file has gone, or has changed since it was scored.
     """
     import pydicom
     from pydicom.errors import InvalidDicomError
@@ -73,10 +73,10 @@ def read_source_header(scored: ScoredFilm) -> Dataset | None:
     try:
         dataset = pydicom.dcmread(scored.source, stop_before_pixels=True)
     except (OSError, InvalidDicomError) as error:
-        message = f"the header of a film that was scored cannot be read again: {type(error).__name__}"
-        raise UnreadableFilmError("source_gone", message) from None
+        message = f"the header of an image that was scored cannot be read again: {type(error).__name__}"
+        raise UnreadableImageError("source_gone", message) from None
     if str(dataset.get("SOPInstanceUID", "")) != image.sop_instance_uid:
-        raise UnreadableFilmError("source_changed", "the film's file changed after it was scored")
+        raise UnreadableImageError("source_changed", "the image's file changed after it was scored")
     for keyword in _ALWAYS_THERE:
         if keyword not in dataset or not _is_valid(keyword, tags.text(dataset, keyword) or ""):
             setattr(dataset, keyword, None)
@@ -84,7 +84,7 @@ def read_source_header(scored: ScoredFilm) -> Dataset | None:
 
 
 def _is_valid(keyword: str, value: str) -> bool:
-    """Whether a value may stand in a result; anonymised films hold letters where dates belong."""
+    """Whether a value may stand in a result; anonymised images hold letters where dates belong."""
     from pydicom.valuerep import DA, TM
 
     if keyword == "PatientSex":
@@ -96,21 +96,21 @@ def _is_valid(keyword: str, value: str) -> bool:
 
 
 def tamed(header: Dataset) -> Dataset:
-    """A copy for highdicom, which refuses names, dates, sexes, character sets and half windows that films of the field
-    do have. `dicom_sr.complete` puts the film's own identity into the result, as it is."""
-    film = copy.deepcopy(header)
+    """A copy for highdicom, which refuses names, dates, sexes, character sets and half windows that images of the field
+    do have. `dicom_sr.complete` puts the image's own identity into the result, as it is."""
+    radiograph = copy.deepcopy(header)
     unfit = {"SpecificCharacterSet", *PATIENT_AND_STUDY} - {"StudyInstanceUID"}
     for pair in (("WindowCenter", "WindowWidth"), ("RescaleSlope", "RescaleIntercept")):
-        counts = {film[keyword].VM if keyword in film else 0 for keyword in pair}
+        counts = {radiograph[keyword].VM if keyword in radiograph else 0 for keyword in pair}
         unfit |= set(pair) if len(counts) > 1 or 0 in counts else set()
-    if film.get("VOILUTFunction") not in ("LINEAR", "LINEAR_EXACT", "SIGMOID"):
+    if radiograph.get("VOILUTFunction") not in ("LINEAR", "LINEAR_EXACT", "SIGMOID"):
         unfit.add("VOILUTFunction")
-    for keyword in unfit & set(film.dir()):
-        del film[keyword]
+    for keyword in unfit & set(radiograph.dir()):
+        del radiograph[keyword]
     for keyword in _ALWAYS_THERE:
-        setattr(film, keyword, None)
-    film.SamplesPerPixel = 1
-    return film
+        setattr(radiograph, keyword, None)
+    radiograph.SamplesPerPixel = 1
+    return radiograph
 
 
 def result_uid(report: SeverityReport, kind: str) -> str:
@@ -119,7 +119,7 @@ def result_uid(report: SeverityReport, kind: str) -> str:
 
 
 def result_uuid(report: SeverityReport, kind: str) -> uuid.UUID:
-    """The identity of one result: the same film and model always give the same."""
+    """The identity of one result: the same image and model always give the same."""
     image, model = report.image, report.model
     name = "|".join(
         [
@@ -133,7 +133,7 @@ def result_uuid(report: SeverityReport, kind: str) -> uuid.UUID:
 
 
 def to_stored_points(points: npt.ArrayLike, header: Dataset) -> npt.NDArray[np.float64]:
-    """Points [N, 2] of the upright film to pixels of the stored matrix, the way back of `turn_to_radiological`,
+    """Points [N, 2] of the upright image to pixels of the stored matrix, the way back of `turn_to_radiological`,
     and kept inside it: an annotation must not reach beyond its image."""
     stored_size = np.array([float(header.Columns), float(header.Rows)])
     across, down, transposed = _main_directions(header)
@@ -149,7 +149,7 @@ def to_stored_points(points: npt.ArrayLike, header: Dataset) -> npt.NDArray[np.f
 
 
 def _main_directions(header: Dataset) -> tuple[str, str, bool]:
-    """Direction of the upright film's rows and columns before they were flipped, and whether it was transposed."""
+    """Direction of the upright image's rows and columns before they were flipped, and whether it was transposed."""
     orientation = [str(value)[:1] for value in header.get("PatientOrientation") or ()]
     if len(orientation) != 2:
         return "L", "F", False

@@ -39,7 +39,7 @@ def draw_trend(trend: Trend, title: str, scale: float = 1.0) -> npt.NDArray[np.u
     height = _CHART_TOP + _CHART_HEIGHT + 102 + _ROW * len(codes) + 150
     sheet = Sheet(round(_WIDTH * scale), round(height * scale), BACKGROUND, scale)
     sheet.text(_LEFT, 62, title, 40, TEXT, weight=SEMIBOLD)
-    latest = sentence(trend.points[-1], trend.threshold) if trend.points else "No dated film has a score."
+    latest = sentence(trend.points[-1], trend.threshold) if trend.points else "No dated image has a score."
     sheet.paragraph(_LEFT, 72, f"Latest: {latest}", 26, MUTED, width=_WIDTH - _LEFT - _RIGHT)
     if trend.points:
         places = _places(trend.points)
@@ -54,7 +54,7 @@ def draw_trend(trend: Trend, title: str, scale: float = 1.0) -> npt.NDArray[np.u
 
 
 def _places(points: tuple[TrendPoint, ...]) -> list[float]:
-    """x of each film by its time, moved apart where films of one day would lie on each other."""
+    """x of each image by its time, moved apart where images of one day would lie on each other."""
     start, end = points[0].acquired_at, points[-1].acquired_at
     span = max((end - start).total_seconds(), 1.0)
     left, right = _LEFT + 40, _WIDTH - _RIGHT - 40
@@ -116,7 +116,7 @@ def _draw_totals(sheet: Sheet, trend: Trend, places: list[float]) -> None:
 
 
 def _draw_mark(sheet: Sheet, x: float, y: float, point: TrendPoint, colour: Colour) -> None:
-    """A round mark, a square one where the view differs from the film before; the total in it."""
+    """A round mark, a square one where the view differs from the image before; the total in it."""
     radius = 6.0 if point.view_changed else 21.0
     sheet.rectangle(x - 24, y - 24, 48, 48, INK, radius=min(24.0, radius + 3))
     sheet.rectangle(x - 21, y - 21, 42, 42, colour, radius=radius)
@@ -138,7 +138,7 @@ def _draw_regions(sheet: Sheet, trend: Trend, places: list[float], codes: list[s
             colour = severity_colour((grade - lowest) / max(1, highest - lowest))
             sheet.rectangle(x - _CELL / 2, y, _CELL, _CELL, colour, radius=8)
             sheet.text(x, y + 29, str(grade), 26, ink_on(colour), weight=SEMIBOLD, anchor="ms")
-    words = "Marks: square = other view than the film before; bars = likely range of the total."
+    words = "Marks: square = other view than the image before; bars = likely range of the total."
     sheet.text(_LEFT, top + len(codes) * _ROW + 30, words, 22, MUTED)
 
 

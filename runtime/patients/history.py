@@ -1,4 +1,4 @@
-"""Films that were reported on or put aside, read back from a watcher's folder: what trend, board and exam page show."""
+"""Results and refusals read back from a watcher's folder, for trend, board and exam page."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _REPORT, _REASON = ".json", ".reason.json"
 
 @dataclass(frozen=True)
 class Exam:
-    """A film and its report. `id` is the report file's name without `.json`; `written_at` is Unix seconds."""
+    """An image and its report. `id` is the report file's name without `.json`; `written_at` is Unix seconds."""
 
     id: str
     report: SeverityReport
@@ -30,19 +30,19 @@ class Exam:
 
     @property
     def patient(self) -> str:
-        """The patient's id as the film has it; a film without one is a patient of its own."""
+        """The patient's id as the image has it; an image without one is a patient of its own."""
         return self.report.image.patient_id or f"(no patient id) {self.id}"
 
     @property
     def acquired_at(self) -> datetime | None:
-        """When the film was taken by its own header; None when it does not say, or not in a way one can read."""
+        """When the image was taken by its own header; None when it does not say, or not in a way one can read."""
         with contextlib.suppress(ValueError, TypeError):
             return datetime.fromisoformat(self.report.image.acquired_at or "").replace(tzinfo=None)
         return None
 
     @property
     def moment(self) -> datetime:
-        """For sorting: when the film was taken, or else when it was scored."""
+        """For sorting: when the image was taken, or else when it was scored."""
         return self.acquired_at or datetime.fromtimestamp(self.written_at)
 
 
@@ -111,7 +111,7 @@ class History:
 
 
 def exams_of(exams: Mapping[str, Exam], patient: str) -> list[Exam]:
-    """A patient's films by the time they were taken, not by the order in which they came."""
+    """A patient's images by the time they were taken, not by the order in which they came."""
     return sorted((exam for exam in exams.values() if exam.patient == patient), key=lambda exam: (exam.moment, exam.id))
 
 
@@ -128,7 +128,7 @@ def _read(path: Path, suffix: str) -> Exam | None:
 
 
 def _put_aside(text: str) -> SeverityReport:
-    """The reason of a film in quarantine, as the report it does not have."""
+    """The reason of an image in quarantine, as the report it does not have."""
     reason = json.loads(text)
     if not isinstance(reason, dict) or not {"error", "message"} <= reason.keys():
         raise ValueError("no reason of lungsev's")

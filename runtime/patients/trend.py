@@ -1,8 +1,8 @@
 """One patient's course: totals and regions over time, and which changes are more than two readers' disagreement.
 
-Two radiologists differ by about two points of the Brixia total on the same film (Borghesi and Maroldi 2020;
+Two radiologists differ by about two points of the Brixia total on the same image (Borghesi and Maroldi 2020;
 here, the junior and the senior reader of the Cohen subset). So a change is only called one when it is larger: than
-the film before, or than the last film at which a change was called, else a slow drift would never be seen.
+the image before, or than the last image at which a change was called, else a slow drift would never be seen.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ READERS_DISAGREE_REGION = 1  # grades
 
 @dataclass(frozen=True)
 class RegionChange:
-    """A region whose grade moved by more than the readers' disagreement since the reference film."""
+    """A region whose grade moved by more than the readers' disagreement since the reference image."""
 
     code: str
     name: str
@@ -34,15 +34,15 @@ class RegionChange:
 
 @dataclass(frozen=True)
 class TrendPoint:
-    """One scored film of the course.
+    """One scored image of the course.
 
     Attributes:
-        since_previous: Points of the total since the film before; None for the first.
-        hours_since_previous: Between the two films; None for the first.
-        reference_id: The film before when the step from it is a change by itself, else the last film at which one
+        since_previous: Points of the total since the image before; None for the first.
+        hours_since_previous: Between the two images; None for the first.
+        reference_id: The image before when the step from it is a change by itself, else the last image at which one
             was called.
         change: Set when the total moved beyond the readers' disagreement since the reference.
-        view_changed, model_changed: Since the film before: part of the difference may come from that.
+        view_changed, model_changed: Since the image before: part of the difference may come from that.
     """
 
     id: str
@@ -66,11 +66,11 @@ class TrendPoint:
 
 @dataclass(frozen=True)
 class Trend:
-    """The course of one patient under one scheme, oldest film first.
+    """The course of one patient under one scheme, oldest image first.
 
     Attributes:
-        undated: Ids of scored films whose header has no date: they have no place in a course.
-        unscored: How many of the patient's films have no score.
+        undated: Ids of scored images whose header has no date: they have no place in a course.
+        unscored: How many of the patient's images have no score.
     """
 
     scheme: str
@@ -91,13 +91,13 @@ class Trend:
 
 
 def patient_trend(exams: Sequence[Exam], scheme: str | None = None) -> Trend | None:
-    """The course of a patient's films, in any order.
+    """The course of a patient's images, in any order.
 
     Args:
-        scheme: None takes Brixia, or else the first scheme of the newest film.
+        scheme: None takes Brixia, or else the first scheme of the newest image.
 
     Returns:
-        None when no film has a score of the scheme.
+        None when no image has a score of the scheme.
     """
     scored = [exam for exam in exams if exam.report.status == "scored"]
     if scheme is None and scored:
@@ -106,7 +106,7 @@ def patient_trend(exams: Sequence[Exam], scheme: str | None = None) -> Trend | N
     counted = [exam for exam in scored if scheme in exam.report.scores]
     if scheme is None or not counted:
         return None
-    dated = _newest_of_each_film([exam for exam in counted if exam.acquired_at is not None])
+    dated = _newest_of_each_image([exam for exam in counted if exam.acquired_at is not None])
     dated.sort(key=lambda exam: (exam.moment, exam.id))
     total_max = counted[0].report.scores[scheme].total_max
     threshold = readers_disagree(total_max)
@@ -121,14 +121,14 @@ def patient_trend(exams: Sequence[Exam], scheme: str | None = None) -> Trend | N
 
 
 def readers_disagree(total_max: int) -> int:
-    """Points of the total within which two readers of the same film commonly differ, in proportion to Brixia's."""
+    """Points of the total within which two readers of the same image commonly differ, in proportion to Brixia's."""
     return max(1, round(READERS_DISAGREE_BRIXIA * total_max / BRIXIA_SPAN))
 
 
 def sentence(point: TrendPoint, threshold: int) -> str:
     """What a point says in words."""
     if point.since_previous is None:
-        words = "First film of the course."
+        words = "First image of the course."
     elif point.change is not None and point.since_reference is not None:
         since = f"{point.reference_at:%d %b %H:%M}"
         words = (
@@ -136,7 +136,7 @@ def sentence(point: TrendPoint, threshold: int) -> str:
             f"more than the {threshold} points two readers differ by."
         )
     else:
-        words = f"{signed(point.since_previous)} since the film before"
+        words = f"{signed(point.since_previous)} since the image before"
         words += "." if point.model_changed else f": within the {threshold} points two readers differ by."
     if point.view_changed:
         words += f" Other view than before ({point.view or 'not recorded'})."
@@ -203,8 +203,8 @@ def _region_changes(score: SchemeScore, reference: TrendPoint) -> tuple[RegionCh
     )
 
 
-def _newest_of_each_film(exams: Sequence[Exam]) -> list[Exam]:
-    """A film scored twice counts once, with its newest report."""
+def _newest_of_each_image(exams: Sequence[Exam]) -> list[Exam]:
+    """An image scored twice counts once, with its newest report."""
     newest: dict[str, Exam] = {}
     for exam in sorted(exams, key=lambda exam: (exam.written_at, exam.id)):
         newest[exam.report.image.sop_instance_uid or exam.id] = exam

@@ -24,12 +24,12 @@ POINTS = (
     "decoded",  # pixels are here
     "scored",  # the ledger holds the report
     "outputs",  # before the first output file
-    "report_written",  # one output of the film is on disk
+    "report_written",  # one output of the image is on disk
     "written",  # the ledger says so
     "archived",  # the original has left work/, the ledger does not know yet
-    "reason_written",  # quarantine has the reason, not the film
-    "quarantined",  # the film lies in quarantine/, the ledger does not know yet
-    "done",  # the ledger says the film has ended
+    "reason_written",  # quarantine has the reason, not the image
+    "quarantined",  # the image lies in quarantine/, the ledger does not know yet
+    "done",  # the ledger says the image has ended
     "received",  # listener: the peer's bytes are complete, not renamed yet
     "accepted",  # listener: renamed, the peer has no answer yet
 )

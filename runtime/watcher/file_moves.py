@@ -1,4 +1,4 @@
-"""Moving films between folders so that a crash at any moment leaves each in exactly one known place."""
+"""Moving images between folders so that a crash at any moment leaves each in exactly one known place."""
 
 from __future__ import annotations
 

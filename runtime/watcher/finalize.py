@@ -1,4 +1,4 @@
-"""How a film ends: with a result or with a reason, never both, whatever moment the process dies at.
+"""How an image ends: with a result or with a reason, never both, whatever moment the process dies at.
 
 Every step may be repeated. `finish_result` and `quarantine` are called again after a crash and go on
 where they were.
@@ -15,30 +15,30 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from lungsev.files import write_atomically
-from lungsev.pipeline import ScoredFilm
+from lungsev.pipeline import ScoredRadiograph
 from lungsev.report import DISCLAIMER
 from lungsev.runtime.outputs.contract import Output
 from lungsev.runtime.settings import WatchSettings
 from lungsev.runtime.watcher.failpoints import reach
 from lungsev.runtime.watcher.file_moves import put_away, remove
 from lungsev.runtime.watcher.layout import Layout
-from lungsev.runtime.watcher.ledger import FilmRow, Ledger, State
+from lungsev.runtime.watcher.ledger import ImageRow, Ledger, State
 
 log = logging.getLogger("lungsev.runtime.watcher.finalize")
 
 
-def output_file(layout: Layout, output: Output, film: FilmRow) -> Path:
-    """Where `watch` keeps one output of a film."""
-    return layout.root / output.folder / (film.id + output.suffix)
+def output_file(layout: Layout, output: Output, image: ImageRow) -> Path:
+    """Where `watch` keeps one output of an image."""
+    return layout.root / output.folder / (image.id + output.suffix)
 
 
 def write_outputs(
-    film: FilmRow, scored: ScoredFilm, layout: Layout, outputs: Sequence[Output]
+    image: ImageRow, scored: ScoredRadiograph, layout: Layout, outputs: Sequence[Output]
 ) -> list[tuple[str, Path]]:
     """Write all outputs. The JSON report comes first and must succeed; another format that breaks is logged.
 
     Returns:
-        Name and file of every output that has something to say of the film.
+        Name and file of every output that has something to say of the image.
 
     Raises:
         OSError: The disk refuses; nothing half-written is left.
@@ -47,13 +47,13 @@ def write_outputs(
     written: list[tuple[str, Path]] = []
     for output in outputs:
         try:
-            path = output.write(scored, output_file(layout, output, film))
+            path = output.write(scored, output_file(layout, output, image))
         except OSError:
             raise
         except Exception:
             if not written:
                 raise
-            log.exception("output %s of film %s cannot be written", output.name, film.id)
+            log.exception("output %s of image %s cannot be written", output.name, image.id)
             continue
         if path is not None:
             written.append((output.name, path))
@@ -61,26 +61,26 @@ def write_outputs(
     return written
 
 
-def finish_result(film: FilmRow, end: State, layout: Layout, ledger: Ledger, settings: WatchSettings) -> None:
-    """The outputs are on the disk: put the original away and close the film.
+def finish_result(image: ImageRow, end: State, layout: Layout, ledger: Ledger, settings: WatchSettings) -> None:
+    """The outputs are on the disk: put the original away and close the image.
 
     Raises:
-        OSError: The disk refuses; the film stays `written` and is finished later.
+        OSError: The disk refuses; the image stays `written` and is finished later.
     """
-    work = layout.work_file(film)
+    work = layout.work_file(image)
     if settings.leave_in_place or settings.originals == "delete":
         remove(work)
     elif os.path.lexists(work):
-        put_away(work, layout.archive_file(film))
-    elif not os.path.lexists(layout.archive_file(film)):
-        log.warning("the original of film %s is gone: somebody took it from work/", film.id)
+        put_away(work, layout.archive_file(image))
+    elif not os.path.lexists(layout.archive_file(image)):
+        log.warning("the original of image %s is gone: somebody took it from work/", image.id)
     reach("archived")
-    ledger.move(film.id, end)
+    ledger.move(image.id, end)
     reach("done")
 
 
 def quarantine(
-    film: FilmRow,
+    image: ImageRow,
     code: str,
     message: str,
     layout: Layout,
@@ -89,33 +89,33 @@ def quarantine(
     outputs: Sequence[Output] = (),
     sha256: str | None = None,
 ) -> None:
-    """Put a film aside with the reason beside it; what was written of a result goes.
+    """Put an image aside with the reason beside it; what was written of a result goes.
 
     Raises:
-        OSError: The disk refuses; the film stays open and is put aside later.
+        OSError: The disk refuses; the image stays open and is put aside later.
     """
     for output in outputs:
-        remove(output_file(layout, output, film))
+        remove(output_file(layout, output, image))
     reason = {
-        "id": film.id,
+        "id": image.id,
         "status": "failed",
         "error": code,
         "message": message,
         "sha256": sha256,
-        "bytes": film.size,
-        "attempts": film.attempts,
+        "bytes": image.size,
+        "attempts": image.attempts,
         "at": datetime.fromtimestamp(time.time(), timezone.utc).isoformat(timespec="seconds"),
-        "film": None if settings.leave_in_place else film.file_name,
+        "image": None if settings.leave_in_place else image.file_name,
         "disclaimer": DISCLAIMER,
     }
     data = json.dumps({key: value for key, value in reason.items() if value is not None}, indent=2) + "\n"
-    write_atomically(layout.reason_file(film), data.encode("utf-8"))
+    write_atomically(layout.reason_file(image), data.encode("utf-8"))
     reach("reason_written")
-    finish_quarantine(film, code, message, layout, ledger, settings, sha256)
+    finish_quarantine(image, code, message, layout, ledger, settings, sha256)
 
 
 def finish_quarantine(
-    film: FilmRow,
+    image: ImageRow,
     code: str,
     message: str,
     layout: Layout,
@@ -123,15 +123,15 @@ def finish_quarantine(
     settings: WatchSettings,
     sha256: str | None = None,
 ) -> None:
-    """The reason is on the disk: move the film beside it and close it."""
-    work = layout.work_file(film)
+    """The reason is on the disk: move the image beside it and close it."""
+    work = layout.work_file(image)
     if settings.leave_in_place:
         remove(work)
     elif os.path.lexists(work):
-        put_away(work, layout.quarantine_file(film))
+        put_away(work, layout.quarantine_file(image))
     reach("quarantined")
-    ledger.move(film.id, "quarantined", code=code, message=message, sha256=sha256)
-    log.warning("film %s is in quarantine: %s", film.id, code, extra={"film": film.id, "code": code})
+    ledger.move(image.id, "quarantined", code=code, message=message, sha256=sha256)
+    log.warning("image %s is in quarantine: %s", image.id, code, extra={"image": image.id, "code": code})
     reach("done")
 
 

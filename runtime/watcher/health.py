@@ -1,4 +1,4 @@
-"""/livez, /readyz and /metrics: is the box alive, does it take films, and how is it doing."""
+"""/livez, /readyz and /metrics: is the box alive, does it take images, and how is it doing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lungsev.errors import LungsevError
 from lungsev.runtime.settings import HealthSettings
 from lungsev.runtime.watcher.metrics import CONTENT_TYPE
 
-_SILENCE_SECONDS = 120.0  # the longest film, with its retries of a hanging decoder, takes less
+_SILENCE_SECONDS = 120.0  # the longest image, with its retries of a hanging decoder, takes less
 
 
 class Vitals:
@@ -30,7 +30,7 @@ class Vitals:
             self._beats[thread] = self._monotonic()
 
     def doubt(self, about: str, words: str) -> None:
-        """Something keeps films from being scored."""
+        """Something keeps images from being scored."""
         with self._lock:
             self._doubts[about] = words
 

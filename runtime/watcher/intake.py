@@ -1,4 +1,4 @@
-"""From a file that appears to a film that is ours: scan, settle, claim."""
+"""From a file that appears to an image that is ours: scan, settle, claim."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lungsev.runtime.settings import WatchSettings
 from lungsev.runtime.watcher.failpoints import reach
 from lungsev.runtime.watcher.file_moves import copy, remove, take
 from lungsev.runtime.watcher.layout import Layout
-from lungsev.runtime.watcher.ledger import FilmRow, Ledger, NewFilm
+from lungsev.runtime.watcher.ledger import ImageRow, Ledger, NewImage
 from lungsev.runtime.watcher.scan import Entry, Scan, is_share, scan_folder
 
 log = logging.getLogger("lungsev.runtime.watcher.intake")
@@ -32,7 +32,7 @@ _MISSED_SCANS = 2  # a rename by the writer can hide a file from one listing
 class _Candidate:
     """A file that has not settled. Moments are of the monotonic clock: the wall clock jumps."""
 
-    film_id: str
+    image_id: str
     entry: Entry
     first: float
     unchanged_since: float
@@ -70,8 +70,8 @@ class Intake:
         self._excluded = frozenset({(root.st_dev, root.st_ino)})
         share = is_share(incoming)
         self.interval_seconds = settings.scan_seconds or (_SHARE_SCAN_SECONDS if share else _LOCAL_SCAN_SECONDS)
-        self._knows_films_without_source = False
-        self._untold: list[str] = []  # ids of films that were taken, which the ledger could not be told
+        self._knows_images_without_source = False
+        self._untold: list[str] = []  # ids of images that were taken, which the ledger could not be told
         self.unfinished = 0
         self._unfinished_since = math.inf
         self.warned_of: set[str] = set()
@@ -88,7 +88,7 @@ class Intake:
         return sum(candidate.blocked for candidate in self._candidates.values())
 
     def step(self) -> int:
-        """Look once; returns how many films were claimed.
+        """Look once; returns how many images were claimed.
 
         Raises:
             OSError: The folder cannot be listed, or the disk refuses.
@@ -106,13 +106,13 @@ class Intake:
     def _resume(self) -> None:
         """Pick up what an earlier process saw and did not take, and what it need not take again."""
         now = self._monotonic()
-        for film in self._ledger.films("seen", "settled"):
-            if film.source is not None:
-                entry = Entry(film.source, -1, -1, film.inode)  # its next look counts as a change
-                self._candidates[film.source] = _Candidate(film.id, entry, now, now, scans=0)
+        for image in self._ledger.images("seen", "settled"):
+            if image.source is not None:
+                entry = Entry(image.source, -1, -1, image.inode)  # its next look counts as a change
+                self._candidates[image.source] = _Candidate(image.id, entry, now, now, scans=0)
         if self._settings.leave_in_place:
             self._taken = self._ledger.sources_taken()
-            self._knows_films_without_source = self._ledger.has_films_without_source()
+            self._knows_images_without_source = self._ledger.has_images_without_source()
 
     def _is_taken(self, entry: Entry) -> bool:
         return self._taken.get(entry.source) == (entry.size, entry.mtime_ns)
@@ -145,7 +145,7 @@ class Intake:
                 candidate.entry, candidate.unchanged_since, candidate.scans = renamed, now, 1
                 candidate.verdict = None
                 self._candidates[renamed.source] = candidate
-                self._ledger.move(candidate.film_id, "seen", source=renamed.source)
+                self._ledger.move(candidate.image_id, "seen", source=renamed.source)
                 continue
             candidate.missed += 1
             if candidate.missed >= _MISSED_SCANS:
@@ -155,17 +155,17 @@ class Intake:
     def _vanish(self, candidate: _Candidate) -> None:
         del self._candidates[candidate.entry.source]
         self._ledger.move(
-            candidate.film_id, "vanished", code="vanished", message="The file was taken away before it had settled."
+            candidate.image_id, "vanished", code="vanished", message="The file was taken away before it had settled."
         )
-        log.warning("film %s was taken away before it had settled", candidate.film_id)
+        log.warning("image %s was taken away before it had settled", candidate.image_id)
 
     def _enter(self, new: list[Entry], now: float) -> None:
         if not new:
             return
         new.sort(key=lambda entry: entry.mtime_ns)  # the newest of a backlog gets the highest number
-        films = [NewFilm(e.source, _suffix(e.source), e.size, e.mtime_ns, e.inode) for e in new]
-        for entry, film_id in zip(new, self._ledger.add(films), strict=True):
-            self._candidates[entry.source] = _Candidate(film_id, entry, now, now)
+        images = [NewImage(e.source, _suffix(e.source), e.size, e.mtime_ns, e.inode) for e in new]
+        for entry, image_id in zip(new, self._ledger.add(images), strict=True):
+            self._candidates[entry.source] = _Candidate(image_id, entry, now, now)
             reach("seen")
 
     def _take_settled(self, now: float) -> int:
@@ -175,7 +175,7 @@ class Intake:
         taken = 0
         for candidate in settled:
             if self._monotonic() - now > _STEP_SECONDS:
-                break  # look again first: a newer film may have come
+                break  # look again first: a newer image may have come
             code = self._settling(candidate, now)
             if code is not None:
                 taken += self._claim(candidate, code or None)
@@ -207,12 +207,12 @@ class Intake:
         source = self._incoming_file(entry.source)
         if not candidate.blocked:
             settled = {"size": entry.size, "mtime_ns": entry.mtime_ns, "inode": entry.inode}
-            self._ledger.move(candidate.film_id, "settled", settled_at=time.time(), code=code, **settled)
+            self._ledger.move(candidate.image_id, "settled", settled_at=time.time(), code=code, **settled)
             reach("settled")
-        film = self._ledger.film(candidate.film_id)
-        assert film is not None
+        image = self._ledger.image(candidate.image_id)
+        assert image is not None
         try:
-            claim(source, self._layout.work_file(film), self._settings.leave_in_place)
+            claim(source, self._layout.work_file(image), self._settings.leave_in_place)
         except FileNotFoundError:
             if os.path.lexists(source):
                 raise  # it is work/ that is gone
@@ -224,29 +224,29 @@ class Intake:
             candidate.blocked = True
             self._warn_once(
                 "blocked",
-                "cannot take films from a folder: %s; give this user the right to, or use --leave-in-place",
+                "cannot take images from a folder: %s; give this user the right to, or use --leave-in-place",
                 error.strerror,
             )
             return 0
         reach("taken")
         if self._settings.leave_in_place:
-            if self._is_known_by_its_bytes(film, entry):
+            if self._is_known_by_its_bytes(image, entry):
                 return 0
             self._taken[entry.source] = (entry.size, entry.mtime_ns)
         del self._candidates[entry.source]
-        self._untold.append(film.id)
+        self._untold.append(image.id)
         return self._tell_ledger()
 
-    def _is_known_by_its_bytes(self, film: FilmRow, entry: Entry) -> bool:
-        """A ledger that was made anew knows the results, not where the films lie that stay in place."""
-        if not self._knows_films_without_source:
+    def _is_known_by_its_bytes(self, image: ImageRow, entry: Entry) -> bool:
+        """A ledger that was made anew knows the results, not where the images lie that stay in place."""
+        if not self._knows_images_without_source:
             return False
-        copied = self._layout.work_file(film)
+        copied = self._layout.work_file(image)
         known = self._ledger.ended_without_source(sha256_of_file(copied))
         if known is None:
             return False
         with self._ledger.transaction():
-            self._ledger.forget(film.id)
+            self._ledger.forget(image.id)
             self._ledger.move(known.id, known.state, source=entry.source, size=entry.size, mtime_ns=entry.mtime_ns)
         remove(copied)
         del self._candidates[entry.source]
@@ -254,7 +254,7 @@ class Intake:
         return True
 
     def _tell_ledger(self) -> int:
-        """Of films that lie in work/; once more where the disk refused before."""
+        """Of images that lie in work/; once more where the disk refused before."""
         told = 0
         while self._untold:
             self._ledger.move(self._untold[0], "claimed")
@@ -305,9 +305,9 @@ def claim(source: Path, target: Path, leave_in_place: bool) -> None:
         take(source, target)
 
 
-def film_source(incoming: Path, film: FilmRow) -> Path | None:
-    """Where a film lay before it was claimed."""
-    return incoming / os.fsdecode(film.source) if film.source is not None else None
+def image_source(incoming: Path, image: ImageRow) -> Path | None:
+    """Where an image lay before it was claimed."""
+    return incoming / os.fsdecode(image.source) if image.source is not None else None
 
 
 def _suffix(source: bytes) -> str:

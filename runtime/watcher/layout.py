@@ -1,11 +1,11 @@
 """The folders one watcher owns, and the lock that keeps a second one out.
 
-DIR/reports/<id>.json      one per film that ended with a result: scored or skipped
-DIR/overlays/<id>.png      the film with its zones drawn on it
-DIR/quarantine/<id>.*      films that could not be read, each with <id>.reason.json
-DIR/archive/<day>/<id>.*   originals of the films that ended with a result
-DIR/work/<id>.*            films being worked on
-DIR/ledger.sqlite          what became of every film
+DIR/reports/<id>.json      one per image that ended with a result: scored or skipped
+DIR/overlays/<id>.png      the image with its zones drawn on it
+DIR/quarantine/<id>.*      images that could not be read, each with <id>.reason.json
+DIR/archive/<day>/<id>.*   originals of the images that ended with a result
+DIR/work/<id>.*            images being worked on
+DIR/ledger.sqlite          what became of every image
 DIR/log/                   JSON logs, without patient data
 DIR/lock                   held while a watcher runs
 """
@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lungsev.errors import FolderLockedError, LungsevError
-from lungsev.runtime.watcher.ledger import FilmRow
+from lungsev.runtime.watcher.ledger import ImageRow
 
 
 @dataclass(frozen=True)
@@ -54,20 +54,20 @@ class Layout:
     def ledger(self) -> Path:
         return self.root / "ledger.sqlite"
 
-    def work_file(self, film: FilmRow) -> Path:
-        return self.work / film.file_name
+    def work_file(self, image: ImageRow) -> Path:
+        return self.work / image.file_name
 
-    def archive_file(self, film: FilmRow) -> Path:
-        return self.archive / film.id[:8] / film.file_name
+    def archive_file(self, image: ImageRow) -> Path:
+        return self.archive / image.id[:8] / image.file_name
 
-    def quarantine_file(self, film: FilmRow) -> Path:
-        return self.quarantine / film.file_name
+    def quarantine_file(self, image: ImageRow) -> Path:
+        return self.quarantine / image.file_name
 
-    def reason_file(self, film: FilmRow) -> Path:
-        return self.quarantine / f"{film.id}.reason.json"
+    def reason_file(self, image: ImageRow) -> Path:
+        return self.quarantine / f"{image.id}.reason.json"
 
     def make(self, output_folders: tuple[str, ...]) -> None:
-        """Make what is missing; films and results name patients, so others may not read them.
+        """Make what is missing; images and results name patients, so others may not read them.
 
         Raises:
             LungsevError: A folder cannot be made.

@@ -1,4 +1,4 @@
-"""The ledger: one SQLite file that knows every film, what became of it, and survives kill -9 and power loss.
+"""The ledger: one SQLite file that knows every image, what became of it, and survives kill -9 and power loss.
 
     seen -> settled -> claimed -> scored -> written -> done | skipped
        `-> vanished       |`-> failed -> claimed (again, later)
@@ -35,7 +35,7 @@ END_STATES: tuple[State, ...] = ("done", "skipped", "quarantined", "vanished")
 # Ordered; a ledger's user_version counts how many it has been through. Never edit one that was released: append.
 MIGRATIONS: tuple[str, ...] = (
     """
-    CREATE TABLE films (
+    CREATE TABLE images (
         seq INTEGER PRIMARY KEY AUTOINCREMENT,
         id TEXT NOT NULL UNIQUE,
         source BLOB,
@@ -57,21 +57,21 @@ MIGRATIONS: tuple[str, ...] = (
         settled_at REAL,
         changed_at REAL NOT NULL
     );
-    CREATE INDEX films_by_state ON films (state, seq);
-    CREATE INDEX films_by_identity ON films (sop_instance_uid, pixel_sha256);
-    CREATE INDEX films_by_pixels ON films (pixel_sha256);
-    CREATE INDEX films_by_source ON films (source);
-    CREATE INDEX films_by_sha256 ON films (sha256);
-    CREATE INDEX films_by_patient ON films (patient_id, acquired_at);
+    CREATE INDEX images_by_state ON images (state, seq);
+    CREATE INDEX images_by_identity ON images (sop_instance_uid, pixel_sha256);
+    CREATE INDEX images_by_pixels ON images (pixel_sha256);
+    CREATE INDEX images_by_source ON images (source);
+    CREATE INDEX images_by_sha256 ON images (sha256);
+    CREATE INDEX images_by_patient ON images (patient_id, acquired_at);
     CREATE TABLE transitions (
         seq INTEGER PRIMARY KEY AUTOINCREMENT,
-        film_seq INTEGER NOT NULL REFERENCES films (seq) ON DELETE CASCADE,
+        image_seq INTEGER NOT NULL REFERENCES images (seq) ON DELETE CASCADE,
         state TEXT NOT NULL,
         at REAL NOT NULL
     );
-    CREATE INDEX transitions_by_film ON transitions (film_seq);
+    CREATE INDEX transitions_by_image ON transitions (image_seq);
     """,
-    "ALTER TABLE films DROP COLUMN report",  # reports/ holds it; twice made the ledger ten times as large
+    "ALTER TABLE images DROP COLUMN report",  # reports/ holds it; twice made the ledger ten times as large
 )
 _LAST_PLAUSIBLE_VERSION = 1000
 
@@ -99,7 +99,7 @@ _SETTABLE = frozenset(
 
 
 _DISK_COMPLAINTS = ("unable to open", "disk I/O error", "disk is full", "locked", "readonly", "interrupted")
-_FILM_ID = re.compile(r"\d{8}T\d{6}-[0-9a-f]{8}")
+_IMAGE_ID = re.compile(r"\d{8}T\d{6}-[0-9a-f]{8}")
 _SUFFIX = re.compile(r"(\.[a-z]{3,5})?")
 _PAGE_ROWS = 500
 
@@ -109,8 +109,8 @@ class LedgerCorruptError(LungsevError):
 
 
 @dataclass(frozen=True)
-class FilmRow:
-    """One film of the ledger. `source` is the path below the watched folder, as bytes: names need not be text."""
+class ImageRow:
+    """One image of the ledger. `source` is the path below the watched folder, as bytes: names need not be text."""
 
     seq: int
     id: str
@@ -131,12 +131,12 @@ class FilmRow:
 
     @property
     def file_name(self) -> str:
-        """The film's name in work/, archive/ and quarantine/: made here, never from a tag."""
+        """The image's name in work/, archive/ and quarantine/: made here, never from a tag."""
         return self.id + self.suffix
 
 
 @dataclass(frozen=True)
-class NewFilm:
+class NewImage:
     """A file seen for the first time."""
 
     source: bytes | None
@@ -204,36 +204,46 @@ class Ledger:
                     self._connection.execute("ROLLBACK")
                 raise
 
-    def add(self, films: Sequence[NewFilm], state: State = "seen") -> list[str]:
+    def add(self, images: Sequence[NewImage], state: State = "seen") -> list[str]:
         """Enter files seen for the first time; returns their ids, in order."""
         now = time.time()
-        ids = [new_film_id(now) for _ in films]
+        ids = [new_image_id(now) for _ in images]
         with self.transaction():
-            for film_id, film in zip(ids, films, strict=True):
-                values = (film_id, film.source, film.suffix, film.size, film.mtime_ns, film.inode, state, now, now)
+            for image_id, image in zip(ids, images, strict=True):
+                values = (
+                    image_id,
+                    image.source,
+                    image.suffix,
+                    image.size,
+                    image.mtime_ns,
+                    image.inode,
+                    state,
+                    now,
+                    now,
+                )
                 cursor = self._connection.execute(
-                    "INSERT INTO films (id, source, suffix, size, mtime_ns, inode, state, seen_at, changed_at) "
+                    "INSERT INTO images (id, source, suffix, size, mtime_ns, inode, state, seen_at, changed_at) "
                     "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     values,
                 )
                 self._log_transition(int(cursor.lastrowid or 0), state, now)
         return ids
 
-    def restore(self, film_id: str, suffix: str, state: State, **fields: Any) -> None:
-        """Enter a film that a lost ledger knew."""
+    def restore(self, image_id: str, suffix: str, state: State, **fields: Any) -> None:
+        """Enter an image that a lost ledger knew."""
         now = time.time()
         with self.transaction():
             self._connection.execute(
-                "INSERT INTO films (id, suffix, state, seen_at, changed_at) VALUES (?, ?, ?, ?, ?)",
-                (film_id, suffix, state, now, now),
+                "INSERT INTO images (id, suffix, state, seen_at, changed_at) VALUES (?, ?, ?, ?, ?)",
+                (image_id, suffix, state, now, now),
             )
-            self.move(film_id, state, **fields)
+            self.move(image_id, state, **fields)
 
-    def move(self, film_id: str, state: State, **fields: Any) -> None:
-        """Change a film's state, and fields with it, in one commit.
+    def move(self, image_id: str, state: State, **fields: Any) -> None:
+        """Change an image's state, and fields with it, in one commit.
 
         Raises:
-            KeyError: No such film.
+            KeyError: No such image.
         """
         unknown = set(fields) - _SETTABLE
         if unknown:
@@ -242,23 +252,23 @@ class Ledger:
         assignments = "".join(f", {name} = ?" for name in fields)  # names from _SETTABLE only
         with self.transaction():
             row = self._connection.execute(
-                f"UPDATE films SET state = ?, changed_at = ?{assignments} WHERE id = ? RETURNING seq",
-                (state, now, *fields.values(), film_id),
+                f"UPDATE images SET state = ?, changed_at = ?{assignments} WHERE id = ? RETURNING seq",
+                (state, now, *fields.values(), image_id),
             ).fetchone()
             if row is None:
-                raise KeyError(film_id)
+                raise KeyError(image_id)
             self._log_transition(row[0], state, now)
 
-    def film(self, film_id: str) -> FilmRow | None:
-        rows = self._query("WHERE id = ?", (film_id,))
+    def image(self, image_id: str) -> ImageRow | None:
+        rows = self._query("WHERE id = ?", (image_id,))
         return rows[0] if rows else None
 
-    def films(self, *states: State) -> list[FilmRow]:
-        """Films in these states, oldest first."""
+    def images(self, *states: State) -> list[ImageRow]:
+        """Images in these states, oldest first."""
         return self._query(f"WHERE state IN ({', '.join('?' * len(states))}) ORDER BY seq", states)
 
-    def claimed(self, newest: bool, excluded: Sequence[str] = ()) -> FilmRow | None:
-        """The newest or the oldest film that waits to be scored."""
+    def claimed(self, newest: bool, excluded: Sequence[str] = ()) -> ImageRow | None:
+        """The newest or the oldest image that waits to be scored."""
         order = "DESC" if newest else "ASC"
         marks = ", ".join("?" * len(excluded))
         rows = self._query(
@@ -266,47 +276,49 @@ class Ledger:
         )
         return rows[0] if rows else None
 
-    def scored_twins(self, sop_instance_uid: str | None, pixel_sha256: str, film_id: str) -> list[FilmRow]:
-        """Other films that have a score and the same SOP Instance UID, or, for files without one, the same pixels."""
+    def scored_twins(self, sop_instance_uid: str | None, pixel_sha256: str, image_id: str) -> list[ImageRow]:
+        """Other images that have a score and the same SOP Instance UID, or, for files without one, the same pixels."""
         scored = "state IN ('written', 'done') AND id != ? ORDER BY seq"
         if sop_instance_uid is not None:
-            return self._query(f"WHERE sop_instance_uid = ? AND {scored}", (sop_instance_uid, film_id))
-        return self._query(f"WHERE sop_instance_uid IS NULL AND pixel_sha256 = ? AND {scored}", (pixel_sha256, film_id))
+            return self._query(f"WHERE sop_instance_uid = ? AND {scored}", (sop_instance_uid, image_id))
+        return self._query(
+            f"WHERE sop_instance_uid IS NULL AND pixel_sha256 = ? AND {scored}", (pixel_sha256, image_id)
+        )
 
-    def has_films_without_source(self) -> bool:
-        """Whether the ledger was made anew, or films came otherwise than through the folder."""
+    def has_images_without_source(self) -> bool:
+        """Whether the ledger was made anew, or images came otherwise than through the folder."""
         with self._lock:
-            return self._connection.execute("SELECT 1 FROM films WHERE source IS NULL LIMIT 1").fetchone() is not None
+            return self._connection.execute("SELECT 1 FROM images WHERE source IS NULL LIMIT 1").fetchone() is not None
 
-    def ended_without_source(self, sha256: str) -> FilmRow | None:
-        """A film restored after the ledger was lost, by its bytes: its path is not known any more."""
+    def ended_without_source(self, sha256: str) -> ImageRow | None:
+        """An image restored after the ledger was lost, by its bytes: its path is not known any more."""
         rows = self._query(
             "WHERE source IS NULL AND sha256 = ? AND state IN ('done', 'skipped', 'quarantined') LIMIT 1", (sha256,)
         )
         return rows[0] if rows else None
 
-    def forget(self, film_id: str) -> None:
-        """Remove a film that turned out to be one the ledger has already."""
+    def forget(self, image_id: str) -> None:
+        """Remove an image that turned out to be one the ledger has already."""
         with self.transaction():
-            self._connection.execute("DELETE FROM films WHERE id = ?", (film_id,))
+            self._connection.execute("DELETE FROM images WHERE id = ?", (image_id,))
 
     def counts(self) -> dict[str, int]:
-        """Films by state; every state is there."""
+        """Images by state; every state is there."""
         with self._lock:
-            rows = self._connection.execute("SELECT state, COUNT(*) FROM films GROUP BY state").fetchall()
+            rows = self._connection.execute("SELECT state, COUNT(*) FROM images GROUP BY state").fetchall()
         return {**dict.fromkeys((*OPEN_STATES, *END_STATES), 0), **dict(rows)}
 
     def oldest_waiting_seconds(self) -> float:
-        """Age of the oldest film that has not ended; 0 when none waits."""
+        """Age of the oldest image that has not ended; 0 when none waits."""
         with self._lock:
             marks = ", ".join("?" * len(OPEN_STATES))
             row = self._connection.execute(
-                f"SELECT seen_at FROM films WHERE state IN ({marks}) ORDER BY seq LIMIT 1", OPEN_STATES
+                f"SELECT seen_at FROM images WHERE state IN ({marks}) ORDER BY seq LIMIT 1", OPEN_STATES
             ).fetchone()
         return max(0.0, time.time() - row[0]) if row else 0.0
 
-    def ended_before(self, moment: float, states: Sequence[State]) -> Iterator[FilmRow]:
-        """Films that ended in one of these states before a moment, page by page: there may be years of them."""
+    def ended_before(self, moment: float, states: Sequence[State]) -> Iterator[ImageRow]:
+        """Images that ended in one of these states before a moment, page by page: there may be years of them."""
         marks = ", ".join("?" * len(states))
         last = -1
         while rows := self._query(
@@ -320,29 +332,29 @@ class Ledger:
         """Size and time of change of every file that was taken, by its path."""
         with self._lock:
             rows = self._connection.execute(
-                "SELECT source, size, mtime_ns FROM films WHERE source IS NOT NULL "
+                "SELECT source, size, mtime_ns FROM images WHERE source IS NOT NULL "
                 "AND state NOT IN ('seen', 'settled', 'vanished') ORDER BY seq"
             )
             return {source: (size, mtime_ns) for source, size, mtime_ns in rows}
 
     def backup(self, target: Path) -> None:
-        """A consistent copy while films go on being scored."""
+        """A consistent copy while images go on being scored."""
         with contextlib.closing(sqlite3.connect(target)) as copy, self._lock:
             self._connection.backup(copy)
         target.chmod(0o600)
 
-    def _query(self, tail: str, parameters: Sequence[Any]) -> list[FilmRow]:
+    def _query(self, tail: str, parameters: Sequence[Any]) -> list[ImageRow]:
         with self._lock:
-            rows = self._connection.execute(f"SELECT {_COLUMNS} FROM films {tail}", tuple(parameters)).fetchall()
-        return [FilmRow(*row) for row in rows]
+            rows = self._connection.execute(f"SELECT {_COLUMNS} FROM images {tail}", tuple(parameters)).fetchall()
+        return [ImageRow(*row) for row in rows]
 
-    def _log_transition(self, film_seq: int, state: State, now: float) -> None:
+    def _log_transition(self, image_seq: int, state: State, now: float) -> None:
         self._connection.execute(
-            "INSERT INTO transitions (film_seq, state, at) VALUES (?, ?, ?)", (film_seq, state, now)
+            "INSERT INTO transitions (image_seq, state, at) VALUES (?, ?, ?)", (image_seq, state, now)
         )
 
 
-def new_film_id(now: float) -> str:
+def new_image_id(now: float) -> str:
     """`20261122T081500-3f9a2c7e`: sorts by time, repeats neither after a clock jump nor after a lost ledger."""
     return time.strftime("%Y%m%dT%H%M%S", time.gmtime(now)) + "-" + secrets.token_hex(4)
 
@@ -367,10 +379,10 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _check_rows(connection: sqlite3.Connection, path: Path) -> None:
-    """SQLite checks its own structure only: a film in a state that does not exist would wait for ever."""
+    """SQLite checks its own structure only: an image in a state that does not exist would wait for ever."""
     states = frozenset((*OPEN_STATES, *END_STATES))
-    connection.execute("SELECT film_seq, state, at FROM transitions LIMIT 0")
-    for row in connection.execute(f"SELECT {_COLUMNS} FROM films"):
-        film = FilmRow(*row)
-        if film.state not in states or not _FILM_ID.fullmatch(film.id) or not _SUFFIX.fullmatch(film.suffix):
-            raise LedgerCorruptError(f"ledger {path} is damaged: row {film.seq} makes no sense")
+    connection.execute("SELECT image_seq, state, at FROM transitions LIMIT 0")
+    for row in connection.execute(f"SELECT {_COLUMNS} FROM images"):
+        image = ImageRow(*row)
+        if image.state not in states or not _IMAGE_ID.fullmatch(image.id) or not _SUFFIX.fullmatch(image.suffix):
+            raise LedgerCorruptError(f"ledger {path} is damaged: row {image.seq} makes no sense")

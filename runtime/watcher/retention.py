@@ -20,7 +20,7 @@ log = logging.getLogger("lungsev.runtime.watcher.retention")
 
 _RETENTION_EVERY_SECONDS = 3600.0
 _JUMP_SECONDS = 600.0
-_RESUME_FACTOR = 1.1  # more room than at the pause, or every film would pause again
+_RESUME_FACTOR = 1.1  # more room than at the pause, or every image would pause again
 
 
 class DiskWatermark:
@@ -41,7 +41,7 @@ class DiskWatermark:
         paused = free < limit
         if paused and not self.paused:
             log.error(
-                "paused: %.0f MB free, %.0f expected; films wait where they are: "
+                "paused: %.0f MB free, %.0f expected; images wait where they are: "
                 "make room, set watch.retention, or lower watch.min_free_mb",
                 free,
                 self._min_free_mb,
@@ -92,7 +92,7 @@ class Retention:
 def apply_retention(
     layout: Layout, ledger: Ledger, outputs: Sequence[Output], policy: RetentionSettings, now: float | None = None
 ) -> int:
-    """Remove originals, results and quarantine past their days. The ledger keeps what became of every film.
+    """Remove originals, results and quarantine past their days. The ledger keeps what became of every image.
 
     Returns:
         Files removed.
@@ -100,14 +100,14 @@ def apply_retention(
     now = time.time() if now is None else now
     removed = 0
     if policy.archive_days is not None:
-        for film in ledger.ended_before(now - policy.archive_days * 86_400, ("done", "skipped")):
-            removed += _remove_existing(layout.archive_file(film))
+        for image in ledger.ended_before(now - policy.archive_days * 86_400, ("done", "skipped")):
+            removed += _remove_existing(layout.archive_file(image))
     if policy.results_days is not None:
-        for film in ledger.ended_before(now - policy.results_days * 86_400, ("done", "skipped")):
-            removed += sum(_remove_existing(output_file(layout, output, film)) for output in outputs)
+        for image in ledger.ended_before(now - policy.results_days * 86_400, ("done", "skipped")):
+            removed += sum(_remove_existing(output_file(layout, output, image)) for output in outputs)
     if policy.quarantine_days is not None:
-        for film in ledger.ended_before(now - policy.quarantine_days * 86_400, ("quarantined",)):
-            removed += _remove_existing(layout.quarantine_file(film)) + _remove_existing(layout.reason_file(film))
+        for image in ledger.ended_before(now - policy.quarantine_days * 86_400, ("quarantined",)):
+            removed += _remove_existing(layout.quarantine_file(image)) + _remove_existing(layout.reason_file(image))
     if removed:
         log.info("%d files went after the days of watch.retention", removed)
     return removed

@@ -1,4 +1,4 @@
-"""From a claimed film to its end: read in a child, know it again, score, write, put away."""
+"""From a claimed image to its end: read in a child, know it again, score, write, put away."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lungsev.errors import BackendError, FilmError, LungsevError, SkippedFilmError, UnreadableFilmError
-from lungsev.pipeline import ScoredFilm
+from lungsev.errors import BackendError, ImageError, LungsevError, SkippedImageError, UnreadableImageError
+from lungsev.pipeline import ScoredRadiograph
 from lungsev.reading.radiograph import Radiograph
 from lungsev.report import ImageInfo, QualityFlag, SeverityReport
 from lungsev.runtime.commands.inputs import is_regular_file, sha256_of_file
@@ -22,21 +22,21 @@ from lungsev.runtime.settings import WatchSettings
 from lungsev.runtime.watcher.failpoints import reach
 from lungsev.runtime.watcher.finalize import finish_quarantine, finish_result, quarantine, read_reason, write_outputs
 from lungsev.runtime.watcher.layout import Layout
-from lungsev.runtime.watcher.ledger import FilmRow, Ledger, State
+from lungsev.runtime.watcher.ledger import ImageRow, Ledger, State
 from lungsev.runtime.watcher.metrics import Metrics
-from lungsev.runtime.watcher.worker import FilmScorer, with_decode_time
+from lungsev.runtime.watcher.worker import ImageScorer, with_decode_time
 
 log = logging.getLogger("lungsev.runtime.watcher.scoring")
 
-# Faults of the moment rather than of the film: worth another attempt.
+# Faults of the moment rather than of the image: worth another attempt.
 TRANSIENT_CODES = frozenset({"decoder_timeout", "decoder_crashed", "out_of_memory", "unreadable"})
 
 
 @dataclass(frozen=True)
 class Ended:
-    """What the console and the tests hear of a film that ended. `report` is None when it went to quarantine."""
+    """What the console and the tests hear of an image that ended. `report` is None when it went to quarantine."""
 
-    film: FilmRow
+    image: ImageRow
     state: str
     report: SeverityReport | None
     code: str | None = None
@@ -48,14 +48,14 @@ class Scoring:
 
     def __init__(
         self,
-        open_scorer: Callable[[], FilmScorer],
+        open_scorer: Callable[[], ImageScorer],
         layout: Layout,
         ledger: Ledger,
         outputs: Sequence[Output],
         settings: WatchSettings,
         metrics: Metrics,
         heard: Callable[[Ended], None] = lambda ended: None,
-        queue: Callable[[str, Sequence[tuple[str, Path]]], object] = lambda film_id, files: None,
+        queue: Callable[[str, Sequence[tuple[str, Path]]], object] = lambda image_id, files: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._open_scorer = open_scorer
@@ -67,12 +67,12 @@ class Scoring:
         self._heard = heard
         self._queue = queue
         self._monotonic = monotonic
-        self._scorer: FilmScorer | None = None
+        self._scorer: ImageScorer | None = None
         self._picked = 0
-        self._due: dict[str, float] = {}  # film id: moment of its next attempt; after a restart all are due
+        self._due: dict[str, float] = {}  # image id: moment of its next attempt; after a restart all are due
         self._delays: dict[str, int] = {}
         self._unclosed: set[str] = set()
-        self._unrecorded: dict[str, tuple[int, str, str | None]] = {}  # attempts, code and message of failed films
+        self._unrecorded: dict[str, tuple[int, str, str | None]] = {}  # attempts, code and message of failed images
 
     @property
     def ready(self) -> bool:
@@ -80,7 +80,7 @@ class Scoring:
         return self._scorer is not None
 
     def open(self) -> None:
-        """Open the model and run it once, so that what is wrong is said at the start and the first film does not wait.
+        """Open the model and run it once, so that what is wrong is said at the start and the first image does not wait.
 
         Raises:
             LungsevError: The model, its device or the reading process does not work.
@@ -100,7 +100,7 @@ class Scoring:
             self._scorer = None
 
     def step(self) -> bool:
-        """Bring one film to its end, or to its next attempt; False when none is due.
+        """Bring one image to its end, or to its next attempt; False when none is due.
 
         Raises:
             OSError, sqlite3.Error: The disk refuses; nothing is lost, call again later.
@@ -108,178 +108,189 @@ class Scoring:
         """
         self._record_failures()
         self._close_written()
-        film = self._next()
-        if film is None:
+        image = self._next()
+        if image is None:
             return False
         started = self._monotonic()
         try:
-            self._bring_to_end(film, started)
+            self._bring_to_end(image, started)
         except (OSError, sqlite3.Error):
-            self._later(film, "disk")
+            self._later(image, "disk")
             raise
         return True
 
     def next_due_seconds(self) -> float | None:
-        """Until the next attempt of a film that failed; None when none waits."""
+        """Until the next attempt of an image that failed; None when none waits."""
         return max(0.0, min(self._due.values()) - self._monotonic()) if self._due else None
 
-    def _next(self) -> FilmRow | None:
-        """The newest film; every n-th time the oldest, so that none starves."""
+    def _next(self) -> ImageRow | None:
+        """The newest image; every n-th time the oldest, so that none starves."""
         now = self._monotonic()
-        waiting = [film_id for film_id, due in self._due.items() if due > now][:500]
+        waiting = [image_id for image_id, due in self._due.items() if due > now][:500]
         self._picked += 1
-        film = self._ledger.claimed(newest=self._picked % self._settings.oldest_every != 0, excluded=waiting)
-        if film is not None:
-            self._due.pop(film.id, None)
-        return film
+        image = self._ledger.claimed(newest=self._picked % self._settings.oldest_every != 0, excluded=waiting)
+        if image is not None:
+            self._due.pop(image.id, None)
+        return image
 
     def _close_written(self) -> None:
-        for film_id in [film_id for film_id in self._unclosed if self._due.get(film_id, 0.0) <= self._monotonic()]:
-            film = self._ledger.film(film_id)
-            assert film is not None
+        for image_id in [image_id for image_id in self._unclosed if self._due.get(image_id, 0.0) <= self._monotonic()]:
+            image = self._ledger.image(image_id)
+            assert image is not None
             try:
-                resume_end(film, self._layout, self._ledger, self._settings)
+                resume_end(image, self._layout, self._ledger, self._settings)
             except (OSError, sqlite3.Error):
-                self._later(film, "disk")
+                self._later(image, "disk")
                 raise
-            self._unclosed.discard(film_id)
-            self._due.pop(film_id, None)
+            self._unclosed.discard(image_id)
+            self._due.pop(image_id, None)
 
-    def _bring_to_end(self, film: FilmRow, started: float) -> None:
-        if film.code == "incomplete":  # claimed only to be put aside
+    def _bring_to_end(self, image: ImageRow, started: float) -> None:
+        if image.code == "incomplete":  # claimed only to be put aside
             message = f"The file had no end after {self._settings.incomplete_seconds:.0f} s: a copy that stalled."
-            code = "empty" if film.size == 0 else "incomplete"
-            self._quarantine(film, code, message, started)
+            code = "empty" if image.size == 0 else "incomplete"
+            self._quarantine(image, code, message, started)
             return
-        if film.attempts >= self._settings.attempts:
-            self._quarantine(film, film.code or "crashed", film.message or "The process died with this film.", started)
+        if image.attempts >= self._settings.attempts:
+            self._quarantine(
+                image,
+                image.code or "crashed",
+                image.message or "The process died with this image.",
+                started,
+            )
             return
-        self._ledger.move(film.id, "claimed", attempts=film.attempts + 1)
-        film = replace(film, attempts=film.attempts + 1)
+        self._ledger.move(image.id, "claimed", attempts=image.attempts + 1)
+        image = replace(image, attempts=image.attempts + 1)
         reach("attempted")
         try:
-            scored = self._score(film)
-        except FilmError as error:
-            if error.code in TRANSIENT_CODES and film.attempts < self._settings.attempts:
-                self._later(film, error.code, str(error))
+            scored = self._score(image)
+        except ImageError as error:
+            if error.code in TRANSIENT_CODES and image.attempts < self._settings.attempts:
+                self._later(image, error.code, str(error))
             else:
-                self._quarantine(film, error.code, str(error), started)
+                self._quarantine(image, error.code, str(error), started)
             return
         except BackendError as error:
-            self._backend_failed(film, error)
+            self._backend_failed(image, error)
             return
-        except LungsevError:  # the model or the reading process does not start: not the film's fault
-            self._later(_not_its_fault(film), "not_ready")
+        except LungsevError:  # the model or the reading process does not start: not the image's fault
+            self._later(_not_its_fault(image), "not_ready")
             raise
-        self._finish(film, scored, started)
+        self._finish(image, scored, started)
 
-    def _score(self, film: FilmRow) -> ScoredFilm:
+    def _score(self, image: ImageRow) -> ScoredRadiograph:
         self.open()
         scorer = self._scorer
         assert scorer is not None
-        path = self._layout.work_file(film)
+        path = self._layout.work_file(image)
         began = time.perf_counter()
         _check_work_file(path)
         try:
             read = scorer.read(path)
-        except SkippedFilmError as error:
+        except SkippedImageError as error:
             return scorer.unscored(error, path, began)
         decoded = time.perf_counter()
         reach("decoded")
-        twins = self._twins(film, read)
+        twins = self._twins(image, read)
         if twins and twins[0].pixel_sha256 == read.image.pixel_sha256:
-            duplicate = SkippedFilmError("duplicate", f"The same film was scored before, as {twins[0].id}.")
+            duplicate = SkippedImageError("duplicate", f"The same image was scored before, as {twins[0].id}.")
             duplicate.image = read.image
             return scorer.unscored(duplicate, path, began)
         scored = replace(with_decode_time(scorer.score(read), (decoded - began) * 1000), source=path)
         return _warned_of_twin(scored, twins[0]) if twins else scored
 
-    def _twins(self, film: FilmRow, read: Radiograph) -> list[FilmRow]:
-        """Scored films with this film's identity, those with the same pixels first."""
-        image = read.image
-        if image.pixel_sha256 is None:
+    def _twins(self, image: ImageRow, read: Radiograph) -> list[ImageRow]:
+        """Scored images with this image's identity, those with the same pixels first."""
+        info = read.image
+        if info.pixel_sha256 is None:
             return []
-        twins = self._ledger.scored_twins(image.sop_instance_uid, image.pixel_sha256, film.id)
-        return sorted(twins, key=lambda twin: twin.pixel_sha256 != image.pixel_sha256)
+        twins = self._ledger.scored_twins(info.sop_instance_uid, info.pixel_sha256, image.id)
+        return sorted(twins, key=lambda twin: twin.pixel_sha256 != info.pixel_sha256)
 
-    def _finish(self, film: FilmRow, scored: ScoredFilm, started: float) -> None:
+    def _finish(self, image: ImageRow, scored: ScoredRadiograph, started: float) -> None:
         report = scored.report
-        self._ledger.move(film.id, "scored", **ledger_fields(report))
+        self._ledger.move(image.id, "scored", **ledger_fields(report))
         reach("scored")
         written_from = time.perf_counter()
-        self._queue(film.id, write_outputs(film, scored, self._layout, self._outputs))
+        self._queue(image.id, write_outputs(image, scored, self._layout, self._outputs))
         end: State = "done" if report.status == "scored" else "skipped"
-        self._ledger.move(film.id, "written")
+        self._ledger.move(image.id, "written")
         reach("written")
-        finish_result(film, end, self._layout, self._ledger, self._settings)
-        self._delays.pop(film.id, None)
-        self._metrics.observe_film(report, (time.perf_counter() - written_from) * 1000, self._since_settled(film))
-        self._heard(Ended(film, end, report, report.reason, self._monotonic() - started))
+        finish_result(image, end, self._layout, self._ledger, self._settings)
+        self._delays.pop(image.id, None)
+        self._metrics.observe_image(report, (time.perf_counter() - written_from) * 1000, self._since_settled(image))
+        self._heard(Ended(image, end, report, report.reason, self._monotonic() - started))
 
-    def _quarantine(self, film: FilmRow, code: str, message: str, started: float) -> None:
-        path = self._layout.work_file(film)
+    def _quarantine(self, image: ImageRow, code: str, message: str, started: float) -> None:
+        path = self._layout.work_file(image)
         digest = sha256_of_file(path) if is_regular_file(path) else None
-        quarantine(film, code, message, self._layout, self._ledger, self._settings, self._outputs, digest)
-        self._delays.pop(film.id, None)
-        self._metrics.count_film("quarantined", code)
-        self._heard(Ended(film, "quarantined", None, code, self._monotonic() - started))
+        quarantine(image, code, message, self._layout, self._ledger, self._settings, self._outputs, digest)
+        self._delays.pop(image.id, None)
+        self._metrics.count_image("quarantined", code)
+        self._heard(Ended(image, "quarantined", None, code, self._monotonic() - started))
 
-    def _backend_failed(self, film: FilmRow, error: BackendError) -> None:
-        """The device's fault counts against no film: it is opened anew, and asked whether it works without the film."""
-        log.error("inference failed on film %s, opening the device again: %s", film.id, error)
+    def _backend_failed(self, image: ImageRow, error: BackendError) -> None:
+        """Open the device again after its fault, which counts against no image, and test it without the image."""
+        log.error("inference failed on image %s, opening the device again: %s", image.id, error)
         self.close()
         try:
             self.open()
         except LungsevError:
-            self._later(_not_its_fault(film), "backend", "The inference device does not work.")
+            self._later(_not_its_fault(image), "backend", "The inference device does not work.")
             raise
-        if film.attempts < self._settings.attempts:
-            self._later(film, "backend", str(error))
+        if image.attempts < self._settings.attempts:
+            self._later(image, "backend", str(error))
         else:
-            self._quarantine(film, "backend", str(error), self._monotonic())
+            self._quarantine(image, "backend", str(error), self._monotonic())
 
-    def _later(self, film: FilmRow, code: str, message: str | None = None) -> None:
-        """Try again after a while that doubles; `film.attempts` are those that count."""
-        number = self._delays[film.id] = self._delays.get(film.id, 0) + 1
+    def _later(self, image: ImageRow, code: str, message: str | None = None) -> None:
+        """Try again after a while that doubles; `image.attempts` are those that count."""
+        number = self._delays[image.id] = self._delays.get(image.id, 0) + 1
         delay = min(self._settings.retry_longest_seconds, self._settings.retry_first_seconds * 2 ** (number - 1))
-        self._due[film.id] = self._monotonic() + delay
-        self._unrecorded[film.id] = (film.attempts, code, message)
+        self._due[image.id] = self._monotonic() + delay
+        self._unrecorded[image.id] = (image.attempts, code, message)
         self._metrics.count_retry(code)
-        log.warning("film %s is tried again in %.0f s: %s", film.id, delay, code, extra={"film": film.id, "code": code})
+        log.warning(
+            "image %s is tried again in %.0f s: %s",
+            image.id,
+            delay,
+            code,
+            extra={"image": image.id, "code": code},
+        )
         self._record_failures()
 
     def _record_failures(self) -> None:
-        """Tell the ledger, which may be on the disk that refused: until it knows, no other film is begun."""
-        for film_id, (attempts, code, message) in list(self._unrecorded.items()):
-            row = self._ledger.film(film_id)
+        """Tell the ledger, which may be on the disk that refused: until it knows, no other image is begun."""
+        for image_id, (attempts, code, message) in list(self._unrecorded.items()):
+            row = self._ledger.image(image_id)
             if row is not None and row.state == "written":
-                self._unclosed.add(film_id)  # its result is on the disk, only its original has not been put away
+                self._unclosed.add(image_id)  # its result is on the disk, only its original has not been put away
             elif row is not None and row.state in ("claimed", "failed", "scored"):
-                self._ledger.move(film_id, "failed", attempts=attempts, code=code, message=message)
-            del self._unrecorded[film_id]
+                self._ledger.move(image_id, "failed", attempts=attempts, code=code, message=message)
+            del self._unrecorded[image_id]
 
-    def _since_settled(self, film: FilmRow) -> float | None:
-        return max(0.0, time.time() - film.settled_at) if film.settled_at else None
+    def _since_settled(self, image: ImageRow) -> float | None:
+        return max(0.0, time.time() - image.settled_at) if image.settled_at else None
 
 
-def resume_end(film: FilmRow, layout: Layout, ledger: Ledger, settings: WatchSettings) -> bool:
-    """Close a film whose result or reason was on the disk when the process died; False when neither was."""
-    if film.state == "written":
-        finish_result(film, "skipped" if film.code else "done", layout, ledger, settings)
+def resume_end(image: ImageRow, layout: Layout, ledger: Ledger, settings: WatchSettings) -> bool:
+    """Close an image whose result or reason was on the disk when the process died; False when neither was."""
+    if image.state == "written":
+        finish_result(image, "skipped" if image.code else "done", layout, ledger, settings)
         return True
-    reason = read_reason(layout.reason_file(film))
+    reason = read_reason(layout.reason_file(image))
     if reason is not None:
-        finish_quarantine(film, reason[0], reason[1], layout, ledger, settings, reason[2])
+        finish_quarantine(image, reason[0], reason[1], layout, ledger, settings, reason[2])
         return True
     return False
 
 
-def _warned_of_twin(scored: ScoredFilm, twin: FilmRow) -> ScoredFilm:
+def _warned_of_twin(scored: ScoredRadiograph, twin: ImageRow) -> ScoredRadiograph:
     """The same SOP Instance UID with other pixels: one of the two is not what it says."""
     flag = QualityFlag(
         "same_uid_other_pixels",
         "warn",
-        f"Another film with the same identity but other pixels was scored as {twin.id}.",
+        f"Another image with the same identity but other pixels was scored as {twin.id}.",
     )
     quality = scored.report.quality
     verdict = "warn" if quality.verdict == "ok" else quality.verdict
@@ -288,7 +299,7 @@ def _warned_of_twin(scored: ScoredFilm, twin: FilmRow) -> ScoredFilm:
 
 
 def ledger_fields(report: SeverityReport) -> dict[str, Any]:
-    """What the ledger keeps of a report. `code` is None exactly for films that have a score."""
+    """What the ledger keeps of a report. `code` is None exactly for images that have a score."""
     image: ImageInfo = report.image
     return {
         "code": report.reason,
@@ -301,21 +312,21 @@ def ledger_fields(report: SeverityReport) -> dict[str, Any]:
     }
 
 
-def _not_its_fault(film: FilmRow) -> FilmRow:
-    return replace(film, attempts=film.attempts - 1)
+def _not_its_fault(image: ImageRow) -> ImageRow:
+    return replace(image, attempts=image.attempts - 1)
 
 
 def _check_work_file(path: Path) -> None:
-    """No link, pipe or folder that somebody put in the film's place before it was taken.
+    """No link, pipe or folder that somebody put in the image's place before it was taken.
 
     Raises:
-        UnreadableFilmError: `not_a_file`, or `lost` when there is nothing.
+        UnreadableImageError: `not_a_file`, or `lost` when there is nothing.
         OSError: The folder is gone: the disk is not mounted.
     """
     try:
         mode = path.lstat().st_mode
     except FileNotFoundError:
         os.stat(path.parent)
-        raise UnreadableFilmError("lost", "Somebody took the file out of work/.") from None
+        raise UnreadableImageError("lost", "Somebody took the file out of work/.") from None
     if not stat.S_ISREG(mode):
-        raise UnreadableFilmError("not_a_file", "What was taken is no regular file; expected a film.")
+        raise UnreadableImageError("not_a_file", "What was taken is no regular file; expected an image.")

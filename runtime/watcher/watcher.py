@@ -1,4 +1,4 @@
-"""Watch a folder: one thread takes films in, one scores them; the ledger stands between."""
+"""Watch a folder: one thread takes images in, one scores them; the ledger stands between."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from lungsev.runtime.watcher.recovery import open_ledger, reconcile
 from lungsev.runtime.watcher.retention import DiskWatermark, Retention
 from lungsev.runtime.watcher.scoring import Ended, Scoring
 from lungsev.runtime.watcher.supervisor import Beside, companions
-from lungsev.runtime.watcher.worker import FilmScorer
+from lungsev.runtime.watcher.worker import ImageScorer
 
 log = logging.getLogger("lungsev.runtime.watcher.watcher")
 
@@ -61,7 +61,7 @@ def watch_command(
     with logging_to(layout.log, settings.log_level):
         watcher.run(stop, once)
     if once and not json_lines:
-        console.print(f"{watcher.ended} films ended; results are in {layout.root}")
+        console.print(f"{watcher.ended} images ended; results are in {layout.root}")
 
 
 def default_out(incoming: Path) -> Path:
@@ -76,19 +76,19 @@ def layout_ready(incoming: Path, layout: Layout, settings: BedsideSettings) -> N
         LungsevError: One does not exist or cannot be used.
     """
     if not incoming.is_dir():
-        raise LungsevError(f"no folder at {incoming}; expected the folder that films arrive in: make it or mount it")
+        raise LungsevError(f"no folder at {incoming}; expected the folder that images arrive in: make it or mount it")
     if layout.root.resolve() == incoming.resolve():
         raise LungsevError(f"--out is the watched folder {incoming} itself; choose another")
     needed = os.R_OK | os.X_OK | (0 if settings.watch.leave_in_place else os.W_OK)
     if not os.access(incoming, needed):
         raise LungsevError(
-            f"this user may not take films from {incoming}; give it the right to, or use --leave-in-place"
+            f"this user may not take images from {incoming}; give it the right to, or use --leave-in-place"
         )
     layout.make(tuple(output.folder for output in open_outputs(settings.outputs)))
 
 
 def stop_on_signals(stop: threading.Event) -> None:
-    """The first SIGTERM or SIGINT lets the current film finish, the second ends the process."""
+    """The first SIGTERM or SIGINT lets the current image finish, the second ends the process."""
 
     def on_signal(number: int, _frame: object) -> None:
         signal.signal(number, signal.SIG_DFL)
@@ -99,20 +99,20 @@ def stop_on_signals(stop: threading.Event) -> None:
 
 
 class Watcher:
-    """One watched folder. `heard` is told of every film that ends."""
+    """One watched folder. `heard` is told of every image that ends."""
 
     def __init__(
         self,
         incoming: Path,
         layout: Layout,
         settings: BedsideSettings,
-        open_scorer: Callable[[], FilmScorer] | None = None,
+        open_scorer: Callable[[], ImageScorer] | None = None,
     ) -> None:
         model = settings.model
         self._incoming = incoming
         self._layout = layout
         self._settings = settings
-        self._open_scorer = open_scorer or (lambda: FilmScorer.open(model.bundle, model.backend, model.threads))
+        self._open_scorer = open_scorer or (lambda: ImageScorer.open(model.bundle, model.backend, model.threads))
         self._disk = DiskWatermark(layout.root, settings.watch.min_free_mb)
         self._metrics = Metrics()
         self._wake = threading.Event()
@@ -123,7 +123,7 @@ class Watcher:
         self.ended = 0
 
     def run(self, stop: threading.Event, once: bool = False) -> None:
-        """Score films until `stop` is set, or, with `once`, until none is left.
+        """Score images until `stop` is set, or, with `once`, until none is left.
 
         Raises:
             FolderLockedError: Another watcher holds a folder.
@@ -172,7 +172,7 @@ class Watcher:
             raise self._failure
 
     def _open_outbox(self, stack: ExitStack, stop: threading.Event) -> Outbox | None:
-        """Sends on a thread of its own: a dead destination holds up no film."""
+        """Sends on a thread of its own: a dead destination holds up no image."""
         if not self._settings.destinations:
             return None
         outbox = Outbox(self._layout.root / "outbox", self._settings.destinations)
@@ -205,10 +205,10 @@ class Watcher:
                     self._failure = _damaged()
                     stop.set()
                 if not self._disk.paused:
-                    self.vitals.doubt("incoming", f"films cannot be taken in: {_words(error)}")
+                    self.vitals.doubt("incoming", f"images cannot be taken in: {_words(error)}")
                     self._log_once_in_a_row("intake", refusals, error)
             if intake.blocked:
-                self.vitals.doubt("blocked", "films cannot be taken from the watched folder")
+                self.vitals.doubt("blocked", "images cannot be taken from the watched folder")
             else:
                 self.vitals.clear("blocked")
             if once and self._drained_or_stuck(intake, refusals):
@@ -241,12 +241,12 @@ class Watcher:
                 self.vitals.clear("scoring")
             except (OSError, sqlite3.Error, LungsevError) as error:
                 refusals += 1
-                self.vitals.doubt("scoring", f"films cannot be scored: {_words(error)}")
+                self.vitals.doubt("scoring", f"images cannot be scored: {_words(error)}")
                 self._log_once_in_a_row("scoring", refusals, error)
                 if is_damage(error):
                     raise _damaged() from None
                 if once and (refusals >= _ONCE_PATIENCE or isinstance(error, LungsevError)):
-                    raise LungsevError(f"films cannot be scored: {error}; what is left waits in work/") from None
+                    raise LungsevError(f"images cannot be scored: {error}; what is left waits in work/") from None
                 stop.wait(min(30.0, _PAUSE_SECONDS * refusals))
                 continue
             if worked:
@@ -258,8 +258,8 @@ class Watcher:
 
     def _hear(self, ended: Ended) -> None:
         self.ended += 1
-        extra = {"film": ended.film.id, "state": ended.state, "code": ended.code, "ms": round(ended.seconds * 1000)}
-        log.info("film %s ended: %s", ended.film.id, ended.state, extra=extra)
+        extra = {"image": ended.image.id, "state": ended.state, "code": ended.code, "ms": round(ended.seconds * 1000)}
+        log.info("image %s ended: %s", ended.image.id, ended.state, extra=extra)
         self.heard(ended)
 
     def _render_metrics(self, intake: Intake, ledger: Ledger) -> str:
@@ -287,7 +287,7 @@ def beat_watchdog(vitals: Vitals, stop: threading.Event) -> None:
             notify("WATCHDOG=1")
 
 
-def _send_nothing(film_id: str, files: Sequence[tuple[str, Path]]) -> None:
+def _send_nothing(image_id: str, files: Sequence[tuple[str, Path]]) -> None:
     """No destinations: results stay where they are."""
 
 
@@ -296,7 +296,7 @@ def _damaged() -> LedgerCorruptError:
 
 
 def _words(error: Exception) -> str:
-    """Without the path, which may be a film's."""
+    """Without the path, which may be an image's."""
     if isinstance(error, (LungsevError, sqlite3.Error)):
         return str(error)
     return (isinstance(error, OSError) and error.strerror) or type(error).__name__
@@ -310,9 +310,9 @@ def _waiting(ledger: Ledger) -> bool:
 def _line_printer(console: Console) -> Callable[[Ended], None]:
     def heard(ended: Ended) -> None:
         if ended.report is not None:
-            console.print(f"{report_line(ended.film.id, ended.report)}  {ended.seconds:.1f} s")
+            console.print(f"{report_line(ended.image.id, ended.report)}  {ended.seconds:.1f} s")
         else:
-            console.print(f"{ended.film.id}  quarantined  {ended.code}")
+            console.print(f"{ended.image.id}  quarantined  {ended.code}")
 
     return heard
 
@@ -320,12 +320,12 @@ def _line_printer(console: Console) -> Callable[[Ended], None]:
 def _json_printer(layout: Layout) -> Callable[[Ended], None]:
     def heard(ended: Ended) -> None:
         line = {
-            "id": ended.film.id,
+            "id": ended.image.id,
             "state": ended.state,
             "code": ended.code,
             "seconds": round(ended.seconds, 3),
             "result": str(
-                layout.reason_file(ended.film) if ended.report is None else layout.reports / f"{ended.film.id}.json"
+                layout.reason_file(ended.image) if ended.report is None else layout.reports / f"{ended.image.id}.json"
             ),
         }
         print(json.dumps(line), flush=True)

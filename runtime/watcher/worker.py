@@ -1,4 +1,4 @@
-"""A reader in a limited child process and a scorer in this one: what scores one film after the other."""
+"""A reader in a limited child process and a scorer in this one: what scores one image after the other."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Protocol
 
 import numpy as np
 
-from lungsev.errors import BackendError, FilmError, UnreadableFilmError
-from lungsev.pipeline import ScoredFilm, Scorer, open_scorer, unscored_report
+from lungsev.errors import BackendError, ImageError, UnreadableImageError
+from lungsev.pipeline import ScoredRadiograph, Scorer, open_scorer, unscored_report
 from lungsev.reading.radiograph import Radiograph
 from lungsev.report import ImageInfo, ModelInfo, SeverityReport
 from lungsev.runtime.commands.inputs import is_regular_file, sha256_of_file
@@ -21,26 +21,26 @@ from lungsev.runtime.commands.inputs import is_regular_file, sha256_of_file
 log = logging.getLogger("lungsev.runtime.watcher.worker")
 
 
-class FilmReader(Protocol):
-    """Reads a film without letting its file harm this process."""
+class ImageReader(Protocol):
+    """Reads an image without letting its file harm this process."""
 
     def read(self, path: Path) -> Radiograph:
-        """Raises FilmError subclasses only."""
+        """Raises ImageError subclasses only."""
         ...
 
     def close(self) -> None: ...
 
 
-class FilmScorer:
+class ImageScorer:
     """Reads in a child process with a memory and a time limit, scores here. Used from one thread at a time."""
 
-    def __init__(self, scorer: Scorer, reader: FilmReader) -> None:
+    def __init__(self, scorer: Scorer, reader: ImageReader) -> None:
         self._scorer = scorer
         self._reader = reader
         self.model: ModelInfo = scorer.model
 
     @classmethod
-    def open(cls, bundle: Path | None = None, backend: str = "auto", threads: int | None = None) -> FilmScorer:
+    def open(cls, bundle: Path | None = None, backend: str = "auto", threads: int | None = None) -> ImageScorer:
         """Open the model first: a child is not started for a bundle that does not hold.
 
         Raises:
@@ -52,51 +52,51 @@ class FilmScorer:
         with ExitStack() as stack:
             scorer = stack.enter_context(open_scorer(bundle, backend, threads))
             reader = stack.enter_context(IsolatedReader())
-            reader.start()  # or the first film would wait for it
-            film_scorer = cls(scorer, reader)
+            reader.start()  # or the first image would wait for it
+            image_scorer = cls(scorer, reader)
             stack.pop_all()
-        return film_scorer
+        return image_scorer
 
-    def score_file(self, path: Path) -> ScoredFilm:
+    def score_file(self, path: Path) -> ScoredRadiograph:
         """One report whatever the file is.
 
         Raises:
-            BackendError: The device failed, which is not the film's fault.
+            BackendError: The device failed, which is not the image's fault.
         """
         started = time.perf_counter()
         try:
-            film = self.read(path)
+            radiograph = self.read(path)
             decoded = time.perf_counter()
-            scored = self.score(film)
-        except FilmError as error:
+            scored = self.score(radiograph)
+        except ImageError as error:
             return self.unscored(error, path, started)
         return dataclasses.replace(with_decode_time(scored, (decoded - started) * 1000), source=path)
 
     def read(self, path: Path) -> Radiograph:
-        """The film, its file opened only if that cannot block.
+        """The image, its file opened only if that cannot block.
 
         Raises:
-            FilmError: It cannot be scored.
+            ImageError: It cannot be scored.
         """
         if not is_regular_file(path):
-            raise UnreadableFilmError("not_a_file", "This is no regular file; expected a film.")
+            raise UnreadableImageError("not_a_file", "This is no regular file; expected an image.")
         return self._reader.read(path)
 
-    def score(self, film: Radiograph) -> ScoredFilm:
-        """Score a film in memory.
+    def score(self, radiograph: Radiograph) -> ScoredRadiograph:
+        """Score an image in memory.
 
         Raises:
             BackendError: The device failed.
-            UnreadableFilmError: The film broke the preparation; a fault of ours that must not stop other films.
+            UnreadableImageError: The image broke the preparation; a fault of ours that must not stop other images.
         """
         try:
-            return self._scorer.score(film)
-        except (BackendError, FilmError):
+            return self._scorer.score(radiograph)
+        except (BackendError, ImageError):
             raise
         except Exception as error:
-            log.exception("unexpected error while scoring a film")
-            message = f"Unexpected {type(error).__name__} while scoring the film; the log says more."
-            raise UnreadableFilmError("internal_error", message) from None
+            log.exception("unexpected error while scoring an image")
+            message = f"Unexpected {type(error).__name__} while scoring the image; the log says more."
+            raise UnreadableImageError("internal_error", message) from None
 
     def probe(self) -> None:
         """Run the graph on nothing: does the device work?
@@ -107,15 +107,15 @@ class FilmScorer:
         size = self._scorer.bundle.manifest.input.size_px
         self._scorer.backend.infer(np.zeros((1, 1, size, size), np.float32))
 
-    def unscored(self, error: FilmError, path: Path, started: float) -> ScoredFilm:
-        """The report of a film that could not be scored, with what was learnt of it before it was refused."""
+    def unscored(self, error: ImageError, path: Path, started: float) -> ScoredRadiograph:
+        """The report of an image that could not be scored, with what was learnt of it before it was refused."""
         image = error.image or ImageInfo()
         if image.sha256 is None:
             image = dataclasses.replace(image, sha256=_digest_or_none(path))
-        return ScoredFilm(unscored_report(error, image, self.model, started))
+        return ScoredRadiograph(unscored_report(error, image, self.model, started))
 
     def made(self, report: SeverityReport) -> bool:
-        """Whether this model made an earlier report that need not be made again. Failed films are tried again."""
+        """Whether this model made an earlier report that need not be made again. Failed images are tried again."""
         if report.status == "failed" or report.model is None:
             return False
         return report.model.bundle_sha256 == self.model.bundle_sha256
@@ -124,7 +124,7 @@ class FilmScorer:
         self._reader.close()
         self._scorer.close()
 
-    def __enter__(self) -> FilmScorer:
+    def __enter__(self) -> ImageScorer:
         return self
 
     def __exit__(
@@ -133,8 +133,8 @@ class FilmScorer:
         self.close()
 
 
-def with_decode_time(scored: ScoredFilm, decode_ms: float) -> ScoredFilm:
-    """The same film, its timing counted from before it was read."""
+def with_decode_time(scored: ScoredRadiograph, decode_ms: float) -> ScoredRadiograph:
+    """The same image, its timing counted from before it was read."""
     timing = scored.report.timing_ms
     timing = dataclasses.replace(timing, decode=round(decode_ms, 2), total=round(timing.total + decode_ms, 2))
     return dataclasses.replace(scored, report=dataclasses.replace(scored.report, timing_ms=timing))

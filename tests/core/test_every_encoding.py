@@ -1,4 +1,4 @@
-"""One film in every lossless encoding, by several makers of encoders, and in both photometric interpretations: one
+"""One image in every lossless encoding, by several makers of encoders, and in both photometric interpretations: one
 report. DCMTK and pydicom's plugins write what lungsev itself does not."""
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pydicom
 import pytest
-from odd_films import encoded_film
+from odd_images import encoded_image
 from pydicom import uid
 
 from lungsev.bundle.archive import Bundle
@@ -55,19 +55,19 @@ def scorer(tiny_bundle: Bundle) -> Iterator[Scorer]:
 
 
 def as_stored(pixels: npt.NDArray[np.float32], bits: int, signed: bool, photometric: str) -> Stored:
-    """A film of 0-1 over the whole range of the bits."""
+    """An image of 0-1 over the whole range of the bits."""
     shown = 1 - pixels if photometric == "MONOCHROME1" else pixels
     values = np.rint(shown.astype(np.float64) * ((1 << bits) - 1)).astype(np.int64) - (1 << (bits - 1)) * signed
     return values.astype(f"{'i' if signed else 'u'}{1 if bits <= 8 else 2}")
 
 
-def small_film() -> npt.NDArray[np.float32]:
+def small_radiograph() -> npt.NDArray[np.float32]:
     return make_phantom(11, size_px=(341, 299)).pixels
 
 
 def write(folder: Path, stored: Stored, bits: int, syntax: str = PLAIN, **tags: Any) -> Path:
-    path = folder / "film.dcm"
-    path.write_bytes(encoded_film(stored, syntax, bits=bits, **tags))
+    path = folder / "image.dcm"
+    path.write_bytes(encoded_image(stored, syntax, bits=bits, **tags))
     return path
 
 
@@ -98,7 +98,7 @@ def carriers(plain: Path, folder: Path) -> Iterator[Path]:
 
 @pytest.mark.parametrize(("bits", "signed", "photometric"), KINDS)
 def test_our_own_encoders(scorer: Scorer, tmp_path: Path, bits: int, signed: bool, photometric: str) -> None:
-    stored = as_stored(small_film(), bits, signed, photometric)
+    stored = as_stored(small_radiograph(), bits, signed, photometric)
     tags = {"PhotometricInterpretation": photometric}
     expected = report_of(scorer, write(tmp_path, stored, bits, **tags))
     words = stored.view(f"u{stored.dtype.itemsize}")
@@ -112,7 +112,7 @@ def test_our_own_encoders(scorer: Scorer, tmp_path: Path, bits: int, signed: boo
 def test_both_photometric_interpretations(scorer: Scorer, tmp_path: Path, bits: int, signed: bool) -> None:
     reports = []
     for photometric in ("MONOCHROME1", "MONOCHROME2"):
-        stored = as_stored(small_film(), bits, signed, "MONOCHROME2")
+        stored = as_stored(small_radiograph(), bits, signed, "MONOCHROME2")
         if photometric == "MONOCHROME1":
             stored = np.invert(stored) if signed else ((1 << bits) - 1 - stored).astype(stored.dtype)
         reports.append(report_of(scorer, write(tmp_path, stored, bits, PhotometricInterpretation=photometric)))
@@ -121,8 +121,8 @@ def test_both_photometric_interpretations(scorer: Scorer, tmp_path: Path, bits: 
 
 @pytest.mark.parametrize("around", [0, 900, 4095])
 @pytest.mark.parametrize("is_told", [False, True])
-def test_what_lies_around_the_film(scorer: Scorer, tmp_path: Path, around: int, is_told: bool) -> None:
-    stored = as_stored(small_film(), 12, False, "MONOCHROME2")
+def test_what_lies_around_the_radiograph(scorer: Scorer, tmp_path: Path, around: int, is_told: bool) -> None:
+    stored = as_stored(small_radiograph(), 12, False, "MONOCHROME2")
     framed = np.pad(stored, ((40, 23), (17, 61)), constant_values=around)
     tags = {"WindowCenter": 2048, "WindowWidth": 4096}
     alone = report_of(scorer, write(tmp_path, stored, 12, **tags))
@@ -137,7 +137,7 @@ def test_what_lies_around_the_film(scorer: Scorer, tmp_path: Path, around: int, 
 @pytest.mark.skipif(shutil.which("dcmcjpls") is None, reason="DCMTK is not installed")
 @pytest.mark.parametrize(("bits", "signed", "photometric"), KINDS)
 def test_other_makers_encoders(scorer: Scorer, tmp_path: Path, bits: int, signed: bool, photometric: str) -> None:
-    stored = as_stored(small_film(), bits, signed, photometric)
+    stored = as_stored(small_radiograph(), bits, signed, photometric)
     plain = write(tmp_path, stored, bits, PhotometricInterpretation=photometric, PixelRepresentation=int(signed))
     expected = report_of(scorer, plain)
     for path in carriers(plain, tmp_path):
@@ -147,7 +147,7 @@ def test_other_makers_encoders(scorer: Scorer, tmp_path: Path, bits: int, signed
 @pytest.mark.slow
 @pytest.mark.shared
 @pytest.mark.skipif(shutil.which("dcmcjpls") is None, reason="DCMTK is not installed")
-def test_real_films_on_the_packaged_model(shared_dir: Path, tmp_path: Path) -> None:
+def test_real_radiographs_on_the_packaged_model(shared_dir: Path, tmp_path: Path) -> None:
     sources = sorted((shared_dir / "cxr" / "lung-masks" / "images").iterdir())[::40]
     with open_scorer(backend="onnxruntime", threads=1) as packaged:
         for source, (bits, signed, photometric) in zip(sources, KINDS * 2, strict=False):

@@ -151,7 +151,7 @@ class TestEngine:
         assert '"refused": null' in side
         assert f'"precision": "{precision}"' in side
 
-    def test_films_get_the_grades_of_the_fp32_graph(
+    def test_radiographs_get_the_grades_of_the_fp32_graph(
         self, bundle: Bundle, library: TensorRTLibrary, cache: Path, cases: list[ParityCase]
     ) -> None:
         with (
@@ -162,7 +162,7 @@ class TestEngine:
             parity = compare(("ONNX", reference.infer), ("engine", backend.infer), cases, bundle.manifest)
         parity.require(HALF_TOLERANCE)
 
-    def test_the_same_film_gives_the_same_numbers_from_any_thread(
+    def test_the_same_radiograph_gives_the_same_numbers_from_any_thread(
         self, bundle: Bundle, library: TensorRTLibrary, cache: Path, cases: list[ParityCase]
     ) -> None:
         found = []

@@ -48,7 +48,7 @@ def device() -> FakeDevice:
 
 @pytest.fixture(scope="module")
 def cases() -> list[ParityCase]:
-    """The gate's own films, drawn once."""
+    """The gate's own images, drawn once."""
     return list(parity_cases(512))
 
 
@@ -85,7 +85,7 @@ def image(seed: int = 0) -> np.ndarray:
 
 @pytest.mark.parametrize("driver", [bindings, pycuda], ids=["cuda-bindings", "pycuda"])
 @pytest.mark.parametrize("integrated", [False, True], ids=["desktop", "jetson"])
-def test_a_film_gives_the_same_numbers_as_onnx_runtime_and_everything_is_freed(
+def test_a_radiograph_gives_the_same_numbers_as_onnx_runtime_and_everything_is_freed(
     tiny_bundle: Bundle, device: FakeDevice, open_engine: Callable[..., Any], driver: Any, integrated: bool
 ) -> None:
     device.integrated = integrated

@@ -22,8 +22,8 @@ def scorer() -> Iterator[Scorer]:
 
 def report_of(scorer: Scorer, pixels: np.ndarray) -> SeverityReport:
     rows, columns = pixels.shape
-    film = Radiograph(pixels.astype(np.float32), ImageInfo(rows=rows, columns=columns), (0, 0, rows, columns))
-    return scorer.score(film).report
+    radiograph = Radiograph(pixels.astype(np.float32), ImageInfo(rows=rows, columns=columns), (0, 0, rows, columns))
+    return scorer.score(radiograph).report
 
 
 @pytest.mark.parametrize("kind", NON_CHEST_KINDS)
@@ -34,12 +34,12 @@ def test_what_is_no_chest_gets_no_numbers(scorer: Scorer, kind: str) -> None:
 
 
 @pytest.mark.parametrize("turns", [1, 2, 3])
-def test_a_turned_film_gets_no_numbers(scorer: Scorer, turns: int) -> None:
+def test_a_turned_radiograph_gets_no_numbers(scorer: Scorer, turns: int) -> None:
     pixels = np.rot90(make_phantom(3, grades=(0, 0, 1, 0, 0, 1)).pixels, turns)
     assert report_of(scorer, np.ascontiguousarray(pixels)).status == "skipped"
 
 
-def test_a_severe_film_totals_more_than_a_clear_one(scorer: Scorer) -> None:
+def test_a_severe_radiograph_totals_more_than_a_clear_one(scorer: Scorer) -> None:
     totals = []
     for grade in (0, 3):
         report = report_of(scorer, make_phantom(5, grades=(grade,) * 6).pixels)
@@ -49,14 +49,14 @@ def test_a_severe_film_totals_more_than_a_clear_one(scorer: Scorer) -> None:
 
 
 @pytest.mark.shared
-def test_one_film_gets_the_same_grades_from_two_encodings(scorer: Scorer, shared_dir: Path) -> None:
+def test_one_radiograph_gets_the_same_grades_from_two_encodings(scorer: Scorer, shared_dir: Path) -> None:
     reports = [scorer.score_file(shared_dir / "dicom" / f"wg04_RG1_{name}").report for name in ("J2KI", "JLSN")]
     grades = [[region.grade for region in report.scores["brixia"].regions] for report in reports]
     assert grades[0] == grades[1]
 
 
 @pytest.mark.shared
-def test_films_of_hips_and_hands_are_refused_by_the_picture_alone(scorer: Scorer, shared_dir: Path) -> None:
+def test_radiographs_of_hips_and_hands_are_refused_by_the_picture_alone(scorer: Scorer, shared_dir: Path) -> None:
     from lungsev.reading.read import read_radiograph_bytes
 
     pydicom = pytest.importorskip("pydicom")

@@ -1,4 +1,4 @@
-"""A course of films shows one patient whose disease changes smoothly."""
+"""A course of images shows one patient whose disease changes smoothly."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def test_grades_rise_and_fall_without_jumps(seed: int) -> None:
     assert all(day.grades == tuple(round(value) for value in day.severity) for day in plan)
 
 
-def test_films_of_a_course_show_one_patient_on_several_days() -> None:
+def test_radiographs_of_a_course_show_one_patient_on_several_days() -> None:
     course = make_course(6, days=4, size_px=(128, 128))
-    assert {item.film.seed for item in course} == {6}
-    assert len({item.film.exposure_seed for item in course}) == len(course)
+    assert {item.radiograph.seed for item in course} == {6}
+    assert len({item.radiograph.exposure_seed for item in course}) == len(course)
     plan = plan_course(6, days=4)
-    assert [item.film.grades for item in course] == [day.grades for day in plan]
-    np.testing.assert_array_equal(course[0].film.pixels, draw_day(6, plan[0], (128, 128)).pixels)
-    assert make_phantom(7, size_px=(128, 128)).seed != course[0].film.seed
+    assert [item.radiograph.grades for item in course] == [day.grades for day in plan]
+    np.testing.assert_array_equal(course[0].radiograph.pixels, draw_day(6, plan[0], (128, 128)).pixels)
+    assert make_phantom(7, size_px=(128, 128)).seed != course[0].radiograph.seed
 
 
 def test_a_course_needs_a_day() -> None:

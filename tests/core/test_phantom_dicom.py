@@ -1,4 +1,4 @@
-"""Phantom files say what portable units' files say, and their own transforms give the film back."""
+"""Phantom files say what portable units' files say, and their own transforms give the image back."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pydicom.pixels import apply_modality_lut, apply_voi_lut
 
 from lungsev.phantom import (
     TRANSFER_SYNTAXES,
-    PhantomFilm,
     PhantomOptions,
+    PhantomRadiograph,
     draw_style,
     make_phantom,
     phantom_dataset,
@@ -26,45 +26,45 @@ from lungsev.phantom import (
 
 
 @pytest.fixture(scope="module")
-def film() -> PhantomFilm:
+def radiograph() -> PhantomRadiograph:
     return make_phantom(4, size_px=(120, 96))
 
 
 @pytest.mark.parametrize("transfer_syntax", TRANSFER_SYNTAXES)
 @pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
-def test_every_transfer_syntax_gives_the_film_back(
-    film: PhantomFilm, tmp_path: Path, transfer_syntax: str, photometric: str
+def test_every_transfer_syntax_gives_the_radiograph_back(
+    radiograph: PhantomRadiograph, tmp_path: Path, transfer_syntax: str, photometric: str
 ) -> None:
     path = write_phantom_dicom(
-        film, tmp_path / "film.dcm", transfer_syntax=transfer_syntax, photometric=photometric, bits=12
+        radiograph, tmp_path / "image.dcm", transfer_syntax=transfer_syntax, photometric=photometric, bits=12
     )
     dataset = pydicom.dcmread(path)
     assert dataset.file_meta.TransferSyntaxUID == TRANSFER_SYNTAXES[transfer_syntax]
     assert dataset.PhotometricInterpretation == photometric
-    np.testing.assert_allclose(_displayed(dataset), film.pixels, atol=2e-3)
+    np.testing.assert_allclose(_displayed(dataset), radiograph.pixels, atol=2e-3)
 
 
 @pytest.mark.parametrize("voi", ["window", "exact", "lut", "two_windows"])
 @pytest.mark.parametrize("rescale", [None, (1.0, 0.0), (0.5, 0.0), (1.0, 100.0)])
 @pytest.mark.parametrize("bits", [10, 16])
-def test_every_grey_scale_gives_the_film_back(
-    film: PhantomFilm, voi: str, rescale: tuple[float, float] | None, bits: int
+def test_every_grey_scale_gives_the_radiograph_back(
+    radiograph: PhantomRadiograph, voi: str, rescale: tuple[float, float] | None, bits: int
 ) -> None:
-    dataset = phantom_dataset(film, voi=voi, rescale=rescale, bits=bits, photometric="MONOCHROME1")
-    np.testing.assert_allclose(_displayed(dataset), film.pixels, atol=6e-3)
+    dataset = phantom_dataset(radiograph, voi=voi, rescale=rescale, bits=bits, photometric="MONOCHROME1")
+    np.testing.assert_allclose(_displayed(dataset), radiograph.pixels, atol=6e-3)
 
 
-def test_sigmoid_window_follows_the_standard(film: PhantomFilm) -> None:
-    dataset = phantom_dataset(film, voi="sigmoid", bits=16)
+def test_sigmoid_window_follows_the_standard(radiograph: PhantomRadiograph) -> None:
+    dataset = phantom_dataset(radiograph, voi="sigmoid", bits=16)
     stored = dataset.pixel_array.astype(np.float64)
     # DICOM PS3.3 C.11.2.1.3.1
     display = 1 / (1 + np.exp(-4 * (stored - dataset.WindowCenter) / dataset.WindowWidth))
-    inside = (film.pixels > 0.01) & (film.pixels < 0.99)
-    np.testing.assert_allclose(display[inside], film.pixels[inside], atol=2e-3)
+    inside = (radiograph.pixels > 0.01) & (radiograph.pixels < 0.99)
+    np.testing.assert_allclose(display[inside], radiograph.pixels[inside], atol=2e-3)
 
 
-def test_header_says_chest_film_of_this_patient_and_day(film: PhantomFilm) -> None:
-    dataset = phantom_dataset(film, modality="DX", acquired_at=datetime(2026, 5, 4, 3, 2, 1), patient_id="PH1")
+def test_header_says_chest_radiograph_of_this_patient_and_day(radiograph: PhantomRadiograph) -> None:
+    dataset = phantom_dataset(radiograph, modality="DX", acquired_at=datetime(2026, 5, 4, 3, 2, 1), patient_id="PH1")
     assert (dataset.BodyPartExamined, dataset.ViewPosition) == ("CHEST", "AP")
     assert list(dataset.PatientOrientation) == ["L", "F"]
     assert dataset.PresentationIntentType == "FOR PRESENTATION"
@@ -74,8 +74,8 @@ def test_header_says_chest_film_of_this_patient_and_day(film: PhantomFilm) -> No
     assert dataset.file_meta.MediaStorageSOPInstanceUID == dataset.SOPInstanceUID
 
 
-def test_identity_is_the_same_each_time_and_differs_between_films(film: PhantomFilm) -> None:
-    first, again = phantom_dataset(film), phantom_dataset(film)
+def test_identity_is_the_same_each_time_and_differs_between_radiographs(radiograph: PhantomRadiograph) -> None:
+    first, again = phantom_dataset(radiograph), phantom_dataset(radiograph)
     other = phantom_dataset(make_phantom(4, size_px=(120, 96), options=PhantomOptions(exposure_seed=7)), study=2)
     assert first.SOPInstanceUID == again.SOPInstanceUID
     assert first.SOPInstanceUID != other.SOPInstanceUID
@@ -84,27 +84,27 @@ def test_identity_is_the_same_each_time_and_differs_between_films(film: PhantomF
     assert phantom_uid("a", 1) != phantom_uid("a", 2)
 
 
-def test_right_first_orientation_stores_the_mirrored_film(film: PhantomFilm) -> None:
-    straight, mirrored = phantom_dataset(film), phantom_dataset(film, orientation=("R", "F"))
+def test_right_first_orientation_stores_the_mirrored_radiograph(radiograph: PhantomRadiograph) -> None:
+    straight, mirrored = phantom_dataset(radiograph), phantom_dataset(radiograph, orientation=("R", "F"))
     np.testing.assert_array_equal(straight.pixel_array, mirrored.pixel_array[:, ::-1])
 
 
-def test_for_processing_and_contradicting_lut_shape_are_written_when_asked(film: PhantomFilm) -> None:
-    raw = phantom_dataset(film, for_processing=True)
+def test_for_processing_and_contradicting_lut_shape_are_written_when_asked(radiograph: PhantomRadiograph) -> None:
+    raw = phantom_dataset(radiograph, for_processing=True)
     assert raw.SOPClassUID == "1.2.840.10008.5.1.4.1.1.1.1.1"
     assert raw.PresentationIntentType == "FOR PROCESSING"
-    wrong = phantom_dataset(film, photometric="MONOCHROME1", wrong_lut_shape=True)
+    wrong = phantom_dataset(radiograph, photometric="MONOCHROME1", wrong_lut_shape=True)
     assert wrong.PresentationLUTShape == "IDENTITY"
 
 
 def test_padding_marks_what_the_shutters_cover() -> None:
-    film = next(f for f in (make_phantom(seed, size_px=128) for seed in range(20)) if f.content_box_px[0] > 0)
-    dataset = phantom_dataset(film, padding=True, photometric="MONOCHROME1", bits=10)
+    radiograph = next(f for f in (make_phantom(seed, size_px=128) for seed in range(20)) if f.content_box_px[0] > 0)
+    dataset = phantom_dataset(radiograph, padding=True, photometric="MONOCHROME1", bits=10)
     assert dataset.PixelPaddingValue == 1023
-    assert (dataset.pixel_array[: film.content_box_px[0]] == 1023).all()
+    assert (dataset.pixel_array[: radiograph.content_box_px[0]] == 1023).all()
 
 
-def test_makers_differ_and_keep_their_habits(film: PhantomFilm) -> None:
+def test_makers_differ_and_keep_their_habits(radiograph: PhantomRadiograph) -> None:
     styles = [draw_style(seed) for seed in range(24)]
     by_maker: dict[str, set[tuple[str, str, int]]] = {}
     for style in styles:
@@ -122,21 +122,21 @@ def test_makers_differ_and_keep_their_habits(film: PhantomFilm) -> None:
         ({"voi": "lut", "bits": 16, "rescale": (2.0, 0.0)}, "16-bit"),
     ],
 )
-def test_impossible_styles_are_refused(film: PhantomFilm, changes: dict[str, object], message: str) -> None:
+def test_impossible_styles_are_refused(radiograph: PhantomRadiograph, changes: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        phantom_dataset(film, **changes)
+        phantom_dataset(radiograph, **changes)
 
 
-def test_pictures_hold_the_film(film: PhantomFilm, tmp_path: Path) -> None:
-    png = cv2.imread(str(write_phantom_png(film, tmp_path / "film.png", bits=16)), cv2.IMREAD_UNCHANGED)
+def test_pictures_hold_the_radiograph(radiograph: PhantomRadiograph, tmp_path: Path) -> None:
+    png = cv2.imread(str(write_phantom_png(radiograph, tmp_path / "image.png", bits=16)), cv2.IMREAD_UNCHANGED)
     assert png.dtype == np.uint16
-    np.testing.assert_allclose(png / 65535.0, film.pixels, atol=1e-4)
-    jpeg = cv2.imread(str(write_phantom_jpeg(film, tmp_path / "film.jpg")), cv2.IMREAD_UNCHANGED)
-    assert np.abs(jpeg / 255.0 - film.pixels).mean() < 0.02
+    np.testing.assert_allclose(png / 65535.0, radiograph.pixels, atol=1e-4)
+    jpeg = cv2.imread(str(write_phantom_jpeg(radiograph, tmp_path / "image.jpg")), cv2.IMREAD_UNCHANGED)
+    assert np.abs(jpeg / 255.0 - radiograph.pixels).mean() < 0.02
 
 
 def _displayed(dataset: pydicom.Dataset) -> np.ndarray:
-    """The film as pydicom's own transforms show it, bone bright."""
+    """The image as pydicom's own transforms show it, bone bright."""
     modality = apply_modality_lut(dataset.pixel_array, dataset)
     if "VOILUTSequence" in dataset:
         modality = modality.astype(np.int64)  # pydicom looks up whole numbers only

@@ -1,4 +1,4 @@
-"""Films of something else: each kind is there, varies, and is not a chest."""
+"""Images of something else: each kind is there, varies, and is not a chest."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from lungsev.phantom import NON_CHEST_KINDS, make_non_chest
 
 
 @pytest.mark.parametrize("kind", NON_CHEST_KINDS)
-def test_every_kind_is_a_film_that_its_seed_decides(kind: str) -> None:
-    film = make_non_chest(kind, 1, size_px=160)
-    assert film.dtype == np.float32
-    assert film.ndim == 2
-    assert max(film.shape) == 160
-    assert 0.0 <= film.min() <= film.max() <= 1.0
-    np.testing.assert_array_equal(film, make_non_chest(kind, 1, size_px=160))
+def test_every_kind_is_a_radiograph_that_its_seed_decides(kind: str) -> None:
+    radiograph = make_non_chest(kind, 1, size_px=160)
+    assert radiograph.dtype == np.float32
+    assert radiograph.ndim == 2
+    assert max(radiograph.shape) == 160
+    assert 0.0 <= radiograph.min() <= radiograph.max() <= 1.0
+    np.testing.assert_array_equal(radiograph, make_non_chest(kind, 1, size_px=160))
     others = [make_non_chest(kind, seed, size_px=160) for seed in range(2, 8)]
-    assert any(other.shape != film.shape or not np.array_equal(other, film) for other in others)
+    assert any(other.shape != radiograph.shape or not np.array_equal(other, radiograph) for other in others)
 
 
 def test_constant_is_constant_and_body_parts_are_not() -> None:

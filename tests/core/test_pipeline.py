@@ -25,14 +25,14 @@ def scorer(tiny_bundle: Bundle) -> Iterator[Scorer]:
         yield opened
 
 
-def film_of(pixels: np.ndarray) -> Radiograph:
+def radiograph_of(pixels: np.ndarray) -> Radiograph:
     rows, columns = pixels.shape
     return Radiograph(pixels, ImageInfo(rows=rows, columns=columns), (0, 0, rows, columns))
 
 
 @pytest.fixture(scope="module")
 def phantom_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("film") / "film.dcm"
+    path = tmp_path_factory.mktemp("image") / "image.dcm"
     write_phantom_dicom(make_phantom(3), path)
     return path
 
@@ -52,7 +52,7 @@ def test_a_phantom_is_scored(scorer: Scorer, tiny_bundle: Bundle, phantom_file: 
 
 def test_what_is_drawn_comes_along(scorer: Scorer, phantom_file: Path) -> None:
     scored = scorer.score_file(phantom_file)
-    assert scored.film is not None
+    assert scored.radiograph is not None
     assert scored.canvas is not None
     assert scored.lung_mask is not None
     assert scored.lung_mask.shape == (64, 64)
@@ -65,7 +65,7 @@ def test_the_stages_are_timed(scorer: Scorer, phantom_file: Path) -> None:
     assert timing.total >= timing.decode + timing.prepare + timing.infer - 0.1
 
 
-def test_the_same_film_gives_the_same_report(scorer: Scorer, phantom_file: Path) -> None:
+def test_the_same_radiograph_gives_the_same_report(scorer: Scorer, phantom_file: Path) -> None:
     first, second = (scorer.score_file(phantom_file).report for _ in range(2))
     assert first.scores == second.scores
     assert first.quality == second.quality
@@ -79,7 +79,7 @@ def test_the_right_lung_is_on_the_left_of_the_image(scorer: Scorer, phantom_file
 
 @pytest.mark.parametrize("kind", ["noise", "constant"])
 def test_what_is_no_chest_gets_no_numbers(scorer: Scorer, kind: str) -> None:
-    scored = scorer.score(film_of(make_non_chest(kind, seed=0)))
+    scored = scorer.score(radiograph_of(make_non_chest(kind, seed=0)))
     assert scored.report.status == "skipped"
     assert scored.report.reason == scored.report.quality.flags[0].code
     assert scored.report.message == scored.report.quality.flags[0].message
@@ -92,19 +92,19 @@ def test_what_is_no_chest_gets_no_numbers(scorer: Scorer, kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "code"), [(b"", "empty"), (b"not a film at all", None), (b"\0" * 128 + b"DICM" + b"\x08", None)]
+    ("content", "code"), [(b"", "empty"), (b"not an image at all", None), (b"\0" * 128 + b"DICM" + b"\x08", None)]
 )
 def test_a_file_that_cannot_be_read_fails_and_raises_nothing(
     scorer: Scorer, tmp_path: Path, content: bytes, code: str | None
 ) -> None:
-    path = tmp_path / "film.dcm"
+    path = tmp_path / "image.dcm"
     path.write_bytes(content)
     scored = scorer.score_file(path)
     assert scored.report.status == "failed"
     assert scored.report.error
     assert code is None or scored.report.error == code
     assert scored.report.message
-    assert scored.film is None
+    assert scored.radiograph is None
     assert (scored.report.image.sha256 is not None) == bool(content)
 
 
@@ -120,7 +120,7 @@ def test_a_pipe_does_not_block(scorer: Scorer, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("raised", "code"), [(RecursionError("deep"), "internal_error"), (MemoryError(), "out_of_memory")]
 )
-def test_a_hole_in_a_decoder_stops_one_film_only_and_names_no_patient(
+def test_a_hole_in_a_decoder_stops_one_radiograph_only_and_names_no_patient(
     scorer: Scorer, phantom_file: Path, monkeypatch: pytest.MonkeyPatch, raised: Exception, code: str
 ) -> None:
     def broken(*_: Any) -> None:
@@ -151,7 +151,7 @@ class BrokenBackend:
 
 
 @pytest.mark.parametrize(("value", "message"), [(None, "GPU stopped"), (np.nan, "NaN or infinity in probabilities")])
-def test_a_failing_device_is_not_the_film_s_fault(
+def test_a_failing_device_is_not_the_radiograph_s_fault(
     tiny_bundle: Bundle, phantom_file: Path, value: float | None, message: str
 ) -> None:
     with open_backend(tiny_bundle) as inner:
@@ -173,6 +173,6 @@ def test_a_damaged_bundle_opens_no_scorer(tmp_path: Path) -> None:
 
 
 def test_notes_of_the_reading_reach_the_report(scorer: Scorer) -> None:
-    film = film_of(make_phantom(3).pixels)
-    report = scorer.score(replace(film, notes=("side_not_verified",))).report
+    radiograph = radiograph_of(make_phantom(3).pixels)
+    report = scorer.score(replace(radiograph, notes=("side_not_verified",))).report
     assert "side_not_verified" in [flag.code for flag in report.quality.flags]

@@ -107,7 +107,7 @@ def test_every_report_meets_the_published_schema(report: SeverityReport) -> None
 
 @settings(max_examples=40, deadline=None)
 @given(reports().filter(lambda report: report.status != "scored"))
-def test_a_film_without_a_score_holds_nothing_that_looks_like_one(report: SeverityReport) -> None:
+def test_a_radiograph_without_a_score_holds_nothing_that_looks_like_one(report: SeverityReport) -> None:
     data = report.to_dict()
     assert data["scores"] == {}
     assert "alignment" not in data

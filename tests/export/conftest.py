@@ -30,7 +30,7 @@ SETTINGS = FusedSettings(
 
 
 def make_network(settings: FusedSettings = SETTINGS) -> FusedNetwork:
-    """Random weights, lived-in normalisation and an alignment that depends on the film."""
+    """Random weights, lived-in normalisation and an alignment that depends on the image."""
     torch.manual_seed(0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -46,11 +46,11 @@ def make_network(settings: FusedSettings = SETTINGS) -> FusedNetwork:
 def write_run(folder: Path, network: FusedNetwork) -> Path:
     folder.mkdir(parents=True)
     save_checkpoint(folder, SETTINGS, network)
-    config = {"settings": {"data": {"root": "/home/someone/films", "batch": 4}}, "made_by": {"commit": "0123abcd"}}
+    config = {"settings": {"data": {"root": "/home/someone/images", "batch": 4}}, "made_by": {"commit": "0123abcd"}}
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     metrics = {
         "brixia": {"mae": 0.5},
-        "data": ["films of somewhere"],
+        "data": ["images of somewhere"],
         "calibration": {"brixia": {"decision": "median"}},
     }
     (folder / "metrics.json").write_text(json.dumps(metrics))
@@ -60,7 +60,7 @@ def write_run(folder: Path, network: FusedNetwork) -> Path:
 
 @pytest.fixture(scope="session")
 def turning_graph() -> bytes:
-    """The FP32 graph of a network whose alignment may turn the film: one with GridSample."""
+    """The FP32 graph of a network whose alignment may turn the image: one with GridSample."""
     settings = SETTINGS.model_copy(update={"alignment": AlignmentSettings(width=4, rotation=True)})
     return onnx_from_network(Deployable(make_network(settings), 512))
 

@@ -78,13 +78,13 @@ def test_the_manifest_takes_over_what_the_run_says(exported: Exported) -> None:
     assert manifest.metrics == {"brixia": {"mae": 0.5}}
     assert manifest.provenance.run == "brixia/20260101-000000"
     assert manifest.provenance.commit == "0123abcd"
-    assert manifest.provenance.config == {"data": {"root": "films", "batch": 4}}
+    assert manifest.provenance.config == {"data": {"root": "images", "batch": 4}}
     assert manifest.graphs["fp32"].gflop == pytest.approx(manifest.graphs["fp16"].gflop)
 
 
 def test_the_card_tells_a_person(exported: Exported) -> None:
     card = exported.bundle.file_bytes("card.md").decode()
-    for words in ("Research use only", "right upper zone", "films of somewhere", "brixia.mae | 0.5", "0 of 60 grades"):
+    for words in ("Research use only", "right upper zone", "images of somewhere", "brixia.mae | 0.5", "0 of 60 grades"):
         assert words in card
 
 
@@ -150,8 +150,18 @@ def set_weight(model: onnx.ModelProto, value: float) -> None:
 
 
 def test_paths_are_cut_from_settings() -> None:
-    settings = {"data": "/secret/place/films", "n": 3, "list": ["../up/masks", "plain"], "command": "train --data /a/b"}
-    assert without_paths(settings) == {"data": "films", "n": 3, "list": ["masks", "plain"], "command": "train --data b"}
+    settings = {
+        "data": "/secret/place/images",
+        "n": 3,
+        "list": ["../up/masks", "plain"],
+        "command": "train --data /a/b",
+    }
+    assert without_paths(settings) == {
+        "data": "images",
+        "n": 3,
+        "list": ["masks", "plain"],
+        "command": "train --data b",
+    }
 
 
 def test_the_newest_finished_run_is_found(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def test_the_configuration_states_every_tensor_as_the_bundle_does(exported: Expo
         assert config.count("[") == config.count("]")
 
 
-def test_a_graph_that_mixes_films_is_refused(exported: Exported) -> None:
+def test_a_graph_that_mixes_images_is_refused(exported: Exported) -> None:
     model = onnx.load_from_string(exported.bundle.graph_bytes())
     for node in model.graph.node:
         for names in (node.input, node.output):
@@ -54,7 +54,7 @@ def test_a_graph_that_mixes_films_is_refused(exported: Exported) -> None:
                     names[index] = "mask_each"
     model.graph.node.append(onnx.helper.make_node("ReduceMax", ["image"], ["peak"], name="peak", keepdims=0))
     model.graph.node.append(onnx.helper.make_node("Add", ["mask_each", "peak"], ["lung_mask"], name="mixed"))
-    with pytest.raises(ParityError, match="lung_mask of several films at once differs"):
+    with pytest.raises(ParityError, match="lung_mask of several images at once differs"):
         batched_graph(model.SerializeToString())
 
 

@@ -105,7 +105,7 @@ def test_readme_shows_the_one_command_and_the_three_users_commands() -> None:
     [
         ("make coffee", "make has no target coffee"),
         ("lungsev-run juggle", "lungsev-run has no sub-command juggle"),
-        ("lungsev-run score --colour film.dcm", "lungsev-run score has no option --colour"),
+        ("lungsev-run score --colour image.dcm", "lungsev-run score has no option --colour"),
         ("lungsev-export --fp8", "lungsev-export bundle has no option --fp8"),
         ("sudo -u lungsev /opt/lungsev/bin/lungsev-run juggle", "lungsev-run has no sub-command juggle"),
         ("rm -rf runs", "rm is not a command known here"),
@@ -143,10 +143,10 @@ def test_the_example_dataset_loads_a_folder_of_its_form(tmp_path: Path) -> None:
     package = importlib.import_module("lungsev.train.data.datasets").__name__
     names: dict[str, Any] = {"__package__": package, "__name__": f"{package}.yours"}
     exec(compile(code_block("python", "LAYOUT"), "README.md", "exec"), names)
-    (tmp_path / "scores.csv").write_text("film,patient,grades\na.png,P1,012301\n", encoding="utf-8")
+    (tmp_path / "scores.csv").write_text("image,patient,grades\na.png,P1,012301\n", encoding="utf-8")
     (tmp_path / "a.png").touch()
     layout = names["LAYOUT"]
     assert layout.recognises(tmp_path)
     dataset = layout.load(tmp_path, None)
-    assert dataset.films[0].reference == (0.0, 1.0, 2.0, 3.0, 0.0, 1.0)
-    assert dataset.films[0].patient == "P1"
+    assert dataset.images[0].reference == (0.0, 1.0, 2.0, 3.0, 0.0, 1.0)
+    assert dataset.images[0].patient == "P1"

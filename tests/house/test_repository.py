@@ -17,7 +17,7 @@ ROOMS = ("lungsev", "train", "export", "runtime", "configs")
 MACHINE_PATHS = re.compile(
     r"(?<![\w>)}])/(?:" + "|".join(("work/", "root/", r"home/(?!someone)[a-z]", r"Users/[A-Za-z]")) + ")"
 )
-FILMS = {".dcm", ".jpg", ".jpeg", ".tif", ".tiff", ".img"}
+RADIOGRAPHS = {".dcm", ".jpg", ".jpeg", ".tif", ".tiff", ".img"}
 
 
 def tracked_files() -> list[Path]:
@@ -57,13 +57,15 @@ def test_no_tracked_file_knows_a_machine() -> None:
 
 
 def test_the_search_for_machine_paths_finds_one() -> None:
-    assert MACHINE_PATHS.search('open("/' + 'root/data/film.dcm")')
-    assert not MACHINE_PATHS.search("GET /workers, DIR/work/film.dcm, lungsev-run watch /incoming")
+    assert MACHINE_PATHS.search('open("/' + 'root/data/image.dcm")')
+    assert not MACHINE_PATHS.search("GET /workers, DIR/work/image.dcm, lungsev-run watch /incoming")
 
 
-def test_no_film_is_committed_and_no_file_is_huge() -> None:
+def test_no_radiograph_is_committed_and_no_file_is_huge() -> None:
     for path in tracked_files():
-        assert path.suffix.lower() not in FILMS, f"{path.name}: films come from the phantom, never from a patient"
+        assert path.suffix.lower() not in RADIOGRAPHS, (
+            f"{path.name}: images come from the phantom, never from a patient"
+        )
         assert path.stat().st_size < 64 * 2**20, path.name
 
 
@@ -123,7 +125,9 @@ def test_every_module_is_within_reach_of_a_test() -> None:
     def is_named(module: str) -> bool:
         parent, _, stem = module.rpartition(".")
         imported = rf"\b{re.escape(module)}\b|from {re.escape(parent)} import [^\n]*\b{stem}\b"
-        found_by_name = f'"{stem}"' in tests and parent == "lungsev.train.data.datasets"  # datasets are found, not imported
+        found_by_name = (
+            f'"{stem}"' in tests and parent == "lungsev.train.data.datasets"
+        )  # datasets are found, not imported
         copied = f'"{stem}.py"' in sources  # the example client is written beside a served model
         return stem in mirrored or found_by_name or copied or re.search(imported, tests) is not None
 

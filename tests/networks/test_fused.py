@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 from lungsev.errors import ConfigError
-from lungsev.networks import FILM_CHECK_CLASSES, FusedNetwork
+from lungsev.networks import IMAGE_CHECK_CLASSES, FusedNetwork
 from lungsev.networks.build import build_alignment, build_fused, build_segmentation
 from lungsev.networks.checkpoint import load_alignment, load_network, load_segmentation, save_checkpoint
 from lungsev.networks.settings import AlignmentSettings, FusedSettings, SegmentationSettings, SeveritySettings
@@ -32,61 +32,63 @@ def network() -> FusedNetwork:
 
 
 @pytest.fixture(scope="module")
-def film() -> torch.Tensor:
+def radiograph() -> torch.Tensor:
     torch.manual_seed(1)
     return functional.interpolate(torch.rand(2, 1, 16, 16), size=512, mode="bilinear")
 
 
-def test_outputs_have_the_names_and_shapes_of_the_contract(network: FusedNetwork, film: torch.Tensor) -> None:
+def test_outputs_have_the_names_and_shapes_of_the_contract(network: FusedNetwork, radiograph: torch.Tensor) -> None:
     with torch.no_grad():
-        outputs = network(film)
+        outputs = network(radiograph)
     shapes = {name: tuple(value.shape) for name, value in outputs.items()}
     assert shapes == {
         "lung_mask": (2, 1, 128, 128),
         "theta": (2, 2, 3),
-        "film_check": (2, len(FILM_CHECK_CLASSES)),
+        "image_check": (2, len(IMAGE_CHECK_CLASSES)),
         "probabilities.brixia": (2, 6, 4),
         "severity_map.brixia": (2, 16, 16),
     }
     assert 0 <= outputs["lung_mask"].min() <= outputs["lung_mask"].max() <= 1
-    for name in ("film_check", "probabilities.brixia"):
+    for name in ("image_check", "probabilities.brixia"):
         torch.testing.assert_close(outputs[name].sum(-1), torch.ones(outputs[name].shape[:-1]))
     assert -0.5 < outputs["severity_map.brixia"].min() <= outputs["severity_map.brixia"].max() < 3.5
 
 
-def test_an_untrained_alignment_is_the_identity(network: FusedNetwork, film: torch.Tensor) -> None:
+def test_an_untrained_alignment_is_the_identity(network: FusedNetwork, radiograph: torch.Tensor) -> None:
     with torch.no_grad():
-        theta = network(film)["theta"]
+        theta = network(radiograph)["theta"]
     torch.testing.assert_close(theta, torch.tensor([[1.0, 0, 0], [0, 1.0, 0]]).expand(2, 2, 3))
 
 
-def test_the_graph_is_its_parts_one_after_the_other(network: FusedNetwork, film: torch.Tensor) -> None:
+def test_the_graph_is_its_parts_one_after_the_other(network: FusedNetwork, radiograph: torch.Tensor) -> None:
     with torch.no_grad():
-        outputs = network(film)
-        mask = network.segmentation(functional.avg_pool2d(film, 4)).sigmoid()
-        crop = network.warp(film, network.alignment(mask))
+        outputs = network(radiograph)
+        mask = network.segmentation(functional.avg_pool2d(radiograph, 4)).sigmoid()
+        crop = network.warp(radiograph, network.alignment(mask))
         probabilities, severity_map = network.severity(crop)["brixia"]
     torch.testing.assert_close(outputs["lung_mask"], mask)
     torch.testing.assert_close(outputs["probabilities.brixia"], probabilities)
     torch.testing.assert_close(outputs["severity_map.brixia"], severity_map)
 
 
-def test_films_of_a_batch_do_not_touch_each_other(network: FusedNetwork, film: torch.Tensor) -> None:
+def test_radiographs_of_a_batch_do_not_touch_each_other(network: FusedNetwork, radiograph: torch.Tensor) -> None:
     with torch.no_grad():
-        alone = network(film[1:])["probabilities.brixia"]
-        together = network(film)["probabilities.brixia"][1:]
+        alone = network(radiograph[1:])["probabilities.brixia"]
+        together = network(radiograph)["probabilities.brixia"][1:]
     torch.testing.assert_close(alone, together, atol=1e-5, rtol=1e-4)
 
 
-def test_the_traced_graph_holds_no_operation_that_cannot_be_exported(network: FusedNetwork, film: torch.Tensor) -> None:
+def test_the_traced_graph_holds_no_operation_that_cannot_be_exported(
+    network: FusedNetwork, radiograph: torch.Tensor
+) -> None:
     with torch.no_grad():
-        program = torch.export.export(network, (film[:1],))
+        program = torch.export.export(network, (radiograph[:1],))
     called = {str(node.target) for node in program.graph.nodes if node.op == "call_function"}
     for unwanted in ("grid_sampl", "affine_grid", "roi_align", "upsample_bilinear2d_aa", "upsample_bicubic2d_aa"):
         assert not any(unwanted in name for name in called), unwanted
 
 
-def test_an_alignment_that_may_turn_is_followed(film: torch.Tensor) -> None:
+def test_an_alignment_that_may_turn_is_followed(radiograph: torch.Tensor) -> None:
     turning = TINY.model_copy(update={"alignment": AlignmentSettings(width=4, rotation=True)})
     turned = torch.tensor([0.8, -0.2, 0.05, 0.15, 0.9, 0.0])
     crops = []
@@ -95,10 +97,10 @@ def test_an_alignment_that_may_turn_is_followed(film: torch.Tensor) -> None:
         with torch.no_grad():
             network.alignment.theta.bias.copy_(turned)
             network.alignment.hidden.weight.zero_()
-            mask, theta, _ = network.locate(film)
-            crops.append(network.aligned(film, mask, theta, upright=not network.alignment.rotation)[0])
+            mask, theta, _ = network.locate(radiograph)
+            crops.append(network.aligned(radiograph, mask, theta, upright=not network.alignment.rotation)[0])
             assert network.alignment.rotation or (theta[:, [0, 1], [1, 0]] == 0).all()
-            torch.testing.assert_close(crops[-1], network.warp(film, theta), atol=2e-5, rtol=0)
+            torch.testing.assert_close(crops[-1], network.warp(radiograph, theta), atol=2e-5, rtol=0)
     assert (crops[0] - crops[1]).abs().max() > 0.05
 
 
@@ -108,19 +110,19 @@ def test_a_side_that_does_not_divide_the_canvas_is_refused() -> None:
         build_fused(TINY.model_copy(update={"segmentation": odd}))
 
 
-def test_without_a_film_check_the_output_is_not_there(film: torch.Tensor) -> None:
-    settings = TINY.model_copy(update={"segmentation": TINY.segmentation.model_copy(update={"film_check": False})})
+def test_without_a_radiograph_check_the_output_is_not_there(radiograph: torch.Tensor) -> None:
+    settings = TINY.model_copy(update={"segmentation": TINY.segmentation.model_copy(update={"image_check": False})})
     with torch.no_grad():
-        assert "film_check" not in build_fused(settings).eval()(film[:1])
+        assert "image_check" not in build_fused(settings).eval()(radiograph[:1])
 
 
-def test_a_saved_network_answers_as_before(network: FusedNetwork, film: torch.Tensor, tmp_path: Path) -> None:
+def test_a_saved_network_answers_as_before(network: FusedNetwork, radiograph: torch.Tensor, tmp_path: Path) -> None:
     network.severity.set_temperature("brixia", 1.7)
     save_checkpoint(tmp_path, TINY, network)
     loaded = load_network(tmp_path)
     assert not loaded.training
     with torch.no_grad():
-        before, after = network(film), loaded(film)
+        before, after = network(radiograph), loaded(radiograph)
     for name, value in before.items():
         assert torch.equal(value, after[name]), name
 

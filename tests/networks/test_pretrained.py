@@ -72,15 +72,15 @@ def test_a_strange_name_is_refused() -> None:
 
 @pytest.mark.usefixtures("packaged")
 def test_one_channel_sees_what_three_equal_channels_saw(lite0: torch.nn.Module) -> None:
-    network = SegmentationNetwork("tf_efficientnet_lite0", (8, 8, 8, 8, 8), film_check=False)
+    network = SegmentationNetwork("tf_efficientnet_lite0", (8, 8, 8, 8, 8), image_check=False)
     network.load_encoder(imagenet_state("tf_efficientnet_lite0"))
     network.eval()
     lite0.eval()
-    film = torch.rand(1, 1, 64, 64)
+    radiograph = torch.rand(1, 1, 64, 64)
     with torch.no_grad():
-        stem = lite0.bn1(lite0.conv_stem((film * 2 - 1).expand(1, 3, 64, 64)))
+        stem = lite0.bn1(lite0.conv_stem((radiograph * 2 - 1).expand(1, 3, 64, 64)))
         reference = lite0.blocks(stem)
-        found = network.encode(film)[-1]
+        found = network.encode(radiograph)[-1]
     torch.testing.assert_close(found, reference, atol=1e-4, rtol=1e-4)
 
 

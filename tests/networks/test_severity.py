@@ -40,7 +40,7 @@ def test_the_map_is_exact_to_the_score(kind: str) -> None:
     torch.testing.assert_close(head.pool(head.classify(tokens)), head.logits(tokens), atol=1e-5, rtol=1e-4)
 
 
-def test_a_uniform_film_has_the_same_grade_in_map_and_regions() -> None:
+def test_a_uniform_radiograph_has_the_same_grade_in_map_and_regions() -> None:
     scheme = load_scheme("brixia")
     head = SchemeHead(scheme, 16, 12)
     probabilities, severity_map = head(torch.randn(1, 1, 12).expand(1, 256, 12))
@@ -142,7 +142,7 @@ def test_members_may_share_the_whole_backbone() -> None:
         torch.testing.assert_close(network(crop)["brixia"], alone(crop)["brixia"])
 
 
-def test_mirroring_a_film_mirrors_the_regions_once_the_network_is_symmetric() -> None:
+def test_mirroring_a_radiograph_mirrors_the_regions_once_the_network_is_symmetric() -> None:
     """With a mirrored token grid the pooled regions swap sides: boxes and partners belong together."""
     scheme = load_scheme("brixia")
     tokens = torch.randn(1, 16, 16, 6)
@@ -151,15 +151,15 @@ def test_mirroring_a_film_mirrors_the_regions_once_the_network_is_symmetric() ->
     mirrored = pool(tokens.flip(2).reshape(1, 256, 6))
     torch.testing.assert_close(mirrored, straight[:, list(scheme.mirror)], atol=1e-5, rtol=1e-4)
     network = tiny()
-    film = torch.rand(1, 1, 64, 64)
-    symmetric = (film + film.flip(3)) / 2
+    radiograph = torch.rand(1, 1, 64, 64)
+    symmetric = (radiograph + radiograph.flip(3)) / 2
     with torch.no_grad():  # convolutions are not symmetric, so neither is an untrained network
         right_left = network(symmetric)["brixia"][0]
         swapped = network(symmetric.flip(3))["brixia"][0]
     torch.testing.assert_close(right_left, swapped)
 
 
-def test_with_a_second_look_a_mirrored_film_gets_mirrored_grades() -> None:
+def test_with_a_second_look_a_mirrored_radiograph_gets_mirrored_grades() -> None:
     network = tiny(mirror=True, schemes=("brixia", "inha"))
     crop = torch.rand(2, 1, 64, 64)
     with torch.no_grad():
@@ -189,7 +189,7 @@ def test_members_take_turns_with_the_kinds_of_head() -> None:
     assert kinds == ["OrdinalClassifier", "Sequential", "OrdinalClassifier"]
 
 
-def test_context_lets_a_region_know_the_rest_of_the_film_and_keeps_the_map_exact() -> None:
+def test_context_lets_a_region_know_the_rest_of_the_radiograph_and_keeps_the_map_exact() -> None:
     torch.manual_seed(0)
     scheme = load_scheme("brixia")
     head = SchemeHead(scheme, 16, 12, "ordinal", context=True)

@@ -1,4 +1,4 @@
-"""Every way a ledger can be damaged between two lives: the next start mends it, and no film is lost or scored twice."""
+"""Every way a ledger can be damaged between two runs: the next start mends it; no image is lost or scored twice."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from bedside_films import QUICK_BEDSIDE, Bedside, QuickScorer, drop, png
+from bedside_images import QUICK_BEDSIDE, Bedside, QuickScorer, drop, png
 
 from lungsev.runtime.watcher.layout import Layout
-from lungsev.runtime.watcher.ledger import Ledger, NewFilm
+from lungsev.runtime.watcher.ledger import Ledger, NewImage
 from lungsev.runtime.watcher.watcher import Watcher
 
 PAGE = 4096
@@ -27,22 +27,22 @@ def drain(side: Bedside) -> None:
 
 @pytest.fixture(scope="module")
 def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A watcher's folders as kill -9 leaves them: films of every kind, the newest rows in the journal."""
+    """A watcher's folders as kill -9 leaves them: images of every kind, the newest rows in the journal."""
     root = tmp_path_factory.mktemp("master")
     side = Bedside.make(root)
     for number in range(SCORED):
         drop(side.incoming, f"{number}.png", png(number))
     drop(side.incoming, "cut.png", png(900)[:-5])
-    drop(side.incoming, "letter", b"no film")
+    drop(side.incoming, "letter", b"no image")
     drain(side)
     ledger = Ledger.open(side.layout.ledger)
     for number in range(100, 100 + IN_WORK + SEEN):
         path = drop(side.incoming, f"{number}.png", png(number))
         info = path.stat()
-        (film_id,) = ledger.add([NewFilm(path.name.encode(), ".png", info.st_size, info.st_mtime_ns, info.st_ino)])
+        (image_id,) = ledger.add([NewImage(path.name.encode(), ".png", info.st_size, info.st_mtime_ns, info.st_ino)])
         if number < 100 + IN_WORK:
-            ledger.move(film_id, "claimed")
-            path.rename(side.layout.work / f"{film_id}.png")
+            ledger.move(image_id, "claimed")
+            path.rename(side.layout.work / f"{image_id}.png")
     shutil.copytree(root, root.with_name("snapshot"))
     ledger.close()
     return root.with_name("snapshot")

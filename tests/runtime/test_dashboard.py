@@ -63,23 +63,23 @@ def a_report(
     )  # fmt: skip
 
 
-def put(out: Path, film: str, report: SeverityReport, picture: bool = True) -> None:
-    (out / "reports" / f"{film}.json").write_text(report.to_json(), encoding="utf-8")
+def put(out: Path, radiograph: str, report: SeverityReport, picture: bool = True) -> None:
+    (out / "reports" / f"{radiograph}.json").write_text(report.to_json(), encoding="utf-8")
     if picture:
-        cv2.imwrite(str(out / "films" / f"{film}.png"), np.full((200, 200), 90, np.uint8))
+        cv2.imwrite(str(out / "images" / f"{radiograph}.png"), np.full((200, 200), 90, np.uint8))
 
 
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
     root = tmp_path / "out"
-    for folder in ("reports", "films", "maps", "overlays"):
+    for folder in ("reports", "images", "maps", "overlays"):
         (root / folder).mkdir(parents=True)
     put(root, "a1", a_report("WARD-1", "2026-11-20T08:00:00", "000111"))
     put(root, "a2", a_report("WARD-1", "2026-11-21T08:00:00", "012321"))
     put(root, "b1", a_report(EVIL, "2026-11-21T09:00:00", flags=(QualityFlag("odd", "warn", EVIL),)))
     refused = SeverityReport(
         "skipped", ImageInfo(patient_id="WARD-2", acquired_at="2026-11-21T10:00:00"), MODEL,
-        reason="not_frontal_chest", message="This is not a frontal chest film.",
+        reason="not_frontal_chest", message="This is not a frontal chest radiograph.",
     )  # fmt: skip
     put(root, "c1", refused)
     put(root, "d1", SeverityReport("failed", ImageInfo(), error="truncated", message="The file was cut off."), False)
@@ -121,9 +121,9 @@ class Browser:
         assert found
         return found[1]
 
-    def correct(self, film: str, **fields: str) -> tuple[int, str]:
+    def correct(self, radiograph: str, **fields: str) -> tuple[int, str]:
         form = {"form": self.form_token(), "scheme": "brixia", "reason": "effusion", "reader": "AB", **fields}
-        status, headers, body = self.ask("POST", f"/exams/{film}/corrections", form)
+        status, headers, body = self.ask("POST", f"/exams/{radiograph}/corrections", form)
         return status, headers.get("Location", "") or body
 
 
@@ -158,7 +158,7 @@ def browser(port: int) -> Browser:
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/exams/a1", "/exams/a1/film.png", "/events", "/audit", "/parts/board", "/static/app.js", "/none", "/docs",
+    ["/", "/exams/a1", "/exams/a1/image.png", "/events", "/audit", "/parts/board", "/static/app.js", "/none", "/docs",
      "/openapi.json", "/?token=wrong"],
 )  # fmt: skip
 def test_without_the_token_nothing_is_served(stranger: Browser, path: str) -> None:
@@ -201,8 +201,8 @@ def test_the_board_shows_who_got_worse_first(browser: Browser) -> None:
     card = page[page.index("WARD-1") : page.index("</li>", page.index("WARD-1"))]
     assert "<b>9</b>" in card
     assert "Worse by 6" in card
-    assert "+6 since the last film, 24 h before" in card
-    assert "This is not a frontal chest film." in page
+    assert "+6 since the last image, 24 h before" in card
+    assert "This is not a frontal chest radiograph." in page
     assert "The file was cut off." in page
     assert "Not for clinical use" in page
 
@@ -227,26 +227,26 @@ def test_hostile_names_are_text_and_nothing_else(browser: Browser) -> None:
 def test_the_exam_page_shows_zones_sides_doubts_and_the_prior(browser: Browser) -> None:
     page = browser.get("/exams/a2")
     assert "could be 1–2" in page
-    assert page.count("<polygon") == 12, "six of this film, six of the one before"
+    assert page.count("<polygon") == 12, "six of this image, six of the one before"
     assert ">R</text>" in page
-    assert "Scored film before, 2026-11-20 08:00, total 3 of 18" in page
+    assert "Scored image before, 2026-11-20 08:00, total 3 of 18" in page
     assert "Worse by 6 since 20 Nov 08:00: more than the 2 points two readers differ by." in page
     assert EVIL.partition("\u202e")[0].replace("<", "&lt;").replace(">", "&gt;") in browser.get("/exams/b1")
 
 
-def test_a_refused_film_says_why_and_offers_no_correction(browser: Browser) -> None:
+def test_a_refused_image_says_why_and_offers_no_correction(browser: Browser) -> None:
     page = browser.get("/exams/c1")
     assert "No score" in page
-    assert "This is not a frontal chest film." in page
+    assert "This is not a frontal chest radiograph." in page
     assert "Correct a grade" not in page
     assert "<polygon" not in page
 
 
 def test_pictures_come_by_id_and_no_other_file_does(browser: Browser, out: Path) -> None:
     (out / "secret.png").write_bytes(b"x")
-    assert browser.ask("GET", "/exams/a1/film.png")[0] == 200
-    for path in ("/exams/a1/map.png", "/exams/a1/secret.png", "/exams/nobody/film.png", "/exams/..%2fsecret/film.png",
-                 "/exams/%2e%2e/film.png", "/static/../app.py", "/static/app.py"):  # fmt: skip
+    assert browser.ask("GET", "/exams/a1/image.png")[0] == 200
+    for path in ("/exams/a1/map.png", "/exams/a1/secret.png", "/exams/nobody/image.png", "/exams/..%2fsecret/image.png",
+                 "/exams/%2e%2e/image.png", "/static/../app.py", "/static/app.py"):  # fmt: skip
         assert browser.ask("GET", path)[0] == 404, path
 
 
@@ -300,7 +300,7 @@ def test_a_form_beyond_measure_is_refused(browser: Browser) -> None:
     assert browser.ask("POST", "/exams/a2/corrections", {"reason": "x" * 20_000})[0] == 413
 
 
-def test_a_new_film_is_announced_and_on_the_board(browser: Browser, out: Path) -> None:
+def test_a_new_image_is_announced_and_on_the_board(browser: Browser, out: Path) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", browser.port, timeout=30)
     connection.request("GET", "/events", headers={"Cookie": f"lungsev_session={browser.cookies['lungsev_session']}"})
     stream = connection.getresponse()
@@ -308,7 +308,7 @@ def test_a_new_film_is_announced_and_on_the_board(browser: Browser, out: Path) -
     assert stream.readline() == b"event: beat\n"
     put(out, "e1", a_report("WARD-9", "2026-11-22T08:00:00"))
     names = set()
-    while b"event: films\n" not in names:
+    while b"event: images\n" not in names:
         line = stream.readline()
         assert line
         names.add(line)
@@ -347,7 +347,7 @@ def test_corrections_can_neither_be_changed_nor_removed(out: Path) -> None:
     assert store.add(exam, "brixia", {"A": 2, "B": 1}, "effusion", "AB") == 1
     assert store.standing(exam, "brixia")["A"] == 2
     assert store.add(exam, "brixia", {"A": 0}, "my mistake", "AB") == 1
-    assert [(item.before, item.grade, item.model_grade) for item in store.of_film("a2")] == [(0, 2, 0), (2, 0, 0)]
+    assert [(item.before, item.grade, item.model_grade) for item in store.of_radiograph("a2")] == [(0, 2, 0), (2, 0, 0)]
     store.close()
     with sqlite3.connect(out / "corrections.sqlite") as connection:
         for statement in ("DELETE FROM corrections", "UPDATE corrections SET grade = 3"):
@@ -366,22 +366,22 @@ def corrected(out: Path) -> Path:
     return out
 
 
-def test_the_export_holds_grades_and_films_and_nobodys_name(corrected: Path, tmp_path: Path) -> None:
+def test_the_export_holds_grades_and_images_and_nobodys_name(corrected: Path, tmp_path: Path) -> None:
     summary = export_corrections(corrected, tmp_path / "set")
-    assert (summary.written, summary.without_film) == (2, 0)
+    assert (summary.written, summary.without_image) == (2, 0)
     with (tmp_path / "set" / "scores.csv").open(encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert sorted("".join(row[code] for code in "ABCDEF") for row in rows) == ["012323", "300111"]
     assert len({row["patient"] for row in rows}) == 1, "the same patient has the same pseudonym"
     for row in rows:
-        assert cv2.imread(str(tmp_path / "set" / "films" / row["filename"]), cv2.IMREAD_UNCHANGED).dtype == np.uint16
+        assert cv2.imread(str(tmp_path / "set" / "images" / row["filename"]), cv2.IMREAD_UNCHANGED).dtype == np.uint16
     everything = b"".join(path.read_bytes() for path in (tmp_path / "set").rglob("*") if path.is_file())
     names = " ".join(path.name for path in (tmp_path / "set").rglob("*"))
     for secret in ("WARD", "2026-11", "effusion"):
         assert secret not in names
         assert secret.encode() not in everything
     # No room for a study's own name, which is as short as a piece of a pseudonym.
-    assert all(re.fullmatch(r"f[0-9a-f]{16}\.png", path.name) for path in (tmp_path / "set" / "films").iterdir())
+    assert all(re.fullmatch(r"i[0-9a-f]{16}\.png", path.name) for path in (tmp_path / "set" / "images").iterdir())
     assert not {"a1", "a2"} & {path.stem for path in (tmp_path / "set").rglob("*")}
 
 
@@ -389,7 +389,7 @@ def test_training_reads_the_export(corrected: Path, tmp_path: Path) -> None:
     datasets = pytest.importorskip("lungsev.train.data.datasets.custom")
     export_corrections(corrected, tmp_path / "set")
     dataset = datasets.load(tmp_path / "set")
-    assert len(dataset.films) == 2
+    assert len(dataset.images) == 2
     assert dataset.scheme.name == "brixia"
 
 
@@ -405,10 +405,10 @@ def test_pseudonyms_stay_the_same_and_need_the_folders_secret(corrected: Path, t
     assert (tmp_path / "three" / "scores.csv").read_bytes() != tables[0]
 
 
-def test_films_that_are_gone_are_counted(corrected: Path, tmp_path: Path) -> None:
-    (corrected / "films" / "a1.png").unlink()
+def test_images_that_are_gone_are_counted(corrected: Path, tmp_path: Path) -> None:
+    (corrected / "images" / "a1.png").unlink()
     summary = export_corrections(corrected, tmp_path / "set")
-    assert (summary.written, summary.without_film) == (1, 1)
+    assert (summary.written, summary.without_image) == (1, 1)
 
 
 def test_nothing_to_export_and_a_used_folder_are_one_line(out: Path, corrected: Path, tmp_path: Path) -> None:
@@ -448,7 +448,7 @@ def test_a_folder_keeps_its_token_for_its_owner_only(tmp_path: Path) -> None:
         keep_token(tmp_path / "none")
 
 
-def test_a_film_in_quarantine_is_on_the_board_and_says_why(browser: Browser, out: Path) -> None:
+def test_an_image_in_quarantine_is_on_the_board_and_says_why(browser: Browser, out: Path) -> None:
     (out / "quarantine").mkdir()
     reason = {"id": "q1", "status": "failed", "error": "damaged", "message": f"The file broke off. {EVIL}"}
     (out / "quarantine" / "q1.reason.json").write_text(json.dumps(reason), encoding="utf-8")

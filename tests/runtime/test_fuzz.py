@@ -1,4 +1,4 @@
-"""Thousands of mutated films through the reader: each is read or refused with a reason, quickly and in little memory.
+"""Thousands of mutated images through the reader: each is read or refused with a reason, quickly and in little memory.
 
 `LUNGSEV_FUZZ=20000` reads more of the endless supply, `LUNGSEV_FUZZ_FROM=` begins elsewhere.
 """
@@ -18,7 +18,7 @@ import pydicom.data
 import pytest
 from dicom_mutations import SPELLED_OUT, disguised, mutant
 
-from lungsev.errors import FilmError
+from lungsev.errors import ImageError
 from lungsev.reading.completeness import completeness
 from lungsev.sandbox.client import IsolatedReader
 
@@ -30,14 +30,14 @@ OUR_FAULT = {"decoder_crashed", "decoder_timeout", "internal_error", "no words"}
 def outcome(reader: IsolatedReader, path: Path) -> str:
     try:
         reader.read(path)
-    except FilmError as error:
+    except ImageError as error:
         return error.code if str(error) else "no words"
     return "read"
 
 
 def read_mutants(folder: str) -> None:
     """Print what became of every mutant, and the largest reader's memory, as JSON."""
-    path = Path(folder) / "film.dcm"
+    path = Path(folder) / "image.dcm"
     outcomes: Counter[str] = Counter()
     slowest = (0.0, "")
     with IsolatedReader() as reader:
@@ -67,9 +67,9 @@ def test_every_mutant_is_read_or_refused_with_a_reason(tmp_path: Path) -> None:
     assert result["outcomes"]["read"] < sum(result["outcomes"].values()) == COUNT
 
 
-def test_odd_films_of_all_modalities_are_refused_or_read_even_when_their_tags_say_chest(tmp_path: Path) -> None:
-    """pydicom's own test files, with tags of a chest film, so that all of them get as far as their pixels."""
-    path = tmp_path / "film.dcm"
+def test_odd_images_of_all_modalities_are_refused_or_read_even_when_their_tags_say_chest(tmp_path: Path) -> None:
+    """pydicom's own test files, with tags of a chest radiograph, so that all of them get as far as their pixels."""
+    path = tmp_path / "image.dcm"
     outcomes: Counter[str] = Counter()
     with IsolatedReader() as reader:
         for source in sorted(Path(pydicom.data.__file__).parent.rglob("*.dcm")):

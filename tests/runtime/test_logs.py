@@ -16,11 +16,11 @@ def lines(folder: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in (folder / "watch.jsonl").read_text().splitlines()]
 
 
-def test_every_line_is_json_and_names_the_film(tmp_path: Path) -> None:
+def test_every_line_is_json_and_names_the_image(tmp_path: Path) -> None:
     with logging_to(tmp_path, "info", console=False):
-        logging.getLogger("lungsev.runtime.x").info("film %s ended", "2026-1", extra={"film": "2026-1", "ms": 12})
+        logging.getLogger("lungsev.runtime.x").info("image %s ended", "2026-1", extra={"image": "2026-1", "ms": 12})
     (line,) = lines(tmp_path)
-    assert (line["film"], line["ms"], line["level"]) == ("2026-1", 12, "info")
+    assert (line["image"], line["ms"], line["level"]) == ("2026-1", 12, "info")
 
 
 def test_words_of_other_peoples_errors_are_not_kept(tmp_path: Path) -> None:
@@ -32,7 +32,7 @@ def test_words_of_other_peoples_errors_are_not_kept(tmp_path: Path) -> None:
         try:
             reads_a_tag()
         except ValueError:
-            log.exception("a film failed")
+            log.exception("an image failed")
         logging.getLogger("pydicom").warning("CANARY in PatientName")
         logging.getLogger("pynetdicom").error("CANARY")
         warnings.warn("CANARY in a warning", stacklevel=1)

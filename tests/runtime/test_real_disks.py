@@ -9,11 +9,11 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import pytest
-from bedside_films import Bedside, drop, png
+from bedside_images import Bedside, drop, png
 from bedside_life import check, run, start, stop, wait_for
 
 pytestmark = pytest.mark.faults
-FILMS = 60
+IMAGES = 60
 Mount = Callable[..., None]
 
 
@@ -43,8 +43,8 @@ def disk(tmp_path: Path, mount: Mount) -> Path:
     return folder
 
 
-def drop_films(side: Bedside, first: int = 0) -> None:
-    for number in range(first, first + FILMS):
+def drop_images(side: Bedside, first: int = 0) -> None:
+    for number in range(first, first + IMAGES):
         drop(side.incoming, f"{number % 7}/{number}.png", png(number))
 
 
@@ -64,7 +64,7 @@ def fill_up(folder: Path) -> Path:
 def until_done(side: Bedside, process: ForkServerProcess) -> ForkServerProcess:
     """Start it again when it has ended, as systemd does: with no room for a byte it says so and ends."""
     end = time.monotonic() + 90
-    while len(side.reports()) < FILMS:
+    while len(side.reports()) < IMAGES:
         assert time.monotonic() < end
         if not process.is_alive():
             assert process.exitcode == 1
@@ -74,9 +74,9 @@ def until_done(side: Bedside, process: ForkServerProcess) -> ForkServerProcess:
 
 
 @pytest.mark.parametrize("kilobytes", [0, 12, 40, 100, 200])
-def test_a_disk_that_is_full_to_the_last_byte_costs_no_film(disk: Path, kilobytes: int) -> None:
+def test_a_disk_that_is_full_to_the_last_byte_costs_no_image(disk: Path, kilobytes: int) -> None:
     side = Bedside.make(disk)
-    drop_films(side)
+    drop_images(side)
     room = disk / "room"
     room.write_bytes(b"x" * (kilobytes << 10))
     filler = fill_up(disk)
@@ -86,26 +86,26 @@ def test_a_disk_that_is_full_to_the_last_byte_costs_no_film(disk: Path, kilobyte
     filler.unlink()
     process = until_done(side, process)
     stop(process)
-    check(side, scored=FILMS, skipped=0, reasons=0)
+    check(side, scored=IMAGES, skipped=0, reasons=0)
 
 
 def test_a_disk_that_fills_and_empties_again_and_again(disk: Path) -> None:
     side = Bedside.make(disk)
     process = start(side, "", "--stay")
     for turn in range(4):
-        drop_films(side, turn * FILMS)
-        wait_for(lambda turn=turn: len(side.reports()) > turn * FILMS + 5)
+        drop_images(side, turn * IMAGES)
+        wait_for(lambda turn=turn: len(side.reports()) > turn * IMAGES + 5)
         filler = fill_up(disk)
         time.sleep(2)
         filler.unlink()
-        wait_for(lambda turn=turn: len(side.reports()) == (turn + 1) * FILMS)
+        wait_for(lambda turn=turn: len(side.reports()) == (turn + 1) * IMAGES)
     stop(process)
-    check(side, scored=4 * FILMS, skipped=0, reasons=0)
+    check(side, scored=4 * IMAGES, skipped=0, reasons=0)
 
 
-def test_a_disk_that_came_up_read_only_is_said_and_costs_no_film(disk: Path) -> None:
+def test_a_disk_that_came_up_read_only_is_said_and_costs_no_image(disk: Path) -> None:
     side = Bedside.make(disk)
-    drop_films(side)
+    drop_images(side)
     process = start(side, "", "--stay")
     wait_for(lambda: len(side.reports()) > 5)
     process.kill()
@@ -114,7 +114,7 @@ def test_a_disk_that_came_up_read_only_is_said_and_costs_no_film(disk: Path) -> 
     assert run(side) == 1
     subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
     assert run(side) == 0
-    check(side, scored=FILMS, skipped=0, reasons=0)
+    check(side, scored=IMAGES, skipped=0, reasons=0)
 
 
 @pytest.mark.parametrize("which", ["incoming", "out"])
@@ -125,34 +125,34 @@ def test_a_folder_that_is_unmounted_and_comes_back(tmp_path: Path, mount: Mount,
     folder.mkdir()
     mount(folder, "--bind", str(backing))
     process = start(side, "", "--stay")
-    drop_films(side)
+    drop_images(side)
     wait_for(lambda: len(side.reports()) > 5)
     subprocess.run(["umount", "-l", folder], check=True)
     drop(side.incoming if which == "out" else backing, "while-away.png", png(7777))
     time.sleep(3)
     assert process.is_alive()
     mount(folder, "--bind", str(backing))
-    wait_for(lambda: len(side.reports()) == FILMS + 1)
+    wait_for(lambda: len(side.reports()) == IMAGES + 1)
     stop(process)
     assert run(side) == 0  # an original may still have waited to be put away
-    check(side, scored=FILMS + 1, skipped=0, reasons=0, went_away=True)
+    check(side, scored=IMAGES + 1, skipped=0, reasons=0, went_away=True)
     subprocess.run(["umount", "-l", folder], check=True)
     assert list(folder.iterdir()) == [], "something was written under the mount point"
 
 
-def test_a_watched_folder_that_may_only_be_read_is_said_and_costs_no_film(tmp_path: Path, mount: Mount) -> None:
+def test_a_watched_folder_that_may_only_be_read_is_said_and_costs_no_image(tmp_path: Path, mount: Mount) -> None:
     side = Bedside.make(tmp_path)
     backing = side.incoming.rename(tmp_path / "share")
     side.incoming.mkdir()
     mount(side.incoming, "--bind", str(backing))
     process = start(side, "", "--stay")
-    drop_films(side)
-    wait_for(lambda: len(side.reports()) == FILMS)
+    drop_images(side)
+    wait_for(lambda: len(side.reports()) == IMAGES)
     subprocess.run(["mount", "-o", "remount,ro,bind", side.incoming], check=True)
     drop(backing, "late.png", png(9999))
-    wait_for(lambda: "cannot take films" in (side.layout.log / "watch.jsonl").read_text())
-    assert len(side.reports()) == FILMS
+    wait_for(lambda: "cannot take images" in (side.layout.log / "watch.jsonl").read_text())
+    assert len(side.reports()) == IMAGES
     subprocess.run(["mount", "-o", "remount,rw,bind", side.incoming], check=True)
-    wait_for(lambda: len(side.reports()) == FILMS + 1)
+    wait_for(lambda: len(side.reports()) == IMAGES + 1)
     stop(process)
-    check(side, scored=FILMS + 1, skipped=0, reasons=0)
+    check(side, scored=IMAGES + 1, skipped=0, reasons=0)

@@ -14,9 +14,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-from bedside_films import Bedside, drop, png
+from bedside_images import Bedside, drop, png
 
-from lungsev.phantom import PhantomFilm, make_phantom, write_phantom_dicom
+from lungsev.phantom import PhantomRadiograph, make_phantom, write_phantom_dicom
 
 pytestmark = pytest.mark.soak
 PROGRAM = Path(__file__).resolve().parents[1] / "bedside_program.py"
@@ -56,7 +56,7 @@ def test_bursts_for_minutes_leave_memory_and_descriptors_flat(side: Bedside) -> 
                 folder = "/".join(f"w{chance.randrange(50)}" for _ in range(chance.randrange(4)))
                 kind = chance.random()
                 data = png(dropped) if kind < 0.9 else png(dropped)[:-5] + b"xxxxx" if kind < 0.95 else png(0)
-                drop(side.incoming / folder, f"film {dropped}.png", data)
+                drop(side.incoming / folder, f"image {dropped}.png", data)
                 dropped += 1
             time.sleep(chance.random())
             samples.append(measure(process.pid))
@@ -68,13 +68,13 @@ def test_bursts_for_minutes_leave_memory_and_descriptors_flat(side: Bedside) -> 
     early, late = samples[third : 2 * third], samples[2 * third :]
     assert max(memory for memory, _ in late) < max(memory for memory, _ in early) + 30
     assert max(files for _, files in late) <= max(files for _, files in early) + 2
-    print(f"{dropped} films, {late[-1][0]:.0f} MB, {late[-1][1]} descriptors")
+    print(f"{dropped} images, {late[-1][0]:.0f} MB, {late[-1][1]} descriptors")
 
 
 def seconds_from_settled_to_end(side: Bedside) -> dict[str, float]:
-    """By the film's digest."""
+    """By the image's digest."""
     with contextlib.closing(sqlite3.connect(side.layout.ledger)) as connection:
-        return dict(connection.execute("SELECT sha256, changed_at - settled_at FROM films WHERE state = 'done'"))
+        return dict(connection.execute("SELECT sha256, changed_at - settled_at FROM images WHERE state = 'done'"))
 
 
 def quantile(values: Iterable[float], share: float) -> float:
@@ -82,28 +82,28 @@ def quantile(values: Iterable[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
-def test_one_film_after_the_other_and_then_a_burst_with_the_packaged_model(side: Bedside, tmp_path: Path) -> None:
-    """Prints what docs/operations.md tells: latency of single films, rate of a burst, and how long the newest waits."""
+def test_one_image_after_the_other_and_then_a_burst_with_the_packaged_model(side: Bedside, tmp_path: Path) -> None:
+    """Prints what docs/operations.md tells: latency of single images, rate of a burst, wait of the newest."""
 
-    def film(seed: int, instance: int, size_px: tuple[int, int] = (2500, 2048)) -> bytes:
+    def image(seed: int, instance: int, size_px: tuple[int, int] = (2500, 2048)) -> bytes:
         if (seed, size_px) not in phantoms:
             phantoms[seed, size_px] = make_phantom(seed, size_px=size_px)
-        return write_phantom_dicom(phantoms[seed, size_px], tmp_path / "film.dcm", instance=instance).read_bytes()
+        return write_phantom_dicom(phantoms[seed, size_px], tmp_path / "image.dcm", instance=instance).read_bytes()
 
-    phantoms: dict[tuple[int, tuple[int, int]], PhantomFilm] = {}
+    phantoms: dict[tuple[int, tuple[int, int]], PhantomRadiograph] = {}
     command = [sys.executable, "-m", "lungsev.runtime.cli", "watch", str(side.incoming), "--out", str(side.layout.root)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         for number in range(SINGLES):
-            drop(side.incoming, f"{number}.dcm", film(number % 2, 1000 + number))
+            drop(side.incoming, f"{number}.dcm", image(number % 2, 1000 + number))
             _wait_for(lambda number=number: ended(side) == number + 1, 120)
         singles = seconds_from_settled_to_end(side).values()
         before = measure(process.pid)
-        burst = [film(number % 8, number, (768, 640)) for number in range(BURST)]
+        burst = [image(number % 8, number, (768, 640)) for number in range(BURST)]
         for number, data in enumerate(burst):
             drop(side.incoming, f"burst/{number}.dcm", data)
         started = time.monotonic()
         _wait_for(lambda: ended(side) >= SINGLES + 5, 120)
-        newest = film(8, 1, (768, 640))
+        newest = image(8, 1, (768, 640))
         digest = hashlib.sha256(newest).hexdigest()
         drop(side.incoming, "newest.dcm", newest)
         _wait_for(lambda: digest in seconds_from_settled_to_end(side), 300)
@@ -116,10 +116,11 @@ def test_one_film_after_the_other_and_then_a_burst_with_the_packaged_model(side:
     waited = seconds_from_settled_to_end(side)[digest]
     print(f"settled to report, idle: p50 {quantile(singles, 0.5):.2f} s, largest {max(singles):.2f} s of {SINGLES}")
     print(
-        f"burst: {BURST} films in {seconds:.0f} s, {BURST / seconds:.1f} a second; newest {waited:.2f} s after settling"
+        f"burst: {BURST} images in {seconds:.0f} s, {BURST / seconds:.1f} a second; "
+        f"newest {waited:.2f} s after settling"
     )
     print(f"memory and descriptors: {before} before, {after} after; {waiting} waited when the newest had its report")
-    assert waiting > BURST / 2, "the newest film came late"
+    assert waiting > BURST / 2, "the newest image came late"
     assert after[0] < before[0] + 60
     assert after[1] <= before[1] + 2
 

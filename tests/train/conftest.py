@@ -15,7 +15,7 @@ from lungsev.train.tasks.segmentation import SegmentSettings, run_segmentation
 from lungsev.train.tasks.severity import SeverityRunSettings
 
 DatasetMaker = Callable[[str], Path]
-FILMS = {"brixia": 14, "cohen": 14, "inha": 12, "jsrt": 2}
+IMAGES = {"brixia": 14, "cohen": 14, "inha": 12, "jsrt": 2}
 
 TINY_SEGMENTATION = {
     "network.encoder": "mobilenetv3_small_050",
@@ -40,7 +40,7 @@ def phantom_dataset(tmp_path_factory: pytest.TempPathFactory) -> DatasetMaker:
     def make(layout: str) -> Path:
         folder = root / layout
         if not folder.exists():
-            write_dataset(folder, layout, FILMS.get(layout, 8), 0, size_px=None if layout == "jsrt" else 128)
+            write_dataset(folder, layout, IMAGES.get(layout, 8), 0, size_px=None if layout == "jsrt" else 128)
         return folder
 
     return make

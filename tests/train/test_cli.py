@@ -110,7 +110,7 @@ def test_a_run_is_evaluated_and_reported(
     monkeypatch.setattr(tables, "RESAMPLES", 40)
     runs = []
     for aware in (False, True):
-        chosen = {"network.position_aware": aware, "loop.epochs": 2, "data.split.test": 0.45}  # films enough to pair
+        chosen = {"network.position_aware": aware, "loop.epochs": 2, "data.split.test": 0.45}  # images enough to pair
         settings = severity_settings(chosen)
         run = open_run("brixia", settings, out=tmp_path / f"aware-{aware}")
         run_severity(settings, run)

@@ -35,12 +35,12 @@ def test_graded_layouts_are_recognised_and_read_whole(
     assert dataset.scheme.name == scheme
     assert set(dataset.readers) <= readers
     assert dataset.problems == ()
-    assert len({film.name for film in dataset.films}) == len(dataset.films)
-    for film in dataset.films:
-        assert film.path.is_file()
-        assert film.patient
-        assert len(film.reference) == dataset.scheme.num_regions
-        assert all(dataset.scheme.grades[0] <= grade <= dataset.scheme.grades[-1] for grade in film.reference)
+    assert len({image.name for image in dataset.images}) == len(dataset.images)
+    for image in dataset.images:
+        assert image.path.is_file()
+        assert image.patient
+        assert len(image.reference) == dataset.scheme.num_regions
+        assert all(dataset.scheme.grades[0] <= grade <= dataset.scheme.grades[-1] for grade in image.reference)
 
 
 @pytest.mark.parametrize(
@@ -52,12 +52,12 @@ def test_mask_layouts_give_the_right_lung_on_the_left_of_the_image(
 ) -> None:
     dataset = load_masked(phantom_dataset(layout))
     assert dataset.name == name
-    assert dataset.films
-    film = dataset.films[0]
-    mask = film.read_mask(film.mask_paths)
+    assert dataset.images
+    image = dataset.images[0]
+    mask = image.read_mask(image.mask_paths)
     columns = [(mask == side).any(axis=0).nonzero()[0].mean() for side in (1, 2)]
     assert columns[0] < columns[1]
-    assert film.read(film.path).pixels.shape == mask.shape
+    assert image.read(image.path).pixels.shape == mask.shape
 
 
 def test_brixia_puts_lost_zeros_back_and_keeps_the_consensus_first(
@@ -65,7 +65,7 @@ def test_brixia_puts_lost_zeros_back_and_keeps_the_consensus_first(
 ) -> None:
     root = shutil.copytree(phantom_dataset("brixia"), tmp_path / "brixia")
     table = root / "metadata_global_v2.csv"
-    before = {film.name: film.readings["radiologist"] for film in load_graded(root).films}
+    before = {image.name: image.readings["radiologist"] for image in load_graded(root).images}
     header, *rows = table.read_text(encoding="utf-8-sig").splitlines()
     position = header.split(";").index("BrixiaScore")
     stripped = []
@@ -75,10 +75,10 @@ def test_brixia_puts_lost_zeros_back_and_keeps_the_consensus_first(
         stripped.append(";".join(cells))
     table.write_text("\n".join([header, *stripped]), encoding="utf-8")
     after = load_graded(root)
-    assert {film.name: film.readings["radiologist"] for film in after.films} == before
-    consensus = [film for film in after.films if film.subset == "consensus"]
+    assert {image.name: image.readings["radiologist"] for image in after.images} == before
+    consensus = [image for image in after.images if image.subset == "consensus"]
     assert consensus
-    assert all(next(iter(film.readings)) == "consensus" for film in consensus)
+    assert all(next(iter(image.readings)) == "consensus" for image in consensus)
 
 
 def test_brixia_scores_that_are_none_are_refused() -> None:
@@ -100,13 +100,13 @@ def test_a_missing_column_names_the_file_and_what_it_has(phantom_dataset: Datase
         load_graded(root)
 
 
-def test_a_film_that_is_not_there_is_said_once_with_a_count(phantom_dataset: DatasetMaker, tmp_path: Path) -> None:
+def test_an_image_that_is_not_there_is_said_once_with_a_count(phantom_dataset: DatasetMaker, tmp_path: Path) -> None:
     root = shutil.copytree(phantom_dataset("inha"), tmp_path / "inha")
     gone = sorted((root / "images").iterdir())[0]
     gone.unlink()
     dataset = load_graded(root)
-    assert len(dataset.films) == len(load_graded(phantom_dataset("inha")).films) - 1
-    assert dataset.problems == (f"films of inha.csv without a file in inha/ or its folder images/: 1 ({gone.stem})",)
+    assert len(dataset.images) == len(load_graded(phantom_dataset("inha")).images) - 1
+    assert dataset.problems == (f"images of inha.csv without a file in inha/ or its folder images/: 1 ({gone.stem})",)
 
 
 def test_a_folder_that_is_nothing_known_lists_what_is(tmp_path: Path) -> None:
@@ -123,39 +123,39 @@ def test_a_dataset_is_one_file_with_a_layout() -> None:
 
 
 def test_any_table_and_any_scheme_make_a_dataset(phantom_dataset: DatasetMaker, tmp_path: Path) -> None:
-    films = sorted((phantom_dataset("inha") / "images").iterdir())[:3]
-    for film in films:
-        shutil.copy(film, tmp_path)
+    images = sorted((phantom_dataset("inha") / "images").iterdir())[:3]
+    for image in images:
+        shutil.copy(image, tmp_path)
     (tmp_path / "scheme.yaml").write_text(
         "name: halves\ntitle: Halves\nsource: test\ngrades: [0, 1]\ngrade_names: [clear, ill]\n"
         "regions:\n  - {code: R, name: right, side: right, box: [0, 0, 1, 0.5]}\n"
         "  - {code: L, name: left, side: left, box: [0, 0.5, 1, 1]}\n"
     )
-    rows = [f"{film.name};p{index};1;0;0;{index % 2}" for index, film in enumerate(films)]
-    text = "\n".join(["Film;Patient;ann-R;ann-L;bob-R;bob-L", *rows])
+    rows = [f"{image.name};p{index};1;0;0;{index % 2}" for index, image in enumerate(images)]
+    text = "\n".join(["Image;Patient;ann-R;ann-L;bob-R;bob-L", *rows])
     (tmp_path / "mine.csv").write_text("\ufeff" + text, encoding="utf-8")
     dataset = load_graded(tmp_path, "custom")
     assert dataset.scheme.name == "halves"
     assert dataset.readers == ("ann", "bob")
-    assert [film.readings["bob"] for film in dataset.films] == [(0, 0), (0, 1), (0, 0)]
+    assert [image.readings["bob"] for image in dataset.images] == [(0, 0), (0, 1), (0, 0)]
     with pytest.raises(DatasetError, match="no columns for the regions A, B, C"):
         load_graded(tmp_path, "custom", "brixia")
 
 
 def test_clones_side_by_side_complete_each_other(phantom_dataset: DatasetMaker, tmp_path: Path) -> None:
-    """The subset's repository may lack films and patients: they come from the image collection beside it."""
+    """The subset's repository may lack images and patients: they come from the image collection beside it."""
     source = phantom_dataset("cohen")
     clone = tmp_path / "Brixia-score-COVID-19"
     collection = tmp_path / "covid-chestxray-dataset"
     (collection / "images").mkdir(parents=True)
     clone.mkdir()
     shutil.copy(source / "public-annotations.csv", clone)
-    names = [film.name for film in load_graded(source).films]
+    names = [image.name for image in load_graded(source).images]
     for name in names:
         shutil.copy(source / "public-cohen-subset" / name, collection / "images")
     rows = [f"{index // 2},{name},AP,Pneumonia/Viral/COVID-19" for index, name in enumerate(names)]
     (collection / "metadata.csv").write_text("\n".join(["patientid,filename,view,finding", *rows]))
     dataset = load_graded(clone)
-    assert len(dataset.films) == len(names)
-    assert len({film.patient for film in dataset.films}) == (len(names) + 1) // 2
-    assert dataset.films[0].finding == "COVID-19"
+    assert len(dataset.images) == len(names)
+    assert len({image.patient for image in dataset.images}) == (len(names) + 1) // 2
+    assert dataset.images[0].finding == "COVID-19"

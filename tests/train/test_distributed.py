@@ -28,7 +28,7 @@ def test_processes_share_one_permutation() -> None:
     assert {index for _, index in whole} == set(range(10))
 
 
-def test_training_repeats_a_film_only_where_a_process_would_have_none_for_the_last_step() -> None:
+def test_training_repeats_an_image_only_where_a_process_would_have_none_for_the_last_step() -> None:
     def shares(per_step: int) -> list[list[tuple[int, int]]]:
         samplers = [EpochSampler(7, True, 0, per_step=per_step, rank=rank, world=2) for rank in range(2)]
         assert [len(list(sampler)) for sampler in samplers] == [len(sampler) for sampler in samplers]

@@ -11,7 +11,7 @@ import pytest
 
 from lungsev.errors import DatasetError
 from lungsev.train.data.datasets import GradedDataset, layouts, load_graded, load_masked
-from lungsev.train.data.datasets.files import FilmFinder
+from lungsev.train.data.datasets.files import ImageFinder
 from lungsev.train.data.tables import number, read_table
 
 DatasetMaker = Callable[[str], Path]
@@ -20,10 +20,10 @@ HEADER = (
 )
 
 
-def brixia_tree(root: Path, rows: list[str], films: list[str], header: str = HEADER) -> Path:
+def brixia_tree(root: Path, rows: list[str], images: list[str], header: str = HEADER) -> Path:
     folder = root / "dicom_clean"
     folder.mkdir(parents=True)
-    for name in films:
+    for name in images:
         (folder / name).touch()
     (root / "metadata_global_v2.csv").write_bytes("\r\n".join([header, *rows]).encode("utf-8-sig"))
     return root
@@ -44,10 +44,10 @@ def test_encodings_line_ends_and_separators_do_not_matter(
 
 def test_rows_cut_short_are_filled_and_rows_too_long_are_left_out_aloud(tmp_path: Path) -> None:
     path = tmp_path / "table.csv"
-    path.write_text("film,note,grade\na.png,fine,1\nb.png\nc.png,left, right,2\nd.png,trailing,3,\n")
+    path.write_text("image,note,grade\na.png,fine,1\nb.png\nc.png,left, right,2\nd.png,trailing,3,\n")
     table = read_table(path)
-    assert [row["film"] for row in table.rows] == ["a.png", "b.png", "d.png"]
-    assert table.rows[1] == {"film": "b.png", "note": "", "grade": ""}
+    assert [row["image"] for row in table.rows] == ["a.png", "b.png", "d.png"]
+    assert table.rows[1] == {"image": "b.png", "note": "", "grade": ""}
     assert table.problems == ("rows of table.csv with more cells than its header, left out: 1 (c.png)",)
 
 
@@ -55,9 +55,9 @@ def test_rows_cut_short_are_filled_and_rows_too_long_are_left_out_aloud(tmp_path
     ("data", "reason"),
     [
         (b"", "is empty"),
-        (b"film,grade\n", "is only a header row"),
-        (b"film,film\na,b\n", "has the column film twice"),
-        (b'film,grade\n"a,1\nb,2\n', "stray quotation mark"),
+        (b"image,grade\n", "is only a header row"),
+        (b"image,image\na,b\n", "has the column image twice"),
+        (b'image,grade\n"a,1\nb,2\n', "stray quotation mark"),
         (b"PK\x03\x04\0\0\0\nxl/workbook.xml\n", "is no text file"),
     ],
 )
@@ -86,7 +86,7 @@ def test_names_are_found_whatever_a_spreadsheet_or_a_file_system_did_to_them(tmp
     ]
     for name in names:
         (tmp_path / "images" / name).touch()
-    finder = FilmFinder(tmp_path, ("images", "."))
+    finder = ImageFinder(tmp_path, ("images", "."))
     asked = ["7", "ar-2.jpg", "immagine 3", "1.CXR.pdf-003-fig3", "M\u00fcller.png", "plain.png", "p1\\x.png"]
     for name, wanted in zip(asked, names, strict=True):
         found = finder.find(name)
@@ -94,7 +94,7 @@ def test_names_are_found_whatever_a_spreadsheet_or_a_file_system_did_to_them(tmp
         assert found.relative_to(tmp_path / "images").as_posix() == wanted
     assert finder.find("p2/../p1/x.png") is None
     (tmp_path / "images" / "07.png").touch()
-    assert FilmFinder(tmp_path, ("images",)).find("7") is None  # two files could be meant
+    assert ImageFinder(tmp_path, ("images",)).find("7") is None  # two files could be meant
 
 
 def test_brixia_says_what_it_leaves_out_and_what_it_doubts(tmp_path: Path) -> None:
@@ -109,17 +109,17 @@ def test_brixia_says_what_it_leaves_out_and_what_it_doubts(tmp_path: Path) -> No
         "g.dcm;CR",
     ]
     dataset = load_graded(brixia_tree(tmp_path, rows, ["a.dcm", "b.dcm", "c.dcm", "f.dcm"]))
-    assert [film.name for film in dataset.films] == ["a.dcm", "b.dcm", "f.dcm"]
-    assert dataset.films[0].reference == (0, 1, 2, 0, 3, 1)
-    assert dataset.films[2].patient == "f.dcm"
+    assert [image.name for image in dataset.images] == ["a.dcm", "b.dcm", "f.dcm"]
+    assert dataset.images[0].reference == (0, 1, 2, 0, 3, 1)
+    assert dataset.images[2].patient == "f.dcm"
     said = "\n".join(dataset.problems)
     for problem in (
         "scores in metadata_global_v2.csv that are not six digits of 0-3, left out: 3 (c.dcm, d.dcm, g.dcm)",
-        "films whose BrixiaScoreGlobal is not the sum of their zones; the zones count: 1 (b.dcm)",
+        "images whose BrixiaScoreGlobal is not the sum of their zones; the zones count: 1 (b.dcm)",
         "without a file in",
-        "films without a Subject, each counted as a patient of its own: 1 (f.dcm)",
-        "consensus films without five raters' modes, judged by the one radiologist: 1 (b.dcm)",
-        "films named more than once, the first row counts: 1 (a.dcm)",
+        "images without a Subject, each counted as a patient of its own: 1 (f.dcm)",
+        "consensus images without five raters' modes, judged by the one radiologist: 1 (b.dcm)",
+        "images named more than once, the first row counts: 1 (a.dcm)",
     ):
         assert problem in said
 
@@ -132,42 +132,42 @@ def test_a_consensus_table_with_a_hole_shifts_no_grade(tmp_path: Path) -> None:
     (root / "metadata_consensus_v1.csv").write_text(
         f"{columns}\na.dcm,0,1.0,2,0,3,1\nb.dcm,0,1,,0,3,1\nz.dcm,0,0,0,0,0,0\n"
     )
-    first, second = (dataset := load_graded(root)).films
+    first, second = (dataset := load_graded(root)).images
     assert first.readings["consensus"] == (0, 1, 2, 0, 3, 1)
     assert first.subset == "consensus"
     assert "consensus" not in second.readings
     said = "\n".join(dataset.problems)
     assert "that lack a mode of 0-3, left out: 1 (b.dcm)" in said
-    assert "films of metadata_consensus_v1.csv that metadata_global_v2.csv does not have: 1 (z)" in said
+    assert "images of metadata_consensus_v1.csv that metadata_global_v2.csv does not have: 1 (z)" in said
 
 
 def test_a_lower_case_header_is_the_same_header(tmp_path: Path) -> None:
     row = "a.dcm;CR;Maker;MONOCHROME1;12031;7;0;1"
-    film = load_graded(brixia_tree(tmp_path, [row], ["a.dcm"], HEADER.lower())).films[0]
-    assert (film.maker, film.polarity, film.patient) == ("Maker", "MONOCHROME1", "1")
+    image = load_graded(brixia_tree(tmp_path, [row], ["a.dcm"], HEADER.lower())).images[0]
+    assert (image.maker, image.polarity, image.patient) == ("Maker", "MONOCHROME1", "1")
 
 
-def test_ralo_never_shifts_its_grades_by_one_film(phantom_dataset: DatasetMaker, tmp_path: Path) -> None:
+def test_ralo_never_shifts_its_grades_by_one_image(phantom_dataset: DatasetMaker, tmp_path: Path) -> None:
     root = shutil.copytree(phantom_dataset("ralo"), tmp_path / "ralo")
-    whole = {film.name: film.reference for film in load_graded(root).films}
+    whole = {image.name: image.reference for image in load_graded(root).images}
     folder = root / "CXR_images_scored"
     (folder / "0.jpg").unlink()
     with pytest.raises(DatasetError, match=r"neither 0\.jpg nor 8\.jpg"):
         load_graded(root)
     for number_of in reversed(range(1, 8)):
         (folder / f"{number_of}.jpg").rename(folder / f"{number_of + 1}.jpg")
-    counted = {film.name: film.reference for film in load_graded(root).films}
+    counted = {image.name: image.reference for image in load_graded(root).images}
     assert counted == {f"{int(name[:-4]) + 1}.jpg": grades for name, grades in whole.items() if name != "0.jpg"}
 
 
 def test_masks_of_two_files_tell_the_sides_by_position(phantom_dataset: DatasetMaker, tmp_path: Path) -> None:
     root = shutil.copytree(phantom_dataset("montgomery"), tmp_path / "montgomery")
-    film = load_masked(root).films[0]
-    before = film.read_mask(film.mask_paths)
-    assert (film.read_mask(film.mask_paths[::-1]) == before).all()
-    for mask in film.mask_paths:
+    image = load_masked(root).images[0]
+    before = image.read_mask(image.mask_paths)
+    assert (image.read_mask(image.mask_paths[::-1]) == before).all()
+    for mask in image.mask_paths:
         mask.rename(mask.with_suffix(".PNG"))
-    assert len(load_masked(root).films) == len(load_masked(phantom_dataset("montgomery")).films)
+    assert len(load_masked(root).images) == len(load_masked(phantom_dataset("montgomery")).images)
 
 
 def test_damaged_annotations_of_v7_are_one_line(phantom_dataset: DatasetMaker, tmp_path: Path) -> None:
@@ -178,9 +178,9 @@ def test_damaged_annotations_of_v7_are_one_line(phantom_dataset: DatasetMaker, t
     with pytest.raises(DatasetError, match="is no JSON or was cut short"):
         load_masked(root)
     document.write_bytes(whole.replace(b'"width"', b'"breadth"'))
-    film = next(film for film in load_masked(root).films if film.mask_paths[-1] == document)
+    image = next(image for image in load_masked(root).images if image.mask_paths[-1] == document)
     with pytest.raises(DatasetError, match="no annotation of Darwin that can be drawn: KeyError"):
-        film.read_mask(film.mask_paths)
+        image.read_mask(image.mask_paths)
 
 
 def test_a_folder_of_datasets_names_those_it_holds(phantom_dataset: DatasetMaker) -> None:
@@ -196,9 +196,9 @@ def test_a_loader_that_lets_a_wrong_grade_through_is_caught(
     good = layout.load(phantom_dataset("inha"), None)
     assert isinstance(good, GradedDataset)
     nan, short, high = float("nan"), (1.0, 2.0), (1.0, 2.0, 3.0, 6.0)
-    spoiled = [replace(good.films[i], readings={"x": g}) for i, g in enumerate(((nan,) * 4, short, high))]
-    careless = replace(layout, load=lambda root, scheme: replace(good, films=(*spoiled, *good.films[3:])))
+    spoiled = [replace(good.images[i], readings={"x": g}) for i, g in enumerate(((nan,) * 4, short, high))]
+    careless = replace(layout, load=lambda root, scheme: replace(good, images=(*spoiled, *good.images[3:])))
     monkeypatch.setattr("lungsev.train.data.datasets.recognise.layouts", lambda: (careless,))
     dataset = load_graded(phantom_dataset("inha"))
-    assert dataset.films == good.films[3:]
-    assert "films whose grades are not those of scheme inha, left out: 3" in dataset.problems[-1]
+    assert dataset.images == good.images[3:]
+    assert "images whose grades are not those of scheme inha, left out: 3" in dataset.problems[-1]

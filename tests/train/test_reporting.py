@@ -20,7 +20,7 @@ SCHEME = load_scheme("brixia")
 
 def predictions(count: int, seed: int, readers: tuple[str, ...] = ("senior", "junior")) -> Predictions:
     generator = np.random.default_rng(seed)
-    names = tuple(f"film-{index}" for index in range(count))
+    names = tuple(f"image-{index}" for index in range(count))
     return Predictions(
         SCHEME,
         names,
@@ -95,10 +95,10 @@ def test_every_figure_has_something_to_show(runs: list[RunReport]) -> None:
     for draw in (figures.mae_by_region, figures.confusion, figures.reliability, figures.learning_curves):
         assert isinstance(draw(runs), Figure)
     labels = figures.mae_by_region(runs).legends[0].get_texts()  # type: ignore[union-attr]
-    assert {text.get_text() for text in labels} >= {"PAFE", "second reader, 12 films"}
+    assert {text.get_text() for text in labels} >= {"PAFE", "second reader, 12 images"}
 
 
-def test_a_reader_whom_some_film_puts_first_stays_first() -> None:
+def test_a_reader_whom_some_image_puts_first_stays_first() -> None:
     assert ranked_readers([["radiologist"], ["consensus", "radiologist"], ["radiologist"]]) == [
         "consensus",
         "radiologist",
@@ -108,7 +108,7 @@ def test_a_reader_whom_some_film_puts_first_stays_first() -> None:
     assert np.array_equal(joined.reference[3:], joined.readings["consensus"][3:])
 
 
-def test_small_groups_are_shown_together_and_films_without_a_word_in_none() -> None:
+def test_small_groups_are_shown_together_and_images_without_a_word_in_none() -> None:
     words = ["COVID-19"] * 6 + ["SARS"] * 2 + ["ARDS"] * 3 + [""] * 9
     scored = dataclasses.replace(predictions(20, 0), findings=tuple(words))
     rows = tables.group_table([run("SN", {"test": scored})], "finding").rows

@@ -1,7 +1,7 @@
-"""Changes a film may meet before it is seen: other patients' positions, other units' exposure.
+"""Changes an image may meet before it is seen: other patients' positions, other units' exposure.
 
-First every parameter is drawn, then it is applied: what was done to a film is a value that can be printed and
-repeated. Films are grey and have one right way up: no hue, no vertical flip, no change of polarity.
+First every parameter is drawn, then it is applied: what was done to an image is a value that can be printed and
+repeated. Images are grey and have one right way up: no hue, no vertical flip, no change of polarity.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class PhotometrySettings(Settings):
     blur_px: Annotated[float, Field(ge=0)] = 1.0  # sigma, up to
     sharpen: Annotated[float, Field(ge=0)] = 0.5  # amount of unsharp masking, up to
     noise: Share = 0.02  # standard deviation, up to
-    shade: Share = 0.0  # strength of a slow gradient over the film (heel effect, a turned patient), up to
-    erase: Probability = 0.0  # a grey patch over part of the film, as an electrode or a label
+    shade: Share = 0.0  # strength of a slow gradient over the image (heel effect, a turned patient), up to
+    erase: Probability = 0.0  # a grey patch over part of the image, as an electrode or a label
 
 
 class DistortionSettings(Settings):
@@ -91,7 +91,7 @@ class Photometry:
 
 @dataclass(frozen=True)
 class Distortion:
-    """Displacements of a coarse grid [cells, cells, 2], in frame sides; None leaves the film as it is."""
+    """Displacements of a coarse grid [cells, cells, 2], in frame sides; None leaves the image as it is."""
 
     nodes: npt.NDArray[np.float32] | None = None
 
@@ -118,7 +118,7 @@ def draw_photometry(settings: PhotometrySettings, generator: np.random.Generator
     on = generator.random(6) < settings.p
     signed = generator.uniform(-1.0, 1.0, 5)
     size = generator.uniform(0.0, 1.0, 3)
-    blurs = generator.random() < 0.5  # a film is blurred or sharpened, not both
+    blurs = generator.random() < 0.5  # an image is blurred or sharpened, not both
     box = generator.uniform(0.0, 1.0, 5)
     erase = generator.random() < settings.erase
     return Photometry(

@@ -1,10 +1,10 @@
-"""Films prepared once: canvases on disk, read through memory maps.
+"""Images prepared once: canvases on disk, read through memory maps.
 
-An entry is named by the hash of the film's bytes (and of its mask's), the preprocessing version and the
-canvas size, so a changed film or a changed chain makes a new entry and an old one is never wrong. Canvases are
-kept as uint16 (1/65535 of the grey range), half the size of float32 and finer than any film.
+An entry is named by the hash of the image's bytes (and of its mask's), the preprocessing version and the
+canvas size, so a changed image or a changed chain makes a new entry and an old one is never wrong. Canvases are
+kept as uint16 (1/65535 of the grey range), half the size of float32 and finer than any image.
 
-The cache holds pictures of patients: keep it where the films themselves may lie.
+The cache holds pictures of patients: keep it where the images themselves may lie.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from lungsev.errors import DatasetError, FilmError, LungsevError
+from lungsev.errors import DatasetError, ImageError, LungsevError
 from lungsev.geometry import CanvasFrame
 from lungsev.preprocessing.canvas import CANVAS_SIZE_PX, PREPROCESSING_VERSION, to_canvas
 from lungsev.report import ImageInfo
 from lungsev.train.console import track
-from lungsev.train.data.datasets.contract import GradedFilm, LabelledFilm, MaskedFilm
+from lungsev.train.data.datasets.contract import GradedImage, LabelledImage, MaskedImage
 
-Film = GradedFilm | MaskedFilm | LabelledFilm
+Image = GradedImage | MaskedImage | LabelledImage
 QUANTA = 65535.0
 
 
 @dataclass(frozen=True)
-class CachedFilm:
-    """Where a prepared film lies.
+class CachedImage:
+    """Where a prepared image lies.
 
     Attributes:
-        key: Name of the entry; equal films share it.
+        key: Name of the entry; equal images share it.
         notes: Remarks of the reading.
-        info: What the file itself says of the film.
+        info: What the file itself says of the image.
     """
 
     key: str
@@ -62,42 +62,42 @@ class CachedFilm:
         """uint8 [S, S]: 0 background, 1 right lung, 2 left lung.
 
         Raises:
-            ValueError: The film has no mask.
+            ValueError: The image has no mask.
         """
         if self.mask_path is None:
-            raise ValueError("this film was cached without a mask")
+            raise ValueError("this image was cached without a mask")
         return np.array(np.load(self.mask_path, mmap_mode="r"))
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """Films by name, and one sentence for each film that could not be read."""
+    """Images by name, and one sentence for each image that could not be read."""
 
-    films: dict[str, CachedFilm]
+    images: dict[str, CachedImage]
     unreadable: dict[str, str]
 
 
-def prepare(films: Sequence[Film], cache: Path, size_px: int = CANVAS_SIZE_PX, workers: int = 1) -> Prepared:
-    """Make what is missing of the cache, in parallel, and say where every film lies.
+def prepare(images: Sequence[Image], cache: Path, size_px: int = CANVAS_SIZE_PX, workers: int = 1) -> Prepared:
+    """Make what is missing of the cache, in parallel, and say where every image lies.
 
     Killed at any moment it leaves whole entries only: each is written beside its place and moved there.
     """
     folder = cache / f"v{PREPROCESSING_VERSION}-{size_px}"
     folder.mkdir(parents=True, exist_ok=True)
     work = partial(prepare_one, folder=folder, size_px=size_px)
-    ready: dict[str, CachedFilm] = {}
+    ready: dict[str, CachedImage] = {}
     unreadable: dict[str, str] = {}
-    results = track(_map(work, films, workers), "Preparing films", len(films))
-    for film, result in zip(films, results, strict=True):
-        if isinstance(result, CachedFilm):
-            ready[film.name] = result
+    results = track(_map(work, images, workers), "Preparing images", len(images))
+    for image, result in zip(images, results, strict=True):
+        if isinstance(result, CachedImage):
+            ready[image.name] = result
         else:
-            unreadable[film.name] = result
+            unreadable[image.name] = result
     return Prepared(ready, unreadable)
 
 
 def demand_readable(prepared: Prepared, skip: bool) -> tuple[str, ...]:
-    """Remarks on unreadable films when they may be skipped.
+    """Remarks on unreadable images when they may be skipped.
 
     Raises:
         DatasetError: There are some and they may not, or nothing is left.
@@ -106,34 +106,34 @@ def demand_readable(prepared: Prepared, skip: bool) -> tuple[str, ...]:
         return ()
     name, reason = next(iter(prepared.unreadable.items()))
     count = len(prepared.unreadable)
-    text = f"{count} film{'s' if count > 1 else ''} cannot be read, first {name}: {reason}"
-    if not prepared.films:
+    text = f"{count} image{'s' if count > 1 else ''} cannot be read, first {name}: {reason}"
+    if not prepared.images:
         raise DatasetError(text)
     if not skip:
         raise DatasetError(f"{text}; repair or remove, or set data.skip_unreadable=true")
     return (text,)
 
 
-def prepare_one(film: Film, folder: Path, size_px: int) -> CachedFilm | str:
-    """One entry, from the cache or made now; the reason when the film or its mask cannot be read."""
+def prepare_one(image: Image, folder: Path, size_px: int) -> CachedImage | str:
+    """One entry, from the cache or made now; the reason when the image or its mask cannot be read."""
     try:
-        key = _key(film)
+        key = _key(image)
         target = folder / key[:2] / key
         found = _load(target, key)
-        return found if found is not None else _make(film, target, key, size_px)
-    except (FilmError, DatasetError) as error:
+        return found if found is not None else _make(image, target, key, size_px)
+    except (ImageError, DatasetError) as error:
         return str(error)
     except OSError as error:
-        return f"{film.path.name}: {error.strerror or error}"
+        return f"{image.path.name}: {error.strerror or error}"
 
 
-def _make(film: Film, target: Path, key: str, size_px: int) -> CachedFilm:
-    radiograph = film.read(film.path)
+def _make(image: Image, target: Path, key: str, size_px: int) -> CachedImage:
+    radiograph = image.read(image.path)
     canvas = to_canvas(radiograph, size_px)
     target.parent.mkdir(exist_ok=True)
-    if isinstance(film, MaskedFilm):
-        mask = film.read_mask(film.mask_paths)
-        _check_shapes(film, radiograph.pixels.shape, mask.shape)
+    if isinstance(image, MaskedImage):
+        mask = image.read_mask(image.mask_paths)
+        _check_shapes(image, radiograph.pixels.shape, mask.shape)
         _save_array(_mask_path(target), mask_to_canvas(mask, canvas.frame))
     _save_array(_canvas_path(target), np.rint(canvas.pixels * QUANTA).astype(np.uint16))
     meta = {"frame": asdict(canvas.frame), "notes": list(radiograph.notes), "info": _info(radiograph.image)}
@@ -145,10 +145,10 @@ def _make(film: Film, target: Path, key: str, size_px: int) -> CachedFilm:
 
 
 def mask_to_canvas(mask: npt.NDArray[np.uint8], frame: CanvasFrame) -> npt.NDArray[np.uint8]:
-    """Labels of a film laid on its canvas, each lung resampled by area and cut at one half."""
+    """Labels of an image laid on its canvas, each lung resampled by area and cut at one half."""
     if mask.shape != (frame.rows, frame.columns):
         mask = cv2.resize(mask, (frame.columns, frame.rows), interpolation=cv2.INTER_NEAREST).astype(np.uint8)
-    # A film may be many times larger than its canvas: shrinking by area first keeps thin parts.
+    # An image may be many times larger than its canvas: shrinking by area first keeps thin parts.
     shrink = min(1.0, frame.scale)
     size = max(1, round(frame.columns * shrink)), max(1, round(frame.rows * shrink))
     scale = np.array([frame.scale * frame.columns / size[0], frame.scale * frame.rows / size[1]])
@@ -162,33 +162,33 @@ def mask_to_canvas(mask: npt.NDArray[np.uint8], frame: CanvasFrame) -> npt.NDArr
     return np.where(np.maximum(*sides) >= 0.5, labels, 0).astype(np.uint8)
 
 
-def _check_shapes(film: MaskedFilm, film_shape: tuple[int, ...], mask_shape: tuple[int, ...]) -> None:
-    ratio = (mask_shape[0] / film_shape[0]) / (mask_shape[1] / film_shape[1])
+def _check_shapes(image: MaskedImage, image_shape: tuple[int, ...], mask_shape: tuple[int, ...]) -> None:
+    ratio = (mask_shape[0] / image_shape[0]) / (mask_shape[1] / image_shape[1])
     if not 0.98 < ratio < 1.02:
         raise DatasetError(
-            f"the mask of {film.name} is {mask_shape[1]} x {mask_shape[0]}, its film {film_shape[1]} x {film_shape[0]}:"
-            " they are not of one picture"
+            f"the mask of {image.name} is {mask_shape[1]} x {mask_shape[0]}, its image "
+            f"{image_shape[1]} x {image_shape[0]}: they are not of one picture"
         )
 
 
-def _key(film: Film) -> str:
-    digest = hashlib.sha256(film.path.read_bytes())
-    digest.update(film.read.__qualname__.encode())
-    if isinstance(film, MaskedFilm):
-        digest.update(film.read_mask.__qualname__.encode())
-        for path in film.mask_paths:
+def _key(image: Image) -> str:
+    digest = hashlib.sha256(image.path.read_bytes())
+    digest.update(image.read.__qualname__.encode())
+    if isinstance(image, MaskedImage):
+        digest.update(image.read_mask.__qualname__.encode())
+        for path in image.mask_paths:
             digest.update(path.read_bytes() if path.is_file() else str(path).encode())  # a member of a zip before it
     return digest.hexdigest()[:40]
 
 
-def _load(target: Path, key: str) -> CachedFilm | None:
+def _load(target: Path, key: str) -> CachedImage | None:
     try:
         meta = json.loads(_meta_path(target).read_bytes())
         frame = CanvasFrame(**{**meta["frame"], "offset_px": tuple(meta["frame"]["offset_px"])})
         mask = _mask_path(target)
         if _canvas_path(target).stat().st_size <= 2 * frame.size_px**2:
             return None  # cut short by a power cut or a full disk: made anew
-        return CachedFilm(
+        return CachedImage(
             key=key,
             canvas_path=_canvas_path(target),
             mask_path=mask if mask.is_file() else None,
@@ -205,18 +205,18 @@ def _info(info: ImageInfo) -> dict[str, Any]:
     return {"modality": info.modality, "view": info.view, "rows": info.rows, "columns": info.columns}
 
 
-def _map(work: Any, films: Sequence[Film], workers: int) -> Iterable[CachedFilm | str]:
-    if workers <= 1 or len(films) < 2:
-        yield from map(work, films)
+def _map(work: Any, images: Sequence[Image], workers: int) -> Iterable[CachedImage | str]:
+    if workers <= 1 or len(images) < 2:
+        yield from map(work, images)
         return
     # Forking a process that holds threads of torch or OpenCV can hang.
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_single_thread) as pool:
         try:
-            yield from pool.map(work, films, chunksize=4)
+            yield from pool.map(work, images, chunksize=4)
         except BrokenProcessPool:
             raise LungsevError(
-                "a process that reads films died (killed, or memory ran out); start the same command again to go on "
-                "with the films it had not read, with fewer processes: --set data.workers=1"
+                "a process that reads images died (killed, or memory ran out); start the same command again to go on "
+                "with the images it had not read, with fewer processes: --set data.workers=1"
             ) from None
 
 
@@ -256,6 +256,6 @@ def _replace(path: Path, data: bytes) -> None:
             raise
     except OSError as error:
         raise LungsevError(
-            f"the cache of prepared films cannot be written in {path.parent}: {error.strerror or error}; make room, or "
-            "name another folder with --set data.cache=DIR"
+            f"the cache of prepared images cannot be written in {path.parent}: {error.strerror or error}; make room, "
+            "or name another folder with --set data.cache=DIR"
         ) from None

@@ -1,6 +1,6 @@
-"""One picture under several names: found by what the films show, and given one patient, so that no split parts them.
+"""One picture under several names: found by what the images show, and given one patient, so that no split parts them.
 
-Public collections overlap and rename: of the films here, three pictures of one patient came a second time under
+Public collections overlap and rename: of the images here, three pictures of one patient came a second time under
 another. A table cannot know; the pixels do.
 """
 
@@ -13,21 +13,21 @@ import numpy as np
 import numpy.typing as npt
 
 from lungsev.train.console import track
-from lungsev.train.data.cache import CachedFilm
+from lungsev.train.data.cache import CachedImage
 
-# Correlation of two thumbnails from which they are one picture. Copies of a film in other sizes and qualities have
-# 0.996-1.0; of 700,000 pairs of different films the most alike have 0.98 (one patient) and 0.967 (two children).
+# Correlation of two thumbnails from which they are one picture. Copies of an image in other sizes and qualities have
+# 0.996-1.0; of 700,000 pairs of different images the most alike have 0.98 (one patient) and 0.967 (two children).
 ALIKE = 0.99
 SIDE_PX = 32
 
 
-def find_twins(films: Sequence[CachedFilm]) -> list[tuple[int, int]]:
+def find_twins(images: Sequence[CachedImage]) -> list[tuple[int, int]]:
     """Pairs of rows that show one picture."""
-    if len(films) < 2:
+    if len(images) < 2:
         return []
-    thumbs = np.stack([_thumbnail(film.canvas()) for film in track(films, "Comparing films", len(films))])
+    thumbs = np.stack([_thumbnail(image.canvas()) for image in track(images, "Comparing images", len(images))])
     pairs = []
-    for row in range(len(films) - 1):  # row by row: all pairs of a large dataset would not fit in memory
+    for row in range(len(images) - 1):  # row by row: all pairs of a large dataset would not fit in memory
         alike = np.flatnonzero(thumbs[row + 1 :] @ thumbs[row] > ALIKE) + row + 1
         pairs += [(row, int(other)) for other in alike]
     return pairs

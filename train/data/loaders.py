@@ -1,7 +1,7 @@
-"""Samplers and loaders that give the same films in the same order however many processes share the work.
+"""Samplers and loaders that give the same images in the same order however many processes share the work.
 
 Every item is asked for as (epoch, index), and a dataset seeds its random draws from that pair: neither the
-number of workers nor of processes changes what a film looks like in an epoch, and a resumed run goes on as
+number of workers nor of processes changes what an image looks like in an epoch, and a resumed run goes on as
 if it had never stopped.
 """
 
@@ -33,7 +33,7 @@ class EpochSampler(Sampler[Key]):
 
     Args:
         weights: Chance of each item to be drawn, with replacement; None visits each item once.
-        per_step: Films of one process in one step.
+        per_step: Images of one process in one step.
         rank, world: Of this process; None reads torchrun's environment.
     """
 
@@ -53,7 +53,7 @@ class EpochSampler(Sampler[Key]):
         self.epoch = 0
         longest = -(-count // self.world)
         starves = count % self.world != 0 and (longest - 1) % per_step == 0
-        # Of all processes. Training needs a film of every process in every step: the first films fill the gap.
+        # Of all processes. Training needs an image of every process in every step: the first images fill the gap.
         self.total = longest * self.world if count < self.world or (starves and self.trains) else count
 
     def set_epoch(self, epoch: int) -> None:
@@ -65,7 +65,7 @@ class EpochSampler(Sampler[Key]):
 
     @property
     def trains(self) -> bool:
-        """Whether films are drawn for training, and not only measured."""
+        """Whether images are drawn for training, and not only measured."""
         return self.shuffle or self.weights is not None
 
     def __iter__(self) -> Iterator[Key]:
@@ -94,7 +94,7 @@ def make_loader(
     accumulate: int = 1,
     weights: Sequence[float] | None = None,
 ) -> DataLoader[Any]:
-    """A loader whose batches, summed over processes and accumulated steps, hold `batch_size` films.
+    """A loader whose batches, summed over processes and accumulated steps, hold `batch_size` images.
 
     Raises:
         ConfigError: The batch size cannot be shared evenly.
@@ -122,7 +122,7 @@ def make_loader(
 
 
 def generator_of(seed: int, key: Key, stream: int = 0) -> np.random.Generator:
-    """The random numbers of one film in one epoch."""
+    """The random numbers of one image in one epoch."""
     return np.random.default_rng((seed, key[0], key[1], stream + 2))
 
 

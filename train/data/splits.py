@@ -1,8 +1,8 @@
-"""Who trains, who is held back. Films of one patient never fall on two sides, unless the protocol says so aloud.
+"""Who trains, who is held back. Images of one patient never fall on two sides, unless the protocol says so aloud.
 
-- `pafe`: the split of the published code, to compare with its tables: consensus films are dropped by FILE NAME,
-  so other films of their patients stay in training (93 of 150 on the real BrixIA).
-- `leak_free`: every film of a consensus patient leaves training.
+- `pafe`: the split of the published code, to compare with its tables: consensus images are dropped by FILE NAME,
+  so other images of their patients stay in training (93 of 150 on the real BrixIA).
+- `leak_free`: every image of a consensus patient leaves training.
 - `kfold`: k folds grouped by patient, balanced by severity; fold k is the test part.
 - `holdout`: one seeded split by patient.
 - `all`: everything trains except a small validation part; for a model that ships after it was measured by kfold.
@@ -28,7 +28,7 @@ PARTS = ("train", "validation", "test", "consensus")
 
 
 class Splittable(Protocol):
-    """What a split needs to know of a film."""
+    """What a split needs to know of an image."""
 
     @property
     def name(self) -> str: ...
@@ -38,12 +38,12 @@ class Splittable(Protocol):
 
 @dataclass(frozen=True)
 class Split:
-    """Film names of each part, in the dataset's order.
+    """Image names of each part, in the dataset's order.
 
     Attributes:
         protocol: As `leak_free` or `kfold-5 fold 0`.
-        dropped: Films that are in no part, and why.
-        shared_patients: Patients with films both in training and in a part that is measured.
+        dropped: Images that are in no part, and why.
+        shared_patients: Patients with images both in training and in a part that is measured.
     """
 
     protocol: str
@@ -54,7 +54,7 @@ class Split:
 
     @property
     def sha256(self) -> str:
-        """Hash of who is where; the same films split the same way have the same hash."""
+        """Hash of who is where; the same images split the same way have the same hash."""
         text = json.dumps({part: sorted(names) for part, names in sorted(self.parts.items())}, ensure_ascii=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -91,8 +91,8 @@ class Split:
         return split
 
 
-def split_films(
-    films: Sequence[Splittable],
+def split_images(
+    images: Sequence[Splittable],
     protocol: Name,
     seed: int = 42,
     folds: int = 5,
@@ -110,32 +110,32 @@ def split_films(
         DatasetError: There are too few patients for the parts asked for.
     """
     if protocol in ("pafe", "leak_free"):
-        parts, dropped = _published(films, seed, leak_free=protocol == "leak_free")
+        parts, dropped = _published(images, seed, leak_free=protocol == "leak_free")
         label: str = protocol
     elif protocol == "kfold":
-        parts, dropped = _kfold(films, seed, folds, fold, validation), {}
+        parts, dropped = _kfold(images, seed, folds, fold, validation), {}
         label = f"kfold-{folds} fold {fold}"
     else:
         held = 0.0 if protocol == "all" else test
-        parts, dropped = _holdout(films, seed, validation, held), {}
+        parts, dropped = _holdout(images, seed, validation, held), {}
         label = protocol
-    patient_of = {film.name: film.patient for film in films}
+    patient_of = {image.name: image.patient for image in images}
     train = {patient_of[name] for name in parts["train"]}
     measured = {patient_of[name] for part in ("test", "consensus") for name in parts.get(part, ())}
     split = Split(label, seed, {p: n for p, n in parts.items() if n}, dropped, len(train & measured))
     if not split.parts.get("train"):
-        raise DatasetError(f"protocol {label} leaves no film to train on, of {len(films)}")
+        raise DatasetError(f"protocol {label} leaves no image to train on, of {len(images)}")
     return split
 
 
-def describe_protocols(films: Sequence[Splittable]) -> dict[str, dict[str, int]]:
-    """Protocol -> films of each part, patients on both sides, films left out; those that are possible here."""
+def describe_protocols(images: Sequence[Splittable]) -> dict[str, dict[str, int]]:
+    """Protocol -> images of each part, patients on both sides, images left out; those that are possible here."""
     table: dict[str, dict[str, int]] = {}
-    consensus = any(getattr(film, "subset", "") == "consensus" for film in films)
+    consensus = any(getattr(image, "subset", "") == "consensus" for image in images)
     protocols: tuple[Name, ...] = ("pafe", "leak_free", "kfold", "holdout") if consensus else ("kfold", "holdout")
     for protocol in protocols:
         try:
-            split = split_films(films, protocol)
+            split = split_images(images, protocol)
         except DatasetError:
             continue
         parts = {part: len(names) for part, names in split.parts.items()}
@@ -147,95 +147,95 @@ def describe_protocols(films: Sequence[Splittable]) -> dict[str, dict[str, int]]
     return table
 
 
-def by_finding(films: Sequence[Splittable], split: Split, findings: Sequence[str]) -> Split:
+def by_finding(images: Sequence[Splittable], split: Split, findings: Sequence[str]) -> Split:
     """Move every patient without one of the findings to the test part: portability from one illness to others.
 
-    A film of several findings, as `COVID-19, ARDS`, has each of them. One of unknown finding is in no part, as it
-    could be of either kind. Films of a patient with both kinds follow those with one of the findings.
+    An image of several findings, as `COVID-19, ARDS`, has each of them. One of unknown finding is in no part, as it
+    could be of either kind. Images of a patient with both kinds follow those with one of the findings.
 
     Raises:
-        DatasetError: No film has one of the findings.
+        DatasetError: No image has one of the findings.
     """
     wanted = {finding.lower() for finding in findings}
-    inside = {film.patient for film in films if wanted & _findings(film)}
+    inside = {image.patient for image in images if wanted & _findings(image)}
     if not inside:
-        known = ", ".join(sorted({getattr(film, "finding", "") or "none" for film in films}))
-        raise DatasetError(f"no film has the finding {' or '.join(findings)}; this dataset has {known}")
-    patient_of = {film.name: film.patient for film in films}
+        known = ", ".join(sorted({getattr(image, "finding", "") or "none" for image in images}))
+        raise DatasetError(f"no image has the finding {' or '.join(findings)}; this dataset has {known}")
+    patient_of = {image.name: image.patient for image in images}
     parts = {
         part: tuple(name for name in split.parts.get(part, ()) if patient_of[name] in inside)
         for part in ("train", "validation")
     }
     # Tested patients with the finding stay out: what is measured is the step to the other findings.
-    others = [film for film in films if film.patient not in inside]
-    parts["test"] = tuple(film.name for film in others if _findings(film))
+    others = [image for image in images if image.patient not in inside]
+    parts["test"] = tuple(image.name for image in others if _findings(image))
     unknown = len(others) - len(parts["test"])
-    tested = len(films) - unknown - sum(map(len, parts.values()))
-    reasons = {"films with the finding that were in the test part": tested, "films of unknown finding": unknown}
+    tested = len(images) - unknown - sum(map(len, parts.values()))
+    reasons = {"images with the finding that were in the test part": tested, "images of unknown finding": unknown}
     dropped = {reason: count for reason, count in reasons.items() if count}
     label = f"{split.protocol}, trained on {' and '.join(findings)} only"
     return Split(label, split.seed, {p: n for p, n in parts.items() if n}, dropped, 0)
 
 
-def _findings(film: Splittable) -> set[str]:
-    whole = getattr(film, "finding", "").strip().lower()
+def _findings(image: Splittable) -> set[str]:
+    whole = getattr(image, "finding", "").strip().lower()
     return {whole, *(part.strip() for part in whole.split(","))} - {""}
 
 
 def _published(
-    films: Sequence[Splittable], seed: int, leak_free: bool
+    images: Sequence[Splittable], seed: int, leak_free: bool
 ) -> tuple[dict[str, tuple[str, ...]], dict[str, int]]:
     """30 % of the subjects set aside, 30 % of those for the test (METHOD: PAFE's code, seed 42)."""
     from sklearn.model_selection import train_test_split
 
-    consensus = [film for film in films if getattr(film, "subset", "") == "consensus"]
-    names = {film.name for film in consensus}
-    patients = {film.patient for film in consensus} if leak_free else set()
-    pool = [film for film in films if film.name not in names and film.patient not in patients]
-    subjects = list(dict.fromkeys(film.patient for film in pool))
+    consensus = [image for image in images if getattr(image, "subset", "") == "consensus"]
+    names = {image.name for image in consensus}
+    patients = {image.patient for image in consensus} if leak_free else set()
+    pool = [image for image in images if image.name not in names and image.patient not in patients]
+    subjects = list(dict.fromkeys(image.patient for image in pool))
     if len(subjects) < 7:
-        raise DatasetError(f"found {len(subjects)} patients outside the consensus films, expected at least 7 to split")
+        raise DatasetError(f"found {len(subjects)} patients outside the consensus images, expected at least 7 to split")
     train, rest = train_test_split(subjects, test_size=0.3, random_state=seed)
     validation, test = train_test_split(rest, test_size=0.3, random_state=seed)
     parts = _by_patient(pool, {"train": train, "validation": validation, "test": test})
-    parts["consensus"] = tuple(film.name for film in consensus)
-    left_out = len(films) - len(pool) - len(consensus)
-    return parts, {"other films of consensus patients": left_out} if left_out else {}
+    parts["consensus"] = tuple(image.name for image in consensus)
+    left_out = len(images) - len(pool) - len(consensus)
+    return parts, {"other images of consensus patients": left_out} if left_out else {}
 
 
-def _kfold(films: Sequence[Splittable], seed: int, folds: int, fold: int, share: float) -> dict[str, tuple[str, ...]]:
+def _kfold(images: Sequence[Splittable], seed: int, folds: int, fold: int, share: float) -> dict[str, tuple[str, ...]]:
     if not 0 <= fold < folds:
         raise DatasetError(f"fold {fold} does not exist, expected 0-{folds - 1}")
-    groups = _balanced_groups(films, folds, seed)
+    groups = _balanced_groups(images, folds, seed)
     rest = [patient for index, group in enumerate(groups) if index != fold for patient in group]
     kept = set(rest)
-    others = [film for film in films if film.patient in kept]
+    others = [image for image in images if image.patient in kept]
     train, validation = _cut(others, share, seed + 1)
-    return _by_patient(films, {"train": train, "validation": validation, "test": groups[fold]})
+    return _by_patient(images, {"train": train, "validation": validation, "test": groups[fold]})
 
 
-def _holdout(films: Sequence[Splittable], seed: int, validation: float, test: float) -> dict[str, tuple[str, ...]]:
-    rest, held = _cut(films, test, seed)
+def _holdout(images: Sequence[Splittable], seed: int, validation: float, test: float) -> dict[str, tuple[str, ...]]:
+    rest, held = _cut(images, test, seed)
     kept = set(rest)
-    train, checked = _cut([film for film in films if film.patient in kept], validation, seed + 1)
-    return _by_patient(films, {"train": train, "validation": checked, "test": held})
+    train, checked = _cut([image for image in images if image.patient in kept], validation, seed + 1)
+    return _by_patient(images, {"train": train, "validation": checked, "test": held})
 
 
-def _cut(films: Sequence[Splittable], share: float, seed: int) -> tuple[list[str], list[str]]:
+def _cut(images: Sequence[Splittable], share: float, seed: int) -> tuple[list[str], list[str]]:
     """Patients in two sets; the second holds about `share` of them, spread over severity."""
     if share <= 0:
-        return list(dict.fromkeys(film.patient for film in films)), []
-    patients = len({film.patient for film in films})
+        return list(dict.fromkeys(image.patient for image in images)), []
+    patients = len({image.patient for image in images})
     # With few patients one of them is already more than the share; a part without any measures nothing.
-    groups = _balanced_groups(films, max(2, min(round(1 / share), patients)), seed)
+    groups = _balanced_groups(images, max(2, min(round(1 / share), patients)), seed)
     return [patient for group in groups[1:] for patient in group], groups[0]
 
 
-def _balanced_groups(films: Sequence[Splittable], count: int, seed: int) -> list[list[str]]:
-    """Patients dealt to `count` groups so that each gets about as many films of each severity."""
+def _balanced_groups(images: Sequence[Splittable], count: int, seed: int) -> list[list[str]]:
+    """Patients dealt to `count` groups so that each gets about as many images of each severity."""
     members: dict[str, list[Splittable]] = defaultdict(list)
-    for film in films:
-        members[film.patient].append(film)
+    for image in images:
+        members[image.patient].append(image)
     if len(members) < count:
         raise DatasetError(f"found {len(members)} patients, expected at least {count} for {count} groups")
     order = np.random.default_rng(seed).permutation(sorted(members))
@@ -243,7 +243,7 @@ def _balanced_groups(films: Sequence[Splittable], count: int, seed: int) -> list
     groups: list[list[str]] = [[] for _ in range(count)]
     sizes = [0] * count
     for start in range(0, len(ranked), count):
-        # Of each run of equally ill patients, the one with most films goes to the smallest group.
+        # Of each run of equally ill patients, the one with most images goes to the smallest group.
         run = sorted(ranked[start : start + count], key=lambda patient: -len(members[patient]))
         targets = sorted(range(count), key=lambda group: (sizes[group], group))
         for patient, group in zip(run, targets, strict=False):
@@ -252,10 +252,10 @@ def _balanced_groups(films: Sequence[Splittable], count: int, seed: int) -> list
     return groups
 
 
-def _mean_total(films: Sequence[Splittable]) -> float:
-    return float(np.mean([getattr(film, "total", 0.0) for film in films]))
+def _mean_total(images: Sequence[Splittable]) -> float:
+    return float(np.mean([getattr(image, "total", 0.0) for image in images]))
 
 
-def _by_patient(films: Sequence[Splittable], patients: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
+def _by_patient(images: Sequence[Splittable], patients: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
     part_of = {patient: part for part, members in patients.items() for patient in members}
-    return {part: tuple(f.name for f in films if part_of.get(f.patient) == part) for part in patients}
+    return {part: tuple(f.name for f in images if part_of.get(f.patient) == part) for part in patients}

@@ -1,4 +1,4 @@
-"""Drawn chests among real films, so that the film check does not take every drawing for something else."""
+"""Drawn chests among real images, so that the image check does not take every drawing for something else."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from lungsev.train.data.cache import mask_to_canvas
 
 
 @dataclass(frozen=True)
-class DrawnFilm:
-    """A phantom on its canvas; what training asks of a `CachedFilm`."""
+class DrawnImage:
+    """A phantom on its canvas; what training asks of a `CachedImage`."""
 
     pixels: npt.NDArray[np.float32]
     labels: npt.NDArray[np.uint8]
@@ -33,13 +33,13 @@ class DrawnFilm:
         return self.labels
 
 
-def draw_chests(count: int, seed: int) -> list[DrawnFilm]:
+def draw_chests(count: int, seed: int) -> list[DrawnImage]:
     """`count` phantom chests of all severities."""
     return list(_drawn(count, seed))
 
 
-def _drawn(count: int, seed: int) -> Iterator[DrawnFilm]:
+def _drawn(count: int, seed: int) -> Iterator[DrawnImage]:
     for index in track(range(count), "Drawing chests", count):
         phantom = make_phantom(seed * 100_003 + index, size_px=CANVAS_SIZE_PX)
         canvas = to_canvas(Radiograph(phantom.pixels, ImageInfo(), content_box(phantom.pixels)))
-        yield DrawnFilm(canvas.pixels, mask_to_canvas(phantom.lung_mask, canvas.frame))
+        yield DrawnImage(canvas.pixels, mask_to_canvas(phantom.lung_mask, canvas.frame))

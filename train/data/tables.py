@@ -58,7 +58,7 @@ def read_table(
         lines = [line for line in lines if not line.lstrip().startswith(comment)]
     if len(lines) < 2:
         found = "only a header row" if lines else "empty"
-        raise DatasetError(f"{path.name} is {found}, expected a header row and one row per film")
+        raise DatasetError(f"{path.name} is {found}, expected a header row and one row per image")
     columns, *records = read_cells(path, lines, delimiter_of(lines[0]))
     spelling = {name.lower(): name for name in (*optional, *required)}
     columns = [column if column in required else spelling.get(column.lower(), column) for column in columns]
@@ -148,5 +148,5 @@ def summarise(names: Sequence[str], what: str) -> tuple[str, ...]:
     return (f"{what}: {len(names)} ({shown})",)
 
 
-FILM_COLUMNS = ("filename", "file", "film", "image", "image_id", "imageid", "stem", "id", "name", "path")
+IMAGE_COLUMNS = ("filename", "file", "film", "image", "image_id", "imageid", "stem", "id", "name", "path")
 PATIENT_COLUMNS = ("patient", "patient_id", "patientid", "subject", "subject_id", "subjectid")

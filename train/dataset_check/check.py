@@ -11,7 +11,7 @@ import numpy as np
 
 from lungsev.train.data.aligned_masks import shows_both_lungs
 from lungsev.train.data.cache import Prepared, prepare
-from lungsev.train.data.datasets import Dataset, GradedDataset, GradedFilm, LabelledDataset, load_all
+from lungsev.train.data.datasets import Dataset, GradedDataset, GradedImage, LabelledDataset, load_all
 from lungsev.train.data.datasets.contract import Task
 from lungsev.train.data.duplicates import find_twins
 from lungsev.train.data.splits import describe_protocols
@@ -20,9 +20,9 @@ from lungsev.train.dataset_check.description import (
     Table,
     agreement,
     consensus_table,
-    film_tables,
     grade_shares,
     headers_of,
+    image_tables,
     lines_of,
     maker_table,
     three_numbers,
@@ -34,21 +34,21 @@ FEW_PATIENTS = 20
 
 @dataclass(frozen=True)
 class Twin:
-    """Two films that show one picture.
+    """Two images that show one picture.
 
     Attributes:
         patients: One where both have the same.
-        totals: What the first reader gave each, where films are graded.
+        totals: What the first reader gave each, where images are graded.
     """
 
-    films: tuple[str, str]
+    images: tuple[str, str]
     patients: tuple[str, ...]
     totals: tuple[float, float] | None
 
     def __str__(self) -> str:
         people = "one patient" if len(self.patients) == 1 else f"patients {self.patients[0]} and {self.patients[1]}"
         graded = "" if self.totals is None else f", totals {self.totals[0]:g} and {self.totals[1]:g}"
-        return f"{self.films[0]} = {self.films[1]} ({people}{graded})"
+        return f"{self.images[0]} = {self.images[1]} ({people}{graded})"
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Check:
 
     name: str
     task: str
-    films: int
+    images: int
     patients: int
     tables: dict[str, Table]
     unreadable: dict[str, str]
@@ -71,7 +71,7 @@ class Check:
     def lines(self) -> list[str]:
         """The check as plain lines."""
         return [
-            f"{self.name}: {self.films} films of {self.patients} patients ({self.task})",
+            f"{self.name}: {self.images} images of {self.patients} patients ({self.task})",
             *(line for title, table in self.tables.items() for line in lines_of(title, table)),
             *(f"unreadable: {name}: {reason}" for name, reason in self.unreadable.items()),
             *(f"same picture: {twin}" for twin in self.duplicates),
@@ -81,7 +81,7 @@ class Check:
 
 
 def check_folder(root: Path, cache: Path, workers: int = 1, scheme: str | None = None) -> list[Check]:
-    """Look at a folder of graded films, of lung masks, of labelled films, or of several of these.
+    """Look at a folder of graded images, of lung masks, of labelled images, or of several of these.
 
     Raises:
         DatasetError: It is none.
@@ -91,17 +91,17 @@ def check_folder(root: Path, cache: Path, workers: int = 1, scheme: str | None =
 
 def check_dataset(dataset: Dataset, cache: Path, workers: int = 1) -> Check:
     """Look at one dataset."""
-    prepared = prepare(dataset.films, cache, workers=workers)
+    prepared = prepare(dataset.images, cache, workers=workers)
     twins = _twins(dataset, prepared)
-    headers = headers_of(dataset.films)
+    headers = headers_of(dataset.images)
     tables = {
         **_task_tables(dataset, prepared),
-        **film_tables(dataset.films, prepared),
-        PER_MAKER: maker_table(dataset.films, headers),
+        **image_tables(dataset.images, prepared),
+        PER_MAKER: maker_table(dataset.images, headers),
     }
     if isinstance(dataset, GradedDataset):
-        tables["splits: films of each part, and patients who train and are measured"] = describe_protocols(
-            dataset.films
+        tables["splits: images of each part, and patients who train and are measured"] = describe_protocols(
+            dataset.images
         )
     advice = [
         *_reading_advice(prepared, dataset),
@@ -113,8 +113,8 @@ def check_dataset(dataset: Dataset, cache: Path, workers: int = 1) -> Check:
     return Check(
         name=dataset.name,
         task=_task(dataset),
-        films=len(dataset.films),
-        patients=len({film.patient for film in dataset.films}),
+        images=len(dataset.images),
+        patients=len({image.patient for image in dataset.images}),
         tables=tables,
         unreadable=prepared.unreadable,
         duplicates=twins,
@@ -134,26 +134,26 @@ def _task_tables(dataset: Dataset, prepared: Prepared) -> dict[str, Table]:
         return {}
     if isinstance(dataset, GradedDataset):
         scheme = dataset.scheme
-        totals = np.array([film.total for film in dataset.films])
+        totals = np.array([image.total for image in dataset.images])
         tables: dict[str, Table] = {
             f"share of each grade, {scheme.title}": grade_shares(dataset),
             f"total of {scheme.total_min}-{scheme.total_max}": three_numbers(totals),
-            "films per reader": {r: sum(r in film.readings for film in dataset.films) for r in dataset.readers},
+            "images per reader": {r: sum(r in image.readings for image in dataset.images) for r in dataset.readers},
             " against ".join(reversed(dataset.readers[:2])): agreement(dataset),
-            "consensus films": consensus_table(dataset),
+            "consensus images": consensus_table(dataset),
         }
         return {title: table for title, table in tables.items() if table}
-    shares = np.array([float((film.mask() > 0).mean()) for film in prepared.films.values()])
+    shares = np.array([float((image.mask() > 0).mean()) for image in prepared.images.values()])
     return {"lungs as a share of the canvas": three_numbers(shares)}
 
 
 def _twins(dataset: Dataset, prepared: Prepared) -> tuple[Twin, ...]:
-    films = [film for film in dataset.films if film.name in prepared.films]
+    images = [image for image in dataset.images if image.name in prepared.images]
     found = []
-    for rows in find_twins([prepared.films[film.name] for film in films]):
-        pair = films[rows[0]], films[rows[1]]
-        graded = [film.total for film in pair if isinstance(film, GradedFilm)]
-        patients = tuple(dict.fromkeys(film.patient for film in pair))
+    for rows in find_twins([prepared.images[image.name] for image in images]):
+        pair = images[rows[0]], images[rows[1]]
+        graded = [image.total for image in pair if isinstance(image, GradedImage)]
+        patients = tuple(dict.fromkeys(image.patient for image in pair))
         found.append(Twin((pair[0].name, pair[1].name), patients, (graded[0], graded[1]) if graded else None))
     return tuple(found)
 
@@ -162,12 +162,12 @@ def _reading_advice(prepared: Prepared, dataset: Dataset) -> list[str]:
     advice = []
     if prepared.unreadable:
         advice.append(
-            f"unreadable films ({len(prepared.unreadable)}): repair or remove them, or train without them by "
+            f"unreadable images ({len(prepared.unreadable)}): repair or remove them, or train without them by "
             "--set data.skip_unreadable=true"
         )
     if isinstance(dataset, GradedDataset | LabelledDataset):
         return advice
-    one_sided = [name for name, film in prepared.films.items() if not shows_both_lungs(film.mask())]
+    one_sided = [name for name, image in prepared.images.items() if not shows_both_lungs(image.mask())]
     if one_sided:
         advice.append(f"masks that lack a lung ({len(one_sided)}, as {one_sided[0]}): `align` leaves them out")
     return advice
@@ -186,9 +186,9 @@ def _twin_advice(twins: Sequence[Twin]) -> list[str]:
 
 
 def _patient_advice(dataset: Dataset) -> list[str]:
-    patients = len({film.patient for film in dataset.films})
-    if patients == len(dataset.films) and any("without a patient" in problem for problem in dataset.problems):
-        return ["no patients are known: add them to the table, else films of one patient may fall on two sides"]
+    patients = len({image.patient for image in dataset.images})
+    if patients == len(dataset.images) and any("without a patient" in problem for problem in dataset.problems):
+        return ["no patients are known: add them to the table, else images of one patient may fall on two sides"]
     if patients < FEW_PATIENTS:
         return [f"patients are few ({patients}): measure with --protocol kfold --fold all"]
     return []
@@ -198,17 +198,17 @@ def _grade_advice(dataset: Dataset, tables: dict[str, Table]) -> list[str]:
     if not isinstance(dataset, GradedDataset):
         return []
     advice = []
-    grades = np.rint([film.reference for film in dataset.films])
+    grades = np.rint([image.reference for image in dataset.images])
     rare = [str(grade) for grade in dataset.scheme.grades if float((grades == grade).mean()) < RARE]
     if rare:
         advice.append(
             f"rare grades ({', '.join(rare)}, under 5 % of regions): --set balance=true draws rare totals more often"
         )
-    leaking = tables.get("consensus films", {}).get("patients who have other films", 0)
+    leaking = tables.get("consensus images", {}).get("patients who have other images", 0)
     if leaking:
         advice.append(
-            f"consensus patients with other films ({leaking}): report protocol leak_free; pafe trains on those other "
-            "films, use it only to compare with the paper"
+            f"consensus patients with other images ({leaking}): report protocol leak_free; pafe trains on those other "
+            "images, use it only to compare with the paper"
         )
     return advice
 
@@ -217,27 +217,27 @@ def _polarity_advice(
     dataset: Dataset, prepared: Prepared, headers: dict[str, tuple[str, str]], tables: dict[str, Table]
 ) -> list[str]:
     advice = []
-    doubtful = [name for name, film in prepared.films.items() if "polarity_doubtful" in film.notes]
+    doubtful = [name for name, image in prepared.images.items() if "polarity_doubtful" in image.notes]
     if doubtful:
         advice.append(
-            f"films that look inverted though no tag says so ({len(doubtful)}, as {doubtful[0]}): look at them, and "
+            f"images that look inverted though no tag says so ({len(doubtful)}, as {doubtful[0]}): look at them, and "
             "invert or remove those that are"
         )
     contradicted = [
-        film.name
-        for film in dataset.films
-        if film.name in headers and getattr(film, "polarity", "") not in ("", headers[film.name][1])
+        image.name
+        for image in dataset.images
+        if image.name in headers and getattr(image, "polarity", "") not in ("", headers[image.name][1])
     ]
     if contradicted:
         advice.append(
-            f"films whose table and file disagree on polarity ({len(contradicted)}, as {contradicted[0]}): the file is "
-            "believed; is it the file the table speaks of?"
+            f"images whose table and file disagree on polarity ({len(contradicted)}, e.g. {contradicted[0]}): "
+            "the file is believed; is it the file the table speaks of?"
         )
     makers = [row for row in tables[PER_MAKER].values() if isinstance(row, dict)]
     fixed = [row for row in makers if max(row.values()) >= 0.95 * sum(row.values())]
     if len({polarity for row in makers for polarity in row}) > 1 and len(fixed) >= 2:
         advice.append(
-            "polarity is almost fixed by the maker: lungsev turns films bone bright when it reads them, so train on "
+            "polarity is almost fixed by the maker: lungsev turns images bone bright when it reads them, so train on "
             "what it reads and never on stored pixels, or the network learns the maker"
         )
     return advice

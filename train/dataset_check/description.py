@@ -11,9 +11,9 @@ import numpy.typing as npt
 from pydicom import dcmread
 
 from lungsev.reading import header
-from lungsev.train.data.cache import Film, Prepared
+from lungsev.train.data.cache import Image, Prepared
 from lungsev.train.data.datasets import GradedDataset
-from lungsev.train.data.datasets.files import list_films
+from lungsev.train.data.datasets.files import list_images
 from lungsev.train.evaluation.metrics import severity_metrics
 
 Table = dict[str, Any]
@@ -26,7 +26,7 @@ DICOM_MAGIC = slice(128, 132)
 def grade_shares(dataset: GradedDataset) -> Table:
     """Share of each grade per region and over all, of the first reader's grades."""
     scheme = dataset.scheme
-    grades = np.rint([film.reference for film in dataset.films])
+    grades = np.rint([image.reference for image in dataset.images])
 
     def shares(values: npt.NDArray[Any]) -> Table:
         return {str(grade): round(float((values == grade).mean()), 4) for grade in scheme.grades}
@@ -38,10 +38,10 @@ def grade_shares(dataset: GradedDataset) -> Table:
 def agreement(dataset: GradedDataset) -> Table:
     """How the second reader agrees with the first, where both read."""
     first, *others = dataset.readers
-    both = [film for film in dataset.films if others and {first, others[0]} <= set(film.readings)]
+    both = [image for image in dataset.images if others and {first, others[0]} <= set(image.readings)]
     if not both:
         return {}
-    pair = [np.rint([film.readings[reader] for film in both]) for reader in (first, others[0])]
+    pair = [np.rint([image.readings[reader] for image in both]) for reader in (first, others[0])]
     found = severity_metrics(pair[0], pair[1], dataset.scheme.grades)
     numbers = {
         "accuracy": found.accuracy,
@@ -50,44 +50,44 @@ def agreement(dataset: GradedDataset) -> Table:
         "total MAE": found.total_mae,
         "total r": found.total_correlation,
     }
-    return {"films": len(both), **{name: round(value, 3) for name, value in numbers.items() if np.isfinite(value)}}
+    return {"images": len(both), **{name: round(value, 3) for name, value in numbers.items() if np.isfinite(value)}}
 
 
 def consensus_table(dataset: GradedDataset) -> Table:
-    """Films of the consensus part, and the other films of their patients."""
-    consensus = [film for film in dataset.films if film.subset == "consensus"]
-    patients = {film.patient for film in consensus}
-    others = [film for film in dataset.films if film.subset != "consensus" and film.patient in patients]
+    """Images of the consensus part, and the other images of their patients."""
+    consensus = [image for image in dataset.images if image.subset == "consensus"]
+    patients = {image.patient for image in consensus}
+    others = [image for image in dataset.images if image.subset != "consensus" and image.patient in patients]
     if not consensus:
         return {}
     return {
-        "films": len(consensus),
+        "images": len(consensus),
         "patients": len(patients),
-        "patients who have other films": len({film.patient for film in others}),
-        "such other films": len(others),
+        "patients who have other images": len({image.patient for image in others}),
+        "such other images": len(others),
     }
 
 
-def film_tables(films: Sequence[Film], prepared: Prepared) -> dict[str, Table]:
-    """What is known of the films whatever the task."""
-    per_patient = Counter(Counter(film.patient for film in films).values())
-    infos = {name: film.info for name, film in prepared.films.items()}
-    views = [film.view or (infos[film.name].view if film.name in infos else "") or UNSAID for film in films]
+def image_tables(images: Sequence[Image], prepared: Prepared) -> dict[str, Table]:
+    """What is known of the images whatever the task."""
+    per_patient = Counter(Counter(image.patient for image in images).values())
+    infos = {name: image.info for name, image in prepared.images.items()}
+    views = [image.view or (infos[image.name].view if image.name in infos else "") or UNSAID for image in images]
     sides = [min(info.rows, info.columns) for info in infos.values() if info.rows and info.columns]
     parts: dict[str, set[str]] = defaultdict(set)
-    for film in films:
-        parts[film.patient].add(getattr(film, "subset", ""))
-    subsets = counts([getattr(film, "subset", "") or "none" for film in films])
+    for image in images:
+        parts[image.patient].add(getattr(image, "subset", ""))
+    subsets = counts([getattr(image, "subset", "") or "none" for image in images])
     tables = {
-        "patients by their number of films": {str(number): per_patient[number] for number in sorted(per_patient)},
+        "patients by their number of images": {str(number): per_patient[number] for number in sorted(per_patient)},
         "views": counts(views),
-        "findings": counts([film.finding or UNSAID for film in films]),
+        "findings": counts([image.finding or UNSAID for image in images]),
         "subsets": subsets,
         "patients across subsets": {"patients": sum(len(found) > 1 for found in parts.values())},
-        "shorter side of a film, px": three_numbers(np.array(sides)),
-        "files beside them that no row names": _nameless(films),
+        "shorter side of an image, px": three_numbers(np.array(sides)),
+        "files beside them that no row names": _nameless(images),
         "remarks of the reading": dict(
-            Counter(note for film in prepared.films.values() for note in film.notes).most_common()
+            Counter(note for image in prepared.images.values() for note in image.notes).most_common()
         ),
     }
     hidden = [title for title, table in tables.items() if not table]
@@ -98,39 +98,39 @@ def film_tables(films: Sequence[Film], prepared: Prepared) -> dict[str, Table]:
     return {title: table for title, table in tables.items() if title not in hidden}
 
 
-def _nameless(films: Sequence[Film]) -> Table:
-    named = {film.path for film in films}
-    others = [path for folder in {path.parent for path in named} for path in list_films(folder) if path not in named]
+def _nameless(images: Sequence[Image]) -> Table:
+    named = {image.path for image in images}
+    others = [path for folder in {path.parent for path in named} for path in list_images(folder) if path not in named]
     return {"files": len(others), "first": min(path.name for path in others)} if others else {}
 
 
-def headers_of(films: Sequence[Film]) -> dict[str, tuple[str, str]]:
-    """Maker and photometric interpretation of every film that is a DICOM file, from its own tags."""
+def headers_of(images: Sequence[Image]) -> dict[str, tuple[str, str]]:
+    """Maker and photometric interpretation of every image that is a DICOM file, from its own tags."""
     found = {}
-    for film in films:
+    for image in images:
         try:
-            with film.path.open("rb") as file:
+            with image.path.open("rb") as file:
                 if file.read(132)[DICOM_MAGIC] != b"DICM":
                     continue
             tags = dcmread(
-                film.path, stop_before_pixels=True, specific_tags=["Manufacturer", "PhotometricInterpretation"]
+                image.path, stop_before_pixels=True, specific_tags=["Manufacturer", "PhotometricInterpretation"]
             )
         except Exception:  # damaged in one of many ways; the reading says how
             continue
         maker, polarity = (header.text(tags, name) or UNSAID for name in ("Manufacturer", "PhotometricInterpretation"))
-        found[film.name] = maker, polarity
+        found[image.name] = maker, polarity
     return found
 
 
-def maker_table(films: Sequence[Film], headers: Mapping[str, tuple[str, str]]) -> Table:
-    """Maker -> polarity -> films; what the file says comes before what the table says."""
+def maker_table(images: Sequence[Image], headers: Mapping[str, tuple[str, str]]) -> Table:
+    """Maker -> polarity -> images; what the file says comes before what the table says."""
     makers: dict[str, Counter[str]] = defaultdict(Counter)
-    for film in films:
-        stated = getattr(film, "maker", "") or UNSAID, getattr(film, "polarity", "") or PICTURE
-        maker, polarity = headers.get(film.name, stated)
+    for image in images:
+        stated = getattr(image, "maker", "") or UNSAID, getattr(image, "polarity", "") or PICTURE
+        maker, polarity = headers.get(image.name, stated)
         makers[maker][polarity] += 1
     if set(makers) == {UNSAID} and set(makers[UNSAID]) == {PICTURE}:
-        return {"pictures, which have no such tags": len(films)}
+        return {"pictures, which have no such tags": len(images)}
     return {maker: dict(found.most_common()) for maker, found in sorted(makers.items())}
 
 

@@ -1,6 +1,6 @@
 """What can be had without a network: a few numbers of each region, and ridge regression.
 
-The yardstick a network must beat to be worth its weights. Same films, same folds, same regions.
+The yardstick a network must beat to be worth its weights. Same images, same folds, same regions.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ def region_features(crop: Image, scheme: Scheme) -> npt.NDArray[np.float64]:
 
 def _numbers(planes: Sequence[Image], box: tuple[int, int, int, int]) -> list[float]:
     y0, x0, y1, x1 = box
-    film, *textures = (plane[y0:y1, x0:x1] for plane in planes)
-    grey = [film.mean(), film.std(), *np.quantile(film, QUANTILES)]
+    image, *textures = (plane[y0:y1, x0:x1] for plane in planes)
+    grey = [image.mean(), image.std(), *np.quantile(image, QUANTILES)]
     return [float(value) for value in (*grey, *(texture.mean() for texture in textures))]
 
 

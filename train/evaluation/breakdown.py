@@ -1,4 +1,4 @@
-"""The measurement taken apart: how well it holds per view and finding, and on which films it fails most."""
+"""The measurement taken apart: how well it holds per view and finding, and on which images it fails most."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from lungsev.grading import Calibration, total_interval
 from lungsev.train.evaluation.metrics import severity_metrics
 from lungsev.train.evaluation.predictions import Predictions
 
-FEWEST = 5  # films in a group: fewer say nothing
-KEPT = ("films", "accuracy", "mae", "kappa", "total_mae", "total_correlation")
+FEWEST = 5  # images in a group: fewer say nothing
+KEPT = ("images", "accuracy", "mae", "kappa", "total_mae", "total_correlation")
 WORST = 8
 
 
 def breakdown(predictions: Predictions, calibration: Calibration) -> dict[str, Any]:
-    """`views` and `findings`: name -> metrics; `worst`: the films whose total is furthest from the reference."""
+    """`views` and `findings`: name -> metrics; `worst`: the images whose total is furthest from the reference."""
     return {
         "views": by_group(predictions, predictions.views, calibration.decision),
         "findings": by_group(predictions, predictions.findings, calibration.decision),
-        "worst": worst_films(predictions, calibration),
+        "worst": worst_images(predictions, calibration),
     }
 
 
 def by_group(predictions: Predictions, groups: Sequence[str], decision: str) -> dict[str, dict[str, Any]]:
-    """Metrics of every group of at least FEWEST films, largest first; totals are the expected ones."""
+    """Metrics of every group of at least FEWEST images, largest first; totals are the expected ones."""
     names, counts = np.unique([group or "not stated" for group in groups], return_counts=True)
     found: dict[str, dict[str, Any]] = {}
     for position in np.argsort(-counts, kind="stable"):
@@ -40,17 +40,17 @@ def by_group(predictions: Predictions, groups: Sequence[str], decision: str) -> 
     return found
 
 
-def worst_films(predictions: Predictions, calibration: Calibration, count: int = WORST) -> list[dict[str, Any]]:
-    """Film, finding, total of each reader, expected total and interval; furthest from the first reader first."""
+def worst_images(predictions: Predictions, calibration: Calibration, count: int = WORST) -> list[dict[str, Any]]:
+    """Image, finding, total of each reader, expected total and interval; furthest from the first reader first."""
     expected = predictions.expected.sum(axis=1)
     off = np.abs(expected - predictions.reference.sum(axis=1))
-    films = []
+    images = []
     for row in np.argsort(-off, kind="stable")[:count]:
         low, high = total_interval(predictions.scheme, predictions.probabilities[row], calibration)
         readers = {reader: float(grades[row].sum()) for reader, grades in predictions.readings.items()}
-        films.append(
+        images.append(
             {
-                "film": predictions.names[row],
+                "image": predictions.names[row],
                 "view": predictions.views[row],
                 "finding": predictions.findings[row],
                 "readers": {reader: total for reader, total in readers.items() if np.isfinite(total)},
@@ -58,4 +58,4 @@ def worst_films(predictions: Predictions, calibration: Calibration, count: int =
                 "interval": [float(low), float(high)],
             }
         )
-    return films
+    return images

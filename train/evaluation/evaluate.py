@@ -1,6 +1,6 @@
 """`lungsev-train evaluate RUN|BUNDLE... --data DIR`: what a network says of a dataset, and how well it agrees.
 
-Several sources are an ensemble: their probabilities are averaged. Films the sources were trained on are set apart
+Several sources are an ensemble: their probabilities are averaged. Images the sources were trained on are set apart
 by name and by patient, whatever folder they lie in.
 """
 
@@ -18,8 +18,8 @@ from lungsev.grading import Calibration
 from lungsev.networks.checkpoint import load_network
 from lungsev.schemes import Scheme
 from lungsev.train.console import say, track, warn
-from lungsev.train.data.cache import CachedFilm, demand_readable, prepare
-from lungsev.train.data.datasets import GradedFilm, load_graded
+from lungsev.train.data.cache import CachedImage, demand_readable, prepare
+from lungsev.train.data.datasets import GradedImage, load_graded
 from lungsev.train.data.duplicates import find_twins, joined_patients
 from lungsev.train.data.splits import Split
 from lungsev.train.evaluation.inference import Outputs, embed, predict_with_views
@@ -44,29 +44,29 @@ class EvaluateSettings(Settings):
 
 
 def evaluate(settings: EvaluateSettings, out: Path) -> dict[str, Any]:
-    """Grade every film and leave predictions, keepsakes, metrics.json and metrics.md in `out`.
+    """Grade every image and leave predictions, keepsakes, metrics.json and metrics.md in `out`.
 
     Raises:
         ConfigError: A source is neither a finished run nor a bundle, or grades by another scheme.
-        DatasetError: The folder is no dataset of graded films.
+        DatasetError: The folder is no dataset of graded images.
     """
     runs = [finished_run(path) for path in settings.sources if not is_bundle(path)]
     root, scheme_name = _root_and_scheme(settings, runs)
     dataset = load_graded(root, settings.layout, scheme_name)
     for problem in dataset.problems:
         warn(problem)
-    prepared = prepare(dataset.films, settings.cache, workers=settings.workers)
+    prepared = prepare(dataset.images, settings.cache, workers=settings.workers)
     for remark in demand_readable(prepared, settings.skip_unreadable):
         warn(remark)
-    films = [film for film in dataset.films if film.name in prepared.films]
-    cached = [prepared.films[film.name] for film in films]
-    patients = joined_patients([film.patient for film in films], find_twins(cached))
-    films = [replace(film, patient=patient) for film, patient in zip(films, patients, strict=True)]
+    images = [image for image in dataset.images if image.name in prepared.images]
+    cached = [prepared.images[image.name] for image in images]
+    patients = joined_patients([image.patient for image in images], find_twins(cached))
+    images = [replace(image, patient=patient) for image, patient in zip(images, patients, strict=True)]
     outputs = [_outputs(path, cached, dataset.scheme, settings.views) for path in settings.sources]
     probabilities = np.mean([output[f"probabilities.{dataset.scheme.name}"] for output in outputs], axis=0)
-    predictions = collect(dataset.scheme, films, probabilities, outputs[0]["theta"])
+    predictions = collect(dataset.scheme, images, probabilities, outputs[0]["theta"])
     calibration = _calibration(settings.sources, dataset.scheme)
-    parts = _parts(films, runs)
+    parts = _parts(images, runs)
     out.mkdir(parents=True, exist_ok=True)
     results = {}
     for part, rows in parts.items():
@@ -74,7 +74,7 @@ def evaluate(settings: EvaluateSettings, out: Path) -> dict[str, Any]:
         chosen.save(out / f"predictions-{part}.json")
         results[part] = summarise(chosen, calibration)
         found = results[part][calibration.decision]
-        say(f"{part}: {found['films']} films, accuracy {found['accuracy']:.3f}, MAE {found['mae']:.3f}")
+        say(f"{part}: {found['images']} images, accuracy {found['accuracy']:.3f}, MAE {found['mae']:.3f}")
     shown = "test" if "test" in parts else next(iter(parts))
     rows = parts[shown]
     embeddings = None
@@ -103,12 +103,12 @@ def is_bundle(path: Path) -> bool:
 
 def metrics_table(results: dict[str, Any]) -> str:
     """One Markdown row per part: accuracy of the most likely grade, the rest of the median."""
-    lines = ["| part | films | accuracy | MAE | QWK | total MAE | total r |", "|---|---|---|---|---|---|---|"]
+    lines = ["| part | images | accuracy | MAE | QWK | total MAE | total r |", "|---|---|---|---|---|---|---|"]
     for part, found in results.items():
         likely, median = found["argmax"], found["median"]
         numbers = [likely["accuracy"], median["mae"], median["kappa"], median["total_mae"], median["total_correlation"]]
         cells = " | ".join("-" if number is None else f"{number:.3f}" for number in numbers)
-        lines.append(f"| {part} | {likely['films']} | {cells} |")
+        lines.append(f"| {part} | {likely['images']} | {cells} |")
     return "\n".join(lines) + "\n"
 
 
@@ -116,31 +116,33 @@ def _root_and_scheme(settings: EvaluateSettings, runs: Sequence[Run]) -> tuple[P
     if settings.data is not None:
         return settings.data, settings.scheme
     if not runs:
-        raise ConfigError("a bundle says nothing of films on this machine: give their folder with --data DIR")
+        raise ConfigError("a bundle says nothing of images on this machine: give their folder with --data DIR")
     own = runs[0].settings()
     root = own.get("data", {}).get("root")
     if root is None:
-        raise ConfigError(f"{runs[0].path} does not say where its films lie: give --data DIR")
+        raise ConfigError(f"{runs[0].path} does not say where its images lie: give --data DIR")
     return Path(root), settings.scheme or own.get("scheme")
 
 
-def _outputs(source: Path, films: Sequence[CachedFilm], scheme: Scheme, views: Sequence[str]) -> Outputs:
-    outputs = _bundle_outputs(source, films, views) if is_bundle(source) else _run_outputs(source, films, scheme, views)
+def _outputs(source: Path, images: Sequence[CachedImage], scheme: Scheme, views: Sequence[str]) -> Outputs:
+    outputs = (
+        _bundle_outputs(source, images, views) if is_bundle(source) else _run_outputs(source, images, scheme, views)
+    )
     if f"probabilities.{scheme.name}" not in outputs:
         known = ", ".join(name.partition(".")[2] for name in outputs if name.startswith("probabilities."))
-        raise ConfigError(f"{source} grades by {known}, the films are graded by {scheme.name}")
+        raise ConfigError(f"{source} grades by {known}, the images are graded by {scheme.name}")
     return outputs
 
 
-def _run_outputs(source: Path, films: Sequence[CachedFilm], scheme: Scheme, views: Sequence[str]) -> Outputs:
+def _run_outputs(source: Path, images: Sequence[CachedImage], scheme: Scheme, views: Sequence[str]) -> Outputs:
     network = load_network(source)
     known = network.severity.members[0].scheme_heads  # type: ignore[union-attr]
     if scheme.name not in known:  # type: ignore[operator]
-        raise ConfigError(f"{source} grades by {', '.join(known)}, the films are graded by {scheme.name}")  # type: ignore[arg-type]
-    return predict_with_views(network, films, [scheme], views)
+        raise ConfigError(f"{source} grades by {', '.join(known)}, the images are graded by {scheme.name}")  # type: ignore[arg-type]
+    return predict_with_views(network, images, [scheme], views)
 
 
-def _bundle_outputs(source: Path, films: Sequence[CachedFilm], views: Sequence[str]) -> Outputs:
+def _bundle_outputs(source: Path, images: Sequence[CachedImage], views: Sequence[str]) -> Outputs:
     from lungsev.bundle.archive import read_bundle
     from lungsev.inference.select import open_backend
 
@@ -148,8 +150,8 @@ def _bundle_outputs(source: Path, films: Sequence[CachedFilm], views: Sequence[s
         raise ConfigError("test-time views need the network of a run; a bundle holds one fixed graph")
     collected: dict[str, list[Any]] = {}
     with open_backend(read_bundle(source)) as backend:
-        for film in track(films, f"Scoring films by {source.name}", len(films)):
-            for name, value in backend.infer(film.canvas()[None, None]).items():
+        for image in track(images, f"Scoring images by {source.name}", len(images)):
+            for name, value in backend.infer(image.canvas()[None, None]).items():
                 if name != "lung_mask":
                     collected.setdefault(name, []).append(value)
     return {name: np.concatenate(values) for name, values in collected.items()}
@@ -171,23 +173,23 @@ def _calibration(sources: Sequence[Path], scheme: Scheme) -> Calibration:
     return stated if len(sources) == 1 else stated.model_copy(update={"interval_margin": None})
 
 
-def _parts(films: Sequence[GradedFilm], runs: Sequence[Run]) -> dict[str, list[int]]:
-    """Rows by part. What any run trained on, and other films of those patients, is never called test."""
+def _parts(images: Sequence[GradedImage], runs: Sequence[Run]) -> dict[str, list[int]]:
+    """Rows by part. What any run trained on, and other images of those patients, is never called test."""
     splits = [Split.load(run.splits) for run in runs if run.splits.is_file()]
     if not splits:
-        warn("a bundle does not name the films it was trained on: if these are among them, the numbers are too good")
-        return {"test": list(range(len(films)))}
+        warn("a bundle does not name the images it was trained on: if these are among them, the numbers are too good")
+        return {"test": list(range(len(images)))}
     trained = {name for split in splits for part in ("train", "validation") for name in split.parts.get(part, ())}
-    patients = {film.patient for film in films if film.name in trained}
+    patients = {image.patient for image in images if image.name in trained}
     parts: dict[str, list[int]] = {}
     stated = {name: part for name_part in [splits[0].parts] for part, names in name_part.items() for name in names}
-    for row, film in enumerate(films):
-        part = stated.get(film.name)
-        if part is None or (part == "test" and film.name in trained):
-            part = "train" if film.patient in patients else "test"
+    for row, image in enumerate(images):
+        part = stated.get(image.name)
+        if part is None or (part == "test" and image.name in trained):
+            part = "train" if image.patient in patients else "test"
         parts.setdefault(part, []).append(row)
     if "test" not in parts and "consensus" not in parts:
-        warn("every film, or another film of its patient, was trained on: these numbers say nothing of new films")
+        warn("every image, or another image of its patient, was trained on: these numbers say nothing of new images")
     return parts
 
 

@@ -1,4 +1,4 @@
-"""Running a fused network over cached films, with test-time views if wanted."""
+"""Running a fused network over cached images, with test-time views if wanted."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lungsev.networks.fused import FusedNetwork
 from lungsev.schemes import Scheme
 from lungsev.train.console import track
 from lungsev.train.data.augmentation import Geometry
-from lungsev.train.data.cache import CachedFilm
+from lungsev.train.data.cache import CachedImage
 
 VIEWS: dict[str, Geometry] = {
     "flip": Geometry(flip=True),
@@ -36,14 +36,14 @@ def demand_views(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def predict(
-    network: FusedNetwork, films: Sequence[CachedFilm], batch: int = 8, title: str = "Scoring films"
+    network: FusedNetwork, radiographs: Sequence[CachedImage], batch: int = 8, title: str = "Scoring images"
 ) -> Outputs:
-    """Every output of the fused network but the mask, films on the first axis."""
+    """Every output of the fused network but the mask, images on the first axis."""
     collected: dict[str, list[npt.NDArray[np.float32]]] = {}
     with torch.inference_mode():
-        starts = range(0, len(films), batch)
+        starts = range(0, len(radiographs), batch)
         for start in track(starts, title, len(starts)):
-            images = np.stack([film.canvas() for film in films[start : start + batch]])
+            images = np.stack([radiograph.canvas() for radiograph in radiographs[start : start + batch]])
             for name, value in network(torch.from_numpy(images)[:, None]).items():
                 if name != "lung_mask":
                     collected.setdefault(name, []).append(value.numpy())
@@ -51,19 +51,25 @@ def predict(
 
 
 def predict_with_views(
-    network: FusedNetwork, films: Sequence[CachedFilm], schemes: Sequence[Scheme], views: Sequence[str], batch: int = 8
+    network: FusedNetwork,
+    radiographs: Sequence[CachedImage],
+    schemes: Sequence[Scheme],
+    views: Sequence[str],
+    batch: int = 8,
 ) -> Outputs:
-    """As `predict`, with probabilities averaged over the film as it is and changed views of the aligned crop.
+    """As `predict`, with probabilities averaged over the image as it is and changed views of the aligned crop.
 
     A flipped view's regions are swapped back by the scheme's mirror.
     """
-    outputs = predict(network, films, batch)
+    outputs = predict(network, radiographs, batch)
     if not views:
         return outputs
     sums = {scheme.name: outputs[f"probabilities.{scheme.name}"].copy() for scheme in schemes}
     with torch.inference_mode():
-        for start in track(range(0, len(films), batch), "Looking again", -(-len(films) // batch)):
-            images = torch.from_numpy(np.stack([film.canvas() for film in films[start : start + batch]]))[:, None]
+        for start in track(range(0, len(radiographs), batch), "Looking again", -(-len(radiographs) // batch)):
+            images = torch.from_numpy(
+                np.stack([radiograph.canvas() for radiograph in radiographs[start : start + batch]])
+            )[:, None]
             mask, theta, _ = network.locate(images)
             for view in views:
                 found = network.grade(images, mask, _changed(theta, VIEWS[view]))
@@ -84,12 +90,14 @@ def _changed(theta: Tensor, geometry: Geometry) -> Tensor:
     return theta @ matrix
 
 
-def embed(network: Any, films: Sequence[CachedFilm], scheme: Scheme, batch: int = 8) -> npt.NDArray[np.float32]:
+def embed(network: Any, radiographs: Sequence[CachedImage], scheme: Scheme, batch: int = 8) -> npt.NDArray[np.float32]:
     """Region embeddings before the head, mean of the members: [N, R, D]."""
     collected = []
     with torch.inference_mode():
-        for start in track(range(0, len(films), batch), "Embedding regions", -(-len(films) // batch)):
-            images = torch.from_numpy(np.stack([film.canvas() for film in films[start : start + batch]]))[:, None]
+        for start in track(range(0, len(radiographs), batch), "Embedding regions", -(-len(radiographs) // batch)):
+            images = torch.from_numpy(
+                np.stack([radiograph.canvas() for radiograph in radiographs[start : start + batch]])
+            )[:, None]
             mask, theta, _ = network.locate(images)
             crop, coverage = network.aligned(images, mask, theta)
             shared = network.severity.lower(crop)

@@ -1,6 +1,6 @@
-"""How well grades agree with a reader's. Pure NumPy functions; films lie on the first axis.
+"""How well grades agree with a reader's. Pure NumPy functions; images lie on the first axis.
 
-`reference` and `predicted` hold grades as printed (0-3 for Brixia), [N, R] for N films of R regions
+`reference` and `predicted` hold grades as printed (0-3 for Brixia), [N, R] for N images of R regions
 or any other shape that the two share. A statistic of nothing, or of constant values where it is
 not defined, is NaN, never an exception: a table shows it as a dash.
 """
@@ -33,7 +33,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class PairedTest:
-    """Second minus first on the same films, with its interval and two-sided bootstrap p-value."""
+    """Second minus first on the same images, with its interval and two-sided bootstrap p-value."""
 
     difference: float
     low: float
@@ -46,13 +46,13 @@ class SeverityMetrics:
     """Agreement of one set of grades with one reader's.
 
     Attributes:
-        films: Number of films N.
+        images: Number of images N.
         accuracy, mae, within_one, kappa: Over all N * R regions.
         region_accuracy, region_mae: Per region, in the scheme's order, length R.
         total_mae, total_bias, total_correlation: Of the sum over regions; bias is predicted minus reference.
     """
 
-    films: int
+    images: int
     accuracy: float
     mae: float
     within_one: float
@@ -81,12 +81,12 @@ def severity_metrics(
     """
     reference, predicted = _matching(reference, predicted)
     if reference.ndim != 2:
-        raise ValueError(f"expected grades of shape [films, regions], found {reference.shape}")
+        raise ValueError(f"expected grades of shape [images, regions], found {reference.shape}")
     reference_total = reference.sum(axis=1)
     predicted_total = predicted.sum(axis=1) if totals is None else np.asarray(totals, dtype=np.float64)
     regions = range(reference.shape[1])
     return SeverityMetrics(
-        films=len(reference),
+        images=len(reference),
         accuracy=accuracy(reference, predicted),
         mae=mean_absolute_error(reference, predicted),
         within_one=within_one(reference, predicted),
@@ -198,11 +198,11 @@ def bootstrap_interval(
     seed: int = 0,
     groups: Array | None = None,
 ) -> Interval:
-    """Percentile interval of `statistic(*arrays)` when films are drawn again with replacement.
+    """Percentile interval of `statistic(*arrays)` when images are drawn again with replacement.
 
     Args:
         statistic: Takes the arrays, resampled together along axis 0.
-        groups: [N] patient of each film; then whole patients are drawn, since films of one patient
+        groups: [N] patient of each image; then whole patients are drawn, since images of one patient
             are not independent.
     """
     values = [np.asarray(array) for array in arrays]
@@ -221,7 +221,7 @@ def paired_bootstrap(
     seed: int = 0,
     groups: Array | None = None,
 ) -> PairedTest:
-    """Test of statistic(reference, second) - statistic(reference, first) on the same resampled films.
+    """Test of statistic(reference, second) - statistic(reference, first) on the same resampled images.
 
     The p-value is twice the smaller share of resamples on either side of zero, with the plus-one
     correction that keeps it from being 0 (Davison and Hinkley 1997, equation 4.11).

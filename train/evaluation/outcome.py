@@ -11,10 +11,10 @@ from lungsev.grading import Calibration
 from lungsev.networks.fused import FusedNetwork
 from lungsev.schemes import Scheme
 from lungsev.train.console import say, warn
-from lungsev.train.data.cache import CachedFilm
-from lungsev.train.data.datasets import GradedDataset, GradedFilm
+from lungsev.train.data.cache import CachedImage
+from lungsev.train.data.datasets import GradedDataset, GradedImage
 from lungsev.train.data.splits import Split
-from lungsev.train.evaluation.calibration import MIN_FILMS, conformal_margin, fit_temperature
+from lungsev.train.evaluation.calibration import MIN_IMAGES, conformal_margin, fit_temperature
 from lungsev.train.evaluation.inference import embed, predict
 from lungsev.train.evaluation.predictions import Predictions, collect, summarise
 from lungsev.train.evaluation.samples import keep, map_name
@@ -41,13 +41,13 @@ def measure_run(
     fused: FusedNetwork,
     run: Run,
     dataset: GradedDataset,
-    films: Sequence[GradedFilm],
-    cached: Sequence[CachedFilm],
+    images: Sequence[GradedImage],
+    cached: Sequence[CachedImage],
     split: Split,
     wishes: Wishes,
 ) -> dict[str, Any]:
     """Calibrate `fused` in place, save the predictions of every part, return what metrics.json holds."""
-    scheme, row_of = dataset.scheme, {film.name: row for row, film in enumerate(films)}
+    scheme, row_of = dataset.scheme, {image.name: row for row, image in enumerate(images)}
     parts = {part: [row_of[name] for name in names] for part, names in split.parts.items()}
 
     maps: dict[str, Any] = {}
@@ -57,9 +57,9 @@ def measure_run(
         outputs = predict(fused, [cached[row] for row in rows], title=f"Scoring the {part} part")
         maps[part] = outputs[map_name(scheme)]
         probabilities = outputs[f"probabilities.{scheme.name}"]
-        return collect(scheme, [films[row] for row in rows], probabilities, outputs["theta"])
+        return collect(scheme, [images[row] for row in rows], probabilities, outputs["theta"])
 
-    calibration, temperature = calibrate(fused, scheme, parts, films, predict_part, wishes)
+    calibration, temperature = calibrate(fused, scheme, parts, images, predict_part, wishes)
     results: dict[str, Any] = {}
     shown = next((part for part in ("consensus", "test", "validation", "train") if parts.get(part)), "train")
     for part in ("train", *MEASURED):
@@ -68,13 +68,13 @@ def measure_run(
         predictions = predict_part(part)
         predictions.save(run.path / f"predictions-{part}.json")
         if part == shown:
-            shown_films = [cached[row] for row in parts[part]]
-            kept = keep(predictions, shown_films, maps[part], embed(fused, shown_films, scheme))
+            shown_images = [cached[row] for row in parts[part]]
+            kept = keep(predictions, shown_images, maps[part], embed(fused, shown_images, scheme))
             kept.save(run.path / f"keepsakes-{part}.npz")
         results[part] = summarise(predictions, calibration)
         found = results[part][wishes.decision]
         say(
-            f"{part}: {found['films']} films, accuracy {found['accuracy']:.3f}, MAE {found['mae']:.3f}, "
+            f"{part}: {found['images']} images, accuracy {found['accuracy']:.3f}, MAE {found['mae']:.3f}, "
             f"total MAE {found['total_mae']:.2f}"
         )
     return {
@@ -92,20 +92,20 @@ def calibrate(
     fused: FusedNetwork,
     scheme: Scheme,
     parts: dict[str, list[int]],
-    films: Sequence[GradedFilm],
+    images: Sequence[GradedImage],
     predict_part: Any,
     wishes: Wishes,
 ) -> tuple[Calibration, float]:
-    """Temperature into the heads, margin into the calibration; without enough validation films neither."""
+    """Temperature into the heads, margin into the calibration; without enough validation images neither."""
     plain = Calibration(decision=wishes.decision, coverage=wishes.coverage)
     rows = parts.get("validation", [])
-    if len(rows) < MIN_FILMS:
-        warn(f"{len(rows)} validation films: too few to calibrate, probabilities are as trained")
+    if len(rows) < MIN_IMAGES:
+        warn(f"{len(rows)} validation images: too few to calibrate, probabilities are as trained")
         return plain, 1.0
     temperature = 1.0
     before = predict_part("validation")
     if wishes.temperature:
-        target = np.stack([target_distribution(list(films[row].readings.values()), scheme.grades) for row in rows])
+        target = np.stack([target_distribution(list(images[row].readings.values()), scheme.grades) for row in rows])
         temperature = fit_temperature(before.probabilities, target.astype(np.float64))
         fused.severity.set_temperature(scheme.name, temperature)
     margin = conformal_margin(predict_part("validation"), wishes.coverage) if wishes.conformal else None

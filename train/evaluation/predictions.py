@@ -1,4 +1,4 @@
-"""What a network said of a set of films, kept with what the readers said: everything a report is made of."""
+"""What a network said of a set of images, kept with what the readers said: everything a report is made of."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy.typing as npt
 from lungsev.errors import LungsevError
 from lungsev.grading import Calibration, grade_indices, total_interval
 from lungsev.schemes import Scheme
-from lungsev.train.data.datasets import GradedFilm
+from lungsev.train.data.datasets import GradedImage
 from lungsev.train.evaluation.metrics import SeverityMetrics, expected_calibration_error, severity_metrics
 from lungsev.train.fitting.files import write_json
 
@@ -23,12 +23,12 @@ FloatArray = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Predictions:
-    """Films on the first axis of every array.
+    """Images on the first axis of every array.
 
     Attributes:
         scheme: With the regions R and grades G of the arrays.
-        names, patients, views, findings: One per film.
-        readings: Reader to grades [N, R], NaN where the reader did not read the film.
+        names, patients, views, findings: One per image.
+        readings: Reader to grades [N, R], NaN where the reader did not read the image.
         probabilities: [N, R, G], calibrated.
         thetas: [N, 2, 3].
     """
@@ -44,7 +44,7 @@ class Predictions:
 
     @property
     def reference(self) -> FloatArray:
-        """Grades of the first reader who read each film, rounded to a grade of the scheme: [N, R]."""
+        """Grades of the first reader who read each image, rounded to a grade of the scheme: [N, R]."""
         merged = np.full(self.probabilities.shape[:2], np.nan)
         for grades in self.readings.values():
             merged = np.where(np.isnan(merged), grades, merged)
@@ -66,7 +66,7 @@ class Predictions:
         return np.asarray(self.probabilities @ np.asarray(self.scheme.grades, dtype=np.float64))
 
     def select(self, rows: Sequence[int] | npt.NDArray[Any]) -> Predictions:
-        """Some of the films."""
+        """Some of the images."""
         index = np.asarray(rows, dtype=np.intp)
         return Predictions(
             self.scheme,
@@ -118,25 +118,25 @@ class Predictions:
 
 
 def collect(
-    scheme: Scheme, films: Sequence[GradedFilm], probabilities: npt.NDArray[Any], thetas: npt.NDArray[Any]
+    scheme: Scheme, images: Sequence[GradedImage], probabilities: npt.NDArray[Any], thetas: npt.NDArray[Any]
 ) -> Predictions:
-    """Put a network's output beside the readers' grades; films in the arrays' order."""
-    readers = ranked_readers([list(film.readings) for film in films])
+    """Put a network's output beside the readers' grades; images in the arrays' order."""
+    readers = ranked_readers([list(image.readings) for image in images])
     missing = (np.nan,) * scheme.num_regions
     return Predictions(
         scheme,
-        tuple(film.name for film in films),
-        tuple(film.patient for film in films),
-        tuple(film.view for film in films),
-        tuple(film.finding for film in films),
-        {reader: np.array([film.readings.get(reader, missing) for film in films]) for reader in readers},
+        tuple(image.name for image in images),
+        tuple(image.patient for image in images),
+        tuple(image.view for image in images),
+        tuple(image.finding for image in images),
+        {reader: np.array([image.readings.get(reader, missing) for image in images]) for reader in readers},
         np.asarray(probabilities, dtype=np.float64),
         np.asarray(thetas, dtype=np.float64),
     )
 
 
 def ranked_readers(orders: Sequence[Sequence[str]]) -> list[str]:
-    """All readers, each after those that some film or part puts before him: a consensus that few films have leads."""
+    """All readers, each after those that some image or part puts before him: a consensus that few images have leads."""
     places: dict[str, int] = {}
     for order in orders:
         for place, reader in enumerate(order):
@@ -145,7 +145,7 @@ def ranked_readers(orders: Sequence[Sequence[str]]) -> list[str]:
 
 
 def join(parts: Sequence[Predictions]) -> Predictions:
-    """Films of several parts, as the test parts of all folds.
+    """Images of several parts, as the test parts of all folds.
 
     Raises:
         LungsevError: They are of different schemes.
@@ -198,7 +198,7 @@ def summarise(predictions: Predictions, calibration: Calibration) -> dict[str, A
 
 
 def second_reader(predictions: Predictions) -> SeverityMetrics | None:
-    """The second reader against the first, on films that both read; None without a second reader."""
+    """The second reader against the first, on images that both read; None without a second reader."""
     if len(predictions.readings) < 2:
         return None
     first, second = list(predictions.readings.values())[:2]

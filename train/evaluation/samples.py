@@ -1,4 +1,4 @@
-"""What a report shows of single films: a few canvases with their maps, and the embedding of every region.
+"""What a report shows of single images: a few canvases with their maps, and the embedding of every region.
 
 Kept in the run folder as .npz. They are pictures of patients, like the cache.
 """
@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from lungsev.errors import LungsevError
 from lungsev.schemes import Scheme
-from lungsev.train.data.cache import CachedFilm
+from lungsev.train.data.cache import CachedImage
 from lungsev.train.evaluation.predictions import Predictions
 
 SAMPLES = 8
@@ -28,10 +28,10 @@ class Keepsakes:
     """Rows are positions in the predictions of the same part.
 
     Attributes:
-        sample_rows: [K] films shown.
+        sample_rows: [K] images shown.
         canvases: uint8 [K, SAMPLE_PX, SAMPLE_PX].
         maps: float32 [K, 16, 16] expected grade in the canonical frame.
-        embeddings: float32 [N, R, D] of all films, or None.
+        embeddings: float32 [N, R, D] of all images, or None.
     """
 
     sample_rows: npt.NDArray[np.int64]
@@ -58,19 +58,19 @@ class Keepsakes:
 
 def keep(
     predictions: Predictions,
-    films: Sequence[CachedFilm],
+    images: Sequence[CachedImage],
     maps: npt.NDArray[np.float32],
     embeddings: npt.NDArray[np.float32] | None,
 ) -> Keepsakes:
-    """Choose films over the whole range of totals, the best and the worst graded among them."""
+    """Choose images over the whole range of totals, the best and the worst graded among them."""
     rows = choose_samples(predictions)
-    canvases = [cv2.resize(films[r].canvas(), (SAMPLE_PX, SAMPLE_PX), interpolation=cv2.INTER_AREA) for r in rows]
+    canvases = [cv2.resize(images[r].canvas(), (SAMPLE_PX, SAMPLE_PX), interpolation=cv2.INTER_AREA) for r in rows]
     shown = np.clip(np.stack(canvases) * 255, 0, 255).astype(np.uint8)
     return Keepsakes(np.asarray(rows, dtype=np.int64), shown, maps[rows].astype(np.float32), embeddings)
 
 
 def choose_samples(predictions: Predictions, count: int = SAMPLES) -> list[int]:
-    """Evenly over the reader's total, plus the worst graded film: a report that shows only successes misleads."""
+    """Evenly over the reader's total, plus the worst graded image: a report that shows only successes misleads."""
     totals = predictions.reference.sum(axis=1)
     order = np.argsort(totals, kind="stable")
     spread = [int(order[i]) for i in np.linspace(0, len(order) - 1, min(count - 1, len(order))).round().astype(int)]

@@ -1,4 +1,4 @@
-"""Several processes train as one: batch statistics and dropout are those of the whole batch, wherever its films lie.
+"""Several processes train as one: batch statistics and dropout are those of the whole batch, wherever its images lie.
 
 DistributedDataParallel averages gradients; a batch normalisation of each process alone would still see other numbers
 than one process sees, and the loss would depend on how many processes share the work.
@@ -21,7 +21,7 @@ from torch.nn import functional
 
 @dataclass
 class WholeBatch:
-    """What one process would see in this step; `rows` is its number of films, told before every step."""
+    """What one process would see in this step; `rows` is its number of images, told before every step."""
 
     rows: int = 0
 
@@ -85,9 +85,9 @@ class _Sum(torch.autograd.Function):
 
 
 def _shared_dropout(batch: WholeBatch, module: Any, x: Tensor) -> Tensor:
-    """Dropout of this process's films, every `processes`-th, of the mask that one process would draw.
+    """Dropout of this process's images, every `processes`-th, of the mask that one process would draw.
 
-    x [B * films, ...] may hold several views of the films one after the other.
+    x [B * images, ...] may hold several views of the images one after the other.
     """
     if not module.training or module.p == 0 or not dist.is_initialized():
         return functional.dropout(x, module.p, module.training)

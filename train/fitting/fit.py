@@ -70,7 +70,7 @@ class TrainingModule(L.LightningModule):
         # Dropout and mixup then do not depend on where a run was stopped before, nor on when loaders were made.
         place = (self.loop.seed, self.current_epoch, batch_index)
         torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0] >> 1))
-        self.whole_batch.rows = self._films_from(batch_index, 1)
+        self.whole_batch.rows = self._images_from(batch_index, 1)
 
     def training_step(self, batch: dict[str, Any], batch_index: int) -> Tensor:
         loss = self.loss_of(batch, self.network, "train")
@@ -78,16 +78,16 @@ class TrainingModule(L.LightningModule):
         return loss * self._share_of_step(batch, batch_index)
 
     def _share_of_step(self, batch: dict[str, Any], batch_index: int) -> float:
-        """What makes the gradient of a step that of one batch: every film counts alike, in a smaller last step too.
+        """What makes the gradient of a step that of one batch: every image counts alike, in a smaller last step too.
 
-        Lightning divides each loss by `accumulate` and by the processes, however many films each of them has.
+        Lightning divides each loss by `accumulate` and by the processes, however many images each of them has.
         """
         steps = self.loop.accumulate
-        films = self._films_from(batch_index // steps * steps, steps)
-        return len(batch["index"]) * steps * self.trainer.world_size / films
+        images = self._images_from(batch_index // steps * steps, steps)
+        return len(batch["index"]) * steps * self.trainer.world_size / images
 
-    def _films_from(self, batch_index: int, batches: int) -> int:
-        """Films of all processes in some batches from one on; fewer at the end of an epoch."""
+    def _images_from(self, batch_index: int, batches: int) -> int:
+        """Images of all processes in some batches from one on; fewer at the end of an epoch."""
         loader: Any = self.trainer.train_dataloader
         size = loader.batch_size * self.trainer.world_size
         return int(min(size * batches, loader.sampler.total - size * batch_index))
@@ -96,8 +96,8 @@ class TrainingModule(L.LightningModule):
         self.log_number(MONITOR, self.loss_of(batch, self.best_network, "validation"), batch)
 
     def log_number(self, name: str, value: Tensor | float, batch: dict[str, Any]) -> None:
-        """Mean over the epoch and over all processes, weighted by the films of each batch."""
-        # Lightning averages the count of films over the processes as a whole number, which cuts off a half film.
+        """Mean over the epoch and over all processes, weighted by the images of each batch."""
+        # Lightning averages the count of images over the processes as a whole number, which cuts off a half image.
         size = len(batch["index"]) * self.trainer.world_size
         self.log(name, value, on_step=False, on_epoch=True, batch_size=size, sync_dist=True)
 
@@ -224,7 +224,7 @@ def reasons_in_one_line() -> Iterator[None]:
         if "DataLoader worker" not in str(error):
             raise
         raise LungsevError(
-            "a process that loads films died (killed, or memory ran out); start the same command again to go on from "
+            "a process that loads images died (killed, or memory ran out); start the same command again to go on from "
             "the last epoch, with fewer of them: --set data.workers=1"
         ) from None
 
@@ -264,15 +264,15 @@ class EpochLines(Callback):
     def __init__(self, run: Run) -> None:
         self.run = run
         self.started = 0.0
-        self.films = 0
+        self.images = 0
 
     def on_train_epoch_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        self.started, self.films = time.perf_counter(), 0
+        self.started, self.images = time.perf_counter(), 0
 
     def on_train_batch_end(
         self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Any, batch_index: int
     ) -> None:
-        self.films += len(batch["index"]) * trainer.world_size
+        self.images += len(batch["index"]) * trainer.world_size
 
     def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         if not is_main_process():
@@ -283,7 +283,7 @@ class EpochLines(Callback):
         record = {
             "epoch": trainer.current_epoch,
             "seconds": round(seconds, 3),
-            "films_per_second": round(self.films / seconds, 2),
+            "images_per_second": round(self.images / seconds, 2),
             "learning_rate": rate,
             **{name: (value if math.isfinite(value) else None) for name, value in sorted(numbers.items())},
         }
@@ -294,7 +294,9 @@ class EpochLines(Callback):
                 "optimiser.lr) or with loop.precision=32, as a new run"
             )
         words = "  ".join(f"{name} {value:.4f}" for name, value in sorted(numbers.items()))
-        say(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {words}  ({record['films_per_second']} films/s)")
+        say(
+            f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {words}  ({record['images_per_second']} images/s)"
+        )
 
     def _append(self, line: str) -> None:
         path = self.run.path / "history.jsonl"

@@ -1,7 +1,7 @@
 """What a prediction costs. Every part can be switched and weighed in the config.
 
 Logits are [N, R, G], targets are distributions over grades [N, R, G]: a reader's grade, a mean of readers
-between two grades, or a mixture of two films are all written so. Every loss is a mean over films and regions.
+between two grades, or a mixture of two images are all written so. Every loss is a mean over images and regions.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ def target_distribution(
 
 
 def mask_loss(logits: Tensor, mask: Tensor) -> Tensor:
-    """Binary cross-entropy plus soft Dice, [N, 1, M, M] each; Dice per film, so that small lungs count."""
+    """Binary cross-entropy plus soft Dice, [N, 1, M, M] each; Dice per image, so that small lungs count."""
     logits = logits.float()
     cross = functional.binary_cross_entropy_with_logits(logits, mask)
     p = logits.sigmoid()

@@ -25,7 +25,7 @@ from lungsev.networks.settings import AlignmentSettings
 from lungsev.preprocessing.alignment import alignment_from_mask
 from lungsev.preprocessing.canvas import CANVAS_SIZE_PX
 from lungsev.train.console import is_main_process, say, warn
-from lungsev.train.data import cache as film_cache
+from lungsev.train.data import cache as image_cache
 from lungsev.train.data.aligned_masks import shows_both_lungs
 from lungsev.train.data.augmentation import (
     DistortionSettings,
@@ -36,7 +36,7 @@ from lungsev.train.data.augmentation import (
 )
 from lungsev.train.data.datasets import load_masked
 from lungsev.train.data.loaders import Key, generator_of, make_loader
-from lungsev.train.data.preparation import left_out, ready_films, require_root, split_dataset, trunk_path, usable
+from lungsev.train.data.preparation import left_out, ready_images, require_root, split_dataset, trunk_path, usable
 from lungsev.train.evaluation.metrics import dice
 from lungsev.train.fitting.fit import TrainingModule, fit, seed_weights
 from lungsev.train.fitting.losses import corner_distance
@@ -61,7 +61,7 @@ class AlignSettings(Settings):
 
 @dataclass(frozen=True)
 class Alignable:
-    """A film with both lungs: human labels [S, S], predicted mask [M, M], and the frame of the labels."""
+    """An image with both lungs: human labels [S, S], predicted mask [M, M], and the frame of the labels."""
 
     name: str
     labels: npt.NDArray[np.uint8]
@@ -72,18 +72,18 @@ class Alignable:
 class AlignmentMasks:
     """Masks moved about, with the frame that moves along."""
 
-    def __init__(self, films: Sequence[Alignable], settings: AlignSettings, augmented: bool) -> None:
-        self.films, self.settings, self.augmented = list(films), settings, augmented
+    def __init__(self, images: Sequence[Alignable], settings: AlignSettings, augmented: bool) -> None:
+        self.images, self.settings, self.augmented = list(images), settings, augmented
 
     def __len__(self) -> int:
-        return len(self.films)
+        return len(self.images)
 
     def __getitem__(self, key: Key) -> dict[str, Any]:
         """mask float32 [1, M, M]; theta float32 [2, 3]; index."""
-        film = self.films[key[1]]
-        mask, theta = film.predicted, film.theta
+        image = self.images[key[1]]
+        mask, theta = image.predicted, image.theta
         if self.augmented:
-            mask, theta = self._moved(film, generator_of(self.settings.loop.seed, key))
+            mask, theta = self._moved(image, generator_of(self.settings.loop.seed, key))
         return {
             "mask": torch.from_numpy(np.ascontiguousarray(mask, dtype=np.float32))[None],
             "theta": torch.from_numpy(theta.astype(np.float32)),
@@ -91,17 +91,17 @@ class AlignmentMasks:
         }
 
     def _moved(
-        self, film: Alignable, generator: np.random.Generator
+        self, image: Alignable, generator: np.random.Generator
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
-        settings, side = self.settings, film.predicted.shape[0]
+        settings, side = self.settings, image.predicted.shape[0]
         shows_predicted = generator.random() < settings.predicted
         matrix = draw_geometry(settings.geometry, generator).matrix()  # changed canvas -> canvas
         distortion = draw_distortion(settings.distortion, generator)
-        human = shrink((film.labels > 0).astype(np.float32), side)
+        human = shrink((image.labels > 0).astype(np.float32), side)
         human = apply_distortion(warp(human, matrix, side), distortion)
-        # The frame is upright whatever the film does: it is read off the moved mask, not moved along.
+        # The frame is upright whatever the image does: it is read off the moved mask, not moved along.
         theta = alignment_from_mask(human)
-        mask = apply_distortion(warp(film.predicted, matrix, side), distortion) if shows_predicted else human
+        mask = apply_distortion(warp(image.predicted, matrix, side), distortion) if shows_predicted else human
         if generator.random() < settings.blotch:
             mask = blotched(mask, generator)
         return mask, theta
@@ -138,27 +138,27 @@ def resolve(settings: AlignSettings) -> AlignSettings:
 
 
 def run_alignment(settings: AlignSettings, run: Run) -> dict[str, Any]:
-    """Train and measure in canvas pixels on the films held back; network.pt holds the segmentation too.
+    """Train and measure in canvas pixels on the images held back; network.pt holds the segmentation too.
 
     Raises:
         ConfigError: There is no segmentation run.
-        DatasetError: The folder is no dataset of lung masks, or too few films show both lungs.
+        DatasetError: The folder is no dataset of lung masks, or too few images show both lungs.
     """
     source = finished_run(trunk_path(settings.segmentation, "segment"))
     segmentation, segmentation_settings = load_segmentation(source.path)
     dataset = load_masked(require_root(settings.data), settings.data.layout)
     for problem in dataset.problems:
         warn(problem)
-    readable, prepared = ready_films(dataset.films, settings.data)
-    films = usable(readable, prepared, settings.data)
+    readable, prepared = ready_images(dataset.images, settings.data)
+    images = usable(readable, prepared, settings.data)
     ready = alignable([(f.name, prepared[f.name]) for f in readable], segmentation, segmentation_settings.size_px)
     if len(ready) < len(readable):
-        warn(f"{len(readable) - len(ready)} films have no two lungs in their mask and were left out")
+        warn(f"{len(readable) - len(ready)} images have no two lungs in their mask and were left out")
     if not ready:
         raise DatasetError(f"no mask of {dataset.root} shows both lungs; nothing to align by")
-    split = split_dataset([film for film in films if film.name in ready], settings.data.split, run)
+    split = split_dataset([image for image in images if image.name in ready], settings.data.split, run)
     parts = {part: [ready[name] for name in names] for part, names in split.parts.items()}
-    parts["barred"] = [ready[film.name] for film in left_out(readable, films) if film.name in ready]
+    parts["barred"] = [ready[image.name] for image in left_out(readable, images) if image.name in ready]
     say(f"Aligning {len(parts['train'])} masks of {dataset.name} ({split.protocol}), run {run.path}")
     seed_weights(settings.loop.seed)
     best = fit(AlignmentModule(build_alignment(settings.network), settings), run, *_loaders(parts, settings))
@@ -177,27 +177,27 @@ def run_alignment(settings: AlignSettings, run: Run) -> dict[str, Any]:
 
 
 def alignable(
-    films: Sequence[tuple[str, film_cache.CachedFilm]], segmentation: nn.Module, side_px: int
+    images: Sequence[tuple[str, image_cache.CachedImage]], segmentation: nn.Module, side_px: int
 ) -> dict[str, Alignable]:
-    """Films whose human mask shows both lungs, by name."""
-    masks = predict_masks(segmentation, [film for _, film in films], side_px)
+    """Images whose human mask shows both lungs, by name."""
+    masks = predict_masks(segmentation, [image for _, image in images], side_px)
     ready = {}
-    for (name, film), mask in zip(films, masks, strict=True):
-        labels = film.mask()
+    for (name, image), mask in zip(images, masks, strict=True):
+        labels = image.mask()
         if shows_both_lungs(labels):
             ready[name] = Alignable(name, labels, mask, alignment_from_mask(labels))
     return ready
 
 
-def measure(network: nn.Module, films: Sequence[Alignable]) -> dict[str, Any]:
+def measure(network: nn.Module, images: Sequence[Alignable]) -> dict[str, Any]:
     """Corner error in pixels of the 512 canvas, from predicted masks, and the overlap of the two frames' boxes."""
     with torch.inference_mode():
-        masks = torch.from_numpy(np.stack([film.predicted for film in films]))[:, None]
+        masks = torch.from_numpy(np.stack([image.predicted for image in images]))[:, None]
         thetas = network(masks).numpy().astype(np.float64)
-    errors = [corner_error_px(found, film.theta, CANVAS_SIZE_PX) for found, film in zip(thetas, films, strict=True)]
-    left_right = [_sides_kept(found, film.labels) for found, film in zip(thetas, films, strict=True)]
+    errors = [corner_error_px(found, image.theta, CANVAS_SIZE_PX) for found, image in zip(thetas, images, strict=True)]
+    left_right = [_sides_kept(found, image.labels) for found, image in zip(thetas, images, strict=True)]
     return {
-        "films": len(films),
+        "images": len(images),
         "corner_px": float(np.mean(errors)),
         "corner_px_median": float(np.median(errors)),
         "corner_px_max": float(np.max(errors)),

@@ -1,4 +1,4 @@
-"""A cross-validation as one run: a run per fold, then each film as graded by the network that never saw it."""
+"""A cross-validation as one run: a run per fold, then each image as graded by the network that never saw it."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from lungsev.train.tasks.severity import SeverityRunSettings, run_severity
 
 
 def run_folds(settings: SeverityRunSettings, run: Run) -> dict[str, Any]:
-    """Train each fold that is not finished yet, then measure the films of all test parts together.
+    """Train each fold that is not finished yet, then measure the images of all test parts together.
 
-    Leaves `fold-<k>/` run folders, predictions-test.json over all films and metrics.json.
+    Leaves `fold-<k>/` run folders, predictions-test.json over all images and metrics.json.
     """
     split = settings.data.split
     folds = []
@@ -41,7 +41,7 @@ def run_folds(settings: SeverityRunSettings, run: Run) -> dict[str, Any]:
     summary = summarise(joined, calibration)
     decision = settings.outcome.decision
     say(
-        f"All {split.folds} folds: {len(joined.names)} films, accuracy {summary[decision]['accuracy']:.3f}, "
+        f"All {split.folds} folds: {len(joined.names)} images, accuracy {summary[decision]['accuracy']:.3f}, "
         f"MAE {summary[decision]['mae']:.3f}, total r {summary[decision]['total_correlation'] or float('nan'):.3f}"
     )
     metrics = {

@@ -86,7 +86,7 @@ def newest_source(network: SeveritySettings) -> Path:
 def _timm_weights(backbone: str) -> dict[str, Tensor]:
     """ImageNet weights by download or from timm's cache, fitted to our input.
 
-    Our films come as one channel in [-1, 1], the weights expect three in the statistics of ImageNet: the stem is
+    Our images come as one channel in [-1, 1], the weights expect three in the statistics of ImageNet: the stem is
     scaled by each channel's deviation and summed. The constant that remains is taken up by the first normalisation.
     """
     import timm

@@ -1,7 +1,7 @@
 """`lungsev-train pretrain`: the backbone learns what pneumonia looks like, and where lungs are.
 
-Labels of whole films are a hundred times easier to come by than grades of zones, and outlines of lungs ten times.
-Labelled films are seen as the severity network will see them, aligned to the lungs; outlined ones are seen whole.
+Labels of whole images are a hundred times easier to come by than grades of zones, and outlines of lungs ten times.
+Labelled images are seen as the severity network will see them, aligned to the lungs; outlined ones are seen whole.
 What is left behind is the backbone alone.
 """
 
@@ -21,7 +21,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lungsev.errors import DatasetError, FilmError
+from lungsev.errors import DatasetError, ImageError
 from lungsev.geometry import compose, warp
 from lungsev.networks.backbone import LowerBackbone, UpperBackbone, timm_state
 from lungsev.networks.build import build_backbone
@@ -36,10 +36,10 @@ from lungsev.train.data.augmentation import (
     draw_geometry,
     draw_photometry,
 )
-from lungsev.train.data.datasets import LabelledFilm, MaskedDataset, load_labelled, load_masked
+from lungsev.train.data.datasets import LabelledImage, MaskedDataset, load_labelled, load_masked
 from lungsev.train.data.loaders import Key, generator_of, make_loader
-from lungsev.train.data.preparation import ready_films, require_root, trunk_path, usable
-from lungsev.train.data.splits import split_films
+from lungsev.train.data.preparation import ready_images, require_root, trunk_path, usable
+from lungsev.train.data.splits import split_images
 from lungsev.train.fitting.fit import TrainingModule, fit, seed_weights
 from lungsev.train.runs import Run
 from lungsev.train.settings import DataSettings, LoopSettings, OptimiserSettings, Settings, Share
@@ -59,11 +59,11 @@ class PretrainSettings(Settings):
     lungs: Path | None = None  # a dataset of lung masks to outline beside; data.exclude_patients_of holds for it too
     alignment: Path | None = None  # run of `align`; None: the newest
     network: SeveritySettings = SeveritySettings(crop_px=256)
-    films: Annotated[int, Field(ge=0)] = 0  # drawn evenly from the classes; 0: all
-    views: Annotated[int, Field(ge=1)] = 3  # of each labelled film
-    lung_views: Annotated[int, Field(ge=1)] = 8  # of each outlined film
-    lung_share: Share = 0.2  # of the films of an epoch
-    validation: Share = 0.08  # of the patients of the labelled films
+    images: Annotated[int, Field(ge=0)] = 0  # drawn evenly from the classes; 0: all
+    views: Annotated[int, Field(ge=1)] = 3  # of each labelled image
+    lung_views: Annotated[int, Field(ge=1)] = 8  # of each outlined image
+    lung_share: Share = 0.2  # of the images of an epoch
+    validation: Share = 0.08  # of the patients of the labelled images
     optimiser: OptimiserSettings = OptimiserSettings(lr=6e-4, weight_decay=0.05, gradient_clip=None)
     loop: LoopSettings = LoopSettings(epochs=12, batch_size=80, ema=0.99, keep="last")
     geometry: GeometrySettings = GeometrySettings(flip=0.5)
@@ -74,12 +74,12 @@ class PretrainSettings(Settings):
 
 @dataclass(frozen=True)
 class Views:
-    """Films made ready once.
+    """Images made ready once.
 
     Attributes:
         images: uint8 [N, V, S, S].
         labels: [N] class, or UNLABELLED.
-        masks: uint8 [N, V, s, s] share of lung in each token, 1/255; of labelled films nothing.
+        masks: uint8 [N, V, s, s] share of lung in each token, 1/255; of labelled images nothing.
     """
 
     images: npt.NDArray[np.uint8]
@@ -96,31 +96,31 @@ def run_pretraining(settings: PretrainSettings, run: Run) -> dict[str, Any]:
     """Train the backbone; leave its weights under timm's names in network.pt, and metrics.json.
 
     Raises:
-        DatasetError: A folder is no dataset of labelled or outlined films, or a film cannot be read.
+        DatasetError: A folder is no dataset of labelled or outlined images, or an image cannot be read.
         ConfigError: There is no alignment run.
     """
     root = require_root(settings.data)
     dataset = load_labelled(root)
     for problem in dataset.problems:
         warn(problem)
-    films = _drawn(dataset.films, settings.films, settings.loop.seed)
-    classes = sorted({film.finding for film in films})
+    radiographs = _drawn(dataset.images, settings.images, settings.loop.seed)
+    classes = sorted({radiograph.finding for radiograph in radiographs})
     trunk = Trunk.load(trunk_path(settings.alignment, "align"))
-    split = split_films(films, "all", settings.data.split.seed, validation=settings.validation)
+    split = split_images(radiographs, "all", settings.data.split.seed, validation=settings.validation)
     split.save(run.splits)
-    views = [_labelled_views(films, classes, trunk, settings)]
+    views = [_labelled_views(radiographs, classes, trunk, settings)]
     data = [root.name]
     if settings.lungs is not None:
         masked = load_masked(settings.lungs)
         data.append(masked.name)
         views.append(_outlined_views(masked, settings))
-    row_of = {film.name: row for row, film in enumerate(films)}
+    row_of = {radiograph.name: row for row, radiograph in enumerate(radiographs)}
     parts = {part: [row_of[name] for name in names] for part, names in split.parts.items()}
-    say(f"Pretraining on {len(parts['train'])} films of {root.name} ({', '.join(classes)}), run {run.path}")
+    say(f"Pretraining on {len(parts['train'])} images of {root.name} ({', '.join(classes)}), run {run.path}")
     seed_weights(settings.loop.seed)
     lower, (upper,) = build_backbone(settings.network.model_copy(update={"members": 1}))
-    learner = FilmLearner(lower, upper, len(classes))
-    shown = PretrainFilms(views, parts["train"], settings.lung_share, settings.loop.seed)
+    learner = ImageLearner(lower, upper, len(classes))
+    shown = PretrainImages(views, parts["train"], settings.lung_share, settings.loop.seed)
     loop = settings.loop
     loader = make_loader(shown, loop.batch_size, True, loop.seed, 0, loop.accumulate)
     best: Any = fit(PretrainModule(learner, settings), run, loader, None)
@@ -132,14 +132,14 @@ def run_pretraining(settings: PretrainSettings, run: Run) -> dict[str, Any]:
     }
     if parts.get("validation"):
         metrics["validation"] = _accuracy(best, views[0], parts["validation"])
-        say(f"validation: {len(parts['validation'])} films, accuracy {metrics['validation']['accuracy']:.3f}")
+        say(f"validation: {len(parts['validation'])} images, accuracy {metrics['validation']['accuracy']:.3f}")
     torch.save(timm_state(best.lower, best.upper), run.network)
     run.write_metrics(metrics)
     return metrics
 
 
-class FilmLearner(nn.Module):
-    """Backbone -> class from the mean over the film, share of lung from every token."""
+class ImageLearner(nn.Module):
+    """Backbone -> class from the mean over the image, share of lung from every token."""
 
     def __init__(self, lower: LowerBackbone, upper: UpperBackbone, classes: int) -> None:
         super().__init__()
@@ -154,9 +154,9 @@ class FilmLearner(nn.Module):
 
 
 class PretrainModule(TrainingModule):
-    """Cross-entropy where there is a class, binary cross-entropy where there is an outline; a film has one of them."""
+    """Cross-entropy where there is a class, binary cross-entropy where there is an outline; an image has one."""
 
-    def __init__(self, network: FilmLearner, settings: PretrainSettings) -> None:
+    def __init__(self, network: ImageLearner, settings: PretrainSettings) -> None:
         super().__init__(network, settings.optimiser, settings.loop)
         self.smoothing = settings.label_smoothing
 
@@ -173,8 +173,8 @@ class PretrainModule(TrainingModule):
         return classes.sum() / labelled.sum().clamp_min(1) + lungs.sum() / (~labelled).sum().clamp_min(1)
 
 
-class PretrainFilms:
-    """A view of each labelled film per epoch, and of as many outlined ones as make up their share."""
+class PretrainImages:
+    """A view of each labelled image per epoch, and of as many outlined ones as make up their share."""
 
     def __init__(self, views: Sequence[Views], rows: Sequence[int], lung_share: float, seed: int) -> None:
         self.views, self.rows, self.seed = list(views), list(rows), seed
@@ -204,28 +204,28 @@ def _shown(values: npt.NDArray[np.uint8]) -> Tensor:
     return torch.from_numpy(values.astype(np.float32) / np.float32(255))
 
 
-def _drawn(films: Sequence[LabelledFilm], count: int, seed: int) -> list[LabelledFilm]:
-    """About `count` films, as many of each class as it has to give."""
-    if not count or count >= len(films):
-        return list(films)
-    classes = sorted({film.finding for film in films})
+def _drawn(radiographs: Sequence[LabelledImage], count: int, seed: int) -> list[LabelledImage]:
+    """About `count` images, as many of each class as it has to give."""
+    if not count or count >= len(radiographs):
+        return list(radiographs)
+    classes = sorted({radiograph.finding for radiograph in radiographs})
     generator = np.random.default_rng(seed)
     chosen: set[str] = set()
     for label in classes:
-        names = [film.name for film in films if film.finding == label]
+        names = [radiograph.name for radiograph in radiographs if radiograph.finding == label]
         chosen |= {names[i] for i in generator.permutation(len(names))[: max(1, count // len(classes))]}
-    return [film for film in films if film.name in chosen]
+    return [radiograph for radiograph in radiographs if radiograph.name in chosen]
 
 
 def _labelled_views(
-    films: Sequence[LabelledFilm], classes: Sequence[str], trunk: Trunk, settings: PretrainSettings
+    radiographs: Sequence[LabelledImage], classes: Sequence[str], trunk: Trunk, settings: PretrainSettings
 ) -> Views:
-    """Moved and re-exposed crops; films are read once and not kept."""
-    views = _empty(len(films), settings.views, settings)
-    starts = range(0, len(films), BATCH)
+    """Moved and re-exposed crops; images are read once and not kept."""
+    views = _empty(len(radiographs), settings.views, settings)
+    starts = range(0, len(radiographs), BATCH)
     with ThreadPoolExecutor() as pool:
-        for start in track(starts, "Looking at films", len(starts)):
-            canvases = list(pool.map(_canvas, films[start : start + BATCH]))
+        for start in track(starts, "Looking at images", len(starts)):
+            canvases = list(pool.map(_canvas, radiographs[start : start + BATCH]))
             thetas = thetas_of(trunk, canvases)
 
             def fill(row: int, first: int = start, canvases: Any = canvases, thetas: Any = thetas) -> None:
@@ -236,14 +236,14 @@ def _labelled_views(
                     views.images[first + row, view] = _exposed(image, settings, generator)
 
             list(pool.map(fill, range(len(canvases))))
-    views.labels[:] = [classes.index(film.finding) for film in films]
+    views.labels[:] = [classes.index(radiograph.finding) for radiograph in radiographs]
     return views
 
 
 def _outlined_views(dataset: MaskedDataset, settings: PretrainSettings) -> Views:
-    """Whole films, moved and re-exposed, with their lungs."""
-    films, prepared = ready_films(dataset.films, settings.data)
-    cached = [prepared[film.name] for film in usable(films, prepared, settings.data)]
+    """Whole images, moved and re-exposed, with their lungs."""
+    radiographs, prepared = ready_images(dataset.images, settings.data)
+    cached = [prepared[radiograph.name] for radiograph in usable(radiographs, prepared, settings.data)]
     views = _empty(len(cached), settings.lung_views, settings)
     side, tokens = settings.network.crop_px, views.masks.shape[-1]
 
@@ -261,13 +261,13 @@ def _outlined_views(dataset: MaskedDataset, settings: PretrainSettings) -> Views
     return views
 
 
-def _empty(films: int, views: int, settings: PretrainSettings) -> Views:
+def _empty(radiographs: int, views: int, settings: PretrainSettings) -> Views:
     side = settings.network.crop_px
     tokens = side // settings.network.stride
     return Views(
-        np.zeros((films, views, side, side), np.uint8),
-        np.zeros(films, np.intp),
-        np.zeros((films, views, tokens, tokens), np.uint8),
+        np.zeros((radiographs, views, side, side), np.uint8),
+        np.zeros(radiographs, np.intp),
+        np.zeros((radiographs, views, tokens, tokens), np.uint8),
     )
 
 
@@ -276,15 +276,15 @@ def _exposed(image: Image, settings: PretrainSettings, generator: np.random.Gene
     return np.rint(changed * 255).astype(np.uint8)
 
 
-def _canvas(film: LabelledFilm) -> Image:
+def _canvas(radiograph: LabelledImage) -> Image:
     try:
-        return to_canvas(read_radiograph(film.path)).pixels
-    except FilmError as error:
-        raise DatasetError(f"{film.path.name} cannot be read: {error}; repair or remove it") from None
+        return to_canvas(read_radiograph(radiograph.path)).pixels
+    except ImageError as error:
+        raise DatasetError(f"{radiograph.path.name} cannot be read: {error}; repair or remove it") from None
 
 
 def _accuracy(network: Any, views: Views, rows: Sequence[int]) -> dict[str, Any]:
     with torch.inference_mode():
         shown = _shown(views.images[list(rows), 0])[:, None]
         answers = torch.cat([network(batch)[0].argmax(dim=1) for batch in shown.split(BATCH)]).numpy()
-    return {"films": len(rows), "accuracy": float((answers == views.labels[list(rows)]).mean())}
+    return {"images": len(rows), "accuracy": float((answers == views.labels[list(rows)]).mean())}

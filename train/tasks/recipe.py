@@ -1,7 +1,7 @@
 """`lungsev-train model`: all stages in one go, for the model that ships.
 
 DIR/    a folder with lung masks (V7's, or images/ and masks/), the Cohen subset with Brixia scores, and, if it is
-        there, a folder of films with one label each (labels.csv), as they lie in clones side by side
+        there, a folder of images with one label each (labels.csv), as they lie in clones side by side
 runs/model/<time>/{segment,align,pretrain,segment-all,align-all,brixia}/
 
 Grades are measured with lungs found by networks that know nothing of the graded patients (segment, align). What
@@ -32,7 +32,7 @@ class ModelSettings(Settings):
 
     data: Path | None = None
     cache: Path = Path("runs/cache")
-    exclude_graded_patients: bool = True  # while measuring; False trains lungs once, on all films
+    exclude_graded_patients: bool = True  # while measuring; False trains lungs once, on all images
     segment: SegmentSettings = SegmentSettings()
     align: AlignSettings = AlignSettings()
     pretrain: PretrainSettings = PretrainSettings()
@@ -43,7 +43,7 @@ def run_model(settings: ModelSettings, run: Run) -> dict[str, Any]:
     """Each stage that is not finished yet, in its own run folder; returns the metrics of all.
 
     Raises:
-        DatasetError: `data` lacks lung masks or graded films.
+        DatasetError: `data` lacks lung masks or graded images.
     """
     root = settings.data if settings.data is not None else Path(".")
     masks, mask_layout = find_dataset(root, "lungs", MASK_LAYOUTS)

@@ -17,11 +17,11 @@ from lungsev.errors import ConfigError
 from lungsev.geometry import warp
 from lungsev.networks.build import build_segmentation
 from lungsev.networks.checkpoint import save_checkpoint
-from lungsev.networks.image_check import FILM_CHECK_CLASSES
+from lungsev.networks.image_check import IMAGE_CHECK_CLASSES
 from lungsev.networks.settings import SegmentationSettings
 from lungsev.phantom import NON_CHEST_KINDS, make_non_chest
 from lungsev.train.console import is_main_process, say, warn
-from lungsev.train.data import cache as film_cache
+from lungsev.train.data import cache as image_cache
 from lungsev.train.data.augmentation import (
     DistortionSettings,
     GeometrySettings,
@@ -34,16 +34,16 @@ from lungsev.train.data.augmentation import (
 )
 from lungsev.train.data.datasets import load_masked
 from lungsev.train.data.loaders import Key, generator_of, make_loader
-from lungsev.train.data.preparation import left_out, ready_films, require_root, split_dataset, usable
-from lungsev.train.data.synthetic import DrawnFilm, draw_chests
+from lungsev.train.data.preparation import left_out, ready_images, require_root, split_dataset, usable
+from lungsev.train.data.synthetic import DrawnImage, draw_chests
 from lungsev.train.evaluation.metrics import bootstrap_interval, dice
 from lungsev.train.fitting.fit import TrainingModule, fit, seed_weights
 from lungsev.train.fitting.losses import mask_loss
 from lungsev.train.runs import Run
 from lungsev.train.settings import DataSettings, LoopSettings, OptimiserSettings, Positive, Settings, Share
 
-MEASURED = ("validation", "test", "barred")  # barred: films of the patients that may not be trained on
-FRONTAL = FILM_CHECK_CLASSES.index("frontal")
+MEASURED = ("validation", "test", "barred")  # barred: images of the patients that may not be trained on
+FRONTAL = IMAGE_CHECK_CLASSES.index("frontal")
 
 
 class SegmentSettings(Settings):
@@ -57,39 +57,39 @@ class SegmentSettings(Settings):
     photometry: PhotometrySettings = PhotometrySettings(brightness=0.15, contrast=0.35, gamma=0.35, shade=0.2)
     distortion: DistortionSettings = DistortionSettings(p=0.3)
     train_px: Positive | None = None  # side of the training images; None: the network's own. Smaller is faster
-    zoom: Share = 0.3  # share of films shown as a window of 0.7 to 1 of their side, which fits smaller images
-    frozen_stages: Annotated[int, Field(ge=0)] = 0  # of a pretrained EfficientNet encoder; edges are edges on any film
-    wrong_films: Share = 0.3  # share of films shown turned, inverted or replaced by no chest, for the film check
-    film_check_weight: float = 0.3  # of the film check's loss beside the mask's
-    drawn: Annotated[int, Field(ge=0)] = 16  # phantom chests among the films: no_chest is taught by drawings too
+    zoom: Share = 0.3  # share of images shown as a window of 0.7 to 1 of their side, which fits smaller images
+    frozen_stages: Annotated[int, Field(ge=0)] = 0  # of a pretrained EfficientNet encoder; edges are edges on any image
+    wrong_images: Share = 0.3  # share of images shown turned, inverted or replaced by no chest, for the image check
+    image_check_weight: float = 0.3  # of the image check's loss beside the mask's
+    drawn: Annotated[int, Field(ge=0)] = 16  # phantom chests among the images: no_chest is taught by drawings too
 
 
-class SegmentationFilms:
+class SegmentationImages:
     """Canvases and lung masks at the network's side, changed anew in each epoch."""
 
     def __init__(
         self,
-        films: Sequence[film_cache.CachedFilm | DrawnFilm],
+        radiographs: Sequence[image_cache.CachedImage | DrawnImage],
         settings: SegmentSettings,
         side_px: int,
         augmented: bool,
     ) -> None:
-        self.films, self.settings, self.side_px, self.augmented = list(films), settings, side_px, augmented
+        self.images, self.settings, self.side_px, self.augmented = list(radiographs), settings, side_px, augmented
 
     def __len__(self) -> int:
-        return len(self.films)
+        return len(self.images)
 
     def __getitem__(self, key: Key) -> dict[str, Any]:
-        """image, mask float32 [1, M, M]; kind: index of FILM_CHECK_CLASSES; index."""
-        film = self.films[key[1]]
+        """image, mask float32 [1, M, M]; kind: index of IMAGE_CHECK_CLASSES; index."""
+        radiograph = self.images[key[1]]
         source_px = max(self.side_px, self.settings.network.size_px)
-        image = shrink(film.canvas(), source_px)
-        mask = shrink((film.mask() > 0).astype(np.float32), source_px)
+        image = shrink(radiograph.canvas(), source_px)
+        mask = shrink((radiograph.mask() > 0).astype(np.float32), source_px)
         kind = FRONTAL
         generator = generator_of(self.settings.loop.seed, key)
         if self.augmented:
             image, mask = self._changed(image, mask, generator)
-        if self.settings.network.film_check:
+        if self.settings.network.image_check:
             image, mask, kind = self._maybe_wrong(image, mask, generator)
         return {
             "image": torch.from_numpy(np.ascontiguousarray(image))[None],
@@ -113,52 +113,52 @@ class SegmentationFilms:
     def _maybe_wrong(
         self, image: npt.NDArray[np.float32], mask: npt.NDArray[np.float32], generator: np.random.Generator
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], int]:
-        """Show some films as nobody should: the head learns to refuse them. Validation does it too, repeatably."""
+        """Show some images as nobody should: the head learns to refuse them. Validation does it too, repeatably."""
         chance, choice = generator.random(), int(generator.integers(8))
-        if chance >= self.settings.wrong_films:
+        if chance >= self.settings.wrong_images:
             return image, mask, FRONTAL
         if choice < 3:
             turns = choice + 1
-            # rotated_90 is a film that lies 90 degrees clockwise of upright.
-            return np.rot90(image, -turns), np.rot90(mask, -turns), FILM_CHECK_CLASSES.index(f"rotated_{90 * turns}")
+            # rotated_90 is an image that lies 90 degrees clockwise of upright.
+            return np.rot90(image, -turns), np.rot90(mask, -turns), IMAGE_CHECK_CLASSES.index(f"rotated_{90 * turns}")
         if choice == 3:
-            return 1.0 - image, mask, FILM_CHECK_CLASSES.index("inverted")
-        return no_chest(image, generator), np.zeros_like(mask), FILM_CHECK_CLASSES.index("no_chest")
+            return 1.0 - image, mask, IMAGE_CHECK_CLASSES.index("inverted")
+        return no_chest(image, generator), np.zeros_like(mask), IMAGE_CHECK_CLASSES.index("no_chest")
 
 
-def no_chest(film: npt.NDArray[np.float32], generator: np.random.Generator) -> npt.NDArray[np.float32]:
+def no_chest(radiograph: npt.NDArray[np.float32], generator: np.random.Generator) -> npt.NDArray[np.float32]:
     """A picture [M, M] of anything else: a phantom of another body part, or real texture out of place.
 
-    Phantoms alone would teach the head to tell phantoms from films; pieces of real films are no chest either.
+    Phantoms alone would teach the head to tell phantoms from images; pieces of real images are no chest either.
     """
-    side = film.shape[0]
+    side = radiograph.shape[0]
     kind = generator.random()
     if kind < 0.6:
         name = NON_CHEST_KINDS[int(generator.integers(len(NON_CHEST_KINDS)))]
         picture = np.asarray(make_non_chest(name, int(generator.integers(2**31))), dtype=np.float32)
         picture = shrink(picture, side)
     elif kind < 0.85:
-        picture = _piece(film, generator, side)
+        picture = _piece(radiograph, generator, side)
     else:
         tiles = int(generator.integers(2, 4))
         size = -(-side // tiles)
-        rows = [np.hstack([_piece(film, generator, size) for _ in range(tiles)]) for _ in range(tiles)]
+        rows = [np.hstack([_piece(radiograph, generator, size) for _ in range(tiles)]) for _ in range(tiles)]
         picture = np.vstack(rows)[:side, :side]
     return np.asarray(np.rot90(picture, int(generator.integers(4))), dtype=np.float32)
 
 
-def _piece(film: npt.NDArray[np.float32], generator: np.random.Generator, side: int) -> npt.NDArray[np.float32]:
-    """A window of a seventh to a third of the film's side, enlarged, mirrored or not."""
-    window = int(film.shape[0] * generator.uniform(0.14, 0.33))
-    top, left = generator.integers(0, film.shape[0] - window, 2)
-    piece = film[top : top + window, left : left + window]
+def _piece(radiograph: npt.NDArray[np.float32], generator: np.random.Generator, side: int) -> npt.NDArray[np.float32]:
+    """A window of a seventh to a third of the image's side, enlarged, mirrored or not."""
+    window = int(radiograph.shape[0] * generator.uniform(0.14, 0.33))
+    top, left = generator.integers(0, radiograph.shape[0] - window, 2)
+    piece = radiograph[top : top + window, left : left + window]
     piece = piece[:, ::-1] if generator.random() < 0.5 else piece
     resized = cv2.resize(np.ascontiguousarray(piece), (side, side), interpolation=cv2.INTER_LINEAR)
     return np.asarray(resized, dtype=np.float32)
 
 
 class SegmentationModule(TrainingModule):
-    """Binary cross-entropy and Dice for the mask, cross-entropy for the film check."""
+    """Binary cross-entropy and Dice for the mask, cross-entropy for the image check."""
 
     def __init__(self, network: nn.Module, settings: SegmentSettings) -> None:
         super().__init__(network, settings.optimiser, settings.loop)
@@ -175,13 +175,13 @@ class SegmentationModule(TrainingModule):
 
     def loss_of(self, batch: dict[str, Any], network: Any, part: str) -> Tensor:
         logits, deepest = network.with_features(batch["image"])
-        # A turned film's mask is turned with it; only what is no chest has nothing to outline.
+        # A turned image's mask is turned with it; only what is no chest has nothing to outline.
         loss = mask_loss(logits, batch["mask"])
         self.log_number(f"{part}/dice", _batch_dice(logits, batch["mask"]), batch)
-        if network.film_check is not None:
-            kinds = network.film_check(deepest).float()
-            loss = loss + self.settings.film_check_weight * functional.cross_entropy(kinds, batch["kind"])
-            self.log_number(f"{part}/film_check", (kinds.argmax(1) == batch["kind"]).float().mean(), batch)
+        if network.image_check is not None:
+            kinds = network.image_check(deepest).float()
+            loss = loss + self.settings.image_check_weight * functional.cross_entropy(kinds, batch["kind"])
+            self.log_number(f"{part}/image_check", (kinds.argmax(1) == batch["kind"]).float().mean(), batch)
         return loss
 
     def backbone_parameters(self) -> list[nn.Parameter]:
@@ -202,23 +202,23 @@ def frozen_stages(encoder: Any, stages: int) -> list[nn.Module]:
 
 
 def run_segmentation(settings: SegmentSettings, run: Run) -> dict[str, Any]:
-    """Train, measure on the films held back, and leave network.pt and metrics.json in the run folder.
+    """Train, measure on the images held back, and leave network.pt and metrics.json in the run folder.
 
     Raises:
-        DatasetError: The folder is no dataset of lung masks, or a film cannot be read.
+        DatasetError: The folder is no dataset of lung masks, or an image cannot be read.
     """
     dataset = load_masked(require_root(settings.data), settings.data.layout)
     for problem in dataset.problems:
         warn(problem)
-    readable, prepared = ready_films(dataset.films, settings.data)
-    films = usable(readable, prepared, settings.data)
-    split = split_dataset(films, settings.data.split, run)
+    readable, prepared = ready_images(dataset.images, settings.data)
+    radiographs = usable(readable, prepared, settings.data)
+    split = split_dataset(radiographs, settings.data.split, run)
     seed_weights(settings.loop.seed)
     network = build_segmentation(settings.network)
     parts = {part: [prepared[name] for name in names] for part, names in split.parts.items()}
-    parts["barred"] = [prepared[film.name] for film in left_out(readable, films)]
-    say(f"Finding lungs in {len(parts['train'])} films of {dataset.name} ({split.protocol}), run {run.path}")
-    drawn = draw_chests(settings.drawn, settings.loop.seed) if settings.network.film_check else []
+    parts["barred"] = [prepared[radiograph.name] for radiograph in left_out(readable, radiographs)]
+    say(f"Finding lungs in {len(parts['train'])} images of {dataset.name} ({split.protocol}), run {run.path}")
+    drawn = draw_chests(settings.drawn, settings.loop.seed) if settings.network.image_check else []
     best = fit(SegmentationModule(network, settings), run, *_loaders(parts, drawn, settings))
     if not is_main_process():
         return {}
@@ -233,49 +233,55 @@ def run_segmentation(settings: SegmentSettings, run: Run) -> dict[str, Any]:
     return metrics
 
 
-def measure(network: nn.Module, films: Sequence[film_cache.CachedFilm], settings: SegmentSettings) -> dict[str, Any]:
-    """Dice per film at the canvas's own mask, thresholded at one half; film check on turned and inverted films."""
+def measure(
+    network: nn.Module, radiographs: Sequence[image_cache.CachedImage], settings: SegmentSettings
+) -> dict[str, Any]:
+    """Dice per image at the canvas's own mask, thresholded at one half; image check on turned and inverted images."""
     scores = []
-    for film, mask in zip(films, predict_masks(network, films, settings.network.size_px), strict=True):
-        truth = film.mask() > 0
+    for radiograph, mask in zip(
+        radiographs, predict_masks(network, radiographs, settings.network.size_px), strict=True
+    ):
+        truth = radiograph.mask() > 0
         enlarged = cv2.resize(mask, truth.shape[::-1], interpolation=cv2.INTER_LINEAR)
         scores.append(dice(truth, enlarged >= 0.5))
     values = np.asarray(scores)
     interval = bootstrap_interval(lambda x: float(x.mean()), values)
     found = {
-        "films": len(films),
+        "images": len(radiographs),
         "dice": interval.value,
         "dice_interval": [interval.low, interval.high],
         "dice_min": float(values.min()),
     }
-    if settings.network.film_check:
-        found["film_check_accuracy"] = film_check_accuracy(network, films, settings.network.size_px)
+    if settings.network.image_check:
+        found["image_check_accuracy"] = image_check_accuracy(network, radiographs, settings.network.size_px)
     return found
 
 
 def predict_masks(
-    network: Any, films: Sequence[film_cache.CachedFilm], side_px: int, batch: int = 16
+    network: Any, radiographs: Sequence[image_cache.CachedImage], side_px: int, batch: int = 16
 ) -> list[npt.NDArray[np.float32]]:
-    """Soft masks [M, M] of unchanged films."""
+    """Soft masks [M, M] of unchanged images."""
     masks: list[npt.NDArray[np.float32]] = []
     with torch.inference_mode():
-        for start in range(0, len(films), batch):
-            images = np.stack([shrink(film.canvas(), side_px) for film in films[start : start + batch]])
+        for start in range(0, len(radiographs), batch):
+            images = np.stack(
+                [shrink(radiograph.canvas(), side_px) for radiograph in radiographs[start : start + batch]]
+            )
             probability = network(torch.from_numpy(images)[:, None]).float().sigmoid()
             masks.extend(probability[:, 0].numpy())
     return masks
 
 
-def film_check_accuracy(network: Any, films: Sequence[film_cache.CachedFilm], side_px: int) -> float:
-    """Share of right answers over each film upright, turned three ways and inverted."""
+def image_check_accuracy(network: Any, radiographs: Sequence[image_cache.CachedImage], side_px: int) -> float:
+    """Share of right answers over each image upright, turned three ways and inverted."""
     hits = []
     with torch.inference_mode():
-        for film in films:
-            image = shrink(film.canvas(), side_px)
+        for radiograph in radiographs:
+            image = shrink(radiograph.canvas(), side_px)
             shown = [image, *(np.rot90(image, -turns) for turns in (1, 2, 3)), 1.0 - image]
             stacked = torch.from_numpy(np.stack([np.ascontiguousarray(view) for view in shown]))[:, None]
-            answers = network.film_check(network.encode(stacked)[-1]).argmax(dim=1).numpy()
-            hits.extend(answers == np.arange(5))  # the order of FILM_CHECK_CLASSES
+            answers = network.image_check(network.encode(stacked)[-1]).argmax(dim=1).numpy()
+            hits.extend(answers == np.arange(5))  # the order of IMAGE_CHECK_CLASSES
     return float(np.mean(hits))
 
 
@@ -285,14 +291,14 @@ def shrink(image: npt.NDArray[np.float32], side_px: int) -> npt.NDArray[np.float
 
 
 def _loaders(
-    parts: dict[str, list[film_cache.CachedFilm]], drawn: Sequence[DrawnFilm], settings: SegmentSettings
+    parts: dict[str, list[image_cache.CachedImage]], drawn: Sequence[DrawnImage], settings: SegmentSettings
 ) -> tuple[Any, Any]:
     loop, workers, side = settings.loop, settings.data.num_workers, settings.network.size_px
-    train = SegmentationFilms([*parts["train"], *drawn], settings, settings.train_px or side, augmented=True)
+    train = SegmentationImages([*parts["train"], *drawn], settings, settings.train_px or side, augmented=True)
     train_loader = make_loader(train, loop.batch_size, True, loop.seed, workers, loop.accumulate)
     if not parts.get("validation"):
         return train_loader, None
-    held = SegmentationFilms(parts["validation"], settings, side, augmented=False)
+    held = SegmentationImages(parts["validation"], settings, side, augmented=False)
     return train_loader, make_loader(held, loop.batch_size, False, loop.seed, workers, loop.accumulate)
 
 

@@ -1,4 +1,4 @@
-"""`lungsev-train brixia | inha | custom`: the grades of every region, from films aligned by the earlier stages."""
+"""`lungsev-train brixia | inha | custom`: the grades of every region, from images aligned by the earlier stages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from lungsev.networks.fused import COVERAGE_SAMPLES
 from lungsev.networks.settings import FusedSettings, SeveritySettings
 from lungsev.schemes import Scheme
 from lungsev.train.console import is_main_process, say, warn
-from lungsev.train.data import cache as film_cache
+from lungsev.train.data import cache as image_cache
 from lungsev.train.data.augmentation import (
     GeometrySettings,
     PhotometrySettings,
@@ -28,16 +28,16 @@ from lungsev.train.data.augmentation import (
     draw_geometry,
     draw_photometry,
 )
-from lungsev.train.data.datasets import GradedDataset, GradedFilm, load_graded
+from lungsev.train.data.datasets import GradedDataset, GradedImage, load_graded
 from lungsev.train.data.loaders import Key, generator_of, make_loader
-from lungsev.train.data.preparation import ready_films, require_root, split_dataset, trunk_path
+from lungsev.train.data.preparation import ready_images, require_root, split_dataset, trunk_path
 from lungsev.train.evaluation.outcome import measure_run
 from lungsev.train.fitting.fit import TrainingModule, fit, seed_weights
 from lungsev.train.fitting.losses import SeverityLossSettings, expected_grade, severity_loss, target_distribution
 from lungsev.train.runs import Run
 from lungsev.train.settings import DataSettings, LoopSettings, OptimiserSettings, Settings, Share
 from lungsev.train.tasks.initial_weights import InitialSettings, build_initial, newest_source
-from lungsev.train.tasks.spatial_normalizer import Trunk, film_masks, film_thetas
+from lungsev.train.tasks.spatial_normalizer import Trunk, image_masks, image_thetas
 from lungsev.train.tasks.teachers import teacher_probabilities
 
 
@@ -61,25 +61,25 @@ class SeverityRunSettings(Settings):
     initial: InitialSettings = InitialSettings()
     readers: Literal["first", "soft", "random"] = "soft"  # soft: mean of the readers' distributions
     first_reader: Share | None = None  # weight of the first reader in the mean; None: all count alike
-    still_norms: bool = False  # normalisation keeps its statistics: a hundred films say less than pretraining did
+    still_norms: bool = False  # normalisation keeps its statistics: a hundred images say less than pretraining did
     loss: SeverityLossSettings = SeverityLossSettings()
     optimiser: OptimiserSettings = OptimiserSettings()
     loop: LoopSettings = LoopSettings(epochs=40, batch_size=16, ema=0.99)
     geometry: GeometrySettings = GeometrySettings(flip=0.5)
     photometry: PhotometrySettings = PhotometrySettings()
     mixup: Annotated[float, Field(ge=0)] = 0.0  # Beta(mixup, mixup); 0 is off
-    balance: bool = False  # draw films of rare totals as often as common ones
+    balance: bool = False  # draw images of rare totals as often as common ones
     teachers: tuple[Path, ...] = ()  # severity runs whose mean prediction is distilled with loss.distillation
     outcome: OutcomeSettings = OutcomeSettings()
 
 
-class SeverityFilms:
+class SeverityImages:
     """Crops in the canonical frame with the readers' distributions, changed anew in each epoch."""
 
     def __init__(
         self,
-        films: Sequence[GradedFilm],
-        cached: Sequence[film_cache.CachedFilm],
+        radiographs: Sequence[GradedImage],
+        cached: Sequence[image_cache.CachedImage],
         thetas: npt.NDArray[np.float64],
         scheme: Scheme,
         settings: SeverityRunSettings,
@@ -87,12 +87,12 @@ class SeverityFilms:
         teacher: npt.NDArray[np.float32] | None = None,
         masks: npt.NDArray[np.uint8] | None = None,
     ) -> None:
-        self.films, self.cached, self.thetas = list(films), list(cached), thetas
+        self.images, self.cached, self.thetas = list(radiographs), list(cached), thetas
         self.scheme, self.settings, self.augmented = scheme, settings, augmented
         self.teacher, self.masks = teacher, masks
 
     def __len__(self) -> int:
-        return len(self.films)
+        return len(self.images)
 
     def __getitem__(self, key: Key) -> dict[str, Any]:
         """image float32 [1, S, S]; target float32 [R, G]; index; and where they are wanted teacher as target, and
@@ -100,7 +100,7 @@ class SeverityFilms:
         index, settings = key[1], self.settings
         generator = generator_of(settings.loop.seed, key)
         theta, canvas = self.thetas[index], self.cached[index].canvas()
-        target = reader_target(self.films[index], self.scheme, settings, generator)
+        target = reader_target(self.images[index], self.scheme, settings, generator)
         teacher = None if self.teacher is None else self.teacher[index]
         if not self.augmented:
             image = crop(canvas, theta, settings.network)
@@ -141,10 +141,10 @@ def token_coverage(
 
 
 def reader_target(
-    film: GradedFilm, scheme: Scheme, settings: SeverityRunSettings, generator: np.random.Generator
+    radiograph: GradedImage, scheme: Scheme, settings: SeverityRunSettings, generator: np.random.Generator
 ) -> npt.NDArray[np.float32]:
-    """A film's distribution [R, G]: of the first reader, of all, or of one drawn anew each time."""
-    readings = list(film.readings.values())
+    """An image's distribution [R, G]: of the first reader, of all, or of one drawn anew each time."""
+    readings = list(radiograph.readings.values())
     weights = None
     if settings.readers == "first":
         readings = readings[:1]
@@ -214,11 +214,11 @@ def _demand_mirror(scheme: Scheme) -> None:
     try:
         _ = scheme.mirror
     except ValueError as error:
-        raise ConfigError(f"{error}, so films cannot be flipped: --set geometry.flip=0") from None
+        raise ConfigError(f"{error}, so images cannot be flipped: --set geometry.flip=0") from None
 
 
 def mixed(batch: dict[str, Any], alpha: float) -> dict[str, Any]:
-    """Each film blended with another of its batch, all that is known of it in proportion (Zhang et al. 2018)."""
+    """Each image blended with another of its batch, all that is known of it in proportion (Zhang et al. 2018)."""
     share = float(torch.distributions.Beta(alpha, alpha).sample())
     order = torch.randperm(len(batch["image"]), device=batch["image"].device)
     return {
@@ -235,7 +235,7 @@ def resolve(settings: SeverityRunSettings) -> SeverityRunSettings:
 
 
 def load_dataset(settings: SeverityRunSettings) -> GradedDataset:
-    """The films of the settings, problems said aloud."""
+    """The images of the settings, problems said aloud."""
     dataset = load_graded(require_root(settings.data), settings.data.layout, settings.scheme)
     for problem in dataset.problems:
         warn(problem)
@@ -247,7 +247,7 @@ def run_severity(settings: SeverityRunSettings, run: Run) -> dict[str, Any]:
 
     Raises:
         ConfigError: An earlier stage is missing, or the network cannot be built.
-        DatasetError: The folder is no dataset of graded films, or a film cannot be read.
+        DatasetError: The folder is no dataset of graded images, or an image cannot be read.
     """
     dataset = load_dataset(settings)
     scheme = dataset.scheme
@@ -255,32 +255,32 @@ def run_severity(settings: SeverityRunSettings, run: Run) -> dict[str, Any]:
     settings = settings.model_copy(update={"network": network_settings})
     trunk = Trunk.load(trunk_path(settings.alignment, "align"))
     seed_weights(settings.loop.seed)
-    network = build_initial(settings.network, settings.initial)  # before the films: a wrong name is known in seconds
-    films, prepared = ready_films(dataset.films, settings.data)
-    cached = [prepared[film.name] for film in films]
-    thetas = film_thetas(trunk, cached, settings.data.cache)
-    masks = film_masks(trunk, cached, settings.data.cache) if settings.network.mask_attention else None
-    split = split_dataset(films, settings.data.split, run, settings.data.findings)
-    row_of = {film.name: row for row, film in enumerate(films)}
+    network = build_initial(settings.network, settings.initial)  # before the images: a wrong name is known in seconds
+    radiographs, prepared = ready_images(dataset.images, settings.data)
+    cached = [prepared[radiograph.name] for radiograph in radiographs]
+    thetas = image_thetas(trunk, cached, settings.data.cache)
+    masks = image_masks(trunk, cached, settings.data.cache) if settings.network.mask_attention else None
+    split = split_dataset(radiographs, settings.data.split, run, settings.data.findings)
+    row_of = {radiograph.name: row for row, radiograph in enumerate(radiographs)}
     parts = {part: [row_of[name] for name in names] for part, names in split.parts.items()}
-    teacher = teacher_probabilities(settings.teachers, scheme, films, prepared) if settings.teachers else None
+    teacher = teacher_probabilities(settings.teachers, scheme, radiographs, prepared) if settings.teachers else None
 
-    def dataset_of(part: str, augmented: bool) -> SeverityFilms:
+    def dataset_of(part: str, augmented: bool) -> SeverityImages:
         rows = parts[part]
-        chosen, shown = [films[row] for row in rows], [cached[row] for row in rows]
+        chosen, shown = [radiographs[row] for row in rows], [cached[row] for row in rows]
         taught = None if teacher is None else teacher[rows]
         lungs = None if masks is None else masks[rows]
-        return SeverityFilms(chosen, shown, thetas[rows], scheme, settings, augmented, taught, lungs)
+        return SeverityImages(chosen, shown, thetas[rows], scheme, settings, augmented, taught, lungs)
 
     module = SeverityModule(network, scheme, settings)
-    say(f"Grading {len(parts['train'])} films of {dataset.name} by {scheme.title} ({split.protocol}), run {run.path}")
+    say(f"Grading {len(parts['train'])} images of {dataset.name} by {scheme.title} ({split.protocol}), run {run.path}")
     train = dataset_of("train", augmented=True)
     held = dataset_of("validation", augmented=False) if parts.get("validation") else None
     best = fit(module, run, *_loaders(train, held, settings))
     if not is_main_process():
         return {}
     fused = trunk.fuse(best, settings.network)
-    metrics = measure_run(fused, run, dataset, films, cached, split, settings.outcome)
+    metrics = measure_run(fused, run, dataset, radiographs, cached, split, settings.outcome)
     fused_settings = FusedSettings(
         segmentation=trunk.segmentation_settings, alignment=trunk.alignment_settings, severity=settings.network
     )
@@ -299,7 +299,7 @@ def scheme_name(settings: SeverityRunSettings, dataset: GradedDataset) -> str:
     return str(Path(given).resolve())
 
 
-def _loaders(train: SeverityFilms, held: SeverityFilms | None, settings: SeverityRunSettings) -> tuple[Any, Any]:
+def _loaders(train: SeverityImages, held: SeverityImages | None, settings: SeverityRunSettings) -> tuple[Any, Any]:
     loop, workers = settings.loop, settings.data.num_workers
     weights = _balancing_weights(train) if settings.balance else None
     train_loader = make_loader(train, loop.batch_size, True, loop.seed, workers, loop.accumulate, weights)
@@ -308,8 +308,8 @@ def _loaders(train: SeverityFilms, held: SeverityFilms | None, settings: Severit
     return train_loader, make_loader(held, loop.batch_size, False, loop.seed, workers, loop.accumulate)
 
 
-def _balancing_weights(train: SeverityFilms) -> list[float]:
-    """Chance of a film by how rare its total is, in six bins; the square root keeps a lone film from ruling."""
+def _balancing_weights(train: SeverityImages) -> list[float]:
+    """Chance of an image by how rare its total is, in six bins; the square root keeps a lone image from ruling."""
     low, high = train.scheme.total_min, train.scheme.total_max
-    bins = [min(5, int(6 * (film.total - low) / max(1, high - low))) for film in train.films]
+    bins = [min(5, int(6 * (radiograph.total - low) / max(1, high - low))) for radiograph in train.images]
     return [1.0 / np.sqrt(bins.count(index)) for index in bins]

@@ -1,11 +1,11 @@
 """`lungsev-train ensemble`: a cross-validation that ends as one network.
 
-A hundred films and one network that starts from what `pretrain` learned: each fold trains a few copies of it that
-differ in the order of films and in what was dropped out, and averages their weights (Wortsman et al. 2022; copies
-of one start lie in one valley). Each film is graded by the average that never saw its patient: those predictions
-are the measurement, and calibrate what ships. What ships is the average of copies trained on all films.
+A hundred images and one network that starts from what `pretrain` learned: each fold trains a few copies of it that
+differ in the order of images and in what was dropped out, and averages their weights (Wortsman et al. 2022; copies
+of one start lie in one valley). Each image is graded by the average that never saw its patient: those predictions
+are the measurement, and calibrate what ships. What ships is the average of copies trained on all images.
 
-The copies see each film as a dozen views made once (plain, mirrored, moved, exposed otherwise).
+The copies see each image as a dozen views made once (plain, mirrored, moved, exposed otherwise).
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from lungsev.networks.settings import FusedSettings, SeveritySettings
 from lungsev.networks.severity import SeverityNetwork
 from lungsev.schemes import Scheme
 from lungsev.train.console import in_threads, say
-from lungsev.train.data import cache as film_cache
+from lungsev.train.data import cache as image_cache
 from lungsev.train.data.augmentation import GeometrySettings, apply_photometry, draw_geometry, draw_photometry
-from lungsev.train.data.datasets import GradedFilm
+from lungsev.train.data.datasets import GradedImage
 from lungsev.train.data.loaders import Key, generator_of, make_loader
-from lungsev.train.data.preparation import ready_films, split_dataset, trunk_path
-from lungsev.train.data.splits import split_films
+from lungsev.train.data.preparation import ready_images, split_dataset, trunk_path
+from lungsev.train.data.splits import split_images
 from lungsev.train.evaluation.baseline import handcrafted_metrics
 from lungsev.train.evaluation.breakdown import breakdown
 from lungsev.train.evaluation.calibration import conformal_margin, fit_temperature, with_temperature
@@ -54,7 +54,7 @@ from lungsev.train.tasks.severity import (
     reader_target,
     scheme_name,
 )
-from lungsev.train.tasks.spatial_normalizer import Trunk, film_thetas
+from lungsev.train.tasks.spatial_normalizer import Trunk, image_thetas
 
 MIRROR = np.diag([-1.0, 1.0, 1.0])[:2]
 BANK_LIMIT_BYTES = 6 * 2**30
@@ -75,14 +75,14 @@ class EnsembleSettings(SeverityRunSettings):
     geometry: GeometrySettings = GeometrySettings(flip=0.5)
     first_reader: Share | None = 0.65
     still_norms: bool = True
-    views: Annotated[int, Field(ge=2)] = 24  # of each film; the first two are plain and mirrored
+    views: Annotated[int, Field(ge=2)] = 24  # of each image; the first two are plain and mirrored
     repeats: Positive = 3  # copies per fold whose weights are averaged
     final_alignment: Path | None = None  # the alignment run that ships; None: the one that was measured
 
 
 @dataclass(frozen=True)
 class Bank:
-    """Every view of every film.
+    """Every view of every image.
 
     Attributes:
         images: uint16 [N, V, S, S], 1/65535 of the grey range.
@@ -99,8 +99,8 @@ class Bank:
         return torch.from_numpy(self.images[list(rows), view].astype(np.float32) / QUANTA)[:, None]
 
 
-class BankFilms:
-    """One view of each film per epoch, drawn anew."""
+class BankImages:
+    """One view of each image per epoch, drawn anew."""
 
     def __init__(self, bank: Bank, rows: Sequence[int], scheme: Scheme, seed: int) -> None:
         self.bank, self.rows, self.swap, self.seed = bank, list(rows), list(scheme.mirror), seed
@@ -124,7 +124,7 @@ def run_ensemble(settings: EnsembleSettings, run: Run) -> dict[str, Any]:
 
     Raises:
         ConfigError: An earlier stage is missing, or the views would not fit into memory.
-        DatasetError: The folder is no dataset of graded films, or a film cannot be read.
+        DatasetError: The folder is no dataset of graded images, or an image cannot be read.
     """
     if settings.network.mask_attention:
         raise ConfigError("network.mask_attention: the views hold no lung masks; set it to false")
@@ -133,38 +133,41 @@ def run_ensemble(settings: EnsembleSettings, run: Run) -> dict[str, Any]:
     network_settings = settings.network.model_copy(update={"schemes": (scheme_name(settings, dataset),)})
     settings = settings.model_copy(update={"network": network_settings})
     trunk = Trunk.load(trunk_path(settings.alignment, "align"))
-    films, prepared = ready_films(dataset.films, settings.data)
-    cached = [prepared[film.name] for film in films]
-    thetas = film_thetas(trunk, cached, settings.data.cache)
-    bank = make_views(films, cached, thetas, scheme, settings)
+    radiographs, prepared = ready_images(dataset.images, settings.data)
+    cached = [prepared[radiograph.name] for radiograph in radiographs]
+    thetas = image_thetas(trunk, cached, settings.data.cache)
+    bank = make_views(radiographs, cached, thetas, scheme, settings)
     out_of_fold = np.zeros_like(bank.targets, dtype=np.float64)
-    maps = np.zeros((len(films), MAP_SIDE, MAP_SIDE), dtype=np.float32)
+    maps = np.zeros((len(radiographs), MAP_SIDE, MAP_SIDE), dtype=np.float32)
     held_back = []
-    row_of = {film.name: row for row, film in enumerate(films)}
+    row_of = {radiograph.name: row for row, radiograph in enumerate(radiographs)}
     for fold in range(split.folds):
         folder = Run(run.path / f"fold-{fold}")
         folder.path.mkdir(parents=True, exist_ok=True)
         held_out = split.model_copy(update={"protocol": "kfold", "fold": fold, "validation": 0.0})
-        parts = split_dataset(films, held_out, folder).parts
+        parts = split_dataset(radiographs, held_out, folder).parts
         rows = {part: [row_of[name] for name in names] for part, names in parts.items()}
         network = averaged_network(bank, rows["train"], scheme, settings, folder, fold)
         out_of_fold[rows["test"]], maps[rows["test"]] = _predict(network, bank, rows["test"], scheme)
         held_back.append(rows["test"])
-    predictions, calibration, temperature = _calibrated(scheme, films, out_of_fold, bank, thetas, settings)
+    predictions, calibration, temperature = _calibrated(scheme, radiographs, out_of_fold, bank, thetas, settings)
     predictions.save(run.path / "predictions-test.json")
     keep(predictions, cached, maps, None).save(run.path / "keepsakes-test.npz")
     summary = {**summarise(predictions, calibration), **breakdown(predictions, calibration)}
-    plain = bank.shown(range(len(films)), 0)[:, 0].numpy()
+    plain = bank.shown(range(len(radiographs)), 0)[:, 0].numpy()
     summary["handcrafted"] = handcrafted_metrics(list(plain), predictions.reference, held_back, scheme)
     found = summary[settings.outcome.decision]
     say(
-        f"Out of fold, {len(films)} films: accuracy {found['accuracy']:.3f}, MAE {found['mae']:.3f}, "
+        f"Out of fold, {len(radiographs)} radiographs: accuracy {found['accuracy']:.3f}, MAE {found['mae']:.3f}, "
         f"kappa {found['kappa']:.3f}"
     )
     metrics = {
         "task": "severity",
         "scheme": scheme.name,
-        "split": {"protocol": f"kfold-{split.folds}, then all films", "sha256": _all_films(films, run, split.seed)},
+        "split": {
+            "protocol": f"kfold-{split.folds}, then all images",
+            "sha256": _all_images(radiographs, run, split.seed),
+        },
         "calibration": {scheme.name: calibration.model_dump(mode="json")},
         "temperature": {scheme.name: temperature},
         "results": {"test": summary},
@@ -173,8 +176,8 @@ def run_ensemble(settings: EnsembleSettings, run: Run) -> dict[str, Any]:
     shipped, views = trunk, bank
     if settings.final_alignment is not None:
         shipped = Trunk.load(settings.final_alignment)
-        views = make_views(films, cached, film_thetas(shipped, cached, settings.data.cache), scheme, settings)
-    network = averaged_network(views, range(len(films)), scheme, settings, Run(run.path / "all"), split.folds)
+        views = make_views(radiographs, cached, image_thetas(shipped, cached, settings.data.cache), scheme, settings)
+    network = averaged_network(views, range(len(radiographs)), scheme, settings, Run(run.path / "all"), split.folds)
     network.set_temperature(scheme.name, temperature)
     fused_settings = FusedSettings(
         segmentation=shipped.segmentation_settings, alignment=shipped.alignment_settings, severity=settings.network
@@ -184,9 +187,9 @@ def run_ensemble(settings: EnsembleSettings, run: Run) -> dict[str, Any]:
     return metrics
 
 
-def _all_films(films: Sequence[GradedFilm], run: Run, seed: int) -> str:
+def _all_images(radiographs: Sequence[GradedImage], run: Run, seed: int) -> str:
     """Leave the split that ships, which holds nothing back; returns its hash."""
-    everyone = split_films(films, "all", seed, validation=0.0)
+    everyone = split_images(radiographs, "all", seed, validation=0.0)
     everyone.save(run.splits)
     return everyone.sha256
 
@@ -211,44 +214,44 @@ def _metrics_of(folder: Path) -> dict[str, Any]:
 
 
 def make_views(
-    films: Sequence[GradedFilm],
-    cached: Sequence[film_cache.CachedFilm],
+    radiographs: Sequence[GradedImage],
+    cached: Sequence[image_cache.CachedImage],
     thetas: npt.NDArray[np.float64],
     scheme: Scheme,
     settings: EnsembleSettings,
 ) -> Bank:
-    """Every view of every film.
+    """Every view of every image.
 
     Raises:
-        ConfigError: There is no film, or they would not fit into memory.
+        ConfigError: There is no image, or they would not fit into memory.
     """
-    if not films:
-        raise ConfigError("there is no film to train on")
+    if not radiographs:
+        raise ConfigError("there is no image to train on")
     side = settings.network.crop_px
-    images = _empty_bank((len(films), settings.views, side, side))
-    mirrored = np.zeros((len(films), settings.views), dtype=bool)
+    images = _empty_bank((len(radiographs), settings.views, side, side))
+    mirrored = np.zeros((len(radiographs), settings.views), dtype=bool)
 
     def fill(row: int) -> None:
         for view in range(settings.views):
             image, mirrored[row, view] = _view(cached[row], thetas[row], row, view, settings)
             images[row, view] = np.rint(image * QUANTA)
 
-    in_threads(fill, len(films), "Making views")
-    return Bank(images, mirrored, np.stack([_target(film, scheme, settings) for film in films]))
+    in_threads(fill, len(radiographs), "Making views")
+    return Bank(images, mirrored, np.stack([_target(radiograph, scheme, settings) for radiograph in radiographs]))
 
 
 def _view(
-    film: film_cache.CachedFilm, theta: npt.NDArray[np.float64], row: int, view: int, settings: EnsembleSettings
+    radiograph: image_cache.CachedImage, theta: npt.NDArray[np.float64], row: int, view: int, settings: EnsembleSettings
 ) -> tuple[npt.NDArray[np.float32], bool]:
     """One crop, and whether it is mirrored."""
     if view == 0:
-        return crop(film.canvas(), theta, settings.network), False
+        return crop(radiograph.canvas(), theta, settings.network), False
     if view == 1:
-        return crop(film.canvas(), compose(theta, MIRROR), settings.network), True
+        return crop(radiograph.canvas(), compose(theta, MIRROR), settings.network), True
     generator = generator_of(settings.loop.seed, (view, row))
     geometry = draw_geometry(settings.geometry, generator)
     photometry = draw_photometry(settings.photometry, generator)
-    image = crop(film.canvas(), compose(theta, geometry.matrix()), settings.network)
+    image = crop(radiograph.canvas(), compose(theta, geometry.matrix()), settings.network)
     return apply_photometry(image, photometry), geometry.flip
 
 
@@ -256,20 +259,20 @@ def _empty_bank(shape: tuple[int, ...]) -> npt.NDArray[np.uint16]:
     size = 2 * int(np.prod(shape))
     if size > BANK_LIMIT_BYTES:
         raise ConfigError(
-            f"the views of {shape[0]} films would take {size / 2**30:.0f} GB, at most {BANK_LIMIT_BYTES >> 30} "
-            "are used: set views lower, or train with `lungsev-train brixia`, which reads films as it goes"
+            f"the views of {shape[0]} images would take {size / 2**30:.0f} GB, at most {BANK_LIMIT_BYTES >> 30} "
+            "are used: set views lower, or train with `lungsev-train brixia`, which reads images as it goes"
         )
     return np.empty(shape, dtype=np.uint16)
 
 
-def _target(film: GradedFilm, scheme: Scheme, settings: EnsembleSettings) -> npt.NDArray[np.float32]:
-    return reader_target(film, scheme, settings, np.random.default_rng(settings.loop.seed))
+def _target(radiograph: GradedImage, scheme: Scheme, settings: EnsembleSettings) -> npt.NDArray[np.float32]:
+    return reader_target(radiograph, scheme, settings, np.random.default_rng(settings.loop.seed))
 
 
 def averaged_network(
     bank: Bank, rows: Sequence[int], scheme: Scheme, settings: EnsembleSettings, folder: Run, fold: int
 ) -> SeverityNetwork:
-    """The mean of `repeats` copies trained on some films; copies that an earlier start left are taken over.
+    """The mean of `repeats` copies trained on some images; copies that an earlier start left are taken over.
 
     Raises:
         ConfigError: The weights to start from do not fit.
@@ -301,8 +304,8 @@ def _train_copy(
     loop = settings.loop.model_copy(update={"seed": seed})
     own = settings.model_copy(update={"loop": loop})
     open_run("ensemble", own, out=run.path)
-    films = BankFilms(bank, rows, scheme, seed)
-    loader = make_loader(films, loop.batch_size, True, seed, 0, loop.accumulate)
+    radiographs = BankImages(bank, rows, scheme, seed)
+    loader = make_loader(radiographs, loop.batch_size, True, seed, 0, loop.accumulate)
     best = fit(SeverityModule(network, scheme, own), run, loader, None)
     part = run.network.with_suffix(".part")
     torch.save(best.state_dict(), part)
@@ -318,7 +321,7 @@ def mean_of_weights(states: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
 
 
 def _fit_scale(network: SeverityNetwork, bank: Bank, rows: Sequence[int]) -> None:
-    """Centre the features on those of the regions of the training films, plain and mirrored."""
+    """Centre the features on those of the regions of the training images, plain and mirrored."""
     with torch.inference_mode():
         for member in network.members:
             pool = next(iter(member.scheme_heads.values())).pool
@@ -342,7 +345,7 @@ def _predict(
 
 def _calibrated(
     scheme: Scheme,
-    films: Sequence[GradedFilm],
+    radiographs: Sequence[GradedImage],
     probabilities: npt.NDArray[np.float64],
     bank: Bank,
     thetas: npt.NDArray[np.float64],
@@ -350,7 +353,7 @@ def _calibrated(
 ) -> tuple[Predictions, Calibration, float]:
     outcome = settings.outcome
     temperature = fit_temperature(probabilities, bank.targets.astype(np.float64)) if outcome.temperature else 1.0
-    predictions = collect(scheme, films, with_temperature(probabilities, temperature), thetas)
+    predictions = collect(scheme, radiographs, with_temperature(probabilities, temperature), thetas)
     margin = conformal_margin(predictions, outcome.coverage)
     calibration = Calibration(decision=outcome.decision, coverage=outcome.coverage, interval_margin=margin)
     return predictions, calibration, temperature

@@ -1,4 +1,4 @@
-"""Segmentation and alignment as trained before: where the canonical frame of each film lies, and the fused whole."""
+"""Segmentation and alignment as trained before: where the canonical frame of each image lies, and the fused whole."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from lungsev.networks.segmentation import SegmentationNetwork
 from lungsev.networks.settings import AlignmentSettings, SegmentationSettings, SeveritySettings
 from lungsev.preprocessing.canvas import PREPROCESSING_VERSION
 from lungsev.train.console import track
-from lungsev.train.data.cache import CachedFilm
+from lungsev.train.data.cache import CachedImage
 from lungsev.train.tasks.segmentation import shrink
 
 BATCH = 16
@@ -62,36 +62,36 @@ class Trunk:
         return fused.eval()
 
 
-def film_thetas(trunk: Trunk, films: Sequence[CachedFilm], cache: Path) -> npt.NDArray[np.float64]:
-    """theta of every film, [N, 2, 3]; kept in the cache under the networks' hash."""
+def image_thetas(trunk: Trunk, radiographs: Sequence[CachedImage], cache: Path) -> npt.NDArray[np.float64]:
+    """theta of every image, [N, 2, 3]; kept in the cache under the networks' hash."""
     path = cache / "thetas" / f"v{PREPROCESSING_VERSION}-{trunk.sha256[:24]}.npz"
-    return _remembered(path, films, lambda canvases: thetas_of(trunk, canvases), "Aligning films")
+    return _remembered(path, radiographs, lambda canvases: thetas_of(trunk, canvases), "Aligning images")
 
 
-def film_masks(trunk: Trunk, films: Sequence[CachedFilm], cache: Path) -> npt.NDArray[np.uint8]:
-    """Lung mask of every film, 0-255, [N, M, M]; kept as the thetas are."""
+def image_masks(trunk: Trunk, radiographs: Sequence[CachedImage], cache: Path) -> npt.NDArray[np.uint8]:
+    """Lung mask of every image, 0-255, [N, M, M]; kept as the thetas are."""
     path = cache / "masks" / f"{trunk.sha256[:24]}.npz"
-    return _remembered(path, films, lambda canvases: masks_of(trunk, canvases), "Finding lungs")
+    return _remembered(path, radiographs, lambda canvases: masks_of(trunk, canvases), "Finding lungs")
 
 
-def _remembered(path: Path, films: Sequence[CachedFilm], work: Callable[[Any], Any], title: str) -> Any:
-    """One array per film, computed for those that `path` does not hold yet."""
+def _remembered(path: Path, radiographs: Sequence[CachedImage], work: Callable[[Any], Any], title: str) -> Any:
+    """One array per image, computed for those that `path` does not hold yet."""
     known: dict[str, npt.NDArray[Any]] = {}
     if path.is_file():
         with np.load(path) as stored:
             known = {key: stored[key] for key in stored.files}
-    missing = list({film.key: film for film in films if film.key not in known}.values())
+    missing = list({radiograph.key: radiograph for radiograph in radiographs if radiograph.key not in known}.values())
     if missing:
         starts = range(0, len(missing), BATCH)
         for start in track(starts, title, len(starts)):
             batch = missing[start : start + BATCH]
-            found = work([film.canvas() for film in batch])
-            known.update(zip((film.key for film in batch), found, strict=True))
+            found = work([radiograph.canvas() for radiograph in batch])
+            known.update(zip((radiograph.key for radiograph in batch), found, strict=True))
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{os.getpid()}.{path.name}")
         np.savez_compressed(temporary, **known)  # type: ignore[arg-type]
         os.replace(temporary, path)
-    return np.stack([known[film.key] for film in films])
+    return np.stack([known[radiograph.key] for radiograph in radiographs])
 
 
 def thetas_of(trunk: Trunk, canvases: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""What an ensemble says of the training films, for distilling it into one network."""
+"""What an ensemble says of the training images, for distilling it into one network."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ import numpy.typing as npt
 from lungsev.errors import ConfigError
 from lungsev.networks.checkpoint import load_network
 from lungsev.schemes import Scheme
-from lungsev.train.data.cache import CachedFilm
-from lungsev.train.data.datasets import GradedFilm
+from lungsev.train.data.cache import CachedImage
+from lungsev.train.data.datasets import GradedImage
 from lungsev.train.evaluation.inference import predict
 
 
 def teacher_probabilities(
-    runs: Sequence[Path], scheme: Scheme, films: Sequence[GradedFilm], cached: Mapping[str, CachedFilm]
+    runs: Sequence[Path], scheme: Scheme, images: Sequence[GradedImage], cached: Mapping[str, CachedImage]
 ) -> npt.NDArray[np.float32]:
     """Mean probabilities of several severity runs, float32 [N, R, G].
 
     Raises:
         ConfigError: A run does not grade by this scheme.
     """
-    canvases = [cached[film.name] for film in films]
+    canvases = [cached[image.name] for image in images]
     said = []
     for run in runs:
         outputs = predict(load_network(run), canvases, title=f"Asking teacher {run.name}")

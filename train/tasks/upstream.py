@@ -15,8 +15,8 @@ from lungsev.train.settings import Settings
 from lungsev.train.tasks.alignment import AlignSettings, run_alignment
 from lungsev.train.tasks.segmentation import SegmentSettings, run_segmentation
 
-DRAWN = "drawn"  # in place of a folder: films that are drawn for it
-DRAWN_FILMS = 80
+DRAWN = "drawn"  # in place of a folder: images that are drawn for it
+DRAWN_IMAGES = 80
 
 
 class FirstStages(Settings):
@@ -33,7 +33,7 @@ def align_by(lungs: str) -> Path:
         DatasetError: The folder holds no lung masks.
     """
     stages = load_model(FirstStages, built_in_or_path("trial" if lungs == DRAWN else "model"), None, _read_stages)
-    root = _drawn_films() if lungs == DRAWN else Path(lungs)
+    root = _drawn_images() if lungs == DRAWN else Path(lungs)
     segmentation = _stage("segment", _on(stages.segment, root), run_segmentation)
     align = _on(stages.align, root).model_copy(update={"segmentation": segmentation})
     return _stage("align", align, run_alignment)
@@ -44,13 +44,13 @@ def _read_stages(path: Path) -> dict[str, Any]:
     return {name: document[name] for name in FirstStages.model_fields}
 
 
-def _drawn_films() -> Path:
+def _drawn_images() -> Path:
     root = DEFAULT_ROOT / "cache" / "drawn-lungs"
     if not root.is_dir():
         unfinished = root.with_name(f"{root.name}-{os.getpid()}")
-        say("The lungs are learned from drawn films: enough for a trial; for real films give --lungs DIR")
-        with progress_of("Drawing films", DRAWN_FILMS) as advance:
-            write_dataset(unfinished, "lungs", DRAWN_FILMS, 0, advance)
+        say("The lungs are learned from drawn images: enough for a trial; for real images give --lungs DIR")
+        with progress_of("Drawing images", DRAWN_IMAGES) as advance:
+            write_dataset(unfinished, "lungs", DRAWN_IMAGES, 0, advance)
         unfinished.rename(root)
     return root
 

@@ -124,7 +124,7 @@ def refuse_unsafe_graph(facts: OnnxFacts) -> None:
     for node in (*facts.nodes_of("GridSample"), *products):
         if any(facts.element_types.get(name) == _HALF for name in node.inputs):
             raise BackendError(
-                f"{node.op_type} {node.name} resamples the film in half precision, which misplaces it; "
+                f"{node.op_type} {node.name} resamples the image in half precision, which misplaces it; "
                 f"expected FP32; {advice}"
             )
     if facts.bad_weights:

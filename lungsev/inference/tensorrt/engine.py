@@ -1,4 +1,4 @@
-"""From a bundle to a running engine: cached, built when needed, and compared before it is used for a film."""
+"""From a bundle to a running engine: cached, built when needed, and compared before it is used for an image."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def prepare_engine(
     library: TensorRTLibrary | None = None,
     open_device: Callable[[], CudaDriver] | None = None,
 ) -> CachedEngine:
-    """Build and compare the engine of this device now, so that the first film does not wait for it.
+    """Build and compare the engine of this device now, so that the first image does not wait for it.
 
     Raises:
         BackendError: As `open_tensorrt`.

@@ -82,7 +82,7 @@ class TensorRTBackend:
         return self._answered(_Runner.run, image)
 
     def transfer(self, image: npt.NDArray[np.float32]) -> None:
-        """See `MovesFilms.transfer`."""
+        """See `MovesRadiographs.transfer`."""
         self._answered(_Runner.move, image)
 
     def close(self) -> None:
@@ -202,7 +202,7 @@ class _Runner:
         return _Tensor(name, host, device, copied=not mapped)
 
     def _queue(self) -> None:
-        """Copies and kernels of one film onto the stream."""
+        """Copies and kernels of one image onto the stream."""
         self._queue_input()
         if not self._context.execute_async_v3(self.driver.stream):
             raise BackendError("TensorRT could not queue the engine; check the GPU with nvidia-smi")

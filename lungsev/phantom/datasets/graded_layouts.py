@@ -10,7 +10,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from lungsev.phantom.datasets.cohort import CohortFilm, Draw, most_frequent, read_lungs, read_quadrants, read_zones
+from lungsev.phantom.datasets.cohort import (
+    CohortRadiograph,
+    Draw,
+    most_frequent,
+    read_lungs,
+    read_quadrants,
+    read_zones,
+)
 from lungsev.phantom.dicom_writer import (
     draw_style,
     phantom_uid,
@@ -18,15 +25,15 @@ from lungsev.phantom.dicom_writer import (
     write_phantom_jpeg,
     write_phantom_png,
 )
-from lungsev.phantom.radiograph import PhantomFilm
+from lungsev.phantom.radiograph import PhantomRadiograph
 
 ZONES = "ABCDEF"
 _CONSENSUS_SHARE = 0.12
 _RATERS = 5
 
 
-def write_brixia(out: Path, cohort: tuple[CohortFilm, ...], draw: Draw) -> None:
-    """`dicom_clean/*.dcm`, the global table and the table of the consensus films."""
+def write_brixia(out: Path, cohort: tuple[CohortRadiograph, ...], draw: Draw) -> None:
+    """`dicom_clean/*.dcm`, the global table and the table of the consensus images."""
     folder = out / "dicom_clean"
     folder.mkdir()
     rng = np.random.default_rng([cohort[0].patient_seed, 621])
@@ -34,7 +41,7 @@ def write_brixia(out: Path, cohort: tuple[CohortFilm, ...], draw: Draw) -> None:
     rows: list[tuple[object, ...]] = []
     consensus_rows = []
     for planned in cohort:
-        film = draw(planned)
+        radiograph = draw(planned)
         # Polarity goes with the maker, as in the original: a missed inversion would be a shortcut.
         style = draw_style(
             planned.patient_seed,
@@ -43,12 +50,14 @@ def write_brixia(out: Path, cohort: tuple[CohortFilm, ...], draw: Draw) -> None:
             study=planned.index + 1,
         )
         name = f"{int(phantom_uid('brixia', planned.exposure_seed)[5:]) % 10**19:019d}.dcm"
-        write_phantom_dicom(film, folder / name, style)
+        write_phantom_dicom(radiograph, folder / name, style)
         grades = "".join(str(grade) for grade in read_zones(planned, 0))
         total = sum(int(digit) for digit in grades)
         in_consensus = int(planned.index in consensus)
         date, sex, age = f"{planned.acquired_at:%Y%m%d}", "MF"[planned.patient % 2], 40 + 5 * (planned.patient % 9)
-        rows.append((name, date, style.modality, film.pixels.shape[1], film.pixels.shape[0], style.manufacturer))
+        rows.append(
+            (name, date, style.modality, radiograph.pixels.shape[1], radiograph.pixels.shape[0], style.manufacturer)
+        )
         rows[-1] += (style.photometric, grades, total, in_consensus, planned.patient, planned.index + 1, sex, age)
         if in_consensus:
             consensus_rows.append((name, *_consensus(planned)))
@@ -59,8 +68,8 @@ def write_brixia(out: Path, cohort: tuple[CohortFilm, ...], draw: Draw) -> None:
     _write_table(out / "metadata_consensus_v1.csv", ("Filename", *statistics), consensus_rows, bom=True)
 
 
-def write_inha(out: Path, cohort: tuple[CohortFilm, ...], draw: Draw) -> None:
-    """One table with four scores of 1-5 and a PNG per film."""
+def write_inha(out: Path, cohort: tuple[CohortRadiograph, ...], draw: Draw) -> None:
+    """One table with four scores of 1-5 and a PNG per image."""
     folder = out / "images"
     folder.mkdir()
     rows = []
@@ -71,8 +80,8 @@ def write_inha(out: Path, cohort: tuple[CohortFilm, ...], draw: Draw) -> None:
     _write_table(out / "inha.csv", ("image_id", "patient", "RT", "RB", "LT", "LB"), rows)
 
 
-def write_cohen(out: Path, cohort: tuple[CohortFilm, ...], draw: Draw) -> None:
-    """Two radiologists' zones; films in the mixture of files that the original is."""
+def write_cohen(out: Path, cohort: tuple[CohortRadiograph, ...], draw: Draw) -> None:
+    """Two radiologists' zones; images in the mixture of files that the original is."""
     folder = out / "public-cohen-subset"
     folder.mkdir()
     rows, people = [], []
@@ -89,8 +98,8 @@ def write_cohen(out: Path, cohort: tuple[CohortFilm, ...], draw: Draw) -> None:
     _write_table(out / "patients.csv", ("filename", "patient", "offset", "view", "finding"), people)
 
 
-def write_ralo(out: Path, cohort: tuple[CohortFilm, ...], draw: Draw) -> None:
-    """Extent and opacity of each lung by two readers; two header rows, films named after their row."""
+def write_ralo(out: Path, cohort: tuple[CohortRadiograph, ...], draw: Draw) -> None:
+    """Extent and opacity of each lung by two readers; two header rows, images named after their row."""
     folder = out / "CXR_images_scored"
     folder.mkdir()
     measures = [f"{side} {kind}" for kind in ("GEOGRAPHIC", "OPACITY") for side in ("Right", "Left", "Total")]
@@ -106,8 +115,8 @@ def write_ralo(out: Path, cohort: tuple[CohortFilm, ...], draw: Draw) -> None:
     _write_table(out / "ralo-dataset-metadata.csv", above, rows)
 
 
-def write_severity(out: Path, cohort: tuple[CohortFilm, ...], draw: Draw) -> None:
-    """Means of three raters for the whole film, under comment lines that begin with `##`."""
+def write_severity(out: Path, cohort: tuple[CohortRadiograph, ...], draw: Draw) -> None:
+    """Means of three raters for the whole image, under comment lines that begin with `##`."""
     folder = out / "images"
     folder.mkdir()
     rows, people = [], []
@@ -120,7 +129,7 @@ def write_severity(out: Path, cohort: tuple[CohortFilm, ...], draw: Draw) -> Non
         rows.append((name, f"{extent:.1f}", f"{opacity:.1f}"))
         people.append((planned.patient + 1, planned.day, "AP", name))
     comment = (
-        "## Pneumonia Severity Scores of synthetic films (Mean of 3 simulated raters)",
+        "## Pneumonia Severity Scores of synthetic images (Mean of 3 simulated raters)",
         "## geographic_mean: extent of lung involvement of both lungs, 0 to 8.",
         "## opacity_mean: degree of opacity of both lungs, 0 to 6.",
     )
@@ -130,7 +139,7 @@ def write_severity(out: Path, cohort: tuple[CohortFilm, ...], draw: Draw) -> Non
     _write_table(out / "metadata.csv", ("patientid", "offset", "view", "filename"), people)
 
 
-def _consensus(planned: CohortFilm) -> tuple[object, ...]:
+def _consensus(planned: CohortRadiograph) -> tuple[object, ...]:
     """Means and modes of five raters: zones A-F and the total."""
     readings = np.array([read_zones(planned, reader) for reader in range(1, _RATERS + 1)])
     totals = readings.sum(axis=1)
@@ -139,7 +148,7 @@ def _consensus(planned: CohortFilm) -> tuple[object, ...]:
     return (*means, *modes)
 
 
-def _write_odd_file(folder: Path, planned: CohortFilm, film: PhantomFilm) -> str:
+def _write_odd_file(folder: Path, planned: CohortRadiograph, radiograph: PhantomRadiograph) -> str:
     """JPEG and PNG, grey, colour and with an alpha channel, a space in a name, a suffix in capitals."""
     number = planned.index
     name = (
@@ -149,7 +158,7 @@ def _write_odd_file(folder: Path, planned: CohortFilm, film: PhantomFilm) -> str
         f"{number}.CXRCTThoraximages.pdf-00{number % 10}-fig{number}.png",
         f"AR-{number}.JPG",
     )[number % 5]
-    grey = np.round(film.pixels * 255).astype(np.uint8)
+    grey = np.round(radiograph.pixels * 255).astype(np.uint8)
     colour = cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)
     if number % 5 == 2:
         colour = cv2.cvtColor(colour, cv2.COLOR_BGR2BGRA)

@@ -11,74 +11,74 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from lungsev.phantom.datasets.cohort import CohortFilm, Draw
+from lungsev.phantom.datasets.cohort import CohortRadiograph, Draw
 from lungsev.phantom.dicom_writer import phantom_uid, write_phantom_jpeg, write_phantom_png
-from lungsev.phantom.radiograph import PhantomFilm
+from lungsev.phantom.radiograph import PhantomRadiograph
 
 Mask = npt.NDArray[np.uint8]
 _JSRT_FULL_SCALE = 4095
 _JSRT_MASK_PX = 1024
 
 
-def write_lungs(out: Path, cohort: tuple[CohortFilm, ...], draw: Draw) -> None:
+def write_lungs(out: Path, cohort: tuple[CohortRadiograph, ...], draw: Draw) -> None:
     """`images/` and `masks/` (0, 1 patient's right, 2 left lung) with an index of patients."""
     images, masks = _folders(out, "images", "masks")
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(("stem", "patient", "view", "finding"))
     for planned in cohort:
-        film, stem = draw(planned), f"{phantom_uid('lungs', planned.exposure_seed)[5:15]}"
-        write_phantom_jpeg(film, images / f"{stem}.jpg")
-        _write_png(masks / f"{stem}.png", film.lung_mask)
+        radiograph, stem = draw(planned), f"{phantom_uid('lungs', planned.exposure_seed)[5:15]}"
+        write_phantom_jpeg(radiograph, images / f"{stem}.jpg")
+        _write_png(masks / f"{stem}.png", radiograph.lung_mask)
         writer.writerow((stem, f"P{planned.patient + 1:03d}", "AP", "COVID-19" if sum(planned.truth) else "No finding"))
     (out / "index.csv").write_text(table.getvalue(), encoding="utf-8")
 
 
-def write_v7(out: Path, cohort: tuple[CohortFilm, ...], draw: Draw) -> None:
-    """`images/` and one Darwin JSON with lung polygons per film."""
+def write_v7(out: Path, cohort: tuple[CohortRadiograph, ...], draw: Draw) -> None:
+    """`images/` and one Darwin JSON with lung polygons per image."""
     images, annotations = _folders(out, "images", "annotations")
     for planned in cohort:
-        film, name = draw(planned), f"{planned.index + 1:04d}.jpg"
-        write_phantom_jpeg(film, images / name)
-        rows, columns = film.lung_mask.shape
-        lungs = [{"name": "Lung", "polygon": {"path": _polygon(film.lung_mask == side)}} for side in (1, 2)]
+        radiograph, name = draw(planned), f"{planned.index + 1:04d}.jpg"
+        write_phantom_jpeg(radiograph, images / name)
+        rows, columns = radiograph.lung_mask.shape
+        lungs = [{"name": "Lung", "polygon": {"path": _polygon(radiograph.lung_mask == side)}} for side in (1, 2)]
         tags = [{"name": f"Patient {planned.patient + 1}", "tag": {}}, {"name": "View: AP", "tag": {}}]
         image = {"filename": name, "original_filename": name, "width": columns, "height": rows}
-        document = {"dataset": "synthetic films", "image": image, "annotations": [*lungs, *tags]}
+        document = {"dataset": "synthetic images", "image": image, "annotations": [*lungs, *tags]}
         (annotations / f"{planned.index + 1:04d}.json").write_text(json.dumps(document), encoding="utf-8")
 
 
-def write_montgomery(out: Path, cohort: tuple[CohortFilm, ...], draw: Draw) -> None:
+def write_montgomery(out: Path, cohort: tuple[CohortRadiograph, ...], draw: Draw) -> None:
     """`CXR_png/` and a mask per lung, heart left out."""
     images, left, right = _folders(out, "CXR_png", "ManualMask/leftMask", "ManualMask/rightMask")
     for planned in cohort:
-        film, name = draw(planned), f"MCUCXR_{planned.index + 1:04d}_{int(sum(planned.truth) > 0)}.png"
-        write_phantom_png(film, images / name)
+        radiograph, name = draw(planned), f"MCUCXR_{planned.index + 1:04d}_{int(sum(planned.truth) > 0)}.png"
+        write_phantom_png(radiograph, images / name)
         for folder, side in ((right, 1), (left, 2)):
-            _write_png(folder / name, _without_heart(film, side) * np.uint8(255))
+            _write_png(folder / name, _without_heart(radiograph, side) * np.uint8(255))
 
 
-def write_shenzhen(out: Path, cohort: tuple[CohortFilm, ...], draw: Draw) -> None:
+def write_shenzhen(out: Path, cohort: tuple[CohortRadiograph, ...], draw: Draw) -> None:
     """`CXR_png/` and `mask/<name>_mask.png` with both lungs, heart left out."""
     images, masks = _folders(out, "CXR_png", "mask")
     for planned in cohort:
-        film, stem = draw(planned), f"CHNCXR_{planned.index + 1:04d}_{int(sum(planned.truth) > 0)}"
-        write_phantom_png(film, images / f"{stem}.png")
-        both = _without_heart(film, 1) | _without_heart(film, 2)
+        radiograph, stem = draw(planned), f"CHNCXR_{planned.index + 1:04d}_{int(sum(planned.truth) > 0)}"
+        write_phantom_png(radiograph, images / f"{stem}.png")
+        both = _without_heart(radiograph, 1) | _without_heart(radiograph, 2)
         _write_png(masks / f"{stem}_mask.png", both * np.uint8(255))
 
 
-def write_jsrt(out: Path, cohort: tuple[CohortFilm, ...], draw: Draw) -> None:
-    """Raw big-endian 16-bit films of 12 bits, bone dark, and the SCR masks as GIF in two folds."""
+def write_jsrt(out: Path, cohort: tuple[CohortRadiograph, ...], draw: Draw) -> None:
+    """Raw big-endian 16-bit images of 12 bits, bone dark, and the SCR masks as GIF in two folds."""
     for planned in cohort:
-        film, stem = draw(planned), f"JPCLN{planned.index + 1:03d}"
-        stored = np.round((1.0 - film.pixels) * _JSRT_FULL_SCALE).astype(">u2")
+        radiograph, stem = draw(planned), f"JPCLN{planned.index + 1:03d}"
+        stored = np.round((1.0 - radiograph.pixels) * _JSRT_FULL_SCALE).astype(">u2")
         (out / f"{stem}.IMG").write_bytes(stored.tobytes())
         fold = f"fold{1 + planned.index % 2}"
         for side, label in (("right lung", 1), ("left lung", 2)):
             (folder,) = _folders(out, f"{fold}/masks/{side}")
             mask = cv2.resize(
-                _without_heart(film, label), (_JSRT_MASK_PX, _JSRT_MASK_PX), interpolation=cv2.INTER_NEAREST
+                _without_heart(radiograph, label), (_JSRT_MASK_PX, _JSRT_MASK_PX), interpolation=cv2.INTER_NEAREST
             )
             (folder / f"{stem}.gif").write_bytes(encode_gif(np.asarray(mask, dtype=np.uint8)))
 
@@ -102,8 +102,8 @@ def encode_gif(mask: Mask) -> bytes:
     return screen + b"," + b"\0\0\0\0" + size + b"\0" + bytes([bits]) + blocks + b"\0;"
 
 
-def _without_heart(film: PhantomFilm, side: int) -> Mask:
-    return ((film.lung_mask == side) & (film.heart_mask == 0)).astype(np.uint8)
+def _without_heart(radiograph: PhantomRadiograph, side: int) -> Mask:
+    return ((radiograph.lung_mask == side) & (radiograph.heart_mask == 0)).astype(np.uint8)
 
 
 def _polygon(mask: npt.NDArray[np.bool_]) -> list[dict[str, int]]:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from lungsev.errors import DatasetError
 from lungsev.phantom.datasets import graded_layouts, mask_layouts
-from lungsev.phantom.datasets.cohort import CohortFilm, Draw, draw_cohort
-from lungsev.phantom.radiograph import PhantomFilm
+from lungsev.phantom.datasets.cohort import CohortRadiograph, Draw, draw_cohort
+from lungsev.phantom.radiograph import PhantomRadiograph
 
 Progress = Callable[[int, int], None]
 
@@ -19,16 +19,16 @@ class _Layout:
     """How one published dataset lies on disk.
 
     Attributes:
-        write: Writes the films of a cohort and their tables into a folder.
-        size_px: Longer side of its films, unless asked otherwise.
-        fixed_size: The original has films of one size only.
-        most_films: Of one patient.
+        write: Writes the images of a cohort and their tables into a folder.
+        size_px: Longer side of its images, unless asked otherwise.
+        fixed_size: The original has images of one size only.
+        most_radiographs: Of one patient.
     """
 
-    write: Callable[[Path, tuple[CohortFilm, ...], Draw], None]
+    write: Callable[[Path, tuple[CohortRadiograph, ...], Draw], None]
     size_px: int | tuple[int, int] = 768
     fixed_size: bool = False
-    most_films: int = 5
+    most_radiographs: int = 5
 
 
 _LAYOUTS: dict[str, _Layout] = {
@@ -39,9 +39,9 @@ _LAYOUTS: dict[str, _Layout] = {
     "severity": _Layout(graded_layouts.write_severity),
     "lungs": _Layout(mask_layouts.write_lungs),
     "v7": _Layout(mask_layouts.write_v7),
-    "montgomery": _Layout(mask_layouts.write_montgomery, most_films=1),
-    "shenzhen": _Layout(mask_layouts.write_shenzhen, most_films=1),
-    "jsrt": _Layout(mask_layouts.write_jsrt, (2048, 2048), fixed_size=True, most_films=1),
+    "montgomery": _Layout(mask_layouts.write_montgomery, most_radiographs=1),
+    "shenzhen": _Layout(mask_layouts.write_shenzhen, most_radiographs=1),
+    "jsrt": _Layout(mask_layouts.write_jsrt, (2048, 2048), fixed_size=True, most_radiographs=1),
 }
 LAYOUTS: tuple[str, ...] = tuple(_LAYOUTS)
 
@@ -54,15 +54,15 @@ def write_dataset(
     progress: Progress | None = None,
     size_px: int | None = None,
 ) -> None:
-    """Write `count` films of invented patients as a published dataset lies on disk.
+    """Write `count` images of invented patients as a published dataset lies on disk.
 
     Args:
         out: New or empty folder.
         layout: One of LAYOUTS.
-        count: Films.
+        count: Images.
         seed: Same seed, same dataset.
-        progress: Called with (films written, films in all).
-        size_px: Longer side of the films; None takes the layout's own.
+        progress: Called with (images written, images in all).
+        size_px: Longer side of the images; None takes the layout's own.
 
     Raises:
         DatasetError: The layout is unknown, the count is not positive, the size cannot be chosen or the
@@ -72,21 +72,21 @@ def write_dataset(
     if chosen is None:
         raise DatasetError(f"layout {layout!r} is unknown; there are {', '.join(_LAYOUTS)}")
     if count < 1:
-        raise DatasetError(f"found a count of {count} films, expected at least 1")
+        raise DatasetError(f"found a count of {count} images, expected at least 1")
     if size_px is not None and chosen.fixed_size:
-        raise DatasetError(f"films of layout {layout} have one size only; leave the size out")
+        raise DatasetError(f"images of layout {layout} have one size only; leave the size out")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DatasetError(f"{out} is not empty; give a new folder for the dataset")
     out.mkdir(parents=True, exist_ok=True)
-    cohort = draw_cohort(count, seed, chosen.most_films)
+    cohort = draw_cohort(count, seed, chosen.most_radiographs)
     done = 0
 
-    def draw(planned: CohortFilm) -> PhantomFilm:
+    def draw(planned: CohortRadiograph) -> PhantomRadiograph:
         nonlocal done
-        film = planned.draw(chosen.size_px if size_px is None else size_px)
+        radiograph = planned.draw(chosen.size_px if size_px is None else size_px)
         done += 1
         if progress is not None:
             progress(done, count)
-        return film
+        return radiograph
 
     chosen.write(out, cohort, draw)

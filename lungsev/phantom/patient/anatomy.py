@@ -17,7 +17,7 @@ _WALL_WIDTH = (0.36, 0.46, 0.56, 0.66, 0.755, 0.85, 0.92, 0.965, 0.99, 1.0, 1.0)
 
 @dataclass(frozen=True)
 class Anatomy:
-    """Sizes in cm as they appear on the film (magnification included).
+    """Sizes in cm as they appear on the image (magnification included).
 
     Attributes:
         half_width: Midline to the inner chest wall at the base.
@@ -52,12 +52,12 @@ class Anatomy:
 
 @dataclass(frozen=True)
 class Breath:
-    """How the patient lay and breathed for one film.
+    """How the patient lay and breathed for one image.
 
     Attributes:
-        inspiration: 1 is a full breath; portable films are shallower.
+        inspiration: 1 is a full breath; portable radiographs are shallower.
         obliqueness: Shift (cm) of front structures against the spine; positive toward the patient's left.
-        arms: 0 arms beside the body, 1 raised out of the film.
+        arms: 0 arms beside the body, 1 raised out of the image.
     """
 
     inspiration: float
@@ -97,7 +97,7 @@ def lung_height(anatomy: Anatomy, breath: Breath, side: int) -> float:
 def wall_x(anatomy: Anatomy, breath: Breath, side: int, y_cm: Points | float) -> Points:
     """Distance from the midline to the inner chest wall at heights `y_cm`."""
     level = np.asarray(y_cm, dtype=np.float64) / lung_height(anatomy, breath, side)
-    # Turned to one side, the lung on that side's film half looks narrower.
+    # Turned to one side, the lung on that side's image half looks narrower.
     width = anatomy.half_width * (1.0 - 0.035 * side * breath.obliqueness)
     return np.interp(level, _WALL_LEVEL, _WALL_WIDTH) * width
 

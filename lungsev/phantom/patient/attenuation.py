@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lungsev.phantom.canvas import FilmFrame, FloatImage, ellipse, resized, rounded_thickness
+from lungsev.phantom.canvas import FloatImage, RadiographFrame, ellipse, resized, rounded_thickness
 from lungsev.phantom.patient.anatomy import (
     LEFT,
     RIGHT,
@@ -47,7 +47,7 @@ class Attenuation:
 
 
 def attenuate(
-    frame: FilmFrame, anatomy: Anatomy, breath: Breath, severity: Sequence[float], devices: Devices
+    frame: RadiographFrame, anatomy: Anatomy, breath: Breath, severity: Sequence[float], devices: Devices
 ) -> Attenuation:
     """Send the beam through the patient."""
     scale = frame.px_per_cm
@@ -78,7 +78,7 @@ def attenuate(
     return Attenuation(total, healthy, resized(covered, rows, columns))
 
 
-def _solid_share(frame: FilmFrame, anatomy: Anatomy, breath: Breath) -> FloatImage:
+def _solid_share(frame: RadiographFrame, anatomy: Anatomy, breath: Breath) -> FloatImage:
     """Share 0-1 of the lung's depth taken by heart and great vessels."""
     scale = frame.px_per_cm
     heart = rounded_thickness(frame.fill(frame.blank(), [heart_outline(anatomy, breath)]), 3.2 * scale)
@@ -89,14 +89,14 @@ def _solid_share(frame: FilmFrame, anatomy: Anatomy, breath: Breath) -> FloatIma
     return frame.blur(solid, 0.09)
 
 
-def _body_cm(frame: FilmFrame, anatomy: Anatomy, breath: Breath) -> FloatImage:
+def _body_cm(frame: RadiographFrame, anatomy: Anatomy, breath: Breath) -> FloatImage:
     """Thickness of tissue, lungs not taken out yet."""
     torso, *arms = body_outline(anatomy, breath)
     scale = frame.px_per_cm
-    # Rounded in a frame with margin, or the film's edge would count as skin.
+    # Rounded in a frame with margin, or the image's edge would count as skin.
     margin = round(9 * scale)
     shifted = frame.matrix + np.array([[0, 0, margin]] * 2)
-    wide = FilmFrame(frame.rows + 2 * margin, frame.columns + 2 * margin, scale, shifted)
+    wide = RadiographFrame(frame.rows + 2 * margin, frame.columns + 2 * margin, scale, shifted)
     inner = (slice(margin, margin + frame.rows), slice(margin, margin + frame.columns))
     x, y = frame.scaled(max(1, frame.rows // 8), max(1, frame.columns // 8)).cm_grid()
     # A chest is oval in cross section and thinner toward the neck; shoulders are half as deep as the belly.
@@ -115,7 +115,7 @@ def _body_cm(frame: FilmFrame, anatomy: Anatomy, breath: Breath) -> FloatImage:
     return body
 
 
-def _stomach_gas_cm(frame: FilmFrame, anatomy: Anatomy, breath: Breath) -> FloatImage:
+def _stomach_gas_cm(frame: RadiographFrame, anatomy: Anatomy, breath: Breath) -> FloatImage:
     """Air under the left dome and in the bowel."""
     rng = np.random.default_rng([anatomy.seed, 61])
     height = lung_height(anatomy, breath, LEFT)

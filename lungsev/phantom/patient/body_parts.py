@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lungsev.phantom.canvas import (
-    FilmFrame,
     FloatImage,
     Points,
+    RadiographFrame,
     ellipse,
     mirrored,
     rounded_thickness,
@@ -148,15 +148,15 @@ def _path(text: str) -> Points:
 
 def _frame(
     rng: np.random.Generator, size_px: int, height_cm: float, width_cm: float, centre: tuple[float, float], turn: float
-) -> FilmFrame:
+) -> RadiographFrame:
     px_per_cm = size_px / max(height_cm, width_cm)
     place = (centre[0] + rng.normal(0, 0.06 * width_cm), centre[1] + rng.normal(0, 0.05 * height_cm))
     rows, columns = round(height_cm * px_per_cm), round(width_cm * px_per_cm)
-    return FilmFrame.place(rows, columns, px_per_cm * rng.uniform(0.85, 1.15), place, rng.normal(0, turn))
+    return RadiographFrame.place(rows, columns, px_per_cm * rng.uniform(0.85, 1.15), place, rng.normal(0, turn))
 
 
 def _long_bone(
-    frame: FilmFrame, layer: Layer, start: Points, end: Points, width_cm: float, flare: float = 1.35
+    frame: RadiographFrame, layer: Layer, start: Points, end: Points, width_cm: float, flare: float = 1.35
 ) -> None:
     """A shaft with cortex on both sides and wider ends."""
     axis = (end - start) / max(float(np.linalg.norm(end - start)), 1e-6)
@@ -171,7 +171,7 @@ def _long_bone(
     frame.stroke(layer, [np.vstack([outline, outline[:1]])], 0.16 * width_cm, 225)
 
 
-def _vertebrae(frame: FilmFrame, layer: Layer, top: float, bottom: float, size: float, half: float) -> None:
+def _vertebrae(frame: RadiographFrame, layer: Layer, top: float, bottom: float, size: float, half: float) -> None:
     y = bottom - size
     while y > top:
         body = smooth_closed(_path("-1,0 1,0 0.85,0.5 1,0.86 -1,0.86 -0.85,0.5") * [half, size] + [0.0, y])
@@ -183,7 +183,7 @@ def _vertebrae(frame: FilmFrame, layer: Layer, top: float, bottom: float, size: 
 
 
 def _bowel(
-    frame: FilmFrame,
+    frame: RadiographFrame,
     rng: np.random.Generator,
     layer: Layer,
     x_range: tuple[float, float],
@@ -200,7 +200,7 @@ def _bowel(
 
 
 def _develop(
-    frame: FilmFrame,
+    frame: RadiographFrame,
     rng: np.random.Generator,
     parts: list[tuple[Layer, float, float]],
     bone: Layer,
@@ -209,11 +209,11 @@ def _develop(
     gas_cm: float = 0.0,
     air_cm: FloatImage | None = None,
 ) -> FloatImage:
-    """Film of soft parts (layer, thickness, rounding radius in cm), bone and gas."""
+    """Image of soft parts (layer, thickness, rounding radius in cm), bone and gas."""
     water = np.zeros((frame.rows, frame.columns), np.float32)
     for layer, thickness, radius in parts:
         margin = round(radius * frame.px_per_cm)
-        padded = np.pad(layer, margin, mode="edge")  # the film's edge is not skin
+        padded = np.pad(layer, margin, mode="edge")  # the image's edge is not skin
         profile = rounded_thickness(padded, radius * frame.px_per_cm)
         water += profile[margin : margin + frame.rows, margin : margin + frame.columns] * np.float32(thickness)
     if air_cm is not None:
@@ -228,5 +228,5 @@ def _develop(
     low, high = (float(value) for value in np.percentile(covered, (10, 92)))
     spread = max(high - low, 0.05)
     curve = ToneCurve((low + high) / 2, 3.6 / spread, low - 0.6 * spread)
-    film, _ = finish(tone(add_grain(signal, exposure), curve), draw_finish(rng))
-    return film
+    radiograph, _ = finish(tone(add_grain(signal, exposure), curve), draw_finish(rng))
+    return radiograph

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from lungsev.phantom.canvas import FilmFrame, FloatImage, Points, ellipse, smooth_open
+from lungsev.phantom.canvas import FloatImage, Points, RadiographFrame, ellipse, smooth_open
 from lungsev.phantom.patient.anatomy import LEFT, RIGHT, Anatomy, Breath, lung_height
 from lungsev.phantom.patient.lungs import carina_cm
 
@@ -37,7 +37,7 @@ def draw_devices(rng: np.random.Generator, illness: float) -> Devices:
     )
 
 
-def paint_devices(frame: FilmFrame, anatomy: Anatomy, breath: Breath, devices: Devices) -> FloatImage:
+def paint_devices(frame: RadiographFrame, anatomy: Anatomy, breath: Breath, devices: Devices) -> FloatImage:
     """Attenuation of all devices, in the unit of bones."""
     rng = np.random.default_rng([devices.seed, 31])
     soft, dense = frame.blank(), frame.blank()
@@ -75,7 +75,7 @@ def paint_devices(frame: FilmFrame, anatomy: Anatomy, breath: Breath, devices: D
 
 
 def _paint_leads(
-    frame: FilmFrame,
+    frame: RadiographFrame,
     anatomy: Anatomy,
     height: float,
     count: int,

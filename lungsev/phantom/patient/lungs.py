@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lungsev.phantom.canvas import FilmFrame, FloatImage, Points, smooth_open
+from lungsev.phantom.canvas import FloatImage, Points, RadiographFrame, smooth_open
 from lungsev.phantom.patient.anatomy import LEFT, RIGHT, Anatomy, Breath, lung_height
 
 _THINNEST_CM = 0.09
@@ -17,7 +17,7 @@ def carina_cm(anatomy: Anatomy, breath: Breath) -> tuple[float, float]:
     return 0.25 + 0.35 * breath.obliqueness, 0.335 * lung_height(anatomy, breath, RIGHT)
 
 
-def paint_airways(frame: FilmFrame, anatomy: Anatomy, breath: Breath) -> FloatImage:
+def paint_airways(frame: RadiographFrame, anatomy: Anatomy, breath: Breath) -> FloatImage:
     """Air (cm) of the trachea and main bronchi."""
     x, y = carina_cm(anatomy, breath)
     layer = frame.blank()
@@ -28,7 +28,7 @@ def paint_airways(frame: FilmFrame, anatomy: Anatomy, breath: Breath) -> FloatIm
     return frame.blur(layer.astype(np.float32) * np.float32(1.7 / 255.0), 0.2)
 
 
-def paint_vessels(frame: FilmFrame, anatomy: Anatomy, breath: Breath) -> tuple[FloatImage, FloatImage]:
+def paint_vessels(frame: RadiographFrame, anatomy: Anatomy, breath: Breath) -> tuple[FloatImage, FloatImage]:
     """Vessels (cm of water) and the bronchi beside them (0-1), branching from both hila."""
     fine, coarse, bronchi = frame.blank(), frame.blank(), frame.blank()
     for side in (RIGHT, LEFT):

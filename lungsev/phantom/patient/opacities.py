@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from lungsev.phantom.canvas import FilmFrame, FloatImage, resized
+from lungsev.phantom.canvas import FloatImage, RadiographFrame, resized
 from lungsev.phantom.patient.anatomy import LEFT, RIGHT, Anatomy, Breath, lung_height, wall_x
 
 _ZONE_EDGES = (1 / 3, 2 / 3)  # of the lung's height, as in the Brixia score
@@ -31,7 +31,7 @@ class Opacity:
 
 
 def paint_opacity(
-    frame: FilmFrame, anatomy: Anatomy, breath: Breath, severity: Sequence[float], bronchi: FloatImage
+    frame: RadiographFrame, anatomy: Anatomy, breath: Breath, severity: Sequence[float], bronchi: FloatImage
 ) -> Opacity:
     """Disease of zones A-F, each 0-3 on a continuous scale.
 
@@ -61,7 +61,7 @@ def paint_opacity(
 
 
 def _slow_maps(
-    frame: FilmFrame, anatomy: Anatomy, breath: Breath, severity: Sequence[float]
+    frame: RadiographFrame, anatomy: Anatomy, breath: Breath, severity: Sequence[float]
 ) -> tuple[FloatImage, FloatImage]:
     """Severity at every pixel, zones joined softly, and the way from midline (0) to chest wall (1)."""
     small = frame.scaled(max(1, frame.rows // _COARSE), max(1, frame.columns // _COARSE))
@@ -81,7 +81,7 @@ def _slow_maps(
 
 
 class _Texture:
-    """Smooth noise fixed to the patient, so that a course of films changes density and not pattern."""
+    """Smooth noise fixed to the patient, so that a course of images changes density and not pattern."""
 
     def __init__(self, seed: int, x_cm: FloatImage, y_cm: FloatImage) -> None:
         self._seed, self._x, self._y = seed, x_cm, y_cm
@@ -100,7 +100,7 @@ class _Texture:
 
 
 def _curve(level: FloatImage, at: Sequence[float], values: Sequence[float]) -> FloatImage:
-    """Piecewise linear function of the level through a table; far faster than np.interp on a film."""
+    """Piecewise linear function of the level through a table; far faster than np.interp on an image."""
     table = np.interp(np.linspace(0, 3, 301), at, values).astype(np.float32)
     return table[(level * np.float32(100) + np.float32(0.5)).astype(np.int32)]
 

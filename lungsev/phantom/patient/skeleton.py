@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from lungsev.phantom.canvas import FilmFrame, FloatImage, Points, ellipse, mirrored, smooth_closed, smooth_open
+from lungsev.phantom.canvas import FloatImage, Points, RadiographFrame, ellipse, mirrored, smooth_closed, smooth_open
 from lungsev.phantom.patient.anatomy import LEFT, RIGHT, Anatomy, Breath, lung_height, wall_x
 
 
-def paint_skeleton(frame: FilmFrame, anatomy: Anatomy, breath: Breath) -> FloatImage:
+def paint_skeleton(frame: RadiographFrame, anatomy: Anatomy, breath: Breath) -> FloatImage:
     """Attenuation of all bones, float32 [rows, columns]; 1 is about a rib's full thickness."""
     bones = _paint_ribs(frame, anatomy, breath)
     bones += _paint_spine(frame, anatomy)
@@ -40,7 +40,7 @@ def rib_curves(anatomy: Anatomy, breath: Breath, side: int) -> list[tuple[Points
     return curves
 
 
-def _paint_ribs(frame: FilmFrame, anatomy: Anatomy, breath: Breath) -> FloatImage:
+def _paint_ribs(frame: RadiographFrame, anatomy: Anatomy, breath: Breath) -> FloatImage:
     width = 1.12 + 0.1 * (anatomy.half_width - 13.4)
     back_odd, back_even, front = frame.blank(), frame.blank(), frame.blank()
     for side in (RIGHT, LEFT):
@@ -55,7 +55,7 @@ def _paint_ribs(frame: FilmFrame, anatomy: Anatomy, breath: Breath) -> FloatImag
     return frame.blur(ribs * np.float32(1 / 255.0), 0.07)
 
 
-def _paint_spine(frame: FilmFrame, anatomy: Anatomy) -> FloatImage:
+def _paint_spine(frame: RadiographFrame, anatomy: Anatomy) -> FloatImage:
     rng = np.random.default_rng([anatomy.seed, 12])
     bodies, details = frame.blank(), frame.blank()
     y, size = -16.0, 1.75
@@ -84,7 +84,7 @@ def _paint_spine(frame: FilmFrame, anatomy: Anatomy) -> FloatImage:
     return frame.blur(spine * np.float32(1 / 255.0), 0.12)
 
 
-def _paint_girdle(frame: FilmFrame, anatomy: Anatomy, breath: Breath) -> FloatImage:
+def _paint_girdle(frame: RadiographFrame, anatomy: Anatomy, breath: Breath) -> FloatImage:
     """Clavicles, scapulae and the heads of the arms."""
     rng = np.random.default_rng([anatomy.seed, 13])
     clavicle_medial = rng.uniform(1.6, 3.4)

@@ -1,5 +1,5 @@
 "use strict";
-// Live connection, theme, keys, filter and film layers. Pages work without it, only not live.
+// Live connection, theme, keys, filter and image layers. Pages work without it, only not live.
 (() => {
   const SILENCE_MS = 9000; // the server speaks at least every 4 s
   const root = document.documentElement;
@@ -30,14 +30,14 @@
     if (lost) byId("lost-since").textContent = clock();
   };
   const changed = () => {
-    if (byId("board")) htmx.trigger(document.body, "films");
+    if (byId("board")) htmx.trigger(document.body, "images");
     else if (byId("newer")) byId("newer").hidden = false;
   };
   const connect = () => {
     if (source) source.close();
     source = new EventSource("/events");
     source.addEventListener("beat", hear);
-    source.addEventListener("films", () => { hear(); changed(); });
+    source.addEventListener("images", () => { hear(); changed(); });
   };
   connect();
   setInterval(() => {
@@ -92,7 +92,7 @@
     }
     const actions = {
       "/": () => filter && filter.focus(), "j": () => step(1), "k": () => step(-1), "p": () => go("privacy"), "b": () => { location.href = "/"; },
-      "z": () => press("zones"), "m": () => press("map"), "o": () => press("prior"), "[": () => go("film-before"), "]": () => go("film-after"),
+      "z": () => press("zones"), "m": () => press("map"), "o": () => press("prior"), "[": () => go("image-before"), "]": () => go("image-after"),
       "c": openCorrection,
     };
     if (actions[event.key]) { event.preventDefault(); actions[event.key](); }

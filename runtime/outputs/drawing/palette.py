@@ -1,7 +1,7 @@
 """The colours of grades, the same on every picture and page.
 
 Slate, violet, coral, yellow: lighter with every grade, also for eyes without red, green or blue cones, so the worst
-zone is the brightest on a dark film. A colour never stands alone: the digit is always beside it.
+zone is the brightest on a dark image. A colour never stands alone: the digit is always beside it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The film itself with what was found on it: zones, digits, lung outline, side marks."""
+"""The image itself with what was found on it: zones, digits, lung outline, side marks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lungsev.geometry import CanvasFrame
-from lungsev.pipeline import ScoredFilm
+from lungsev.pipeline import ScoredRadiograph
 from lungsev.report import RegionScore, SchemeScore
 from lungsev.runtime.outputs.drawing.palette import (
     BACKGROUND,
@@ -25,12 +25,12 @@ from lungsev.runtime.outputs.drawing.shapes import SEMIBOLD, Sheet, wrap
 Points = npt.NDArray[np.float64]
 
 SIDE_FLAG = "side_not_verified"
-MAP_COVER = 0.6  # of the worst grade on a severity map; the film must stay readable under it
+MAP_COVER = 0.6  # of the worst grade on a severity map; the image must stay readable under it
 _BADGE = 92.0
 
 
-def film_pixels(pixels: npt.NDArray[np.float32], longest_px: int) -> npt.NDArray[np.uint8]:
-    """The film as 8-bit grey with its longest side at `longest_px`."""
+def image_pixels(pixels: npt.NDArray[np.float32], longest_px: int) -> npt.NDArray[np.uint8]:
+    """The image as 8-bit grey with its longest side at `longest_px`."""
     rows, columns = pixels.shape
     ratio = longest_px / max(rows, columns)
     size = (max(1, round(columns * ratio)), max(1, round(rows * ratio)))
@@ -38,17 +38,17 @@ def film_pixels(pixels: npt.NDArray[np.float32], longest_px: int) -> npt.NDArray
     return (np.clip(resized, 0.0, 1.0) * 255 + 0.5).astype(np.uint8)
 
 
-def draw_scored_film(scored: ScoredFilm, score: SchemeScore, grades: tuple[int, int], longest_px: int) -> Sheet:
-    """The film with zone polygons, a digit for each, the lung outline and the side marks.
+def draw_scored_image(scored: ScoredRadiograph, score: SchemeScore, grades: tuple[int, int], longest_px: int) -> Sheet:
+    """The image with zone polygons, a digit for each, the lung outline and the side marks.
 
     Args:
         grades: Lowest and highest grade of the scheme.
     """
-    assert scored.film is not None
-    grey = film_pixels(scored.film.pixels, longest_px)
+    assert scored.radiograph is not None
+    grey = image_pixels(scored.radiograph.pixels, longest_px)
     sheet = Sheet(grey.shape[1], grey.shape[0], BACKGROUND, longest_px / 1600)
     sheet.paste(grey, 0, 0)
-    ratio = longest_px / max(scored.film.pixels.shape) / sheet.scale  # image pixels to design units
+    ratio = longest_px / max(scored.radiograph.pixels.shape) / sheet.scale  # image pixels to design units
     if scored.lung_mask is not None and scored.canvas is not None:
         for outline in lung_outlines(scored.lung_mask, scored.canvas.frame):
             sheet.lines(outline * ratio, INK, width=4, closed=True)
@@ -65,16 +65,16 @@ def draw_scored_film(scored: ScoredFilm, score: SchemeScore, grades: tuple[int, 
     return sheet
 
 
-def draw_refused_film(pixels: npt.NDArray[np.float32], longest_px: int, headline: str, words: str) -> Sheet:
-    """The film, dimmed, with a plate that says why it has no score. No side marks: its sides are not known."""
-    grey = (film_pixels(pixels, longest_px) * 0.45).astype(np.uint8)
+def draw_refused_image(pixels: npt.NDArray[np.float32], longest_px: int, headline: str, words: str) -> Sheet:
+    """The image, dimmed, with a plate that says why it has no score. No side marks: its sides are not known."""
+    grey = (image_pixels(pixels, longest_px) * 0.45).astype(np.uint8)
     sheet = Sheet(grey.shape[1], grey.shape[0], BACKGROUND, longest_px / 1600)
     sheet.paste(grey, 0, 0)
     draw_plate(sheet, headline, words)
     return sheet
 
 
-def draw_missing_film(longest_px: int, headline: str, words: str) -> Sheet:
+def draw_missing_image(longest_px: int, headline: str, words: str) -> Sheet:
     """An empty field with the same plate, where there are no pixels to show."""
     sheet = Sheet(round(longest_px * 0.8), round(longest_px * 0.8), BACKGROUND, longest_px / 1600)
     draw_plate(sheet, headline, words)
@@ -109,7 +109,7 @@ def smooth_map(values: npt.NDArray[np.float32], side: int) -> npt.NDArray[np.flo
 def lung_outlines(mask_canvas: npt.NDArray[np.float32], frame: CanvasFrame) -> list[Points]:
     """Outlines [N, 2] of the lungs in image pixels; specks below half a percent of the canvas are left out.
 
-    Traced at twice the canvas' size: fine enough to look smooth on the film, and quicker than on the film itself.
+    Traced at twice the canvas' size: fine enough to look smooth on the image, and quicker than on the image itself.
     """
     side = frame.size_px * 2
     mask = (cv2.resize(mask_canvas, (side, side), interpolation=cv2.INTER_LINEAR) >= 0.5).astype(np.uint8)
@@ -148,7 +148,7 @@ def badge_places(polygons: list[Points], sheet: Sheet) -> list[Points]:
 
 
 def draw_badge(sheet: Sheet, place: Points, region: RegionScore, colour: Colour) -> None:
-    """The zone's digit, large, on its grade's colour with a dark rim: legible on white and on black film."""
+    """The zone's digit, large, on its grade's colour with a dark rim: legible on white and on black image."""
     x, y = float(place[0]) - _BADGE / 2, float(place[1]) - _BADGE / 2
     sheet.rectangle(x - 5, y - 5, _BADGE + 10, _BADGE + 10, INK, radius=21, alpha=0.9)
     sheet.rectangle(x, y, _BADGE, _BADGE, colour, radius=17)
@@ -157,7 +157,7 @@ def draw_badge(sheet: Sheet, place: Points, region: RegionScore, colour: Colour)
 
 
 def draw_side_marks(sheet: Sheet, doubt: str) -> None:
-    """R on the image's left and L on its right, always: the film is shown as one faces the patient."""
+    """R on the image's left and L on its right, always: the image is shown as one faces the patient."""
     width = sheet.pixels.shape[1] / sheet.scale
     for x, words, anchor in ((36.0, f"R{doubt}", "ls"), (width - 36.0, f"L{doubt}", "rs")):
         sheet.text(x, 104, words, 84, TEXT, weight=SEMIBOLD, anchor=anchor, halo=INK)

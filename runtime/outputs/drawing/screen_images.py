@@ -1,4 +1,4 @@
-"""What the dashboard lays together itself: the bare film, and the severity map as a transparent layer over it."""
+"""What the dashboard lays together itself: the bare image, and the severity map as a transparent layer over it."""
 
 from __future__ import annotations
 
@@ -11,74 +11,76 @@ import numpy.typing as npt
 
 from lungsev.files import write_atomically
 from lungsev.geometry import apply_theta
-from lungsev.pipeline import ScoredFilm
+from lungsev.pipeline import ScoredRadiograph
 from lungsev.runtime.outputs.drawing.palette import severity_colours
-from lungsev.runtime.outputs.drawing.radiograph_view import MAP_COVER, film_pixels, lung_outlines, smooth_map
+from lungsev.runtime.outputs.drawing.radiograph_view import MAP_COVER, image_pixels, lung_outlines, smooth_map
 from lungsev.runtime.outputs.drawing.side_panel import grade_range
 from lungsev.runtime.outputs.overlay_png import encode_png, known_scheme, main_scheme
 
-FILM_LONGEST_PX = 1280
+IMAGE_LONGEST_PX = 1280
 MAP_LONGEST_PX = 320
 _FINE = 256  # cells of the smoothed map
 
 
 @dataclass(frozen=True)
-class FilmPng:
-    """Every film that could be read, upright, 8 bit grey, nothing drawn on it."""
+class ImagePng:
+    """Every image that could be read, upright, 8 bit grey, nothing drawn on it."""
 
-    name: str = "film"
-    folder: str = "films"
+    name: str = "image"
+    folder: str = "images"
     suffix: str = ".png"
 
-    def write(self, scored: ScoredFilm, target: Path) -> Path | None:
-        if scored.film is None:
+    def write(self, scored: ScoredRadiograph, target: Path) -> Path | None:
+        if scored.radiograph is None:
             return None
-        longest = min(FILM_LONGEST_PX, max(scored.film.pixels.shape))
-        write_atomically(target, encode_png(film_pixels(scored.film.pixels, longest)))
+        longest = min(IMAGE_LONGEST_PX, max(scored.radiograph.pixels.shape))
+        write_atomically(target, encode_png(image_pixels(scored.radiograph.pixels, longest)))
         return target
 
 
 @dataclass(frozen=True)
 class SeverityMapPng:
-    """Scored films: the main scheme's map in film coordinates, transparent off the lungs and over healthy ones."""
+    """Scored images: the main scheme's map in image coordinates, transparent off the lungs and over healthy ones."""
 
     name: str = "severity_map"
     folder: str = "maps"
     suffix: str = ".png"
 
-    def write(self, scored: ScoredFilm, target: Path) -> Path | None:
-        if scored.report.status != "scored" or scored.film is None or scored.canvas is None:
+    def write(self, scored: ScoredRadiograph, target: Path) -> Path | None:
+        if scored.report.status != "scored" or scored.radiograph is None or scored.canvas is None:
             return None
         write_atomically(target, encode_png(severity_layer(scored)))
         return target
 
 
-def severity_layer(scored: ScoredFilm) -> npt.NDArray[np.uint8]:
-    """The severity map as RGBA [h, w, 4] over the whole film, longest side 320 px. The worse, the less transparent."""
-    assert scored.film is not None
+def severity_layer(scored: ScoredRadiograph) -> npt.NDArray[np.uint8]:
+    """The severity map as RGBA [h, w, 4] over the whole image, longest side 320 px. The worse, the less transparent."""
+    assert scored.radiograph is not None
     assert scored.canvas is not None
     name = main_scheme(list(scored.report.scores))
     lowest, highest = grade_range(scored.report.scores[name], known_scheme(name, scored))
-    rows, columns = scored.film.pixels.shape
+    rows, columns = scored.radiograph.pixels.shape
     ratio = MAP_LONGEST_PX / max(rows, columns)
     size = (max(1, round(columns * ratio)), max(1, round(rows * ratio)))
     values = smooth_map(scored.severity_map[name], _FINE)
-    # Three corners of the canonical frame fix the affine map from its cells to the film.
+    # Three corners of the canonical frame fix the affine map from its cells to the image.
     corners = np.array([[-1.0, -1.0], [1.0, -1.0], [-1.0, 1.0]])
     canvas = (apply_theta(np.array(scored.report.alignment), corners) + 1) / 2 * scored.canvas.frame.size_px
-    on_film = scored.canvas.frame.to_image(canvas) * ratio
+    on_radiograph = scored.canvas.frame.to_image(canvas) * ratio
     cells = (corners + 1) / 2 * _FINE
-    matrix = cv2.getAffineTransform((cells - 0.5).astype(np.float32), (on_film - 0.5).astype(np.float32))
+    matrix = cv2.getAffineTransform((cells - 0.5).astype(np.float32), (on_radiograph - 0.5).astype(np.float32))
     on_grid = cv2.warpAffine(values, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     field = np.zeros(size[::-1], dtype=np.uint8)
-    quad = np.array([on_film[0], on_film[1], on_film[1] + on_film[2] - on_film[0], on_film[2]])
+    quad = np.array(
+        [on_radiograph[0], on_radiograph[1], on_radiograph[1] + on_radiograph[2] - on_radiograph[0], on_radiograph[2]]
+    )
     cv2.fillPoly(field, [np.round(quad * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
     fraction = np.clip((on_grid - lowest) / (highest - lowest), 0, 1)
     alpha = np.minimum(field, _lungs(scored, ratio, size)) * (MAP_COVER * fraction)
     return np.dstack([severity_colours(fraction), alpha]).astype(np.uint8)
 
 
-def _lungs(scored: ScoredFilm, ratio: float, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+def _lungs(scored: ScoredRadiograph, ratio: float, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
     """Where the lungs are, 0-255 with soft edges: their hulls, since dense disease bites into an outline."""
     assert scored.canvas is not None
     outlines = [] if scored.lung_mask is None else lung_outlines(scored.lung_mask, scored.canvas.frame)

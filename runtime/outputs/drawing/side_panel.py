@@ -1,4 +1,4 @@
-"""The column beside the film: total, zones in the film's own layout, severity map, doubts, origin."""
+"""The column beside the image: total, zones in the image's own layout, severity map, doubts, origin."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from lungsev.geometry import warp
-from lungsev.pipeline import ScoredFilm
+from lungsev.pipeline import ScoredRadiograph
 from lungsev.report import QualityFlag, RegionScore, SchemeScore, SeverityReport
 from lungsev.runtime.outputs.drawing.palette import (
     GOOD,
@@ -30,11 +30,11 @@ _LEFT, _INNER = 48.0, 524.0
 _MAP = 236.0
 
 
-def draw_scored_panel(sheet: Sheet, x: float, scored: ScoredFilm, name: str, scheme: Scheme | None) -> float:
-    """Draw the panel of a scored film from the top of the sheet down. Returns the y it ended at.
+def draw_scored_panel(sheet: Sheet, x: float, scored: ScoredRadiograph, name: str, scheme: Scheme | None) -> float:
+    """Draw the panel of a scored image from the top of the sheet down. Returns the y it ended at.
 
     Args:
-        name: The scheme to show large; the film's other schemes get a line each.
+        name: The scheme to show large; the image's other schemes get a line each.
         scheme: Its definition, for the grades' names; None when it is not a built-in one.
     """
     report = scored.report
@@ -53,10 +53,10 @@ def draw_scored_panel(sheet: Sheet, x: float, scored: ScoredFilm, name: str, sch
 
 
 def draw_refused_panel(sheet: Sheet, x: float, report: SeverityReport) -> float:
-    """Draw the panel of a film without a score: nothing on it looks like one. Returns the y it ended at."""
+    """Draw the panel of an image without a score: nothing on it looks like one. Returns the y it ended at."""
     left = x + _LEFT
     sheet.text(left, 72, "No score", 60, TEXT, weight=SEMIBOLD)
-    state = "This film was left out on purpose." if report.status == "skipped" else "This file could not be used."
+    state = "This image was left out on purpose." if report.status == "skipped" else "This file could not be used."
     y = sheet.paragraph(left, 100, state, 28, MUTED, width=_INNER)
     y = sheet.paragraph(left, y + 24, report.message or "", 28, TEXT, width=_INNER)
     code = report.reason or report.error or ""
@@ -98,7 +98,7 @@ def _draw_total(sheet: Sheet, left: float, score: SchemeScore, title: str) -> fl
 def _draw_table(
     sheet: Sheet, left: float, top: float, regions: Sequence[RegionScore], grades: tuple[int, int]
 ) -> float:
-    """Zones as on the film: the patient's right in the left column."""
+    """Zones as on the image: the patient's right in the left column."""
     columns = _columns(regions)
     rows = max(len(column) for column in columns)
     gap = 12.0
@@ -146,7 +146,9 @@ def _draw_legend(sheet: Sheet, left: float, top: float, scheme: Scheme) -> float
     return y
 
 
-def _draw_map(sheet: Sheet, left: float, top: float, scored: ScoredFilm, name: str, grades: tuple[int, int]) -> float:
+def _draw_map(
+    sheet: Sheet, left: float, top: float, scored: ScoredRadiograph, name: str, grades: tuple[int, int]
+) -> float:
     """Expected grade over the aligned lung field, on the grades' own colour scale."""
     values = scored.severity_map.get(name)
     if values is None or scored.canvas is None or scored.report.alignment is None:
@@ -171,7 +173,7 @@ def _draw_map(sheet: Sheet, left: float, top: float, scored: ScoredFilm, name: s
 def _draw_quality(sheet: Sheet, left: float, top: float, flags: Sequence[QualityFlag]) -> float:
     if not flags:
         _draw_tick(sheet, left, top + 6)
-        sheet.text(left + 42, top + 32, "Film quality: no doubts", 26, TEXT)
+        sheet.text(left + 42, top + 32, "Image quality: no doubts", 26, TEXT)
         return top + 44
     y = top
     for flag in flags:

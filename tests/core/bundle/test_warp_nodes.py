@@ -16,7 +16,7 @@ def found(operations: list[Operation]) -> list[str]:
     return [operations[index][2][0] for index in sorted(warp_nodes(operations, ["image"]))]
 
 
-def test_products_with_the_film_are_the_warp_and_products_with_weights_end_it() -> None:
+def test_products_with_the_radiograph_are_the_warp_and_products_with_weights_end_it() -> None:
     operations = [
         *MASK,
         ("Mul", ["theta", "centres"], ["across"]),
@@ -38,6 +38,6 @@ def test_the_base_grid_is_no_weight() -> None:
 
 
 @pytest.mark.parametrize("kind", ["MatMul", "Gemm"])
-def test_a_head_on_the_warped_film_is_not_part_of_it(kind: str) -> None:
+def test_a_head_on_the_warped_radiograph_is_not_part_of_it(kind: str) -> None:
     operations = [("Identity", ["image"], ["theta"]), (kind, ["theta", "w", "bias"], ["scores"])]
     assert found(operations) == []

@@ -1,4 +1,4 @@
-"""The canvas: square, undistorted, and the same whatever border and window the film came with."""
+"""The canvas: square, undistorted, and the same whatever border and window the image came with."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from lungsev.report import ImageInfo
 Pixels = npt.NDArray[np.float32]
 
 
-def film_of(pixels: npt.NDArray[np.floating]) -> Radiograph:
+def radiograph_of(pixels: npt.NDArray[np.floating]) -> Radiograph:
     pixels = np.ascontiguousarray(pixels, dtype=np.float32)
     return Radiograph(pixels, ImageInfo(), content_box(pixels))
 
@@ -44,7 +44,7 @@ def chest(rows: int = 560, columns: int = 440) -> Pixels:
 
 
 def test_the_canvas_is_a_square_of_the_agreed_kind() -> None:
-    canvas = to_canvas(film_of(chest()))
+    canvas = to_canvas(radiograph_of(chest()))
     assert PREPROCESSING_VERSION == "2"
     assert canvas.pixels.shape == (CANVAS_SIZE_PX, CANVAS_SIZE_PX) == (512, 512)
     assert canvas.pixels.dtype == np.float32
@@ -56,7 +56,7 @@ def test_the_canvas_is_a_square_of_the_agreed_kind() -> None:
 
 @settings(derandomize=True, deadline=None, max_examples=25)
 @given(st.integers(64, 900), st.integers(64, 900), st.sampled_from([128, 512]))
-def test_the_film_fills_one_side_and_is_centred_on_the_other(rows: int, columns: int, size_px: int) -> None:
+def test_the_radiograph_fills_one_side_and_is_centred_on_the_other(rows: int, columns: int, size_px: int) -> None:
     frame = to_canvas(Radiograph(chest(rows, columns), ImageInfo(), (0, 0, rows, columns)), size_px).frame
     (left, top), (right, bottom) = frame.to_canvas(np.array([[0, 0], [columns, rows]]))
     assert max(right - left, bottom - top) == pytest.approx(size_px, abs=1e-6)
@@ -67,8 +67,8 @@ def test_the_film_fills_one_side_and_is_centred_on_the_other(rows: int, columns:
 
 @pytest.mark.parametrize("value", [0.0, 1.0, 0.5])
 def test_borders_barely_move_the_canvas(value: float) -> None:
-    plain = to_canvas(film_of(chest()))
-    bordered = to_canvas(film_of(cv2.copyMakeBorder(chest(), 70, 30, 50, 90, cv2.BORDER_CONSTANT, value=value)))
+    plain = to_canvas(radiograph_of(chest()))
+    bordered = to_canvas(radiograph_of(cv2.copyMakeBorder(chest(), 70, 30, 50, 90, cv2.BORDER_CONSTANT, value=value)))
     assert np.abs(bordered.pixels - plain.pixels).mean() < 0.01
     origin = bordered.frame.to_canvas(np.array([50.0, 70.0]))
     np.testing.assert_allclose(origin, plain.frame.to_canvas(np.array([0.0, 0.0])), atol=4)
@@ -76,13 +76,15 @@ def test_borders_barely_move_the_canvas(value: float) -> None:
 
 @pytest.mark.parametrize(("low", "high"), [(-0.2, 1.2), (-0.5, 1.0), (0.0, 2.0), (0.02, 0.98)])
 def test_a_linear_window_barely_moves_the_canvas(low: float, high: float) -> None:
-    plain = to_canvas(film_of(chest())).pixels
-    windowed = to_canvas(film_of(np.clip((chest() - low) / (high - low), 0, 1))).pixels
+    plain = to_canvas(radiograph_of(chest())).pixels
+    windowed = to_canvas(radiograph_of(np.clip((chest() - low) / (high - low), 0, 1))).pixels
     assert np.abs(windowed - plain).mean() < 0.005
 
 
-def test_a_film_at_twice_the_resolution_gives_nearly_the_same_canvas() -> None:
-    plain, large = (to_canvas(film_of(chest(rows, columns))).pixels for rows, columns in ((560, 440), (1680, 1320)))
+def test_a_radiograph_at_twice_the_resolution_gives_nearly_the_same_canvas() -> None:
+    plain, large = (
+        to_canvas(radiograph_of(chest(rows, columns))).pixels for rows, columns in ((560, 440), (1680, 1320))
+    )
     assert np.abs(large - plain).mean() < 0.01
 
 
@@ -99,19 +101,21 @@ def test_letters_at_the_edge_do_not_move_the_greys() -> None:
     np.testing.assert_array_equal(normalise_greys(lettered)[60:], normalise_greys(content)[60:])
 
 
-def test_a_film_without_contrast_is_mid_grey() -> None:
+def test_a_radiograph_without_contrast_is_mid_grey() -> None:
     assert set(np.unique(normalise_greys(np.full((50, 50), 0.9, np.float32)))) == {0.5}
 
 
 @pytest.mark.shared
-def test_real_films_survive_new_borders_and_windows(shared_dir: Path) -> None:
+def test_real_radiographs_survive_new_borders_and_windows(shared_dir: Path) -> None:
     moved = []
     for path in sorted((shared_dir / "cxr" / "lung-masks" / "images").iterdir())[::40]:
-        film = read_radiograph(path)
-        rows, columns = film.pixels.shape
-        plain = to_canvas(film)
-        changed = film_of(
-            cv2.copyMakeBorder(film.pixels * 0.7 + 0.1, rows // 8, 0, columns // 6, 9, cv2.BORDER_CONSTANT, value=0)
+        radiograph = read_radiograph(path)
+        rows, columns = radiograph.pixels.shape
+        plain = to_canvas(radiograph)
+        changed = radiograph_of(
+            cv2.copyMakeBorder(
+                radiograph.pixels * 0.7 + 0.1, rows // 8, 0, columns // 6, 9, cv2.BORDER_CONSTANT, value=0
+            )
         )
         frame = to_canvas(changed).frame
         offset = frame.to_canvas(np.array([columns // 6, rows // 8], dtype=float))

@@ -20,7 +20,7 @@ from lungsev.errors import ConfigError
 from lungsev.geometry import CanvasFrame
 from lungsev.phantom import NON_CHEST_KINDS, PhantomOptions, make_non_chest, make_phantom
 from lungsev.preprocessing.canvas import Canvas, to_canvas
-from lungsev.quality.gate import FILM_CHECK_CLASSES, FLAG_CODES, QualityLimits, assess_quality
+from lungsev.quality.gate import FLAG_CODES, IMAGE_CHECK_CLASSES, QualityLimits, assess_quality
 from lungsev.reading.collimation import content_box
 from lungsev.reading.radiograph import Radiograph
 from lungsev.reading.read import read_radiograph
@@ -40,7 +40,7 @@ WRONG: dict[str, tuple[Turn, str]] = {
 
 @dataclass(frozen=True)
 class Case:
-    """A film as the gate gets it, with the lungs a perfect network would find."""
+    """An image as the gate gets it, with the lungs a perfect network would find."""
 
     canvas: Canvas
     lungs: np.ndarray
@@ -63,15 +63,15 @@ def make_case(pixels: np.ndarray, lungs: np.ndarray | None = None) -> Case:
 
 
 def make_chest(seed: int = 2, turn: Turn = lambda image: image, **changes: object) -> Case:
-    film = make_phantom(seed, **changes)  # type: ignore[arg-type]
-    return make_case(turn(film.pixels), turn(film.lung_mask))
+    radiograph = make_phantom(seed, **changes)  # type: ignore[arg-type]
+    return make_case(turn(radiograph.pixels), turn(radiograph.lung_mask))
 
 
 def codes(quality: Quality) -> set[str]:
     return {flag.code for flag in quality.flags}
 
 
-def test_a_good_film_passes_without_a_word() -> None:
+def test_a_good_radiograph_passes_without_a_word() -> None:
     quality = make_chest(options=PhantomOptions(plain=True), grades=(0, 1, 0, 0, 1, 1)).judge()
     assert quality.verdict == "ok", quality.flags
     assert quality.flags == ()
@@ -91,7 +91,7 @@ def test_white_lungs_are_severe_and_not_refused(seed: int) -> None:
 
 @pytest.mark.parametrize("name", WRONG)
 @pytest.mark.parametrize("seed", [1, 4, 7])
-def test_a_film_that_lies_wrong_is_refused(name: str, seed: int) -> None:
+def test_a_radiograph_that_lies_wrong_is_refused(name: str, seed: int) -> None:
     turn, code = WRONG[name]
     quality = make_chest(seed, turn, grades=(1, 2, 1, 0, 1, 2), size_px=384).judge()
     assert quality.verdict == "refused"
@@ -99,20 +99,20 @@ def test_a_film_that_lies_wrong_is_refused(name: str, seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", [1, 4, 7])
-def test_an_inverted_film_is_refused(seed: int) -> None:
-    film = make_phantom(seed, grades=(1, 0, 1, 0, 1, 2), size_px=384, options=PhantomOptions(plain=True))
-    quality = make_case(1 - film.pixels, film.lung_mask).judge()
+def test_an_inverted_radiograph_is_refused(seed: int) -> None:
+    radiograph = make_phantom(seed, grades=(1, 0, 1, 0, 1, 2), size_px=384, options=PhantomOptions(plain=True))
+    quality = make_case(1 - radiograph.pixels, radiograph.lung_mask).judge()
     assert codes(quality) == {"inverted"}
 
 
 @pytest.mark.parametrize("kind", NON_CHEST_KINDS)
-def test_films_without_lungs_are_refused(kind: str) -> None:
+def test_radiographs_without_lungs_are_refused(kind: str) -> None:
     for seed in range(3):
         assert make_case(make_non_chest(kind, seed, 256)).judge().verdict == "refused"
 
 
 @pytest.mark.parametrize("kind", ["constant", "noise"])
-def test_blank_films_are_refused_even_where_a_network_dreams_of_lungs(kind: str) -> None:
+def test_blank_radiographs_are_refused_even_where_a_network_dreams_of_lungs(kind: str) -> None:
     dreamt = make_chest(size_px=256).lungs
     seed = next(s for s in range(20) if kind == "constant" or make_non_chest("noise", s, 64).std() > 0.06)
     pixels = make_non_chest(kind, seed, 256)
@@ -132,9 +132,9 @@ def test_blank_films_are_refused_even_where_a_network_dreams_of_lungs(kind: str)
     ],
 )
 def test_the_network_own_check_refuses(seen: str, code: str) -> None:
-    check = np.full((1, len(FILM_CHECK_CLASSES)), 0.01, np.float32)
-    check[0, FILM_CHECK_CLASSES.index(seen)] = 0.95
-    quality = make_chest(size_px=256).judge(film_check=check)
+    check = np.full((1, len(IMAGE_CHECK_CLASSES)), 0.01, np.float32)
+    check[0, IMAGE_CHECK_CLASSES.index(seen)] = 0.95
+    quality = make_chest(size_px=256).judge(image_check=check)
     assert (quality.verdict, codes(quality)) == ("refused", {code})
     assert quality.measures["frontal_probability"] == pytest.approx(0.01)
 
@@ -143,33 +143,33 @@ def test_no_chest_is_believed_unless_clear_lungs_are_in_sight() -> None:
     """A check knows only what it was trained on; lungs side by side are a better witness."""
     no_chest = np.array([[0.01, 0, 0, 0, 0, 0.99]], np.float32)
     case = make_chest(options=PhantomOptions(plain=True), grades=(0,) * 6)
-    assert codes(case.judge(film_check=no_chest)) == {"doubtful_film"}
+    assert codes(case.judge(image_check=no_chest)) == {"doubtful_image"}
     little = np.zeros_like(case.lungs)
     little[60:70, 40:60] = little[60:70, 70:90] = 1
     one_blob = np.zeros_like(case.lungs)
     one_blob[30:90, 30:100] = 1
     for lungs in (little, one_blob):
-        assert codes(replace(case, lungs=lungs).judge(film_check=no_chest)) == {"not_frontal_chest"}
+        assert codes(replace(case, lungs=lungs).judge(image_check=no_chest)) == {"not_frontal_chest"}
     unsure = case.lungs.astype(np.float32)[None, None] * np.float32(0.6)
-    assert codes(case.judge(film_check=no_chest, lung_mask=unsure)) == {"not_frontal_chest"}
+    assert codes(case.judge(image_check=no_chest, lung_mask=unsure)) == {"not_frontal_chest"}
 
 
 def test_a_doubting_check_warns_and_a_sure_one_says_nothing() -> None:
     case = make_chest(options=PhantomOptions(plain=True), grades=(0,) * 6)
     doubting = np.array([[0.5, 0.1, 0.1, 0.1, 0.1, 0.1]], np.float32)
-    assert codes(case.judge(film_check=doubting)) == {"doubtful_film"}
-    assert case.judge(film_check=SURE).verdict == "ok"
+    assert codes(case.judge(image_check=doubting)) == {"doubtful_image"}
+    assert case.judge(image_check=SURE).verdict == "ok"
 
 
 def test_a_sure_check_overrules_the_weak_likeness_and_not_the_lungs() -> None:
     strict = QualityLimits(polarity_refuse=1.0)
     case = make_chest(size_px=256)
     assert case.judge(limits=strict).verdict == "refused"
-    assert case.judge(limits=strict, film_check=SURE).verdict != "refused"
-    assert Case(case.canvas, np.zeros_like(case.lungs)).judge(film_check=SURE).verdict == "refused"
+    assert case.judge(limits=strict, image_check=SURE).verdict != "refused"
+    assert Case(case.canvas, np.zeros_like(case.lungs)).judge(image_check=SURE).verdict == "refused"
 
 
-def test_a_refused_film_has_one_reason_and_no_doubts_beside_it() -> None:
+def test_a_refused_radiograph_has_one_reason_and_no_doubts_beside_it() -> None:
     quality = make_case(make_non_chest("hand", 1)).judge(notes=("side_not_verified",))
     assert len(quality.flags) == 1
     assert quality.flags[0].severity == "refuse"
@@ -178,22 +178,22 @@ def test_a_refused_film_has_one_reason_and_no_doubts_beside_it() -> None:
 def test_remarks_of_the_reading_become_words() -> None:
     case = make_chest(options=PhantomOptions(plain=True), grades=(0,) * 6)
     known = case.judge(notes=("side_not_verified", "colour_converted"))
-    assert known.verdict == "ok", "who cannot know the side says so, but the film is as good"
+    assert known.verdict == "ok", "who cannot know the side says so, but the image is as good"
     assert codes(known) == {"side_not_verified"}
     assert case.judge(notes=("polarity_corrected",)).verdict == "warn"
 
 
-def test_lungs_cut_by_the_films_edge_are_named() -> None:
-    film = make_phantom(3, size_px=(512, 512), options=PhantomOptions(plain=True))
-    rows = np.nonzero((film.lung_mask > 0).any(axis=1))[0]
-    columns = np.nonzero((film.lung_mask > 0).any(axis=0))[0]
+def test_lungs_cut_by_the_radiographs_edge_are_named() -> None:
+    radiograph = make_phantom(3, size_px=(512, 512), options=PhantomOptions(plain=True))
+    rows = np.nonzero((radiograph.lung_mask > 0).any(axis=1))[0]
+    columns = np.nonzero((radiograph.lung_mask > 0).any(axis=0))[0]
     for part, code in (
         (np.s_[rows[0] + 50 :, :], "apex_clipped"),
         (np.s_[: rows[-1] - 60, :], "base_clipped"),
         (np.s_[:, columns[0] + 50 :], "side_clipped"),
     ):
-        cut = Case(*_cut(film.pixels[part], film.lung_mask[part]))
-        quality = cut.judge(film_check=SURE)
+        cut = Case(*_cut(radiograph.pixels[part], radiograph.lung_mask[part]))
+        quality = cut.judge(image_check=SURE)
         assert code in codes(quality)
         assert quality.verdict == "warn"
 
@@ -209,24 +209,26 @@ def leaning(degrees: float) -> Turn:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_what_is_not_one_whole_upright_pair_of_lungs_is_refused_however_sure_the_check(seed: int) -> None:
-    film = make_phantom(seed, size_px=512)
-    rows = np.nonzero(film.lung_mask.any(axis=1))[0]
+    radiograph = make_phantom(seed, size_px=512)
+    rows = np.nonzero(radiograph.lung_mask.any(axis=1))[0]
     cases: dict[str, Turn] = {
-        "several_films": lambda image: np.hstack([image, image]),
+        "several_images": lambda image: np.hstack([image, image]),
         "rotated": leaning(45.0),
         "apex_missing": lambda image: image[int(rows[0] + 0.6 * np.ptp(rows)) :],
         "base_missing": lambda image: image[: int(rows[0] + 0.4 * np.ptp(rows))],
     }
     for code, turn in cases.items():
-        assert codes(make_case(turn(film.pixels), turn(film.lung_mask)).judge(film_check=SURE)) == {code}
+        assert codes(make_case(turn(radiograph.pixels), turn(radiograph.lung_mask)).judge(image_check=SURE)) == {code}
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_leaning_patient_and_a_little_missing_are_no_reason_to_refuse(seed: int) -> None:
-    film = make_phantom(seed, size_px=512)
-    rows = np.nonzero(film.lung_mask.any(axis=1))[0]
+    radiograph = make_phantom(seed, size_px=512)
+    rows = np.nonzero(radiograph.lung_mask.any(axis=1))[0]
     for turn in (leaning(12.0), leaning(-12.0), lambda image: image[int(rows[0] + 0.1 * np.ptp(rows)) :]):
-        assert make_case(turn(film.pixels), turn(film.lung_mask)).judge(film_check=SURE).verdict != "refused"
+        assert (
+            make_case(turn(radiograph.pixels), turn(radiograph.lung_mask)).judge(image_check=SURE).verdict != "refused"
+        )
 
 
 def test_what_disease_has_left_of_a_lung_does_not_lean() -> None:
@@ -234,7 +236,7 @@ def test_what_disease_has_left_of_a_lung_does_not_lean() -> None:
     rows, columns = (np.nonzero(case.lungs.any(axis=axis))[0] for axis in (1, 0))
     apex_alone = case.lungs.copy()
     apex_alone[int(rows[0] + 0.35 * np.ptp(rows)) :, : int(columns.mean())] = 0
-    assert replace(case, lungs=apex_alone).judge(film_check=SURE).verdict == "warn"
+    assert replace(case, lungs=apex_alone).judge(image_check=SURE).verdict == "warn"
 
 
 def test_small_one_sided_and_ragged_lungs_are_doubted() -> None:
@@ -268,12 +270,16 @@ def test_zones_beside_the_lungs_and_a_tilted_patient_are_noticed() -> None:
     assert "alignment_doubtful" in codes(case.judge(theta=np.zeros((1, 2, 3), np.float32)))
 
 
-def test_a_grainy_a_burnt_out_and_a_small_film_are_doubted() -> None:
-    film = make_phantom(5, grades=(0,) * 6, options=PhantomOptions(plain=True))
-    grain = np.random.default_rng(2).normal(0, 0.2, film.pixels.shape).astype(np.float32)
-    assert "underexposed" in codes(make_case(np.clip(film.pixels + grain, 0, 1), film.lung_mask).judge())
-    burnt = np.where((film.lung_mask > 0) & (film.pixels < np.median(film.pixels[film.lung_mask > 0])), 0, film.pixels)
-    case = make_case(film.pixels, film.lung_mask)
+def test_a_grainy_a_burnt_out_and_a_small_radiograph_are_doubted() -> None:
+    radiograph = make_phantom(5, grades=(0,) * 6, options=PhantomOptions(plain=True))
+    grain = np.random.default_rng(2).normal(0, 0.2, radiograph.pixels.shape).astype(np.float32)
+    assert "underexposed" in codes(make_case(np.clip(radiograph.pixels + grain, 0, 1), radiograph.lung_mask).judge())
+    burnt = np.where(
+        (radiograph.lung_mask > 0) & (radiograph.pixels < np.median(radiograph.pixels[radiograph.lung_mask > 0])),
+        0,
+        radiograph.pixels,
+    )
+    case = make_case(radiograph.pixels, radiograph.lung_mask)
     flat = Canvas(
         to_canvas(Radiograph(burnt, ImageInfo(), (0, 0, *burnt.shape))).pixels * 0 + _squash(burnt), case.canvas.frame
     )
@@ -320,30 +326,30 @@ def test_every_flag_speaks_in_whole_sentences() -> None:
 def test_classes_are_those_the_network_is_trained_on() -> None:
     """Read from the source, since importing it needs torch."""
     source = (Path(lungsev.__file__).parent / "networks" / "image_check.py").read_text(encoding="utf-8")
-    assigned = re.search(r"^FILM_CHECK_CLASSES = (\(.*?\))$", source, re.MULTILINE | re.DOTALL)
+    assigned = re.search(r"^IMAGE_CHECK_CLASSES = (\(.*?\))$", source, re.MULTILINE | re.DOTALL)
     assert assigned is not None
-    assert ast.literal_eval(assigned[1]) == FILM_CHECK_CLASSES
+    assert ast.literal_eval(assigned[1]) == IMAGE_CHECK_CLASSES
 
 
 @pytest.mark.shared
 @pytest.mark.slow
-def test_real_films_pass_with_human_lungs_and_are_refused_when_turned(shared_dir: Path) -> None:
+def test_real_radiographs_pass_with_human_lungs_and_are_refused_when_turned(shared_dir: Path) -> None:
     folder = shared_dir / "cxr" / "lung-masks"
     with (folder / "index.csv").open(encoding="utf-8") as file:
         stems = [row["stem"] for row in csv.DictReader(file)][::16]
     passed = caught = 0
     for stem in stems:
-        film = read_radiograph(folder / "images" / f"{stem}.jpg")
+        radiograph = read_radiograph(folder / "images" / f"{stem}.jpg")
         lungs = cv2.imread(str(folder / "masks" / f"{stem}.png"), cv2.IMREAD_GRAYSCALE)
-        passed += make_case(film.pixels, lungs).judge().verdict != "refused"
+        passed += make_case(radiograph.pixels, lungs).judge().verdict != "refused"
         for turn, _ in WRONG.values():
-            caught += make_case(turn(film.pixels), turn(lungs)).judge().verdict == "refused"
+            caught += make_case(turn(radiograph.pixels), turn(lungs)).judge().verdict == "refused"
     assert passed == len(stems)
     assert caught >= 0.99 * 3 * len(stems)
 
 
 def _cut(pixels: np.ndarray, lungs: np.ndarray) -> tuple[Canvas, np.ndarray]:
-    """A film cropped hard, without a search for borders."""
+    """An image cropped hard, without a search for borders."""
     rows, columns = pixels.shape
     canvas = to_canvas(Radiograph(pixels, ImageInfo(rows=rows, columns=columns), (0, 0, rows, columns)))
     frame: CanvasFrame = canvas.frame

@@ -1,13 +1,13 @@
-"""The tags let frontal chest films pass and give a reason for the rest."""
+"""The tags let frontal chest radiographs pass and give a reason for the rest."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-from odd_films import film_dataset, sequence_of, setting
+from odd_images import image_dataset, sequence_of, setting
 
-from lungsev.errors import SkippedFilmError
+from lungsev.errors import SkippedImageError
 from lungsev.reading.acceptance import require_frontal_chest
 
 CR = "1.2.840.10008.5.1.4.1.1.1"
@@ -39,7 +39,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # odd values are
         {"ViewPosition": "AP", "SeriesDescription": "LATERAL"},
     ],
 )
-def test_films_of_ours_pass(tags: dict[str, Any]) -> None:
+def test_radiographs_of_ours_pass(tags: dict[str, Any]) -> None:
     require_frontal_chest(_changed(tags))
 
 
@@ -75,20 +75,20 @@ def test_films_of_ours_pass(tags: dict[str, Any]) -> None:
     ],
 )
 def test_what_is_not_ours_is_skipped_with_its_reason(code: str, tags: dict[str, Any]) -> None:
-    with pytest.raises(SkippedFilmError) as caught:
+    with pytest.raises(SkippedImageError) as caught:
         require_frontal_chest(_changed(tags))
     assert caught.value.code == code
     assert "\n" not in str(caught.value)
 
 
 def test_a_message_never_quotes_a_tag() -> None:
-    with pytest.raises(SkippedFilmError) as caught:
+    with pytest.raises(SkippedImageError) as caught:
         require_frontal_chest(_changed({"SOPClassUID": "1.2.<script>CANARY", "Modality": "CANARY"}))
     assert "CANARY" not in str(caught.value)
     assert "<" not in str(caught.value)
 
 
 def _changed(tags: dict[str, Any]) -> Any:
-    dataset = film_dataset()
+    dataset = image_dataset()
     setting(**{key: sequence_of(**value) if isinstance(value, dict) else value for key, value in tags.items()})(dataset)
     return dataset

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 from pydicom import uid
 
-from lungsev.errors import UnreadableFilmError
+from lungsev.errors import UnreadableImageError
 from lungsev.reading.codecs import CODECS, FrameShape, codec_for, decode_frame, printable_uid
 from lungsev.reading.encoding import (
     ENCODERS,
@@ -33,8 +33,8 @@ CODESTREAMS = [syntax for syntax in ENCODERS if syntax not in (RLE, JPEG_BASELIN
 Stored = npt.NDArray[np.unsignedinteger]
 
 
-def film(bits: int, rows: int = 70, columns: int = 90) -> Stored:
-    """A smooth film with a little noise, over the whole range."""
+def radiograph(bits: int, rows: int = 70, columns: int = 90) -> Stored:
+    """A smooth image with a little noise, over the whole range."""
     y, x = np.mgrid[:rows, :columns]
     top = (1 << bits) - 1
     smooth = (np.sin(y / 9) * np.cos(x / 11) + 1) / 2 * top * 0.96
@@ -53,7 +53,7 @@ def shape_of(stored: Stored, bits: int, **changes: int) -> FrameShape:
 @pytest.mark.parametrize("bits", [8, 10, 12, 16])
 @pytest.mark.parametrize("syntax", LOSSLESS)
 def test_lossless_codecs_give_every_value_back(syntax: str, bits: int) -> None:
-    stored = film(bits)
+    stored = radiograph(bits)
     decoded = decode_frame(encode_frame(stored, syntax, bits), codec_for(syntax), shape_of(stored, bits))
     np.testing.assert_array_equal(decoded, stored)
 
@@ -61,31 +61,31 @@ def test_lossless_codecs_give_every_value_back(syntax: str, bits: int) -> None:
 def test_a_codestream_left_in_its_jp2_file_is_found() -> None:
     import imagecodecs
 
-    stored = film(12)
+    stored = radiograph(12)
     boxed = bytes(imagecodecs.jpeg2k_encode(stored, reversible=True, codecformat="jp2", bitspersample=12))
     decoded = decode_frame(boxed, codec_for(JPEG_2000_LOSSLESS), shape_of(stored, 12))
     np.testing.assert_array_equal(decoded, stored)
     decoy = b"\0\0\0\x10uuid\xff\x4f\xff\x51\0\0\0\0"
     decoded = decode_frame(boxed[:32] + decoy + boxed[32:], codec_for(JPEG_2000_LOSSLESS), shape_of(stored, 12))
     np.testing.assert_array_equal(decoded, stored)
-    with pytest.raises(UnreadableFilmError):
+    with pytest.raises(UnreadableImageError):
         decode_frame(boxed[:12] + b"\0\0\0\0uuid" * 9, codec_for(JPEG_2000_LOSSLESS), shape_of(stored, 12))
 
 
 @pytest.mark.parametrize("syntax", LOSSY)
 def test_lossy_codecs_give_nearly_every_value_back(syntax: str) -> None:
-    stored = film(12)
+    stored = radiograph(12)
     decoded = decode_frame(encode_frame(stored, syntax, 12), codec_for(syntax), shape_of(stored, 12))
     np.testing.assert_allclose(decoded.astype(int), stored, atol=LOSSY[syntax])
 
 
 def test_baseline_jpeg_gives_nearly_every_value_back() -> None:
-    stored = film(8)
+    stored = radiograph(8)
     decoded = decode_frame(encode_frame(stored, JPEG_BASELINE, 8), codec_for(JPEG_BASELINE), shape_of(stored, 8))
     np.testing.assert_allclose(decoded.astype(int), stored, atol=12)
 
 
-def test_the_table_holds_every_syntax_a_film_comes_in() -> None:
+def test_the_table_holds_every_syntax_a_radiograph_comes_in() -> None:
     expected = {
         uid.ImplicitVRLittleEndian,
         uid.ExplicitVRLittleEndian,
@@ -110,7 +110,7 @@ def test_the_table_holds_every_syntax_a_film_comes_in() -> None:
 
 @pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2.4.102", "", "<b>"])
 def test_another_syntax_is_named_and_refused(syntax: str) -> None:
-    with pytest.raises(UnreadableFilmError) as caught:
+    with pytest.raises(UnreadableImageError) as caught:
         codec_for(syntax)
     assert caught.value.code == "unsupported_syntax"
     assert "<" not in str(caught.value)
@@ -121,18 +121,18 @@ def test_another_syntax_is_named_and_refused(syntax: str) -> None:
 def test_a_header_that_lies_about_the_size_is_found_out_before_decoding(
     syntax: str, changes: dict[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stored = film(12)
+    stored = radiograph(12)
     encoded = encode_frame(stored, syntax, 12)
     _forbid_decoding(monkeypatch)
-    with pytest.raises(UnreadableFilmError) as caught:
+    with pytest.raises(UnreadableImageError) as caught:
         decode_frame(encoded, codec_for(syntax), shape_of(stored, 12, **changes))
     assert caught.value.code == "wrong_shape"
 
 
 @pytest.mark.parametrize("syntax", [JPEG_LOSSLESS_SV1, JPEG_LS_LOSSLESS, JPEG_2000_LOSSLESS])
 def test_more_bits_than_the_header_allocates_are_found_out(syntax: str) -> None:
-    stored = film(12)
-    with pytest.raises(UnreadableFilmError) as caught:
+    stored = radiograph(12)
+    with pytest.raises(UnreadableImageError) as caught:
         decode_frame(encode_frame(stored, syntax, 12), codec_for(syntax), shape_of(stored, 8, bits_allocated=8))
     assert caught.value.code == "wrong_shape"
 
@@ -141,15 +141,15 @@ def test_more_bits_than_the_header_allocates_are_found_out(syntax: str) -> None:
 def test_a_colour_codestream_is_found_out(syntax: str) -> None:
     import imagecodecs
 
-    colour = np.dstack([film(8)] * 3)
+    colour = np.dstack([radiograph(8)] * 3)
     encoded = {
         JPEG_LOSSLESS_SV1: lambda: imagecodecs.jpeg8_encode(colour, lossless=True),
         JPEG_LS_LOSSLESS: lambda: imagecodecs.jpegls_encode(colour),
         JPEG_2000_LOSSLESS: lambda: imagecodecs.jpeg2k_encode(colour, codecformat="j2k"),
         HTJ2K_LOSSLESS: lambda: imagecodecs.htj2k_encode(colour),
     }[syntax]()
-    with pytest.raises(UnreadableFilmError) as caught:
-        decode_frame(bytes(encoded), codec_for(syntax), shape_of(film(8), 8))
+    with pytest.raises(UnreadableImageError) as caught:
+        decode_frame(bytes(encoded), codec_for(syntax), shape_of(radiograph(8), 8))
     assert caught.value.code == "wrong_shape"
 
 
@@ -157,9 +157,9 @@ def test_a_colour_codestream_is_found_out(syntax: str) -> None:
 @pytest.mark.parametrize("kept", [0.02, 0.5, 0.97])
 def test_a_codestream_cut_short_is_refused_in_one_line(syntax: str, kept: float) -> None:
     bits = 8 if syntax == JPEG_BASELINE else 12
-    stored = film(bits)
+    stored = radiograph(bits)
     encoded = encode_frame(stored, syntax, bits)
-    with pytest.raises(UnreadableFilmError) as caught:
+    with pytest.raises(UnreadableImageError) as caught:
         decode_frame(encoded[: int(len(encoded) * kept)], codec_for(syntax), shape_of(stored, bits))
     assert caught.value.code in ("truncated", "damaged")
     assert "\n" not in str(caught.value)
@@ -168,41 +168,41 @@ def test_a_codestream_cut_short_is_refused_in_one_line(syntax: str, kept: float)
 @pytest.mark.parametrize("syntax", ENCODERS)
 def test_noise_is_refused_in_one_line(syntax: str) -> None:
     noise = np.random.default_rng(1).integers(0, 256, 5000, dtype=np.uint8).tobytes()
-    with pytest.raises(UnreadableFilmError):
-        decode_frame(noise, codec_for(syntax), shape_of(film(12), 12))
+    with pytest.raises(UnreadableImageError):
+        decode_frame(noise, codec_for(syntax), shape_of(radiograph(12), 12))
 
 
-def test_a_few_bytes_do_not_buy_a_large_film(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_few_bytes_do_not_buy_a_large_radiograph(monkeypatch: pytest.MonkeyPatch) -> None:
     constant = encode_frame(np.zeros((3000, 3000), np.uint8), JPEG_2000_LOSSLESS, 8)
     siz = constant.index(b"\xff\x51")
     sized = bytearray(constant)
     sized[siz + 6 : siz + 14] = struct.pack(">II", 6000, 6000)
     _forbid_decoding(monkeypatch)
-    with pytest.raises(UnreadableFilmError) as caught:
+    with pytest.raises(UnreadableImageError) as caught:
         decode_frame(bytes(sized), codec_for(JPEG_2000_LOSSLESS), FrameShape(6000, 6000, 8, 8, False))
     assert caught.value.code == "too_large"
 
 
-def test_runs_that_add_up_to_more_than_the_film_are_stopped() -> None:
+def test_runs_that_add_up_to_more_than_the_radiograph_are_stopped() -> None:
     runs = b"\x81\x00" * 100_000  # 12.8 million bytes where 12,600 belong
     header = struct.pack("<16I", 2, 64, 64 + len(runs) // 2, *([0] * 13))
-    with pytest.raises(UnreadableFilmError) as caught:
-        decode_frame(header + runs, codec_for(RLE), shape_of(film(12), 12))
+    with pytest.raises(UnreadableImageError) as caught:
+        decode_frame(header + runs, codec_for(RLE), shape_of(radiograph(12), 12))
     assert caught.value.code == "damaged"
 
 
 @pytest.mark.parametrize(("extra", "code"), [(-2, "truncated"), (180, "wrong_shape"), (6300, "wrong_shape")])
 def test_native_data_of_another_length_is_refused(extra: int, code: str) -> None:
-    stored = film(12)
+    stored = radiograph(12)
     raw = (stored.tobytes() + b"\0" * 20_000)[: stored.nbytes + extra]
-    with pytest.raises(UnreadableFilmError) as caught:
+    with pytest.raises(UnreadableImageError) as caught:
         decode_frame(raw, codec_for(uid.ExplicitVRLittleEndian), shape_of(stored, 12))
     assert caught.value.code == code
 
 
 @pytest.mark.parametrize("padding", [1, 90])
 def test_padding_of_less_than_a_line_is_allowed(padding: int) -> None:
-    stored = film(8, 71, 91)
+    stored = radiograph(8, 71, 91)
     decoded = decode_frame(
         stored.tobytes() + b"\0" * padding, codec_for(uid.ExplicitVRLittleEndian), shape_of(stored, 8)
     )

@@ -15,7 +15,7 @@ from lungsev.reading.collimation import content_box
 Pixels = npt.NDArray[np.float32]
 
 
-def film() -> Pixels:
+def radiograph() -> Pixels:
     """Anatomy to a border finder: no line of it is flat."""
     coarse = np.random.default_rng(5).random((20, 16), dtype=np.float32)
     return np.asarray(cv2.resize(coarse, (440, 560), interpolation=cv2.INTER_CUBIC)).clip(0, 1)
@@ -26,8 +26,8 @@ def framed(pixels: Pixels, sides: tuple[int, int, int, int], value: float) -> Pi
     return np.asarray(cv2.copyMakeBorder(pixels, top, bottom, left, right, cv2.BORDER_CONSTANT, value=value))
 
 
-def test_a_film_without_borders_is_all_content() -> None:
-    assert content_box(film()) == (0, 0, 560, 440)
+def test_a_radiograph_without_borders_is_all_content() -> None:
+    assert content_box(radiograph()) == (0, 0, 560, 440)
 
 
 @settings(derandomize=True, deadline=None, max_examples=25)
@@ -37,17 +37,17 @@ def test_a_film_without_borders_is_all_content() -> None:
 )
 def test_a_border_of_one_grey_is_cut_to_the_line(sides: tuple[int, int, int, int], value: float) -> None:
     top, left, _, _ = sides
-    box = content_box(framed(film(), sides, value))
+    box = content_box(framed(radiograph(), sides, value))
     assert box == (top, left, top + 560, left + 440)
 
 
 def test_nested_borders_are_cut() -> None:
-    pixels = framed(framed(film(), (60, 0, 60, 0), 0.0), (30, 30, 30, 30), 1.0)
+    pixels = framed(framed(radiograph(), (60, 0, 60, 0), 0.0), (30, 30, 30, 30), 1.0)
     np.testing.assert_allclose(content_box(pixels), (90, 30, 650, 470), atol=4)
 
 
 def test_a_noisy_shutter_is_cut() -> None:
-    pixels = framed(film(), (50, 50, 50, 50), 0.0)
+    pixels = framed(radiograph(), (50, 50, 50, 50), 0.0)
     noise = np.random.default_rng(0).normal(0, 0.01, pixels.shape)
     np.testing.assert_allclose(
         content_box(np.clip(pixels + noise, 0, 1).astype(np.float32)), (50, 50, 610, 490), atol=4
@@ -56,7 +56,7 @@ def test_a_noisy_shutter_is_cut() -> None:
 
 @pytest.mark.parametrize(("ground", "ink"), [(0.0, 1.0), (1.0, 0.0)])
 def test_captions_in_a_border_do_not_keep_it(ground: float, ink: float) -> None:
-    pixels = framed(film(), (80, 0, 80, 0), ground).copy()
+    pixels = framed(radiograph(), (80, 0, 80, 0), ground).copy()
     for y in (10, 40, 680):
         draw_text(pixels, "PORTABLE AP SUPINE 08:15", (4, y), 16, value=ink)
     top, _, bottom, _ = content_box(pixels)
@@ -64,19 +64,19 @@ def test_captions_in_a_border_do_not_keep_it(ground: float, ink: float) -> None:
     assert abs(bottom - 640) <= 4
 
 
-def test_a_marker_on_the_film_stays_on_it() -> None:
-    pixels = film().copy()
+def test_a_marker_on_the_radiograph_stays_on_it() -> None:
+    pixels = radiograph().copy()
     draw_text(pixels, "R", (10, 10), 40, value=1.0)
     assert content_box(pixels) == (0, 0, 560, 440)
 
 
 @pytest.mark.parametrize("value", [0.0, 0.4, 1.0])
-def test_a_film_of_one_grey_is_kept_whole(value: float) -> None:
+def test_a_radiograph_of_one_grey_is_kept_whole(value: float) -> None:
     assert content_box(np.full((300, 200), value, np.float32)) == (0, 0, 300, 200)
 
 
-def test_a_field_too_small_to_be_a_film_is_not_believed() -> None:
-    assert content_box(framed(film()[:100, :100], (400, 400, 400, 400), 0.0)) == (0, 0, 900, 900)
+def test_a_field_too_small_to_be_a_radiograph_is_not_believed() -> None:
+    assert content_box(framed(radiograph()[:100, :100], (400, 400, 400, 400), 0.0)) == (0, 0, 900, 900)
 
 
 @pytest.mark.parametrize("shape", [(64, 2000), (2000, 64), (70, 70)])

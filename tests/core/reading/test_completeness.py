@@ -3,43 +3,43 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from bedside_films import png
+from bedside_images import png
 
 from lungsev.phantom import TRANSFER_SYNTAXES, make_phantom, write_phantom_dicom, write_phantom_jpeg
 from lungsev.reading.completeness import completeness
 
-FILM = make_phantom(3, size_px=96)
+RADIOGRAPH = make_phantom(3, size_px=96)
 
 
 @pytest.mark.parametrize("syntax", sorted(TRANSFER_SYNTAXES))
-def test_a_whole_film_is_complete_and_any_beginning_of_it_is_not(tmp_path: Path, syntax: str) -> None:
-    whole = write_phantom_dicom(FILM, tmp_path / "film.dcm", transfer_syntax=syntax).read_bytes()
-    assert completeness(tmp_path / "film.dcm") == "complete"
+def test_a_whole_radiograph_is_complete_and_any_beginning_of_it_is_not(tmp_path: Path, syntax: str) -> None:
+    whole = write_phantom_dicom(RADIOGRAPH, tmp_path / "image.dcm", transfer_syntax=syntax).read_bytes()
+    assert completeness(tmp_path / "image.dcm") == "complete"
     cut = tmp_path / "cut.dcm"
-    for length in (140, 200, 400, len(whole) // 2, len(whole) - 8, len(whole) - 1):
+    for length in (140, 200, 400, len(whole) // 2, len(whole) - 8, len(whole.rstrip(b"\0")) - 1):
         cut.write_bytes(whole[:length])
         assert completeness(cut) != "complete", length
     cut.write_bytes(whole[: len(whole) - 20])
     assert completeness(cut) == "incomplete"
 
 
-def test_a_film_with_nested_sequences_is_complete(tmp_path: Path) -> None:
-    write_phantom_dicom(FILM, tmp_path / "film.dcm", voi="lut")
-    assert completeness(tmp_path / "film.dcm") == "complete"
+def test_a_radiograph_with_nested_sequences_is_complete(tmp_path: Path) -> None:
+    write_phantom_dicom(RADIOGRAPH, tmp_path / "image.dcm", voi="lut")
+    assert completeness(tmp_path / "image.dcm") == "complete"
 
 
 def test_a_header_without_pixels_may_be_a_writer_that_pauses(tmp_path: Path) -> None:
     import pydicom
 
-    write_phantom_dicom(FILM, tmp_path / "film.dcm")
-    dataset = pydicom.dcmread(tmp_path / "film.dcm")
+    write_phantom_dicom(RADIOGRAPH, tmp_path / "image.dcm")
+    dataset = pydicom.dcmread(tmp_path / "image.dcm")
     del dataset.PixelData
     dataset.save_as(tmp_path / "header.dcm")
     assert completeness(tmp_path / "header.dcm") == "unrecognised"
 
 
 def test_pixel_data_that_claims_more_than_there_is_waits(tmp_path: Path) -> None:
-    path = write_phantom_dicom(FILM, tmp_path / "film.dcm", transfer_syntax="explicit")
+    path = write_phantom_dicom(RADIOGRAPH, tmp_path / "image.dcm", transfer_syntax="explicit")
     data = path.read_bytes()
     place = data.index(b"\xe0\x7f\x10\x00OW") + 8
     path.write_bytes(data[:place] + (0x7FFFFFFE).to_bytes(4, "little") + data[place + 4 :])
@@ -47,15 +47,15 @@ def test_pixel_data_that_claims_more_than_there_is_waits(tmp_path: Path) -> None
 
 
 def test_pictures(tmp_path: Path) -> None:
-    picture = tmp_path / "film.png"
+    picture = tmp_path / "image.png"
     picture.write_bytes(png(1))
     assert completeness(picture) == "complete"
     picture.write_bytes(png(1)[:-3])
     assert completeness(picture) == "incomplete"
-    write_phantom_jpeg(FILM, tmp_path / "film.jpg")
-    assert completeness(tmp_path / "film.jpg") == "complete"
-    (tmp_path / "film.jpg").write_bytes((tmp_path / "film.jpg").read_bytes()[:-40])
-    assert completeness(tmp_path / "film.jpg") == "incomplete"
+    write_phantom_jpeg(RADIOGRAPH, tmp_path / "image.jpg")
+    assert completeness(tmp_path / "image.jpg") == "complete"
+    (tmp_path / "image.jpg").write_bytes((tmp_path / "image.jpg").read_bytes()[:-40])
+    assert completeness(tmp_path / "image.jpg") == "incomplete"
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_pictures(tmp_path: Path) -> None:
         (b"II*\0\xff\xff\xff\x00", "incomplete"),
     ],
 )
-def test_what_is_no_film(tmp_path: Path, data: bytes, verdict: str) -> None:
+def test_what_is_no_radiograph(tmp_path: Path, data: bytes, verdict: str) -> None:
     path = tmp_path / "file"
     path.write_bytes(data)
     assert completeness(path) == verdict
@@ -79,7 +79,7 @@ def test_a_deflated_bomb_costs_little(tmp_path: Path, monkeypatch: pytest.Monkey
     import tracemalloc
     import zlib
 
-    head = write_phantom_dicom(FILM, tmp_path / "film.dcm", transfer_syntax="deflated").read_bytes()
+    head = write_phantom_dicom(RADIOGRAPH, tmp_path / "image.dcm", transfer_syntax="deflated").read_bytes()
     meta = head[: 132 + 12 + int.from_bytes(head[140:144], "little")]
     squeeze = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
     bomb = b"".join(squeeze.compress(b"\0" * (1 << 20)) for _ in range(30)) + squeeze.flush()
@@ -92,7 +92,7 @@ def test_a_deflated_bomb_costs_little(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_a_link_is_not_followed(tmp_path: Path) -> None:
-    (tmp_path / "film.png").write_bytes(png(1))
-    (tmp_path / "link").symlink_to(tmp_path / "film.png")
+    (tmp_path / "image.png").write_bytes(png(1))
+    (tmp_path / "link").symlink_to(tmp_path / "image.png")
     with pytest.raises(OSError):
         completeness(tmp_path / "link")

@@ -10,11 +10,11 @@ import zlib
 import numpy as np
 import numpy.typing as npt
 import pytest
-from odd_films import (
+from odd_images import (
     bare_header,
-    encoded_film,
-    film_bytes,
-    film_dataset,
+    encoded_image,
+    image_bytes,
+    image_dataset,
     nested_sequences,
     sequence_of,
     setting,
@@ -23,7 +23,7 @@ from odd_films import (
 from pydicom import uid
 from pydicom.dataset import Dataset
 
-from lungsev.errors import SkippedFilmError, UnreadableFilmError
+from lungsev.errors import SkippedImageError, UnreadableImageError
 from lungsev.reading.container import is_dicom
 from lungsev.reading.dicom import pixel_sha256, read_dicom
 from lungsev.reading.encoding import ENCODERS, JPEG_2000, JPEG_BASELINE, JPEG_EXTENDED, JPEG_LS_NEAR
@@ -39,12 +39,12 @@ Stored = npt.NDArray[np.integer]
 
 
 def expected_values() -> Stored:
-    dataset = film_dataset(bits=12)
+    dataset = image_dataset(bits=12)
     return np.frombuffer(dataset.PixelData, "<u2").reshape(dataset.Rows, dataset.Columns)
 
 
-def failure(data: bytes, limits: ReadLimits = LIMITS) -> UnreadableFilmError:
-    with pytest.raises(UnreadableFilmError) as caught:
+def failure(data: bytes, limits: ReadLimits = LIMITS) -> UnreadableImageError:
+    with pytest.raises(UnreadableImageError) as caught:
         read_dicom(data, limits)
     assert "\n" not in str(caught.value)
     return caught.value
@@ -52,22 +52,22 @@ def failure(data: bytes, limits: ReadLimits = LIMITS) -> UnreadableFilmError:
 
 @pytest.mark.parametrize("syntax", SYNTAXES)
 def test_every_lossless_syntax_carries_the_same_values(syntax: str) -> None:
-    film = read_dicom(film_bytes(bits=12, transfer_syntax=syntax), LIMITS)
-    np.testing.assert_array_equal(film.stored, expected_values())
-    assert film.stored.dtype == np.uint16
-    assert film.image.pixel_sha256 == pixel_sha256(expected_values())
-    assert film.image.decoder
+    radiograph = read_dicom(image_bytes(bits=12, transfer_syntax=syntax), LIMITS)
+    np.testing.assert_array_equal(radiograph.stored, expected_values())
+    assert radiograph.stored.dtype == np.uint16
+    assert radiograph.image.pixel_sha256 == pixel_sha256(expected_values())
+    assert radiograph.image.decoder
 
 
 def test_the_report_names_the_codec_and_the_syntax() -> None:
-    image = read_dicom(film_bytes(transfer_syntax="jpeg_ls"), LIMITS).image
+    image = read_dicom(image_bytes(transfer_syntax="jpeg_ls"), LIMITS).image
     assert image.decoder == "imagecodecs/charls"
     assert image.transfer_syntax == uid.JPEGLSLossless
 
 
-def test_what_the_report_says_of_the_film() -> None:
-    image = read_dicom(film_bytes(patient_id="P7"), LIMITS).image
-    dataset = film_dataset(patient_id="P7")
+def test_what_the_report_says_of_the_radiograph() -> None:
+    image = read_dicom(image_bytes(patient_id="P7"), LIMITS).image
+    dataset = image_dataset(patient_id="P7")
     assert image.patient_id == "P7"
     assert image.sop_instance_uid == dataset.SOPInstanceUID
     assert image.study_instance_uid == dataset.StudyInstanceUID
@@ -78,13 +78,13 @@ def test_what_the_report_says_of_the_film() -> None:
 
 @pytest.mark.parametrize("bits", [8, 10, 12, 16])
 @pytest.mark.parametrize("syntax", LOSSLESS_SYNTAXES)
-def test_signed_films_keep_their_sign(bits: int, syntax: str) -> None:
+def test_signed_radiographs_keep_their_sign(bits: int, syntax: str) -> None:
     half = 1 << (bits - 1)
     signed = np.linspace(-half, half - 1, 64 * 80).astype(np.int8 if bits == 8 else np.int16).reshape(64, 80)
     words = signed.view(np.uint8 if bits == 8 else np.uint16) & ((1 << bits) - 1)
-    film = read_dicom(encoded_film(words, syntax, bits=bits, PixelRepresentation=1), LIMITS)
-    np.testing.assert_array_equal(film.stored, signed)
-    assert film.stored.dtype == signed.dtype
+    radiograph = read_dicom(encoded_image(words, syntax, bits=bits, PixelRepresentation=1), LIMITS)
+    np.testing.assert_array_equal(radiograph.stored, signed)
+    assert radiograph.stored.dtype == signed.dtype
 
 
 @pytest.mark.parametrize("high_bit", [11, 13, 15])
@@ -95,39 +95,39 @@ def test_values_high_in_their_words_and_what_lies_beside_them(high_bit: int) -> 
     words |= np.uint16(1) if below else np.uint16(0)  # an overlay plane below
     if high_bit < 15:
         words |= np.uint16(1 << 15)  # and one above
-    film = read_dicom(encoded_film(words, uid.ExplicitVRLittleEndian, bits=12, HighBit=high_bit), LIMITS)
-    np.testing.assert_array_equal(film.stored, values)
+    radiograph = read_dicom(encoded_image(words, uid.ExplicitVRLittleEndian, bits=12, HighBit=high_bit), LIMITS)
+    np.testing.assert_array_equal(radiograph.stored, values)
 
 
 @pytest.mark.parametrize("stored_bits", [8, 9, 10, 11, 16])
 @pytest.mark.parametrize("syntax", [uid.ExplicitVRLittleEndian, *LOSSLESS_SYNTAXES[1:]])
 def test_a_wrong_number_of_stored_bits_costs_no_value(stored_bits: int, syntax: str) -> None:
     tags = {"BitsStored": stored_bits, "HighBit": stored_bits - 1}
-    film = read_dicom(encoded_film(expected_values(), syntax, bits=12, **tags), LIMITS)
-    np.testing.assert_array_equal(film.stored, expected_values())
+    radiograph = read_dicom(encoded_image(expected_values(), syntax, bits=12, **tags), LIMITS)
+    np.testing.assert_array_equal(radiograph.stored, expected_values())
 
 
 def test_unsigned_values_under_a_sign_keep_their_order() -> None:
     tags = {"PixelRepresentation": 1}
-    film = read_dicom(encoded_film(expected_values(), uid.ExplicitVRLittleEndian, bits=12, **tags), LIMITS)
-    np.testing.assert_array_equal(film.stored, expected_values())
+    radiograph = read_dicom(encoded_image(expected_values(), uid.ExplicitVRLittleEndian, bits=12, **tags), LIMITS)
+    np.testing.assert_array_equal(radiograph.stored, expected_values())
 
 
-def test_an_overlay_above_the_stored_bits_is_no_part_of_the_film() -> None:
+def test_an_overlay_above_the_stored_bits_is_no_part_of_the_radiograph() -> None:
     words = expected_values().copy()
     words[20:60, 30:34] |= 1 << 12
     words[100, ::2] |= 1 << 13
-    film = read_dicom(encoded_film(words, uid.ExplicitVRLittleEndian, bits=12), LIMITS)
-    np.testing.assert_array_equal(film.stored, expected_values())
+    radiograph = read_dicom(encoded_image(words, uid.ExplicitVRLittleEndian, bits=12), LIMITS)
+    np.testing.assert_array_equal(radiograph.stored, expected_values())
 
 
 def test_a_high_bit_that_makes_no_sense_is_ignored() -> None:
-    film = read_dicom(encoded_film(expected_values(), uid.ExplicitVRLittleEndian, bits=12, HighBit=3), LIMITS)
-    np.testing.assert_array_equal(film.stored, expected_values())
+    radiograph = read_dicom(encoded_image(expected_values(), uid.ExplicitVRLittleEndian, bits=12, HighBit=3), LIMITS)
+    np.testing.assert_array_equal(radiograph.stored, expected_values())
 
 
 def test_pixels_in_several_fragments_are_joined() -> None:
-    whole = film_bytes(transfer_syntax="jpeg_ls", bits=12)
+    whole = image_bytes(transfer_syntax="jpeg_ls", bits=12)
     start = whole.index(b"\xfe\xff\x00\xe0", whole.index(b"\xe0\x7f\x10\x00"))
     table = whole[start : start + 8 + struct.unpack("<I", whole[start + 4 : start + 8])[0]]
     item = start + len(table)
@@ -135,42 +135,42 @@ def test_pixels_in_several_fragments_are_joined() -> None:
     body = whole[item + 8 : item + 8 + length]
     parts = [body[:100], body[100:1000], body[1000:]]
     items = b"".join(b"\xfe\xff\x00\xe0" + struct.pack("<I", len(part)) + part for part in parts)
-    film = read_dicom(whole[:item] + items + whole[item + 8 + length :], LIMITS)
-    np.testing.assert_array_equal(film.stored, expected_values())
+    radiograph = read_dicom(whole[:item] + items + whole[item + 8 + length :], LIMITS)
+    np.testing.assert_array_equal(radiograph.stored, expected_values())
 
 
 @pytest.mark.parametrize("pad", [b"", b"\0"])
 def test_a_fragment_of_odd_length_may_be_padded_or_not(pad: bytes) -> None:
-    whole = film_bytes(transfer_syntax="jpeg_ls", bits=12)
+    whole = image_bytes(transfer_syntax="jpeg_ls", bits=12)
     item = whole.index(b"\xfe\xff\x00\xe0", whole.index(b"\xe0\x7f\x10\x00") + 20)
     (length,) = struct.unpack("<I", whole[item + 4 : item + 8])
     body = whole[item + 8 : item + 8 + length] + b"\0"
     assert len(body) % 2 == 1, "an even fragment, as the standard has it, and one more byte"
     odd = whole[: item + 4] + struct.pack("<I", len(body)) + body + pad + whole[item + 8 + length :]
-    film = read_dicom(odd, LIMITS)
-    np.testing.assert_array_equal(film.stored, expected_values())
+    radiograph = read_dicom(odd, LIMITS)
+    np.testing.assert_array_equal(radiograph.stored, expected_values())
 
 
 @pytest.mark.parametrize("syntax", ["implicit", "explicit"])
 def test_a_bare_dataset_is_read_without_preamble(syntax: str) -> None:
-    whole = film_bytes(transfer_syntax=syntax, bits=12)
+    whole = image_bytes(transfer_syntax=syntax, bits=12)
     bare = whole[132 + 12 + struct.unpack("<I", whole[140:144])[0] :]
     assert is_dicom(bare)
-    film = read_dicom(bare, LIMITS)
-    np.testing.assert_array_equal(film.stored, expected_values())
-    assert film.image.transfer_syntax == (
+    radiograph = read_dicom(bare, LIMITS)
+    np.testing.assert_array_equal(radiograph.stored, expected_values())
+    assert radiograph.image.transfer_syntax == (
         uid.ImplicitVRLittleEndian if syntax == "implicit" else uid.ExplicitVRLittleEndian
     )
 
 
 def test_a_bare_big_endian_dataset_is_read() -> None:
-    whole = film_bytes(transfer_syntax="big_endian", bits=12)
-    film = read_dicom(whole[132 + 12 + struct.unpack("<I", whole[140:144])[0] :], LIMITS)
-    np.testing.assert_array_equal(film.stored, expected_values())
+    whole = image_bytes(transfer_syntax="big_endian", bits=12)
+    radiograph = read_dicom(whole[132 + 12 + struct.unpack("<I", whole[140:144])[0] :], LIMITS)
+    np.testing.assert_array_equal(radiograph.stored, expected_values())
 
 
 def test_the_class_may_stand_in_the_file_meta_alone() -> None:
-    assert read_dicom(film_bytes(setting(SOPClassUID=None)), LIMITS).image.sop_class_uid == film_dataset().SOPClassUID
+    assert read_dicom(image_bytes(setting(SOPClassUID=None)), LIMITS).image.sop_class_uid == image_dataset().SOPClassUID
 
 
 @pytest.mark.parametrize(
@@ -187,16 +187,17 @@ def test_the_class_may_stand_in_the_file_meta_alone() -> None:
     ],
 )
 def test_polarity_is_asked_for_once(photometric: str | None, shape: str | None, inverted: bool, conflict: bool) -> None:
-    data = film_bytes(setting(PhotometricInterpretation=photometric, PresentationLUTShape=shape))
-    film = read_dicom(data, LIMITS)
-    assert (film.photometry.inverted, film.shape_conflict) == (inverted, conflict)
+    data = image_bytes(setting(PhotometricInterpretation=photometric, PresentationLUTShape=shape))
+    radiograph = read_dicom(data, LIMITS)
+    assert (radiograph.photometry.inverted, radiograph.shape_conflict) == (inverted, conflict)
 
 
 def test_windows_and_their_function_are_read() -> None:
-    film = read_dicom(
-        film_bytes(setting(WindowCenter=["100", "200.5"], WindowWidth=["50", "70"], VOILUTFunction="SIGMOID")), LIMITS
+    radiograph = read_dicom(
+        image_bytes(setting(WindowCenter=["100", "200.5"], WindowWidth=["50", "70"], VOILUTFunction="SIGMOID")),
+        LIMITS,
     )
-    assert [(w.center, w.width, w.function) for w in film.photometry.windows] == [
+    assert [(w.center, w.width, w.function) for w in radiograph.photometry.windows] == [
         (100.0, 50.0, "SIGMOID"),
         (200.5, 70.0, "SIGMOID"),
     ]
@@ -212,7 +213,7 @@ def test_luts_are_read_in_every_form(stored_as: str) -> None:
         item.add_new(0x00283006, stored_as, entries.astype("<u2").tobytes() if stored_as == "OW" else entries.tolist())
         dataset.VOILUTSequence = [item]
 
-    (lut,) = read_dicom(film_bytes(add_lut), LIMITS).photometry.voi_luts
+    (lut,) = read_dicom(image_bytes(add_lut), LIMITS).photometry.voi_luts
     assert (lut.first, lut.bits, len(lut.entries)) == (10, 12, 65536)
     assert lut.entries[-1] == 4095
 
@@ -234,32 +235,32 @@ def test_a_damaged_lut_is_as_good_as_none(item: dict[str, object]) -> None:
         if "LUTData" in dataset.VOILUTSequence[0]:
             dataset.VOILUTSequence[0]["LUTData"].VR = "US"
 
-    assert read_dicom(film_bytes(add_lut), LIMITS).photometry.voi_luts == ()
+    assert read_dicom(image_bytes(add_lut), LIMITS).photometry.voi_luts == ()
 
 
 def test_padding_is_a_value_or_a_range() -> None:
-    assert read_dicom(film_bytes(), LIMITS).photometry.padding is None
-    assert read_dicom(film_bytes(setting(PixelPaddingValue=0)), LIMITS).photometry.padding == (0, 0)
+    assert read_dicom(image_bytes(), LIMITS).photometry.padding is None
+    assert read_dicom(image_bytes(setting(PixelPaddingValue=0)), LIMITS).photometry.padding == (0, 0)
     ranged = setting(PixelPaddingValue=4095, PixelPaddingRangeLimit=4000)
-    assert read_dicom(film_bytes(ranged), LIMITS).photometry.padding == (4000, 4095)
+    assert read_dicom(image_bytes(ranged), LIMITS).photometry.padding == (4000, 4095)
 
 
 @pytest.mark.parametrize("kept", [140, 200, 600, 1200, -200, -2])
 @pytest.mark.parametrize("syntax", SYNTAXES)
 def test_a_file_cut_short_anywhere_is_truncated_or_damaged(syntax: str, kept: int) -> None:
-    error = failure(film_bytes(transfer_syntax=syntax)[:kept])
+    error = failure(image_bytes(transfer_syntax=syntax)[:kept])
     assert error.code in ("truncated", "damaged")
 
 
 def test_an_over_long_buffer_is_a_wrong_shape() -> None:
-    assert failure(film_bytes(setting(Rows=80))).code == "wrong_shape"
-    assert failure(film_bytes(setting(Rows=320))).code == "truncated"
-    assert failure(film_bytes(setting(Rows=80), transfer_syntax="jpeg_2000")).code == "wrong_shape"
+    assert failure(image_bytes(setting(Rows=80))).code == "wrong_shape"
+    assert failure(image_bytes(setting(Rows=320))).code == "truncated"
+    assert failure(image_bytes(setting(Rows=80), transfer_syntax="jpeg_2000")).code == "wrong_shape"
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(65535, 65535), (60000, 64), (7000, 7000)])
 def test_an_absurd_size_is_refused_by_its_header(rows: int, columns: int) -> None:
-    assert failure(film_bytes(setting(Rows=rows, Columns=columns))).code == "too_large"
+    assert failure(image_bytes(setting(Rows=rows, Columns=columns))).code == "too_large"
 
 
 @pytest.mark.parametrize(
@@ -275,25 +276,25 @@ def test_an_absurd_size_is_refused_by_its_header(rows: int, columns: int) -> Non
     ],
 )
 def test_a_header_that_makes_no_sense_is_refused(code: str, tags: dict[str, object]) -> None:
-    assert failure(film_bytes(setting(**tags))).code == code
+    assert failure(image_bytes(setting(**tags))).code == code
 
 
 def test_a_compression_that_is_not_there_is_found_out() -> None:
-    raw = film_bytes(bits=12)
+    raw = image_bytes(bits=12)
     claimed = raw.replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.5\0")
     assert failure(claimed).code == "damaged"
-    fragments = film_bytes(transfer_syntax="rle", bits=12).replace(b"1.2.840.10008.1.2.5\0", b"1.2.840.10008.1.2.1\0")
+    fragments = image_bytes(transfer_syntax="rle", bits=12).replace(b"1.2.840.10008.1.2.5\0", b"1.2.840.10008.1.2.1\0")
     assert failure(fragments).code == "damaged"
 
 
 def test_an_unknown_syntax_is_named() -> None:
-    error = failure(film_bytes(transfer_syntax="rle").replace(b"1.2.840.10008.1.2.5\0", b"1.2.840.10008.9.9.9\0"))
+    error = failure(image_bytes(transfer_syntax="rle").replace(b"1.2.840.10008.1.2.5\0", b"1.2.840.10008.9.9.9\0"))
     assert error.code == "unsupported_syntax"
     assert "1.2.840.10008.9.9.9" in str(error)
 
 
 def test_a_file_without_pixels_is_skipped_with_what_is_known() -> None:
-    with pytest.raises(SkippedFilmError) as caught:
+    with pytest.raises(SkippedImageError) as caught:
         read_dicom(to_bytes(bare_header(Modality="CR", PatientID="P1")), LIMITS)
     assert caught.value.code == "no_pixels"
     assert caught.value.image is not None
@@ -304,16 +305,16 @@ def test_a_structured_report_is_skipped_for_its_class() -> None:
     report = bare_header(Modality="SR", ContentSequence=sequence_of(TextValue="x"))
     report["ContentSequence"].is_undefined_length = True
     report.SOPClassUID = report.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.88.33"
-    with pytest.raises(SkippedFilmError) as caught:
+    with pytest.raises(SkippedImageError) as caught:
         read_dicom(to_bytes(report), LIMITS)
     assert caught.value.code == "unsupported_sop_class"
 
 
-def test_a_skipped_film_is_still_known() -> None:
-    with pytest.raises(SkippedFilmError) as caught:
-        read_dicom(film_bytes(body_part="HAND"), LIMITS)
+def test_a_skipped_radiograph_is_still_known() -> None:
+    with pytest.raises(SkippedImageError) as caught:
+        read_dicom(image_bytes(body_part="HAND"), LIMITS)
     assert caught.value.image is not None
-    assert caught.value.image.sop_instance_uid == film_dataset().SOPInstanceUID
+    assert caught.value.image.sop_instance_uid == image_dataset().SOPInstanceUID
 
 
 def test_deep_nesting_is_refused_without_harm() -> None:
@@ -322,7 +323,7 @@ def test_deep_nesting_is_refused_without_harm() -> None:
 
 
 def test_a_deflated_bomb_is_stopped_early() -> None:
-    whole = film_bytes(transfer_syntax="deflated")
+    whole = image_bytes(transfer_syntax="deflated")
     start = 132 + 12 + struct.unpack("<I", whole[140:144])[0]
     zeros = b"\x09\x00\x10\x10OB\0\0" + struct.pack("<I", 20 << 20) + b"\0" * (20 << 20)
     squeeze = zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS)
@@ -331,17 +332,17 @@ def test_a_deflated_bomb_is_stopped_early() -> None:
     assert failure(bomb).code == "too_large"
 
 
-def test_a_deflated_film_may_not_outgrow_its_limit() -> None:
-    assert failure(film_bytes(transfer_syntax="deflated"), ReadLimits(inflated_bytes=20_000)).code == "too_large"
+def test_a_deflated_radiograph_may_not_outgrow_its_limit() -> None:
+    assert failure(image_bytes(transfer_syntax="deflated"), ReadLimits(inflated_bytes=20_000)).code == "too_large"
 
 
 @pytest.mark.parametrize("seed", range(60))
 def test_flipped_bits_never_raise_anything_else(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    data = bytearray(film_bytes(transfer_syntax=SYNTAXES[seed % len(SYNTAXES)], bits=12))
+    data = bytearray(image_bytes(transfer_syntax=SYNTAXES[seed % len(SYNTAXES)], bits=12))
     for place in rng.integers(132, 132 + (len(data) - 132) // (8 if seed % 2 else 1), 40):
         data[place] = rng.integers(256)
-    with contextlib.suppress(UnreadableFilmError, SkippedFilmError):
+    with contextlib.suppress(UnreadableImageError, SkippedImageError):
         assert read_dicom(bytes(data), LIMITS).stored.ndim == 2
 
 
@@ -349,7 +350,7 @@ def test_flipped_bits_never_raise_anything_else(seed: int) -> None:
 def test_nothing_of_the_patient_is_logged_or_said(caplog: pytest.LogCaptureFixture) -> None:
     canary = setting(PatientName="CANARY^NAME", PatientID="CANARY-ID", PatientBirthDate="19CANARY")
     with caplog.at_level(logging.DEBUG):
-        data = film_bytes(canary, setting(Rows=80, WindowCenter="1"))
+        data = image_bytes(canary, setting(Rows=80, WindowCenter="1"))
     caplog.clear()
     with caplog.at_level(logging.DEBUG):
         error = failure(data)

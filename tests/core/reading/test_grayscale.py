@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from odd_films import film_dataset
+from odd_images import image_dataset
 from pydicom.pixels import apply_voi_lut
 
 from lungsev.reading.grayscale import Lut, Photometry, Window, render, render_picture, weighted_percentiles
@@ -21,7 +21,7 @@ def ramp(top: int, dtype: str = "u2") -> Values:
 
 @pytest.mark.parametrize("function", ["LINEAR", "LINEAR_EXACT", "SIGMOID"])
 def test_windows_follow_the_standard_as_pydicom_reads_it(function: str) -> None:
-    dataset = film_dataset(voi="window", bits=12, rescale=None)
+    dataset = image_dataset(voi="window", bits=12, rescale=None)
     dataset.WindowCenter, dataset.WindowWidth, dataset.VOILUTFunction = 1800.0, 2500.0, function
     stored = ramp(4095)
     expected = apply_voi_lut(stored, dataset).astype(np.float64)
@@ -77,7 +77,7 @@ def test_a_lut_that_fills_ten_of_its_sixteen_bits_still_reaches_white() -> None:
 
 
 @pytest.mark.parametrize("bad", [Window(0, 0), Window(float("nan"), 10), Window(5, float("inf")), Window(60000, 2)])
-def test_of_several_windows_the_first_that_shows_the_film_is_taken(bad: Window) -> None:
+def test_of_several_windows_the_first_that_shows_the_radiograph_is_taken(bad: Window) -> None:
     good = Window(2048, 4096)
     assert render(ramp(4095), Photometry(windows=[bad, good])).notes == ()
     np.testing.assert_array_equal(
@@ -86,7 +86,7 @@ def test_of_several_windows_the_first_that_shows_the_film_is_taken(bad: Window) 
     )
 
 
-def test_a_window_that_hides_the_film_is_ignored_aloud() -> None:
+def test_a_window_that_hides_the_radiograph_is_ignored_aloud() -> None:
     shown = render(ramp(4095), Photometry(windows=[Window(60000, 100)]))
     assert shown.notes == ("window_ignored",)
     assert np.ptp(shown.pixels) > 0.99
@@ -100,7 +100,7 @@ def test_without_a_window_the_robust_range_is_shown() -> None:
     assert 0.99 < np.quantile(shown.pixels, 0.995) <= 1.0
 
 
-def test_a_constant_film_is_grey_and_says_so() -> None:
+def test_a_constant_radiograph_is_grey_and_says_so() -> None:
     shown = render(np.full((64, 64), 700, np.uint16), Photometry(windows=[Window(100, 50)]))
     assert "constant" in shown.notes
     assert set(np.unique(shown.pixels)) == {0.5}
@@ -139,7 +139,7 @@ def test_signed_values_keep_their_order(dtype: str) -> None:
     np.testing.assert_allclose(shown, (stored + 100.0) / 200, atol=1e-6)
 
 
-def test_padding_at_the_edge_is_black_and_inside_it_is_film() -> None:
+def test_padding_at_the_edge_is_black_and_inside_it_is_radiograph() -> None:
     stored = np.full((60, 60), 900, np.uint16)
     stored[10:50, 10:50] = ramp(800)[:40, :40]
     stored[30, 30] = 900
@@ -155,7 +155,7 @@ def test_padding_does_not_move_the_robust_range() -> None:
     np.testing.assert_array_equal(shown, render(stored, Photometry()).pixels)
 
 
-def test_a_film_that_is_all_padding_is_still_shown() -> None:
+def test_a_radiograph_that_is_all_padding_is_still_shown() -> None:
     assert render(ramp(100), Photometry(padding=(0, 4095))).pixels.max() == 1.0
 
 
@@ -172,7 +172,7 @@ def test_percentiles_of_a_histogram_are_those_of_its_values() -> None:
     np.testing.assert_allclose(found, np.percentile(values, (1, 50, 99)), atol=1)
 
 
-def test_large_films_and_old_opencv_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_radiographs_and_old_opencv_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     stored, photometry = ramp(4095), Photometry(windows=[Window(2000, 3000)])
     expected = render(stored, photometry).pixels
     monkeypatch.setattr("lungsev.reading.grayscale._OPENCV_LOOKS_UP_16_BITS", False)

@@ -1,11 +1,11 @@
-"""Films are turned to the radiological view, patient's right on the image's left, when a tag says how they lie."""
+"""Images are turned to the radiological view, patient's right on the image's left, when a tag says how they lie."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from lungsev.errors import SkippedFilmError
+from lungsev.errors import SkippedImageError
 from lungsev.reading.orientation import turn_to_radiological
 
 UPRIGHT = np.array([[1, 2, 3], [4, 5, 6]], np.uint16)
@@ -31,7 +31,7 @@ def test_every_other_lie_is_turned_and_noted(orientation: tuple[str, str], store
     assert notes == ("orientation_corrected",)
 
 
-def test_a_radiological_film_stays() -> None:
+def test_a_radiological_radiograph_stays() -> None:
     turned, notes = turn_to_radiological(UPRIGHT, ("L", "F"))
     assert turned is UPRIGHT or np.shares_memory(turned, UPRIGHT)
     assert notes == ()
@@ -47,7 +47,7 @@ def test_without_a_usable_tag_nothing_is_flipped_silently(orientation: tuple[str
 
 
 @pytest.mark.parametrize("orientation", [("A", "F"), ("P", "F"), ("F", "A")])
-def test_an_axis_from_front_to_back_is_a_lateral_film(orientation: tuple[str, str]) -> None:
-    with pytest.raises(SkippedFilmError) as caught:
+def test_an_axis_from_front_to_back_is_a_lateral_radiograph(orientation: tuple[str, str]) -> None:
+    with pytest.raises(SkippedImageError) as caught:
         turn_to_radiological(UPRIGHT, orientation)
     assert caught.value.code == "lateral"

@@ -1,4 +1,4 @@
-"""PNG, JPEG and TIFF films: size before pixels, one grey channel, upright."""
+"""PNG, JPEG and TIFF images: size before pixels, one grey channel, upright."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from lungsev.errors import SkippedFilmError, UnreadableFilmError
+from lungsev.errors import SkippedImageError, UnreadableImageError
 from lungsev.reading.limits import ReadLimits
 from lungsev.reading.pictures import marked_as_own, picture_kind, read_picture, read_picture_header, turn_upright
 
@@ -38,7 +38,7 @@ def test_a_jpeg_comes_back_nearly() -> None:
 
 @pytest.mark.parametrize("channels", [3, 4])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_a_grey_film_saved_in_colour_is_grey(channels: int, dtype: type) -> None:
+def test_a_grey_radiograph_saved_in_colour_is_grey(channels: int, dtype: type) -> None:
     scale = 1 if dtype is np.uint8 else 257
     layers = [GREY.astype(dtype) * scale] * 3 + [np.full(GREY.shape, np.iinfo(dtype).max, dtype)] * (channels - 3)
     grey, notes = read_picture(encoded(np.dstack(layers), ".png"), LIMITS)
@@ -73,14 +73,14 @@ def test_a_tiff_with_white_as_zero_is_inverted(order: str) -> None:
 
 
 def test_a_tiff_of_several_pages_is_skipped() -> None:
-    with pytest.raises(SkippedFilmError) as caught:
+    with pytest.raises(SkippedImageError) as caught:
         read_picture(cv2.imencodemulti(".tiff", [GREY, GREY])[1].tobytes(), LIMITS)
     assert caught.value.code == "multi_frame"
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("kind", ["jpeg", "png", "tiff"])
-def test_a_film_saved_lying_is_stood_up(kind: str, orientation: int) -> None:
+def test_a_radiograph_saved_lying_is_stood_up(kind: str, orientation: int) -> None:
     lying = _lie_down(GREY, orientation)
     if kind == "tiff":
         data = _tiff(lying, "<", orientation=orientation)
@@ -100,7 +100,7 @@ def test_turning_upright_undoes_lying_down(orientation: int) -> None:
 @pytest.mark.parametrize("kept", [0.1, 0.5, 0.98])
 def test_a_picture_cut_short_is_refused(suffix: str, kept: float) -> None:
     whole = encoded(np.random.default_rng(0).integers(0, 255, (100, 100)).astype(np.uint8), suffix)
-    with pytest.raises(UnreadableFilmError) as caught:
+    with pytest.raises(UnreadableImageError) as caught:
         read_picture(whole[: int(len(whole) * kept)], LIMITS)
     assert caught.value.code in ("truncated", "damaged")
     assert "\n" not in str(caught.value)
@@ -110,7 +110,7 @@ def test_a_picture_cut_short_is_refused(suffix: str, kept: float) -> None:
     "data", [b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*\xff\xff\xff\xff", b"\xff\xd8\xff\xe0\0"]
 )
 def test_a_beginning_alone_is_truncated(data: bytes) -> None:
-    with pytest.raises(UnreadableFilmError) as caught:
+    with pytest.raises(UnreadableImageError) as caught:
         read_picture_header(data)
     assert caught.value.code in ("truncated", "damaged")
 
@@ -118,7 +118,7 @@ def test_a_beginning_alone_is_truncated(data: bytes) -> None:
 @pytest.mark.parametrize("data", [b"hello", b"", b"GIF89a", b"\x00" * 200])
 def test_other_files_are_named_as_such(data: bytes) -> None:
     assert picture_kind(data) is None
-    with pytest.raises(UnreadableFilmError) as caught:
+    with pytest.raises(UnreadableImageError) as caught:
         read_picture_header(data)
     assert caught.value.code == "not_dicom"
 
@@ -130,20 +130,20 @@ def test_a_bomb_is_known_by_its_header(kind: str) -> None:
         "jpeg": _resized_jpeg(encoded(GREY, ".jpg"), 60_000, 60_000),
         "tiff": _tiff(GREY, "<", claims=(60_000, 60_000)),
     }[kind]
-    with pytest.raises(UnreadableFilmError) as caught:
+    with pytest.raises(UnreadableImageError) as caught:
         read_picture(data, LIMITS)
     assert caught.value.code == "too_large"
     assert "60000" in str(caught.value)
 
 
 def test_a_size_of_nothing_is_a_wrong_shape() -> None:
-    with pytest.raises(UnreadableFilmError) as caught:
+    with pytest.raises(UnreadableImageError) as caught:
         read_picture(_resized_png(encoded(GREY, ".png"), 0, 100), LIMITS)
     assert caught.value.code == "wrong_shape"
 
 
 def test_an_icon_is_skipped() -> None:
-    with pytest.raises(SkippedFilmError) as caught:
+    with pytest.raises(SkippedImageError) as caught:
         read_picture(encoded(GREY[:32, :32], ".png"), LIMITS)
     assert caught.value.code == "too_small"
 
@@ -156,7 +156,7 @@ def test_floating_point_tiffs_are_read_over_their_range() -> None:
 
 
 def _lie_down(grey: npt.NDArray[np.uint8], orientation: int) -> npt.NDArray[np.uint8]:
-    """Stored so that the EXIF orientation brings the film back: TIFF 6.0, tag 274."""
+    """Stored so that the EXIF orientation brings the image back: TIFF 6.0, tag 274."""
     rows_first = {
         1: grey,
         2: grey[:, ::-1],
@@ -225,10 +225,10 @@ def _tiff(
     return magic + struct.pack(f"{order}I", 8 + grey.size) + grey.tobytes() + directory
 
 
-def test_a_picture_of_ours_opens_everywhere_and_is_no_film() -> None:
+def test_a_picture_of_ours_opens_everywhere_and_is_no_radiograph() -> None:
     grey = np.random.default_rng(1).integers(0, 255, (96, 80), np.uint8)
     ours = marked_as_own(cv2.imencode(".png", grey)[1].tobytes())
     np.testing.assert_array_equal(cv2.imdecode(np.frombuffer(ours, np.uint8), cv2.IMREAD_UNCHANGED), grey)
-    with pytest.raises(SkippedFilmError) as caught:
+    with pytest.raises(SkippedImageError) as caught:
         read_picture(ours, ReadLimits())
     assert caught.value.code == "own_output"

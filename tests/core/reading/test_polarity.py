@@ -51,19 +51,19 @@ def test_only_doubtful_tags_are_overruled(
 
 
 @pytest.mark.shared
-def test_no_real_chest_film_counts_as_inverted(shared_dir: Path) -> None:
-    films = sorted((shared_dir / "cxr" / "lung-masks" / "images").iterdir())[::8]
+def test_no_real_chest_radiograph_counts_as_inverted(shared_dir: Path) -> None:
+    radiographs = sorted((shared_dir / "cxr" / "lung-masks" / "images").iterdir())[::8]
     likeness = []
-    for path in films:
-        film = read_radiograph(path)
-        assert "polarity_doubtful" not in film.notes
-        likeness.append(chest_likeness(film.pixels, film.content_box_px))
+    for path in radiographs:
+        radiograph = read_radiograph(path)
+        assert "polarity_doubtful" not in radiograph.notes
+        likeness.append(chest_likeness(radiograph.pixels, radiograph.content_box_px))
     assert min(likeness) > INVERTED_LIKENESS + 0.1
     assert np.median(likeness) > 0.4
 
 
 @pytest.mark.shared
-def test_a_film_with_the_wrong_polarity_tag_is_read_as_its_twin(shared_dir: Path) -> None:
+def test_a_radiograph_with_the_wrong_polarity_tag_is_read_as_its_twin(shared_dir: Path) -> None:
     right, wrong = (read_radiograph(path) for path in sorted((shared_dir / "dicom").glob("rsna_*")))
     assert "polarity_corrected" in wrong.notes
     assert "polarity_corrected" not in right.notes

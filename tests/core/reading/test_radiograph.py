@@ -1,4 +1,4 @@
-"""A film carries remarks, each once."""
+"""An image carries remarks, each once."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from lungsev.report import ImageInfo
 
 
 def test_remarks_are_added_once_and_in_order() -> None:
-    film = Radiograph(np.zeros((4, 4), np.float32), ImageInfo(), (0, 0, 4, 4), ("side_not_verified",))
-    noted = film.with_notes("window_ignored", "side_not_verified")
+    radiograph = Radiograph(np.zeros((4, 4), np.float32), ImageInfo(), (0, 0, 4, 4), ("side_not_verified",))
+    noted = radiograph.with_notes("window_ignored", "side_not_verified")
     assert noted.notes == ("side_not_verified", "window_ignored")
-    assert film.notes == ("side_not_verified",)
-    assert noted.pixels is film.pixels
+    assert radiograph.notes == ("side_not_verified",)
+    assert noted.pixels is radiograph.pixels

@@ -1,4 +1,4 @@
-"""One door for every film: the same film looks the same whatever file it came in, the rest is refused in one line."""
+"""One door for every image: the same image looks the same whatever file it came in, the rest is refused in one line."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from odd_films import encoded_film, film_bytes, phantom, setting
+from odd_images import encoded_image, image_bytes, phantom, setting
 from pydicom import uid
 
-from lungsev.errors import FilmError, SkippedFilmError, UnreadableFilmError
+from lungsev.errors import ImageError, SkippedImageError, UnreadableImageError
 from lungsev.phantom import write_phantom_jpeg, write_phantom_png
 from lungsev.preprocessing.canvas import to_canvas
 from lungsev.reading.encoding import (
@@ -33,12 +33,12 @@ LOSSLESS = [EXPLICIT, RLE, JPEG_LOSSLESS, JPEG_LOSSLESS_SV1, JPEG_LS_LOSSLESS, J
 TOP = 4095
 
 
-def stored_film() -> np.ndarray:
+def stored_radiograph() -> np.ndarray:
     return np.rint(phantom().pixels * TOP).astype(np.uint16)
 
 
-def refusal(path: Path, limits: ReadLimits | None = None) -> FilmError:
-    with pytest.raises(FilmError) as caught:
+def refusal(path: Path, limits: ReadLimits | None = None) -> ImageError:
+    with pytest.raises(ImageError) as caught:
         read_radiograph(path, limits)
     assert "\n" not in str(caught.value)
     return caught.value
@@ -49,20 +49,20 @@ def refusal(path: Path, limits: ReadLimits | None = None) -> FilmError:
 def test_every_lossless_encoding_and_both_polarities_give_the_same_canvas_to_the_bit(
     syntax: str, photometric: str
 ) -> None:
-    stored, tags = stored_film(), {"WindowCenter": "1900", "WindowWidth": "3800", "PresentationLUTShape": None}
-    reference = to_canvas(read_radiograph_bytes(encoded_film(stored, EXPLICIT, bits=12, **tags)))
+    stored, tags = stored_radiograph(), {"WindowCenter": "1900", "WindowWidth": "3800", "PresentationLUTShape": None}
+    reference = to_canvas(read_radiograph_bytes(encoded_image(stored, EXPLICIT, bits=12, **tags)))
     if photometric == "MONOCHROME1":
         stored = (TOP - stored).astype(np.uint16)
         tags["WindowCenter"] = str(TOP - 1900 + 1)  # LINEAR is centred half a unit below its centre
-    data = encoded_film(stored, syntax, bits=12, PhotometricInterpretation=photometric, **tags)
+    data = encoded_image(stored, syntax, bits=12, PhotometricInterpretation=photometric, **tags)
     canvas = to_canvas(read_radiograph_bytes(data))
     np.testing.assert_array_equal(canvas.pixels, reference.pixels)
     assert canvas.frame == reference.frame
 
 
 def test_dicom_and_png_give_nearly_the_same_canvas(tmp_path: Path) -> None:
-    picture = read_radiograph(write_phantom_png(phantom(), tmp_path / "film.png", bits=16))
-    dicom = read_radiograph_bytes(film_bytes(bits=16))
+    picture = read_radiograph(write_phantom_png(phantom(), tmp_path / "image.png", bits=16))
+    dicom = read_radiograph_bytes(image_bytes(bits=16))
     assert np.abs(to_canvas(picture).pixels - to_canvas(dicom).pixels).mean() < 0.005
 
 
@@ -72,52 +72,52 @@ def test_dicom_and_png_give_nearly_the_same_canvas(tmp_path: Path) -> None:
 )
 def test_every_way_to_describe_the_greys_gives_nearly_the_same_canvas(style: dict[str, object]) -> None:
     inner = np.s_[16:-16, 12:-12]
-    plain, other = (to_canvas(read_radiograph_bytes(data)) for data in (film_bytes(), film_bytes(**style)))
+    plain, other = (to_canvas(read_radiograph_bytes(data)) for data in (image_bytes(), image_bytes(**style)))
     difference = plain.frame.mask_to_image(plain.pixels) - other.frame.mask_to_image(other.pixels)
     assert np.abs(difference[inner]).mean() < 0.02
 
 
-def test_the_film_comes_out_bone_bright_and_in_its_own_size() -> None:
-    film = read_radiograph_bytes(film_bytes(photometric="MONOCHROME1"))
-    assert film.pixels.shape == phantom().pixels.shape
-    assert film.pixels.dtype == np.float32
-    assert (film.image.rows, film.image.columns) == film.pixels.shape
-    np.testing.assert_allclose(film.pixels, phantom().pixels, atol=5e-3)
+def test_the_radiograph_comes_out_bone_bright_and_in_its_own_size() -> None:
+    radiograph = read_radiograph_bytes(image_bytes(photometric="MONOCHROME1"))
+    assert radiograph.pixels.shape == phantom().pixels.shape
+    assert radiograph.pixels.dtype == np.float32
+    assert (radiograph.image.rows, radiograph.image.columns) == radiograph.pixels.shape
+    np.testing.assert_allclose(radiograph.pixels, phantom().pixels, atol=5e-3)
 
 
-def test_a_mirrored_film_is_turned_back_when_its_tag_says_so() -> None:
-    plain = read_radiograph_bytes(film_bytes())
-    mirrored = read_radiograph_bytes(film_bytes(orientation=("R", "F")))
+def test_a_mirrored_radiograph_is_turned_back_when_its_tag_says_so() -> None:
+    plain = read_radiograph_bytes(image_bytes())
+    mirrored = read_radiograph_bytes(image_bytes(orientation=("R", "F")))
     np.testing.assert_array_equal(mirrored.pixels, plain.pixels)
     assert "orientation_corrected" in mirrored.notes
-    assert "side_not_verified" in read_radiograph_bytes(film_bytes(orientation=None)).notes
+    assert "side_not_verified" in read_radiograph_bytes(image_bytes(orientation=None)).notes
 
 
 def test_a_wrong_lut_shape_is_overruled_by_the_image() -> None:
-    plain = read_radiograph_bytes(film_bytes())
-    wrong = read_radiograph_bytes(film_bytes(wrong_lut_shape=True))
+    plain = read_radiograph_bytes(image_bytes())
+    wrong = read_radiograph_bytes(image_bytes(wrong_lut_shape=True))
     np.testing.assert_allclose(wrong.pixels, plain.pixels, atol=1e-6)
 
 
 def test_a_picture_says_nothing_of_its_side(tmp_path: Path) -> None:
-    film = read_radiograph(write_phantom_jpeg(phantom(), tmp_path / "film.JPG"))
-    assert film.notes == ("side_not_verified",)
-    assert film.image.decoder == "opencv/jpeg"
-    assert film.image.pixel_sha256
-    assert film.image.sha256
+    radiograph = read_radiograph(write_phantom_jpeg(phantom(), tmp_path / "image.JPG"))
+    assert radiograph.notes == ("side_not_verified",)
+    assert radiograph.image.decoder == "opencv/jpeg"
+    assert radiograph.image.pixel_sha256
+    assert radiograph.image.sha256
 
 
-@pytest.mark.parametrize("name", ["film", "a film.JPG", "film.dcm.tmp.txt", "фильм.dcm", "-rf", "new\nline.png"])
+@pytest.mark.parametrize("name", ["image", "an image.JPG", "image.dcm.tmp.txt", "фильм.dcm", "-rf", "new\nline.png"])
 def test_names_mean_nothing(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
-    path.write_bytes(film_bytes())
+    path.write_bytes(image_bytes())
     assert read_radiograph(path).image.modality == "CR"
 
 
 def test_a_name_that_is_not_utf_8_is_read(tmp_path: Path) -> None:
-    raw = os.fsencode(tmp_path) + b"/film-\xff\xfe.dcm"
+    raw = os.fsencode(tmp_path) + b"/image-\xff\xfe.dcm"
     with open(raw, "wb") as file:
-        file.write(film_bytes())
+        file.write(image_bytes())
     assert read_radiograph(Path(os.fsdecode(raw))).image.modality == "CR"
 
 
@@ -133,12 +133,12 @@ def test_what_is_no_regular_file_is_refused_without_waiting(tmp_path: Path) -> N
     assert refusal(Path("/dev/zero")).code == "not_a_file"
     assert refusal(tmp_path / "loop").code == "unreadable"
     assert refusal(tmp_path / "broken").code == "not_found"
-    assert refusal(tmp_path / "film.dcm" / "below").code == "not_found"
+    assert refusal(tmp_path / "image.dcm" / "below").code == "not_found"
 
 
-def test_a_link_to_a_film_is_a_film(tmp_path: Path) -> None:
-    (tmp_path / "film").write_bytes(film_bytes())
-    (tmp_path / "link").symlink_to(tmp_path / "film")
+def test_a_link_to_a_radiograph_is_a_radiograph(tmp_path: Path) -> None:
+    (tmp_path / "image").write_bytes(image_bytes())
+    (tmp_path / "link").symlink_to(tmp_path / "image")
     assert read_radiograph(tmp_path / "link").image.modality == "CR"
 
 
@@ -146,11 +146,11 @@ def test_a_link_to_a_film_is_a_film(tmp_path: Path) -> None:
     ("code", "content"),
     [("empty", b""), ("not_dicom", b"hello\n"), ("not_dicom", b"\0" * 4000), ("truncated", b"\0" * 128 + b"DICM")],
 )
-def test_what_is_no_film_is_refused_by_its_code(tmp_path: Path, code: str, content: bytes) -> None:
+def test_what_is_no_radiograph_is_refused_by_its_code(tmp_path: Path, code: str, content: bytes) -> None:
     path = tmp_path / "file"
     path.write_bytes(content)
     error = refusal(path)
-    assert isinstance(error, UnreadableFilmError)
+    assert isinstance(error, UnreadableImageError)
     assert error.code == code
 
 
@@ -167,37 +167,37 @@ def test_a_file_that_grows_while_it_is_read_is_refused(tmp_path: Path, monkeypat
     before = os.stat(path)
     monkeypatch.setattr(os, "fstat", lambda _: before)
     path.write_bytes(b"x" * 1000)
-    with pytest.raises(UnreadableFilmError) as caught:
+    with pytest.raises(UnreadableImageError) as caught:
         read_file(path, ReadLimits(file_bytes=500))
     assert caught.value.code == "too_large"
 
 
-def test_a_refused_film_is_known_by_its_hash() -> None:
-    data = film_bytes(body_part="HAND")
-    with pytest.raises(SkippedFilmError) as caught:
+def test_a_refused_radiograph_is_known_by_its_hash() -> None:
+    data = image_bytes(body_part="HAND")
+    with pytest.raises(SkippedImageError) as caught:
         read_radiograph_bytes(data)
     assert caught.value.image is not None
     assert caught.value.image.sha256 == hashlib.sha256(data).hexdigest()
     assert caught.value.image.sop_instance_uid
-    with pytest.raises(UnreadableFilmError) as broken:
-        read_radiograph_bytes(b"no film at all")
+    with pytest.raises(UnreadableImageError) as broken:
+        read_radiograph_bytes(b"no image at all")
     assert broken.value.image is not None
     assert broken.value.image.sha256
 
 
-def test_a_constant_film_says_so() -> None:
-    data = encoded_film(np.full((100, 100), 700, np.uint16), EXPLICIT, bits=12)
+def test_a_constant_radiograph_says_so() -> None:
+    data = encoded_image(np.full((100, 100), 700, np.uint16), EXPLICIT, bits=12)
     assert "constant" in read_radiograph_bytes(data).notes
 
 
-def test_a_window_that_hides_the_film_says_so() -> None:
-    film = read_radiograph_bytes(film_bytes(setting(WindowCenter="60000", WindowWidth="10")))
-    assert "window_ignored" in film.notes
-    assert film.pixels.std() > 0.1
+def test_a_window_that_hides_the_radiograph_says_so() -> None:
+    radiograph = read_radiograph_bytes(image_bytes(setting(WindowCenter="60000", WindowWidth="10")))
+    assert "window_ignored" in radiograph.notes
+    assert radiograph.pixels.std() > 0.1
 
 
 @pytest.mark.shared
-def test_real_dicom_films_are_read_or_refused_as_they_should(shared_dir: Path) -> None:
+def test_real_dicom_radiographs_are_read_or_refused_as_they_should(shared_dir: Path) -> None:
     chests = {
         "pylibjpeg_966_fixed.dcm",
         "pylibjpeg_JPEG2KLossless_1s_1f_u_16_16.dcm",
@@ -214,11 +214,11 @@ def test_real_dicom_films_are_read_or_refused_as_they_should(shared_dir: Path) -
 
 
 @pytest.mark.shared
-def test_the_same_real_film_from_two_lossy_codecs_is_nearly_the_same(shared_dir: Path) -> None:
-    films = [read_radiograph(shared_dir / "dicom" / f"wg04_RG1_{codec}") for codec in ("J2KI", "JLSN")]
-    first, second = (to_canvas(film) for film in films)
+def test_the_same_real_radiograph_from_two_lossy_codecs_is_nearly_the_same(shared_dir: Path) -> None:
+    radiographs = [read_radiograph(shared_dir / "dicom" / f"wg04_RG1_{codec}") for codec in ("J2KI", "JLSN")]
+    first, second = (to_canvas(radiograph) for radiograph in radiographs)
     assert np.abs(first.pixels - second.pixels).mean() < 0.01
-    assert replace(films[0].image, sha256=None).modality == "CR"
+    assert replace(radiographs[0].image, sha256=None).modality == "CR"
 
 
 @pytest.mark.shared
@@ -228,6 +228,6 @@ def test_the_odd_pictures_of_the_public_subset_are_read(shared_dir: Path) -> Non
     odd += sorted(folder.glob("*.png"))[:4]
     assert odd
     for path in odd:
-        film = read_radiograph(path)
-        assert film.pixels.shape == cv2.imread(str(path), cv2.IMREAD_GRAYSCALE).shape
-        assert film.pixels.std() > 0.05
+        radiograph = read_radiograph(path)
+        assert radiograph.pixels.shape == cv2.imread(str(path), cv2.IMREAD_GRAYSCALE).shape
+        assert radiograph.pixels.std() > 0.05

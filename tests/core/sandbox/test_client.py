@@ -1,4 +1,4 @@
-"""Films are read in children: a bomb, a crash or a hang costs its own film and nothing else."""
+"""Images are read in children: a bomb, a crash or a hang costs its own image and nothing else."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from odd_films import film_bytes, nested_sequences, setting
+from odd_images import image_bytes, nested_sequences, setting
 
-from lungsev.errors import LungsevError, SkippedFilmError, UnreadableFilmError
+from lungsev.errors import LungsevError, SkippedImageError, UnreadableImageError
 from lungsev.preprocessing.canvas import to_canvas
 from lungsev.reading.encoding import JPEG_2000_LOSSLESS, encode_frame
 from lungsev.reading.limits import ReadLimits
@@ -54,63 +54,63 @@ def trapped() -> Iterator[IsolatedReader]:
 
 
 @pytest.fixture
-def film(tmp_path: Path) -> Path:
-    path = tmp_path / "film.dcm"
-    path.write_bytes(film_bytes())
+def radiograph(tmp_path: Path) -> Path:
+    path = tmp_path / "image.dcm"
+    path.write_bytes(image_bytes())
     return path
 
 
-def test_a_film_comes_back_as_if_read_here(reader: IsolatedReader, film: Path) -> None:
-    ours, theirs = read_radiograph(film), reader.read(film)
+def test_a_radiograph_comes_back_as_if_read_here(reader: IsolatedReader, radiograph: Path) -> None:
+    ours, theirs = read_radiograph(radiograph), reader.read(radiograph)
     np.testing.assert_array_equal(theirs.pixels, ours.pixels)
     assert theirs.pixels.dtype == np.float32
     assert (theirs.image, theirs.content_box_px, theirs.notes) == (ours.image, ours.content_box_px, ours.notes)
 
 
-def test_the_canvas_comes_along(reader: IsolatedReader, film: Path) -> None:
-    radiograph, canvas = reader.read_prepared(film, 256)
-    expected = to_canvas(read_radiograph(film), 256)
+def test_the_canvas_comes_along(reader: IsolatedReader, radiograph: Path) -> None:
+    read, canvas = reader.read_prepared(radiograph, 256)
+    expected = to_canvas(read_radiograph(radiograph), 256)
     np.testing.assert_array_equal(canvas.pixels, expected.pixels)
     assert canvas.frame == expected.frame
-    assert radiograph.pixels.shape == (160, 128)
+    assert read.pixels.shape == (160, 128)
 
 
-def test_the_pixels_are_ours_to_change(reader: IsolatedReader, film: Path) -> None:
-    first, second = reader.read(film), reader.read(film)
+def test_the_pixels_are_ours_to_change(reader: IsolatedReader, radiograph: Path) -> None:
+    first, second = reader.read(radiograph), reader.read(radiograph)
     first.pixels[:] = 0.25
     assert second.pixels.std() > 0.1
 
 
 def test_a_refusal_comes_back_with_what_is_known(reader: IsolatedReader, tmp_path: Path) -> None:
     path = tmp_path / "hand.dcm"
-    path.write_bytes(film_bytes(body_part="HAND"))
-    with pytest.raises(SkippedFilmError) as caught:
+    path.write_bytes(image_bytes(body_part="HAND"))
+    with pytest.raises(SkippedImageError) as caught:
         reader.read(path)
     assert caught.value.code == "other_body_part"
     assert caught.value.image is not None
     assert caught.value.image.sha256
-    with pytest.raises(UnreadableFilmError) as missing:
+    with pytest.raises(UnreadableImageError) as missing:
         reader.read(tmp_path / "nothing")
     assert missing.value.code == "not_found"
 
 
 def test_a_name_that_is_not_utf_8_arrives(reader: IsolatedReader, tmp_path: Path) -> None:
     path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xfe \n.dcm"))
-    path.write_bytes(film_bytes())
+    path.write_bytes(image_bytes())
     assert reader.read(path).image.modality == "CR"
 
 
 @pytest.mark.parametrize("blow", ["os.kill(os.getpid(), 11)", "os._exit(3)", "raise SystemExit(1)"])
-def test_a_crash_costs_its_own_film(trapped: IsolatedReader, blow: str, film: Path) -> None:
-    with pytest.raises(UnreadableFilmError) as caught:
-        trapped.read(_trap(film, blow))
+def test_a_crash_costs_its_own_radiograph(trapped: IsolatedReader, blow: str, radiograph: Path) -> None:
+    with pytest.raises(UnreadableImageError) as caught:
+        trapped.read(_trap(radiograph, blow))
     assert caught.value.code == "decoder_crashed"
-    assert trapped.read(film).pixels.shape == (160, 128)
+    assert trapped.read(radiograph).pixels.shape == (160, 128)
 
 
-def test_an_unexpected_error_is_named_by_its_type_alone(trapped: IsolatedReader, film: Path) -> None:
-    with pytest.raises(UnreadableFilmError, match="ZeroDivisionError") as caught:
-        trapped.read(_trap(film, "raise ZeroDivisionError('CANARY')"))
+def test_an_unexpected_error_is_named_by_its_type_alone(trapped: IsolatedReader, radiograph: Path) -> None:
+    with pytest.raises(UnreadableImageError, match="ZeroDivisionError") as caught:
+        trapped.read(_trap(radiograph, "raise ZeroDivisionError('CANARY')"))
     assert caught.value.code == "decoder_crashed"
     assert "CANARY" not in str(caught.value)
 
@@ -124,24 +124,24 @@ def test_an_unexpected_error_is_named_by_its_type_alone(trapped: IsolatedReader,
     ],
 )
 def test_a_hang_ends_with_an_alarm_or_by_force(
-    trapped: IsolatedReader, hang: str, film: Path, monkeypatch: pytest.MonkeyPatch
+    trapped: IsolatedReader, hang: str, radiograph: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr("lungsev.sandbox.client.GRACE_SECONDS", 0.5)
         patch.setattr(trapped, "limits", ReadLimits(cpu_seconds=0.3, wall_seconds=60 if "pass" in hang else 0.5))
-        with pytest.raises(UnreadableFilmError) as caught:
-            trapped.read(_trap(film, hang))
+        with pytest.raises(UnreadableImageError) as caught:
+            trapped.read(_trap(radiograph, hang))
     assert caught.value.code == "decoder_timeout"
-    assert trapped.read(film).pixels.shape == (160, 128)
+    assert trapped.read(radiograph).pixels.shape == (160, 128)
 
 
-def test_a_crash_is_told_by_its_signal(trapped: IsolatedReader, film: Path) -> None:
-    with pytest.raises(UnreadableFilmError, match="SIGSEGV"):
-        trapped.read(_trap(film, "os.kill(os.getpid(), signal.SIGSEGV)"))
+def test_a_crash_is_told_by_its_signal(trapped: IsolatedReader, radiograph: Path) -> None:
+    with pytest.raises(UnreadableImageError, match="SIGSEGV"):
+        trapped.read(_trap(radiograph, "os.kill(os.getpid(), signal.SIGSEGV)"))
 
 
-def test_a_film_beside_a_crash_is_not_blamed(trapped: IsolatedReader, film: Path) -> None:
-    slow = _trap(film, "time.sleep(0.5)")
+def test_a_radiograph_beside_a_crash_is_not_blamed(trapped: IsolatedReader, radiograph: Path) -> None:
+    slow = _trap(radiograph, "time.sleep(0.5)")
     shapes: list[tuple[int, ...]] = []
     thread = threading.Thread(target=lambda: shapes.append(trapped.read(slow).pixels.shape))
     thread.start()
@@ -151,11 +151,11 @@ def test_a_film_beside_a_crash_is_not_blamed(trapped: IsolatedReader, film: Path
     assert shapes == [(160, 128)]
 
 
-def test_memory_beyond_the_limit_is_refused(trapped: IsolatedReader, film: Path) -> None:
-    with pytest.raises(UnreadableFilmError) as caught:
-        trapped.read(_trap(film, "bytearray(900 << 20)"))
+def test_memory_beyond_the_limit_is_refused(trapped: IsolatedReader, radiograph: Path) -> None:
+    with pytest.raises(UnreadableImageError) as caught:
+        trapped.read(_trap(radiograph, "bytearray(900 << 20)"))
     assert caught.value.code == "too_large"
-    assert trapped.read(film).pixels.shape == (160, 128)
+    assert trapped.read(radiograph).pixels.shape == (160, 128)
 
 
 @pytest.mark.parametrize(
@@ -163,15 +163,15 @@ def test_memory_beyond_the_limit_is_refused(trapped: IsolatedReader, film: Path)
     [
         "answers.send(b'no json')",
         "answers.send(b'{}')",
-        "answers.send(json.dumps({'film': {'shape': [9, 9]}}).encode())",
+        "answers.send(json.dumps({'image': {'shape': [9, 9]}}).encode())",
         "fd = os.memfd_create('x'); os.ftruncate(fd, 80 * 4); "
-        "socket.send_fds(answers, [json.dumps({'film': {'shape': [8, 10], 'image': {}, 'content_box_px': [0, 0, 8, 10],"
-        " 'notes': []}}).encode()], [fd])",
+        "socket.send_fds(answers, [json.dumps({'image': {'shape': [8, 10], 'image': {}, 'content_box_px': "
+        "[0, 0, 8, 10], 'notes': []}}).encode()], [fd])",
     ],
 )
-def test_an_answer_that_makes_no_sense_is_not_believed(trapped: IsolatedReader, lie: str, film: Path) -> None:
-    with pytest.raises(UnreadableFilmError) as caught:
-        trapped.read(_trap(film, lie + "; os._exit(0)"))
+def test_an_answer_that_makes_no_sense_is_not_believed(trapped: IsolatedReader, lie: str, radiograph: Path) -> None:
+    with pytest.raises(UnreadableImageError) as caught:
+        trapped.read(_trap(radiograph, lie + "; os._exit(0)"))
     assert caught.value.code == "decoder_crashed"
 
 
@@ -187,13 +187,13 @@ def test_bombs_are_refused_at_flat_memory(tmp_path: Path) -> None:
     script = (
         "import json, sys\n"
         "from pathlib import Path\n"
-        "from lungsev.errors import FilmError\n"
+        "from lungsev.errors import ImageError\n"
         "from lungsev.reading.read import read_radiograph\n"
         "codes = {}\n"
         "for name in sys.argv[2:]:\n"
         "    try:\n"
         "        read_radiograph(Path(sys.argv[1], name))\n"
-        "    except FilmError as error:\n"
+        "    except ImageError as error:\n"
         "        codes[name] = error.code\n"
         # Not ru_maxrss: it carries the size of the process that forked this one through exec.
         "status = Path('/proc/self/status').read_text()\n"
@@ -206,18 +206,18 @@ def test_bombs_are_refused_at_flat_memory(tmp_path: Path) -> None:
     assert peak_kib < 400 * 1024
 
 
-def test_the_bombs_do_no_harm_to_a_reader_either(reader: IsolatedReader, tmp_path: Path, film: Path) -> None:
+def test_the_bombs_do_no_harm_to_a_reader_either(reader: IsolatedReader, tmp_path: Path, radiograph: Path) -> None:
     for number, content in enumerate((_deflated_bomb(), _jpeg_2000_bomb(), _rle_bomb())):
         path = tmp_path / str(number)
         path.write_bytes(content)
-        with pytest.raises(UnreadableFilmError):
+        with pytest.raises(UnreadableImageError):
             reader.read(path)
-    assert reader.read(film).pixels.shape == (160, 128)
+    assert reader.read(radiograph).pixels.shape == (160, 128)
 
 
-def test_several_threads_read_at_once(reader: IsolatedReader, film: Path) -> None:
+def test_several_threads_read_at_once(reader: IsolatedReader, radiograph: Path) -> None:
     shapes: list[tuple[int, ...]] = []
-    threads = [threading.Thread(target=lambda: shapes.append(reader.read(film).pixels.shape)) for _ in range(6)]
+    threads = [threading.Thread(target=lambda: shapes.append(reader.read(radiograph).pixels.shape)) for _ in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -225,33 +225,33 @@ def test_several_threads_read_at_once(reader: IsolatedReader, film: Path) -> Non
     assert shapes == [(160, 128)] * 6
 
 
-def test_a_nursery_that_was_killed_is_started_again(film: Path) -> None:
+def test_a_nursery_that_was_killed_is_started_again(radiograph: Path) -> None:
     with IsolatedReader() as reader:
         reader.start()
         os.kill(_nursery_of(reader), signal.SIGKILL)
-        assert reader.read(film).pixels.shape == (160, 128)
+        assert reader.read(radiograph).pixels.shape == (160, 128)
 
 
-def test_ctrl_c_and_a_stopping_service_leave_the_film_in_work_alone(film: Path) -> None:
+def test_ctrl_c_and_a_stopping_service_leave_the_radiograph_in_work_alone(radiograph: Path) -> None:
     with IsolatedReader() as reader:
         reader.start()
         for number in (signal.SIGINT, signal.SIGTERM):
             os.kill(_nursery_of(reader), number)
         nursery = _nursery_of(reader)
-        assert reader.read(film).pixels.shape == (160, 128)
+        assert reader.read(radiograph).pixels.shape == (160, 128)
         assert _nursery_of(reader) == nursery
 
 
-def test_no_process_and_no_descriptor_is_left_behind(film: Path) -> None:
+def test_no_process_and_no_descriptor_is_left_behind(radiograph: Path) -> None:
     before = len(os.listdir("/proc/self/fd"))
     reader = IsolatedReader()
     for _ in range(5):
-        reader.read(film)
+        reader.read(radiograph)
     nursery = _nursery_of(reader)
     reader.close()
     assert not Path(f"/proc/{nursery}").exists()
     assert len(os.listdir("/proc/self/fd")) == before
-    assert reader.read(film).pixels.shape == (160, 128)
+    assert reader.read(radiograph).pixels.shape == (160, 128)
     reader.close()
 
 
@@ -272,10 +272,10 @@ def test_the_children_die_with_their_parent(tmp_path: Path) -> None:
     assert not nursery.exists()
 
 
-def test_a_python_that_cannot_start_is_said(monkeypatch: pytest.MonkeyPatch, film: Path) -> None:
+def test_a_python_that_cannot_start_is_said(monkeypatch: pytest.MonkeyPatch, radiograph: Path) -> None:
     monkeypatch.setattr("lungsev.sandbox.client._START", "raise SystemExit(1)")
     with IsolatedReader() as reader, pytest.raises(LungsevError, match="does not start"):
-        reader.read(film)
+        reader.read(radiograph)
 
 
 def test_the_nursery_never_imports_torch() -> None:
@@ -284,11 +284,11 @@ def test_the_nursery_never_imports_torch() -> None:
     assert run.stdout.strip() == "False"
 
 
-def _trap(film: Path, what: str) -> Path:
-    """A film beside which the trapped reader finds what to do instead of reading it."""
-    trap = film.with_name("trap")
-    trap.write_bytes(film.read_bytes())
-    film.with_name("trap.py").write_text(what, encoding="utf-8")
+def _trap(radiograph: Path, what: str) -> Path:
+    """An image beside which the trapped reader finds what to do instead of reading it."""
+    trap = radiograph.with_name("trap")
+    trap.write_bytes(radiograph.read_bytes())
+    radiograph.with_name("trap.py").write_text(what, encoding="utf-8")
     return trap
 
 
@@ -299,7 +299,7 @@ def _nursery_of(reader: IsolatedReader) -> int:
 
 def _deflated_bomb() -> bytes:
     """30 kB that inflate to 30 MB, and would to any size."""
-    whole = film_bytes(transfer_syntax="deflated")
+    whole = image_bytes(transfer_syntax="deflated")
     start = 132 + 12 + struct.unpack("<I", whole[140:144])[0]
     value = b"\x09\x00\x10\x10OB\0\0" + struct.pack("<I", 30 << 20) + b"\0" * (30 << 20)
     squeeze = zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS)
@@ -308,7 +308,7 @@ def _deflated_bomb() -> bytes:
 
 def _jpeg_2000_bomb() -> bytes:
     """A few hundred bytes that say, in header and codestream alike, to hold 5,900 x 5,900 pixels."""
-    whole = bytearray(film_bytes(setting(Rows=5900, Columns=5900), transfer_syntax="jpeg_2000", bits=12))
+    whole = bytearray(image_bytes(setting(Rows=5900, Columns=5900), transfer_syntax="jpeg_2000", bits=12))
     codestream = encode_frame(np.zeros((160, 128), np.uint16), JPEG_2000_LOSSLESS, 12)
     siz = codestream.index(b"\xff\x51")
     codestream = codestream[: siz + 6] + struct.pack(">II", 5900, 5900) + codestream[siz + 14 :]
@@ -320,7 +320,7 @@ def _jpeg_2000_bomb() -> bytes:
 
 def _rle_bomb() -> bytes:
     """2 MB of runs that add up to 128 MB where 40 kB belong."""
-    whole = film_bytes(transfer_syntax="rle", bits=12)
+    whole = image_bytes(transfer_syntax="rle", bits=12)
     runs = b"\x81\x00" * 1_000_000
     frame = struct.pack("<16I", 2, 64, 64 + len(runs) // 2, *([0] * 13)) + runs
     pixel_data = whole.index(b"\xe0\x7f\x10\x00")

@@ -45,7 +45,7 @@ def test_no_number_of_the_alignment_passes_through_half_precision() -> None:
             assert all(facts.element_types[output] != HALF for output in node.outputs), name
 
 
-def test_the_film_is_resampled_in_full_precision(exported: Exported, turning_graph: bytes) -> None:
+def test_the_image_is_resampled_in_full_precision(exported: Exported, turning_graph: bytes) -> None:
     for half, kind, count in (
         (exported.bundle.graph_bytes("fp16"), "MatMul", 2),
         (half_from_onnx(turning_graph).data, "GridSample", 1),
@@ -57,7 +57,7 @@ def test_the_film_is_resampled_in_full_precision(exported: Exported, turning_gra
             assert all(facts.element_types[name] != HALF for name in node.inputs if name), node.name
 
 
-def test_a_film_resampled_in_half_precision_is_refused(
+def test_an_image_resampled_in_half_precision_is_refused(
     exported: Exported, turning_graph: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "names_of_warp", lambda _: set())

@@ -33,7 +33,7 @@ def with_convolutions(harsh_gain: float) -> bytes:
         model.graph.initializer.append(numpy_helper.from_array(np.asarray(values), name))
     chain = [
         helper.make_node("Conv", ["image", "w"], ["c1"], name="c1", pads=[1, 1, 1, 1]),
-        helper.make_node("Add", ["c1", "big"], ["lifted"], name="lift"),  # half precision loses the film here
+        helper.make_node("Add", ["c1", "big"], ["lifted"], name="lift"),  # half precision loses the image here
         helper.make_node("Conv", ["lifted", "w"], ["c2"], name="c2", pads=[1, 1, 1, 1]),
         helper.make_node("Sub", ["c2", "minus"], ["lowered"], name="lower"),
         helper.make_node("Conv", ["lowered", "w"], ["seen"], name="c3", pads=[1, 1, 1, 1]),
@@ -61,7 +61,7 @@ def test_the_part_that_spoils_the_grades_goes_back_to_fp32_and_the_rest_stays_ha
         parity.require(HALF_TOLERANCE)
 
 
-def test_what_passes_a_few_films_is_tried_on_all() -> None:
+def test_what_passes_a_few_images_is_tried_on_all() -> None:
     _, parities = half_within_tolerance(with_convolutions(1500.0), CASES, tiny_manifest(), probes=1)
     assert [parity.cases for parity in parities] == [len(CASES)] * 2
 
@@ -72,7 +72,7 @@ def test_a_network_that_cannot_is_refused_with_its_numbers(monkeypatch: pytest.M
         half_within_tolerance(with_convolutions(1500.0), CASES, tiny_manifest())
 
 
-def test_depth_counts_convolutions_from_the_film_and_again_from_the_warp() -> None:
+def test_depth_counts_convolutions_from_the_image_and_again_from_the_warp() -> None:
     depths = conv_depths(with_convolutions(0.0))
     assert [depths[name] for name in ("c1", "lift", "c2", "c3")] == [1, 1, 2, 3]
     warp = next(name for name in depths if "gridsample" in name)

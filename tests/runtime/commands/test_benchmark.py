@@ -17,14 +17,19 @@ from lungsev.runtime.commands.benchmark import KNOWN_DEVICES, STAGES, describe_m
 
 
 @pytest.fixture(scope="module")
-def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_phantom_dicom(make_phantom(1), tmp_path_factory.mktemp("film") / "film.dcm")
+def radiograph(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_phantom_dicom(make_phantom(1), tmp_path_factory.mktemp("image") / "image.dcm")
 
 
-def test_every_stage_is_measured_and_the_total_is_their_sum(tiny_bundle: Bundle, film: Path) -> None:
+def test_every_stage_is_measured_and_the_total_is_their_sum(tiny_bundle: Bundle, radiograph: Path) -> None:
     seen: list[tuple[int, int]] = []
     result = run_bench(
-        tiny_bundle.path, film=film, runs=5, warm_up=1, cold_start=False, progress=lambda a, b: seen.append((a, b))
+        tiny_bundle.path,
+        radiograph=radiograph,
+        runs=5,
+        warm_up=1,
+        cold_start=False,
+        progress=lambda a, b: seen.append((a, b)),
     )
     assert tuple(result.stages) == tuple(name for name in STAGES if name != "transfer")
     for times in result.stages.values():
@@ -32,7 +37,7 @@ def test_every_stage_is_measured_and_the_total_is_their_sum(tiny_bundle: Bundle,
     parts = sum(result.stages[name].fastest for name in result.stages if name != "total")
     assert result.stages["total"].fastest >= parts - 0.01
     assert seen[-1] == (5, 5)
-    assert result.films_per_second > 0
+    assert result.images_per_second > 0
     assert result.floor.floor_ms is None
     assert json.loads(result.to_json())["model"]["backend"] == "onnxruntime"
     assert len(result.rows()) == len(result.stages)
@@ -51,11 +56,11 @@ class OnADevice(OnnxRuntimeBackend):
 
 
 def test_the_way_to_a_device_is_timed_apart_and_its_floor_is_the_data_sheet_s(
-    film: Path, monkeypatch: pytest.MonkeyPatch
+    radiograph: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backend = OnADevice(read_bundle(None))
     monkeypatch.setattr(benchmark, "open_backend", lambda *_: backend)
-    result = run_bench(None, film=film, runs=3, warm_up=1, cold_start=False)
+    result = run_bench(None, radiograph=radiograph, runs=3, warm_up=1, cold_start=False)
     assert backend.moved == 3
     assert tuple(result.stages) == STAGES
     assert result.floor.peak_gflops == KNOWN_DEVICES["H100"][0] * 1000
@@ -63,8 +68,8 @@ def test_the_way_to_a_device_is_timed_apart_and_its_floor_is_the_data_sheet_s(
     assert result.floor.ratio == pytest.approx(result.stages["infer"].fastest / result.floor.floor_ms, rel=0.1)
 
 
-def test_on_a_processor_the_floor_is_measured(film: Path) -> None:
-    result = run_bench(None, film=film, runs=3, warm_up=1, cold_start=False)
+def test_on_a_processor_the_floor_is_measured(radiograph: Path) -> None:
+    result = run_bench(None, radiograph=radiograph, runs=3, warm_up=1, cold_start=False)
     floor = result.floor
     assert floor.gflop is not None
     assert floor.peak_gflops is not None
@@ -74,11 +79,11 @@ def test_on_a_processor_the_floor_is_measured(film: Path) -> None:
 
 @pytest.mark.parametrize(("has", "reason"), [(False, "does not multiply bfloat16"), (True, "openvino")])
 def test_without_bfloat16_the_bench_says_why_it_has_no_figure(
-    tiny_bundle: Bundle, film: Path, monkeypatch: pytest.MonkeyPatch, has: bool, reason: str
+    tiny_bundle: Bundle, radiograph: Path, monkeypatch: pytest.MonkeyPatch, has: bool, reason: str
 ) -> None:
     monkeypatch.setattr(benchmark, "has_bfloat16", lambda: has)
     monkeypatch.setitem(sys.modules, "openvino", None)  # not installed
-    result = run_bench(tiny_bundle.path, film=film, runs=2, warm_up=0, cold_start=False)
+    result = run_bench(tiny_bundle.path, radiograph=radiograph, runs=2, warm_up=0, cold_start=False)
     assert result.bfloat16 is not None
     assert (result.bfloat16.fastest_ms, result.bfloat16.times_as_fast) == (None, None)
     assert any(f"bfloat16 was not measured: {result.bfloat16.note}" == line for line in result.remarks())
@@ -93,16 +98,16 @@ def test_bfloat16_is_measured_beside_fp32(tiny_bundle: Bundle, monkeypatch: pyte
     assert half.times_as_fast == pytest.approx(1000 / half.fastest_ms, rel=0.01, abs=0.01)
 
 
-def test_a_fresh_process_is_timed_to_its_first_score(tiny_bundle: Bundle, film: Path) -> None:
-    result = run_bench(tiny_bundle.path, film=film, runs=2, warm_up=0)
+def test_a_fresh_process_is_timed_to_its_first_score(tiny_bundle: Bundle, radiograph: Path) -> None:
+    result = run_bench(tiny_bundle.path, radiograph=radiograph, runs=2, warm_up=0)
     assert result.cold_start_ms is not None
     assert result.first_score_ms is not None
     assert 0 < result.cold_start_ms < result.first_score_ms
 
 
-def test_a_cold_start_that_fails_says_why(film: Path, tmp_path: Path) -> None:
+def test_a_cold_start_that_fails_says_why(radiograph: Path, tmp_path: Path) -> None:
     with pytest.raises(LungsevError, match="there is no bundle at"):
-        benchmark._cold_start(tmp_path / "none", "auto", None, film)
+        benchmark._cold_start(tmp_path / "none", "auto", None, radiograph)
 
 
 def test_the_yardstick_is_a_real_matrix_product(monkeypatch: pytest.MonkeyPatch) -> None:

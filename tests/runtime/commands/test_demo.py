@@ -10,10 +10,10 @@ from lungsev.report import SeverityReport
 from lungsev.runtime.commands import demo
 
 
-def test_films_arrive_one_by_one_and_every_overlay_named_is_there(
+def test_images_arrive_one_by_one_and_every_overlay_named_is_there(
     tiny_bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(demo, "_FILM_SIZE_PX", 256)
+    monkeypatch.setattr(demo, "_IMAGE_SIZE_PX", 256)
     monkeypatch.setattr(demo, "_PAUSE_SECONDS", 0.0)
     demo.demo_command(tmp_path / "demo", count=2, seed=3, bundle=tiny_bundle.path, backend="onnxruntime", threads=1)
     lines = capsys.readouterr().out.splitlines()
@@ -28,10 +28,10 @@ def test_films_arrive_one_by_one_and_every_overlay_named_is_there(
     assert list((run / "incoming").iterdir()) == []
 
 
-def test_the_same_seed_makes_the_same_films(tmp_path: Path) -> None:
+def test_the_same_seed_makes_the_same_images(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-        for film, write in demo.demo_films(1, 5):
-            write(tmp_path / name / film)
-    for film in (tmp_path / "a").iterdir():
-        assert film.read_bytes() == (tmp_path / "b" / film.name).read_bytes()
+        for image, write in demo.demo_images(1, 5):
+            write(tmp_path / name / image)
+    for image in (tmp_path / "a").iterdir():
+        assert image.read_bytes() == (tmp_path / "b" / image.name).read_bytes()

@@ -9,7 +9,7 @@ import pydicom
 import pytest
 from typer.testing import CliRunner
 
-from lungsev.errors import UnreadableFilmError
+from lungsev.errors import UnreadableImageError
 from lungsev.reading.read import read_radiograph
 from lungsev.runtime.cli import app
 from lungsev.runtime.commands import demo_unit
@@ -19,11 +19,11 @@ NOW = datetime(2026, 11, 25, 9, 30)
 
 
 @pytest.fixture
-def small_films(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo_unit, "_FILM_SIZE_PX", 128)
+def small_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo_unit, "_IMAGE_SIZE_PX", 128)
 
 
-def test_films_are_of_the_last_two_weeks_and_the_patients_differ(tmp_path: Path, small_films: None) -> None:
+def test_images_are_of_the_last_two_weeks_and_the_patients_differ(tmp_path: Path, small_images: None) -> None:
     paths = list(write_unit(tmp_path, 5, 7, NOW))
     assert sorted(tmp_path.iterdir()) == sorted(paths)
     headers = [pydicom.dcmread(path, stop_before_pixels=True) for path in paths if path.name.startswith("P-")]
@@ -34,10 +34,10 @@ def test_films_are_of_the_last_two_weeks_and_the_patients_differ(tmp_path: Path,
     assert {header.ViewPosition for header in headers} == {"AP", "PA"}
 
 
-def test_half_a_film_cannot_be_read_and_the_hand_can(tmp_path: Path, small_films: None) -> None:
+def test_half_an_image_cannot_be_read_and_the_hand_can(tmp_path: Path, small_images: None) -> None:
     list(write_unit(tmp_path, 1, 7, NOW))
-    with pytest.raises(UnreadableFilmError, match="cut short"):
-        read_radiograph(tmp_path / "half-a-film.dcm")
+    with pytest.raises(UnreadableImageError, match="cut short"):
+        read_radiograph(tmp_path / "half-a-image.dcm")
     assert read_radiograph(tmp_path / "hand.png").pixels.shape[0] > 0
 
 
@@ -47,7 +47,7 @@ def test_the_same_seed_plans_the_same_patients() -> None:
     assert plan_unit(2, 3) != plan_unit(2, 4)
 
 
-def test_the_command_says_what_comes_next_and_keeps_out_of_a_folder_in_use(tmp_path: Path, small_films: None) -> None:
+def test_the_command_says_what_comes_next_and_keeps_out_of_a_folder_in_use(tmp_path: Path, small_images: None) -> None:
     made = CliRunner().invoke(app, ["phantoms", str(tmp_path / "ward"), "--patients", "1"])
     assert made.exit_code == 0, made.output
     assert f"lungsev-run watch {tmp_path / 'ward'} --dashboard" in made.stdout

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lungsev.report import ImageInfo, SeverityReport
-from lungsev.runtime.commands.inputs import ResultNames, find_films, is_regular_file, sha256_of_file
+from lungsev.runtime.commands.inputs import ResultNames, find_images, is_regular_file, sha256_of_file
 
 
 def touch(path: Path, data: bytes = b"x") -> Path:
@@ -15,16 +15,16 @@ def touch(path: Path, data: bytes = b"x") -> Path:
     return path
 
 
-def write_report(path: Path, film: Path) -> SeverityReport:
-    report = SeverityReport("skipped", ImageInfo(sha256=sha256_of_file(film)), reason="no_chest")
+def write_report(path: Path, image: Path) -> SeverityReport:
+    report = SeverityReport("skipped", ImageInfo(sha256=sha256_of_file(image)), reason="no_chest")
     path.write_text(report.to_json())
     return report
 
 
-def test_files_and_folders_may_be_mixed_and_each_film_comes_once(tmp_path: Path) -> None:
+def test_files_and_folders_may_be_mixed_and_each_image_comes_once(tmp_path: Path) -> None:
     a, b, c = touch(tmp_path / "a"), touch(tmp_path / "ward" / "b"), touch(tmp_path / "ward" / "deep" / "c")
-    found = find_films([tmp_path / "ward", a, b, tmp_path / "absent"])
-    assert found.films == (b, c, a)
+    found = find_images([tmp_path / "ward", a, b, tmp_path / "absent"])
+    assert found.images == (b, c, a)
     assert found.missing == (tmp_path / "absent",)
 
 
@@ -33,37 +33,37 @@ def test_a_folder_gives_no_unfinished_hidden_or_special_files(tmp_path: Path) ->
         touch(tmp_path / name)
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "dead").symlink_to(tmp_path / "nowhere")
-    assert find_films([tmp_path]).films == ()
+    assert find_images([tmp_path]).images == ()
     assert not is_regular_file(tmp_path / "fifo")
 
 
-def test_results_kept_beside_the_films_are_no_films(tmp_path: Path) -> None:
-    film, picture = touch(tmp_path / "film.dcm"), touch(tmp_path / "scan.png")
-    touch(tmp_path / "film.dcm.json")
-    touch(tmp_path / "film.dcm.png")
-    assert find_films([tmp_path], results=tmp_path).films == (film, picture)
+def test_results_kept_beside_the_images_are_no_images(tmp_path: Path) -> None:
+    image, picture = touch(tmp_path / "image.dcm"), touch(tmp_path / "scan.png")
+    touch(tmp_path / "image.dcm.json")
+    touch(tmp_path / "image.dcm.png")
+    assert find_images([tmp_path], results=tmp_path).images == (image, picture)
 
 
 def test_names_keep_the_file_name_and_get_a_number_when_they_collide(tmp_path: Path) -> None:
     names = ResultNames(tmp_path / "out")
-    films = [touch(tmp_path / folder / "film.dcm", folder.encode()) for folder in ("a", "b", "c")]
-    assert [names.assign(film)[0] for film in films] == ["film.dcm", "film.dcm.2", "film.dcm.3"]
+    images = [touch(tmp_path / folder / "image.dcm", folder.encode()) for folder in ("a", "b", "c")]
+    assert [names.assign(image)[0] for image in images] == ["image.dcm", "image.dcm.2", "image.dcm.3"]
 
 
 def test_a_later_run_finds_its_results_again_and_overwrites_nobody_elses(tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
-    mine, theirs = touch(tmp_path / "a" / "film.dcm", b"mine"), touch(tmp_path / "b" / "film.dcm", b"theirs")
-    report = write_report(out / "film.dcm.json", mine)
-    assert ResultNames(out).assign(mine) == ("film.dcm", report)
-    assert ResultNames(out).assign(theirs) == ("film.dcm.2", None)
+    mine, theirs = touch(tmp_path / "a" / "image.dcm", b"mine"), touch(tmp_path / "b" / "image.dcm", b"theirs")
+    report = write_report(out / "image.dcm.json", mine)
+    assert ResultNames(out).assign(mine) == ("image.dcm", report)
+    assert ResultNames(out).assign(theirs) == ("image.dcm.2", None)
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"schema_version": 1}', '{"schema_version": 7}', "no json"])
 def test_a_file_that_is_no_report_is_left_alone(tmp_path: Path, content: str) -> None:
-    (tmp_path / "film.dcm.json").write_text(content)
-    film = touch(tmp_path / "in" / "film.dcm")
-    assert ResultNames(tmp_path).assign(film) == ("film.dcm.2", None)
+    (tmp_path / "image.dcm.json").write_text(content)
+    image = touch(tmp_path / "in" / "image.dcm")
+    assert ResultNames(tmp_path).assign(image) == ("image.dcm.2", None)
 
 
 def test_a_name_as_long_as_the_file_system_takes_still_gets_results(tmp_path: Path) -> None:

@@ -30,12 +30,12 @@ def score(tiny_bundle: Bundle, tmp_path: Path) -> Callable[..., None]:
 def ward(tmp_path: Path) -> Path:
     folder = tmp_path / "ward"
     folder.mkdir()
-    write_phantom_dicom(CHEST, folder / "film.dcm")
-    write_phantom_png(CHEST, folder / "film.png")
-    write_phantom_jpeg(CHEST, folder / "film.jpg")
+    write_phantom_dicom(CHEST, folder / "image.dcm")
+    write_phantom_png(CHEST, folder / "image.png")
+    write_phantom_jpeg(CHEST, folder / "image.jpg")
     (folder / "empty.dcm").write_bytes(b"")
-    (folder / "truncated.dcm").write_bytes((folder / "film.dcm").read_bytes()[:3000])
-    (folder / "letter.dcm").write_bytes(b"Dear colleague, this is no film.")
+    (folder / "truncated.dcm").write_bytes((folder / "image.dcm").read_bytes()[:3000])
+    (folder / "letter.dcm").write_bytes(b"Dear colleague, this is no image.")
     return folder
 
 
@@ -43,23 +43,23 @@ def reports(out: Path) -> dict[str, SeverityReport]:
     return {path.name[:-5]: SeverityReport.from_json(path.read_text()) for path in out.glob("*.json")}
 
 
-def test_every_input_gets_one_report_and_no_film_stops_another(
+def test_every_input_gets_one_report_and_no_image_stops_another(
     score: Callable[..., None], ward: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     score(ward, out=tmp_path / "out", jobs=2)
     found = reports(tmp_path / "out")
     statuses = {name: report.status for name, report in found.items()}
     assert statuses == {
-        "film.dcm": "scored",
-        "film.png": "scored",
-        "film.jpg": "scored",
+        "image.dcm": "scored",
+        "image.png": "scored",
+        "image.jpg": "scored",
         "empty.dcm": "failed",
         "truncated.dcm": "failed",
         "letter.dcm": "failed",
     }
     assert all(report.message for report in found.values() if report.status == "failed")
     assert all(report.image.sha256 for report in found.values())
-    for name in ("film.dcm", "film.png", "film.jpg"):
+    for name in ("image.dcm", "image.png", "image.jpg"):
         assert cv2.imread(str(tmp_path / "out" / f"{name}.png")) is not None
     printed = capsys.readouterr().out.splitlines()
     assert len([line for line in printed if str(ward) in line]) == 6
@@ -70,33 +70,33 @@ def test_a_second_run_keeps_what_is_there_and_tries_what_failed(
     score: Callable[..., None], ward: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    (ward / "film.png").unlink()
-    (ward / "film.jpg").unlink()
+    (ward / "image.png").unlink()
+    (ward / "image.jpg").unlink()
     score(ward, out=out)
-    before = (out / "film.dcm.json").stat().st_mtime_ns
+    before = (out / "image.dcm.json").stat().st_mtime_ns
     capsys.readouterr()
     score(ward, out=out)
     assert "(1 kept from an earlier run)" in capsys.readouterr().out
-    assert (out / "film.dcm.json").stat().st_mtime_ns == before
+    assert (out / "image.dcm.json").stat().st_mtime_ns == before
     assert len(reports(out)) == 4
     score(ward, out=out, fresh=True)
-    assert (out / "film.dcm.json").stat().st_mtime_ns > before
+    assert (out / "image.dcm.json").stat().st_mtime_ns > before
     assert len(reports(out)) == 4
 
 
 def test_json_lines_for_machines(score: Callable[..., None], ward: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    score(ward / "film.dcm", ward / "empty.dcm", as_json=True)
+    score(ward / "image.dcm", ward / "empty.dcm", as_json=True)
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["report"]["status"] for line in lines] == ["scored", "failed"]
-    assert lines[0]["input"] == str(ward / "film.dcm")
+    assert lines[0]["input"] == str(ward / "image.dcm")
 
 
 def test_a_path_that_does_not_exist_is_said_after_the_others_are_done(
     score: Callable[..., None], ward: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(LungsevError, match=r"absent\.dcm; the other 1 inputs are done"):
-        score(ward / "film.png", tmp_path / "absent.dcm", out=tmp_path / "out")
-    assert set(reports(tmp_path / "out")) == {"film.png"}
+        score(ward / "image.png", tmp_path / "absent.dcm", out=tmp_path / "out")
+    assert set(reports(tmp_path / "out")) == {"image.png"}
 
 
 def test_an_empty_folder_and_a_missing_bundle_are_the_operators(
@@ -109,7 +109,7 @@ def test_an_empty_folder_and_a_missing_bundle_are_the_operators(
         score_command([ward], None, tmp_path / "no-bundle", "onnxruntime", 1, 1, False, False)
 
 
-def test_a_fifo_named_as_a_film_fails_at_once(score: Callable[..., None], tmp_path: Path) -> None:
+def test_a_fifo_named_as_an_image_fails_at_once(score: Callable[..., None], tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     score(tmp_path / "fifo", out=tmp_path / "out")
     assert reports(tmp_path / "out")["fifo"].error == "not_a_file"
@@ -118,7 +118,7 @@ def test_a_fifo_named_as_a_film_fails_at_once(score: Callable[..., None], tmp_pa
 def test_a_name_cannot_drive_the_terminal(
     score: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "\x1b[31m\u202efilm[bold]\udcff.png").write_bytes(b"x")
+    (tmp_path / "\x1b[31m\u202eimage[bold]\udcff.png").write_bytes(b"x")
     score(tmp_path)
     out = capsys.readouterr().out
     assert "\x1b" not in out

@@ -42,10 +42,10 @@ def out(tmp_path: Path) -> Iterator[Path]:
             raise SendRefusedError("not such an object")
 
     outbox = Outbox(tmp_path / "outbox", [a_folder(name) for name in ("away", "share", "picky")], sender)
-    for film in ("one", "two"):
-        path = tmp_path / f"{film}.json"
+    for image in ("one", "two"):
+        path = tmp_path / f"{image}.json"
         path.write_text("{}", encoding="utf-8")
-        outbox.queue(film, [("json", path)])
+        outbox.queue(image, [("json", path)])
     outbox.deliver_due()
     yield tmp_path
     outbox.close()

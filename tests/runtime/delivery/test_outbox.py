@@ -72,12 +72,12 @@ def open_outbox(tmp_path: Path, peer: Peer) -> Iterator[Callable[[], Outbox]]:
 
 def test_a_file_is_sent_once_and_known_as_sent(open_outbox, peer: Peer, report_file: Path) -> None:
     outbox = open_outbox()
-    assert outbox.queue("film", [("json", report_file), ("overlay", report_file)]) == 1
+    assert outbox.queue("image", [("json", report_file), ("overlay", report_file)]) == 1
     assert outbox.deliver_due() == 1
     assert outbox.deliver_due() == 0
-    assert outbox.queue("film", [("json", report_file)]) == 0
+    assert outbox.queue("image", [("json", report_file)]) == 0
     assert peer.taken == [(report_file.name, report_file.read_bytes())]
-    assert [delivery.state for delivery in outbox.deliveries("film")] == ["sent"]
+    assert [delivery.state for delivery in outbox.deliveries("image")] == ["sent"]
 
 
 def test_a_dead_destination_loses_nothing_and_is_never_called_sent(
@@ -89,9 +89,9 @@ def test_a_dead_destination_loses_nothing_and_is_never_called_sent(
     peer.answer = SendLaterError("nobody answers")
     outbox = open_outbox()
     for number in range(5):
-        copy = report_file.with_name(f"film{number}.json")
+        copy = report_file.with_name(f"image{number}.json")
         copy.write_bytes(report_file.read_bytes())
-        outbox.queue(f"film{number}", [("json", copy)])
+        outbox.queue(f"image{number}", [("json", copy)])
         copy.unlink()  # retention may do so
     for _ in range(6 * 360):
         outbox.deliver_due()
@@ -103,12 +103,12 @@ def test_a_dead_destination_loses_nothing_and_is_never_called_sent(
     clock[0] += 900
     outbox.deliver_due()
     assert outbox.counts() == {("there", "sent"): 5}
-    assert sorted(name for name, _ in peer.taken) == [f"film{number}.json" for number in range(5)]
+    assert sorted(name for name, _ in peer.taken) == [f"image{number}.json" for number in range(5)]
 
 
 def test_what_was_queued_survives_the_process(open_outbox, peer: Peer, report_file: Path) -> None:
     first = open_outbox()
-    first.queue("film", [("json", report_file)])
+    first.queue("image", [("json", report_file)])
     peer.answer = SendLaterError("nobody answers")
     first.deliver_due()
     first.close()
@@ -120,7 +120,7 @@ def test_what_was_queued_survives_the_process(open_outbox, peer: Peer, report_fi
 def test_a_refusal_is_final_until_somebody_retries(open_outbox, peer: Peer, report_file: Path) -> None:
     peer.answer = SendRefusedError("the server answered 403: check the token")
     outbox = open_outbox()
-    outbox.queue("film", [("json", report_file)])
+    outbox.queue("image", [("json", report_file)])
     for _ in range(3):
         outbox.deliver_due()
     assert peer.attempts == 1
@@ -134,14 +134,14 @@ def test_a_refusal_is_final_until_somebody_retries(open_outbox, peer: Peer, repo
 def test_an_unforeseen_fault_of_a_sender_is_not_sent(open_outbox, peer: Peer, report_file: Path) -> None:
     peer.answer = ZeroDivisionError()
     outbox = open_outbox()
-    outbox.queue("film", [("json", report_file)])
+    outbox.queue("image", [("json", report_file)])
     outbox.deliver_due()
     assert (outbox.deliveries()[0].state, outbox.deliveries()[0].message) == ("queued", "unexpected ZeroDivisionError")
 
 
 def test_a_file_removed_from_the_outbox_is_said_to_be_missing(open_outbox, report_file: Path, tmp_path: Path) -> None:
     outbox = open_outbox()
-    outbox.queue("film", [("json", report_file)])
+    outbox.queue("image", [("json", report_file)])
     for path in (tmp_path / "outbox").glob("*.json"):
         path.unlink()
     outbox.deliver_due()
@@ -157,7 +157,7 @@ def test_sent_is_written_after_the_peer_has_the_file(tmp_path: Path, report_file
         reader.close()
 
     outbox = Outbox(tmp_path / "outbox", [destination(kind="folder", path=tmp_path)], look)
-    outbox.queue("film", [("json", report_file)])
+    outbox.queue("image", [("json", report_file)])
     outbox.deliver_due()
     assert states == ["queued"]
     outbox.close()
@@ -167,7 +167,7 @@ def test_the_worker_thread_sends_what_is_queued_and_stops(open_outbox, peer: Pee
     outbox, stop = open_outbox(), threading.Event()
     thread = threading.Thread(target=outbox.run, args=(stop,))
     thread.start()
-    outbox.queue("film", [("json", report_file)])
+    outbox.queue("image", [("json", report_file)])
     deadline = time.monotonic() + 20
     while not peer.taken and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -180,10 +180,10 @@ def test_the_worker_thread_sends_what_is_queued_and_stops(open_outbox, peer: Pee
 def test_a_folder_gets_the_file_whole_and_must_exist(tmp_path: Path, report_file: Path) -> None:
     share = tmp_path / "share"
     with pytest.raises(SendLaterError, match="No such file"):
-        send(destination(kind="folder", path=share), report_file, "film.json")
+        send(destination(kind="folder", path=share), report_file, "image.json")
     share.mkdir()
-    send(destination(kind="folder", path=share), report_file, "film.json")
-    assert (share / "film.json").read_bytes() == report_file.read_bytes()
+    send(destination(kind="folder", path=share), report_file, "image.json")
+    assert (share / "image.json").read_bytes() == report_file.read_bytes()
 
 
 class Web:
@@ -231,7 +231,7 @@ def test_a_webhook_is_signed_authorised_and_idempotent(web: Web, tmp_path: Path,
     (tmp_path / "secret").write_text("s3cret", encoding="utf-8")
     there = destination(kind="webhook", url=web.url, token_file=tmp_path / "token", secret_file=tmp_path / "secret")
     for _ in range(2):
-        send(there, report_file, "film.json")
+        send(there, report_file, "image.json")
     (_, headers, body), (_, again, _) = web.requests
     assert body == report_file.read_bytes()
     assert headers["Authorization"] == "Bearer t0ken"
@@ -248,7 +248,7 @@ def test_a_webhook_is_signed_authorised_and_idempotent(web: Web, tmp_path: Path,
 def test_a_webhooks_answer_decides(web: Web, report_file: Path, status: int, outcome: type[Exception]) -> None:
     web.status = status
     with pytest.raises(outcome, match=str(status)):
-        send(destination(kind="webhook", url=web.url), report_file, "film.json")
+        send(destination(kind="webhook", url=web.url), report_file, "image.json")
 
 
 def test_nobody_at_the_address_means_later(report_file: Path) -> None:
@@ -256,7 +256,7 @@ def test_nobody_at_the_address_means_later(report_file: Path) -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     with pytest.raises(SendLaterError, match="no answer"):
-        send(destination(kind="webhook", url=f"http://127.0.0.1:{port}/"), report_file, "film.json")
+        send(destination(kind="webhook", url=f"http://127.0.0.1:{port}/"), report_file, "image.json")
 
 
 @pytest.mark.parametrize(
@@ -278,7 +278,7 @@ def test_stow_believes_the_list_of_what_failed_rather_than_the_status(
     web.answer = answer.encode() if isinstance(answer, str) else json.dumps(answer).encode()
     there = destination(kind="stow", url=web.url, sends=["dicom_sr"])
     if outcome is None:
-        send(there, report_file, "film.sr.dcm")
+        send(there, report_file, "image.sr.dcm")
         path, headers, body = web.requests[0]
         boundary = headers["Content-Type"].split("boundary=")[1]
         assert path == "/studies"
@@ -288,7 +288,7 @@ def test_stow_believes_the_list_of_what_failed_rather_than_the_status(
         assert report_file.read_bytes() in body
     else:
         with pytest.raises(outcome):
-            send(there, report_file, "film.sr.dcm")
+            send(there, report_file, "image.sr.dcm")
 
 
 @pytest.mark.parametrize(
@@ -325,7 +325,7 @@ def sr_file(tmp_path: Path) -> Path:
     dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
     dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
     dataset.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.1"
-    path = tmp_path / "film.sr.dcm"
+    path = tmp_path / "image.sr.dcm"
     dataset.save_as(path, enforce_file_format=True)
     return path
 
@@ -354,10 +354,10 @@ def test_c_store_goes_by_the_status(sr_file: Path, status: int, outcome: type[Ex
     try:
         there = dicom_destination(server.server_address[1])
         if outcome is None:
-            send(there, sr_file, "film.sr.dcm")
+            send(there, sr_file, "image.sr.dcm")
         else:
             with pytest.raises(outcome):
-                send(there, sr_file, "film.sr.dcm")
+                send(there, sr_file, "image.sr.dcm")
         assert stored == ["2.25.1234"]
     finally:
         server.shutdown()
@@ -371,7 +371,7 @@ def test_a_peer_that_does_not_know_the_object_refuses_it_for_good(sr_file: Path)
     server = entity.start_server(("127.0.0.1", 0), block=False)
     try:
         with pytest.raises(SendRefusedError, match="does not accept"):
-            send(dicom_destination(server.server_address[1]), sr_file, "film.sr.dcm")
+            send(dicom_destination(server.server_address[1]), sr_file, "image.sr.dcm")
     finally:
         server.shutdown()
 
@@ -383,7 +383,7 @@ def test_no_dicom_peer_means_later(sr_file: Path) -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     with pytest.raises(SendLaterError, match="nobody answers"):
-        send(dicom_destination(port), sr_file, "film.sr.dcm")
+        send(dicom_destination(port), sr_file, "image.sr.dcm")
 
 
 @leaky
@@ -404,7 +404,7 @@ def test_a_peer_that_takes_no_compressed_pictures_gets_them_uncompressed(tmp_pat
 
     server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(pynetdicom.evt.EVT_C_STORE, take)])
     try:
-        send(dicom_destination(server.server_address[1]), path, "film.sc.dcm")
+        send(dicom_destination(server.server_address[1]), path, "image.sc.dcm")
     finally:
         server.shutdown()
     ((dataset, syntax),) = stored
@@ -421,7 +421,7 @@ def a_capture(folder: Path, picture: Any) -> Path:
 
     header = pytest.importorskip("pydicom").Dataset()
     header.SOPClassUID, header.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.1", "2.25.77"
-    path = folder / "film.sc.dcm"
+    path = folder / "image.sc.dcm"
     path.write_bytes(encode_capture(SeverityReport("skipped", ImageInfo(), reason="lateral"), header, picture))
     return path
 
@@ -440,7 +440,7 @@ def test_dcmtk_receives_what_is_sent(sr_file: Path, tmp_path: Path) -> None:
         deadline = time.monotonic() + 20
         while True:
             try:
-                send(dicom_destination(port), sr_file, "film.sr.dcm")
+                send(dicom_destination(port), sr_file, "image.sr.dcm")
                 break
             except SendLaterError:
                 assert time.monotonic() < deadline

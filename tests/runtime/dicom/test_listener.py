@@ -36,8 +36,8 @@ QUICK = ListenSettings(enabled=True, port=0, idle_seconds=5, association_seconds
 
 
 @pytest.fixture(scope="module")
-def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_phantom_dicom(make_phantom(5, size_px=128), tmp_path_factory.mktemp("film") / "film.dcm")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_phantom_dicom(make_phantom(5, size_px=128), tmp_path_factory.mktemp("image") / "image.dcm")
 
 
 @pytest.fixture
@@ -95,10 +95,10 @@ def test_echo(serve: Callable[..., Listener]) -> None:
     association.release()
 
 
-def test_a_film_is_in_the_inbox_when_the_peer_hears_success(
-    serve: Callable[..., Listener], inbox: Path, film: Path
+def test_an_image_is_in_the_inbox_when_the_peer_hears_success(
+    serve: Callable[..., Listener], inbox: Path, image: Path
 ) -> None:
-    sent = pydicom.dcmread(film)
+    sent = pydicom.dcmread(image)
     assert send(serve(), sent) == 0
     (path,) = received(inbox)
     assert pydicom.dcmread(path).PixelData == sent.PixelData
@@ -107,8 +107,8 @@ def test_a_film_is_in_the_inbox_when_the_peer_hears_success(
 
 
 @pytest.mark.parametrize("uid", ["../../../etc/evil", "/etc/passwd", "1.2.3\x00.4", "1" * 64])
-def test_a_uid_reaches_no_path(serve: Callable[..., Listener], inbox: Path, film: Path, uid: str) -> None:
-    dataset = pydicom.dcmread(film)
+def test_a_uid_reaches_no_path(serve: Callable[..., Listener], inbox: Path, image: Path, uid: str) -> None:
+    dataset = pydicom.dcmread(image)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         dataset.SOPInstanceUID = uid
@@ -128,33 +128,33 @@ def test_only_those_allowed_come_in(serve: Callable[..., Listener]) -> None:
 
 
 def test_at_the_watermark_the_peer_hears_out_of_resources(
-    serve: Callable[..., Listener], inbox: Path, film: Path
+    serve: Callable[..., Listener], inbox: Path, image: Path
 ) -> None:
-    assert send(serve(min_free_mb=1e12), pydicom.dcmread(film)) == 0xA700
+    assert send(serve(min_free_mb=1e12), pydicom.dcmread(image)) == 0xA700
     assert received(inbox) == []
 
 
 def test_a_disk_that_refuses_is_out_of_resources_too(
-    serve: Callable[..., Listener], inbox: Path, film: Path, monkeypatch: pytest.MonkeyPatch
+    serve: Callable[..., Listener], inbox: Path, image: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     listener = serve()
     monkeypatch.setattr("lungsev.runtime.dicom.listener.os.replace", refuse)
-    assert send(listener, pydicom.dcmread(film)) == 0xA700
+    assert send(listener, pydicom.dcmread(image)) == 0xA700
     assert received(inbox) == []
 
 
-def test_an_object_that_does_not_end_is_hung_up_on(serve: Callable[..., Listener], inbox: Path, film: Path) -> None:
-    dataset = pydicom.dcmread(film)
+def test_an_object_that_does_not_end_is_hung_up_on(serve: Callable[..., Listener], inbox: Path, image: Path) -> None:
+    dataset = pydicom.dcmread(image)
     dataset.PixelData = b"\0" * (6 << 20)
     listener = serve()
     association = associate(listener)
     status = association.send_c_store(dataset)
     assert "Status" not in status
     assert received(inbox) == []
-    assert send(listener, pydicom.dcmread(film)) == 0
+    assert send(listener, pydicom.dcmread(image)) == 0
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_an_object_that_does_not_end_is_hung_up_on(serve: Callable[..., Listener
     ],
 )
 def test_nonsense_is_hung_up_on_and_the_next_peer_served(
-    serve: Callable[..., Listener], film: Path, opening: bytes
+    serve: Callable[..., Listener], image: Path, opening: bytes
 ) -> None:
     listener = serve(idle_seconds=1)
     with socket.create_connection(("127.0.0.1", listener.port), timeout=10) as peer:
@@ -177,7 +177,7 @@ def test_nonsense_is_hung_up_on_and_the_next_peer_served(
         peer.shutdown(socket.SHUT_WR)
         while peer.recv(4096):
             pass
-    assert send(listener, pydicom.dcmread(film)) == 0
+    assert send(listener, pydicom.dcmread(image)) == 0
 
 
 def test_a_peer_that_drips_is_cut_off(serve: Callable[..., Listener]) -> None:
@@ -205,10 +205,10 @@ def test_connections_are_bounded_and_free_again(serve: Callable[..., Listener]) 
 
 
 @pytest.mark.faults
-def test_a_peer_that_dies_in_mid_film_leaves_nothing_in_the_inbox(
-    serve: Callable[..., Listener], inbox: Path, film: Path
+def test_a_peer_that_dies_in_mid_image_leaves_nothing_in_the_inbox(
+    serve: Callable[..., Listener], inbox: Path, image: Path
 ) -> None:
-    dataset = pydicom.dcmread(film)
+    dataset = pydicom.dcmread(image)
     dataset.PixelData = b"\0" * (96 << 20)  # long enough under way to be seen
     association = associate(serve())
     sender = threading.Thread(target=association.send_c_store, args=(dataset,), daemon=True)
@@ -226,9 +226,9 @@ def test_half_received_files_of_a_dead_process_go_at_the_start(serve: Callable[.
     assert list((inbox / ".receiving").glob("tmp*")) == []
 
 
-def test_our_word_is_given_for_what_we_have_only(serve: Callable[..., Listener], film: Path) -> None:
+def test_our_word_is_given_for_what_we_have_only(serve: Callable[..., Listener], image: Path) -> None:
     listener = serve()
-    dataset = pydicom.dcmread(film)
+    dataset = pydicom.dcmread(image)
     assert send(listener, dataset) == 0
     reports: list[tuple[int, Any]] = []
     arrived = threading.Event()
@@ -270,7 +270,7 @@ def test_a_port_that_is_taken_is_one_line(inbox: Path, serve: Callable[..., List
 
 
 def test_tls_with_peers_that_must_show_who_they_are(
-    serve: Callable[..., Listener], tmp_path: Path, film: Path, inbox: Path
+    serve: Callable[..., Listener], tmp_path: Path, image: Path, inbox: Path
 ) -> None:
     import ssl
 
@@ -286,7 +286,7 @@ def test_tls_with_peers_that_must_show_who_they_are(
     context.load_cert_chain(certificate, key)
     association = associate(listener, tls_args=(context, "localhost"))
     assert association.is_established
-    assert association.send_c_store(pydicom.dcmread(film)).Status == 0
+    assert association.send_c_store(pydicom.dcmread(image)).Status == 0
     association.release()
     assert len(received(inbox)) == 1
     with socket.create_connection(("127.0.0.1", listener.port), timeout=10):  # says nothing, and holds up nobody
@@ -295,14 +295,14 @@ def test_tls_with_peers_that_must_show_who_they_are(
         association.release()
 
 
-def test_dcmtk_sends_and_is_answered(serve: Callable[..., Listener], inbox: Path, film: Path) -> None:
+def test_dcmtk_sends_and_is_answered(serve: Callable[..., Listener], inbox: Path, image: Path) -> None:
     tools = [Path("/usr/bin") / name for name in ("echoscu", "storescu")]
     if not all(tool.exists() for tool in tools):
         pytest.skip("DCMTK is not installed")
     listener = serve()
     target = ["-aec", "LUNGSEV", "127.0.0.1", str(listener.port)]
     assert subprocess.run([tools[0], *target], timeout=30).returncode == 0
-    assert subprocess.run([tools[1], *target, film], timeout=30).returncode == 0
+    assert subprocess.run([tools[1], *target, image], timeout=30).returncode == 0
     assert len(received(inbox)) == 1
 
 

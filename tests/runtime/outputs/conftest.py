@@ -1,4 +1,4 @@
-"""Scored films for output formats: phantoms with their true lungs and grades, no network needed."""
+"""Scored images for output formats: phantoms with their true lungs and grades, no network needed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 
 from lungsev.grading import Calibration, decode
 from lungsev.phantom import make_phantom, write_phantom_dicom
-from lungsev.pipeline import ScoredFilm
+from lungsev.pipeline import ScoredRadiograph
 from lungsev.preprocessing.canvas import to_canvas
 from lungsev.reading.radiograph import Radiograph
 from lungsev.reading.read import read_radiograph
@@ -31,21 +31,21 @@ IMAGE = ImageInfo(
     view="AP",
     sha256="ab" * 32,
 )
-MakeScored = Callable[..., ScoredFilm]
+MakeScored = Callable[..., ScoredRadiograph]
 
 
 @dataclass(frozen=True)
 class Case:
-    """A film with the truth about it."""
+    """An image with the truth about it."""
 
-    film: Radiograph
+    radiograph: Radiograph
     lung_mask: np.ndarray
     grades: tuple[int, ...]
 
 
 @pytest.fixture(scope="session")
 def make_scored() -> MakeScored:
-    """Build a scored film from a phantom: `make_scored(grades=(...), flags=(...), scheme="brixia")`."""
+    """Build a scored image from a phantom: `make_scored(grades=(...), flags=(...), scheme="brixia")`."""
     cases: dict[int, Case] = {}
 
     def make(
@@ -55,7 +55,7 @@ def make_scored() -> MakeScored:
         flags: tuple[QualityFlag, ...] = (),
         scheme: str = "brixia",
         image: ImageInfo = IMAGE,
-    ) -> ScoredFilm:
+    ) -> ScoredRadiograph:
         if seed not in cases:
             phantom = make_phantom(seed, size_px=640)
             rows, columns = phantom.pixels.shape
@@ -65,35 +65,37 @@ def make_scored() -> MakeScored:
                 phantom.grades,
             )
         case = cases[seed]
-        rows, columns = case.film.pixels.shape
-        film = replace(case.film, image=replace(image, rows=rows, columns=columns))
-        return score_truly(replace(case, film=film), grades, flags, scheme)
+        rows, columns = case.radiograph.pixels.shape
+        radiograph = replace(case.radiograph, image=replace(image, rows=rows, columns=columns))
+        return score_truly(replace(case, radiograph=radiograph), grades, flags, scheme)
 
     return make
 
 
 @pytest.fixture(scope="session")
 def make_scored_dicom(tmp_path_factory: pytest.TempPathFactory) -> MakeScored:
-    """The same from a DICOM file, which the scored film then names as its source."""
+    """The same from a DICOM file, which the scored image then names as its source."""
 
-    def make(seed: int = 7, *, edit: Callable[[Dataset], None] | None = None, **style: object) -> ScoredFilm:
+    def make(seed: int = 7, *, edit: Callable[[Dataset], None] | None = None, **style: object) -> ScoredRadiograph:
         phantom = make_phantom(seed, size_px=640)
-        path = tmp_path_factory.mktemp("films") / "film.dcm"
+        path = tmp_path_factory.mktemp("images") / "image.dcm"
         write_phantom_dicom(phantom, path, **style)
         if edit is not None:
             dataset = pydicom.dcmread(path)
             edit(dataset)
             dataset.save_as(path)
-        film = read_radiograph(path)
-        scored = score_truly(Case(film, phantom.lung_mask, phantom.grades), None, (), "brixia")
+        radiograph = read_radiograph(path)
+        scored = score_truly(Case(radiograph, phantom.lung_mask, phantom.grades), None, (), "brixia")
         return replace(scored, source=path)
 
     return make
 
 
-def score_truly(case: Case, grades: tuple[int, ...] | None, flags: tuple[QualityFlag, ...], scheme: str) -> ScoredFilm:
+def score_truly(
+    case: Case, grades: tuple[int, ...] | None, flags: tuple[QualityFlag, ...], scheme: str
+) -> ScoredRadiograph:
     """What a perfect model would say."""
-    canvas = to_canvas(case.film)
+    canvas = to_canvas(case.radiograph)
     frame = canvas.frame
     placed = np.array([[frame.scale, 0, frame.offset_px[0]], [0, frame.scale, frame.offset_px[1]]])
     mask = cv2.warpAffine((case.lung_mask > 0).astype(np.float32), placed, (frame.size_px, frame.size_px))
@@ -109,33 +111,33 @@ def score_truly(case: Case, grades: tuple[int, ...] | None, flags: tuple[Quality
     severity = np.linspace(definition.grades[0], definition.grades[-1], 256, dtype=np.float32).reshape(16, 16)
     report = SeverityReport(
         status="scored",
-        image=case.film.image,
+        image=case.radiograph.image,
         model=MODEL,
         scores={scheme: score},
         quality=Quality("warn" if flags else "ok", flags, {"lung_fraction": 0.31}),
         alignment=tuple(tuple(float(value) for value in row) for row in theta),
     )
-    return ScoredFilm(report, case.film, canvas, cv2.resize(mask, (256, 256)), {scheme: severity})
+    return ScoredRadiograph(report, case.radiograph, canvas, cv2.resize(mask, (256, 256)), {scheme: severity})
 
 
 @pytest.fixture
-def skipped(make_scored: MakeScored) -> ScoredFilm:
-    """A film the gate refused, pixels and all."""
+def skipped(make_scored: MakeScored) -> ScoredRadiograph:
+    """An image the gate refused, pixels and all."""
     scored = make_scored()
-    flag = QualityFlag("lungs_not_found", "refuse", "No lungs were found on this film.")
+    flag = QualityFlag("lungs_not_found", "refuse", "No lungs were found on this image.")
     report = SeverityReport(
         "skipped",
         scored.report.image,
         MODEL,
         reason="not_frontal_chest",
-        message="This is not a frontal chest film.",
+        message="This is not a frontal chest radiograph.",
         quality=Quality("refused", (flag,)),
     )
-    return ScoredFilm(report, scored.film, scored.canvas)
+    return ScoredRadiograph(report, scored.radiograph, scored.canvas)
 
 
 @pytest.fixture
-def failed() -> ScoredFilm:
+def failed() -> ScoredRadiograph:
     """A file nobody could read."""
     message = "The file ends after 1234 of 8000 bytes of pixel data: send it again."
-    return ScoredFilm(SeverityReport("failed", ImageInfo(sha256="cd" * 32), error="truncated", message=message))
+    return ScoredRadiograph(SeverityReport("failed", ImageInfo(sha256="cd" * 32), error="truncated", message=message))

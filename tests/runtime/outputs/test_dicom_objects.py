@@ -15,8 +15,8 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 
-from lungsev.errors import SkippedFilmError, UnreadableFilmError
-from lungsev.pipeline import ScoredFilm
+from lungsev.errors import SkippedImageError, UnreadableImageError
+from lungsev.pipeline import ScoredRadiograph
 from lungsev.reading.read import read_radiograph
 from lungsev.report import Quality, QualityFlag
 from lungsev.runtime.outputs.contract import Output
@@ -31,19 +31,19 @@ EVIL_NAME = "=CMD^\u202e<script>alert(1)</script>"
 
 
 @pytest.fixture(scope="module")
-def scored(make_scored_dicom) -> ScoredFilm:
+def scored(make_scored_dicom) -> ScoredRadiograph:
     return make_scored_dicom()
 
 
-def written(make: Callable[[], Output], scored: ScoredFilm, folder: Path) -> Dataset:
+def written(make: Callable[[], Output], scored: ScoredRadiograph, folder: Path) -> Dataset:
     output = make()
-    path = output.write(scored, folder / f"film{output.suffix}")
+    path = output.write(scored, folder / f"image{output.suffix}")
     assert path is not None
     return pydicom.dcmread(path)
 
 
 @pytest.mark.parametrize("make", FORMATS)
-def test_it_joins_the_films_patient_and_study_in_a_series_of_its_own(make, scored, tmp_path: Path) -> None:
+def test_it_joins_the_images_patient_and_study_in_a_series_of_its_own(make, scored, tmp_path: Path) -> None:
     source, result = pydicom.dcmread(scored.source), written(make, scored, tmp_path)
     for keyword in ("PatientID", "PatientName", "PatientBirthDate", "StudyInstanceUID", "StudyDate", "AccessionNumber"):
         assert result[keyword].value == source[keyword].value
@@ -53,7 +53,7 @@ def test_it_joins_the_films_patient_and_study_in_a_series_of_its_own(make, score
 
 
 @pytest.mark.parametrize("make", FORMATS)
-def test_its_uid_follows_from_the_film_and_the_model(make, scored, tmp_path: Path) -> None:
+def test_its_uid_follows_from_the_image_and_the_model(make, scored, tmp_path: Path) -> None:
     first, second = (written(make, scored, tmp_path) for _ in range(2))
     assert first.SOPInstanceUID == second.SOPInstanceUID
     assert first.SeriesInstanceUID == second.SeriesInstanceUID
@@ -61,7 +61,7 @@ def test_its_uid_follows_from_the_film_and_the_model(make, scored, tmp_path: Pat
     assert written(make, newer, tmp_path).SOPInstanceUID != first.SOPInstanceUID
 
 
-def test_the_three_results_of_a_film_differ_in_their_uids(scored, tmp_path: Path) -> None:
+def test_the_three_results_of_an_image_differ_in_their_uids(scored, tmp_path: Path) -> None:
     results = [written(make, scored, tmp_path) for make in FORMATS]
     assert len({result.SOPInstanceUID for result in results}) == 3
     assert len({result.SeriesInstanceUID for result in results}) == 3
@@ -70,8 +70,8 @@ def test_the_three_results_of_a_film_differ_in_their_uids(scored, tmp_path: Path
 @pytest.mark.parametrize("make", FORMATS)
 def test_dropped_back_into_the_folder_it_is_not_scored(make, scored, tmp_path: Path) -> None:
     output = make()
-    path = output.write(scored, tmp_path / f"film{output.suffix}")
-    with pytest.raises((SkippedFilmError, UnreadableFilmError)):
+    path = output.write(scored, tmp_path / f"image{output.suffix}")
+    with pytest.raises((SkippedImageError, UnreadableImageError)):
         read_radiograph(path)
 
 
@@ -79,14 +79,16 @@ def test_dropped_back_into_the_folder_it_is_not_scored(make, scored, tmp_path: P
 @pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dciodvfy is not installed: make validate-dicom")
 def test_the_fields_own_validator_finds_no_error(make, scored, tmp_path: Path) -> None:
     output = make()
-    path = output.write(scored, tmp_path / f"film{output.suffix}")
+    path = output.write(scored, tmp_path / f"image{output.suffix}")
     result = subprocess.run(["dciodvfy", "-new", str(path)], capture_output=True, text=True, timeout=60)
     complaints = [line for line in (result.stdout + result.stderr).splitlines() if line.startswith("Error")]
     assert not complaints
 
 
 @pytest.mark.parametrize("make", FORMATS)
-def test_a_film_that_lacks_what_every_object_needs_still_gets_a_result(make, make_scored_dicom, tmp_path: Path) -> None:
+def test_an_image_that_lacks_what_every_object_needs_still_gets_a_result(
+    make, make_scored_dicom, tmp_path: Path
+) -> None:
     def strip(dataset: Dataset) -> None:
         for keyword in ("PatientBirthDate", "AccessionNumber", "StudyID", "ReferringPhysicianName", "StudyTime"):
             if keyword in dataset:
@@ -119,7 +121,7 @@ def spoil_dates(dataset: Dataset) -> None:
 @pytest.mark.parametrize("spoil", [spoil_name, spoil_window, spoil_rescale, spoil_dates])
 @pytest.mark.parametrize("make", FORMATS)
 @pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom's, of the values spoilt here
-def test_what_is_wrong_in_a_films_header_costs_no_result(make, spoil, make_scored_dicom, tmp_path: Path) -> None:
+def test_what_is_wrong_in_an_images_header_costs_no_result(make, spoil, make_scored_dicom, tmp_path: Path) -> None:
     scored = make_scored_dicom(edit=spoil)
     header = pydicom.dcmread(scored.source)
     result = written(make, scored, tmp_path)
@@ -137,9 +139,9 @@ def test_a_hostile_name_is_carried_over_as_it_is(make, make_scored_dicom, tmp_pa
 
 
 @pytest.mark.parametrize("make", FORMATS)
-def test_films_that_are_no_dicom_or_have_no_score_get_none(make, make_scored, failed, tmp_path: Path) -> None:
+def test_images_that_are_no_dicom_or_have_no_score_get_none(make, make_scored, failed, tmp_path: Path) -> None:
     for scored in (make_scored(), failed):
-        assert make().write(scored, tmp_path / "film.dcm") is None
+        assert make().write(scored, tmp_path / "image.dcm") is None
     assert list(tmp_path.iterdir()) == []
 
 
@@ -149,11 +151,11 @@ def test_a_file_that_changed_after_it_was_scored_is_refused(make, make_scored_di
     dataset = pydicom.dcmread(scored.source)
     dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
     dataset.save_as(scored.source)
-    with pytest.raises(UnreadableFilmError, match="changed"):
-        make().write(scored, tmp_path / "film.dcm")
+    with pytest.raises(UnreadableImageError, match="changed"):
+        make().write(scored, tmp_path / "image.dcm")
     scored.source.unlink()
-    with pytest.raises(UnreadableFilmError, match="cannot be read again"):
-        make().write(scored, tmp_path / "film.dcm")
+    with pytest.raises(UnreadableImageError, match="cannot be read again"):
+        make().write(scored, tmp_path / "image.dcm")
 
 
 def test_the_structured_report_holds_every_grade_with_site_and_side(scored, tmp_path: Path) -> None:
@@ -173,10 +175,10 @@ def test_the_structured_report_holds_every_grade_with_site_and_side(scored, tmp_
         found.append((value_of(group), side, zone))
     assert found == expected
     assert value_of(groups[-1]) == score.total
-    assert b"Research use only. Not for clinical use." in (tmp_path / "film.sr.dcm").read_bytes()
+    assert b"Research use only. Not for clinical use." in (tmp_path / "image.sr.dcm").read_bytes()
 
 
-def test_the_structured_report_holds_the_doubts_about_the_film(scored, tmp_path: Path) -> None:
+def test_the_structured_report_holds_the_doubts_about_the_image(scored, tmp_path: Path) -> None:
     flag = QualityFlag("lung_outline_doubtful", "warn", "The outline of the lungs is ragged.")
     doubted = replace(scored, report=replace(scored.report, quality=Quality("warn", (flag,))))
     document = written(DicomSr, doubted, tmp_path)
@@ -190,7 +192,7 @@ def walk(item: Dataset) -> Iterator[Dataset]:
         yield from walk(child)
 
 
-def test_the_report_outlines_lie_on_the_stored_film(make_scored_dicom, tmp_path: Path) -> None:
+def test_the_report_outlines_lie_on_the_stored_image(make_scored_dicom, tmp_path: Path) -> None:
     scored = make_scored_dicom()
     document = written(DicomSr, scored, tmp_path)
     first = next(item for item in measurement_groups(document)[0] if item.ValueType == "SCOORD")
@@ -241,7 +243,7 @@ def test_the_presentation_state_repeats_window_and_polarity_and_shows_the_digits
     assert len(state.GraphicAnnotationSequence[0].GraphicObjectSequence) == 6
 
 
-def test_the_presentation_state_keeps_the_films_lookup_table(make_scored_dicom, tmp_path: Path) -> None:
+def test_the_presentation_state_keeps_the_images_lookup_table(make_scored_dicom, tmp_path: Path) -> None:
     scored = make_scored_dicom(voi="lut")
     table = pydicom.dcmread(scored.source).VOILUTSequence[0]
     kept = written(DicomPr, scored, tmp_path).SoftcopyVOILUTSequence[0].VOILUTSequence[0]
@@ -254,14 +256,14 @@ def test_the_presentation_state_keeps_the_films_lookup_table(make_scored_dicom, 
 def test_the_capture_is_small_compressed_and_readable(scored, tmp_path: Path) -> None:
     capture = written(DicomSc, scored, tmp_path)
     assert max(capture.Rows, capture.Columns) <= 1024
-    assert (tmp_path / "film.sc.dcm").stat().st_size < 300_000
+    assert (tmp_path / "image.sc.dcm").stat().st_size < 300_000
     assert capture.LossyImageCompression == "01"
     frame = next(iter(pydicom.encaps.generate_frames(capture.PixelData, number_of_frames=1)))
     picture = cv2.imdecode(np.frombuffer(frame, np.uint8), cv2.IMREAD_COLOR)
     assert picture.shape == (capture.Rows, capture.Columns, 3)
 
 
-def test_a_refused_film_gets_a_capture_that_says_so(scored, skipped, tmp_path: Path) -> None:
+def test_a_refused_image_gets_a_capture_that_says_so(scored, skipped, tmp_path: Path) -> None:
     report = replace(skipped.report, image=scored.report.image)
     refused = replace(skipped, report=report, source=scored.source)
     assert written(DicomSc, refused, tmp_path).Modality == "OT"
@@ -283,7 +285,7 @@ def value_of(group: Dataset) -> int:
 
 
 @pytest.mark.parametrize("make", FORMATS)
-def test_a_film_with_half_a_header_has_results_too(make, make_scored_dicom, tmp_path: Path) -> None:
+def test_an_image_with_half_a_header_has_results_too(make, make_scored_dicom, tmp_path: Path) -> None:
     def edit(dataset: Dataset) -> None:
         for keyword in ("ImagerPixelSpacing", "PatientOrientation", "StudyTime", "AccessionNumber"):
             if keyword in dataset:

@@ -15,7 +15,7 @@ bundles = pytest.importorskip("fhir.resources.R4B.bundle")
 
 def test_the_bundle_is_valid_r4b_and_preliminary(make_scored, tmp_path: Path) -> None:
     scored = make_scored(grades=(0, 1, 2, 3, 2, 1))
-    path = FhirJson().write(scored, tmp_path / "film.fhir.json")
+    path = FhirJson().write(scored, tmp_path / "image.fhir.json")
     bundle = bundles.Bundle.model_validate_json(path.read_text(encoding="utf-8"))
     report, observation, device = (entry.resource for entry in bundle.entry)
     assert report.status == observation.status == "preliminary"
@@ -28,18 +28,18 @@ def test_the_bundle_is_valid_r4b_and_preliminary(make_scored, tmp_path: Path) ->
     assert "Not for clinical use" in report.conclusion
 
 
-def test_ids_follow_from_the_film_and_the_model(make_scored) -> None:
+def test_ids_follow_from_the_image_and_the_model(make_scored) -> None:
     first, second = (fhir_bundle(make_scored().report) for _ in range(2))
     assert first["entry"] == second["entry"]
 
 
-def test_a_film_without_patient_or_date_is_still_valid(make_scored) -> None:
+def test_an_image_without_patient_or_date_is_still_valid(make_scored) -> None:
     report = make_scored().report
     bare = replace(report, image=replace(report.image, patient_id=None, acquired_at=None, study_instance_uid=None))
     bundles.Bundle.model_validate(json.loads(json.dumps(fhir_bundle(bare))))
 
 
-def test_films_without_a_score_get_none(skipped, failed, tmp_path: Path) -> None:
+def test_images_without_a_score_get_none(skipped, failed, tmp_path: Path) -> None:
     for scored in (skipped, failed):
-        assert FhirJson().write(scored, tmp_path / "film.fhir.json") is None
+        assert FhirJson().write(scored, tmp_path / "image.fhir.json") is None
     assert list(tmp_path.iterdir()) == []

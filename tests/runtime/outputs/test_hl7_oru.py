@@ -16,7 +16,7 @@ EVIL = "Pat|ID^1&2~3\\4\r\nPID|2||other"
 
 def test_the_message_is_valid_and_holds_every_grade(make_scored, tmp_path: Path) -> None:
     scored = make_scored(grades=(0, 1, 2, 3, 2, 1))
-    path = Hl7Oru().write(scored, tmp_path / "film.hl7")
+    path = Hl7Oru().write(scored, tmp_path / "image.hl7")
     text = path.read_bytes().decode("utf-8")
     assert parser.parse_message(text).validate()
     flat = parser.parse_message(text, find_groups=False)
@@ -29,7 +29,7 @@ def test_the_message_is_valid_and_holds_every_grade(make_scored, tmp_path: Path)
 
 def test_the_accession_number_leads_to_the_order(make_scored_dicom, tmp_path: Path) -> None:
     scored = make_scored_dicom()
-    text = Hl7Oru().write(scored, tmp_path / "film.hl7").read_bytes().decode("utf-8")
+    text = Hl7Oru().write(scored, tmp_path / "image.hl7").read_bytes().decode("utf-8")
     message = parser.parse_message(text, find_groups=False)
     assert message.obr.obr_2.value
 
@@ -44,6 +44,6 @@ def test_hostile_words_stay_inside_their_field(make_scored) -> None:
     assert escape(EVIL) == "Pat\\F\\ID\\S\\1\\T\\2\\R\\3\\E\\4PID\\F\\2\\F\\\\F\\other"
 
 
-def test_films_without_a_score_get_none(skipped, failed, tmp_path: Path) -> None:
+def test_images_without_a_score_get_none(skipped, failed, tmp_path: Path) -> None:
     for scored in (skipped, failed):
-        assert Hl7Oru().write(scored, tmp_path / "film.hl7") is None
+        assert Hl7Oru().write(scored, tmp_path / "image.hl7") is None

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lungsev.pipeline import ScoredFilm
+from lungsev.pipeline import ScoredRadiograph
 from lungsev.report import QualityFlag
 from lungsev.runtime.outputs.drawing import shapes
 from lungsev.runtime.outputs.drawing.palette import WARNING, ink_on, luminance, severity_colour, severity_colours
@@ -32,7 +32,7 @@ def words(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return lines
 
 
-def test_a_scored_film_shows_total_interval_zones_sides_origin_and_notice(make_scored, words: list[str]) -> None:
+def test_a_scored_image_shows_total_interval_zones_sides_origin_and_notice(make_scored, words: list[str]) -> None:
     scored = make_scored(grades=(0, 1, 2, 3, 2, 1))
     draw_overlay(scored, 800)
     low, high = scored.report.scores["brixia"].total_interval
@@ -61,7 +61,7 @@ def test_zone_digits_lie_on_the_side_of_their_zone(make_scored, monkeypatch: pyt
     monkeypatch.setattr(shapes.Sheet, "text", note)
     scored = make_scored()
     draw_overlay(scored, 800)
-    middle = 800 / max(scored.film.pixels.shape) * scored.film.pixels.shape[1] / 2
+    middle = 800 / max(scored.radiograph.pixels.shape) * scored.radiograph.pixels.shape[1] / 2
     assert all(places[code] < middle for code in "ABCR")
     assert all(places[code] > middle for code in "DEFL")
 
@@ -75,11 +75,13 @@ def test_doubts_are_written_in_words_and_the_sides_marked_as_unsure(make_scored,
     assert "no doubts" not in text
 
 
-def test_a_refused_film_says_why_and_shows_neither_score_nor_sides(skipped: ScoredFilm, words: list[str]) -> None:
+def test_a_refused_image_says_why_and_shows_neither_score_nor_sides(
+    skipped: ScoredRadiograph, words: list[str]
+) -> None:
     picture = draw_overlay(skipped, 800)
     text = " ".join(words)
     assert "Not scored" in words
-    assert "This is not a frontal chest film." in text
+    assert "This is not a frontal chest radiograph." in text
     assert "not_frontal_chest" in text
     assert "Research use only. Not for clinical use." in words
     assert not {"R", "L", "of 18"} & set(words)
@@ -87,22 +89,22 @@ def test_a_refused_film_says_why_and_shows_neither_score_nor_sides(skipped: Scor
     assert picture.shape[0] > 400
 
 
-def test_a_film_without_pixels_gets_a_picture_too(failed: ScoredFilm, words: list[str], tmp_path: Path) -> None:
-    path = OverlayPng().write(failed, tmp_path / "film.png")
+def test_an_image_without_pixels_gets_a_picture_too(failed: ScoredRadiograph, words: list[str], tmp_path: Path) -> None:
+    path = OverlayPng().write(failed, tmp_path / "image.png")
     assert cv2.imread(str(path)) is not None
     assert "send it again" in " ".join(words)
     assert not any(line.isdigit() for line in words)
 
 
-def test_the_film_is_shown_as_it_is_beside_the_marks(make_scored) -> None:
+def test_the_image_is_shown_as_it_is_beside_the_marks(make_scored) -> None:
     scored = make_scored()
     picture = draw_overlay(scored, 800)
-    film = cv2.resize(scored.film.pixels, None, fx=800 / 640, fy=800 / 640, interpolation=cv2.INTER_CUBIC)
-    top = (picture.shape[0] - 29 - film.shape[0]) // 2
-    shown = picture[top : top + film.shape[0], : film.shape[1]].mean(axis=2) / 255
-    same = np.abs(shown - np.clip(film, 0, 1)) < 0.03
+    image = cv2.resize(scored.radiograph.pixels, None, fx=800 / 640, fy=800 / 640, interpolation=cv2.INTER_CUBIC)
+    top = (picture.shape[0] - 29 - image.shape[0]) // 2
+    shown = picture[top : top + image.shape[0], : image.shape[1]].mean(axis=2) / 255
+    same = np.abs(shown - np.clip(image, 0, 1)) < 0.03
     assert same.mean() > 0.9
-    assert np.abs(shown[:, ::-1] - np.clip(film, 0, 1)).mean() > 2 * np.abs(shown - np.clip(film, 0, 1)).mean()
+    assert np.abs(shown[:, ::-1] - np.clip(image, 0, 1)).mean() > 2 * np.abs(shown - np.clip(image, 0, 1)).mean()
 
 
 @pytest.mark.parametrize("scheme", ["inha", "mbrixia", "ralo", "extent"])
@@ -127,15 +129,15 @@ def test_a_second_scheme_is_mentioned(make_scored, words: list[str]) -> None:
 
 
 @pytest.mark.parametrize("shape", [(900, 300), (300, 900), (237, 240)])
-def test_any_shape_of_film_fits(make_scored, shape: tuple[int, int]) -> None:
+def test_any_shape_of_image_fits(make_scored, shape: tuple[int, int]) -> None:
     scored = make_scored()
-    film = replace(scored.film, pixels=np.zeros(shape, np.float32))
-    picture = draw_overlay(replace(scored, film=film), 800)
+    image = replace(scored.radiograph, pixels=np.zeros(shape, np.float32))
+    picture = draw_overlay(replace(scored, radiograph=image), 800)
     notice = picture[-20:]
     assert (notice == WARNING).all(axis=2).mean() > 0.7
 
 
-def test_hostile_words_do_no_harm(skipped: ScoredFilm, words: list[str]) -> None:
+def test_hostile_words_do_no_harm(skipped: ScoredRadiograph, words: list[str]) -> None:
     evil = "\x1b[31mred\u202e txt\x00" + "w" * 500 + " =cmd|' /C calc'!A1 <script>\n" + "長い"
     draw_overlay(replace(skipped, report=replace(skipped.report, message=evil)), 600)
     assert shapes.printable("\x1b[31m\u202ea\nb") == "[31mab"

@@ -38,7 +38,7 @@ def an_exam(
     uid: str | None = None,
     written_at: float = 0.0,
 ) -> Exam:
-    """A film of a total, spread over zones A-F from the top."""
+    """An image of a total, spread over zones A-F from the top."""
     grades = [max(0, min(3, total - 3 * i)) for i in range(6)]
     square = ((0.0, 0.0), (9.0, 0.0), (9.0, 9.0), (0.0, 9.0))
     regions = tuple(
@@ -49,7 +49,7 @@ def an_exam(
     score = SchemeScore(regions, total, float(total), (max(0, total - 2), min(18, total + 2)), 0.8, 18)
     image = ImageInfo(sop_instance_uid=uid, patient_id=patient, acquired_at=taken, view=view)
     report = SeverityReport("scored", image, model, scores={"brixia": score})
-    return Exam(name or f"film-{hours}-{total}", report, written_at)
+    return Exam(name or f"image-{hours}-{total}", report, written_at)
 
 
 def changes(totals: Sequence[int]) -> list[str | None]:
@@ -70,14 +70,14 @@ def test_a_slow_drift_is_called_once_it_adds_up() -> None:
     assert changes([4, 5, 6, 7, 8, 9, 10]) == [None, None, None, "worse", None, None, "worse"]
 
 
-def test_a_step_from_the_film_before_is_a_change_even_where_it_leads_back() -> None:
+def test_a_step_from_the_image_before_is_a_change_even_where_it_leads_back() -> None:
     trend = patient_trend([an_exam(total, 24 * day) for day, total in enumerate([5, 7, 4])])
     assert trend is not None
     assert [point.change for point in trend.points] == [None, None, "better"]
     assert (
         sentence(trend.points[2], 2) == "Better by 3 since 03 Mar 08:15: more than the 2 points two readers differ by."
     )
-    assert sentence(trend.points[1], 2) == "+2 since the film before: within the 2 points two readers differ by."
+    assert sentence(trend.points[1], 2) == "+2 since the image before: within the 2 points two readers differ by."
 
 
 def test_a_change_is_not_called_again_while_it_lasts() -> None:
@@ -105,7 +105,7 @@ def test_every_called_change_is_larger_than_the_readers_disagreement(totals: lis
         assert (abs(moved) > 2) == (point.change is not None)
 
 
-def test_hours_and_points_since_the_film_before() -> None:
+def test_hours_and_points_since_the_image_before() -> None:
     trend = patient_trend([an_exam(5, 0), an_exam(9, 17.5)])
     assert trend is not None
     assert (trend.points[1].since_previous, trend.points[1].hours_since_previous) == (4, 17.5)
@@ -134,13 +134,13 @@ def test_a_zone_that_moved_by_two_grades_is_named() -> None:
     assert [(change.code, change.before, change.after) for change in trend.points[1].region_changes] == [("B", 0, 3)]
 
 
-def test_a_film_scored_twice_counts_once_with_its_newest_report() -> None:
+def test_an_image_scored_twice_counts_once_with_its_newest_report() -> None:
     trend = patient_trend([an_exam(5, 0, name="a", uid="1.2.3"), an_exam(7, 0, name="b", uid="1.2.3", written_at=9.0)])
     assert trend is not None
     assert [point.total for point in trend.points] == [7]
 
 
-def test_films_without_a_date_or_a_score_have_no_place_but_are_counted() -> None:
+def test_images_without_a_date_or_a_score_have_no_place_but_are_counted() -> None:
     skipped = SeverityReport("skipped", ImageInfo(patient_id="PHANTOM-1"), reason="rotated", message="Turned.")
     trend = patient_trend([an_exam(5, 0), an_exam(9, None, name="undated"), Exam("no", skipped, 0.0)])
     assert trend is not None
@@ -155,7 +155,7 @@ def test_the_threshold_follows_the_schemes_range(total_max: int, threshold: int)
 
 
 @pytest.mark.parametrize("count", [1, 2, 40])
-def test_the_picture_of_any_number_of_films_can_be_drawn(count: int) -> None:
+def test_the_picture_of_any_number_of_images_can_be_drawn(count: int) -> None:
     trend = patient_trend([an_exam(day % 19, 7 * day) for day in range(count)])
     assert trend is not None
     picture = draw_trend(trend, "Course", 0.5)
@@ -194,7 +194,7 @@ def test_the_command_prints_json_for_machines(out: Path) -> None:
 
 
 def test_an_unknown_patient_or_folder_is_one_line(out: Path, tmp_path: Path) -> None:
-    with pytest.raises(LungsevError, match="no film of this patient among 3 reports of 1 patients"):
+    with pytest.raises(LungsevError, match="no image of this patient among 3 reports of 1 patients"):
         trend_command("nobody", out, None, None, json_output=False)
     with pytest.raises(LungsevError, match="cannot read reports"):
         trend_command("nobody", tmp_path / "none", None, None, json_output=False)
@@ -207,18 +207,18 @@ def test_history_reads_a_report_once_and_notices_what_comes_and_goes(out: Path) 
     first = history.refresh()
     version = history.version
     assert len(first) == 3
-    assert history.refresh()["film-0-4"] is first["film-0-4"]
+    assert history.refresh()["image-0-4"] is first["image-0-4"]
     assert history.version == version
     exam = an_exam(3, 90)
     (out / "reports" / f"{exam.id}.json").write_text(exam.report.to_json(), encoding="utf-8")
-    (out / "reports" / "film-0-4.json").unlink()
-    assert set(history.refresh()) == {"film-30-9", "film-60-8", "film-90-3"}
+    (out / "reports" / "image-0-4.json").unlink()
+    assert set(history.refresh()) == {"image-30-9", "image-60-8", "image-90-3"}
     assert history.version > version
 
 
-def test_priors_go_by_the_date_of_the_film(out: Path) -> None:
+def test_priors_go_by_the_date_of_the_image(out: Path) -> None:
     exams = History(out).refresh()
-    assert [exam.id for exam in exams_of(exams, "=EVIL\x1b[31m")] == ["film-0-4", "film-30-9", "film-60-8"]
+    assert [exam.id for exam in exams_of(exams, "=EVIL\x1b[31m")] == ["image-0-4", "image-30-9", "image-60-8"]
 
 
 @pytest.mark.parametrize("value", ["yesterday", "", None])

@@ -1,4 +1,4 @@
-"""kill -9 at every named point, and at moments nobody chose: each film ends with one result or one reason."""
+"""kill -9 at every named point, and at moments nobody chose: each image ends with one result or one reason."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from bedside_films import Bedside, drop, png
+from bedside_images import Bedside, drop, png
 from bedside_life import check, fill, run, start, stop, wait_for
 
 from lungsev.runtime.watcher.failpoints import POINTS
@@ -30,7 +30,7 @@ def side(tmp_path: Path) -> Bedside:
 )
 def test_killed_at_a_point_it_goes_on_where_it_was(side: Bedside, point: str, times: int) -> None:
     if times > 1 and point in ("reason_written", "quarantined"):
-        times = 2  # only two films go that way
+        times = 2  # only two images go that way
     fill(side)
     assert run(side, f"{point}=kill@{times}") == -signal.SIGKILL
     assert run(side) == 0
@@ -49,7 +49,7 @@ def test_killed_at_the_same_point_in_every_life_it_still_gets_on(side: Bedside, 
 
 @pytest.mark.faults
 @pytest.mark.parametrize("name", ["ENOSPC", "EIO", "EROFS"])
-def test_a_disk_that_refuses_for_a_while_costs_no_film(side: Bedside, name: str) -> None:
+def test_a_disk_that_refuses_for_a_while_costs_no_image(side: Bedside, name: str) -> None:
     assert hasattr(errno, name)
     fill(side)
     assert run(side, f"outputs={name.lower()}@1-2,archived={name.lower()}@1") == 0
@@ -57,7 +57,7 @@ def test_a_disk_that_refuses_for_a_while_costs_no_film(side: Bedside, name: str)
 
 
 @pytest.mark.faults
-def test_a_folder_that_is_unmounted_for_a_while_costs_no_film(side: Bedside) -> None:
+def test_a_folder_that_is_unmounted_for_a_while_costs_no_image(side: Bedside) -> None:
     away = side.incoming.with_name("unmounted")
     process = start(side, "", "--stay")
     drop(side.incoming, "first.png", png(1))
@@ -72,7 +72,7 @@ def test_a_folder_that_is_unmounted_for_a_while_costs_no_film(side: Bedside) -> 
 
 @pytest.mark.faults
 @pytest.mark.parametrize("fault", ["", "written=kill@2"])
-def test_a_clock_that_jumps_by_years_at_every_look_costs_no_film(side: Bedside, fault: str) -> None:
+def test_a_clock_that_jumps_by_years_at_every_look_costs_no_image(side: Bedside, fault: str) -> None:
     fill(side)
     retention = ("--jumping-clock", "watch.retention.archive_days=10000", "watch.retention.results_days=10000")
     assert run(side, fault, *retention) == (-signal.SIGKILL if fault else 0)
@@ -101,7 +101,7 @@ def odd_path(chance: random.Random, number: int) -> str:
 
 @pytest.mark.faults
 @pytest.mark.timeout(1500)
-def test_2000_films_and_20_kills_at_random_moments_and_not_a_film_is_lost(side: Bedside) -> None:
+def test_2000_images_and_20_kills_at_random_moments_and_not_an_image_is_lost(side: Bedside) -> None:
     chance = random.Random(6)
     count, kills = 2000, 20
     for life in range(kills):

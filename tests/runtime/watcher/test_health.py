@@ -55,7 +55,7 @@ def test_alive_while_every_thread_is_heard_of(server: HealthServer, vitals: Vita
     assert get(server, "/livez") == (503, "a thread hangs\n")
 
 
-def test_ready_unless_something_keeps_films_from_being_scored(server: HealthServer, vitals: Vitals) -> None:
+def test_ready_unless_something_keeps_images_from_being_scored(server: HealthServer, vitals: Vitals) -> None:
     assert get(server, "/readyz") == (200, "ready\n")
     vitals.doubt("disk", "the disk is nearly full")
     assert get(server, "/readyz") == (503, "the disk is nearly full\n")
@@ -66,7 +66,7 @@ def test_ready_unless_something_keeps_films_from_being_scored(server: HealthServ
 def test_metrics_and_nothing_else(server: HealthServer) -> None:
     status, page = get(server, "/metrics")
     assert status == 200
-    assert 'lungsev_ledger_films{state="done"} 2' in page
+    assert 'lungsev_ledger_images{state="done"} 2' in page
     assert get(server, "/../etc/passwd")[0] == 404
     assert get(server, "/")[0] == 404
 
@@ -83,9 +83,9 @@ def test_histograms_add_up_and_say_nothing_of_the_patient() -> None:
         report = SeverityReport(
             "skipped", image, reason="not_frontal_chest", timing_ms=Timing(decode=milliseconds, total=milliseconds)
         )
-        metrics.observe_film(report, 1.0, 0.5)
+        metrics.observe_image(report, 1.0, 0.5)
     page = metrics.render({}, {})
-    assert 'lungsev_films_total{status="skipped",code="not_frontal_chest"} 3' in page
+    assert 'lungsev_images_total{status="skipped",code="not_frontal_chest"} 3' in page
     assert 'lungsev_stage_seconds_bucket{stage="decode",le="0.5"} 2' in page
     assert 'lungsev_stage_seconds_bucket{stage="decode",le="+Inf"} 3' in page
     assert 'lungsev_stage_seconds_count{stage="decode"} 3' in page

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from bedside_films import QUICK, Bedside, drop, png
+from bedside_images import QUICK, Bedside, drop, png
 
 from lungsev.runtime.settings import WatchSettings
 from lungsev.runtime.watcher import file_moves
 from lungsev.runtime.watcher.intake import Intake
-from lungsev.runtime.watcher.ledger import FilmRow, Ledger
+from lungsev.runtime.watcher.ledger import ImageRow, Ledger
 
 SETTINGS = QUICK.model_copy(update={"settle_seconds": 2.0, "unrecognised_settle_seconds": 10.0})
 
@@ -43,9 +43,9 @@ class Desk:
             taken += self.intake.step()
         return taken
 
-    def only(self) -> FilmRow:
-        (film,) = self.ledger.films("seen", "settled", "claimed", "vanished", "done")
-        return film
+    def only(self) -> ImageRow:
+        (image,) = self.ledger.images("seen", "settled", "claimed", "vanished", "done")
+        return image
 
 
 @pytest.fixture
@@ -56,21 +56,21 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     ledger.close()
 
 
-def test_a_settled_film_is_taken_into_work_under_a_name_of_ours(desk: Desk) -> None:
+def test_a_settled_image_is_taken_into_work_under_a_name_of_ours(desk: Desk) -> None:
     drop(desk.side.incoming, "ward/Müller^Anna.png", png(1))
     assert desk.look() == 0
     assert desk.only().state == "seen"
     assert desk.look(times=3) == 1
-    film = desk.only()
-    assert film.state == "claimed"
-    assert film.source == "ward/Müller^Anna.png".encode()
-    assert desk.side.layout.work_file(film).read_bytes() == png(1)
-    assert "Anna" not in desk.side.layout.work_file(film).name
+    image = desk.only()
+    assert image.state == "claimed"
+    assert image.source == "ward/Müller^Anna.png".encode()
+    assert desk.side.layout.work_file(image).read_bytes() == png(1)
+    assert "Anna" not in desk.side.layout.work_file(image).name
     assert list(desk.side.incoming.rglob("*.png")) == []
 
 
-def test_a_film_that_grows_is_left_until_it_stops(desk: Desk) -> None:
-    path = desk.side.incoming / "film.png"
+def test_an_image_that_grows_is_left_until_it_stops(desk: Desk) -> None:
+    path = desk.side.incoming / "image.png"
     for length in range(10, len(png(1)), 5):
         path.write_bytes(png(1)[:length])
         assert desk.look() == 0
@@ -79,8 +79,8 @@ def test_a_film_that_grows_is_left_until_it_stops(desk: Desk) -> None:
     assert desk.look(times=3) == 1
 
 
-def test_a_copy_that_stalls_is_not_taken_for_a_film(desk: Desk) -> None:
-    path = drop(desk.side.incoming, "film.png", png(1)[:-4])
+def test_a_copy_that_stalls_is_not_taken_for_an_image(desk: Desk) -> None:
+    path = drop(desk.side.incoming, "image.png", png(1)[:-4])
     assert desk.look(after=100, times=5) == 0
     assert desk.only().state == "settled" or desk.only().state == "seen"
     path.write_bytes(png(1))
@@ -88,7 +88,7 @@ def test_a_copy_that_stalls_is_not_taken_for_a_film(desk: Desk) -> None:
 
 
 def test_after_ten_minutes_it_is_taken_to_be_put_aside(desk: Desk) -> None:
-    drop(desk.side.incoming, "film.png", png(1)[:-4])
+    drop(desk.side.incoming, "image.png", png(1)[:-4])
     assert desk.look(after=100, times=8) == 1
     assert (desk.only().state, desk.only().code) == ("claimed", "incomplete")
 
@@ -96,38 +96,38 @@ def test_after_ten_minutes_it_is_taken_to_be_put_aside(desk: Desk) -> None:
 def test_draining_waits_for_nothing_that_has_no_end(desk: Desk) -> None:
     desk.drain = True
     desk.open()
-    drop(desk.side.incoming, "film.png", png(1)[:-4])
+    drop(desk.side.incoming, "image.png", png(1)[:-4])
     drop(desk.side.incoming, "letter", b"x" * 500)
     assert desk.look(times=4) == 2
-    assert {film.code for film in desk.ledger.films("claimed")} == {"incomplete", None}
+    assert {image.code for image in desk.ledger.images("claimed")} == {"incomplete", None}
 
 
-def test_what_is_no_film_yet_gets_more_time(desk: Desk) -> None:
-    path = drop(desk.side.incoming, "film.png", b"\0" * 400)
+def test_what_is_no_image_yet_gets_more_time(desk: Desk) -> None:
+    path = drop(desk.side.incoming, "image.png", b"\0" * 400)
     assert desk.look(times=6) == 0
     path.write_bytes(png(1))
     assert desk.look(times=4) == 1
 
 
 def test_a_clock_that_jumps_changes_nothing(desk: Desk) -> None:
-    path = drop(desk.side.incoming, "film.png", png(1))
+    path = drop(desk.side.incoming, "image.png", png(1))
     os.utime(path, (4e9, 4e9))
     assert desk.look(times=4) == 1
     os.utime(drop(desk.side.incoming, "other.png", png(2)), (0, 0))
     assert desk.look(times=4) == 1
 
 
-def test_the_writers_own_rename_is_the_same_film(desk: Desk) -> None:
-    first = drop(desk.side.incoming, "film.uploading", png(1))
+def test_the_writers_own_rename_is_the_same_image(desk: Desk) -> None:
+    first = drop(desk.side.incoming, "image.uploading", png(1))
     desk.look()
-    film_id = desk.only().id
-    first.rename(desk.side.incoming / "film.png")
+    image_id = desk.only().id
+    first.rename(desk.side.incoming / "image.png")
     assert desk.look(times=4) == 1
-    assert (desk.only().id, desk.only().source) == (film_id, b"film.png")
+    assert (desk.only().id, desk.only().source) == (image_id, b"image.png")
 
 
 def test_a_file_somebody_takes_away_is_accounted_for(desk: Desk) -> None:
-    path = drop(desk.side.incoming, "film.png", png(1))
+    path = drop(desk.side.incoming, "image.png", png(1))
     desk.look()
     path.unlink()
     desk.look(times=3)
@@ -142,11 +142,11 @@ def test_the_newest_is_claimed_first(desk: Desk) -> None:
     claimed: list[bytes | None] = []
     move = desk.ledger.move
 
-    def noting(film_id: str, state: str, **fields: object) -> None:
-        move(film_id, state, **fields)  # type: ignore[arg-type]
-        film = desk.ledger.film(film_id)
-        if state == "claimed" and film is not None:
-            claimed.append(film.source)
+    def noting(image_id: str, state: str, **fields: object) -> None:
+        move(image_id, state, **fields)  # type: ignore[arg-type]
+        image = desk.ledger.image(image_id)
+        if state == "claimed" and image is not None:
+            claimed.append(image.source)
 
     desk.ledger.move = noting  # type: ignore[method-assign]
     assert desk.look(after=5, times=2) == 3
@@ -156,19 +156,19 @@ def test_the_newest_is_claimed_first(desk: Desk) -> None:
 def test_leaving_in_place_copies_once_and_again_only_what_changed(desk: Desk) -> None:
     desk.settings = SETTINGS.model_copy(update={"leave_in_place": True})
     desk.open()
-    path = drop(desk.side.incoming, "film.png", png(1))
+    path = drop(desk.side.incoming, "image.png", png(1))
     assert desk.look(times=5) == 1
     assert path.read_bytes() == png(1)
     desk.ledger.move(desk.only().id, "done")
     assert desk.look(times=5) == 0
     desk.open()  # a new process
     assert desk.look(times=5) == 0
-    drop(desk.side.incoming, "film.png", png(2))
+    drop(desk.side.incoming, "image.png", png(2))
     assert desk.look(times=5) == 1
 
 
 def test_a_folder_we_may_not_take_from_blocks_and_loses_nothing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    drop(desk.side.incoming, "film.png", png(1))
+    drop(desk.side.incoming, "image.png", png(1))
     with monkeypatch.context() as patch:
 
         def refuse(*_: object) -> None:
@@ -182,18 +182,18 @@ def test_a_folder_we_may_not_take_from_blocks_and_loses_nothing(desk: Desk, monk
 
 
 def test_a_new_process_goes_on_with_what_the_old_one_saw(desk: Desk) -> None:
-    drop(desk.side.incoming, "film.png", png(1))
+    drop(desk.side.incoming, "image.png", png(1))
     desk.look()
-    film_id = desk.only().id
+    image_id = desk.only().id
     desk.open()
     assert desk.look(times=4) == 1
-    assert desk.only().id == film_id
+    assert desk.only().id == image_id
 
 
 def test_across_file_systems_the_source_goes_only_after_a_whole_copy(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    drop(desk.side.incoming, "film.png", png(1))
+    drop(desk.side.incoming, "image.png", png(1))
     rename = os.rename
 
     def other_device(source: Path, target: Path) -> None:
@@ -204,17 +204,17 @@ def test_across_file_systems_the_source_goes_only_after_a_whole_copy(
     monkeypatch.setattr(file_moves.os, "rename", other_device)
     assert desk.look(times=4) == 1
     assert desk.side.layout.work_file(desk.only()).read_bytes() == png(1)
-    assert not (desk.side.incoming / "film.png").exists()
+    assert not (desk.side.incoming / "image.png").exists()
 
 
-def test_the_ledger_is_told_once_the_film_lies_in_work(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    drop(desk.side.incoming, "film.png", png(1))
+def test_the_ledger_is_told_once_the_image_lies_in_work(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    drop(desk.side.incoming, "image.png", png(1))
     move = desk.ledger.move
 
-    def full(film_id: str, state: str, **fields: object) -> None:
+    def full(image_id: str, state: str, **fields: object) -> None:
         if state == "claimed":
             raise sqlite3.OperationalError("database or disk is full")
-        move(film_id, state, **fields)  # type: ignore[arg-type]
+        move(image_id, state, **fields)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
         patch.setattr(desk.ledger, "move", full)
@@ -229,8 +229,8 @@ def test_the_ledger_is_told_once_the_film_lies_in_work(desk: Desk, monkeypatch: 
     assert (desk.only().state, desk.intake.waiting) == ("claimed", 0)
 
 
-def test_when_work_is_gone_the_film_stays_where_it_is(desk: Desk) -> None:
-    path = drop(desk.side.incoming, "film.png", png(1))
+def test_when_work_is_gone_the_image_stays_where_it_is(desk: Desk) -> None:
+    path = drop(desk.side.incoming, "image.png", png(1))
     desk.look(times=2)
     desk.side.layout.work.rmdir()
     with pytest.raises(FileNotFoundError):
@@ -252,11 +252,11 @@ def test_the_newest_of_a_backlog_has_the_highest_number(desk: Desk) -> None:
     for number in (3, 1, 2):
         os.utime(drop(desk.side.incoming, f"{number}.png", png(number)), (number, number))
     desk.look()
-    assert [film.source for film in desk.ledger.films("seen")] == [b"1.png", b"2.png", b"3.png"]
+    assert [image.source for image in desk.ledger.images("seen")] == [b"1.png", b"2.png", b"3.png"]
 
 
-def test_a_film_taken_away_beside_a_folder_that_cannot_be_listed(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = drop(desk.side.incoming, "film.png", png(1))
+def test_an_image_taken_away_beside_a_folder_that_cannot_be_listed(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = drop(desk.side.incoming, "image.png", png(1))
     (desk.side.incoming / "locked").mkdir()
     scandir = os.scandir
 
@@ -275,7 +275,7 @@ def test_a_film_taken_away_beside_a_folder_that_cannot_be_listed(desk: Desk, mon
 def test_names_of_unfinished_copies_are_left_alone_and_in_the_end_said(
     desk: Desk, caplog: pytest.LogCaptureFixture
 ) -> None:
-    for name in (".film.png", "film.png.part"):
+    for name in (".image.png", "image.png.part"):
         (desk.side.incoming / name).write_bytes(png(1))
     with caplog.at_level(logging.WARNING, "lungsev"):
         desk.look(after=100, times=5)

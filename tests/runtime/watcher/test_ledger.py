@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from lungsev.errors import LungsevError
-from lungsev.runtime.watcher.ledger import Ledger, LedgerCorruptError, NewFilm
+from lungsev.runtime.watcher.ledger import Ledger, LedgerCorruptError, NewImage
 
 
-def new(source: bytes = b"a.dcm") -> NewFilm:
-    return NewFilm(source, ".dcm", 10, 20, 30)
+def new(source: bytes = b"a.dcm") -> NewImage:
+    return NewImage(source, ".dcm", 10, 20, 30)
 
 
 @pytest.fixture
@@ -41,12 +41,12 @@ def ledger(path: Path, opened: Callable[[Path], Ledger]) -> Ledger:
 def test_what_was_entered_is_there_after_reopening(
     path: Path, ledger: Ledger, opened: Callable[[Path], Ledger]
 ) -> None:
-    (film_id,) = ledger.add([new(b"\xff\x00name")])
-    ledger.move(film_id, "claimed", attempts=2, sha256="ab")
+    (image_id,) = ledger.add([new(b"\xff\x00name")])
+    ledger.move(image_id, "claimed", attempts=2, sha256="ab")
     ledger.close()
-    film = opened(path).film(film_id)
-    assert film is not None
-    assert (film.source, film.state, film.attempts, film.sha256) == (b"\xff\x00name", "claimed", 2, "ab")
+    image = opened(path).image(image_id)
+    assert image is not None
+    assert (image.source, image.state, image.attempts, image.sha256) == (b"\xff\x00name", "claimed", 2, "ab")
 
 
 def test_it_is_written_through_to_the_disk_and_for_its_owner_only(path: Path, ledger: Ledger) -> None:
@@ -59,16 +59,16 @@ def test_it_is_written_through_to_the_disk_and_for_its_owner_only(path: Path, le
 def test_ids_never_repeat_and_names_are_made_from_them_alone(ledger: Ledger) -> None:
     ids = ledger.add([new(b"../../etc/evil.dcm")] * 500)
     assert len(set(ids)) == 500
-    film = ledger.film(ids[0])
-    assert film is not None
-    assert film.file_name == f"{ids[0]}.dcm"
+    image = ledger.image(ids[0])
+    assert image is not None
+    assert image.file_name == f"{ids[0]}.dcm"
 
 
 def test_the_newest_or_the_oldest_that_waits(ledger: Ledger) -> None:
     first, second, third = ledger.add([new(), new(), new()])
     assert ledger.claimed(newest=True) is None
-    for film_id in (first, second, third):
-        ledger.move(film_id, "claimed")
+    for image_id in (first, second, third):
+        ledger.move(image_id, "claimed")
     newest, oldest = ledger.claimed(newest=True), ledger.claimed(newest=False)
     assert newest is not None
     assert oldest is not None
@@ -82,8 +82,8 @@ def test_twins_are_found_by_uid_and_without_one_by_pixels(ledger: Ledger) -> Non
     scored, plain, other = ledger.add([new(), new(), new()])
     ledger.move(scored, "done", sop_instance_uid="1.2", pixel_sha256="p")
     ledger.move(plain, "done", pixel_sha256="q")
-    assert [film.id for film in ledger.scored_twins("1.2", "x", other)] == [scored]
-    assert [film.id for film in ledger.scored_twins(None, "q", other)] == [plain]
+    assert [image.id for image in ledger.scored_twins("1.2", "x", other)] == [scored]
+    assert [image.id for image in ledger.scored_twins(None, "q", other)] == [plain]
     assert ledger.scored_twins(None, "p", other) == []
     assert ledger.scored_twins("1.2", "p", scored) == []
 
@@ -128,17 +128,17 @@ def test_a_ledger_of_a_newer_release_is_refused(path: Path) -> None:
 
 
 def test_only_known_fields_can_be_set(ledger: Ledger) -> None:
-    (film_id,) = ledger.add([new()])
+    (image_id,) = ledger.add([new()])
     with pytest.raises(ValueError, match="unknown fields"):
-        ledger.move(film_id, "claimed", **{"state = 'done' --": 1})
+        ledger.move(image_id, "claimed", **{"state = 'done' --": 1})
 
 
 def test_a_backup_taken_in_mid_work_is_a_whole_ledger(
     ledger: Ledger, tmp_path: Path, opened: Callable[[Path], Ledger]
 ) -> None:
-    (film_id,) = ledger.add([new()])
+    (image_id,) = ledger.add([new()])
     ledger.backup(tmp_path / "copy.sqlite")
-    ledger.move(film_id, "done")
-    film = opened(tmp_path / "copy.sqlite").film(film_id)
-    assert film is not None
-    assert film.state == "seen"
+    ledger.move(image_id, "done")
+    image = opened(tmp_path / "copy.sqlite").image(image_id)
+    assert image is not None
+    assert image.state == "seen"

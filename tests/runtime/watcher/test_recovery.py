@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from bedside_films import QUICK, QUICK_BEDSIDE, Bedside, QuickScorer, drop, png
+from bedside_images import QUICK, QUICK_BEDSIDE, Bedside, QuickScorer, drop, png
 
 from lungsev.runtime.outputs.catalog import open_outputs
-from lungsev.runtime.watcher.ledger import FilmRow, Ledger, NewFilm
+from lungsev.runtime.watcher.ledger import ImageRow, Ledger, NewImage
 from lungsev.runtime.watcher.recovery import open_ledger, reconcile
 from lungsev.runtime.watcher.watcher import Watcher
 
@@ -33,13 +33,13 @@ def ledger_of(side: Bedside) -> Iterator[Callable[[], Ledger]]:
         ledger.close()
 
 
-def enter(ledger: Ledger, source: Path, **fields: object) -> FilmRow:
+def enter(ledger: Ledger, source: Path, **fields: object) -> ImageRow:
     info = source.stat()
-    (film_id,) = ledger.add([NewFilm(source.name.encode(), ".png", info.st_size, info.st_mtime_ns, info.st_ino)])
-    ledger.move(film_id, "claimed", **fields)
-    film = ledger.film(film_id)
-    assert film is not None
-    return film
+    (image_id,) = ledger.add([NewImage(source.name.encode(), ".png", info.st_size, info.st_mtime_ns, info.st_ino)])
+    ledger.move(image_id, "claimed", **fields)
+    image = ledger.image(image_id)
+    assert image is not None
+    return image
 
 
 def drain(side: Bedside) -> None:
@@ -49,9 +49,9 @@ def drain(side: Bedside) -> None:
 
 def test_a_claim_that_was_only_intended_is_made_again(side: Bedside, ledger_of: Callable[[], Ledger]) -> None:
     ledger = ledger_of()
-    film = enter(ledger, drop(side.incoming, "a.png", png(1)))
+    image = enter(ledger, drop(side.incoming, "a.png", png(1)))
     reconcile(side.incoming, side.layout, ledger, OUTPUTS, QUICK)
-    again = ledger.film(film.id)
+    again = ledger.image(image.id)
     assert again is not None
     assert again.state == "seen"
 
@@ -59,34 +59,34 @@ def test_a_claim_that_was_only_intended_is_made_again(side: Bedside, ledger_of: 
 def test_a_source_that_was_copied_but_not_removed_goes(side: Bedside, ledger_of: Callable[[], Ledger]) -> None:
     ledger = ledger_of()
     source = drop(side.incoming, "a.png", png(1))
-    film = enter(ledger, source)
-    side.layout.work_file(film).write_bytes(png(1))
+    image = enter(ledger, source)
+    side.layout.work_file(image).write_bytes(png(1))
     reconcile(side.incoming, side.layout, ledger, OUTPUTS, QUICK)
     assert not source.exists()
-    drain_after = ledger.film(film.id)
+    drain_after = ledger.image(image.id)
     assert drain_after is not None
     assert drain_after.state == "claimed"
 
 
-def test_another_film_under_the_same_name_is_not_taken_for_the_source(
+def test_another_image_under_the_same_name_is_not_taken_for_the_source(
     side: Bedside, ledger_of: Callable[[], Ledger]
 ) -> None:
     ledger = ledger_of()
     source = drop(side.incoming, "a.png", png(1))
-    film = enter(ledger, source)
-    source.rename(side.layout.work_file(film))
+    image = enter(ledger, source)
+    source.rename(side.layout.work_file(image))
     drop(side.incoming, "a.png", png(2))
     reconcile(side.incoming, side.layout, ledger, OUTPUTS, QUICK)
     assert source.read_bytes() == png(2)
 
 
-def test_a_film_taken_out_of_work_has_a_reason(side: Bedside, ledger_of: Callable[[], Ledger]) -> None:
+def test_an_image_taken_out_of_work_has_a_reason(side: Bedside, ledger_of: Callable[[], Ledger]) -> None:
     ledger = ledger_of()
     source = drop(side.incoming, "a.png", png(1))
-    film = enter(ledger, source)
+    image = enter(ledger, source)
     source.unlink()
     reconcile(side.incoming, side.layout, ledger, OUTPUTS, QUICK)
-    assert side.reasons() == [film.id]
+    assert side.reasons() == [image.id]
 
 
 def test_half_written_files_of_a_dead_process_go(side: Bedside, ledger_of: Callable[[], Ledger]) -> None:
@@ -99,7 +99,7 @@ def test_half_written_files_of_a_dead_process_go(side: Bedside, ledger_of: Calla
 @pytest.mark.parametrize("damage", [b"", b"no database at all, but long enough to be looked at" * 50, None])
 def test_a_lost_ledger_is_made_anew_and_duplicates_stay_duplicates(side: Bedside, damage: bytes | None) -> None:
     drop(side.incoming, "a.png", png(1))
-    drop(side.incoming, "b.png", b"no film")
+    drop(side.incoming, "b.png", b"no image")
     drain(side)
     before = side.reports()
     for ending in ("", "-wal", "-shm"):
@@ -108,54 +108,54 @@ def test_a_lost_ledger_is_made_anew_and_duplicates_stay_duplicates(side: Bedside
         side.layout.ledger.write_bytes(damage)
     drop(side.incoming, "again.png", png(1))
     drain(side)
-    new = {film_id: report for film_id, report in side.reports().items() if film_id not in before}
+    new = {image_id: report for image_id, report in side.reports().items() if image_id not in before}
     assert [report.reason for report in new.values()] == ["duplicate"]
     assert len(side.reasons()) == 1
     kept = list(side.layout.root.glob("ledger.damaged-*"))
     assert len(kept) == (1 if damage else 0)
 
 
-def test_films_in_work_survive_a_lost_ledger(side: Bedside, ledger_of: Callable[[], Ledger]) -> None:
+def test_images_in_work_survive_a_lost_ledger(side: Bedside, ledger_of: Callable[[], Ledger]) -> None:
     ledger = ledger_of()
     source = drop(side.incoming, "a.png", png(1))
-    film = enter(ledger, source)
-    source.rename(side.layout.work_file(film))
+    image = enter(ledger, source)
+    source.rename(side.layout.work_file(image))
     ledger.close()
     side.layout.ledger.unlink()
     drain(side)
-    assert list(side.reports()) == [film.id]
+    assert list(side.reports()) == [image.id]
 
 
 def test_a_ledger_from_a_backup_believes_the_disk(side: Bedside, ledger_of: Callable[[], Ledger]) -> None:
     """It calls seen what has a result since, what lies in work/, and what is in quarantine."""
     drop(side.incoming, "scored.png", png(1))
-    drop(side.incoming, "letter", b"no film")
+    drop(side.incoming, "letter", b"no image")
     drain(side)
     before = side.reports()
     ledger = ledger_of()
-    for film in ledger.films("done", "quarantined"):
-        ledger.move(film.id, "seen", code=None)
+    for image in ledger.images("done", "quarantined"):
+        ledger.move(image.id, "seen", code=None)
     source = drop(side.incoming, "in-work.png", png(2))
-    film = enter(ledger, source)
-    source.rename(side.layout.work_file(film))
-    ledger.move(film.id, "vanished")
+    image = enter(ledger, source)
+    source.rename(side.layout.work_file(image))
+    ledger.move(image.id, "vanished")
     ledger.close()
     drain(side)
-    assert side.reports().keys() == {*before, film.id}
+    assert side.reports().keys() == {*before, image.id}
     assert len(side.reasons()) == 1
     assert side.leftovers() == []
     assert ledger_of().counts()["vanished"] == 0
 
 
-def test_a_result_whose_film_was_archived_is_not_thrown_away(side: Bedside, ledger_of: Callable[[], Ledger]) -> None:
+def test_a_result_whose_image_was_archived_is_not_thrown_away(side: Bedside, ledger_of: Callable[[], Ledger]) -> None:
     drop(side.incoming, "scored.png", png(1))
     drain(side)
     ledger = ledger_of()
-    (film,) = ledger.films("done")
-    ledger.move(film.id, "claimed")
+    (image,) = ledger.images("done")
+    ledger.move(image.id, "claimed")
     ledger.close()
     drain(side)
-    assert list(side.reports()) == [film.id]
+    assert list(side.reports()) == [image.id]
     assert side.reasons() == []
 
 
@@ -169,7 +169,7 @@ def test_a_lost_ledger_does_not_score_again_what_stays_in_place(side: Bedside) -
         return watcher.ended
 
     drop(side.incoming, "a.png", png(1))
-    drop(side.incoming, "letter", b"no film")
+    drop(side.incoming, "letter", b"no image")
     assert drain_in_place() == 2
     for path in side.layout.root.glob("ledger.sqlite*"):
         path.unlink()

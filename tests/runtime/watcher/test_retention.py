@@ -7,12 +7,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from bedside_films import Bedside
+from bedside_images import Bedside
 
 from lungsev.runtime.outputs.catalog import open_outputs
 from lungsev.runtime.settings import RetentionSettings
 from lungsev.runtime.watcher.finalize import output_file
-from lungsev.runtime.watcher.ledger import FilmRow, Ledger, NewFilm
+from lungsev.runtime.watcher.ledger import ImageRow, Ledger, NewImage
 from lungsev.runtime.watcher.retention import DiskWatermark, Retention, apply_retention
 
 OUTPUTS = open_outputs(("json",))
@@ -31,18 +31,18 @@ def ledger(side: Bedside) -> Iterator[Ledger]:
     opened.close()
 
 
-def end(side: Bedside, ledger: Ledger, state: str) -> FilmRow:
-    (film_id,) = ledger.add([NewFilm(b"x", ".png", 1, 1, 1)])
-    ledger.move(film_id, state)  # type: ignore[arg-type]
-    film = ledger.film(film_id)
-    assert film is not None
-    paths = [side.layout.archive_file(film), output_file(side.layout, OUTPUTS[0], film)]
+def end(side: Bedside, ledger: Ledger, state: str) -> ImageRow:
+    (image_id,) = ledger.add([NewImage(b"x", ".png", 1, 1, 1)])
+    ledger.move(image_id, state)  # type: ignore[arg-type]
+    image = ledger.image(image_id)
+    assert image is not None
+    paths = [side.layout.archive_file(image), output_file(side.layout, OUTPUTS[0], image)]
     if state == "quarantined":
-        paths = [side.layout.quarantine_file(film), side.layout.reason_file(film)]
+        paths = [side.layout.quarantine_file(image), side.layout.reason_file(image)]
     for path in paths:
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"x")
-    return film
+    return image
 
 
 def test_nothing_goes_by_default(side: Bedside, ledger: Ledger) -> None:
@@ -51,17 +51,17 @@ def test_nothing_goes_by_default(side: Bedside, ledger: Ledger) -> None:
     assert apply_retention(side.layout, ledger, OUTPUTS, RetentionSettings(), now=later) == 0
 
 
-def test_each_kind_goes_after_its_days_and_open_films_never(side: Bedside, ledger: Ledger) -> None:
+def test_each_kind_goes_after_its_days_and_open_images_never(side: Bedside, ledger: Ledger) -> None:
     import time
 
     done, aside, working = (end(side, ledger, state) for state in ("done", "quarantined", "claimed"))
     policy = RetentionSettings(archive_days=2, results_days=4, quarantine_days=6)
     now = time.time()
 
-    def left(film: FilmRow) -> int:
+    def left(image: ImageRow) -> int:
         layout = side.layout
         paths = (layout.archive_file, layout.quarantine_file, layout.reason_file)
-        return sum(path(film).exists() for path in paths) + output_file(layout, OUTPUTS[0], film).exists()
+        return sum(path(image).exists() for path in paths) + output_file(layout, OUTPUTS[0], image).exists()
 
     assert apply_retention(side.layout, ledger, OUTPUTS, policy, now + 1 * DAY) == 0
     assert apply_retention(side.layout, ledger, OUTPUTS, policy, now + 3 * DAY) == 1
@@ -69,7 +69,7 @@ def test_each_kind_goes_after_its_days_and_open_films_never(side: Bedside, ledge
     assert apply_retention(side.layout, ledger, OUTPUTS, policy, now + 5 * DAY) == 1
     assert apply_retention(side.layout, ledger, OUTPUTS, policy, now + 7 * DAY) == 2
     assert (left(done), left(aside), left(working)) == (0, 0, 2)
-    assert ledger.film(done.id) is not None
+    assert ledger.image(done.id) is not None
 
 
 def test_the_watermark_pauses_once_and_goes_on_with_room_to_spare(
@@ -93,14 +93,14 @@ def test_the_watermark_pauses_once_and_goes_on_with_room_to_spare(
 def test_a_clock_that_jumps_ahead_lets_nothing_go_for_an_hour(side: Bedside, ledger: Ledger) -> None:
     import time
 
-    film = end(side, ledger, "done")
+    image = end(side, ledger, "done")
     now, wall = 0.0, time.time()
     policy = RetentionSettings(archive_days=30)
     retention = Retention(side.layout, ledger, OUTPUTS, policy, lambda: now, lambda: wall)
     retention.step()
     now, wall = now + 3601, wall + 3601 + 400 * DAY
     retention.step()
-    assert side.layout.archive_file(film).exists()
+    assert side.layout.archive_file(image).exists()
     now, wall = now + 3601, wall + 3601
     retention.step()
-    assert not side.layout.archive_file(film).exists()
+    assert not side.layout.archive_file(image).exists()

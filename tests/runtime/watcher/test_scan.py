@@ -23,11 +23,11 @@ def test_finds_files_at_every_depth(tmp_path: Path) -> None:
 
 
 def test_leaves_unfinished_and_hidden_files_alone(tmp_path: Path) -> None:
-    for name in (".hidden", "a.part", "b.TMP", "c.filepart", "film"):
+    for name in (".hidden", "a.part", "b.TMP", "c.filepart", "image"):
         (tmp_path / name).write_bytes(b"x")
     (tmp_path / ".folder").mkdir()
-    (tmp_path / ".folder" / "film").write_bytes(b"x")
-    assert names(tmp_path) == {b"film"}
+    (tmp_path / ".folder" / "image").write_bytes(b"x")
+    assert names(tmp_path) == {b"image"}
 
 
 def test_follows_no_link_and_opens_nothing_but_regular_files(tmp_path: Path) -> None:
@@ -46,7 +46,7 @@ def test_follows_no_link_and_opens_nothing_but_regular_files(tmp_path: Path) -> 
 
 
 def test_a_name_that_is_not_text_is_a_name(tmp_path: Path) -> None:
-    name = b"film-\xff\xfe\n\x1b[31m.dcm"
+    name = b"image-\xff\xfe\n\x1b[31m.dcm"
     (tmp_path / os.fsdecode(name)).write_bytes(b"x")
     assert names(tmp_path) == {name}
 
@@ -56,8 +56,8 @@ def test_500_folders_deep_is_not_too_deep_but_there_is_an_end(tmp_path: Path) ->
     for _ in range(500):
         folder = folder / "d"
     folder.mkdir(parents=True)
-    (folder / "film").write_bytes(b"x")
-    assert names(tmp_path) == {b"d/" * 500 + b"film"}
+    (folder / "image").write_bytes(b"x")
+    assert names(tmp_path) == {b"d/" * 500 + b"image"}
     bounded = scan_folder(tmp_path, max_depth=50)
     assert bounded.entries == []
     assert bounded.too_deep == 1
@@ -75,10 +75,10 @@ def test_the_output_folder_inside_the_watched_one_is_not_entered(tmp_path: Path)
     own = tmp_path / "out"
     own.mkdir()
     (own / "report.json").write_bytes(b"x")
-    (tmp_path / "film").write_bytes(b"x")
+    (tmp_path / "image").write_bytes(b"x")
     info = own.stat()
     scan = scan_folder(tmp_path, excluded=frozenset({(info.st_dev, info.st_ino)}))
-    assert [entry.source for entry in scan.entries] == [b"film"]
+    assert [entry.source for entry in scan.entries] == [b"image"]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

@@ -53,7 +53,7 @@ def test_one_that_runs_is_no_longer_doubted(tmp_path: Path, monkeypatch: pytest.
     assert vitals.doubts() == []
 
 
-def test_a_missing_extra_is_said_before_films_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_extra_is_said_before_images_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match="bedside"):
         companions(WITH_SCREEN, Layout(tmp_path))

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from bedside_films import QUICK_BEDSIDE, Bedside, QuickScorer, drop, png
+from bedside_images import QUICK_BEDSIDE, Bedside, QuickScorer, drop, png
 
 from lungsev.errors import BundleError, FolderLockedError, LungsevError
 from lungsev.runtime.settings import BedsideSettings
@@ -33,7 +33,7 @@ def drain(side: Bedside, settings: BedsideSettings = QUICK_BEDSIDE) -> Watcher:
 
 def test_once_brings_everything_to_an_end_and_returns(side: Bedside) -> None:
     for number in range(20):
-        drop(side.incoming, f"ward {number % 3}/unit-{number}/film.png", png(number))
+        drop(side.incoming, f"ward {number % 3}/unit-{number}/image.png", png(number))
     drop(side.incoming, "copy.png", png(0))
     drop(side.incoming, "broken.png", png(99)[:-5])
     drop(side.incoming, "letter.txt", b"Dear colleague")
@@ -47,7 +47,7 @@ def test_once_brings_everything_to_an_end_and_returns(side: Bedside) -> None:
 
 
 def test_a_second_run_has_nothing_to_do(side: Bedside) -> None:
-    drop(side.incoming, "film.png", png(1))
+    drop(side.incoming, "image.png", png(1))
     drain(side)
     assert drain(side).ended == 0
     assert len(side.reports()) == 1
@@ -57,10 +57,10 @@ def test_leaving_in_place_scores_once_and_keeps_every_file(side: Bedside) -> Non
     settings = QUICK_BEDSIDE.model_copy(
         update={"watch": QUICK_BEDSIDE.watch.model_copy(update={"leave_in_place": True})}
     )
-    film, letter = drop(side.incoming, "film.png", png(1)), drop(side.incoming, "letter", b"no film")
+    image, letter = drop(side.incoming, "image.png", png(1)), drop(side.incoming, "letter", b"no image")
     assert drain(side, settings).ended == 2
     assert drain(side, settings).ended == 0
-    assert film.exists()
+    assert image.exists()
     assert letter.exists()
     assert side.leftovers() == []
 
@@ -73,7 +73,7 @@ def test_names_that_are_not_text_and_things_that_are_no_files(side: Bedside) -> 
     assert (side.incoming / "fifo").exists()
 
 
-def test_films_are_scored_as_they_arrive_until_told_to_stop(side: Bedside) -> None:
+def test_images_are_scored_as_they_arrive_until_told_to_stop(side: Bedside) -> None:
     stop = threading.Event()
     watcher = Watcher(side.incoming, side.layout, QUICK_BEDSIDE, QuickScorer)
     watcher.heard = lambda ended: stop.set() if watcher.ended == 2 else None
@@ -105,7 +105,7 @@ def test_a_bundle_that_does_not_hold_is_said_at_once(side: Bedside) -> None:
         Watcher(side.incoming, side.layout, QUICK_BEDSIDE, no_bundle).run(threading.Event())
 
 
-def test_sigterm_lets_the_film_at_hand_finish(side: Bedside) -> None:
+def test_sigterm_lets_the_image_at_hand_finish(side: Bedside) -> None:
     for number in range(30):
         drop(side.incoming, f"{number}.png", png(number))
     environment = {**os.environ, "LUNGSEV_FAULT": "decoded=sleep:0.2@1-"}
@@ -124,13 +124,13 @@ def test_sigterm_lets_the_film_at_hand_finish(side: Bedside) -> None:
 
 def test_a_nearly_full_disk_pauses_and_says_so(side: Bedside) -> None:
     watch = QUICK_BEDSIDE.watch.model_copy(update={"min_free_mb": 1e12})
-    film = drop(side.incoming, "film.png", png(1))
+    image = drop(side.incoming, "image.png", png(1))
     with pytest.raises(LungsevError, match="disk is nearly full"):
         drain(side, QUICK_BEDSIDE.model_copy(update={"watch": watch}))
-    assert film.exists()
+    assert image.exists()
 
 
-def test_a_disk_that_refuses_for_a_while_costs_no_film(side: Bedside, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_refuses_for_a_while_costs_no_image(side: Bedside, monkeypatch: pytest.MonkeyPatch) -> None:
     from lungsev.runtime.watcher import failpoints, watcher
 
     monkeypatch.setattr(watcher, "_PAUSE_SECONDS", 0.01)

@@ -1,4 +1,4 @@
-"""Drawn changes can be repeated, keep a film a film, and keep labels with what they label."""
+"""Drawn changes can be repeated, keep an image an image, and keep labels with what they label."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ STRONG = PhotometrySettings(p=1, brightness=0.4, contrast=0.6, gamma=0.5, noise=
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10_000))
-def test_a_film_stays_between_zero_and_one_and_the_same_draw_gives_the_same_film(seed: int) -> None:
+def test_an_image_stays_between_zero_and_one_and_the_same_draw_gives_the_same_image(seed: int) -> None:
     image = np.random.default_rng(0).random((24, 32)).astype(np.float32)
     draws = [draw_photometry(STRONG, np.random.default_rng(seed)) for _ in range(2)]
     first, second = (apply_photometry(image, draw) for draw in draws)

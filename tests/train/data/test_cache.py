@@ -1,4 +1,4 @@
-"""Films are prepared once, named by their content, and a damaged one is said by name."""
+"""Images are prepared once, named by their content, and a damaged one is said by name."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ DatasetMaker = Callable[[str], Path]
 
 
 def test_the_cache_holds_what_preprocessing_gives(phantom_dataset: DatasetMaker, tmp_path: Path) -> None:
-    film = load_graded(phantom_dataset("brixia")).films[0]
-    cached = cache.prepare([film], tmp_path).films[film.name]
-    expected = to_canvas(film.read(film.path))
+    image = load_graded(phantom_dataset("brixia")).images[0]
+    cached = cache.prepare([image], tmp_path).images[image.name]
+    expected = to_canvas(image.read(image.path))
     assert np.abs(cached.canvas() - expected.pixels).max() < 1e-4
     assert cached.frame == expected.frame
 
@@ -32,35 +32,35 @@ def test_the_cache_holds_what_preprocessing_gives(phantom_dataset: DatasetMaker,
 def test_a_second_time_nothing_is_read(
     phantom_dataset: DatasetMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    films = load_graded(phantom_dataset("cohen")).films[:3]
-    first = cache.prepare(films, tmp_path)
-    monkeypatch.setattr(cache, "to_canvas", lambda *_: pytest.fail("a prepared film was prepared again"))
-    assert cache.prepare(films, tmp_path).films == first.films
+    images = load_graded(phantom_dataset("cohen")).images[:3]
+    first = cache.prepare(images, tmp_path)
+    monkeypatch.setattr(cache, "to_canvas", lambda *_: pytest.fail("a prepared image was prepared again"))
+    assert cache.prepare(images, tmp_path).images == first.images
 
 
-def test_a_changed_film_is_a_new_entry(phantom_dataset: DatasetMaker, tmp_path: Path) -> None:
+def test_a_changed_image_is_a_new_entry(phantom_dataset: DatasetMaker, tmp_path: Path) -> None:
     root = shutil.copytree(phantom_dataset("inha"), tmp_path / "inha")
-    films = load_graded(root).films
-    before = cache.prepare(films[:1], tmp_path / "cache").films[films[0].name]
-    shutil.copy(films[1].path, films[0].path)
-    after = cache.prepare(films[:1], tmp_path / "cache").films[films[0].name]
+    images = load_graded(root).images
+    before = cache.prepare(images[:1], tmp_path / "cache").images[images[0].name]
+    shutil.copy(images[1].path, images[0].path)
+    after = cache.prepare(images[:1], tmp_path / "cache").images[images[0].name]
     assert before.key != after.key
 
 
 def test_an_entry_that_was_cut_short_is_made_again(phantom_dataset: DatasetMaker, tmp_path: Path) -> None:
-    film = load_graded(phantom_dataset("inha")).films[0]
-    entry = cache.prepare([film], tmp_path).films[film.name]
+    image = load_graded(phantom_dataset("inha")).images[0]
+    entry = cache.prepare([image], tmp_path).images[image.name]
     meta = entry.canvas_path.with_name(f"{entry.key}.json")
     meta.write_text('{"frame"')
-    assert cache.prepare([film], tmp_path).films[film.name] == entry
+    assert cache.prepare([image], tmp_path).images[image.name] == entry
     whole = entry.canvas_path.read_bytes()
     entry.canvas_path.write_bytes(whole[:1000])
-    assert cache.prepare([film], tmp_path).films[film.name] == entry
+    assert cache.prepare([image], tmp_path).images[image.name] == entry
     assert entry.canvas_path.read_bytes() == whole
     assert not list(tmp_path.rglob("*.part"))
 
 
-def test_a_full_disk_is_the_caches_fault_and_not_the_films(
+def test_a_full_disk_is_the_caches_fault_and_not_the_images(
     phantom_dataset: DatasetMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
@@ -68,42 +68,42 @@ def test_a_full_disk_is_the_caches_fault_and_not_the_films(
 
     monkeypatch.setattr(os, "replace", full)
     with pytest.raises(LungsevError, match=r"cannot be written in .*No space left on device; make room"):
-        cache.prepare(load_graded(phantom_dataset("inha")).films[:1], tmp_path)
+        cache.prepare(load_graded(phantom_dataset("inha")).images[:1], tmp_path)
     assert not list(tmp_path.rglob("*.part"))
 
 
-def test_a_damaged_film_stops_training_with_its_name_unless_it_may_be_skipped(
+def test_a_damaged_image_stops_training_with_its_name_unless_it_may_be_skipped(
     phantom_dataset: DatasetMaker, tmp_path: Path
 ) -> None:
     root = shutil.copytree(phantom_dataset("inha"), tmp_path / "inha")
-    films = load_graded(root).films
-    films[0].path.write_bytes(films[0].path.read_bytes()[:200])
-    prepared = cache.prepare(films, tmp_path / "cache")
-    assert list(prepared.unreadable) == [films[0].name]
+    images = load_graded(root).images
+    images[0].path.write_bytes(images[0].path.read_bytes()[:200])
+    prepared = cache.prepare(images, tmp_path / "cache")
+    assert list(prepared.unreadable) == [images[0].name]
     with pytest.raises(
-        DatasetError, match=rf"1 film cannot be read, first {films[0].name}.*data\.skip_unreadable=true"
+        DatasetError, match=rf"1 image cannot be read, first {images[0].name}.*data\.skip_unreadable=true"
     ):
         cache.demand_readable(prepared, skip=False)
     assert len(cache.demand_readable(prepared, skip=True)) == 1
     with pytest.raises(DatasetError, match="cannot be read"):
-        cache.demand_readable(cache.prepare(films[:1], tmp_path / "cache"), skip=True)
+        cache.demand_readable(cache.prepare(images[:1], tmp_path / "cache"), skip=True)
 
 
 def test_masks_lie_on_the_canvas_as_the_lungs_do(phantom_dataset: DatasetMaker, tmp_path: Path) -> None:
-    film = load_masked(phantom_dataset("lungs")).films[0]
-    cached = cache.prepare([film], tmp_path).films[film.name]
+    image = load_masked(phantom_dataset("lungs")).images[0]
+    cached = cache.prepare([image], tmp_path).images[image.name]
     back = cached.frame.mask_to_image((cached.mask() > 0).astype(np.float32)) > 0.5
-    truth = film.read_mask(film.mask_paths) > 0
+    truth = image.read_mask(image.mask_paths) > 0
     assert 2 * (back & truth).sum() / (back.sum() + truth.sum()) > 0.98
 
 
 def test_a_mask_of_another_picture_is_refused(phantom_dataset: DatasetMaker, tmp_path: Path) -> None:
     root = shutil.copytree(phantom_dataset("lungs"), tmp_path / "lungs")
-    film = load_masked(root).films[0]
-    mask = cv2.imread(str(film.mask_paths[0]), cv2.IMREAD_GRAYSCALE)
-    cv2.imwrite(str(film.mask_paths[0]), mask[: mask.shape[0] // 2])
-    prepared = cache.prepare([film], tmp_path / "cache")
-    assert "they are not of one picture" in prepared.unreadable[film.name]
+    image = load_masked(root).images[0]
+    mask = cv2.imread(str(image.mask_paths[0]), cv2.IMREAD_GRAYSCALE)
+    cv2.imwrite(str(image.mask_paths[0]), mask[: mask.shape[0] // 2])
+    prepared = cache.prepare([image], tmp_path / "cache")
+    assert "they are not of one picture" in prepared.unreadable[image.name]
 
 
 def test_lungs_that_touch_are_parted_between_them() -> None:
@@ -116,6 +116,6 @@ def test_lungs_that_touch_are_parted_between_them() -> None:
 
 
 def test_workers_give_what_one_process_gives(phantom_dataset: DatasetMaker, tmp_path: Path) -> None:
-    films = load_graded(phantom_dataset("inha")).films[:4]
-    alone, shared = cache.prepare(films, tmp_path / "a"), cache.prepare(films, tmp_path / "b", workers=2)
-    assert [film.key for film in alone.films.values()] == [film.key for film in shared.films.values()]
+    images = load_graded(phantom_dataset("inha")).images[:4]
+    alone, shared = cache.prepare(images, tmp_path / "a"), cache.prepare(images, tmp_path / "b", workers=2)
+    assert [image.key for image in alone.images.values()] == [image.key for image in shared.images.values()]

@@ -27,7 +27,7 @@ def only(root: Path, cache: Path) -> Check:
 
 def test_brixia_is_described_whole(phantom_dataset: DatasetMaker, cache_dir: Path) -> None:
     check = only(phantom_dataset("brixia"), cache_dir)
-    assert (check.name, check.task, check.films) == ("brixia", "severity", 14)
+    assert (check.name, check.task, check.images) == ("brixia", "severity", 14)
     shares = check.tables["share of each grade, Brixia score"]
     assert [*shares] == [*"ABCDEF", "all"]
     assert all(sum(row.values()) == pytest.approx(1, abs=1e-3) for row in shares.values())
@@ -50,40 +50,40 @@ def test_a_file_that_contradicts_its_table_on_polarity_is_named(
     assert any("table and file disagree on polarity" in advice for advice in only(root, cache_dir).advice)
 
 
-def test_damaged_and_double_films_are_named(phantom_dataset: DatasetMaker, tmp_path: Path, cache_dir: Path) -> None:
+def test_damaged_and_double_images_are_named(phantom_dataset: DatasetMaker, tmp_path: Path, cache_dir: Path) -> None:
     root = shutil.copytree(phantom_dataset("inha"), tmp_path / "inha")
-    films = sorted((root / "images").iterdir())
-    films[0].write_bytes(films[0].read_bytes()[:500])
-    shutil.copy(films[-1], films[1])
+    images = sorted((root / "images").iterdir())
+    images[0].write_bytes(images[0].read_bytes()[:500])
+    shutil.copy(images[-1], images[1])
     check = only(root, cache_dir)
-    assert list(check.unreadable) == [films[0].stem]
+    assert list(check.unreadable) == [images[0].stem]
     (twin,) = check.duplicates
-    assert set(twin.films) == {films[1].stem, films[-1].stem}
+    assert set(twin.images) == {images[1].stem, images[-1].stem}
     assert len(twin.patients) == 2
     said = "\n".join(check.lines())
-    assert f"unreadable: {films[0].stem}: " in said
-    assert f"same picture: {films[1].stem} = {films[-1].stem} (patients " in said
-    assert "do: unreadable films (1): repair or remove them" in said
+    assert f"unreadable: {images[0].stem}: " in said
+    assert f"same picture: {images[1].stem} = {images[-1].stem} (patients " in said
+    assert "do: unreadable images (1): repair or remove them" in said
     assert "do: pictures under two patients (1)" in said
 
 
 @pytest.fixture
 def labelled(tmp_path: Path) -> Path:
-    (tmp_path / "films").mkdir()
+    (tmp_path / "images").mkdir()
     noise = np.random.default_rng(0)
     rows = ["stem,finding,patient"]
     for index in range(4):
-        cv2.imwrite(str(tmp_path / "films" / f"{index}.png"), noise.integers(0, 255, (64, 64), dtype=np.uint8))
+        cv2.imwrite(str(tmp_path / "images" / f"{index}.png"), noise.integers(0, 255, (64, 64), dtype=np.uint8))
         rows.append(f"{index},{('normal', 'viral')[index % 2]},P{index}")
     (tmp_path / "labels.csv").write_text("\n".join([*rows, "9,viral,P9"]))
     return tmp_path
 
 
-def test_films_with_labels_are_a_dataset_too(labelled: Path, cache_dir: Path) -> None:
+def test_images_with_labels_are_a_dataset_too(labelled: Path, cache_dir: Path) -> None:
     check = only(labelled, cache_dir)
-    assert (check.name, check.task, check.films) == ("labelled", "labels", 4)
+    assert (check.name, check.task, check.images) == ("labelled", "labels", 4)
     assert check.tables["findings"] == {"normal": 2, "viral": 2}
-    assert check.problems == ("films of labels.csv without a file in films/ or images/: 1 (9)",)
+    assert check.problems == ("images of labels.csv without a file in images/ or images/: 1 (9)",)
 
 
 def test_json_is_all_that_standard_output_gets(
@@ -95,8 +95,8 @@ def test_json_is_all_that_standard_output_gets(
     cli.main()
     said = capsys.readouterr()
     found: list[dict[str, Any]] = json.loads(said.out)
-    assert found[0]["films"] == 4
-    assert "Preparing films: 4" in said.err
+    assert found[0]["images"] == 4
+    assert "Preparing images: 4" in said.err
 
 
 def test_a_table_that_is_wrong_is_said_and_not_that_the_folder_is_unknown(

@@ -56,7 +56,7 @@ def test_agrees_with_torchmetrics(grades: tuple[np.ndarray, np.ndarray]) -> None
 def test_severity_metrics_hold_every_region_and_the_total(grades: tuple[np.ndarray, np.ndarray]) -> None:
     reference, predicted = grades
     found = metrics.severity_metrics(reference, predicted, GRADES)
-    assert found.films == 60
+    assert found.images == 60
     assert found.accuracy == pytest.approx(np.mean(found.region_accuracy))
     assert found.mae == pytest.approx(np.mean(found.region_mae))
     assert found.total_mae == pytest.approx(np.abs(reference.sum(1) - predicted.sum(1)).mean())
@@ -105,7 +105,7 @@ def test_bootstrap_interval_of_a_mean_matches_its_standard_error() -> None:
     assert interval.high == pytest.approx(values.mean() + half, abs=0.02)
 
 
-def test_films_of_one_patient_widen_the_interval() -> None:
+def test_images_of_one_patient_widen_the_interval() -> None:
     patient_level = np.repeat(np.random.default_rng(1).normal(size=30), 10)
     patients = np.repeat(np.arange(30), 10)
 

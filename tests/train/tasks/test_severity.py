@@ -27,7 +27,7 @@ SettingsMaker = Callable[..., SeverityRunSettings]
 def test_segmentation_and_alignment_leave_their_measures(segmentation_run: Run, alignment_run: Run) -> None:
     found = segmentation_run.metrics()
     assert 0 <= found["test"]["dice"] <= 1
-    assert 0 <= found["test"]["film_check_accuracy"] <= 1
+    assert 0 <= found["test"]["image_check_accuracy"] <= 1
     assert alignment_run.metrics()["test"]["corner_px"] > 0
     assert alignment_run.metrics()["segmentation"] == str(segmentation_run.path)
 
@@ -44,13 +44,13 @@ def test_a_severity_run_leaves_a_network_a_split_predictions_and_metrics(
     assert predictions.probabilities.shape[1:] == (6, 4)
     assert np.allclose(predictions.probabilities.sum(axis=-1), 1, atol=1e-4)
     assert set(predictions.readings) == {"senior", "junior"}
-    assert metrics["results"]["test"]["argmax"]["films"] == len(predictions.names)
+    assert metrics["results"]["test"]["argmax"]["images"] == len(predictions.names)
     network = load_network(run.path)
     with torch.inference_mode():
         outputs = network(torch.rand(1, 1, 512, 512))
     assert outputs["probabilities.brixia"].shape == (1, 6, 4)
     assert len(run.history()) == 1
-    assert run.history()[0]["films_per_second"] > 0
+    assert run.history()[0]["images_per_second"] > 0
 
 
 def test_a_run_that_was_stopped_goes_on_and_ends_as_if_it_had_not_been(
@@ -101,7 +101,7 @@ def test_an_unfinished_run_of_the_same_settings_is_continued_and_of_others_is_no
 
 
 @pytest.mark.slow
-def test_cross_validation_grades_every_film_by_a_network_that_never_saw_it(
+def test_cross_validation_grades_every_image_by_a_network_that_never_saw_it(
     severity_settings: SettingsMaker, phantom_dataset: Callable[[str], Any]
 ) -> None:
     settings = severity_settings(
@@ -109,8 +109,8 @@ def test_cross_validation_grades_every_film_by_a_network_that_never_saw_it(
     )
     run = open_run("brixia", settings)
     metrics = run_folds(settings, run)
-    assert metrics["results"]["test"]["argmax"]["films"] == 14
-    assert metrics["results"]["test"]["second_reader"]["films"] == 14
+    assert metrics["results"]["test"]["argmax"]["images"] == 14
+    assert metrics["results"]["test"]["second_reader"]["images"] == 14
     assert len(set(Predictions.load(run.path / "predictions-test.json").names)) == 14
     assert metrics["split"]["shared_patients"] == 0
 
@@ -142,7 +142,7 @@ def test_recipe_parts_can_be_switched(severity_settings: SettingsMaker, override
     run = open_run("brixia", settings)
     metrics = run_severity(settings, run)
     assert run.last_checkpoint.is_file()
-    assert metrics["results"]["test"]["argmax"]["films"] > 0
+    assert metrics["results"]["test"]["argmax"]["images"] > 0
 
 
 @pytest.mark.slow
@@ -184,7 +184,7 @@ def test_training_on_covid_is_measured_on_other_pneumonias(
 ) -> None:
     root = shutil.copytree(phantom_dataset("cohen"), tmp_path / "cohen")
     table = root / "patients.csv"
-    others = sorted({film.patient for film in load_dataset(severity_settings()).films})[-2:]
+    others = sorted({image.patient for image in load_dataset(severity_settings()).images})[-2:]
     header, *rows = table.read_text().splitlines()
     changed = [row.rpartition(",")[0] + ",Pneumocystis" if row.split(",")[1] in others else row for row in rows]
     table.write_text("\n".join([header, *changed]))
@@ -224,7 +224,7 @@ def test_the_crop_is_what_the_fused_network_samples(severity_settings: SettingsM
 
 
 @pytest.mark.slow
-def test_accumulated_steps_are_one_batch_to_the_last_film(severity_settings: SettingsMaker, tmp_path: Any) -> None:
+def test_accumulated_steps_are_one_batch_to_the_last_image(severity_settings: SettingsMaker, tmp_path: Any) -> None:
     """With LayerNorm, since batch statistics are those of a step; the last step of an epoch is a smaller one."""
     ends = []
     for accumulate in (1, 2):

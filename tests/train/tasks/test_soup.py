@@ -1,4 +1,4 @@
-"""Few films: views made once, copies that never saw the films they are measured on, one network at the end."""
+"""Few images: views made once, copies that never saw the images they are measured on, one network at the end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lungsev.networks.checkpoint import load_alignment, load_network, load_segme
 from lungsev.phantom import make_phantom
 from lungsev.train.data.datasets import load_graded, load_labelled
 from lungsev.train.data.datasets.labelled import find_labelled
-from lungsev.train.data.splits import Split, split_films
+from lungsev.train.data.splits import Split, split_images
 from lungsev.train.runs import Run, open_run
 from lungsev.train.tasks import soup as module
 from lungsev.train.tasks.pretraining import PretrainSettings, run_pretraining
@@ -56,20 +56,20 @@ def settings(
 
 
 @pytest.fixture(scope="module")
-def labelled_films(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Films with one label each: clear and ill phantoms."""
+def labelled_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Images with one label each: clear and ill phantoms."""
     root = tmp_path_factory.mktemp("labelled")
-    (root / "films").mkdir()
+    (root / "images").mkdir()
     lines = ["stem,finding,patient"]
     for seed in range(10):
-        film = make_phantom(seed, grades=[3 * (seed % 2)] * 6, size_px=96)
-        cv2.imwrite(str(root / "films" / f"film{seed}.png"), (film.pixels * 255).astype(np.uint8))
-        lines.append(f"film{seed},{'ill' if seed % 2 else 'clear'},p{seed // 2}")
+        image = make_phantom(seed, grades=[3 * (seed % 2)] * 6, size_px=96)
+        cv2.imwrite(str(root / "images" / f"image{seed}.png"), (image.pixels * 255).astype(np.uint8))
+        lines.append(f"image{seed},{'ill' if seed % 2 else 'clear'},p{seed // 2}")
     (root / "labels.csv").write_text("\n".join(lines) + "\n")
     return root
 
 
-def test_every_film_is_graded_by_a_network_that_never_saw_its_patient(
+def test_every_image_is_graded_by_a_network_that_never_saw_its_patient(
     settings: Callable[..., EnsembleSettings], tmp_path: Path
 ) -> None:
     chosen = settings()
@@ -83,7 +83,7 @@ def test_every_film_is_graded_by_a_network_that_never_saw_its_patient(
     predictions = json.loads((run.path / "predictions-test.json").read_text())
     assert sorted(tested) == sorted(predictions["names"])
     assert len(set(tested)) == len(tested)
-    assert metrics["results"]["test"]["median"]["films"] == len(tested)
+    assert metrics["results"]["test"]["median"]["images"] == len(tested)
 
 
 def test_one_picture_of_two_patients_lies_in_one_fold(
@@ -91,10 +91,10 @@ def test_one_picture_of_two_patients_lies_in_one_fold(
 ) -> None:
     root = tmp_path / "cohen"
     shutil.copytree(phantom_dataset("cohen"), root)
-    films = {film.name: film for film in load_graded(root).films}
-    parts = split_films(list(films.values()), "kfold", folds=2, fold=0, validation=0.0).parts
-    one = films[parts["test"][0]]
-    other = next(film for name in parts["train"] if (film := films[name]).path.suffix == one.path.suffix)
+    images = {image.name: image for image in load_graded(root).images}
+    parts = split_images(list(images.values()), "kfold", folds=2, fold=0, validation=0.0).parts
+    one = images[parts["test"][0]]
+    other = next(image for name in parts["train"] if (image := images[name]).path.suffix == one.path.suffix)
     shutil.copyfile(one.path, other.path)
     chosen = settings(**{"data.root": str(root)})
     run = open_run("ensemble", chosen, out=tmp_path / "run")
@@ -104,7 +104,7 @@ def test_one_picture_of_two_patients_lies_in_one_fold(
         assert (one.name in held) == (other.name in held)
 
 
-def test_what_ships_is_the_mean_of_copies_trained_on_all_films(
+def test_what_ships_is_the_mean_of_copies_trained_on_all_images(
     settings: Callable[..., EnsembleSettings], tmp_path: Path
 ) -> None:
     chosen = settings(repeats=2)
@@ -163,20 +163,20 @@ def test_a_bank_that_does_not_fit_is_refused_before_it_is_filled(
 
 def test_the_first_reader_weighs_more_and_a_lone_one_everything() -> None:
     from lungsev.schemes import load_scheme
-    from lungsev.train.data.datasets import GradedFilm
+    from lungsev.train.data.datasets import GradedImage
 
     scheme = load_scheme("brixia")
     readings = {"S": (1.0,) * 6, "J": (2.0,) * 6}
     chosen, generator = SeverityRunSettings(first_reader=0.65), np.random.default_rng(0)
-    both = reader_target(GradedFilm("a", Path("a"), "p", readings), scheme, chosen, generator)
+    both = reader_target(GradedImage("a", Path("a"), "p", readings), scheme, chosen, generator)
     np.testing.assert_allclose(both[0], [0, 0.65, 0.35, 0], atol=1e-6)
-    alone = reader_target(GradedFilm("a", Path("a"), "p", {"S": (1.0,) * 6}), scheme, chosen, generator)
+    alone = reader_target(GradedImage("a", Path("a"), "p", {"S": (1.0,) * 6}), scheme, chosen, generator)
     np.testing.assert_allclose(alone[0], [0, 1, 0, 0], atol=1e-6)
 
 
 def test_pretraining_leaves_a_backbone_that_the_ensemble_takes_over(
     settings: Callable[..., EnsembleSettings],
-    labelled_films: Path,
+    labelled_images: Path,
     phantom_dataset: Callable[[str], Path],
     alignment_run: Run,
     cache_dir: Path,
@@ -184,7 +184,7 @@ def test_pretraining_leaves_a_backbone_that_the_ensemble_takes_over(
 ) -> None:
     overrides = {
         **TINY_BACKBONE,
-        "data.root": str(labelled_films),
+        "data.root": str(labelled_images),
         "data.cache": str(cache_dir),
         "data.workers": 0,
         "lungs": str(phantom_dataset("lungs")),
@@ -229,7 +229,7 @@ def test_a_table_with_one_class_is_no_dataset(tmp_path: Path) -> None:
         load_labelled(tmp_path)
 
 
-def test_the_folder_of_labelled_films_is_found_below_the_data(labelled_films: Path, tmp_path: Path) -> None:
-    assert find_labelled(labelled_films) == labelled_films
-    assert find_labelled(labelled_films.parent) is not None
+def test_the_folder_of_labelled_images_is_found_below_the_data(labelled_images: Path, tmp_path: Path) -> None:
+    assert find_labelled(labelled_images) == labelled_images
+    assert find_labelled(labelled_images.parent) is not None
     assert find_labelled(tmp_path) is None

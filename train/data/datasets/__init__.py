@@ -3,24 +3,24 @@
 from lungsev.train.data.datasets.contract import (
     Dataset,
     GradedDataset,
-    GradedFilm,
+    GradedImage,
     LabelledDataset,
-    LabelledFilm,
+    LabelledImage,
     Layout,
     MaskedDataset,
-    MaskedFilm,
+    MaskedImage,
 )
 from lungsev.train.data.datasets.recognise import layouts, load_all, load_graded, load_labelled, load_masked
 
 __all__ = [
     "Dataset",
     "GradedDataset",
-    "GradedFilm",
+    "GradedImage",
     "LabelledDataset",
-    "LabelledFilm",
+    "LabelledImage",
     "Layout",
     "MaskedDataset",
-    "MaskedFilm",
+    "MaskedImage",
     "layouts",
     "load_all",
     "load_graded",

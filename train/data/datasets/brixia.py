@@ -9,8 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from lungsev.schemes import Scheme, load_scheme
-from lungsev.train.data.datasets.contract import GradedDataset, GradedFilm, Layout
-from lungsev.train.data.datasets.files import FilmFinder
+from lungsev.train.data.datasets.contract import GradedDataset, GradedImage, Layout
+from lungsev.train.data.datasets.files import ImageFinder
 from lungsev.train.data.tables import known, number, read_table, summarise
 
 GLOBAL_TABLE = "metadata_global_v2.csv"
@@ -22,7 +22,7 @@ CONSENSUS = "consensus"
 
 
 def load(root: Path, scheme: str | None = None) -> GradedDataset:
-    """Films with the radiologist's score; the 150 consensus films carry the mode of five raters first.
+    """Images with the radiologist's score; the 150 consensus images carry the mode of five raters first.
 
     Raises:
         DatasetError: A table is missing or lacks a column.
@@ -30,8 +30,8 @@ def load(root: Path, scheme: str | None = None) -> GradedDataset:
     brixia = load_scheme(scheme or "brixia")
     table = read_table(_global_table(root), REQUIRED, optional=OPTIONAL)
     modes, consensus_problems = _consensus_modes(root, brixia)
-    finder = FilmFinder(root, ("dicom_clean", "dicom", "."))
-    films, bad_scores, bad_totals, missing, strangers = [], [], [], [], []
+    finder = ImageFinder(root, ("dicom_clean", "dicom", "."))
+    images, bad_scores, bad_totals, missing, strangers = [], [], [], [], []
     for row in table.rows:
         name = row["Filename"]
         grades = parse_score(row["BrixiaScore"], brixia)
@@ -41,23 +41,23 @@ def load(root: Path, scheme: str | None = None) -> GradedDataset:
         elif path is None:
             missing.append(name)
         else:
-            films.append(_film(row, path, grades, modes.pop(Path(name).stem, None)))
+            images.append(_radiograph(row, path, grades, modes.pop(Path(name).stem, None)))
             if number(row.get("BrixiaScoreGlobal")) not in (None, sum(grades)):
                 bad_totals.append(name)
             if not known(row["Subject"]):
                 strangers.append(name)
-    unread = [film.name for film in films if film.subset == CONSENSUS and CONSENSUS not in film.readings]
+    unread = [image.name for image in images if image.subset == CONSENSUS and CONSENSUS not in image.readings]
     problems = (
         *table.problems,
         *consensus_problems,
         *summarise(bad_scores, f"scores in {table.path.name} that are not six digits of 0-3, left out"),
-        *summarise(bad_totals, "films whose BrixiaScoreGlobal is not the sum of their zones; the zones count"),
-        *summarise(missing, f"films of {table.path.name} without a file in {root.name}/dicom_clean"),
-        *summarise(strangers, "films without a Subject, each counted as a patient of its own"),
-        *summarise(unread, "consensus films without five raters' modes, judged by the one radiologist"),
-        *summarise(list(modes), f"films of {CONSENSUS_TABLE} that {table.path.name} does not have"),
+        *summarise(bad_totals, "images whose BrixiaScoreGlobal is not the sum of their zones; the zones count"),
+        *summarise(missing, f"images of {table.path.name} without a file in {root.name}/dicom_clean"),
+        *summarise(strangers, "images without a Subject, each counted as a patient of its own"),
+        *summarise(unread, "consensus images without five raters' modes, judged by the one radiologist"),
+        *summarise(list(modes), f"images of {CONSENSUS_TABLE} that {table.path.name} does not have"),
     )
-    return GradedDataset("brixia", root, brixia, tuple(films), problems)
+    return GradedDataset("brixia", root, brixia, tuple(images), problems)
 
 
 def parse_score(text: str, scheme: Scheme) -> tuple[float, ...] | None:
@@ -72,10 +72,12 @@ def parse_score(text: str, scheme: Scheme) -> tuple[float, ...] | None:
     return grades if all(grade in scheme.grades for grade in grades) else None
 
 
-def _film(row: dict[str, str], path: Path, grades: tuple[float, ...], mode: tuple[float, ...] | None) -> GradedFilm:
+def _radiograph(
+    row: dict[str, str], path: Path, grades: tuple[float, ...], mode: tuple[float, ...] | None
+) -> GradedImage:
     readings = {"radiologist": grades} if mode is None else {CONSENSUS: mode, "radiologist": grades}
     flagged = row["ConsensusTestset"].lower() in ("1", "1.0", "true", "yes")
-    return GradedFilm(
+    return GradedImage(
         name=row["Filename"],
         path=path,
         patient=known(row["Subject"]) or row["Filename"],

@@ -1,7 +1,7 @@
 """The Cohen subset with Brixia scores of two radiologists.
 
-`public-annotations.csv` (S senior, J junior) beside `public-cohen-subset/`. Which films are of one patient is
-said by `patients.csv` beside them or, as do films that the subset lacks, by a clone of the image data collection
+`public-annotations.csv` (S senior, J junior) beside `public-cohen-subset/`. Which images are of one patient is
+said by `patients.csv` beside them or, as do images that the subset lacks, by a clone of the image data collection
 (ieee8023/covid-chestxray-dataset) in a folder beside.
 """
 
@@ -11,8 +11,8 @@ from pathlib import Path
 
 from lungsev.schemes import load_scheme
 from lungsev.train.data.datasets.collection import collection_near
-from lungsev.train.data.datasets.contract import GradedDataset, GradedFilm, Layout
-from lungsev.train.data.datasets.files import FilmFinder
+from lungsev.train.data.datasets.contract import GradedDataset, GradedImage, Layout
+from lungsev.train.data.datasets.files import ImageFinder
 from lungsev.train.data.tables import known, number, read_table, summarise
 
 TABLE = "public-annotations.csv"
@@ -21,7 +21,7 @@ READERS = {"senior": "S", "junior": "J"}
 
 
 def load(root: Path, scheme: str | None = None) -> GradedDataset:
-    """Films with the senior's grades first, the junior's second.
+    """Images with the senior's grades first, the junior's second.
 
     Raises:
         DatasetError: The table is missing or lacks a column.
@@ -31,10 +31,10 @@ def load(root: Path, scheme: str | None = None) -> GradedDataset:
     home = _home(root)
     table = read_table(home / TABLE, ("filename", *(column for names in columns.values() for column in names)))
     people = _people(home)
-    finder = FilmFinder(home, (FOLDER, "."))
+    finder = ImageFinder(home, (FOLDER, "."))
     collection = collection_near(root)
-    elsewhere = FilmFinder(collection.images, (".",)) if collection is not None else None
-    films, missing, ungraded, bad_totals, strangers = [], [], [], [], []
+    elsewhere = ImageFinder(collection.images, (".",)) if collection is not None else None
+    images, missing, ungraded, bad_totals, strangers = [], [], [], [], []
     for row in table.rows:
         name = row["filename"]
         readings = {reader: _grades(row, names, brixia.grades) for reader, names in columns.items()}
@@ -49,8 +49,8 @@ def load(root: Path, scheme: str | None = None) -> GradedDataset:
             patient = known(person.get("patient"))
             strangers += [] if patient else [name]
             bad_totals += [name] if _contradicts(row, complete) else []
-            films.append(
-                GradedFilm(
+            images.append(
+                GradedImage(
                     name=name,
                     path=path,
                     patient=patient or name,
@@ -61,14 +61,14 @@ def load(root: Path, scheme: str | None = None) -> GradedDataset:
             )
     problems = (
         *table.problems,
-        *summarise(missing, f"films of {TABLE} without a file in {FOLDER}"),
+        *summarise(missing, f"images of {TABLE} without a file in {FOLDER}"),
         *summarise(ungraded, f"rows of {TABLE} without a complete reading of 0-3, left out"),
-        *summarise(bad_totals, "films whose Global is not the sum of their zones; the zones count"),
+        *summarise(bad_totals, "images whose Global is not the sum of their zones; the zones count"),
         *summarise(
-            strangers, "films without a patient in patients.csv or an image collection, each a patient of its own"
+            strangers, "images without a patient in patients.csv or an image collection, each a patient of its own"
         ),
     )
-    return GradedDataset("cohen", root, brixia, tuple(films), problems)
+    return GradedDataset("cohen", root, brixia, tuple(images), problems)
 
 
 def _home(root: Path) -> Path:

@@ -1,6 +1,6 @@
-"""Cohen's severity scores: geographic extent 0-8 and opacity 0-6 of the whole film, means of raters.
+"""Cohen's severity scores: geographic extent 0-8 and opacity 0-6 of the whole image, means of raters.
 
-`covid-severity-scores.csv` begins with `##` comment lines; films lie in `images/`; `metadata.csv` of the
+`covid-severity-scores.csv` begins with `##` comment lines; images lie in `images/`; `metadata.csv` of the
 image data collection, where it is there, says the patient. The copy with `index.csv` and a `patient` column works too.
 """
 
@@ -10,8 +10,8 @@ from pathlib import Path
 
 from lungsev.errors import DatasetError
 from lungsev.schemes import load_scheme
-from lungsev.train.data.datasets.contract import GradedDataset, GradedFilm, Layout
-from lungsev.train.data.datasets.files import FilmFinder
+from lungsev.train.data.datasets.contract import GradedDataset, GradedImage, Layout
+from lungsev.train.data.datasets.files import ImageFinder
 from lungsev.train.data.tables import find_column, known, number, read_table, summarise
 
 TABLE_PATTERN = "*severity-scores.csv"
@@ -19,7 +19,7 @@ MEASURES = {"extent": ("geographic_mean", "geographic_extent_mean"), "opacity": 
 
 
 def load(root: Path, scheme: str | None = None) -> GradedDataset:
-    """Films with one mean score.
+    """Images with one mean score.
 
     Args:
         scheme: `extent` (the default) or `opacity`.
@@ -39,8 +39,8 @@ def load(root: Path, scheme: str | None = None) -> GradedDataset:
     patients = {**_patients_of_metadata(root), **stated}
     strangers = [row["filename"] for row in table.rows if row["filename"] not in patients]
     views = _views(root)
-    finder = FilmFinder(root, ("images", "films", "."))
-    films, missing, invalid = [], [], []
+    finder = ImageFinder(root, ("images", "films", "."))
+    images, missing, invalid = [], [], []
     for row in table.rows:
         name, score, path = row["filename"], number(row.get(measure or "")), finder.find(row["filename"])
         if path is None:
@@ -49,16 +49,16 @@ def load(root: Path, scheme: str | None = None) -> GradedDataset:
             invalid.append(name)
         else:
             view = views.get(Path(name).stem, "")
-            films.append(GradedFilm(name, path, patients.get(name) or name, {"raters": (score,)}, view=view))
+            images.append(GradedImage(name, path, patients.get(name) or name, {"raters": (score,)}, view=view))
     problems = (
         *table.problems,
-        *summarise(missing, f"films of {tables[0].name} without a file in images/"),
+        *summarise(missing, f"images of {tables[0].name} without a file in images/"),
         *summarise(
             invalid, f"rows of {tables[0].name} without a score of {chosen.total_min}-{chosen.total_max}, left out"
         ),
-        *summarise(strangers, "films without a patient, each counted as a patient of its own"),
+        *summarise(strangers, "images without a patient, each counted as a patient of its own"),
     )
-    return GradedDataset("cohen_severity", root, chosen, tuple(films), problems)
+    return GradedDataset("cohen_severity", root, chosen, tuple(images), problems)
 
 
 def _patients_of_metadata(root: Path) -> dict[str, str]:

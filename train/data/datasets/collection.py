@@ -1,6 +1,6 @@
-"""The COVID-19 image data collection (Cohen et al.) as a clone beside another dataset: films, patients, views.
+"""The COVID-19 image data collection (Cohen et al.) as a clone beside another dataset: images, patients, views.
 
-Annotations of its films were published without the films, so their loaders look here for what they lack.
+Annotations of its images were published without the images, so their loaders look here for what they lack.
 """
 
 from __future__ import annotations

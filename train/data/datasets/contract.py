@@ -19,23 +19,23 @@ from lungsev.reading.read import read_radiograph
 from lungsev.schemes import Scheme
 
 Task = Literal["severity", "lungs", "labels"]
-FilmReader = Callable[[Path], Radiograph]
+ImageReader = Callable[[Path], Radiograph]
 LabelArray = npt.NDArray[np.uint8]
 MaskReader = Callable[[tuple[Path, ...]], LabelArray]
 
 
-def read_film(path: Path) -> Radiograph:
+def read_image(path: Path) -> Radiograph:
     """The default reader: any file the runtime would read. A module-level function, so that workers can import it."""
     return read_radiograph(path)
 
 
 @dataclass(frozen=True)
-class GradedFilm:
-    """A film with at least one reader's grades.
+class GradedImage:
+    """An image with at least one reader's grades.
 
     Attributes:
         name: Unique in its dataset and stable; splits are saved by it.
-        patient: Films of one patient never fall on two sides of a split.
+        patient: Images of one patient never fall on two sides of a split.
         readings: Reader to one grade per region, as printed; the first reader is the reference. Means of
             several raters may lie between grades.
         maker, polarity: Manufacturer and photometric interpretation, where the annotations say them.
@@ -51,7 +51,7 @@ class GradedFilm:
     maker: str = ""
     polarity: str = ""
     subset: str = ""
-    read: FilmReader = field(default=read_film, repr=False)
+    read: ImageReader = field(default=read_image, repr=False)
 
     @property
     def reference(self) -> tuple[float, ...]:
@@ -64,12 +64,12 @@ class GradedFilm:
 
 
 @dataclass(frozen=True)
-class MaskedFilm:
-    """A film with a lung mask.
+class MaskedImage:
+    """An image with a lung mask.
 
     Attributes:
         mask_paths: Files the mask is read from; their meaning is `read_mask`'s business.
-        read_mask: To uint8 [rows, columns] of the film: 0 background, 1 patient's right lung, 2 left lung.
+        read_mask: To uint8 [rows, columns] of the image: 0 background, 1 patient's right lung, 2 left lung.
     """
 
     name: str
@@ -79,59 +79,59 @@ class MaskedFilm:
     read_mask: MaskReader = field(repr=False)
     view: str = ""
     finding: str = ""
-    read: FilmReader = field(default=read_film, repr=False)
+    read: ImageReader = field(default=read_image, repr=False)
 
 
 @dataclass(frozen=True)
-class LabelledFilm:
-    """A film with one class, its finding."""
+class LabelledImage:
+    """An image with one class, its finding."""
 
     name: str
     path: Path
     patient: str
     finding: str
     view: str = ""
-    read: FilmReader = field(default=read_film, repr=False)
+    read: ImageReader = field(default=read_image, repr=False)
 
 
 @dataclass(frozen=True)
 class GradedDataset:
-    """Films of one scheme. `problems` are one-line remarks on what was left out or looks odd."""
+    """Images of one scheme. `problems` are one-line remarks on what was left out or looks odd."""
 
     name: str
     root: Path
     scheme: Scheme
-    films: tuple[GradedFilm, ...]
+    images: tuple[GradedImage, ...]
     problems: tuple[str, ...] = ()
 
     @property
     def readers(self) -> tuple[str, ...]:
-        """Readers of any film, in order of appearance."""
-        return tuple(dict.fromkeys(reader for film in self.films for reader in film.readings))
+        """Readers of any image, in order of appearance."""
+        return tuple(dict.fromkeys(reader for image in self.images for reader in image.readings))
 
 
 @dataclass(frozen=True)
 class MaskedDataset:
-    """Films with lung masks."""
+    """Images with lung masks."""
 
     name: str
     root: Path
-    films: tuple[MaskedFilm, ...]
+    images: tuple[MaskedImage, ...]
     problems: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class LabelledDataset:
-    """Films with one class each."""
+    """Images with one class each."""
 
     name: str
     root: Path
-    films: tuple[LabelledFilm, ...]
+    images: tuple[LabelledImage, ...]
     problems: tuple[str, ...] = ()
 
 
 Dataset = GradedDataset | MaskedDataset | LabelledDataset
-AnyFilm = TypeVar("AnyFilm", GradedFilm, MaskedFilm, LabelledFilm)
+AnyImage = TypeVar("AnyImage", GradedImage, MaskedImage, LabelledImage)
 
 
 ANY_TABLE = 90  # rank of layouts that take any folder with one table

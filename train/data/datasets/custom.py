@@ -1,7 +1,7 @@
-"""Any CSV with one row per film, and a scheme.
+"""Any CSV with one row per image, and a scheme.
 
-Columns: the film (`filename`, `image`, `id` ...), optionally `patient`, `view`, `finding`, `maker`, and for each
-region its code (`A` ... `F`) or reader and code (`senior-A`). Films lie beside the table, in `images/` or `films/`.
+Columns: the image (`filename`, `image`, `id` ...), optionally `patient`, `view`, `finding`, `maker`, and for each
+region its code (`A` ... `F`) or reader and code (`senior-A`). Images lie beside the table, in `images/` or `images/`.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from pathlib import Path
 
 from lungsev.errors import DatasetError
 from lungsev.schemes import Scheme, load_scheme
-from lungsev.train.data.datasets.contract import ANY_TABLE, GradedDataset, GradedFilm, Layout
-from lungsev.train.data.datasets.files import FilmFinder
+from lungsev.train.data.datasets.contract import ANY_TABLE, GradedDataset, GradedImage, Layout
+from lungsev.train.data.datasets.files import ImageFinder
 from lungsev.train.data.tables import (
-    FILM_COLUMNS,
+    IMAGE_COLUMNS,
     PATIENT_COLUMNS,
     Table,
     find_column,
@@ -27,7 +27,7 @@ SCHEME_FILE = "scheme.yaml"
 
 
 def load(root: Path, scheme: str | None = None) -> GradedDataset:
-    """Films of the folder's one table.
+    """Images of the folder's one table.
 
     Args:
         scheme: Name or path; None takes `scheme.yaml` of the folder.
@@ -41,45 +41,45 @@ def load(root: Path, scheme: str | None = None) -> GradedDataset:
 
 
 def from_table(name: str, root: Path, table: Table, scheme: Scheme) -> GradedDataset:
-    """Films of a table whose region columns are named after the scheme's codes."""
-    film_column = find_column(table.columns, FILM_COLUMNS)
-    if film_column is None:
+    """Images of a table whose region columns are named after the scheme's codes."""
+    image_column = find_column(table.columns, IMAGE_COLUMNS)
+    if image_column is None:
         raise DatasetError(
-            f"{table.path.name} has no column that names the film; expected one of {', '.join(FILM_COLUMNS)}, "
+            f"{table.path.name} has no column that names the image; expected one of {', '.join(IMAGE_COLUMNS)}, "
             f"found {', '.join(table.columns)}"
         )
     readers = _reader_columns(table, scheme)
     patient_column = find_column(table.columns, PATIENT_COLUMNS)
-    finder = FilmFinder(root, ("images", "films", "png", "dicom", "."))
-    films, missing, invalid, strangers = [], [], [], []
+    finder = ImageFinder(root, ("images", "films", "png", "dicom", "."))
+    images, missing, invalid, strangers = [], [], [], []
     for row in table.rows:
         readings = {reader: _grades(row, columns, scheme) for reader, columns in readers.items()}
         complete = {reader: grades for reader, grades in readings.items() if grades is not None}
-        path = finder.find(row[film_column])
+        path = finder.find(row[image_column])
         if path is None:
-            missing.append(row[film_column])
+            missing.append(row[image_column])
         elif not complete:
-            invalid.append(row[film_column])
+            invalid.append(row[image_column])
         else:
             patient = known(row.get(patient_column or ""))
-            strangers += [] if patient else [row[film_column]]
-            films.append(_film(row, path, row[film_column], patient, complete))
+            strangers += [] if patient else [row[image_column]]
+            images.append(_radiograph(row, path, row[image_column], patient, complete))
     problems = (
         *table.problems,
-        *summarise(missing, f"films of {table.path.name} without a file in {root.name}/ or its folder images/"),
+        *summarise(missing, f"images of {table.path.name} without a file in {root.name}/ or its folder images/"),
         *summarise(
             invalid, f"rows of {table.path.name} without a grade of {_range(scheme)} for every region, left out"
         ),
-        *summarise(strangers, "films without a patient, each counted as a patient of its own"),
+        *summarise(strangers, "images without a patient, each counted as a patient of its own"),
     )
-    return GradedDataset(name, root, scheme, tuple(films), problems)
+    return GradedDataset(name, root, scheme, tuple(images), problems)
 
 
-def _film(
+def _radiograph(
     row: dict[str, str], path: Path, name: str, patient: str, readings: dict[str, tuple[float, ...]]
-) -> GradedFilm:
+) -> GradedImage:
     lowered = {key.lower(): value for key, value in row.items()}
-    return GradedFilm(
+    return GradedImage(
         name=name,
         path=path,
         patient=patient or name,
@@ -129,7 +129,7 @@ def _only_table(root: Path) -> Path:
     tables = sorted(root.glob("*.csv")) or sorted(root.glob("*.tsv"))
     if len(tables) != 1:
         found = ", ".join(path.name for path in tables) or "none"
-        raise DatasetError(f"expected one .csv in {root} with one row per film, found {found}")
+        raise DatasetError(f"expected one .csv in {root} with one row per image, found {found}")
     return tables[0]
 
 
@@ -143,7 +143,7 @@ def _own_scheme(root: Path) -> Path:
 LAYOUT = Layout(
     name="custom",
     task="severity",
-    expects="one .csv with a column per region, films beside it, and a scheme",
+    expects="one .csv with a column per region, images beside it, and a scheme",
     recognises=lambda root: len(list(root.glob("*.csv"))) == 1,
     load=load,
     rank=ANY_TABLE,

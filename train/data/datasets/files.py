@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-FILM_SUFFIXES = (".dcm", ".dicom", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+IMAGE_SUFFIXES = (".dcm", ".dicom", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 
 
-class FilmFinder:
+class ImageFinder:
     """Looks names up in a few folders, with or without suffix, whatever their case and accents' encoding.
 
-    A name may hold folders (`p1/film.png`, also with backslashes), a number may have lost its leading zeros to a
+    A name may hold folders (`p1/image.png`, also with backslashes), a number may have lost its leading zeros to a
     spreadsheet (7 for `0007.png`, as long as only one file could be meant).
 
     Args:
@@ -46,7 +46,7 @@ class FilmFinder:
 
 @dataclass(frozen=True)
 class Listing:
-    """Film files of one folder by name, by stem, and by number where it is the only file of that number."""
+    """Image files of one folder by name, by stem, and by number where it is the only file of that number."""
 
     by_name: dict[str, Path]
     by_stem: dict[str, Path]
@@ -56,12 +56,14 @@ class Listing:
     def of(cls, folder: Path) -> Listing:
         """Empty when the folder is not there."""
         paths = sorted(folder.iterdir(), reverse=True) if folder.is_dir() else ()
-        films = [path for path in paths if (path.suffix.lower() in FILM_SUFFIXES or not path.suffix) and path.is_file()]
-        numbers = Counter(_number(_key(path.stem)) for path in films)
+        images = [
+            path for path in paths if (path.suffix.lower() in IMAGE_SUFFIXES or not path.suffix) and path.is_file()
+        ]
+        numbers = Counter(_number(_key(path.stem)) for path in images)
         return cls(
-            {_key(path.name): path for path in films},
-            {_key(path.stem): path for path in films},
-            {number: path for path in films if numbers[number := _number(_key(path.stem))] == 1 and number},
+            {_key(path.name): path for path in images},
+            {_key(path.stem): path for path in images},
+            {number: path for path in images if numbers[number := _number(_key(path.stem))] == 1 and number},
         )
 
     def find(self, key: str) -> Path | None:
@@ -70,11 +72,11 @@ class Listing:
         return exact or self.by_number.get(_number(stem))
 
 
-def list_films(folder: Path) -> list[Path]:
-    """Film files of one folder, sorted by name; empty when the folder is not there."""
+def list_images(folder: Path) -> list[Path]:
+    """Image files of one folder, sorted by name; empty when the folder is not there."""
     if not folder.is_dir():
         return []
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in FILM_SUFFIXES and path.is_file())
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
 
 
 def _key(name: str) -> str:
@@ -89,4 +91,4 @@ def _number(stem: str) -> str:
 def _stem(key: str) -> str:
     """Without an image suffix; a dot in the middle of a name is no suffix."""
     suffix = Path(key).suffix
-    return key[: -len(suffix)] if suffix in FILM_SUFFIXES else key
+    return key[: -len(suffix)] if suffix in IMAGE_SUFFIXES else key

@@ -1,4 +1,4 @@
-"""Inha-like ICU films: a CSV with an image id and four scores of 1-5, films as `<id>.png`.
+"""Inha-like ICU images: a CSV with an image id and four scores of 1-5, images as `<id>.png`.
 
 The dataset is private, so its column names are not published: the four score columns are taken by the
 scheme's codes (RT, RB, LT, LB), else the last four columns that hold nothing but grades of 1-5.
@@ -12,13 +12,13 @@ from lungsev.errors import DatasetError
 from lungsev.schemes import Scheme, load_scheme
 from lungsev.train.data.datasets.contract import GradedDataset, Layout
 from lungsev.train.data.datasets.custom import from_table
-from lungsev.train.data.tables import FILM_COLUMNS, PATIENT_COLUMNS, Table, find_column, number, read_table
+from lungsev.train.data.tables import IMAGE_COLUMNS, PATIENT_COLUMNS, Table, find_column, number, read_table
 
 CODES = ("RT", "RB", "LT", "LB")
 
 
 def load(root: Path, scheme: str | None = None) -> GradedDataset:
-    """Films with one reading of four quadrants.
+    """Images with one reading of four quadrants.
 
     Raises:
         DatasetError: There is no table with an id and four score columns.
@@ -32,7 +32,7 @@ def _with_scheme_columns(table: Table, scheme: Scheme) -> Table:
     codes = [region.code for region in scheme.regions]
     if all(find_column(table.columns, (code,)) for code in codes):
         return table
-    named = {*FILM_COLUMNS, *PATIENT_COLUMNS}
+    named = {*IMAGE_COLUMNS, *PATIENT_COLUMNS}
     candidates = [column for column in table.columns if column.lower() not in named and _holds_grades(table, column)]
     if len(candidates) < len(codes):
         raise DatasetError(
@@ -52,7 +52,7 @@ def _holds_grades(table: Table, column: str) -> bool:
 def _find_table(root: Path) -> Table:
     tables = sorted(root.glob("*.csv"))
     if not tables:
-        raise DatasetError(f"{root} holds no .csv, expected one with an image id and four scores of 1-5 per film")
+        raise DatasetError(f"{root} holds no .csv, expected one with an image id and four scores of 1-5 per image")
     if len(tables) > 1:
         tables = [path for path in tables if _recognises_table(path)] or tables
     if len(tables) > 1:
@@ -71,7 +71,7 @@ def _recognises_table(path: Path) -> bool:
 LAYOUT = Layout(
     name="inha",
     task="severity",
-    expects="one .csv with an image id and the scores RT, RB, LT, LB of 1-5, films as <id>.png",
+    expects="one .csv with an image id and the scores RT, RB, LT, LB of 1-5, images as <id>.png",
     recognises=lambda root: any(_recognises_table(path) for path in sorted(root.glob("*.csv"))[:5]),
     load=load,
     rank=20,

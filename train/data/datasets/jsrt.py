@@ -1,6 +1,6 @@
-"""JSRT films with the SCR masks.
+"""JSRT images with the SCR masks.
 
-`*.IMG` are 2048 x 2048 big-endian 16-bit words of 12 bits, dark where the film is bright; the masks are GIFs
+`*.IMG` are 2048 x 2048 big-endian 16-bit words of 12 bits, dark where the image is bright; the masks are GIFs
 in `fold1` and `fold2` under `masks/right lung` and `masks/left lung`, 1024 x 1024.
 """
 
@@ -11,10 +11,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from lungsev.errors import UnreadableFilmError
+from lungsev.errors import UnreadableImageError
 from lungsev.reading.radiograph import Radiograph
 from lungsev.report import ImageInfo
-from lungsev.train.data.datasets.contract import LabelArray, Layout, MaskedDataset, MaskedFilm
+from lungsev.train.data.datasets.contract import LabelArray, Layout, MaskedDataset, MaskedImage
 from lungsev.train.data.masks import read_two_masks
 from lungsev.train.data.tables import summarise
 
@@ -23,27 +23,27 @@ FULL_SCALE = 4095
 
 
 def load(root: Path, scheme: str | None = None) -> MaskedDataset:
-    """Every film whose two masks are there; one film per patient."""
-    films, missing = [], []
-    for path in _raw_films(root):
+    """Every image whose two masks are there; one image per patient."""
+    images, missing = [], []
+    for path in _raw_images(root):
         pair = _masks_of(root, path.stem)
         if pair is None:
             missing.append(path.name)
         else:
-            films.append(MaskedFilm(path.name, path, path.stem, pair, read_jsrt_masks, read=read_img))
-    problems = summarise(missing, "films without an SCR mask of both lungs, left out")
-    return MaskedDataset("jsrt", root, tuple(films), problems)
+            images.append(MaskedImage(path.name, path, path.stem, pair, read_jsrt_masks, read=read_img))
+    problems = summarise(missing, "images without an SCR mask of both lungs, left out")
+    return MaskedDataset("jsrt", root, tuple(images), problems)
 
 
 def read_img(path: Path) -> Radiograph:
-    """One raw film, bone bright.
+    """One raw image, bone bright.
 
     Raises:
-        UnreadableFilmError: The file has not the size of a JSRT film.
+        UnreadableImageError: The file has not the size of a JSRT image.
     """
     data = path.read_bytes()
     if len(data) != 2 * SIDE_PX * SIDE_PX:
-        raise UnreadableFilmError(
+        raise UnreadableImageError(
             "wrong_size", f"found {len(data)} bytes, expected the {2 * SIDE_PX * SIDE_PX} of a JSRT .IMG"
         )
     stored = np.frombuffer(data, dtype=">u2").reshape(SIDE_PX, SIDE_PX).astype(np.float32)
@@ -52,7 +52,7 @@ def read_img(path: Path) -> Radiograph:
 
 
 def read_jsrt_masks(paths: tuple[Path, ...]) -> LabelArray:
-    """SCR masks at the film's size."""
+    """SCR masks at the image's size."""
     labels = read_two_masks(paths)
     return cv2.resize(labels, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_NEAREST).astype(np.uint8)
 
@@ -65,7 +65,7 @@ def _masks_of(root: Path, stem: str) -> tuple[Path, Path] | None:
     return None
 
 
-def _raw_films(root: Path) -> list[Path]:
+def _raw_images(root: Path) -> list[Path]:
     return sorted([*root.glob("*.[iI][mM][gG]"), *root.glob("*/*.[iI][mM][gG]")])
 
 
@@ -78,6 +78,6 @@ LAYOUT = Layout(
     name="jsrt",
     task="lungs",
     expects="*.IMG beside fold1/masks and fold2/masks",
-    recognises=lambda root: bool(_mask_folders(root)) and bool(_raw_films(root)),
+    recognises=lambda root: bool(_mask_folders(root)) and bool(_raw_images(root)),
     load=load,
 )

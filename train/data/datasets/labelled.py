@@ -1,31 +1,31 @@
-"""Films with one label each, for pre-training: `labels.csv` (film, class, patient) beside `films/` or `images/`."""
+"""Images with one label each, for pre-training: `labels.csv` (image, class, patient) beside `images/` or `images/`."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from lungsev.errors import DatasetError
-from lungsev.train.data.datasets.contract import LabelledDataset, LabelledFilm, Layout
-from lungsev.train.data.datasets.files import FilmFinder
-from lungsev.train.data.tables import FILM_COLUMNS, PATIENT_COLUMNS, find_column, known, read_table, summarise
+from lungsev.train.data.datasets.contract import LabelledDataset, LabelledImage, Layout
+from lungsev.train.data.datasets.files import ImageFinder
+from lungsev.train.data.tables import IMAGE_COLUMNS, PATIENT_COLUMNS, find_column, known, read_table, summarise
 
 TABLE = "labels.csv"
 CLASS_COLUMNS = ("finding", "label", "class", "diagnosis")
 
 
 def load(root: Path, scheme: str | None = None) -> LabelledDataset:
-    """Films that have a class.
+    """Images that have a class.
 
     Raises:
         DatasetError: The table is missing or lacks a column, or has fewer than two classes.
     """
     table = read_table(root / TABLE)
-    columns = [find_column(table.columns, names) for names in (FILM_COLUMNS, CLASS_COLUMNS, PATIENT_COLUMNS)]
+    columns = [find_column(table.columns, names) for names in (IMAGE_COLUMNS, CLASS_COLUMNS, PATIENT_COLUMNS)]
     name, label, patient = (column or "" for column in columns)
     if not name or not label:
-        table.require((name or FILM_COLUMNS[0], label or CLASS_COLUMNS[0]))
-    finder = FilmFinder(root, ("films", "images", "."))
-    films, missing, unlabelled, strangers = [], [], [], []
+        table.require((name or IMAGE_COLUMNS[0], label or CLASS_COLUMNS[0]))
+    finder = ImageFinder(root, ("films", "images", "."))
+    images, missing, unlabelled, strangers = [], [], [], []
     for row in table.rows:
         path = finder.find(row[name])
         person = known(row.get(patient))
@@ -35,16 +35,16 @@ def load(root: Path, scheme: str | None = None) -> LabelledDataset:
             unlabelled.append(row[name])
         else:
             strangers += [] if person else [row[name]]
-            films.append(LabelledFilm(row[name], path, person or row[name], row[label]))
-    if len({film.finding for film in films}) < 2:
-        raise DatasetError(f"{root} holds {len(films)} films of {TABLE}, expected films of at least two classes")
+            images.append(LabelledImage(row[name], path, person or row[name], row[label]))
+    if len({image.finding for image in images}) < 2:
+        raise DatasetError(f"{root} holds {len(images)} images of {TABLE}, expected images of at least two classes")
     problems = (
         *table.problems,
-        *summarise(missing, f"films of {TABLE} without a file in films/ or images/"),
+        *summarise(missing, f"images of {TABLE} without a file in images/ or images/"),
         *summarise(unlabelled, f"rows of {TABLE} without a class, left out"),
-        *summarise(strangers, "films without a patient, each counted as a patient of its own"),
+        *summarise(strangers, "images without a patient, each counted as a patient of its own"),
     )
-    return LabelledDataset("labelled", root, tuple(films), problems)
+    return LabelledDataset("labelled", root, tuple(images), problems)
 
 
 def find_labelled(root: Path) -> Path | None:
@@ -55,7 +55,7 @@ def find_labelled(root: Path) -> Path | None:
 LAYOUT = Layout(
     name="labelled",
     task="labels",
-    expects=f"{TABLE} (film, class, patient) beside films/ or images/",
+    expects=f"{TABLE} (image, class, patient) beside images/ or images/",
     recognises=lambda root: (root / TABLE).is_file(),
     load=load,
 )

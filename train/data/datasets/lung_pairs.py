@@ -1,4 +1,4 @@
-"""Films with one mask file each: `images/` beside `masks/`, names equal without suffix (also `<name>_mask`).
+"""Images with one mask file each: `images/` beside `masks/`, names equal without suffix (also `<name>_mask`).
 
 `index.csv` (stem, patient, view, finding), where it is there, says the patients. Masks hold 0, 1 for the
 patient's right and 2 for the left lung, or two values; then the sides are told by position.
@@ -8,26 +8,26 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lungsev.train.data.datasets.contract import Layout, MaskedDataset, MaskedFilm
-from lungsev.train.data.datasets.files import list_films
+from lungsev.train.data.datasets.contract import Layout, MaskedDataset, MaskedImage
+from lungsev.train.data.datasets.files import list_images
 from lungsev.train.data.masks import read_mask
-from lungsev.train.data.tables import FILM_COLUMNS, find_column, known, read_table, summarise
+from lungsev.train.data.tables import IMAGE_COLUMNS, find_column, known, read_table, summarise
 
-FILM_FOLDERS = ("images", "films", "CXR_png")
+IMAGE_FOLDERS = ("images", "films", "CXR_png")
 MASK_FOLDERS = ("masks", "mask")
 
 
 def load(root: Path, scheme: str | None = None) -> MaskedDataset:
-    """Every film that has a mask."""
-    return pairs("lung_pairs", root, _folder(root, FILM_FOLDERS), _folder(root, MASK_FOLDERS))
+    """Every image that has a mask."""
+    return pairs("lung_pairs", root, _folder(root, IMAGE_FOLDERS), _folder(root, MASK_FOLDERS))
 
 
-def pairs(name: str, root: Path, film_folder: Path, mask_folder: Path) -> MaskedDataset:
-    """Match films and masks by name."""
-    masks = {path.stem.lower().removesuffix("_mask"): path for path in list_films(mask_folder)}
+def pairs(name: str, root: Path, image_folder: Path, mask_folder: Path) -> MaskedDataset:
+    """Match images and masks by name."""
+    masks = {path.stem.lower().removesuffix("_mask"): path for path in list_images(mask_folder)}
     people = _people(root)
-    films, missing, strangers = [], [], []
-    for path in list_films(film_folder):
+    images, missing, strangers = [], [], []
+    for path in list_images(image_folder):
         mask = masks.get(path.stem.lower())
         person = people.get(path.stem, {})
         patient = known(person.get("patient"))
@@ -35,8 +35,8 @@ def pairs(name: str, root: Path, film_folder: Path, mask_folder: Path) -> Masked
             missing.append(path.name)
         else:
             strangers += [] if patient else [path.name]
-            films.append(
-                MaskedFilm(
+            images.append(
+                MaskedImage(
                     name=path.name,
                     path=path,
                     patient=patient or path.stem,
@@ -47,10 +47,10 @@ def pairs(name: str, root: Path, film_folder: Path, mask_folder: Path) -> Masked
                 )
             )
     problems = (
-        *summarise(missing, f"films of {film_folder.name}/ without a mask in {mask_folder.name}/, left out"),
-        *summarise(strangers, "films without a patient in index.csv, each counted as a patient of its own"),
+        *summarise(missing, f"images of {image_folder.name}/ without a mask in {mask_folder.name}/, left out"),
+        *summarise(strangers, "images without a patient in index.csv, each counted as a patient of its own"),
     )
-    return MaskedDataset(name, root, tuple(films), problems)
+    return MaskedDataset(name, root, tuple(images), problems)
 
 
 def _people(root: Path) -> dict[str, dict[str, str]]:
@@ -58,7 +58,7 @@ def _people(root: Path) -> dict[str, dict[str, str]]:
     if not path.is_file():
         return {}
     table = read_table(path, ("patient",))
-    column = find_column(table.columns, FILM_COLUMNS)
+    column = find_column(table.columns, IMAGE_COLUMNS)
     return {Path(row[column]).stem if column != "stem" else row[column]: row for row in table.rows} if column else {}
 
 
@@ -70,7 +70,7 @@ LAYOUT = Layout(
     name="lung_pairs",
     task="lungs",
     expects="images/ and masks/ with equal names",
-    recognises=lambda root: _folder(root, FILM_FOLDERS).is_dir() and _folder(root, MASK_FOLDERS).is_dir(),
+    recognises=lambda root: _folder(root, IMAGE_FOLDERS).is_dir() and _folder(root, MASK_FOLDERS).is_dir(),
     load=load,
     rank=50,
 )

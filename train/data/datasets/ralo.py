@@ -1,6 +1,6 @@
 """RALO (Stony Brook): geographic extent and opacity of each lung, 0-4, by two readers.
 
-The table has two header rows (reader above, measure below); the film of row n is `CXR_images_scored/<n>.jpg`.
+The table has two header rows (reader above, measure below); the image of row n is `CXR_images_scored/<n>.jpg`.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from pathlib import Path
 
 from lungsev.errors import DatasetError
 from lungsev.schemes import load_scheme
-from lungsev.train.data.datasets.contract import GradedDataset, GradedFilm, Layout
-from lungsev.train.data.datasets.files import FilmFinder
+from lungsev.train.data.datasets.contract import GradedDataset, GradedImage, Layout
+from lungsev.train.data.datasets.files import ImageFinder
 from lungsev.train.data.tables import delimiter_of, known, number, read_cells, read_text, summarise
 
 FOLDER = "CXR_images_scored"
@@ -18,7 +18,7 @@ MEASURES = {"ralo": "geographic", "ralo_opacity": "opacity"}
 
 
 def load(root: Path, scheme: str | None = None) -> GradedDataset:
-    """Films with each reader's grade per lung.
+    """Images with each reader's grade per lung.
 
     Args:
         scheme: `ralo` for the geographic extent (the default) or `ralo_opacity`.
@@ -31,49 +31,49 @@ def load(root: Path, scheme: str | None = None) -> GradedDataset:
     above, below, records = _read_two_headers(path)
     readers = _reader_columns(path, above, below, MEASURES.get(chosen.name, "geographic"))
     patients = _column(below, ("subject_id", "subject", "patient", "patientid", "patient_id"))
-    finder = FilmFinder(root, (FOLDER, "."))
+    finder = ImageFinder(root, (FOLDER, "."))
     first = _first_row(finder, len(records))
-    films, missing, invalid, strangers = [], [], [], []
+    images, missing, invalid, strangers = [], [], [], []
     for row, record in enumerate(records, start=first):
         name = f"{row}.jpg"
-        film_path = finder.find(name)
+        image_path = finder.find(name)
         readings = {reader: _grades(record, pair, chosen.grades) for reader, pair in readers.items()}
         complete = {reader: grades for reader, grades in readings.items() if grades is not None}
-        if film_path is None:
+        if image_path is None:
             missing.append(name)
         elif not complete:
             invalid.append(name)
         else:
             patient = known(record[patients]) if patients is not None else ""
             strangers += [] if patient else [name]
-            films.append(GradedFilm(name=name, path=film_path, patient=patient or name, readings=complete))
+            images.append(GradedImage(name=name, path=image_path, patient=patient or name, readings=complete))
     problems = (
-        *summarise(missing, f"rows of {path.name} without a film in {FOLDER}"),
+        *summarise(missing, f"rows of {path.name} without an image in {FOLDER}"),
         *summarise(invalid, f"rows of {path.name} without a grade of 0-4 for both lungs, left out"),
-        *summarise(strangers, "films without a patient, each counted as a patient of its own"),
+        *summarise(strangers, "images without a patient, each counted as a patient of its own"),
     )
-    return GradedDataset("ralo", root, chosen, tuple(films), problems)
+    return GradedDataset("ralo", root, chosen, tuple(images), problems)
 
 
-def _first_row(finder: FilmFinder, rows: int) -> int:
+def _first_row(finder: ImageFinder, rows: int) -> int:
     """Published with rows counted from 0; copies exist that count from 1. A wrong guess would shift every grade.
 
     Raises:
-        DatasetError: The films do not say which.
+        DatasetError: The images do not say which.
     """
     for first, witness in ((0, "0.jpg"), (1, f"{rows}.jpg")):
         if finder.find(witness) is not None:
             return first
     raise DatasetError(
-        f"{FOLDER} holds neither 0.jpg nor {rows}.jpg, so nobody can say whether films are counted from 0 or 1; "
-        "restore the first or the last film of the table"
+        f"{FOLDER} holds neither 0.jpg nor {rows}.jpg, so nobody can say whether images are counted from 0 or 1; "
+        "restore the first or the last image of the table"
     )
 
 
 def _read_two_headers(path: Path) -> tuple[list[str], list[str], list[list[str]]]:
     lines = [line for line in read_text(path).splitlines() if line.strip()]
     if len(lines) < 3:
-        raise DatasetError(f"{path.name} has {len(lines)} rows, expected two header rows and one row per film")
+        raise DatasetError(f"{path.name} has {len(lines)} rows, expected two header rows and one row per image")
     cells = read_cells(path, lines, delimiter_of(lines[1]))
     width = max(len(row) for row in cells)
     padded = [row + [""] * (width - len(row)) for row in cells]

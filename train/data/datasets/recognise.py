@@ -16,7 +16,7 @@ from lungsev.train.data.datasets.contract import (
     ANY_TABLE,
     Dataset,
     GradedDataset,
-    GradedFilm,
+    GradedImage,
     LabelledDataset,
     Layout,
     MaskedDataset,
@@ -38,7 +38,7 @@ def layouts() -> tuple[Layout, ...]:
 
 
 def load_graded(root: Path, layout: str | None = None, scheme: str | None = None) -> GradedDataset:
-    """Load a folder of graded films.
+    """Load a folder of graded images.
 
     Args:
         layout: Name of a layout; None recognises it.
@@ -51,17 +51,17 @@ def load_graded(root: Path, layout: str | None = None, scheme: str | None = None
 
 
 def load_masked(root: Path, layout: str | None = None) -> MaskedDataset:
-    """Load a folder of films with lung masks. Raises as `load_graded`."""
+    """Load a folder of images with lung masks. Raises as `load_graded`."""
     return _load(MaskedDataset, root, "lungs", layout)
 
 
 def load_labelled(root: Path) -> LabelledDataset:
-    """Load a folder of films with one class each. Raises as `load_graded`."""
+    """Load a folder of images with one class each. Raises as `load_graded`."""
     return _load(LabelledDataset, root, "labels", "labelled")
 
 
 def load_all(root: Path, scheme: str | None = None) -> list[Dataset]:
-    """Every dataset that a folder is: graded films, lung masks, labelled films.
+    """Every dataset that a folder is: graded images, lung masks, labelled images.
 
     Raises:
         DatasetError: It is none, or one of them has wrong annotations.
@@ -93,17 +93,17 @@ def _load(kind: type[AnyDataset], root: Path, task: Task, layout: str | None, sc
 
 
 def _checked(dataset: Dataset) -> Dataset:
-    every: Sequence[Any] = dataset.films
-    films, again = _named_once(every)
+    every: Sequence[Any] = dataset.images
+    images, again = _named_once(every)
     problems: tuple[str, ...] = (*dataset.problems, *again)
     if isinstance(dataset, GradedDataset):
-        wrong = [film.name for film in films if not _fits(film, dataset.scheme)]
-        problems += summarise(wrong, f"films whose grades are not those of scheme {dataset.scheme.name}, left out")
-        films = tuple(film for film in films if _fits(film, dataset.scheme))
-    if not films:
+        wrong = [image.name for image in images if not _fits(image, dataset.scheme)]
+        problems += summarise(wrong, f"images whose grades are not those of scheme {dataset.scheme.name}, left out")
+        images = tuple(image for image in images if _fits(image, dataset.scheme))
+    if not images:
         reason = "; ".join(problems) or "it holds none"
-        raise DatasetError(f"{dataset.root} was read as {dataset.name}, but no film of it can be used: {reason}")
-    changes: dict[str, Any] = {"films": films, "problems": problems}
+        raise DatasetError(f"{dataset.root} was read as {dataset.name}, but no image of it can be used: {reason}")
+    changes: dict[str, Any] = {"images": images, "problems": problems}
     return replace(dataset, **changes)
 
 
@@ -138,26 +138,26 @@ def _unknown(root: Path, candidates: Sequence[Layout]) -> str:
     return f"{text}; name a folder that lies as one of these layouts: {known}"
 
 
-def _fits(film: GradedFilm, scheme: Scheme) -> bool:
+def _fits(image: GradedImage, scheme: Scheme) -> bool:
     """Whether every reading is a number of the scheme's range for every region."""
     low, high = scheme.grades[0], scheme.grades[-1]
-    return bool(film.readings) and all(
+    return bool(image.readings) and all(
         len(grades) == scheme.num_regions and all(low <= grade <= high for grade in grades)
-        for grades in film.readings.values()
+        for grades in image.readings.values()
     )
 
 
-def _named_once(films: Sequence[Any]) -> tuple[tuple[Any, ...], tuple[str, ...]]:
-    """Splits and predictions know a film by its name, so each name and each file counts once: the first time."""
+def _named_once(images: Sequence[Any]) -> tuple[tuple[Any, ...], tuple[str, ...]]:
+    """Splits and predictions know an image by its name, so each name and each file counts once: the first time."""
     kept: list[Any] = []
     again: list[str] = []
     names: set[str] = set()
     paths: set[Path] = set()
-    for film in films:
-        if film.name in names or film.path in paths:
-            again.append(film.name)
+    for image in images:
+        if image.name in names or image.path in paths:
+            again.append(image.name)
         else:
-            names.add(film.name)
-            paths.add(film.path)
-            kept.append(film)
-    return tuple(kept), summarise(again, "films named more than once, the first row counts")
+            names.add(image.name)
+            paths.add(image.path)
+            kept.append(image)
+    return tuple(kept), summarise(again, "images named more than once, the first row counts")

@@ -9,9 +9,9 @@ from lungsev.train.data.datasets.lung_pairs import pairs
 
 
 def load(root: Path, scheme: str | None = None) -> MaskedDataset:
-    """Every film that has a mask; one film per patient."""
+    """Every image that has a mask; one image per patient."""
     dataset = pairs("shenzhen", root, root / "CXR_png", root / "mask")
-    return MaskedDataset(dataset.name, root, dataset.films, tuple(p for p in dataset.problems if "index.csv" not in p))
+    return MaskedDataset(dataset.name, root, dataset.images, tuple(p for p in dataset.problems if "index.csv" not in p))
 
 
 LAYOUT = Layout(

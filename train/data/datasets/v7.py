@@ -1,6 +1,6 @@
-"""V7's COVID-19 films: one Darwin JSON with lung polygons per film, in `annotations/` or in a zip there.
+"""V7's COVID-19 images: one Darwin JSON with lung polygons per image, in `annotations/` or in a zip there.
 
-The repository (v7labs/covid-19-xray-dataset) holds no films: those of `covid-only.zip` are taken from `images/` or
+The repository (v7labs/covid-19-xray-dataset) holds no images: those of `covid-only.zip` are taken from `images/` or
 from a clone of the image data collection in a folder beside.
 """
 
@@ -14,22 +14,22 @@ from typing import Any
 
 from lungsev.errors import DatasetError
 from lungsev.train.data.datasets.collection import collection_near
-from lungsev.train.data.datasets.contract import Layout, MaskedDataset, MaskedFilm
-from lungsev.train.data.datasets.files import FilmFinder
+from lungsev.train.data.datasets.contract import Layout, MaskedDataset, MaskedImage
+from lungsev.train.data.datasets.files import ImageFinder
 from lungsev.train.data.masks import read_polygons
 from lungsev.train.data.tables import summarise
 
 
 def load(root: Path, scheme: str | None = None) -> MaskedDataset:
-    """Every film whose document holds a lung polygon.
+    """Every image whose document holds a lung polygon.
 
-    The patient is what the collection says, else a tag `Patient ...`, else the film itself.
+    The patient is what the collection says, else a tag `Patient ...`, else the image itself.
     """
-    finder = FilmFinder(root, ("images", "."))
+    finder = ImageFinder(root, ("images", "."))
     collection = collection_near(root)
-    elsewhere = FilmFinder(collection.images, (".",)) if collection is not None else None
+    elsewhere = ImageFinder(collection.images, (".",)) if collection is not None else None
     people = collection.people if collection is not None else {}
-    films, missing, without_lungs = [], [], []
+    radiographs, missing, without_lungs = [], [], []
     for paths, document in _documents(root):
         image = document.get("image") or document.get("item") or {}
         names = [image.get("original_filename"), image.get("filename"), document.get("name"), paths[-1].stem]
@@ -44,14 +44,16 @@ def load(root: Path, scheme: str | None = None) -> MaskedDataset:
             person = people.get(path.name, {})
             patient = person.get("patient") or _tag(tags, "patient") or path.stem
             view = person.get("view") or _tag(tags, "view")
-            films.append(
-                MaskedFilm(path.name, path, patient, paths, read_polygons, view=view, finding=person.get("finding", ""))
+            radiographs.append(
+                MaskedImage(
+                    path.name, path, patient, paths, read_polygons, view=view, finding=person.get("finding", "")
+                )
             )
     problems = (
-        *summarise(missing, "annotation files that name a film which is not there"),
-        *summarise(without_lungs, "films without a lung polygon, left out"),
+        *summarise(missing, "annotation files that name an image which is not there"),
+        *summarise(without_lungs, "images without a lung polygon, left out"),
     )
-    return MaskedDataset("v7", root, tuple(films), problems)
+    return MaskedDataset("v7", root, tuple(radiographs), problems)
 
 
 def _documents(root: Path) -> Iterator[tuple[tuple[Path, ...], dict[str, Any]]]:
@@ -96,7 +98,7 @@ def _recognises(root: Path) -> bool:
 LAYOUT = Layout(
     name="v7",
     task="lungs",
-    expects="annotations/*.json of Darwin, or annotations/covid-only.zip, and the films in images/",
+    expects="annotations/*.json of Darwin, or annotations/covid-only.zip, and the images in images/",
     recognises=_recognises,
     load=load,
 )

@@ -55,7 +55,7 @@ def mae_by_region(runs: Sequence[RunReport]) -> Figure | None:
     second = second_reader(shown[0].predictions)
     if second is not None:
         axes.scatter(position, second.region_mae, marker="_", s=2600, color="#101010", zorder=4)
-        axes.scatter([], [], marker="_", s=80, color="#101010", label=f"second reader, {second.films} films")
+        axes.scatter([], [], marker="_", s=80, color="#101010", label=f"second reader, {second.images} images")
     axes.set_xticks(position, [f"{region.code}\n{region.name}" for region in scheme.regions], fontsize=7)
     axes.set_ylabel("mean absolute error, grades")
     axes.margins(y=0.12)
@@ -157,7 +157,7 @@ def totals(runs: Sequence[RunReport]) -> Figure | None:
         axes.plot([low, high], [low, high], color=GREY, linestyle="--", linewidth=1)
         axes.scatter(x + jitter[0], y + jitter[1], s=16, alpha=0.6, color=COLOURS[0], linewidths=0)
         r, error = metrics.correlation(x, y), metrics.mean_absolute_error(x, y)
-        axes.set_title(f"{label}\nr {r:.2f}, MAE {error:.2f}, {len(x)} films", fontsize=9)
+        axes.set_title(f"{label}\nr {r:.2f}, MAE {error:.2f}, {len(x)} images", fontsize=9)
         axes.set(
             xlabel=f"total of {next(iter(predictions.readings))}",
             ylabel="total",
@@ -171,7 +171,7 @@ def totals(runs: Sequence[RunReport]) -> Figure | None:
 
 
 def samples(run: RunReport) -> Figure | None:
-    """Films with their zones, reader's and model's grades, and the severity map (paper, Fig. 3b)."""
+    """Images with their zones, reader's and model's grades, and the severity map (paper, Fig. 3b)."""
     if run.kept is None:
         return None
     predictions, kept = run.kept
@@ -262,7 +262,7 @@ def _region_mae(run: RunReport) -> tuple[float, ...]:
 def _map_on_canvas(
     values: npt.NDArray[np.float32], theta: npt.NDArray[np.float64], side: int, grades: tuple[int, ...]
 ) -> npt.NDArray[np.float64]:
-    """RGBA of the map laid back on the canvas; clear where nothing is wrong, so that the film shows through."""
+    """RGBA of the map laid back on the canvas; clear where nothing is wrong, so that the image shows through."""
     lowest, highest = grades[0], grades[-1]
     back = invert(theta)
     severity = warp((values - lowest) / (highest - lowest), back, side)

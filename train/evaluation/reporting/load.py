@@ -24,7 +24,7 @@ class RunReport:
     Attributes:
         label: As `ResNet34 + SN + PAFE`; unique in a report.
         parts: Predictions by part.
-        kept: Keepsakes of single films and the predictions their rows count in; None where none were kept.
+        kept: Keepsakes of single images and the predictions their rows count in; None where none were kept.
         history: Numbers of each epoch; empty for an evaluation.
     """
 

@@ -15,7 +15,7 @@ from lungsev.train.evaluation.reporting.load import RunReport, baseline_of
 
 RESAMPLES = 1000
 ALL_PAIRS = 4  # runs up to which every pair is tested
-MIN_GROUP = 5  # films below which a group's numbers are noise and are not shown
+MIN_GROUP = 5  # images below which a group's numbers are noise and are not shown
 
 # Lee, Kim and Lee, MICCAI 2024, Table 1: train, test, consensus accuracy and consensus MAE.
 PAPER_TABLE_1: dict[tuple[str, bool], str] = {
@@ -73,7 +73,7 @@ def all_tables(runs: Sequence[RunReport]) -> list[Table]:
 
 
 def runs_table(runs: Sequence[RunReport]) -> Table:
-    """What was trained on what, and how the films were split."""
+    """What was trained on what, and how the images were split."""
     rows = []
     for run in runs:
         split = run.metrics.get("split", {})
@@ -84,11 +84,11 @@ def runs_table(runs: Sequence[RunReport]) -> Table:
         protocol = f"{split.get('protocol', '-')}{f' ({shared} patients leak)' if shared else ''}"
         data = ", ".join(run.metrics.get("data", []))
         rows.append((run.label, data, run.predictions.scheme.name, protocol, sha or "-", counts, run.path.name))
-    return Table("Runs", ("run", "data", "scheme", "split", "split hash", "films", "folder"), tuple(rows))
+    return Table("Runs", ("run", "data", "scheme", "split", "split hash", "images", "folder"), tuple(rows))
 
 
 def accuracy_table(runs: Sequence[RunReport]) -> Table:
-    """The paper's Table 1: accuracy in percent per part, with 95 % bootstrap intervals over films."""
+    """The paper's Table 1: accuracy in percent per part, with 95 % bootstrap intervals over images."""
     rows = []
     for run in runs:
         cells = [_accuracy(run.parts.get(part)) for part in ("train", "test", "consensus")]
@@ -97,7 +97,7 @@ def accuracy_table(runs: Sequence[RunReport]) -> Table:
         "Table 1: Brixia",
         ("row", "train accuracy", "test accuracy", "consensus accuracy", "MAE, consensus or else test", "paper*"),
         tuple(rows),
-        "Percent of regions, with 95 % bootstrap intervals over films. *Lee et al. 2024 on BrixIA: train / test / "
+        "Percent of regions, with 95 % bootstrap intervals over images. *Lee et al. 2024 on BrixIA: train / test / "
         "consensus (consensus MAE); other data cannot be compared with it.",
     )
 
@@ -119,7 +119,7 @@ def portability_table(runs: Sequence[RunReport]) -> Table:
     ]
     columns = ("backbone", "scheme", "start", "test accuracy", "test MAE", "paper*")
     return Table(
-        "Table 2: portability", columns, tuple(rows), "*Lee et al. 2024 on the private Inha ICU films, test accuracy."
+        "Table 2: portability", columns, tuple(rows), "*Lee et al. 2024 on the private Inha ICU images, test accuracy."
     )
 
 
@@ -135,7 +135,7 @@ def agreement_table(runs: Sequence[RunReport]) -> Table:
         rows.append(
             (
                 run.label,
-                f"{run.measured} ({found.films})",
+                f"{run.measured} ({found.images})",
                 f"{100 * likely.accuracy:.1f}",
                 *_measures(found),
                 f"{ece:.3f}",
@@ -148,11 +148,11 @@ def agreement_table(runs: Sequence[RunReport]) -> Table:
             readers = list(predictions.readings)
             label = f"reader {readers[1]} against {readers[0]}"
             rows.append(
-                (label, f"{run.measured} ({second.films})", f"{100 * second.accuracy:.1f}", *_measures(second), "-")
+                (label, f"{run.measured} ({second.images})", f"{100 * second.accuracy:.1f}", *_measures(second), "-")
             )
     columns = (
         "who",
-        "part (films)",
+        "part (images)",
         "accuracy",
         "MAE",
         "within one",
@@ -166,7 +166,7 @@ def agreement_table(runs: Sequence[RunReport]) -> Table:
 
 
 def paired_table(runs: Sequence[RunReport]) -> Table:
-    """Pairs of runs on the films both measured, tested by paired bootstrap over films."""
+    """Pairs of runs on the images both measured, tested by paired bootstrap over images."""
     rows = []
     for first, second in _pairs(runs):
         for part in ("test", "consensus", "validation"):
@@ -187,8 +187,10 @@ def paired_table(runs: Sequence[RunReport]) -> Table:
                     f"{mae.p_value:.3f}",
                 )
             )
-    columns = ("difference", "part (films)", "accuracy, points", "p", "MAE", "p")
-    note = f"Bootstrap over films; p-values are not corrected for their number. Of more than {ALL_PAIRS} runs, each is "
+    columns = ("difference", "part (images)", "accuracy, points", "p", "MAE", "p")
+    note = (
+        f"Bootstrap over images; p-values are not corrected for their number. Of more than {ALL_PAIRS} runs, each is "
+    )
     note += "compared with the first, and with its twin by spatial normalisation alone or from scratch."
     return Table("Paired tests", columns, tuple(rows), note)
 
@@ -235,8 +237,8 @@ def group_table(runs: Sequence[RunReport], kind: str) -> Table:
         for group, members in groups.items() if len(set(words) - {""}) > 1 else ():
             chosen = predictions.select(members)
             rows.append((run.label, group, str(len(members)), _accuracy(chosen), _mae(chosen)))
-    note = f"Groups of fewer than {MIN_GROUP} films are put together, and left out where they are too few even so."
-    return Table(f"By {kind}", ("run", kind, "films", "accuracy", "MAE"), tuple(rows), note)
+    note = f"Groups of fewer than {MIN_GROUP} images are put together, and left out where they are too few even so."
+    return Table(f"By {kind}", ("run", kind, "images", "accuracy", "MAE"), tuple(rows), note)
 
 
 def _grouped(words: Sequence[str]) -> dict[str, list[int]]:
@@ -288,7 +290,7 @@ def _paper_1(run: RunReport) -> str:
 
 
 def _common(a: Predictions | None, b: Predictions | None) -> tuple[Any, Any]:
-    """The films both graded, in one order; (None, None) when there are too few or the schemes differ."""
+    """The images both graded, in one order; (None, None) when there are too few or the schemes differ."""
     if a is None or b is None or a.scheme.name != b.scheme.name:
         return None, None
     rows_b = {name: row for row, name in enumerate(b.names)}

@@ -82,7 +82,7 @@ def _plans(runs: Sequence[RunReport]) -> list[Plan]:
             ),
             (
                 f"{scheme}-learning-curves",
-                "Learning curves: training dashed, validation solid. Training numbers are of changed films.",
+                "Learning curves: training dashed, validation solid. Training numbers are of changed images.",
                 partial(figures.learning_curves, same),
             ),
         ]
@@ -92,7 +92,7 @@ def _plans(runs: Sequence[RunReport]) -> list[Plan]:
             (f"run{number}-totals", f"{run.label}: total beside the reader's.", partial(figures.totals, [run])),
             (
                 f"run{number}-samples",
-                f"{run.label}{one}: films over the whole range and the worst graded one. Green zones agree with the "
+                f"{run.label}{one}: images over the whole range and the worst graded one. Green zones agree with the "
                 "reader; orange ones do not, the reader's grade in brackets. Below: expected grade by place.",
                 partial(figures.samples, run),
             ),

@@ -1,4 +1,4 @@
-"""Phantom datasets lie on disk as their originals do, and tell the truth about their films."""
+"""Phantom datasets lie on disk as their originals do, and tell the truth about their images."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ def test_brixia_tables_are_written_as_published(folders: dict[str, Path]) -> Non
     for row in rows:
         assert len(row["BrixiaScore"]) == 6
         assert sum(int(digit) for digit in row["BrixiaScore"]) == int(row["BrixiaScoreGlobal"])
-        film = pydicom.dcmread(folders["brixia"] / "dicom_clean" / row["Filename"])
-        assert (film.Rows, film.Columns) == (int(row["Rows"]), int(row["Columns"]))
-        assert film.PhotometricInterpretation == row["PhotometricInterpretation"]
-        assert (film.Modality, film.Manufacturer) == (row["Modality"], row["Manufacturer"])
-        assert film.StudyDate == row["StudyDate"]
+        radiograph = pydicom.dcmread(folders["brixia"] / "dicom_clean" / row["Filename"])
+        assert (radiograph.Rows, radiograph.Columns) == (int(row["Rows"]), int(row["Columns"]))
+        assert radiograph.PhotometricInterpretation == row["PhotometricInterpretation"]
+        assert (radiograph.Modality, radiograph.Manufacturer) == (row["Modality"], row["Manufacturer"])
+        assert radiograph.StudyDate == row["StudyDate"]
 
 
-def test_brixia_consensus_is_the_flagged_films_read_by_five(folders: dict[str, Path]) -> None:
+def test_brixia_consensus_is_the_flagged_radiographs_read_by_five(folders: dict[str, Path]) -> None:
     flagged = [
         row["Filename"]
         for row in _rows(folders["brixia"] / "metadata_global_v2.csv", ";")
@@ -70,7 +70,7 @@ def test_brixia_consensus_is_the_flagged_films_read_by_five(folders: dict[str, P
         assert all(0 <= float(row[f"Mean{zone}"]) <= 3 for zone in "ABCDEF")
 
 
-def test_inha_names_its_films_and_grades_quadrants_from_1_to_5(folders: dict[str, Path]) -> None:
+def test_inha_names_its_radiographs_and_grades_quadrants_from_1_to_5(folders: dict[str, Path]) -> None:
     rows = _rows(folders["inha"] / "inha.csv")
     assert all((folders["inha"] / "images" / f"{row['image_id']}.png").is_file() for row in rows)
     assert {int(row[code]) for row in rows for code in ("RT", "RB", "LT", "LB")} <= {1, 2, 3, 4, 5}
@@ -89,7 +89,7 @@ def test_cohen_subset_has_two_readers_and_odd_files(folders: dict[str, Path]) ->
     assert [row["filename"] for row in _rows(folders["cohen"] / "patients.csv")] == names
 
 
-def test_ralo_has_two_header_rows_and_films_named_after_their_row(folders: dict[str, Path]) -> None:
+def test_ralo_has_two_header_rows_and_radiographs_named_after_their_row(folders: dict[str, Path]) -> None:
     lines = list(csv.reader((folders["ralo"] / "ralo-dataset-metadata.csv").read_text(encoding="utf-8").splitlines()))
     assert lines[0][2:9:6] == ["Reader 1", "Reader 2"]
     assert lines[1].count("Total GEOGRAPHIC") == lines[1].count("Total OPACITY") == 2
@@ -108,14 +108,14 @@ def test_severity_scores_begin_with_comment_lines(folders: dict[str, Path]) -> N
     assert all(0 <= float(row["geographic_mean"]) <= 8 and 0 <= float(row["opacity_mean"]) <= 6 for row in rows)
 
 
-def test_lung_pairs_hold_both_lungs_of_films_of_equal_size(folders: dict[str, Path]) -> None:
+def test_lung_pairs_hold_both_lungs_of_radiographs_of_equal_size(folders: dict[str, Path]) -> None:
     rows = _rows(folders["lungs"] / "index.csv")
     assert list(rows[0]) == ["stem", "patient", "view", "finding"]
     for row in rows:
         mask = _decode(folders["lungs"] / "masks" / f"{row['stem']}.png")
-        film = _decode(folders["lungs"] / "images" / f"{row['stem']}.jpg")
+        radiograph = _decode(folders["lungs"] / "images" / f"{row['stem']}.jpg")
         assert set(np.unique(mask)) == {0, 1, 2}
-        assert mask.shape == film.shape
+        assert mask.shape == radiograph.shape
 
 
 def test_v7_polygons_enclose_the_lungs_of_the_pairs(folders: dict[str, Path]) -> None:
@@ -133,10 +133,10 @@ def test_v7_polygons_enclose_the_lungs_of_the_pairs(folders: dict[str, Path]) ->
 
 
 def test_montgomery_and_shenzhen_masks_leave_the_heart_out(folders: dict[str, Path]) -> None:
-    films = sorted((folders["montgomery"] / "CXR_png").iterdir())
-    assert len(films) == COUNT
+    radiographs = sorted((folders["montgomery"] / "CXR_png").iterdir())
+    assert len(radiographs) == COUNT
     sums = np.zeros(2)
-    for path in films:
+    for path in radiographs:
         left = _decode(folders["montgomery"] / "ManualMask" / "leftMask" / path.name)
         right = _decode(folders["montgomery"] / "ManualMask" / "rightMask" / path.name)
         assert set(np.unique(left)) <= {0, 255}
@@ -148,7 +148,7 @@ def test_montgomery_and_shenzhen_masks_leave_the_heart_out(folders: dict[str, Pa
 
 
 @pytest.mark.slow
-def test_jsrt_films_are_raw_and_inverted(tmp_path: Path) -> None:
+def test_jsrt_radiographs_are_raw_and_inverted(tmp_path: Path) -> None:
     write_dataset(tmp_path / "jsrt", "jsrt", 1, seed=3)
     (path,) = (tmp_path / "jsrt").glob("*.IMG")
     stored = np.frombuffer(path.read_bytes(), ">u2").reshape(2048, 2048)
@@ -156,7 +156,7 @@ def test_jsrt_films_are_raw_and_inverted(tmp_path: Path) -> None:
     assert (tmp_path / "jsrt" / "fold1" / "masks" / "left lung" / f"{path.stem}.gif").is_file()
     right = _gif((tmp_path / "jsrt" / "fold1" / "masks" / "right lung" / f"{path.stem}.gif").read_bytes())
     lungs = cv2.resize(right, (2048, 2048), interpolation=cv2.INTER_NEAREST) > 0
-    assert stored[lungs].mean() > stored[~lungs].mean(), "lungs are dark on film and high in the file"
+    assert stored[lungs].mean() > stored[~lungs].mean(), "lungs are dark on image and high in the file"
 
 
 def test_gif_holds_the_mask() -> None:
@@ -165,25 +165,31 @@ def test_gif_holds_the_mask() -> None:
 
 
 def test_cohort_is_like_a_hospital_series() -> None:
-    films = draw_cohort(60, seed=5)
-    assert len(films) == 60
-    per_patient = Counter(film.patient for film in films)
+    radiographs = draw_cohort(60, seed=5)
+    assert len(radiographs) == 60
+    per_patient = Counter(radiograph.patient for radiograph in radiographs)
     assert 1 in per_patient.values()
     assert max(per_patient.values()) > 1
-    for earlier, later in itertools.pairwise(films):
+    for earlier, later in itertools.pairwise(radiographs):
         if earlier.patient == later.patient:
             assert earlier.acquired_at < later.acquired_at
-    assert {grade for film in films for grade in film.truth} == {0, 1, 2, 3}
+    assert {grade for radiograph in radiographs for grade in radiograph.truth} == {0, 1, 2, 3}
 
 
 def test_readers_agree_about_as_often_as_radiologists_do() -> None:
-    films = draw_cohort(150, seed=8)
-    senior, junior = (np.array([read_zones(film, reader) for film in films]) for reader in (0, 1))
+    radiographs = draw_cohort(150, seed=8)
+    senior, junior = (np.array([read_zones(radiograph, reader) for radiograph in radiographs]) for reader in (0, 1))
     agreement = float((senior == junior).mean())
     assert 0.5 < agreement < 0.75
     assert np.abs(senior - junior).mean() < 0.6
-    assert {grade for film in films for grade in read_quadrants(film, 0)} == {1, 2, 3, 4, 5}
-    assert {grade for film in films for pair in read_lungs(film, 0) for grade in pair} == {0, 1, 2, 3, 4}
+    assert {grade for radiograph in radiographs for grade in read_quadrants(radiograph, 0)} == {1, 2, 3, 4, 5}
+    assert {grade for radiograph in radiographs for pair in read_lungs(radiograph, 0) for grade in pair} == {
+        0,
+        1,
+        2,
+        3,
+        4,
+    }
     assert most_frequent([2, 1, 1, 2, 0]) == 1
 
 
@@ -194,7 +200,7 @@ def test_same_seed_writes_the_same_bytes(folders: dict[str, Path], tmp_path: Pat
             assert (tmp_path / "again" / path.relative_to(folders["brixia"])).read_bytes() == path.read_bytes()
 
 
-def test_progress_counts_every_film(tmp_path: Path) -> None:
+def test_progress_counts_every_radiograph(tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
     write_dataset(
         tmp_path / "inha", "inha", 3, progress=lambda done, total: seen.append((done, total)), size_px=SIZE_PX

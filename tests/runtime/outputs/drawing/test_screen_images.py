@@ -9,26 +9,26 @@ import cv2
 import numpy as np
 
 from lungsev.runtime.outputs.drawing.radiograph_view import lung_outlines
-from lungsev.runtime.outputs.drawing.screen_images import FilmPng, SeverityMapPng, severity_layer
+from lungsev.runtime.outputs.drawing.screen_images import ImagePng, SeverityMapPng, severity_layer
 
 
-def test_the_film_is_bare_grey_and_never_enlarged(make_scored, skipped, failed, tmp_path: Path) -> None:
+def test_the_image_is_bare_grey_and_never_enlarged(make_scored, skipped, failed, tmp_path: Path) -> None:
     for scored in (make_scored(), skipped):
-        path = FilmPng().write(scored, tmp_path / "film.png")
+        path = ImagePng().write(scored, tmp_path / "image.png")
         picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-        assert picture.shape == scored.film.pixels.shape
-        np.testing.assert_allclose(picture / 255, scored.film.pixels, atol=0.01)
-    assert FilmPng().write(failed, tmp_path / "none.png") is None
+        assert picture.shape == scored.radiograph.pixels.shape
+        np.testing.assert_allclose(picture / 255, scored.radiograph.pixels, atol=0.01)
+    assert ImagePng().write(failed, tmp_path / "none.png") is None
 
 
-def test_the_map_stays_on_the_lungs_and_lets_the_film_through(make_scored) -> None:
+def test_the_map_stays_on_the_lungs_and_lets_the_image_through(make_scored) -> None:
     scored = make_scored()
     worst = replace(scored, severity_map={"brixia": np.full((16, 16), 3.0, np.float32)})
     alpha = severity_layer(worst)[..., 3]
     assert max(alpha.shape) == 320
     assert 100 < alpha.max() < 180
     outlines = lung_outlines(scored.lung_mask, scored.canvas.frame)
-    ratio = 320 / max(scored.film.pixels.shape)
+    ratio = 320 / max(scored.radiograph.pixels.shape)
     hulls = cv2.fillPoly(np.zeros_like(alpha), [cv2.convexHull((o * ratio).astype(np.int32)) for o in outlines], 1)
     assert (alpha[hulls > 0] > 20).mean() > 0.9
     assert alpha[cv2.dilate(hulls, np.ones((25, 25), np.uint8)) == 0].max() == 0
@@ -40,7 +40,7 @@ def test_without_an_outline_the_map_covers_the_zones_and_nothing_else(make_score
     values = {"brixia": np.full((16, 16), 3.0, np.float32)}
     scored = replace(make_scored(), lung_mask=None, severity_map=values)
     layer = severity_layer(scored)
-    ratio = 320 / max(scored.film.pixels.shape)
+    ratio = 320 / max(scored.radiograph.pixels.shape)
     corners = np.concatenate([np.array(region.polygon) for region in scored.report.scores["brixia"].regions]) * ratio
     ys, xs = np.nonzero(layer[..., 3] > 20)
     low, high = corners.min(axis=0), corners.max(axis=0)
@@ -54,12 +54,12 @@ def test_the_map_turns_with_the_alignment_and_keeps_up_and_down(make_scored) -> 
     values[:8, :8] = 3.0  # the patient's right upper zone: the image's upper left
     alpha = severity_layer(replace(scored, severity_map={"brixia": values}))[..., 3]
     by_code = {region.code: np.array(region.polygon).mean(axis=0) for region in scored.report.scores["brixia"].regions}
-    ratio = 320 / max(scored.film.pixels.shape)
+    ratio = 320 / max(scored.radiograph.pixels.shape)
     covers = {code: alpha[int(y * ratio), int(x * ratio)] for code, (x, y) in by_code.items()}
     assert covers["A"] > 120
     assert max(covers["C"], covers["D"], covers["F"]) < 20
 
 
-def test_films_without_a_score_have_no_map(skipped, failed, tmp_path: Path) -> None:
+def test_images_without_a_score_have_no_map(skipped, failed, tmp_path: Path) -> None:
     for scored in (skipped, failed):
         assert SeverityMapPng().write(scored, tmp_path / "map.png") is None

@@ -1,4 +1,4 @@
-"""What the whole chain makes of films nobody wants: the real reader, network and watcher."""
+"""What the whole chain makes of images nobody wants: the real reader, network and watcher."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import pydicom
 import pytest
 from bad_dicom import write_corpus
-from bedside_films import Bedside, drop
+from bedside_images import Bedside, drop
 from dicom_mutations import HOSTILE_TEXTS, SPELLED_OUT, mutant
 
 from lungsev.bundle.archive import Bundle
@@ -36,7 +36,7 @@ def side(tmp_path: Path) -> Bedside:
 
 
 def test_no_patient_data_in_logs_names_output_or_metrics(side: Bedside, tiny_bundle: Bundle, tmp_path: Path) -> None:
-    dataset = pydicom.dcmread(write_phantom_dicom(make_phantom(8, size_px=128), tmp_path / "film.dcm"))
+    dataset = pydicom.dcmread(write_phantom_dicom(make_phantom(8, size_px=128), tmp_path / "image.dcm"))
     dataset.PatientName = dataset.PatientID = dataset.AccessionNumber = CANARY
     dataset.OtherPatientNames = dataset.PatientComments = dataset.ReferringPhysicianName = f"{CANARY}^\x1b[31m=cmd|"
     dataset.StudyDescription = f"<script>{CANARY}</script>"
@@ -83,7 +83,7 @@ def test_every_file_of_the_corpus_ends_with_a_reason_and_the_watcher_stays_small
     assert max(line["seconds"] for line in ended) < 60
 
 
-NO_FILMS = (
+NO_IMAGES = (
     "nested-500",
     "rgb",
     "palette",
@@ -104,7 +104,7 @@ FILE_NAME = re.compile(r"\d{8}T\d{6}-[0-9a-f]{8}(\.reason)?\.[a-z]{3,5}")
 
 @pytest.mark.faults
 @pytest.mark.filterwarnings("ignore")
-def test_with_the_packaged_model_what_is_no_film_has_no_score_and_tags_reach_no_name_and_no_log(side: Bedside) -> None:
+def test_with_the_packaged_model_what_is_no_image_has_no_score_and_tags_reach_no_name_and_no_log(side: Bedside) -> None:
     names: dict[str, str] = {}
     for number in range(len(SPELLED_OUT)):
         name, data = mutant(number)
@@ -116,7 +116,7 @@ def test_with_the_packaged_model_what_is_no_film_has_no_score_and_tags_reach_no_
     reasons = [json.loads(path.read_text()) for path in side.layout.quarantine.glob("*.reason.json")]
     assert {*reports, *(names[reason["sha256"]] for reason in reasons)} == set(names.values())
     assert len(reports) + len(reasons) == len(names)
-    assert [name for name in NO_FILMS if name in reports and reports[name].status == "scored"] == []
+    assert [name for name in NO_IMAGES if name in reports and reports[name].status == "scored"] == []
     log = (side.layout.log / "watch.jsonl").read_text() + result.stdout + result.stderr
     assert [text for text in HOSTILE_TEXTS if text[:30] in log] == []
     folders = (side.layout.reports, side.layout.quarantine, side.layout.archive, side.layout.root / "overlays")

@@ -1,4 +1,4 @@
-"""Small films and a quick scorer for tests of the bedside: everything around the network is the real thing."""
+"""Small images and a quick scorer for tests of the bedside: everything around the network is the real thing."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
-from lungsev.errors import FilmError, UnreadableFilmError
-from lungsev.pipeline import ScoredFilm
+from lungsev.errors import ImageError, UnreadableImageError
+from lungsev.pipeline import ScoredRadiograph
 from lungsev.reading.radiograph import Radiograph
 from lungsev.report import ImageInfo, ModelInfo, RegionScore, SchemeScore, SeverityReport
 from lungsev.runtime.commands.inputs import sha256_of_file
 from lungsev.runtime.settings import BedsideSettings, WatchSettings
 from lungsev.runtime.watcher.layout import Layout
-from lungsev.runtime.watcher.worker import FilmScorer
+from lungsev.runtime.watcher.worker import ImageScorer
 
 MODEL = ModelInfo("tiny", "1", "0" * 64, "onnxruntime", "cpu", "fp32")
 QUICK = WatchSettings(
@@ -56,12 +56,12 @@ def drop(folder: Path, name: str, data: bytes) -> Path:
 
 
 @dataclass
-class QuickScorer(FilmScorer):
-    """Reads PNGs made here in no time. `failures` and `uids` go by a film's bytes."""
+class QuickScorer(ImageScorer):
+    """Reads PNGs made here in no time. `failures` and `uids` go by an image's bytes."""
 
-    failures: dict[bytes, Callable[[], FilmError]] = field(default_factory=dict)
+    failures: dict[bytes, Callable[[], ImageError]] = field(default_factory=dict)
     uids: dict[bytes, str] = field(default_factory=dict)
-    score_error: Callable[[Radiograph], Exception | None] = lambda film: None
+    score_error: Callable[[Radiograph], Exception | None] = lambda radiograph: None
     seen: list[Path] = field(default_factory=list)
     closed: bool = False
     model: ModelInfo = MODEL
@@ -72,21 +72,21 @@ class QuickScorer(FilmScorer):
         if data in self.failures:
             raise self.failures[data]()
         if not data.startswith(b"\x89PNG"):
-            raise UnreadableFilmError("unknown_format", "The file is neither DICOM nor a picture.")
+            raise UnreadableImageError("unknown_format", "The file is neither DICOM nor a picture.")
         digest = sha256_of_file(path)
         image = ImageInfo(
             sop_instance_uid=self.uids.get(data), rows=8, columns=8, sha256=digest, pixel_sha256=digest, patient_id="P1"
         )
         return Radiograph(np.zeros((8, 8), np.float32), image, (0, 0, 8, 8))
 
-    def score(self, film: Radiograph) -> ScoredFilm:
-        error = self.score_error(film)
+    def score(self, radiograph: Radiograph) -> ScoredRadiograph:
+        error = self.score_error(radiograph)
         if error is not None:
             raise error
         region = RegionScore("A", "right upper zone", 1, 1.0, (0.0, 1.0), (1, 1), ((0, 0), (1, 0), (1, 1), (0, 1)))
         scores = {"brixia": SchemeScore((region,), 1, 1.0, (0, 2), 0.8, 3)}
-        report = SeverityReport("scored", film.image, MODEL, scores=scores, alignment=((1, 0, 0), (0, 1, 0)))
-        return ScoredFilm(report=report, film=film)
+        report = SeverityReport("scored", radiograph.image, MODEL, scores=scores, alignment=((1, 0, 0), (0, 1, 0)))
+        return ScoredRadiograph(report=report, radiograph=radiograph)
 
     def probe(self) -> None:
         pass
@@ -117,7 +117,7 @@ class Bedside:
         return sorted(path.name.removesuffix(".reason.json") for path in self.layout.quarantine.glob("*.reason.json"))
 
     def leftovers(self) -> list[Path]:
-        """Files that nobody should leave behind: half-written ones, and films still in work/."""
+        """Files that nobody should leave behind: half-written ones, and images still in work/."""
         unfinished = [path for path in self.layout.root.rglob("*") if path.name.endswith((".part", ".tmp"))]
         return unfinished + [path for path in self.layout.work.iterdir() if path.is_file()]
 

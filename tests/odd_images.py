@@ -1,4 +1,4 @@
-"""DICOM films made odd on purpose: a phantom's dataset, changed, as bytes."""
+"""DICOM images made odd on purpose: a phantom's dataset, changed, as bytes."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian
 
-from lungsev.phantom import PhantomFilm, make_phantom, phantom_dataset
+from lungsev.phantom import PhantomRadiograph, make_phantom, phantom_dataset
 from lungsev.reading.encoding import ENCODERS, encode_pixel_data
 
 Change = Callable[[Dataset], Any]
 
 
 @lru_cache(maxsize=1)
-def phantom() -> PhantomFilm:
-    """One small film without any border, so that what a test adds is all there is."""
+def phantom() -> PhantomRadiograph:
+    """One small image without any border, so that what a test adds is all there is."""
     return make_phantom(3, size_px=(160, 128))
 
 
-def film_dataset(**style: Any) -> FileDataset:
+def image_dataset(**style: Any) -> FileDataset:
     """The phantom as a computed radiograph; `style` as in DicomStyle."""
     return phantom_dataset(phantom(), **{"modality": "CR", **style})
 
 
-def film_bytes(*changes: Change, **style: Any) -> bytes:
+def image_bytes(*changes: Change, **style: Any) -> bytes:
     """The phantom's file after the changes."""
-    dataset = film_dataset(**style)
+    dataset = image_dataset(**style)
     for change in changes:
         change(dataset)
     return to_bytes(dataset)
@@ -58,9 +58,9 @@ def setting(**tags: Any) -> Change:
     return change
 
 
-def encoded_film(stored: npt.NDArray[np.integer], syntax: str, *, bits: int, **tags: Any) -> bytes:
-    """Given stored values in any syntax lungsev can encode, or explicit little endian, as a chest film's file."""
-    dataset = film_dataset()
+def encoded_image(stored: npt.NDArray[np.integer], syntax: str, *, bits: int, **tags: Any) -> bytes:
+    """Given stored values in any syntax lungsev can encode, or explicit little endian, as a chest radiograph's file."""
+    dataset = image_dataset()
     setting(RescaleSlope=None, RescaleIntercept=None, WindowCenter=None, WindowWidth=None)(dataset)
     dataset.Rows, dataset.Columns = stored.shape
     dataset.BitsAllocated = 8 * stored.dtype.itemsize
@@ -85,7 +85,7 @@ def nested_sequences(depth: int) -> bytes:
     for _ in range(depth):
         item = b"\xfe\xff\x00\xe0\xff\xff\xff\xff" + inner + b"\xfe\xff\x0d\xe0\0\0\0\0"
         inner = b"\x08\x00\x40\x11SQ\0\0\xff\xff\xff\xff" + item + b"\xfe\xff\xdd\xe0\0\0\0\0"
-    whole = film_bytes()
+    whole = image_bytes()
     meta_end = (
         whole.index(b"\x08\x00\x05\x00CS") if b"\x08\x00\x05\x00CS" in whole else whole.index(b"\x08\x00\x08\x00CS")
     )
@@ -93,7 +93,7 @@ def nested_sequences(depth: int) -> bytes:
 
 
 def bare_header(**tags: Any) -> FileDataset:
-    """A file with a header and nothing of a film."""
+    """A file with a header and nothing of an image."""
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.1"

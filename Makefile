@@ -14,7 +14,7 @@ SOURCES := $(shell find lungsev train export runtime configs -type f ! -name '*.
 venv_of = python=$$(sh .ci/find_python.sh) && { $(1)/bin/python -c "" 2>/dev/null || "$$python" -m venv --clear $(1); }
 bin := .venv/bin
 
-.PHONY: help demo test test-slow test-gpu test-faults test-fuzz test-soak check format model check-aarch64 validate-dicom look-at-dashboard readme clean
+.PHONY: help demo test test-slow test-gpu test-faults test-fuzz test-soak check format model check-aarch64 validate-dicom look-at-dashboard architecture clean
 
 help: ## Say what each target does
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-22s %s\n", $$1, $$2 }'
@@ -66,8 +66,8 @@ look-at-dashboard: .venv/installed ## Drive the screen in headless Chromium, che
 check-aarch64: .venv/installed ## Show that every runtime dependency has a wheel for a Jetson (needs the network)
 	$(bin)/python .ci/check_aarch64.py --extra bedside
 
-readme: .venv/installed ## Write the list of modules in README.md anew from the modules' first lines
-	$(bin)/python .ci/readme_modules.py
+architecture: .venv/installed ## Write the module index of ARCHITECTURE.md from the modules' first lines
+	$(bin)/python .ci/architecture.py
 
 clean: ## Remove what make and the tests made; runs/ stays
 	rm -rf .venv .venv-demo build dist demo-out look .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -1,10 +1,9 @@
-"""README and docs tell the truth: every module is listed and every command exists."""
+"""README and docs tell the truth: every command exists and every link leads somewhere."""
 
 from __future__ import annotations
 
 import importlib
 import re
-import runpy
 import shlex
 from pathlib import Path
 from typing import Any
@@ -80,12 +79,6 @@ def option_complaint(program: str, arguments: list[str]) -> str | None:
         if option.startswith("-") and option not in known | {"--help"}:
             return f"{named} has no option {option}"
     return None
-
-
-def test_readme_lists_every_module_with_its_first_line() -> None:
-    script = runpy.run_path(str(ROOT / ".ci/readme_modules.py"))
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert script["with_modules"](readme, script["module_list"](ROOT)) == readme, "run: make readme"
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())

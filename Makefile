@@ -60,7 +60,7 @@ format: .venv/installed ## Format and repair what the linter can repair
 validate-dicom: .venv/installed ## Write every DICOM result and let dciodvfy judge it (installs dicom3tools)
 	sh .ci/validate_dicom.sh $(bin)/python
 
-look-at-dashboard: .venv/installed ## Drive the screen in headless Chromium, check accessibility, leave screenshots in look/
+look-at-dashboard: .venv/installed ## Drive the dashboard in headless Chromium, check accessibility, leave screenshots in look/
 	sh .ci/look_at_dashboard.sh $(bin)/python look $(if $(PICTURES),--pictures "$(PICTURES)")
 
 check-aarch64: .venv/installed ## Show that every runtime dependency has a wheel for a Jetson (needs the network)

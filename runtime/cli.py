@@ -113,11 +113,11 @@ def watch(
     bundle: BundleOption = None,
     backend: Annotated[str | None, typer.Option("--backend", help="auto, onnxruntime, tensorrt, ...")] = None,
     threads: ThreadsOption = None,
-    screen: Annotated[
-        bool | None, typer.Option("--dashboard", help="Serve the screen too and print its address.")
+    dashboard: Annotated[
+        bool | None, typer.Option("--dashboard", help="Serve the dashboard too and print its address.")
     ] = None,
     port: Annotated[
-        int | None, typer.Option("--port", min=0, max=65535, help="Of the screen.  [default: 8080]")
+        int | None, typer.Option("--port", min=0, max=65535, help="Of the dashboard.  [default: 8080]")
     ] = None,
     json_lines: Annotated[bool, typer.Option("--json", help="One JSON object per image on standard output.")] = False,
 ) -> None:
@@ -139,7 +139,7 @@ def watch(
         "model.bundle": bundle,
         "model.backend": backend,
         "model.threads": threads,
-        "dashboard.enabled": screen,
+        "dashboard.enabled": dashboard,
         "dashboard.port": port,
     }
     watch_command(incoming, config, once, json_lines, overrides)
@@ -204,7 +204,7 @@ def phantoms(
     """Draw a unit of phantom patients: up to two weeks of portable radiographs each, as DICOM files in one folder.
 
     Some get worse and some better; one newest image is tilted, one is a lateral, one file broke. Nobody's images.
-    Watch the folder to try the screen: lungsev-run watch FOLDER --dashboard
+    Watch the folder to try the dashboard: lungsev-run watch FOLDER --dashboard
     """
     from lungsev.runtime.commands.demo_unit import phantoms_command
 

@@ -106,7 +106,7 @@ class HealthSettings(_Section):
 
 
 class DashboardSettings(_Section):
-    """The screen beside the watcher; `lungsev-run dashboard --help` says more."""
+    """The dashboard beside the watcher; `lungsev-run dashboard --help` says more."""
 
     enabled: bool = False
     host: str = "127.0.0.1"

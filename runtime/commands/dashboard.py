@@ -18,12 +18,12 @@ def dashboard_command(
     certificate: Path | None,
     key: Path | None,
 ) -> None:
-    """Serve the screen until told to stop.
+    """Serve the dashboard until told to stop.
 
     Raises:
         LungsevError: The folder, the token or the address cannot be used.
     """
-    require_screen()
+    require_dashboard()
     import uvicorn
 
     from lungsev.runtime.dashboard.app import create_app
@@ -56,7 +56,7 @@ def dashboard_command(
     server.run(sockets=[listener])
 
 
-def require_screen() -> None:
+def require_dashboard() -> None:
     """Raises MissingExtraError when the bedside extra is not installed."""
     if any(importlib.util.find_spec(name) is None for name in ("fastapi", "uvicorn", "jinja2")):
         raise MissingExtraError("the dashboard", "bedside")
@@ -68,7 +68,7 @@ def _greet(host: str, port: int, token: str | None, encrypted: bool) -> None:
     print(f"dashboard: {address}{f'?token={token}' if token else ''}", flush=True)
     if not encrypted and not _is_loopback(host):
         print(
-            "warning: other machines can reach this screen and nothing is encrypted; "
+            "warning: other machines can reach this dashboard and nothing is encrypted; "
             "give --tls-certificate and --tls-key, or put it behind a proxy that encrypts",
             file=sys.stderr,
             flush=True,

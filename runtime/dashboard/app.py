@@ -44,7 +44,7 @@ _STATIC = {
 
 
 @dataclass(frozen=True)
-class Screen:
+class Dashboard:
     """What every route needs."""
 
     out: Path
@@ -83,21 +83,21 @@ def create_app(out: Path, token: str, secure_cookie: bool = False) -> FastAPI:
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     templates.filters["shown"] = views.printable
-    screen = Screen(out, history, Corrections(out), Access(token), Live(history), templates)
+    dashboard = Dashboard(out, history, Corrections(out), Access(token), Live(history), templates)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        watcher = asyncio.create_task(screen.live.watch())
+        watcher = asyncio.create_task(dashboard.live.watch())
         yield
         watcher.cancel()
-        screen.corrections.close()
+        dashboard.corrections.close()
 
     app = FastAPI(title="lungsev", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
     app.add_middleware(_Compressed, minimum_size=1000)
-    _add_gate(app, screen, secure_cookie)
-    _add_pages(app, screen)
-    _add_corrections(app, screen)
-    _add_files(app, screen)
+    _add_gate(app, dashboard, secure_cookie)
+    _add_pages(app, dashboard)
+    _add_corrections(app, dashboard)
+    _add_files(app, dashboard)
     return app
 
 
@@ -126,19 +126,19 @@ async def read_form(request: Request) -> dict[str, str]:
     return {name: values[-1] for name, values in fields.items()}
 
 
-def _add_gate(app: FastAPI, screen: Screen, secure_cookie: bool) -> None:
+def _add_gate(app: FastAPI, dashboard: Dashboard, secure_cookie: bool) -> None:
     @app.middleware("http")
     async def gate(request: Request, proceed: Callable[[Request], Awaitable[Response]]) -> Response:
         given = request.query_params.get("token")
-        if given is not None and request.method == "GET" and screen.access.is_token(given):
+        if given is not None and request.method == "GET" and dashboard.access.is_token(given):
             response: Response = RedirectResponse(request.url.path, 303)
-            _remember(response, screen, secure_cookie)
-        elif request.url.path == "/login" or screen.access.allows(request):
+            _remember(response, dashboard, secure_cookie)
+        elif request.url.path == "/login" or dashboard.access.allows(request):
             response = await proceed(request)
-            if request.cookies.get(COOKIE) == screen.access.session:
-                _remember(response, screen, secure_cookie)  # a screen on the wall is not logged out
+            if request.cookies.get(COOKIE) == dashboard.access.session:
+                _remember(response, dashboard, secure_cookie)  # a display on the wall is not logged out
         else:
-            response = screen.page(request, "login.html", 401, wrong=given is not None)
+            response = dashboard.page(request, "login.html", 401, wrong=given is not None)
         for name, value in HEADERS.items():
             response.headers[name] = value
         if "cache-control" not in response.headers:
@@ -147,52 +147,52 @@ def _add_gate(app: FastAPI, screen: Screen, secure_cookie: bool) -> None:
 
     @app.post("/login")
     async def login(request: Request) -> Response:
-        if not screen.access.is_token((await read_form(request)).get("token", "").strip()):
+        if not dashboard.access.is_token((await read_form(request)).get("token", "").strip()):
             await asyncio.sleep(0.5)  # guessing stays slow
-            return screen.page(request, "login.html", 401, wrong=True)
+            return dashboard.page(request, "login.html", 401, wrong=True)
         response = RedirectResponse("/", 303)
-        _remember(response, screen, secure_cookie)
+        _remember(response, dashboard, secure_cookie)
         return response
 
 
-def _remember(response: Response, screen: Screen, secure: bool) -> None:
+def _remember(response: Response, dashboard: Dashboard, secure: bool) -> None:
     response.set_cookie(
-        COOKIE, screen.access.session, max_age=12 * 3600, httponly=True, samesite="strict", secure=secure
+        COOKIE, dashboard.access.session, max_age=12 * 3600, httponly=True, samesite="strict", secure=secure
     )
 
 
-def _add_pages(app: FastAPI, screen: Screen) -> None:
-    out = screen.out
+def _add_pages(app: FastAPI, dashboard: Dashboard) -> None:
+    out = dashboard.out
 
     def board_values(request: Request) -> dict[str, Any]:
-        exams = screen.history.refresh()
-        board = views.board(exams, screen.corrections.standings(), datetime.now(), is_private(request))
-        return {"board": board, "problem": screen.live.problem, "unsent": unsent_words(read_states(out), time.time())}
+        exams = dashboard.history.refresh()
+        board = views.board(exams, dashboard.corrections.standings(), datetime.now(), is_private(request))
+        return {"board": board, "problem": dashboard.live.problem, "unsent": unsent_words(read_states(out), time.time())}
 
     @app.get("/")
     def board_page(request: Request) -> Response:
-        return screen.page(request, "board.html", **board_values(request))
+        return dashboard.page(request, "board.html", **board_values(request))
 
     @app.get("/parts/board")
     def board_part(request: Request) -> Response:
-        return screen.page(request, "_board.html", **board_values(request))
+        return dashboard.page(request, "_board.html", **board_values(request))
 
     @app.get("/exams/{exam_id}")
     def exam_page(request: Request, exam_id: str, saved: int = 0, wrong: str = "") -> Response:
-        exam, exams = screen.exam(exam_id)
-        return screen.page(
-            request, "exam.html", **_exam_values(request, screen, exam, exams), saved=saved, wrong=wrong[:200]
+        exam, exams = dashboard.exam(exam_id)
+        return dashboard.page(
+            request, "exam.html", **_exam_values(request, dashboard, exam, exams), saved=saved, wrong=wrong[:200]
         )
 
     @app.get("/audit")
     def audit_page(request: Request) -> Response:
-        rows = views.audit_rows(screen.corrections.all(), screen.history.refresh(), is_private(request))
-        return screen.page(request, "audit.html", rows=rows)
+        rows = views.audit_rows(dashboard.corrections.all(), dashboard.history.refresh(), is_private(request))
+        return dashboard.page(request, "audit.html", rows=rows)
 
     @app.post("/privacy")
     async def privacy(request: Request) -> Response:
         form = await read_form(request)
-        if not screen.access.is_genuine(request, form.get("form", "")):
+        if not dashboard.access.is_genuine(request, form.get("form", "")):
             raise HTTPException(403)
         back = form.get("back", "/")
         response = RedirectResponse(back if back.startswith("/") and not back.startswith("//") else "/", 303)
@@ -204,20 +204,20 @@ def _add_pages(app: FastAPI, screen: Screen) -> None:
     @app.get("/events")
     async def events() -> Response:
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        return StreamingResponse(screen.live.events(), media_type="text/event-stream", headers=headers)
+        return StreamingResponse(dashboard.live.events(), media_type="text/event-stream", headers=headers)
 
 
-def _exam_values(request: Request, screen: Screen, exam: Exam, exams: Mapping[str, Exam]) -> dict[str, Any]:
+def _exam_values(request: Request, dashboard: Dashboard, exam: Exam, exams: Mapping[str, Exam]) -> dict[str, Any]:
     images = exams_of(exams, exam.patient)
     place = images.index(exam)
     scored = exam.report.status == "scored"
     scheme = main_scheme(list(exam.report.scores)) if scored else None
-    standing = screen.corrections.standing(exam, scheme) if scheme else {}
+    standing = dashboard.corrections.standing(exam, scheme) if scheme else {}
     trend = patient_trend(images, scheme)
     point = next((point for point in trend.points if point.id == exam.id), None) if trend else None
     prior = next((image for image in reversed(images[:place]) if image.report.status == "scored"), None)
     prior_scheme = scheme if prior and scheme in prior.report.scores else None
-    prior_standing = screen.corrections.standing(prior, prior_scheme) if prior and prior_scheme else {}
+    prior_standing = dashboard.corrections.standing(prior, prior_scheme) if prior and prior_scheme else {}
     return {
         "exam": exam,
         "report": exam.report,
@@ -229,57 +229,57 @@ def _exam_values(request: Request, screen: Screen, exam: Exam, exams: Mapping[st
         "allowed": allowed_grades(exam, scheme) if scheme else (),
         "grade_names": views.grade_names(scheme) if scheme else (),
         "scheme_title": views.scheme_title(scheme) if scheme else "",
-        "corrections": screen.corrections.of_radiograph(exam.id),
-        "layers": {layer for layer in _LAYERS if _layer_file(screen.out, layer, exam.id).is_file()},
+        "corrections": dashboard.corrections.of_radiograph(exam.id),
+        "layers": {layer for layer in _LAYERS if _layer_file(dashboard.out, layer, exam.id).is_file()},
         "age": views.age_words(exam.moment, datetime.now()),
         "previous_id": images[place - 1].id if place else None,
         "next_id": images[place + 1].id if place + 1 < len(images) else None,
         "image_number": place + 1,
         "images": list(reversed(images)),
-        "prior": prior if prior_scheme and prior and _layer_file(screen.out, "image", prior.id).is_file() else None,
+        "prior": prior if prior_scheme and prior and _layer_file(dashboard.out, "image", prior.id).is_file() else None,
         "prior_zones": views.zones(prior, prior_scheme, prior_standing) if prior and prior_scheme else (),
         "prior_total": sum(prior_standing.values()),
         "trend": trend,
         "chart": views.chart(trend, exam.id, *_CHART) if trend else (),
         "chart_size": _CHART,
         "sentence": sentence(point, trend.threshold) if trend and point else None,
-        "deliveries": views.delivery_lines(read_deliveries(screen.out, exam.id)),
+        "deliveries": views.delivery_lines(read_deliveries(dashboard.out, exam.id)),
         "region_changes": point.region_changes if point else (),
         "unscored": trend.unscored if trend else 0,
         "side_doubt": any(flag.code == "side_not_verified" for flag in exam.report.quality.flags),
         "standing_total_of": lambda image: sum(
-            screen.corrections.standing(image, main_scheme(list(image.report.scores))).values()
+            dashboard.corrections.standing(image, main_scheme(list(image.report.scores))).values()
         ),
         "main_scheme_of": lambda image: image.report.scores[main_scheme(list(image.report.scores))],
     }
 
 
-def _add_corrections(app: FastAPI, screen: Screen) -> None:
+def _add_corrections(app: FastAPI, dashboard: Dashboard) -> None:
     @app.post("/exams/{exam_id}/corrections")
     async def correct(request: Request, exam_id: str) -> Response:
         form = await read_form(request)
-        if not screen.access.is_genuine(request, form.get("form", "")):
+        if not dashboard.access.is_genuine(request, form.get("form", "")):
             raise HTTPException(403)
-        exam, exams = screen.exam(exam_id)
+        exam, exams = dashboard.exam(exam_id)
         try:
             grades = {name[6:]: int(value) for name, value in form.items() if name.startswith("grade-")}
-            changed = screen.corrections.add(
+            changed = dashboard.corrections.add(
                 exam, form.get("scheme", ""), grades, form.get("reason", ""), form.get("reader", "")
             )
         except ValueError as error:
-            values = _exam_values(request, screen, exam, exams)
-            return screen.page(request, "exam.html", 422, **values, saved=0, wrong=f"Not saved: {error}.")
-        await screen.live.announce()
+            values = _exam_values(request, dashboard, exam, exams)
+            return dashboard.page(request, "exam.html", 422, **values, saved=0, wrong=f"Not saved: {error}.")
+        await dashboard.live.announce()
         return RedirectResponse(f"/exams/{exam_id}?saved={changed}#corrections", 303)
 
 
-def _add_files(app: FastAPI, screen: Screen) -> None:
+def _add_files(app: FastAPI, dashboard: Dashboard) -> None:
     @app.get("/exams/{exam_id}/{layer}.png")
     def layer_file(exam_id: str, layer: str) -> Response:
-        exam, _ = screen.exam(exam_id)
-        if layer not in _LAYERS or not _layer_file(screen.out, layer, exam.id).is_file():
+        exam, _ = dashboard.exam(exam_id)
+        if layer not in _LAYERS or not _layer_file(dashboard.out, layer, exam.id).is_file():
             raise HTTPException(404)
-        path = _layer_file(screen.out, layer, exam.id)
+        path = _layer_file(dashboard.out, layer, exam.id)
         return FileResponse(path, media_type="image/png", headers={"Cache-Control": "private, max-age=3600"})
 
     @app.get("/static/palette.css")

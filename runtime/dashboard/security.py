@@ -1,4 +1,4 @@
-"""Who may see the screen, and what a page may do: token, cookie, forgery check, response headers."""
+"""Who may see the dashboard, and what a page may do: token, cookie, forgery check, response headers."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def read_token(path: Path) -> str:
 
 
 def keep_token(out: Path) -> str:
-    """The token of an output folder, made the first time: the address stays the same when the screen starts again.
+    """The token of an output folder, made the first time: the address stays the same when the dashboard starts again.
 
     Raises:
         LungsevError: As `read_token`, or the folder cannot be written.

@@ -1,6 +1,6 @@
 """What became of what was to be sent, for people and machines that are not the watcher: read from its outbox.
 
-`lungsev-run outbox` prints it; the screen and /metrics show it.
+`lungsev-run outbox` prints it; the dashboard and /metrics show it.
 """
 
 from __future__ import annotations

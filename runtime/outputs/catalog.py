@@ -10,14 +10,14 @@ from lungsev.runtime.outputs.csv_file import CsvTable
 from lungsev.runtime.outputs.dicom_pr import DicomPr
 from lungsev.runtime.outputs.dicom_sc import DicomSc
 from lungsev.runtime.outputs.dicom_sr import DicomSr
-from lungsev.runtime.outputs.drawing.screen_images import ImagePng, SeverityMapPng
+from lungsev.runtime.outputs.drawing.dashboard_layers import ImagePng, SeverityMapPng
 from lungsev.runtime.outputs.fhir_json import FhirJson
 from lungsev.runtime.outputs.hl7_oru import Hl7Oru
 from lungsev.runtime.outputs.json_file import JsonFile
 from lungsev.runtime.outputs.overlay_png import OverlayPng
 
 DEFAULT_OUTPUTS = ("json", "overlay")
-SCREEN_OUTPUTS = ("image", "severity_map")  # what the dashboard shows beside reports and overlays
+DASHBOARD_OUTPUTS = ("image", "severity_map")  # what the dashboard shows beside reports and overlays
 
 OUTPUTS: dict[str, Callable[[], Output]] = {
     "json": JsonFile,

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Sequence
 from types import TracebackType
 
-from lungsev.runtime.commands.dashboard import require_screen
+from lungsev.runtime.commands.dashboard import require_dashboard
 from lungsev.runtime.settings import BedsideSettings
 from lungsev.runtime.watcher.health import Vitals
 from lungsev.runtime.watcher.layout import Layout
@@ -34,11 +34,11 @@ def companions(settings: BedsideSettings, layout: Layout) -> list[list[str]]:
         inbox = settings.listen.inbox or settings.watch.incoming
         commands.append(["listen", str(inbox), "--settings", settings.model_dump_json()])
     if settings.dashboard.enabled:
-        require_screen()
-        screen = settings.dashboard
-        command = ["dashboard", str(layout.root), "--host", screen.host, "--port", str(screen.port)]
-        if screen.token_file is not None:
-            command += ["--token-file", str(screen.token_file)]
+        require_dashboard()
+        dashboard = settings.dashboard
+        command = ["dashboard", str(layout.root), "--host", dashboard.host, "--port", str(dashboard.port)]
+        if dashboard.token_file is not None:
+            command += ["--token-file", str(dashboard.token_file)]
         commands.append(command)
     return commands
 

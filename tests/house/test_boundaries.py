@@ -34,7 +34,7 @@ TRAINING_ONLY = (
     "onnx",
     "onnxscript",
 )
-# The bedside extra: the screen, the listener and the DICOM outputs need it, scoring and watching do not.
+# The bedside extra: the dashboard, the listener and the DICOM outputs need it, scoring and watching do not.
 BEDSIDE_ONLY = ("fastapi", "starlette", "uvicorn", "jinja2", "pynetdicom", "highdicom", "fhir", "hl7apy", "click")
 
 

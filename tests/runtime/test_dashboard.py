@@ -1,4 +1,4 @@
-"""The screen, over a real server: who may see it, what it shows, and what hostile names do to it."""
+"""The dashboard, over a real server: who may see it, what it shows, and what hostile names do to it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The unit of phantom patients that people try the screen with."""
+"""The unit of phantom patients that people try the dashboard with."""
 
 from __future__ import annotations
 

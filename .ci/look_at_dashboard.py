@@ -1,8 +1,8 @@
 """Drive the dashboard in headless Chromium as a nurse would: board, exam, correction, audit, refusal, privacy, phone,
 lost connection, 50 clients.
 
-Makes a unit of phantom patients with a two-week course, scores it and serves the dashboard with one command, checks every
-page for accessibility (axe) and scripts that complain, drops an image in and waits for it, and leaves screenshots.
+Makes a unit of phantom patients with a two-week course, scores it and serves the dashboard with one command, checks
+every page for accessibility (axe) and scripts that complain, drops an image in, waits for it, leaves screenshots.
 
 Usage: look_at_dashboard.py FOLDER [--axe axe.min.js] [--chromium /usr/bin/chromium] [--pictures docs/pictures]
 """

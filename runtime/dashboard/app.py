@@ -167,7 +167,11 @@ def _add_pages(app: FastAPI, dashboard: Dashboard) -> None:
     def board_values(request: Request) -> dict[str, Any]:
         exams = dashboard.history.refresh()
         board = views.board(exams, dashboard.corrections.standings(), datetime.now(), is_private(request))
-        return {"board": board, "problem": dashboard.live.problem, "unsent": unsent_words(read_states(out), time.time())}
+        return {
+            "board": board,
+            "problem": dashboard.live.problem,
+            "unsent": unsent_words(read_states(out), time.time()),
+        }
 
     @app.get("/")
     def board_page(request: Request) -> Response:

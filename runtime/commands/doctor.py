@@ -17,9 +17,9 @@ from typing import Any
 from lungsev.config import load_model
 from lungsev.errors import LungsevError
 from lungsev.runtime.commands.verify import Check, print_checks, verify
+from lungsev.runtime.scan import is_share
 from lungsev.runtime.settings import BedsideSettings, ListenSettings
 from lungsev.runtime.watcher.layout import Layout
-from lungsev.runtime.watcher.scan import is_share
 from lungsev.runtime.watcher.watcher import default_out
 
 _RELEASED = 1_767_225_600  # 2026-01-01: a clock before it is wrong

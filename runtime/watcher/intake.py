@@ -13,12 +13,12 @@ from pathlib import Path
 
 from lungsev.reading.completeness import Verdict, completeness
 from lungsev.runtime.commands.inputs import sha256_of_file
+from lungsev.runtime.scan import Entry, Scan, is_share, scan_folder
 from lungsev.runtime.settings import WatchSettings
 from lungsev.runtime.watcher.failpoints import reach
 from lungsev.runtime.watcher.file_moves import copy, remove, take
 from lungsev.runtime.watcher.layout import Layout
 from lungsev.runtime.watcher.ledger import ImageRow, Ledger, NewImage
-from lungsev.runtime.watcher.scan import Entry, Scan, is_share, scan_folder
 
 log = logging.getLogger("lungsev.runtime.watcher.intake")
 
@@ -272,7 +272,7 @@ class Intake:
         if now - self._unfinished_since >= self._settings.incomplete_seconds:
             self._warn_once(
                 "unfinished",
-                "%d files have names of unfinished copies (.x, *.part, *.tmp): left alone",
+                "%d files have had names of unfinished copies (.x, *.part, *.tmp) for long: they are left alone",
                 scan.unfinished,
             )
         if scan.unreadable:

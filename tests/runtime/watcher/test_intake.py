@@ -265,7 +265,7 @@ def test_an_image_taken_away_beside_a_folder_that_cannot_be_listed(desk: Desk, m
             raise PermissionError(13, "Permission denied")
         return scandir(folder)
 
-    monkeypatch.setattr("lungsev.runtime.watcher.scan.os.scandir", refusing)
+    monkeypatch.setattr("lungsev.runtime.scan.os.scandir", refusing)
     desk.look()
     path.unlink()
     desk.look(times=3)

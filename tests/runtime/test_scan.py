@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lungsev.runtime.watcher.scan import is_share, scan_folder
+from lungsev.runtime.scan import is_share, is_unfinished, scan_folder
 
 
 def names(folder: Path, **limits: int) -> set[bytes]:
@@ -22,12 +22,26 @@ def test_finds_files_at_every_depth(tmp_path: Path) -> None:
     assert entries[b"ward/unit 7/today/b"].size == 2
 
 
-def test_leaves_unfinished_and_hidden_files_alone(tmp_path: Path) -> None:
-    for name in (".hidden", "a.part", "b.TMP", "c.filepart", "image"):
-        (tmp_path / name).write_bytes(b"x")
+UNFINISHED = (b".hidden", b"~$image.dcm", b"a.part", b"b.TMP", b"c.filepart", b"d.dcm.crdownload", b"e.Partial")
+
+
+@pytest.mark.parametrize("name", UNFINISHED)
+def test_a_hidden_name_or_one_of_a_file_being_written_is_unfinished(name: bytes) -> None:
+    assert is_unfinished(name)
+
+
+@pytest.mark.parametrize("name", [b"image", b"image.dcm", b"part", b"a.part.dcm", b"a~$.png", b"dot.", b"-rf"])
+def test_any_other_name_is_finished(name: bytes) -> None:
+    assert not is_unfinished(name)
+
+
+def test_unfinished_files_are_counted_and_unfinished_folders_are_not_entered(tmp_path: Path) -> None:
+    for name in (*UNFINISHED, b"image"):
+        (tmp_path / os.fsdecode(name)).write_bytes(b"x")
     (tmp_path / ".folder").mkdir()
     (tmp_path / ".folder" / "image").write_bytes(b"x")
     assert names(tmp_path) == {b"image"}
+    assert scan_folder(tmp_path).unfinished == len(UNFINISHED)
 
 
 def test_follows_no_link_and_opens_nothing_but_regular_files(tmp_path: Path) -> None:
@@ -43,6 +57,26 @@ def test_follows_no_link_and_opens_nothing_but_regular_files(tmp_path: Path) -> 
     scan = scan_folder(incoming)
     assert scan.entries == []
     assert scan.ignored == 4
+
+
+def test_links_to_files_are_followed_on_request_and_links_to_folders_never(tmp_path: Path) -> None:
+    outside, folder = tmp_path / "outside", tmp_path / "folder"
+    outside.mkdir()
+    folder.mkdir()
+    (outside / "image.dcm").write_bytes(b"123")
+    (folder / "link.dcm").symlink_to(outside / "image.dcm")
+    (folder / "dead.dcm").symlink_to(outside / "missing")
+    (folder / "loop").symlink_to(folder)
+    scan = scan_folder(folder, follow_file_links=True)
+    assert [(entry.source, entry.size) for entry in scan.entries] == [(b"link.dcm", 3)]
+    assert scan.ignored == 2
+
+
+def test_files_that_are_taken_already_are_left_out_and_do_not_count(tmp_path: Path) -> None:
+    for name in ("taken", "new"):
+        (tmp_path / name).write_bytes(b"x")
+    scan = scan_folder(tmp_path, max_files=1, is_taken=lambda entry: entry.source == b"taken")
+    assert [entry.source for entry in scan.entries] == [b"new"]
 
 
 def test_a_name_that_is_not_text_is_a_name(tmp_path: Path) -> None:
@@ -63,12 +97,15 @@ def test_500_folders_deep_is_not_too_deep_but_there_is_an_end(tmp_path: Path) ->
     assert bounded.too_deep == 1
 
 
-def test_the_number_of_files_is_bounded_and_the_bound_is_told(tmp_path: Path) -> None:
+def test_the_number_of_files_is_bounded_on_request_and_the_scan_says_so(tmp_path: Path) -> None:
     for number in range(10):
         (tmp_path / f"{number}").write_bytes(b"x")
     scan = scan_folder(tmp_path, max_files=4)
     assert len(scan.entries) == 4
     assert scan.truncated
+    whole = scan_folder(tmp_path, max_files=None)
+    assert len(whole.entries) == 10
+    assert not whole.truncated
 
 
 def test_the_output_folder_inside_the_watched_one_is_not_entered(tmp_path: Path) -> None:
@@ -93,7 +130,7 @@ def test_a_folder_that_is_gone_is_an_error(tmp_path: Path) -> None:
         scan_folder(tmp_path / "unmounted")
 
 
-def test_tells_shares_from_local_disks(tmp_path: Path) -> None:
+def test_shares_are_told_from_local_disks(tmp_path: Path) -> None:
     share = tmp_path / "share with space" / "ward"
     share.mkdir(parents=True)
     mounts = tmp_path / "mounts"

@@ -1,4 +1,4 @@
-"""Synthetic portable chest radiographs with known lungs and grades: for tests, demo and pre-training."""
+"""Synthetic portable chest radiographs with known lungs and grades, for tests, demonstration and pre-training."""
 
 from lungsev.phantom.course import CourseDay, CourseRadiograph, draw_day, make_course, plan_course
 from lungsev.phantom.datasets.write import LAYOUTS, write_dataset
@@ -9,10 +9,9 @@ from lungsev.phantom.dicom_writer import (
     phantom_dataset,
     phantom_uid,
     write_phantom_dicom,
-    write_phantom_jpeg,
-    write_phantom_png,
 )
 from lungsev.phantom.non_chest import NON_CHEST_KINDS, make_non_chest
+from lungsev.phantom.picture_writer import write_phantom_jpeg, write_phantom_png
 from lungsev.phantom.radiograph import PhantomOptions, PhantomRadiograph, make_phantom
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Drawing in centimetres: where the patient lies on the image, and layers painted there."""
+"""Drawing in centimetres of the patient: the frame of an image, layers, curves and outlines."""
 
 from __future__ import annotations
 
@@ -32,23 +32,23 @@ class RadiographFrame:
     def place(
         cls, rows: int, columns: int, px_per_cm: float, centre_cm: tuple[float, float], rotation_deg: float
     ) -> RadiographFrame:
-        """The patient's point `centre_cm` in the image's middle, turned by `rotation_deg` (positive: clockwise)."""
+        """Return a frame with the point `centre_cm` in its middle, rotated by `rotation_deg` (positive: clockwise)."""
         angle = np.deg2rad(rotation_deg)
         turn = px_per_cm * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         offset = np.array([columns / 2, rows / 2]) - turn @ np.asarray(centre_cm)
         return cls(rows, columns, px_per_cm, np.column_stack([turn, offset]))
 
     def scaled(self, rows: int, columns: int) -> RadiographFrame:
-        """The same view with another number of pixels."""
+        """Return the same view with another number of pixels."""
         ratio = columns / self.columns
         return RadiographFrame(rows, columns, self.px_per_cm * ratio, self.matrix * ratio)
 
     def to_px(self, points_cm: Points) -> Points:
-        """Patient points [..., 2] to image pixels."""
+        """Convert patient points [..., 2] to image pixels."""
         return np.asarray(points_cm, dtype=np.float64) @ self.matrix[:, :2].T + self.matrix[:, 2]
 
     def cm_grid(self) -> tuple[FloatImage, FloatImage]:
-        """Patient x and y of every pixel's centre, float32 [rows, columns] each."""
+        """Return patient x and y of every pixel's centre, float32 [rows, columns] each."""
         inverse = cv2.invertAffineTransform(self.matrix)
         columns = np.arange(self.columns, dtype=np.float32)[None, :] + np.float32(0.5)
         rows = np.arange(self.rows, dtype=np.float32)[:, None] + np.float32(0.5)
@@ -56,6 +56,7 @@ class RadiographFrame:
         return a[0] * columns + a[1] * rows + a[2], b[0] * columns + b[1] * rows + b[2]
 
     def blank(self) -> npt.NDArray[np.uint8]:
+        """Return an empty layer, uint8 [rows, columns]."""
         return np.zeros((self.rows, self.columns), np.uint8)
 
     def fill(self, layer: npt.NDArray[np.uint8], outlines: Iterable[Points], value: int = 255) -> npt.NDArray[np.uint8]:
@@ -78,7 +79,7 @@ class RadiographFrame:
         return layer
 
     def blur(self, image: FloatImage, sigma_cm: float) -> FloatImage:
-        """Gaussian blur with a width in centimetres; wide ones run at reduced size."""
+        """Blur with a Gaussian whose width is given in centimetres."""
         return blur(image, sigma_cm * self.px_per_cm)
 
     def _fixed(self, points_cm: Points) -> npt.NDArray[np.int32]:
@@ -91,7 +92,7 @@ def resized(image: FloatImage, rows: int, columns: int) -> FloatImage:
 
 
 def blur(image: FloatImage, sigma_px: float) -> FloatImage:
-    """Gaussian blur; wide ones run at reduced size, since nothing fine survives them."""
+    """Blur with a Gaussian; a wide one runs at reduced size, since no fine structure survives it."""
     if sigma_px < 0.25:
         return image
     factor = int(sigma_px // 4)
@@ -105,7 +106,7 @@ def blur(image: FloatImage, sigma_px: float) -> FloatImage:
 
 
 def rounded_thickness(mask: npt.NDArray[np.uint8], radius_px: float) -> FloatImage:
-    """Thickness 0-1 of a rounded body with this outline: rises like a quarter circle over `radius_px`."""
+    """Return the thickness 0-1 of a rounded body with this outline; it rises as a quarter circle over `radius_px`."""
     rows, columns = mask.shape
     factor = max(1, int(radius_px // 40))
     small = cv2.resize(mask, (max(1, columns // factor), max(1, rows // factor)), interpolation=cv2.INTER_AREA)
@@ -120,20 +121,20 @@ def rounded_thickness(mask: npt.NDArray[np.uint8], radius_px: float) -> FloatIma
 
 
 def smooth_closed(points: Sequence[tuple[float, float]] | Points, steps: int = 8) -> Points:
-    """Closed Catmull-Rom curve through the points."""
+    """Return the closed Catmull-Rom curve through the points."""
     control = np.asarray(points, dtype=np.float64)
     return _catmull_rom(np.vstack([control[-1], control, control[0], control[1]]), steps)
 
 
 def smooth_open(points: Sequence[tuple[float, float]] | Points, steps: int = 8) -> Points:
-    """Open Catmull-Rom curve through the points, both ends included."""
+    """Return the open Catmull-Rom curve through the points, both ends included."""
     control = np.asarray(points, dtype=np.float64)
     ends = np.vstack([2 * control[0] - control[1], control, 2 * control[-1] - control[-2]])
     return np.vstack([_catmull_rom(ends, steps), control[-1]])
 
 
 def ellipse(x: float, y: float, radius_x: float, radius_y: float, turn_deg: float = 0.0, points: int = 28) -> Points:
-    """Outline of an ellipse."""
+    """Return the outline of an ellipse."""
     angle = np.linspace(0, 2 * np.pi, points, endpoint=False)
     raw = np.stack([radius_x * np.cos(angle), radius_y * np.sin(angle)], axis=1)
     turn = np.deg2rad(turn_deg)
@@ -141,7 +142,7 @@ def ellipse(x: float, y: float, radius_x: float, radius_y: float, turn_deg: floa
 
 
 def mirrored(points: Points, side: int) -> Points:
-    """Points drawn for the patient's left (x positive) put on `side`: +1 left, -1 right."""
+    """Return points drawn for the patient's left (x positive) on `side`: +1 left, -1 right."""
     return points * np.array([side, 1.0])
 
 

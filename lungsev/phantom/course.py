@@ -1,4 +1,4 @@
-"""Two weeks of one patient: the disease comes and goes smoothly, the images are all different."""
+"""A course of images of one patient over two weeks, in which the disease rises and falls smoothly."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ class CourseDay:
 
     @property
     def grades(self) -> tuple[int, ...]:
+        """Brixia grades of zones A-F."""
         return tuple(round(value) for value in self.severity)
 
 
@@ -41,7 +42,7 @@ class CourseRadiograph:
 
 
 def plan_course(seed: int, days: int = 14, start: datetime = _START) -> tuple[CourseDay, ...]:
-    """When images are taken and how ill each zone is then: about one image a day, some days two or none.
+    """Plan when images are taken and how severe each zone is then: about one image a day, some days two or none.
 
     Raises:
         ValueError: Fewer than one day.
@@ -68,7 +69,7 @@ def plan_course(seed: int, days: int = 14, start: datetime = _START) -> tuple[Co
 def make_course(
     seed: int, days: int = 14, *, start: datetime = _START, size_px: int | tuple[int, int] = 512
 ) -> tuple[CourseRadiograph, ...]:
-    """The images of a course, oldest first; `seed` is the patient.
+    """Draw the images of a course, oldest first; `seed` is the patient.
 
     Raises:
         ValueError: Fewer than one day, or a size no image can have.
@@ -92,7 +93,7 @@ def draw_day(
 def _severity(
     time: float, peaks: np.ndarray, onset: np.ndarray, rise: float, fall: float, residue: float
 ) -> np.ndarray:
-    """A smooth rise to each zone's peak and a slower way back to a residue of it."""
+    """Return each zone's severity: a smooth rise to its peak, then a slower fall to a residue."""
     up = _smooth((time - onset) / rise)
     down = _smooth((time - onset - rise - 1.0) / fall)
     return np.clip(peaks * up * (1 - (1 - residue) * down), 0, MAX_GRADE)

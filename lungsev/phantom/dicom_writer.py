@@ -1,4 +1,4 @@
-"""Phantoms written as files: DICOM as portable units write it, PNG and JPEG."""
+"""Phantoms as DICOM files, written as portable units write them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
@@ -43,19 +42,19 @@ _NATIVE = {"implicit", "explicit", "big_endian", "deflated"}
 
 @dataclass(frozen=True)
 class DicomStyle:
-    """How a unit writes its files.
+    r"""How a unit writes its files.
 
     Attributes:
         modality: CR (Computed Radiography) or DX (Digital X-Ray).
         photometric: MONOCHROME1 stores bone low, MONOCHROME2 stores it high.
         bits: BitsStored, 8-16.
         transfer_syntax: A key of TRANSFER_SYNTAXES.
-        voi: What brings stored values to the picture: a window (LINEAR, LINEAR_EXACT or SIGMOID), a VOI LUT
-            sequence, several windows of which the first is meant, or nothing.
+        voi: Transform from stored values to the picture: a window (LINEAR, LINEAR_EXACT or SIGMOID), a VOI LUT
+            sequence, two windows of which the first applies, or none.
         rescale: (slope, intercept); None leaves the modality transform out.
         orientation: Rows, columns of PatientOrientation; None leaves it out. `R\\F` stores the image mirrored.
         padding: Mark the area under the shutters with PixelPaddingValue.
-        for_processing: DX For Processing, which is not ours to score.
+        for_processing: DX For Processing, which lungsev does not score.
         view, body_part: ViewPosition and BodyPartExamined; None leaves them out.
         wrong_lut_shape: Write the PresentationLUTShape that contradicts the photometric, as found in the field.
         patient_id, acquired_at, study, series, instance: Identity; numbers and the image's seed make the UIDs.
@@ -82,7 +81,7 @@ class DicomStyle:
 
 
 def draw_style(seed: int, **changes: Any) -> DicomStyle:
-    """The habits of one of four invented makers, drawn from the seed; `changes` override fields."""
+    """Draw one of four invented makers and return how its units write files; `changes` override fields."""
     rng = np.random.default_rng([seed, 301])
     maker = int(rng.integers(4))
     habits: tuple[dict[str, Any], ...] = (
@@ -100,9 +99,10 @@ def write_phantom_dicom(
     """Write the image as DICOM.
 
     Args:
+        radiograph: What to write.
         path: File to write; its folder exists.
-        style: How; the default is a DX, MONOCHROME2, 12 bits, windowed, explicit little endian.
-        changes: Fields of `DicomStyle` to change, as `bits=10`.
+        style: How the unit writes; the default is DX, MONOCHROME2, 12 bits, windowed, explicit little endian.
+        changes: Fields of `DicomStyle` to change, for example `bits=10`.
 
     Raises:
         ValueError: The bits or the transfer syntax are not among those offered.
@@ -113,7 +113,11 @@ def write_phantom_dicom(
 
 
 def phantom_dataset(radiograph: PhantomRadiograph, style: DicomStyle | None = None, **changes: Any) -> FileDataset:
-    """The image as a DICOM dataset, for those who want to damage it before they write it."""
+    """Return the image as a DICOM dataset that a test can still change before it is written.
+
+    Raises:
+        ValueError: The bits or the transfer syntax are not among those offered.
+    """
     style = replace(style or DicomStyle(), **changes)
     if style.transfer_syntax not in TRANSFER_SYNTAXES:
         raise ValueError(f"found transfer syntax {style.transfer_syntax!r}, expected one of {list(TRANSFER_SYNTAXES)}")
@@ -136,38 +140,16 @@ def phantom_dataset(radiograph: PhantomRadiograph, style: DicomStyle | None = No
     return dataset
 
 
-def write_phantom_png(radiograph: PhantomRadiograph, path: Path, bits: Literal[8, 16] = 8) -> Path:
-    """Write the image as a grey PNG."""
-    return _write_image(path, _quantised(radiograph.pixels, bits))
-
-
-def write_phantom_jpeg(radiograph: PhantomRadiograph, path: Path, quality: int = 92) -> Path:
-    """Write the image as a grey JPEG."""
-    return _write_image(path, _quantised(radiograph.pixels, 8), [cv2.IMWRITE_JPEG_QUALITY, quality])
-
-
 def phantom_uid(*parts: object) -> UID:
-    """A UID that depends on the parts alone (root 2.25, DICOM PS3.5 B.2)."""
+    """Return a UID that depends on the parts alone (root 2.25, DICOM PS3.5 B.2)."""
     digest = hashlib.sha256("/".join(str(part) for part in ("lungsev phantom", *parts)).encode()).digest()
     return UID(f"2.25.{int.from_bytes(digest[:16], 'big')}")
 
 
 def _header(radiograph: PhantomRadiograph, style: DicomStyle) -> FileDataset:
-    patient_id = style.patient_id if style.patient_id is not None else f"PH{radiograph.seed:06d}"
-    if style.modality == "CR":
-        sop_class: UID = ComputedRadiographyImageStorage
-    elif style.for_processing:
-        sop_class = DigitalXRayImageStorageForProcessing
-    else:
-        sop_class = DigitalXRayImageStorageForPresentation
-    identity = (patient_id, style.study)
     meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = sop_class
-    meta.MediaStorageSOPInstanceUID = phantom_uid(
-        *identity, style.series, style.instance, radiograph.exposure_seed, "image"
-    )
-    meta.TransferSyntaxUID = TRANSFER_SYNTAXES[style.transfer_syntax]
-    syntax = UID(TRANSFER_SYNTAXES[style.transfer_syntax])
+    meta.MediaStorageSOPClassUID = _sop_class(style)
+    meta.TransferSyntaxUID = syntax = UID(TRANSFER_SYNTAXES[style.transfer_syntax])
     dataset = FileDataset(
         "",
         {},
@@ -178,24 +160,13 @@ def _header(radiograph: PhantomRadiograph, style: DicomStyle) -> FileDataset:
     )
     dataset.SpecificCharacterSet = "ISO_IR 192"
     dataset.ImageType = ["ORIGINAL", "PRIMARY"]
-    dataset.SOPClassUID = sop_class
-    dataset.SOPInstanceUID = meta.MediaStorageSOPInstanceUID
-    date, time = style.acquired_at.strftime("%Y%m%d"), style.acquired_at.strftime("%H%M%S")
-    dataset.StudyDate = dataset.SeriesDate = dataset.AcquisitionDate = dataset.ContentDate = date
-    dataset.StudyTime = dataset.SeriesTime = dataset.AcquisitionTime = dataset.ContentTime = time
-    dataset.AccessionNumber = f"A{radiograph.seed % 10**6:06d}{style.study:03d}"
+    dataset.SOPClassUID = meta.MediaStorageSOPClassUID
+    _add_identity(dataset, radiograph, style)
+    meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
     dataset.Modality = style.modality
     dataset.Manufacturer = style.manufacturer
     dataset.ManufacturerModelName = "Portable Phantom"
     dataset.StudyDescription = "XR CHEST PORTABLE"
-    dataset.PatientName = f"PHANTOM^{patient_id}"
-    dataset.PatientID = patient_id
-    dataset.PatientBirthDate = f"{1935 + radiograph.seed % 60}0101"
-    dataset.PatientSex = "MF"[radiograph.seed % 2]
-    dataset.StudyInstanceUID = phantom_uid(*identity, "study")
-    dataset.SeriesInstanceUID = phantom_uid(*identity, style.series, "series")
-    dataset.StudyID = str(style.study)
-    dataset.SeriesNumber, dataset.InstanceNumber = style.series, style.instance
     if style.body_part is not None:
         dataset.BodyPartExamined = style.body_part
     if style.view is not None:
@@ -216,8 +187,33 @@ def _header(radiograph: PhantomRadiograph, style: DicomStyle) -> FileDataset:
     return dataset
 
 
+def _sop_class(style: DicomStyle) -> UID:
+    if style.modality == "CR":
+        return ComputedRadiographyImageStorage
+    return DigitalXRayImageStorageForProcessing if style.for_processing else DigitalXRayImageStorageForPresentation
+
+
+def _add_identity(dataset: Dataset, radiograph: PhantomRadiograph, style: DicomStyle) -> None:
+    """Write who the patient is, which study, series and instance this is, and when it was acquired."""
+    patient_id = style.patient_id if style.patient_id is not None else f"PH{radiograph.seed:06d}"
+    identity = (patient_id, style.study)
+    dataset.SOPInstanceUID = phantom_uid(*identity, style.series, style.instance, radiograph.exposure_seed, "image")
+    date, time = style.acquired_at.strftime("%Y%m%d"), style.acquired_at.strftime("%H%M%S")
+    dataset.StudyDate = dataset.SeriesDate = dataset.AcquisitionDate = dataset.ContentDate = date
+    dataset.StudyTime = dataset.SeriesTime = dataset.AcquisitionTime = dataset.ContentTime = time
+    dataset.AccessionNumber = f"A{radiograph.seed % 10**6:06d}{style.study:03d}"
+    dataset.PatientName = f"PHANTOM^{patient_id}"
+    dataset.PatientID = patient_id
+    dataset.PatientBirthDate = f"{1935 + radiograph.seed % 60}0101"
+    dataset.PatientSex = "MF"[radiograph.seed % 2]
+    dataset.StudyInstanceUID = phantom_uid(*identity, "study")
+    dataset.SeriesInstanceUID = phantom_uid(*identity, style.series, "series")
+    dataset.StudyID = str(style.study)
+    dataset.SeriesNumber, dataset.InstanceNumber = style.series, style.instance
+
+
 def _add_grey_scale(dataset: Dataset, pixels: npt.NDArray[np.float32], style: DicomStyle) -> npt.NDArray[np.uint16]:
-    """Stored values such that the dataset's own transforms give `pixels` back (DICOM PS3.3 C.11.2)."""
+    """Return stored values from which the dataset's own transforms give `pixels` back (DICOM PS3.3 C.11.2)."""
     top = (1 << style.bits) - 1
     slope, intercept = style.rescale or (1.0, 0.0)
     if style.rescale is not None:
@@ -293,16 +289,3 @@ def _add_pixels(dataset: FileDataset, stored: npt.NDArray[np.uint16], style: Dic
 
 def _byte_order(style: DicomStyle) -> str:
     return ">" if style.transfer_syntax == "big_endian" else "<"
-
-
-def _quantised(pixels: npt.NDArray[np.float32], bits: int) -> npt.NDArray[np.integer]:
-    top = (1 << bits) - 1
-    return np.round(pixels * top).astype(np.uint8 if bits == 8 else np.uint16)
-
-
-def _write_image(path: Path, image: npt.NDArray[np.integer], options: list[int] | None = None) -> Path:
-    done, data = cv2.imencode(path.suffix, image, options or [])
-    if not done:
-        raise ValueError(f"OpenCV cannot encode {path.suffix!r} images")
-    path.write_bytes(data.tobytes())
-    return path

@@ -1,4 +1,4 @@
-"""From attenuation to an image: beam, scatter, noise, the unit's processing, collimation, letters."""
+"""From attenuation to an image: beam, scatter, noise, the unit's processing, collimation and letters."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _AIR = 0.25  # processed signal of the direct beam beside a chest, with what sca
 
 @dataclass(frozen=True)
 class Exposure:
-    """How one image was shot and processed.
+    """Parameters of one exposure and its processing.
 
     Attributes:
         scatter: Scattered over direct radiation behind the patient.
         heel_x, heel_y: Relative fall of the beam from edge to edge.
         noise: Deviation of the log signal behind the lungs.
         lung_grey, dense_grey: Brightness the processing gives healthy lungs and the tissue around them.
-        flatten: Share of the coarse structure the unit's processing takes out.
+        flatten: Share of the coarse structure that the unit's processing removes.
         sharpen: Gain of fine structure.
         blur_cm: Focus and motion.
         seed: Of the grain.
@@ -41,7 +41,7 @@ class Exposure:
 
 
 def draw_exposure(rng: np.random.Generator) -> Exposure:
-    """A portable unit on an average day."""
+    """Draw the parameters of one exposure of a portable unit."""
     return Exposure(
         scatter=float(rng.uniform(0.15, 0.75)),
         heel_x=float(rng.normal(0, 0.12)),
@@ -57,16 +57,18 @@ def draw_exposure(rng: np.random.Generator) -> Exposure:
 
 
 def expose(attenuation: FloatImage, px_per_cm: float, exposure: Exposure) -> FloatImage:
-    """Signal of the detector after processing, bone bright, before the tone curve.
+    """Return the detector's signal after processing, bone bright, before the tone curve.
 
     Args:
-        attenuation: Line integrals, 0 in air.
+        attenuation: Line integrals, float32 [rows, columns], 0 in air.
+        px_per_cm: Scale of the image.
+        exposure: Parameters of the exposure.
     """
     rows, columns = attenuation.shape
     direct = np.exp(-attenuation)
     tilt_x = np.linspace(-0.5, 0.5, columns, dtype=np.float32)[None, :] * np.float32(exposure.heel_x)
     tilt_y = np.linspace(-0.5, 0.5, rows, dtype=np.float32)[:, None] * np.float32(exposure.heel_y)
-    # Scatter is made where tissue is: open air makes none, or it would fog the lungs from outside.
+    # Only tissue scatters: scatter from open air would fog the lungs from outside.
     source = direct * np.clip(attenuation, 0, 1)
     signal = (direct + blur(source, 4.0 * px_per_cm) * np.float32(exposure.scatter)) * (1 + tilt_x) * (1 + tilt_y)
     signal = blur(signal, exposure.blur_cm * px_per_cm)
@@ -78,7 +80,7 @@ def expose(attenuation: FloatImage, px_per_cm: float, exposure: Exposure) -> Flo
 
 
 def add_grain(signal: FloatImage, exposure: Exposure) -> FloatImage:
-    """Quantum noise: it grows behind dense parts, where few quanta arrive."""
+    """Add quantum noise, which grows behind dense parts, where few quanta arrive."""
     rng = np.random.default_rng([exposure.seed, 41])
     grain = rng.standard_normal(signal.shape, dtype=np.float32)
     if min(signal.shape) > 700:
@@ -96,11 +98,13 @@ class ToneCurve:
 
 
 def tone_curve(healthy: FloatImage, lungs: FloatImage, px_per_cm: float, exposure: Exposure) -> ToneCurve:
-    """The curve a unit's automatic windowing chooses from the histogram it expects of a chest.
+    """Return the curve that a unit's automatic windowing chooses from the histogram it expects of a chest.
 
     Args:
         healthy: Attenuation of the chest without disease.
         lungs: Share 0-1 of each pixel inside the lungs.
+        px_per_cm: Scale of both.
+        exposure: Parameters of the exposure.
     """
     signal = expose(healthy, px_per_cm, exposure)
     inside, outside = signal[lungs > 0.9], signal[(lungs < 0.1) & (healthy > 2.0)]
@@ -113,7 +117,7 @@ def tone_curve(healthy: FloatImage, lungs: FloatImage, px_per_cm: float, exposur
 
 
 def tone(signal: FloatImage, curve: ToneCurve) -> FloatImage:
-    """Brightness 0-1."""
+    """Map the signal to brightness 0-1."""
     scaled = (signal - np.float32(curve.centre)) * np.float32(curve.slope)
     grey = 1 / (1 + np.exp(-np.clip(scaled, -12, 12)))
     black = 1 / (1 + np.exp(np.clip(curve.slope * (curve.centre - curve.black), -12, 12)))
@@ -130,11 +134,12 @@ class Finish:
 
     Attributes:
         collimated: Share of each image edge the shutters cover: top, bottom, left, right.
-        shutter_value: Brightness under the shutters (0 black; near 1 where a unit leaves it unexposed).
+        shutter_value: Brightness under the shutters (0 black; near 1 where a unit leaves them unexposed).
         shutter_turn_deg: Angle of the shutters to the image.
         side_letter: Lead letter on its side of the image, "" for none.
-        words: Burned-in lines.
-        letters_top: Whether letters stand at the image's top.
+        words: Burned-in lines of text.
+        letters_top: Whether letters are at the image's top.
+        letter_height: As a share of the image's longer side.
     """
 
     collimated: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
@@ -147,6 +152,7 @@ class Finish:
 
 
 def draw_finish(rng: np.random.Generator) -> Finish:
+    """Draw collimation and letters as they are on portable images."""
     collimated = tuple(float(rng.uniform(0.01, 0.07)) if rng.random() < 0.45 else 0.0 for _ in range(4))
     wording = (("AP", "MOBILE"), ("AP ERECT",), ("PORTABLE", "AP"), ("SUPINE",), ("AP", "SEMI ERECT"), ("BED 12",))
     return Finish(
@@ -161,10 +167,10 @@ def draw_finish(rng: np.random.Generator) -> Finish:
 
 
 def finish(pixels: FloatImage, plan: Finish) -> tuple[FloatImage, tuple[int, int, int, int]]:
-    """Lay shutters and letters over the image.
+    """Add shutters and letters to the image.
 
     Returns:
-        The image, and the (y0, x0, y1, x1) box left open by the shutters.
+        The image, and (y0, x0, y1, x1) of the field that the shutters leave open.
     """
     rows, columns = pixels.shape
     pixels = pixels.copy()

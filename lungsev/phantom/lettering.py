@@ -1,4 +1,4 @@
-"""Letters from strokes. OpenCV's own fonts changed between releases; a phantom must not."""
+"""Letters drawn from strokes, because OpenCV's own fonts changed between releases and a phantom must not."""
 
 from __future__ import annotations
 
@@ -60,9 +60,11 @@ def draw_text(
     value: float,
     bold: float = 0.14,
 ) -> None:
-    """Write a line on a 0-1 image, in place; unknown characters are spaces.
+    """Write a line on an image, in place; unknown characters are spaces.
 
     Args:
+        image: Float32 [rows, columns], 0-1.
+        text: One line.
         origin_px: x and y of the upper left corner.
         height_px: Of a capital letter.
         value: Brightness of the letters.
@@ -83,5 +85,5 @@ def draw_text(
 
 
 def text_width(text: str, height_px: float) -> float:
-    """Width in pixels of a line drawn by `draw_text`."""
+    """Return the width in pixels of a line drawn by `draw_text`."""
     return max(0.0, len(text) * 5.4 - 1.4) * height_px / 6.0

@@ -1,4 +1,4 @@
-"""Images without a frontal chest in them: what the quality gate must refuse."""
+"""Images that are not frontal chest radiographs, which the quality gate must refuse."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from lungsev.phantom.patient.body_parts import draw_abdomen, draw_hand, draw_hip
 
 
 def make_non_chest(kind: str, seed: int, size_px: int = 512) -> FloatImage:
-    """An image of something else, varied by the seed.
+    """Draw an image that is not a chest radiograph.
 
     Args:
         kind: One of NON_CHEST_KINDS.
+        seed: Varies the image.
         size_px: Longer side.
 
     Returns:
-        float32 [rows, columns], 0-1, bone bright.
+        The image, float32 [rows, columns], 0-1, bone bright.
 
     Raises:
         ValueError: The kind is unknown.
@@ -43,7 +44,7 @@ def _constant(rng: np.random.Generator, size_px: int) -> FloatImage:
 
 
 def _text_page(rng: np.random.Generator, size_px: int) -> FloatImage:
-    """A scanned request form or a screen capture of words."""
+    """Draw a scanned request form or a screen capture of text."""
     dark = rng.random() < 0.5
     page = np.full((size_px, round(size_px * rng.uniform(0.7, 0.95))), 0.03 if dark else 0.95, np.float32)
     letters = np.array(list("ABCDEFGHIKLMNOPRSTUVW0123456789  "))
@@ -56,7 +57,7 @@ def _text_page(rng: np.random.Generator, size_px: int) -> FloatImage:
 
 
 def _blank(rng: np.random.Generator, size_px: int) -> FloatImage:
-    """An exposure with nobody in the beam: an empty field between shutters."""
+    """Draw an exposure without a patient: an empty field between shutters."""
     rows, columns = size_px, round(size_px * rng.uniform(0.8, 1.0))
     y = np.linspace(-1, 1, rows, dtype=np.float32)[:, None]
     x = np.linspace(-1, 1, columns, dtype=np.float32)[None, :]

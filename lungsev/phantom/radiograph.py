@@ -1,4 +1,4 @@
-"""A whole phantom image: the patient, the disease, the devices and the exposure put together."""
+"""A whole phantom radiograph: patient, disease, devices and exposure."""
 
 from __future__ import annotations
 
@@ -9,8 +9,18 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from lungsev.phantom.canvas import Points, RadiographFrame, resized
-from lungsev.phantom.exposure import Finish, add_grain, draw_exposure, draw_finish, expose, finish, tone, tone_curve
+from lungsev.phantom.canvas import FloatImage, Points, RadiographFrame, resized
+from lungsev.phantom.exposure import (
+    Exposure,
+    Finish,
+    add_grain,
+    draw_exposure,
+    draw_finish,
+    expose,
+    finish,
+    tone,
+    tone_curve,
+)
 from lungsev.phantom.patient.anatomy import (
     LEFT,
     RIGHT,
@@ -27,19 +37,19 @@ from lungsev.phantom.patient.devices import Devices, draw_devices
 
 NUM_ZONES = 6
 MAX_GRADE = 3
-_WORKING_SIDE_PX = 1024  # finer detail than this is grain, added at full size
+_WORKING_SIDE_PX = 1024  # only grain is finer than this, and it is added at full size
 _SIZES_CM = ((35.0, 43.0), (43.0, 35.0), (43.0, 43.0))  # rows, columns
 
 
 @dataclass(frozen=True)
 class PhantomOptions:
-    """What to fix of an image that the seed would otherwise choose; None leaves it to the seed.
+    """Properties of an image to fix; None leaves a property to the seed.
 
     Attributes:
         exposure_seed: Separate seed of position, breath, exposure and devices, for another image of the same
             patient (who is `seed`).
-        severity: Zones A-F on a continuous scale 0-3, for the drawing; grades not given are these, rounded.
-        rotation_deg: Turn of the patient on the image.
+        severity: Zones A-F on a continuous scale 0-3, for the drawing; grades that are not given are these, rounded.
+        rotation_deg: Rotation of the patient on the image.
         devices: Tubes, lines and leads.
         finish: Collimation and letters.
         plain: No devices, letters or collimation, and the patient centred and straight.
@@ -55,7 +65,7 @@ class PhantomOptions:
 
 @dataclass(frozen=True)
 class PhantomRadiograph:
-    """A synthetic portable chest radiograph and the truth about it.
+    """A synthetic portable chest radiograph and its ground truth.
 
     Attributes:
         pixels: float32 [rows, columns], 0-1, bone bright, patient's right on the image's left.
@@ -64,7 +74,7 @@ class PhantomRadiograph:
         grades: Brixia grades of zones A-F.
         seed: Of the patient.
         exposure_seed: Of position, exposure and devices.
-        content_box_px: (y0, x0, y1, x1) left open by the shutters.
+        content_box_px: (y0, x0, y1, x1), the field that the shutters leave open.
         px_per_cm: Scale at the detector.
     """
 
@@ -85,14 +95,14 @@ def make_phantom(
     size_px: int | tuple[int, int] = 512,
     options: PhantomOptions | None = None,
 ) -> PhantomRadiograph:
-    """A synthetic portable AP chest radiograph; the same seed gives the same image everywhere.
+    """Draw a synthetic portable AP chest radiograph; the same seed gives the same image on every machine.
 
     Args:
         seed: Chooses the patient and, without `options.exposure_seed`, everything else.
-        grades: Brixia grades 0-3 of zones A-F (patient's right upper, middle, lower, then left), or None
-            to let the seed choose.
-        size_px: Longer side (the shape is the seed's: landscape, portrait or square), or (rows, columns).
-        options: What else to fix.
+        grades: Brixia grades 0-3 of zones A-F (patient's right upper, middle, lower, then left); None lets the
+            seed choose.
+        size_px: Longer side (the seed chooses landscape, portrait or square), or (rows, columns).
+        options: Further properties to fix.
 
     Raises:
         ValueError: Grades are not six values 0-3, or the image is smaller than 64 px.
@@ -110,19 +120,8 @@ def make_phantom(
     devices, plan = draw_devices(rng, sum(severity) / (NUM_ZONES * MAX_GRADE)), draw_finish(rng)
     if options.plain:
         devices, plan = Devices(), Finish(side_letter="")
-    devices = options.devices or devices
-    plan = options.finish or plan
-
-    side = max(frame.rows, frame.columns)
-    ratio = min(1.0, _WORKING_SIDE_PX / side)
-    working = frame.scaled(max(1, round(frame.rows * ratio)), max(1, round(frame.columns * ratio)))
-    attenuation = attenuate(working, anatomy, breath, severity, devices)
-    curve = tone_curve(attenuation.healthy, attenuation.lungs, working.px_per_cm / 4, exposure)
-    signal = expose(attenuation.total, working.px_per_cm, exposure)
-    if ratio < 1.0:
-        signal = resized(signal, frame.rows, frame.columns)
-    pixels = tone(add_grain(signal, exposure), curve)
-    pixels, box = finish(pixels, plan)
+    pixels = _take_image(frame, anatomy, breath, severity, options.devices or devices, exposure)
+    pixels, box = finish(pixels, options.finish or plan)
     lungs = {side: lung_outline(anatomy, breath, side) for side in (RIGHT, LEFT)}
     heart = frame.fill(frame.blank(), [heart_outline(anatomy, breath), mediastinum_outline(anatomy, breath)])
     return PhantomRadiograph(
@@ -137,6 +136,25 @@ def make_phantom(
     )
 
 
+def _take_image(
+    frame: RadiographFrame,
+    anatomy: Anatomy,
+    breath: Breath,
+    severity: Sequence[float],
+    devices: Devices,
+    exposure: Exposure,
+) -> FloatImage:
+    """Return the processed image, float32 [rows, columns], without shutters and letters."""
+    ratio = min(1.0, _WORKING_SIDE_PX / max(frame.rows, frame.columns))
+    working = frame.scaled(max(1, round(frame.rows * ratio)), max(1, round(frame.columns * ratio)))
+    attenuation = attenuate(working, anatomy, breath, severity, devices)
+    curve = tone_curve(attenuation.healthy, attenuation.lungs, working.px_per_cm / 4, exposure)
+    signal = expose(attenuation.total, working.px_per_cm, exposure)
+    if ratio < 1.0:
+        signal = resized(signal, frame.rows, frame.columns)
+    return tone(add_grain(signal, exposure), curve)
+
+
 def _grades(grades: Sequence[int] | None, seed: int) -> tuple[int, ...]:
     if grades is None:
         return _draw_grades(seed)
@@ -147,7 +165,7 @@ def _grades(grades: Sequence[int] | None, seed: int) -> tuple[int, ...]:
 
 
 def _draw_grades(seed: int) -> tuple[int, ...]:
-    """Neighbouring zones alike, lower zones worse, some patients healthy: as in hospital series."""
+    """Draw grades as in hospital series: neighbours alike, lower zones worse, some patients healthy."""
     rng = np.random.default_rng([seed, 202])
     if rng.random() < 0.12:
         return (0,) * NUM_ZONES
@@ -190,7 +208,7 @@ def _position(
 
 
 def _labels(frame: RadiographFrame, outlines: Mapping[int, Points]) -> npt.NDArray[np.uint8]:
-    """Outlines (patient cm) filled with their label, edges not blended."""
+    """Return a mask with each outline (patient cm) filled with its label, edges not blended."""
     mask = frame.blank()
     for value, outline in outlines.items():
         points = frame.to_px(outline) - 0.5
@@ -199,7 +217,7 @@ def _labels(frame: RadiographFrame, outlines: Mapping[int, Points]) -> npt.NDArr
 
 
 def _inside(box: tuple[int, int, int, int], mask: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """The mask where the shutters leave the image open."""
+    """Return the mask, set to background under the shutters."""
     y0, x0, y1, x1 = box
     visible = np.zeros_like(mask)
     visible[y0:y1, x0:x1] = mask[y0:y1, x0:x1]

@@ -1,4 +1,4 @@
-"""Invented patients with their images and what readers make of them: the stuff datasets are made of."""
+"""Invented patients, their images, and the grades that simulated readers give them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _COVERED = (0.0, 0.35, 0.7, 1.0)
 
 @dataclass(frozen=True)
 class CohortRadiograph:
-    """One image of the cohort, not drawn yet; `index` counts images, `patient` people (both from 0)."""
+    """One planned image of the cohort; `index` counts images, `patient` people (both from 0)."""
 
     index: int
     patient: int
@@ -35,6 +35,7 @@ class CohortRadiograph:
         return tuple(round(value) for value in self.severity)
 
     def draw(self, size_px: int | tuple[int, int]) -> PhantomRadiograph:
+        """Draw the image."""
         plan = plan_course(self.patient_seed, days=21)
         day = next(day for day in plan if day.exposure_seed == self.exposure_seed)
         return draw_day(self.patient_seed, day, size_px)
@@ -44,7 +45,7 @@ Draw = Callable[[CohortRadiograph], PhantomRadiograph]
 
 
 def draw_cohort(count: int, seed: int, most_radiographs: int = 5) -> tuple[CohortRadiograph, ...]:
-    """`count` images of fewer patients: most have one or two, some have a course.
+    """Plan `count` images of fewer patients: most have one or two, some have a course.
 
     Raises:
         ValueError: Fewer than one image.
@@ -73,14 +74,14 @@ def draw_cohort(count: int, seed: int, most_radiographs: int = 5) -> tuple[Cohor
 
 
 def read_zones(radiograph: CohortRadiograph, reader: int) -> tuple[int, ...]:
-    """Brixia grades as one reader gives them: the disease seen with a reader's own error."""
+    """Return the Brixia grades of one reader: the true severity with that reader's error."""
     rng = np.random.default_rng([radiograph.exposure_seed, 611, reader])
     seen = np.asarray(radiograph.severity) + rng.normal(0, _READER_NOISE, len(radiograph.severity))
     return tuple(int(value) for value in np.clip(np.round(seen), 0, MAX_GRADE))
 
 
 def read_quadrants(radiograph: CohortRadiograph, reader: int) -> tuple[int, ...]:
-    """Grades 1-5 of the right upper, right lower, left upper and left lower quadrant."""
+    """Return a reader's grades 1-5 of the right upper, right lower, left upper and left lower quadrant."""
     rng = np.random.default_rng([radiograph.exposure_seed, 612, reader])
     a, b, c, d, e, f = radiograph.severity
     halves = np.array([2 * a + b, b + 2 * c, 2 * d + e, e + 2 * f]) / 3
@@ -89,7 +90,7 @@ def read_quadrants(radiograph: CohortRadiograph, reader: int) -> tuple[int, ...]
 
 
 def read_lungs(radiograph: CohortRadiograph, reader: int) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Geographic extent 0-4 and opacity 0-4 of the right and the left lung."""
+    """Return a reader's geographic extent 0-4 and opacity 0-4 of the right and the left lung."""
     rng = np.random.default_rng([radiograph.exposure_seed, 613, reader])
     extents, opacities = [], []
     for zones in (radiograph.severity[:3], radiograph.severity[3:]):
@@ -101,5 +102,5 @@ def read_lungs(radiograph: CohortRadiograph, reader: int) -> tuple[tuple[int, in
 
 
 def most_frequent(values: Sequence[int]) -> int:
-    """The mode; among equals the lower grade."""
+    """Return the mode; among equals the lower grade."""
     return int(np.bincount(np.asarray(values)).argmax())

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -18,13 +16,9 @@ from lungsev.phantom.datasets.cohort import (
     read_quadrants,
     read_zones,
 )
-from lungsev.phantom.dicom_writer import (
-    draw_style,
-    phantom_uid,
-    write_phantom_dicom,
-    write_phantom_jpeg,
-    write_phantom_png,
-)
+from lungsev.phantom.datasets.files import make_folders, write_table
+from lungsev.phantom.dicom_writer import draw_style, phantom_uid, write_phantom_dicom
+from lungsev.phantom.picture_writer import write_phantom_jpeg, write_phantom_png, write_picture
 from lungsev.phantom.radiograph import PhantomRadiograph
 
 ZONES = "ABCDEF"
@@ -33,16 +27,15 @@ _RATERS = 5
 
 
 def write_brixia(out: Path, cohort: tuple[CohortRadiograph, ...], draw: Draw) -> None:
-    """`dicom_clean/*.dcm`, the global table and the table of the consensus images."""
-    folder = out / "dicom_clean"
-    folder.mkdir()
+    """Write `dicom_clean/*.dcm`, the global table and the table of the consensus images."""
+    (folder,) = make_folders(out, "dicom_clean")
     rng = np.random.default_rng([cohort[0].patient_seed, 621])
     consensus = set(rng.choice(len(cohort), max(1, round(_CONSENSUS_SHARE * len(cohort))), replace=False).tolist())
     rows: list[tuple[object, ...]] = []
     consensus_rows = []
     for planned in cohort:
         radiograph = draw(planned)
-        # Polarity goes with the maker, as in the original: a missed inversion would be a shortcut.
+        # The maker decides the polarity, as in the original: a network could learn a missed inversion as a shortcut.
         style = draw_style(
             planned.patient_seed,
             patient_id=f"{planned.patient:04d}",
@@ -63,27 +56,25 @@ def write_brixia(out: Path, cohort: tuple[CohortRadiograph, ...], draw: Draw) ->
             consensus_rows.append((name, *_consensus(planned)))
     header = "Filename;StudyDate;Modality;Columns;Rows;Manufacturer;PhotometricInterpretation;BrixiaScore;"
     header += "BrixiaScoreGlobal;ConsensusTestset;Subject;StudyId;Sex;AgeAtStudyDateFiveYear"
-    _write_table(out / "metadata_global_v2.csv", header.split(";"), rows, delimiter=";", bom=True, line_end="\r\n")
+    write_table(out / "metadata_global_v2.csv", header.split(";"), rows, delimiter=";", bom=True, line_end="\r\n")
     statistics = [f"{kind}{zone}" for kind in ("Mean", "Mode") for zone in (*ZONES, "Global")]
-    _write_table(out / "metadata_consensus_v1.csv", ("Filename", *statistics), consensus_rows, bom=True)
+    write_table(out / "metadata_consensus_v1.csv", ("Filename", *statistics), consensus_rows, bom=True)
 
 
 def write_inha(out: Path, cohort: tuple[CohortRadiograph, ...], draw: Draw) -> None:
-    """One table with four scores of 1-5 and a PNG per image."""
-    folder = out / "images"
-    folder.mkdir()
+    """Write one table with four grades of 1-5 per image, and the images as PNG."""
+    (folder,) = make_folders(out, "images")
     rows = []
     for planned in cohort:
         name = f"ICU{planned.index + 1:05d}"
         write_phantom_png(draw(planned), folder / f"{name}.png")
         rows.append((name, f"P{planned.patient + 1:04d}", *read_quadrants(planned, 0)))
-    _write_table(out / "inha.csv", ("image_id", "patient", "RT", "RB", "LT", "LB"), rows)
+    write_table(out / "inha.csv", ("image_id", "patient", "RT", "RB", "LT", "LB"), rows)
 
 
 def write_cohen(out: Path, cohort: tuple[CohortRadiograph, ...], draw: Draw) -> None:
-    """Two radiologists' zones; images in the mixture of files that the original is."""
-    folder = out / "public-cohen-subset"
-    folder.mkdir()
+    """Write two radiologists' grades per zone, and images in the original's mixture of file formats."""
+    (folder,) = make_folders(out, "public-cohen-subset")
     rows, people = [], []
     for planned in cohort:
         name = _write_odd_file(folder, planned, draw(planned))
@@ -94,14 +85,13 @@ def write_cohen(out: Path, cohort: tuple[CohortRadiograph, ...], draw: Draw) -> 
         rows.append(tuple(readings))
         people.append((name, f"P{planned.patient + 1:03d}", float(planned.day), "AP", "COVID-19"))
     columns = [f"{reader}-{zone}" for reader in "SJ" for zone in (*ZONES, "Global")]
-    _write_table(out / "public-annotations.csv", ("filename", *columns), rows, bom=True)
-    _write_table(out / "patients.csv", ("filename", "patient", "offset", "view", "finding"), people)
+    write_table(out / "public-annotations.csv", ("filename", *columns), rows, bom=True)
+    write_table(out / "patients.csv", ("filename", "patient", "offset", "view", "finding"), people)
 
 
 def write_ralo(out: Path, cohort: tuple[CohortRadiograph, ...], draw: Draw) -> None:
-    """Extent and opacity of each lung by two readers; two header rows, images named after their row."""
-    folder = out / "CXR_images_scored"
-    folder.mkdir()
+    """Write extent and opacity of each lung by two readers, under two header rows; images are named after their row."""
+    (folder,) = make_folders(out, "CXR_images_scored")
     measures = [f"{side} {kind}" for kind in ("GEOGRAPHIC", "OPACITY") for side in ("Right", "Left", "Total")]
     above = ["", "", *(name if i == 0 else "" for name in ("Reader 1", "Reader 2") for i in range(len(measures)))]
     rows: list[Sequence[object]] = [("Subject_ID", "Exam_DateTime", *measures, *measures)]
@@ -112,13 +102,12 @@ def write_ralo(out: Path, cohort: tuple[CohortRadiograph, ...], draw: Draw) -> N
             for right, left in read_lungs(planned, reader):
                 scores += [right, left, right + left]
         rows.append((f"A{planned.patient + 1:06d}", f"{planned.acquired_at:%Y%m%d%H%M%S}", *scores))
-    _write_table(out / "ralo-dataset-metadata.csv", above, rows)
+    write_table(out / "ralo-dataset-metadata.csv", above, rows)
 
 
 def write_severity(out: Path, cohort: tuple[CohortRadiograph, ...], draw: Draw) -> None:
-    """Means of three raters for the whole image, under comment lines that begin with `##`."""
-    folder = out / "images"
-    folder.mkdir()
+    """Write means of three raters for the whole image, under comment lines that begin with `##`."""
+    (folder,) = make_folders(out, "images")
     rows, people = [], []
     for planned in cohort:
         name = f"case-{planned.patient + 1:03d}-day{planned.day}-{planned.index}.jpg"
@@ -133,14 +122,14 @@ def write_severity(out: Path, cohort: tuple[CohortRadiograph, ...], draw: Draw) 
         "## geographic_mean: extent of lung involvement of both lungs, 0 to 8.",
         "## opacity_mean: degree of opacity of both lungs, 0 to 6.",
     )
-    path = out / "annotations" / "covid-severity-scores.csv"
-    path.parent.mkdir()
-    _write_table(path, ("filename", "geographic_mean", "opacity_mean"), rows, comment=comment)
-    _write_table(out / "metadata.csv", ("patientid", "offset", "view", "filename"), people)
+    (annotations,) = make_folders(out, "annotations")
+    path = annotations / "covid-severity-scores.csv"
+    write_table(path, ("filename", "geographic_mean", "opacity_mean"), rows, comment=comment)
+    write_table(out / "metadata.csv", ("patientid", "offset", "view", "filename"), people)
 
 
 def _consensus(planned: CohortRadiograph) -> tuple[object, ...]:
-    """Means and modes of five raters: zones A-F and the total."""
+    """Return means and modes of five raters: zones A-F and the total."""
     readings = np.array([read_zones(planned, reader) for reader in range(1, _RATERS + 1)])
     totals = readings.sum(axis=1)
     means = [f"{value:.1f}" for value in (*readings.mean(axis=0), totals.mean())]
@@ -149,7 +138,7 @@ def _consensus(planned: CohortRadiograph) -> tuple[object, ...]:
 
 
 def _write_odd_file(folder: Path, planned: CohortRadiograph, radiograph: PhantomRadiograph) -> str:
-    """JPEG and PNG, grey, colour and with an alpha channel, a space in a name, a suffix in capitals."""
+    """Write JPEG or PNG, grey, colour or with alpha, some names with a space or a suffix in capitals."""
     number = planned.index
     name = (
         f"covid-case-{number}-PA.jpg",
@@ -162,27 +151,5 @@ def _write_odd_file(folder: Path, planned: CohortRadiograph, radiograph: Phantom
     colour = cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)
     if number % 5 == 2:
         colour = cv2.cvtColor(colour, cv2.COLOR_BGR2BGRA)
-    image = grey if number % 5 == 0 else colour
-    done, data = cv2.imencode(Path(name).suffix.lower(), image)
-    if not done:
-        raise ValueError(f"OpenCV cannot encode {Path(name).suffix}")
-    (folder / name).write_bytes(data.tobytes())
+    write_picture(folder / name, grey if number % 5 == 0 else np.asarray(colour, np.uint8))
     return name
-
-
-def _write_table(
-    path: Path,
-    header: Sequence[str],
-    rows: Iterable[Sequence[object]],
-    *,
-    delimiter: str = ",",
-    bom: bool = False,
-    line_end: str = "\n",
-    comment: Sequence[str] = (),
-) -> None:
-    text = io.StringIO()
-    text.writelines(line + line_end for line in comment)
-    writer = csv.writer(text, delimiter=delimiter, lineterminator=line_end)
-    writer.writerow(header)
-    writer.writerows(rows)
-    path.write_bytes(text.getvalue().encode("utf-8-sig" if bom else "utf-8"))

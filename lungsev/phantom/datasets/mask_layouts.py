@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from pathlib import Path
 
@@ -12,7 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lungsev.phantom.datasets.cohort import CohortRadiograph, Draw
-from lungsev.phantom.dicom_writer import phantom_uid, write_phantom_jpeg, write_phantom_png
+from lungsev.phantom.datasets.files import make_folders, write_table
+from lungsev.phantom.dicom_writer import phantom_uid
+from lungsev.phantom.picture_writer import write_phantom_jpeg, write_phantom_png, write_picture
 from lungsev.phantom.radiograph import PhantomRadiograph
 
 Mask = npt.NDArray[np.uint8]
@@ -21,22 +21,20 @@ _JSRT_MASK_PX = 1024
 
 
 def write_lungs(out: Path, cohort: tuple[CohortRadiograph, ...], draw: Draw) -> None:
-    """`images/` and `masks/` (0, 1 patient's right, 2 left lung) with an index of patients."""
-    images, masks = _folders(out, "images", "masks")
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(("stem", "patient", "view", "finding"))
+    """Write `images/`, `masks/` (0 background, 1 patient's right lung, 2 left lung) and an index of patients."""
+    images, masks = make_folders(out, "images", "masks")
+    rows = []
     for planned in cohort:
         radiograph, stem = draw(planned), f"{phantom_uid('lungs', planned.exposure_seed)[5:15]}"
         write_phantom_jpeg(radiograph, images / f"{stem}.jpg")
-        _write_png(masks / f"{stem}.png", radiograph.lung_mask)
-        writer.writerow((stem, f"P{planned.patient + 1:03d}", "AP", "COVID-19" if sum(planned.truth) else "No finding"))
-    (out / "index.csv").write_text(table.getvalue(), encoding="utf-8")
+        write_picture(masks / f"{stem}.png", radiograph.lung_mask)
+        rows.append((stem, f"P{planned.patient + 1:03d}", "AP", "COVID-19" if sum(planned.truth) else "No finding"))
+    write_table(out / "index.csv", ("stem", "patient", "view", "finding"), rows)
 
 
 def write_v7(out: Path, cohort: tuple[CohortRadiograph, ...], draw: Draw) -> None:
-    """`images/` and one Darwin JSON with lung polygons per image."""
-    images, annotations = _folders(out, "images", "annotations")
+    """Write `images/` and one Darwin JSON with lung polygons per image."""
+    images, annotations = make_folders(out, "images", "annotations")
     for planned in cohort:
         radiograph, name = draw(planned), f"{planned.index + 1:04d}.jpg"
         write_phantom_jpeg(radiograph, images / name)
@@ -49,34 +47,34 @@ def write_v7(out: Path, cohort: tuple[CohortRadiograph, ...], draw: Draw) -> Non
 
 
 def write_montgomery(out: Path, cohort: tuple[CohortRadiograph, ...], draw: Draw) -> None:
-    """`CXR_png/` and a mask per lung, heart left out."""
-    images, left, right = _folders(out, "CXR_png", "ManualMask/leftMask", "ManualMask/rightMask")
+    """Write `CXR_png/` and a mask per lung, without the heart."""
+    images, left, right = make_folders(out, "CXR_png", "ManualMask/leftMask", "ManualMask/rightMask")
     for planned in cohort:
         radiograph, name = draw(planned), f"MCUCXR_{planned.index + 1:04d}_{int(sum(planned.truth) > 0)}.png"
         write_phantom_png(radiograph, images / name)
         for folder, side in ((right, 1), (left, 2)):
-            _write_png(folder / name, _without_heart(radiograph, side) * np.uint8(255))
+            write_picture(folder / name, _without_heart(radiograph, side) * np.uint8(255))
 
 
 def write_shenzhen(out: Path, cohort: tuple[CohortRadiograph, ...], draw: Draw) -> None:
-    """`CXR_png/` and `mask/<name>_mask.png` with both lungs, heart left out."""
-    images, masks = _folders(out, "CXR_png", "mask")
+    """Write `CXR_png/` and `mask/<name>_mask.png` with both lungs, without the heart."""
+    images, masks = make_folders(out, "CXR_png", "mask")
     for planned in cohort:
         radiograph, stem = draw(planned), f"CHNCXR_{planned.index + 1:04d}_{int(sum(planned.truth) > 0)}"
         write_phantom_png(radiograph, images / f"{stem}.png")
         both = _without_heart(radiograph, 1) | _without_heart(radiograph, 2)
-        _write_png(masks / f"{stem}_mask.png", both * np.uint8(255))
+        write_picture(masks / f"{stem}_mask.png", both * np.uint8(255))
 
 
 def write_jsrt(out: Path, cohort: tuple[CohortRadiograph, ...], draw: Draw) -> None:
-    """Raw big-endian 16-bit images of 12 bits, bone dark, and the SCR masks as GIF in two folds."""
+    """Write raw big-endian images (12 bits in 16, bone dark) and the SCR masks as GIF in two folds."""
     for planned in cohort:
         radiograph, stem = draw(planned), f"JPCLN{planned.index + 1:03d}"
         stored = np.round((1.0 - radiograph.pixels) * _JSRT_FULL_SCALE).astype(">u2")
         (out / f"{stem}.IMG").write_bytes(stored.tobytes())
         fold = f"fold{1 + planned.index % 2}"
         for side, label in (("right lung", 1), ("left lung", 2)):
-            (folder,) = _folders(out, f"{fold}/masks/{side}")
+            (folder,) = make_folders(out, f"{fold}/masks/{side}")
             mask = cv2.resize(
                 _without_heart(radiograph, label), (_JSRT_MASK_PX, _JSRT_MASK_PX), interpolation=cv2.INTER_NEAREST
             )
@@ -84,10 +82,10 @@ def write_jsrt(out: Path, cohort: tuple[CohortRadiograph, ...], draw: Draw) -> N
 
 
 def encode_gif(mask: Mask) -> bytes:
-    """A black and white GIF of a 0/1 mask.
+    """Encode a 0/1 mask as a black and white GIF.
 
-    Written without compression, since OpenCV only learned GIF in 4.11: a clear code before the code table
-    can outgrow 8 bits keeps every pixel one byte (GIF89a, appendix F).
+    OpenCV writes GIF only since 4.11, so it is written here without compression: a clear code before the code table
+    needs more than 8 bits keeps every pixel one byte (GIF89a, appendix F).
     """
     rows, columns = mask.shape
     bits, run = 7, 120
@@ -112,17 +110,3 @@ def _polygon(mask: npt.NDArray[np.bool_]) -> list[dict[str, int]]:
         return []
     longest = max(contours, key=cv2.contourArea)
     return [{"x": int(point[0][0]), "y": int(point[0][1])} for point in longest]
-
-
-def _folders(out: Path, *names: str) -> tuple[Path, ...]:
-    folders = tuple(out / name for name in names)
-    for folder in folders:
-        folder.mkdir(parents=True, exist_ok=True)
-    return folders
-
-
-def _write_png(path: Path, image: Mask) -> None:
-    done, data = cv2.imencode(".png", image)
-    if not done:
-        raise ValueError("OpenCV cannot encode PNG")
-    path.write_bytes(data.tobytes())

@@ -1,4 +1,4 @@
-"""Whole datasets of phantoms in the folder layouts their originals are published in."""
+"""Datasets of phantoms in the folder layouts of published datasets."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class _Layout:
-    """How one published dataset lies on disk.
+    """Folder layout of one published dataset.
 
     Attributes:
         write: Writes the images of a cohort and their tables into a folder.
@@ -54,27 +54,27 @@ def write_dataset(
     progress: Progress | None = None,
     size_px: int | None = None,
 ) -> None:
-    """Write `count` images of invented patients as a published dataset lies on disk.
+    """Write `count` images of invented patients in the folder layout of a published dataset.
 
     Args:
         out: New or empty folder.
         layout: One of LAYOUTS.
         count: Images.
-        seed: Same seed, same dataset.
+        seed: The same seed gives the same dataset.
         progress: Called with (images written, images in all).
         size_px: Longer side of the images; None takes the layout's own.
 
     Raises:
-        DatasetError: The layout is unknown, the count is not positive, the size cannot be chosen or the
-            folder holds something.
+        DatasetError: The layout is unknown, the count is not positive, the layout has a fixed size or the folder
+            is not empty.
     """
     chosen = _LAYOUTS.get(layout)
     if chosen is None:
-        raise DatasetError(f"layout {layout!r} is unknown; there are {', '.join(_LAYOUTS)}")
+        raise DatasetError(f"found layout {layout!r}, expected one of {', '.join(_LAYOUTS)}")
     if count < 1:
         raise DatasetError(f"found a count of {count} images, expected at least 1")
     if size_px is not None and chosen.fixed_size:
-        raise DatasetError(f"images of layout {layout} have one size only; leave the size out")
+        raise DatasetError(f"images of layout {layout} have a fixed size; leave the size out")
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise DatasetError(f"{out} is not empty; give a new folder for the dataset")
     out.mkdir(parents=True, exist_ok=True)

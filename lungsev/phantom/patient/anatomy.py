@@ -1,4 +1,4 @@
-"""One invented patient: sizes in centimetres and the outlines that follow from them."""
+"""Anatomy of one invented patient: sizes in centimetres and the outlines that follow from them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from lungsev.phantom.canvas import Points, ellipse, mirrored, smooth_closed
 
-RIGHT, LEFT = -1, 1  # signs of x: the patient's right lies on the image's left
+RIGHT, LEFT = -1, 1  # signs of x: the patient's right is on the image's left
 
 # Half width of the chest cavity over its height, both as fractions: apex, upper ribs, base.
 _WALL_LEVEL = (0.0, 0.02, 0.06, 0.12, 0.2, 0.32, 0.46, 0.62, 0.8, 0.92, 1.0)
@@ -26,11 +26,11 @@ class Anatomy:
         fat: Soft tissue outside the ribs.
         heart_ratio: Heart's width over the chest's.
         dome: Height of the diaphragm's dome over the costophrenic angle.
-        left_lower: How much lower the left dome stands than the right one.
+        left_lower: How much lower the left dome is than the right one.
         shoulder_drop: Level of the shoulders' top relative to the apices.
         breast: 0 none to 1 large.
         bone: Contrast of bones, 1 is a middle-aged adult.
-        seed: Of everything drawn along the way (branches, rib jitter, opacity patterns).
+        seed: Of all details (branches, rib jitter, opacity patterns).
     """
 
     half_width: float
@@ -52,7 +52,7 @@ class Anatomy:
 
 @dataclass(frozen=True)
 class Breath:
-    """How the patient lay and breathed for one image.
+    """Position and breath of the patient for one image.
 
     Attributes:
         inspiration: 1 is a full breath; portable radiographs are shallower.
@@ -66,7 +66,7 @@ class Breath:
 
 
 def draw_anatomy(seed: int) -> Anatomy:
-    """An adult of any habitus."""
+    """Draw an adult of any habitus."""
     rng = np.random.default_rng([seed, 101])
     build = rng.normal()  # slight to stout; sizes go together
     return Anatomy(
@@ -89,13 +89,13 @@ def draw_anatomy(seed: int) -> Anatomy:
 
 
 def lung_height(anatomy: Anatomy, breath: Breath, side: int) -> float:
-    """Apex to costophrenic angle in cm."""
+    """Return the distance from apex to costophrenic angle in cm."""
     lower = anatomy.left_lower * 0.35 if side == LEFT else 0.0
     return anatomy.height * breath.inspiration + lower
 
 
 def wall_x(anatomy: Anatomy, breath: Breath, side: int, y_cm: Points | float) -> Points:
-    """Distance from the midline to the inner chest wall at heights `y_cm`."""
+    """Return the distance from the midline to the inner chest wall at heights `y_cm`, in cm."""
     level = np.asarray(y_cm, dtype=np.float64) / lung_height(anatomy, breath, side)
     # Turned to one side, the lung on that side's image half looks narrower.
     width = anatomy.half_width * (1.0 - 0.035 * side * breath.obliqueness)
@@ -103,7 +103,7 @@ def wall_x(anatomy: Anatomy, breath: Breath, side: int, y_cm: Points | float) ->
 
 
 def lung_outline(anatomy: Anatomy, breath: Breath, side: int) -> Points:
-    """Chest cavity of one side down to its diaphragm, heart area included, as readers outline lungs."""
+    """Return the outline of one lung down to the diaphragm, heart area included, as readers draw it."""
     height = lung_height(anatomy, breath, side)
     rng = np.random.default_rng([anatomy.seed, 7, side + 1])
     levels = np.linspace(0.0, 1.0, 26) ** 1.35
@@ -128,7 +128,7 @@ def lung_outline(anatomy: Anatomy, breath: Breath, side: int) -> Points:
 
 
 def heart_outline(anatomy: Anatomy, breath: Breath) -> Points:
-    """Heart with the great vessels' roots."""
+    """Return the outline of the heart with the roots of the great vessels."""
     height = lung_height(anatomy, breath, RIGHT)
     width = 2 * anatomy.half_width * anatomy.heart_ratio * (0.9 + 0.12 / breath.inspiration)
     right, left = -0.34 * width, 0.66 * width
@@ -153,7 +153,7 @@ def heart_outline(anatomy: Anatomy, breath: Breath) -> Points:
 
 
 def mediastinum_outline(anatomy: Anatomy, breath: Breath) -> Points:
-    """The band over the spine: superior vena cava on the right, aortic knob on the left."""
+    """Return the outline of the band over the spine: superior vena cava on the right, aortic knob on the left."""
     height = lung_height(anatomy, breath, RIGHT)
     knob = 2.4 + 1.15 * anatomy.aorta
     shape = [
@@ -181,13 +181,14 @@ def mediastinum_outline(anatomy: Anatomy, breath: Breath) -> Points:
 
 
 def aortic_knob(anatomy: Anatomy, breath: Breath) -> Points:
+    """Return the outline of the aortic knob."""
     height = lung_height(anatomy, breath, RIGHT)
     radius = 1.35 + 0.35 * anatomy.aorta
     return ellipse(1.3 + 1.1 * anatomy.aorta + 0.35 * breath.obliqueness, 0.28 * height, radius, radius * 1.08)
 
 
 def body_outline(anatomy: Anatomy, breath: Breath) -> list[Points]:
-    """Torso with neck and shoulders, then the arms (one outline each)."""
+    """Return the outlines of the torso with neck and shoulders, then of each arm."""
     outer = anatomy.half_width + anatomy.fat + 1.2
     drop = anatomy.shoulder_drop
     neck = 5.0 + 0.35 * anatomy.fat

@@ -1,4 +1,4 @@
-"""The patient in the beam: attenuation along every ray."""
+"""Attenuation of the beam along every ray through the patient."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class Attenuation:
     """Line integrals, float32 [rows, columns].
 
     Attributes:
-        total: Of the patient as they are.
-        healthy: The same without disease, bones and devices, at a quarter of the size: what automatic exposure expects.
+        total: Of the whole patient.
+        healthy: Without disease, bones and devices, at a quarter of the size: what automatic exposure expects.
         lungs: Share of each coarse pixel inside the lungs, on the grid of `healthy`.
     """
 
@@ -49,7 +49,7 @@ class Attenuation:
 def attenuate(
     frame: RadiographFrame, anatomy: Anatomy, breath: Breath, severity: Sequence[float], devices: Devices
 ) -> Attenuation:
-    """Send the beam through the patient."""
+    """Compute the attenuation of the whole patient."""
     scale = frame.px_per_cm
     body = _body_cm(frame, anatomy, breath)
     cavity = frame.fill(frame.blank(), [lung_outline(anatomy, breath, side) for side in (RIGHT, LEFT)])
@@ -79,7 +79,7 @@ def attenuate(
 
 
 def _solid_share(frame: RadiographFrame, anatomy: Anatomy, breath: Breath) -> FloatImage:
-    """Share 0-1 of the lung's depth taken by heart and great vessels."""
+    """Return the share 0-1 of the lung's depth that heart and great vessels take."""
     scale = frame.px_per_cm
     heart = rounded_thickness(frame.fill(frame.blank(), [heart_outline(anatomy, breath)]), 3.2 * scale)
     band = rounded_thickness(frame.fill(frame.blank(), [mediastinum_outline(anatomy, breath)]), 1.3 * scale)
@@ -90,10 +90,10 @@ def _solid_share(frame: RadiographFrame, anatomy: Anatomy, breath: Breath) -> Fl
 
 
 def _body_cm(frame: RadiographFrame, anatomy: Anatomy, breath: Breath) -> FloatImage:
-    """Thickness of tissue, lungs not taken out yet."""
+    """Return the thickness of the body in cm, lungs included."""
     torso, *arms = body_outline(anatomy, breath)
     scale = frame.px_per_cm
-    # Rounded in a frame with margin, or the image's edge would count as skin.
+    # Rounded in a frame with a margin: without it the image's edge would count as skin.
     margin = round(9 * scale)
     shifted = frame.matrix + np.array([[0, 0, margin]] * 2)
     wide = RadiographFrame(frame.rows + 2 * margin, frame.columns + 2 * margin, scale, shifted)
@@ -116,7 +116,7 @@ def _body_cm(frame: RadiographFrame, anatomy: Anatomy, breath: Breath) -> FloatI
 
 
 def _stomach_gas_cm(frame: RadiographFrame, anatomy: Anatomy, breath: Breath) -> FloatImage:
-    """Air under the left dome and in the bowel."""
+    """Return the gas (cm) under the left dome and in the bowel."""
     rng = np.random.default_rng([anatomy.seed, 61])
     height = lung_height(anatomy, breath, LEFT)
     layer = frame.blank()

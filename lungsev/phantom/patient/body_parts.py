@@ -1,4 +1,4 @@
-"""Other parts of the body, drawn like the chest: what arrives in a chest's folder by mistake."""
+"""Radiographs of other parts of the body, which arrive by mistake among chest radiographs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Layer = npt.NDArray[np.uint8]
 
 
 def draw_hand(rng: np.random.Generator, size_px: int) -> FloatImage:
-    """Five rays of four bones, the wrist and both bones of the forearm."""
+    """Draw five fingers of three or four bones, the wrist and both bones of the forearm."""
     frame = _frame(rng, size_px, 24.0, 18.0, (0.0, 2.0), 9.0)
     soft, bone = frame.blank(), frame.blank()
     spread = rng.uniform(0.7, 1.25)
@@ -50,7 +50,7 @@ def draw_hand(rng: np.random.Generator, size_px: int) -> FloatImage:
 
 
 def draw_hip(rng: np.random.Generator, size_px: int) -> FloatImage:
-    """Pelvis with both hips, or one hip alone."""
+    """Draw the pelvis with both hips, or one hip alone."""
     one_sided = rng.random() < 0.5
     centre = (float(rng.choice((-9.0, 9.0))) if one_sided else 0.0, 3.0)
     frame = _frame(rng, size_px, 24.0 if one_sided else 38.0, 30.0 if one_sided else 38.0, centre, 6.0)
@@ -76,6 +76,7 @@ def draw_hip(rng: np.random.Generator, size_px: int) -> FloatImage:
 
 
 def draw_knee(rng: np.random.Generator, size_px: int) -> FloatImage:
+    """Draw a knee with femur, tibia, fibula and patella."""
     frame = _frame(rng, size_px, 28.0, 20.0, (0.0, 0.0), 7.0)
     soft, bone = frame.blank(), frame.blank()
     frame.fill(soft, [smooth_closed(_path("-7.2,-40 7.2,-40 6.4,-6 6.3,4 5.4,40 -5.4,40 -6.3,4"))])
@@ -87,7 +88,7 @@ def draw_knee(rng: np.random.Generator, size_px: int) -> FloatImage:
 
 
 def draw_abdomen(rng: np.random.Generator, size_px: int) -> FloatImage:
-    """Supine abdomen: spine, lowest ribs, iliac crests, bowel gas."""
+    """Draw a supine abdomen: spine, lowest ribs, iliac crests, bowel gas."""
     frame = _frame(rng, size_px, 43.0, 35.0, (0.0, 0.0), 4.0)
     body, bone, gas, stool = frame.blank(), frame.blank(), frame.blank(), frame.blank()
     width = rng.uniform(14.5, 18.5)
@@ -103,12 +104,12 @@ def draw_abdomen(rng: np.random.Generator, size_px: int) -> FloatImage:
         frame.fill(bone, [mirrored(wing, side)], 130)
         frame.stroke(bone, [mirrored(wing, side)], 0.3, 190)
     _bowel(frame, rng, gas, (-12, 12), (-16, 16), int(rng.integers(8, 20)))
-    frame.fill(stool, [ellipse(-8.5, -9.0, 6.5, 6.0, 20.0)], 200)  # the liver's shade
+    frame.fill(stool, [ellipse(-8.5, -9.0, 6.5, 6.0, 20.0)], 200)  # the liver's shadow
     return _develop(frame, rng, [(body, 21.0, 11.0), (stool, 2.5, 4.0)], bone, 0.42, gas, 5.5)
 
 
 def draw_lateral(rng: np.random.Generator, size_px: int) -> FloatImage:
-    """Chest from the side: one lung field, heart in front, spine behind, arms up."""
+    """Draw a lateral chest: one lung field, heart in front, spine behind, arms up."""
     frame = _frame(rng, size_px, 43.0, 35.0, (0.0, 12.0), 4.0)
     body, bone, lung, heart, air = (frame.blank() for _ in range(5))
     depth = rng.uniform(0.9, 1.12)
@@ -142,7 +143,7 @@ def draw_lateral(rng: np.random.Generator, size_px: int) -> FloatImage:
 
 
 def _path(text: str) -> Points:
-    """Points from "x,y x,y ..." in cm."""
+    """Parse points "x,y x,y ..." in cm."""
     return np.array([[float(value) for value in pair.split(",")] for pair in text.split()])
 
 
@@ -158,7 +159,7 @@ def _frame(
 def _long_bone(
     frame: RadiographFrame, layer: Layer, start: Points, end: Points, width_cm: float, flare: float = 1.35
 ) -> None:
-    """A shaft with cortex on both sides and wider ends."""
+    """Draw a shaft with cortex on both sides and wider ends, in place."""
     axis = (end - start) / max(float(np.linalg.norm(end - start)), 1e-6)
     normal = np.array([-axis[1], axis[0]]) * width_cm / 2
     length = float(np.linalg.norm(end - start))
@@ -209,7 +210,7 @@ def _develop(
     gas_cm: float = 0.0,
     air_cm: FloatImage | None = None,
 ) -> FloatImage:
-    """Image of soft parts (layer, thickness, rounding radius in cm), bone and gas."""
+    """Return the image of soft parts (layer, thickness, rounding radius in cm), bone and gas."""
     water = np.zeros((frame.rows, frame.columns), np.float32)
     for layer, thickness, radius in parts:
         margin = round(radius * frame.px_per_cm)

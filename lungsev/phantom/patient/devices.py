@@ -1,4 +1,4 @@
-"""What lies in and on an intensive-care patient: tubes, lines, leads."""
+"""Devices of an intensive-care patient: tubes, lines, leads."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lungsev.phantom.patient.lungs import carina_cm
 
 @dataclass(frozen=True)
 class Devices:
-    """What is there. `leads` counts ECG electrodes; `seed` places what may lie anywhere."""
+    """Devices that are present. `leads` counts ECG electrodes; `seed` decides where the devices are."""
 
     endotracheal_tube: bool = False
     gastric_tube: bool = False
@@ -25,7 +25,7 @@ class Devices:
 
 
 def draw_devices(rng: np.random.Generator, illness: float) -> Devices:
-    """The sicker the patient (0-1), the more tubes."""
+    """Draw devices; the more severe the illness (0-1), the more there are."""
     ventilated = rng.random() < 0.08 + 0.65 * illness
     return Devices(
         endotracheal_tube=bool(ventilated),
@@ -38,7 +38,7 @@ def draw_devices(rng: np.random.Generator, illness: float) -> Devices:
 
 
 def paint_devices(frame: RadiographFrame, anatomy: Anatomy, breath: Breath, devices: Devices) -> FloatImage:
-    """Attenuation of all devices, in the unit of bones."""
+    """Return the attenuation of all devices, in the unit of bones."""
     rng = np.random.default_rng([devices.seed, 31])
     soft, dense = frame.blank(), frame.blank()
     x, y = carina_cm(anatomy, breath)

@@ -1,4 +1,4 @@
-"""What lies in healthy lungs: airways and branching vessels."""
+"""Airways and branching vessels of healthy lungs."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _THINNEST_CM = 0.09
 
 
 def carina_cm(anatomy: Anatomy, breath: Breath) -> tuple[float, float]:
-    """Where the windpipe divides."""
+    """Return x and y of the point where the trachea divides, in cm."""
     return 0.25 + 0.35 * breath.obliqueness, 0.335 * lung_height(anatomy, breath, RIGHT)
 
 
 def paint_airways(frame: RadiographFrame, anatomy: Anatomy, breath: Breath) -> FloatImage:
-    """Air (cm) of the trachea and main bronchi."""
+    """Return the air (cm) in trachea and main bronchi."""
     x, y = carina_cm(anatomy, breath)
     layer = frame.blank()
     trachea = smooth_open([(0.0, -14.0), (0.05, -4.0), (x * 0.6, y * 0.45), (x, y)])
@@ -29,7 +29,7 @@ def paint_airways(frame: RadiographFrame, anatomy: Anatomy, breath: Breath) -> F
 
 
 def paint_vessels(frame: RadiographFrame, anatomy: Anatomy, breath: Breath) -> tuple[FloatImage, FloatImage]:
-    """Vessels (cm of water) and the bronchi beside them (0-1), branching from both hila."""
+    """Return vessels (cm of water) and the bronchi beside them (0-1), branching from both hila."""
     fine, coarse, bronchi = frame.blank(), frame.blank(), frame.blank()
     for side in (RIGHT, LEFT):
         tree = _grow_tree(anatomy, breath, side)
@@ -63,7 +63,7 @@ class _Tree:
 
 
 def _grow_tree(anatomy: Anatomy, breath: Breath, side: int) -> _Tree:
-    """A pulmonary tree, one generation after the other."""
+    """Grow a pulmonary tree, one generation after the other."""
     rng = np.random.default_rng([anatomy.seed, 14, side + 1])
     height = lung_height(anatomy, breath, side)
     # Directions of the lobar trunks in degrees from lateral, down positive; the lower ones are the widest.
@@ -95,10 +95,10 @@ def _grow_tree(anatomy: Anatomy, breath: Breath, side: int) -> _Tree:
 
 
 def _bent(ends: Points) -> Points:
-    """Curves [n, 5, 2] between start and end, each bowed a little."""
+    """Return curves [n, 5, 2] between start and end, each bowed a little."""
     start, end = ends[:, None, :2], ends[:, None, 2:]
     normal = np.stack([-(end - start)[..., 1], (end - start)[..., 0]], axis=-1)
-    # The bow follows from the place, so that growing needs no further random numbers.
+    # The bow is a function of the position, so that it needs no further random numbers.
     bow = 0.12 * np.sin(37.0 * ends[:, :1] + 53.0 * ends[:, 1:2])[:, None, :]
     t = np.linspace(0, 1, 5)[None, :, None]
     return start + (end - start) * t + normal * bow * 4 * t * (1 - t)

@@ -1,4 +1,4 @@
-"""Pneumonia: opacities that look like what the Brixia grades mean."""
+"""Opacities of pneumonia that match the definitions of the Brixia grades."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Opacity:
 def paint_opacity(
     frame: RadiographFrame, anatomy: Anatomy, breath: Breath, severity: Sequence[float], bronchi: FloatImage
 ) -> Opacity:
-    """Disease of zones A-F, each 0-3 on a continuous scale.
+    """Paint the disease of zones A-F, each 0-3 on a continuous scale.
 
     1: interstitial, a fine net and a veil; 2: the net and patches of filled alveoli; 3: most of the
     zone filled, borders and vessels lost, bronchi dark in it.
@@ -63,7 +63,7 @@ def paint_opacity(
 def _slow_maps(
     frame: RadiographFrame, anatomy: Anatomy, breath: Breath, severity: Sequence[float]
 ) -> tuple[FloatImage, FloatImage]:
-    """Severity at every pixel, zones joined softly, and the way from midline (0) to chest wall (1)."""
+    """Return severity at every pixel, zones joined softly, and the position between midline (0) and chest wall (1)."""
     small = frame.scaled(max(1, frame.rows // _COARSE), max(1, frame.columns // _COARSE))
     x, y = small.cm_grid()
     wobble = _Texture(anatomy.seed, x, y).field(4.2, 21) * np.float32(0.03)  # no straight lines between zones
@@ -81,13 +81,13 @@ def _slow_maps(
 
 
 class _Texture:
-    """Smooth noise fixed to the patient, so that a course of images changes density and not pattern."""
+    """Smooth noise fixed to the patient, so that density changes in a course of images and the pattern does not."""
 
     def __init__(self, seed: int, x_cm: FloatImage, y_cm: FloatImage) -> None:
         self._seed, self._x, self._y = seed, x_cm, y_cm
 
     def field(self, grain_cm: float, stream: int) -> FloatImage:
-        """Zero mean, unit deviation, features of about `grain_cm`."""
+        """Return noise of zero mean and unit deviation with features of about `grain_cm`."""
         span = 48.0  # cm of the patient covered
         size = max(8, int(span / grain_cm * 2.2))
         raw = np.random.default_rng([self._seed, stream]).standard_normal((size, size), dtype=np.float32)
@@ -100,13 +100,13 @@ class _Texture:
 
 
 def _curve(level: FloatImage, at: Sequence[float], values: Sequence[float]) -> FloatImage:
-    """Piecewise linear function of the level through a table; far faster than np.interp on an image."""
+    """Apply a piecewise linear function through a table, which is far faster than np.interp on an image."""
     table = np.interp(np.linspace(0, 3, 301), at, values).astype(np.float32)
     return table[(level * np.float32(100) + np.float32(0.5)).astype(np.int32)]
 
 
 def _ridges(field: FloatImage) -> FloatImage:
-    """Thin lines where the field crosses zero."""
+    """Return thin lines where the field crosses zero."""
     return np.exp(-np.square(field * np.float32(2.6)))
 
 

@@ -9,7 +9,7 @@ from lungsev.phantom.patient.anatomy import LEFT, RIGHT, Anatomy, Breath, lung_h
 
 
 def paint_skeleton(frame: RadiographFrame, anatomy: Anatomy, breath: Breath) -> FloatImage:
-    """Attenuation of all bones, float32 [rows, columns]; 1 is about a rib's full thickness."""
+    """Return the attenuation of all bones, float32 [rows, columns]; 1 is about a rib's full thickness."""
     bones = _paint_ribs(frame, anatomy, breath)
     bones += _paint_spine(frame, anatomy)
     bones += _paint_girdle(frame, anatomy, breath)
@@ -17,7 +17,7 @@ def paint_skeleton(frame: RadiographFrame, anatomy: Anatomy, breath: Breath) -> 
 
 
 def rib_curves(anatomy: Anatomy, breath: Breath, side: int) -> list[tuple[Points, Points]]:
-    """Back and front arc of each rib pair's bone on one side."""
+    """Return the back and the front arc of each rib on one side."""
     rng = np.random.default_rng([anatomy.seed, 11])
     height = lung_height(anatomy, breath, side)
     spacing = height / 9.4
@@ -85,7 +85,7 @@ def _paint_spine(frame: RadiographFrame, anatomy: Anatomy) -> FloatImage:
 
 
 def _paint_girdle(frame: RadiographFrame, anatomy: Anatomy, breath: Breath) -> FloatImage:
-    """Clavicles, scapulae and the heads of the arms."""
+    """Paint clavicles, scapulae and the upper arms."""
     rng = np.random.default_rng([anatomy.seed, 13])
     clavicle_medial = rng.uniform(1.6, 3.4)
     blade_x = rng.uniform(-0.8, 1.2) + 2.2 * breath.arms

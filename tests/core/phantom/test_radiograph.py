@@ -1,4 +1,4 @@
-"""The synthetic patient: the same everywhere, with lungs and grades that can be trusted."""
+"""The phantom is the same on every machine, and its lungs and grades are true."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_radiograph_is_a_radiograph_with_both_lungs_on_their_sides() -> None:
     assert set(np.unique(radiograph.lung_mask)) == {0, 1, 2}
     right_x = np.nonzero(radiograph.lung_mask == 1)[1].mean()
     left_x = np.nonzero(radiograph.lung_mask == 2)[1].mean()
-    assert right_x < left_x, "the patient's right lung lies on the image's left"
+    assert right_x < left_x, "the patient's right lung is on the image's left"
 
 
 def test_same_seed_gives_the_same_radiograph() -> None:
@@ -44,7 +44,7 @@ def test_size_changes_the_pixels_and_not_the_patient() -> None:
 
 
 @pytest.mark.parametrize("zone", range(6))
-def test_each_zone_lies_where_the_brixia_score_has_it(zone: int) -> None:
+def test_each_zone_is_where_the_brixia_score_has_it(zone: int) -> None:
     grades = [0] * 6
     grades[zone] = 3
     healthy = make_phantom(31, grades=HEALTHY, size_px=(240, 240), options=PLAIN)

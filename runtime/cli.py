@@ -11,6 +11,11 @@ import typer
 
 from lungsev import __version__
 from lungsev.errors import LungsevError
+from lungsev.runtime.commands.corrections import corrections
+from lungsev.runtime.commands.listen import listen
+from lungsev.runtime.commands.options import BackendOption, BundleOption, JsonOption, OutFolder, ThreadsOption
+from lungsev.runtime.commands.outbox import outbox
+from lungsev.runtime.commands.watch import watch
 
 app = typer.Typer(
     name="lungsev-run",
@@ -24,17 +29,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help wraps paragraphs and starts twice as fast
 )
-
-BundleOption = Annotated[
-    Path | None, typer.Option("--bundle", help="Model: a bundle folder or .zip. Default: the packaged one.")
-]
-BackendOption = Annotated[
-    str, typer.Option("--backend", help="auto, onnxruntime, tensorrt or another one this machine has.")
-]
-ThreadsOption = Annotated[
-    int | None, typer.Option("--threads", min=1, help="CPU threads of the network. Default: all cores.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="JSON on standard output, for machines.")]
 
 
 def main() -> None:
@@ -95,88 +89,6 @@ def score(
     score_command(paths, out, bundle, backend, threads, jobs, fresh, json_lines)
 
 
-@app.command(epilog="Example: lungsev-run watch /incoming --out /var/lib/lungsev")
-def watch(
-    incoming: Annotated[Path | None, typer.Argument(help="Folder that images arrive in.")] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", "-o", help="All that lungsev keeps. Default: lungsev-out beside INCOMING."),
-    ] = None,
-    config: Annotated[
-        Path | None, typer.Option("--config", "-c", help="YAML with all settings, as configs/runtime/bedside.yaml.")
-    ] = None,
-    once: Annotated[bool, typer.Option("--once", help="Take in what is there, score it and end.")] = False,
-    leave_in_place: Annotated[
-        bool | None,
-        typer.Option("--leave-in-place/--take", help="Copy images instead of taking them, as from read-only shares."),
-    ] = None,
-    bundle: BundleOption = None,
-    backend: Annotated[str | None, typer.Option("--backend", help="auto, onnxruntime, tensorrt, ...")] = None,
-    threads: ThreadsOption = None,
-    dashboard: Annotated[
-        bool | None, typer.Option("--dashboard", help="Serve the dashboard too and print its address.")
-    ] = None,
-    port: Annotated[
-        int | None, typer.Option("--port", min=0, max=65535, help="Of the dashboard.  [default: 8080]")
-    ] = None,
-    json_lines: Annotated[bool, typer.Option("--json", help="One JSON object per image on standard output.")] = False,
-) -> None:
-    """Watch a folder and score what arrives, for months.
-
-    Files are taken once they have settled and are structurally complete. Under --out lie reports/<id>.json and
-    overlays/<id>.png for every image that ended with a result (scored, or skipped with a reason), quarantine/ with
-    the images that could not be read and a <id>.reason.json each, archive/ with the originals of all others
-    (nothing is deleted unless watch.originals or watch.retention say so), ledger.sqlite and log/.
-
-    Stop it with Ctrl-C or SIGTERM: the image at hand is finished first. Started again it goes on where it was,
-    also after kill -9 or power loss. Exit code 3: another watcher holds one of the folders.
-    """
-    from lungsev.runtime.watcher.watcher import watch_command
-
-    overrides = {
-        "watch.out": out,
-        "watch.leave_in_place": leave_in_place,
-        "model.bundle": bundle,
-        "model.backend": backend,
-        "model.threads": threads,
-        "dashboard.enabled": dashboard,
-        "dashboard.port": port,
-    }
-    watch_command(incoming, config, once, json_lines, overrides)
-
-
-@app.command(epilog="Example: lungsev-run listen /incoming --ae-title LUNGSEV --host 10.1.2.3 --allow 10.1.2.0/24")
-def listen(
-    inbox: Annotated[Path | None, typer.Argument(help="Folder that received images go to: the watched one.")] = None,
-    config: Annotated[Path | None, typer.Option("--config", "-c", help="YAML; its section listen says it all.")] = None,
-    host: Annotated[str | None, typer.Option("--host", help="Address to listen on.  [default: 127.0.0.1]")] = None,
-    port: Annotated[int | None, typer.Option("--port", help="[default: 11112]")] = None,
-    ae_title: Annotated[str | None, typer.Option("--ae-title", help="[default: LUNGSEV]")] = None,
-    allow: Annotated[
-        list[str] | None, typer.Option("--allow", help="Address or network that may send; may be repeated.")
-    ] = None,
-    allow_ae: Annotated[
-        list[str] | None, typer.Option("--allow-ae", help="AE title that may send; may be repeated.")
-    ] = None,
-    settings: Annotated[str | None, typer.Option("--settings", hidden=True)] = None,
-) -> None:
-    """Receive images by DICOM (C-STORE) into a folder, for `watch` to score.
-
-    A peer hears success only once its image is flushed to the disk. Only this machine may send until --allow
-    says otherwise. TLS, limits and storage commitment are settings of the file. Needs the extra "bedside".
-    """
-    from lungsev.runtime.dicom.listener import listen_command
-
-    overrides = {
-        "listen.host": host,
-        "listen.port": port,
-        "listen.ae_title": ae_title,
-        "listen.allowed_addresses": allow or None,
-        "listen.allowed_ae_titles": allow_ae or None,
-    }
-    listen_command(inbox, config, settings, overrides)
-
-
 @app.command(epilog="Example: lungsev-run demo --out demo-out")
 def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the demonstration.")] = Path("demo-out"),
@@ -224,9 +136,6 @@ def verify(
     verify_command(bundle, backend, threads, json_output)
 
 
-OutFolder = Annotated[Path, typer.Option("--out", "-o", help="The folder that watch or score wrote to.")]
-
-
 @app.command(epilog="Example: lungsev-run trend 4711 --out lungsev-out")
 def trend(
     patient: Annotated[str, typer.Argument(help="Patient id, as the images have it.")],
@@ -269,41 +178,10 @@ def dashboard(
     dashboard_command(out, host, port, token_file, certificate, key)
 
 
-@app.command(epilog="Example: lungsev-run outbox --out lungsev-out")
-def outbox(
-    out: OutFolder = Path("lungsev-out"),
-    retry: Annotated[
-        str | None, typer.Option("--retry", help="Destination whose refused files are to be sent again.")
-    ] = None,
-    json_output: JsonOption = False,
-) -> None:
-    """Show what was sent to whom, what waits since when, and what was refused and why.
-
-    What waits is tried again by the watcher for as long as it takes. `sent` is only what the peer acknowledged.
-    """
-    from lungsev.runtime.delivery.deliveries import outbox_command
-
-    outbox_command(out, retry, json_output)
-
-
-corrections = typer.Typer(
-    help="Grades that readers put right on the dashboard.",
-    epilog="Example: lungsev-run corrections export training-set --out lungsev-out",
-    no_args_is_help=True,
-)
+app.command()(watch)
+app.command()(listen)
+app.command()(outbox)
 app.add_typer(corrections, name="corrections")
-
-
-@corrections.command(epilog="Example: lungsev-run corrections export training-set --out lungsev-out")
-def export(
-    destination: Annotated[Path, typer.Argument(help="New folder for the training set.")],
-    out: OutFolder = Path("lungsev-out"),
-    scheme: Annotated[str | None, typer.Option("--scheme", help="Default: the one corrected most.")] = None,
-) -> None:
-    """Write the corrected images and grades as a de-identified training set that lungsev-train reads."""
-    from lungsev.runtime.dashboard.corrections_export import export_command
-
-    export_command(out, destination, scheme)
 
 
 @app.command(epilog="Example: lungsev-run doctor --config bedside.yaml")

@@ -35,6 +35,11 @@ def display_name(path: Path | str | bytes) -> str:
     )
 
 
+def count_noun(count: int, noun: str) -> str:
+    """Return a count with its noun in the right number: `1 image`, `2 images`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def report_line(name: str, report: SeverityReport) -> str:
     """One plain line for one image."""
     return "  ".join(part for part in (name, report.status, *_scores(report), _remark(report)) if part)

@@ -12,7 +12,7 @@ from rich.table import Table
 from lungsev.errors import LungsevError
 from lungsev.files import write_atomically
 from lungsev.report import DISCLAIMER
-from lungsev.runtime.console import display_name, open_console
+from lungsev.runtime.console import count_noun, display_name, open_console
 from lungsev.runtime.outputs.overlay_png import encode_png
 from lungsev.runtime.patients.chart import draw_trend
 from lungsev.runtime.patients.history import History, exams_of
@@ -39,7 +39,7 @@ def trend_command(patient: str, out: Path, scheme: str | None, png: Path | None,
     path = png or out / "trends" / f"{trend_name(patient)}.png"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, encode_png(draw_trend(trend, f"Course of {count_words(len(trend.points), 'image')}")))
+        write_atomically(path, encode_png(draw_trend(trend, f"Course of {count_noun(len(trend.points), 'image')}")))
     except OSError as error:
         raise LungsevError(f"cannot write the picture: {error.strerror or error}; choose another --png") from None
     if json_output:
@@ -60,7 +60,7 @@ def trend_name(patient: str) -> str:
 
 def trend_table(trend: Trend) -> Table:
     """Images, oldest first."""
-    title = f"{trend.scheme}, {count_words(len(trend.points), 'image')}"
+    title = f"{trend.scheme}, {count_noun(len(trend.points), 'image')}"
     table = Table(title=title, title_justify="left", pad_edge=False, box=SIMPLE_HEAD)
     codes = list(trend.points[0].grades) if trend.points else []
     for head in ("taken", "view", " ".join(codes), "total", "since last", "remark"):
@@ -77,11 +77,6 @@ def trend_table(trend: Trend) -> Table:
             ", ".join(_words(point)),
         )
     return table
-
-
-def count_words(count: int, thing: str) -> str:
-    """`1 image`, `2 images`."""
-    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
 
 
 def _words(point: TrendPoint) -> list[str]:
@@ -104,7 +99,7 @@ def _remarks(trend: Trend) -> list[str]:
         moved = ", ".join(f"{zone.code} {zone.before} to {zone.after}" for zone in trend.points[-1].region_changes)
         remarks.append(f"Zones that moved by more than one grade: {moved}.")
     if trend.undated:
-        remarks.append(f"Left out: {count_words(len(trend.undated), 'scored image')} without a date.")
+        remarks.append(f"Left out: {count_noun(len(trend.undated), 'scored image')} without a date.")
     if trend.unscored:
-        remarks.append(f"Left out: {count_words(trend.unscored, 'image')} without a score.")
+        remarks.append(f"Left out: {count_noun(trend.unscored, 'image')} without a score.")
     return remarks

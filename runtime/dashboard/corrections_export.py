@@ -77,15 +77,6 @@ def export_corrections(out: Path, destination: Path, scheme: str | None = None) 
         store.close()
 
 
-def export_command(out: Path, destination: Path, scheme: str | None) -> None:
-    """`lungsev-run corrections export`."""
-    summary = export_corrections(out, destination, scheme)
-    print(f"{summary.written} images written to {destination}")
-    if summary.without_image:
-        print(f"{summary.without_image} corrected images are left out: their originals are not here any more")
-    print("Look at every image for letters burnt into it before you pass the folder on.")
-
-
 def _export(out: Path, destination: Path, scheme: str | None, store: Corrections) -> ExportSummary:
     exams = History(out).refresh()
     corrections = store.all()

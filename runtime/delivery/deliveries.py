@@ -5,20 +5,15 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
-
 from lungsev.errors import LungsevError
-from lungsev.runtime.console import open_console
-from lungsev.runtime.delivery.outbox import Delivery, Outbox
+from lungsev.runtime.delivery.outbox import Delivery
 
 _HICCUP_SECONDS = 120.0
 
@@ -64,7 +59,9 @@ def unsent_words(states: Sequence[DestinationState], now: float) -> list[str]:
     words = []
     for state in states:
         late = state.waiting_since is not None and now - state.waiting_since > _HICCUP_SECONDS
-        parts = [f"{state.queued} wait since {_clock(state.waiting_since)}"] if late and state.waiting_since else []
+        parts = (
+            [f"{state.queued} wait since {format_minute(state.waiting_since)}"] if late and state.waiting_since else []
+        )
         parts += [f"{state.refused} were refused"] if state.refused else []
         if parts:
             reason = f" ({state.message})" if state.message else ""
@@ -82,41 +79,8 @@ def render_deliveries(states: Sequence[DestinationState]) -> str:
     return "\n".join(lines) + "\n" if states else ""
 
 
-def outbox_command(out: Path, retry: str | None, json_output: bool) -> None:
-    """`lungsev-run outbox`.
-
-    Raises:
-        LungsevError: There is no outbox, or no such destination.
-    """
-    states = read_states(out)
-    if not states:
-        raise LungsevError(f"nothing was ever queued in {out}: name `destinations` in the watcher's --config")
-    if retry is not None:
-        if retry not in [state.destination for state in states]:
-            known = ", ".join(state.destination for state in states)
-            raise LungsevError(f"found no destination {retry}, expected one of {known}")
-        outbox = Outbox(out / "outbox", ())
-        outbox.retry_refused(retry)
-        outbox.close()
-        states = read_states(out)
-    if json_output:
-        print(json.dumps([asdict(state) for state in states]))
-        return
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for head in ("destination", "sent", "waiting", "since", "refused", "why"):
-        table.add_column(head, justify="right" if head in ("sent", "waiting", "refused") else "left")
-    for state in states:
-        since = "" if state.waiting_since is None else _clock(state.waiting_since)
-        table.add_row(
-            state.destination, str(state.sent), str(state.queued), since, str(state.refused), state.message or ""
-        )
-    console = open_console()
-    console.print(table)
-    if any(state.refused for state in states):
-        console.print("What was refused is not tried again by itself: lungsev-run outbox --retry DESTINATION")
-
-
-def _clock(moment: float) -> str:
+def format_minute(moment: float) -> str:
+    """Return a Unix time as local date, hour and minute."""
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(moment))
 
 

@@ -20,7 +20,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lungsev.config import load_model
 from lungsev.errors import LungsevError, MissingExtraError
 
 try:
@@ -34,8 +33,8 @@ from pydicom.uid import UID
 from lungsev.files import fsync_folder
 from lungsev.runtime.dicom.connection_limits import GuardedServer, next_object, tls_context
 from lungsev.runtime.dicom.storage_commitment import ReceivedLog, Reference
-from lungsev.runtime.logs import logging_to, quiet_libraries
-from lungsev.runtime.settings import BedsideSettings, ListenSettings
+from lungsev.runtime.logs import quiet_libraries
+from lungsev.runtime.settings import ListenSettings
 from lungsev.runtime.watcher.failpoints import reach
 
 log = logging.getLogger("lungsev.runtime.dicom.listener")
@@ -75,27 +74,6 @@ _REPORT_ATTEMPTS, _REPORT_PAUSE_SECONDS = 5, 2.0
 _SWEEP_SECONDS = 5.0
 _REQUEST_SECONDS = 10.0  # from connecting to asking for an association
 _MAX_REFERENCES = 10_000
-
-
-def listen_command(
-    inbox: Path | None, config: Path | None, settings_json: str | None, overrides: dict[str, Any]
-) -> None:
-    """`lungsev-run listen`."""
-    from lungsev.runtime.watcher.watcher import stop_on_signals
-
-    if settings_json is not None:
-        whole = BedsideSettings.model_validate_json(settings_json)
-    else:
-        whole = load_model(BedsideSettings, config, overrides)
-    settings = whole.listen
-    folder = inbox or settings.inbox or whole.watch.incoming
-    if folder is None:
-        raise LungsevError("no inbox: give INBOX, or listen.inbox or watch.incoming in the file of --config")
-    stop = threading.Event()
-    stop_on_signals(stop)
-    with logging_to(None, "info"), listening(folder, settings, whole.watch.min_free_mb) as listener:
-        print(f"listening as {settings.ae_title} on {settings.host}:{listener.port}, images go to {folder}", flush=True)
-        stop.wait()
 
 
 @contextlib.contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import signal
@@ -13,14 +12,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
-from lungsev.config import load_model
-from lungsev.errors import ConfigError, LungsevError
-from lungsev.runtime.console import open_console, report_line
+from lungsev.errors import LungsevError
 from lungsev.runtime.delivery.deliveries import read_states, render_deliveries
 from lungsev.runtime.delivery.outbox import Outbox
-from lungsev.runtime.logs import log_failures_of_disk, logging_to
 from lungsev.runtime.outputs.catalog import open_outputs
 from lungsev.runtime.settings import BedsideSettings
 from lungsev.runtime.watcher.health import HealthServer, Vitals
@@ -40,28 +34,6 @@ log = logging.getLogger("lungsev.runtime.watcher.watcher")
 _PAUSE_SECONDS = 2.0  # after the disk refused, or while it is full
 _ONCE_PATIENCE = 5  # refusals in a row after which --once gives up
 _IDLE_SECONDS = 0.5
-
-
-def watch_command(
-    incoming: Path | None, config: Path | None, once: bool, json_lines: bool, overrides: dict[str, Any]
-) -> None:
-    """`lungsev-run watch`. `overrides`: dotted settings given as options; None means not given."""
-    settings = load_model(BedsideSettings, config, {"watch.incoming": incoming, **overrides})
-    if settings.watch.incoming is None:
-        raise ConfigError("no folder to watch: give INCOMING, or watch.incoming in the file of --config")
-    incoming = settings.watch.incoming
-    layout = Layout(settings.watch.out or default_out(incoming))
-    stop = threading.Event()
-    stop_on_signals(stop)
-    log_failures_of_disk()
-    watcher = Watcher(incoming, layout, settings)
-    console = open_console()
-    watcher.heard = _json_printer(layout) if json_lines else _line_printer(console)
-    layout_ready(incoming, layout, settings)
-    with logging_to(layout.log, settings.log_level):
-        watcher.run(stop, once)
-    if once and not json_lines:
-        console.print(f"{watcher.ended} images ended; results are in {layout.root}")
 
 
 def default_out(incoming: Path) -> Path:
@@ -305,29 +277,3 @@ def _words(error: Exception) -> str:
 def _waiting(ledger: Ledger) -> bool:
     counts = ledger.counts()
     return any(counts[state] for state in ("claimed", "failed", "scored", "written"))
-
-
-def _line_printer(console: Console) -> Callable[[Ended], None]:
-    def heard(ended: Ended) -> None:
-        if ended.report is not None:
-            console.print(f"{report_line(ended.image.id, ended.report)}  {ended.seconds:.1f} s")
-        else:
-            console.print(f"{ended.image.id}  quarantined  {ended.code}")
-
-    return heard
-
-
-def _json_printer(layout: Layout) -> Callable[[Ended], None]:
-    def heard(ended: Ended) -> None:
-        line = {
-            "id": ended.image.id,
-            "state": ended.state,
-            "code": ended.code,
-            "seconds": round(ended.seconds, 3),
-            "result": str(
-                layout.reason_file(ended.image) if ended.report is None else layout.reports / f"{ended.image.id}.json"
-            ),
-        }
-        print(json.dumps(line), flush=True)
-
-    return heard

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from pydantic import TypeAdapter
-from typer.testing import CliRunner
 
 from lungsev.errors import LungsevError
-from lungsev.runtime.cli import app
 from lungsev.runtime.delivery import deliveries
 from lungsev.runtime.delivery.deliveries import (
-    outbox_command,
     read_deliveries,
     read_states,
     render_deliveries,
@@ -68,18 +64,6 @@ def test_a_hiccup_is_no_news_and_hours_are(out: Path) -> None:
     assert re.fullmatch(r"Results have not arrived at away: 2 wait since .{16} \(nobody answers\)\.", late)
 
 
-def test_the_command_shows_them_and_sends_refused_ones_again(out: Path) -> None:
-    shown = CliRunner().invoke(app, ["outbox", "--out", str(out)])
-    assert shown.exit_code == 0
-    assert "nobody answers" in shown.stdout
-    assert "--retry" in shown.stdout
-    again = CliRunner().invoke(app, ["outbox", "--out", str(out), "--retry", "picky", "--json"])
-    by_name = {state["destination"]: state for state in json.loads(again.stdout)}
-    assert (by_name["picky"]["queued"], by_name["picky"]["refused"]) == (2, 0)
-    with pytest.raises(LungsevError, match="expected one of away, picky, share"):
-        outbox_command(out, "nobody", json_output=False)
-
-
 def test_metrics_name_every_destination_and_state(out: Path) -> None:
     text = render_deliveries(read_states(out))
     assert 'lungsev_deliveries{destination="away",state="queued"} 2\n' in text
@@ -90,8 +74,6 @@ def test_nothing_is_said_where_nothing_is_sent(tmp_path: Path) -> None:
     assert read_states(tmp_path) == []
     assert read_deliveries(tmp_path, "one") == []
     assert render_deliveries([]) == ""
-    with pytest.raises(LungsevError, match="destinations"):
-        outbox_command(tmp_path, None, json_output=False)
     (tmp_path / "outbox").mkdir()
     (tmp_path / "outbox" / "outbox.sqlite").write_bytes(b"no database" * 100)
     with pytest.raises(LungsevError, match="cannot read"):

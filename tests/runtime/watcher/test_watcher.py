@@ -15,7 +15,7 @@ from lungsev.errors import BundleError, FolderLockedError, LungsevError
 from lungsev.runtime.settings import BedsideSettings
 from lungsev.runtime.watcher.layout import Layout, exclusive
 from lungsev.runtime.watcher.ledger import Ledger
-from lungsev.runtime.watcher.watcher import Watcher, default_out, layout_ready, watch_command
+from lungsev.runtime.watcher.watcher import Watcher, default_out, layout_ready
 
 PROGRAM = Path(__file__).resolve().parents[2] / "bedside_program.py"
 
@@ -149,8 +149,6 @@ def test_folders_are_checked_before_anything_is_opened(tmp_path: Path, side: Bed
         layout_ready(tmp_path / "absent", side.layout, QUICK_BEDSIDE)
     with pytest.raises(LungsevError, match="watched folder"):
         layout_ready(side.incoming, Layout(side.incoming), QUICK_BEDSIDE)
-    with pytest.raises(LungsevError, match="no folder to watch"):
-        watch_command(None, None, True, False, {})
 
 
 def test_the_default_output_folder_lies_beside(tmp_path: Path) -> None:

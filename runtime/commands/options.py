@@ -1,0 +1,24 @@
+"""Options that several commands share: one spelling and one help text each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+BundleOption = Annotated[
+    Path | None, typer.Option("--bundle", help="Model: a bundle folder or .zip. Default: the packaged model.")
+]
+BackendOption = Annotated[str, typer.Option("--backend", help="auto, onnxruntime, tensorrt or openvino.")]
+# For commands with a settings file: None leaves the choice to the file.
+BackendOverride = Annotated[str | None, typer.Option("--backend", help="auto, onnxruntime, tensorrt or openvino.")]
+ThreadsOption = Annotated[
+    int | None, typer.Option("--threads", min=1, help="CPU threads of the network. Default: all cores.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")]
+JsonLinesOption = Annotated[bool, typer.Option("--json", help="Print one JSON object per image to standard output.")]
+OutFolder = Annotated[Path, typer.Option("--out", "-o", help="The folder that watch or score wrote to.")]
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", "-c", help="YAML file of settings, for example configs/runtime/bedside.yaml.")
+]

@@ -11,7 +11,7 @@ from pathlib import Path
 from lungsev.phantom import make_phantom, write_phantom_dicom
 from lungsev.phantom.dicom_writer import draw_style
 from lungsev.runtime.outputs.catalog import open_outputs
-from lungsev.runtime.watcher.worker import RadiographScorer
+from lungsev.runtime.watcher.worker import ImageScorer
 
 RADIOGRAPHS = 8  # draw_style gives them the habits of four makers
 
@@ -20,7 +20,7 @@ def main() -> None:
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
     outputs = open_outputs(["dicom_sr", "dicom_pr", "dicom_sc"])
-    with RadiographScorer.open() as scorer:
+    with ImageScorer.open() as scorer:
         for number in range(RADIOGRAPHS):
             style = draw_style(number)
             radiograph = write_phantom_dicom(make_phantom(number), folder / f"image{number}.dcm", style)

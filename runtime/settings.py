@@ -71,8 +71,8 @@ class ListenSettings(_Section):
     max_object_mb: float = Field(default=128.0, gt=0)
     idle_seconds: float = Field(default=60.0, gt=0)  # a peer that says nothing is hung up on
     association_seconds: float = Field(default=600.0, gt=0)
-    commitment: bool = True
-    commitment_ports: dict[str, int] = Field(
+    storage_commitment: bool = True
+    storage_commitment_ports: dict[str, int] = Field(
         default_factory=dict
     )  # AE title: port its answers go to, if not this association
     tls_certificate: Path | None = None
@@ -136,10 +136,11 @@ class BedsideSettings(_Section):
     @model_validator(mode="after")
     def _commitment_is_kept(self) -> BedsideSettings:
         keeps = self.watch.originals == "archive" and self.watch.retention.archive_days is None
-        if self.listen.enabled and self.listen.commitment and not keeps:
+        if self.listen.enabled and self.listen.storage_commitment and not keeps:
             raise ValueError(
-                "listen.commitment promises that originals are kept, and units then delete theirs: set "
-                "watch.originals to archive and watch.retention.archive_days to null, or listen.commitment to false"
+                "listen.storage_commitment promises that originals are kept, and X-ray units then delete theirs: set "
+                "watch.originals to archive and watch.retention.archive_days to null, or set "
+                "listen.storage_commitment to false"
             )
         return self
 

@@ -107,7 +107,7 @@ class Bedside:
         incoming = root / "incoming"
         incoming.mkdir()
         layout = Layout(root / "out")
-        layout.make(("reports", "overlays"))
+        layout.create_folders(("reports", "overlays"))
         return cls(incoming, layout)
 
     def reports(self) -> dict[str, SeverityReport]:

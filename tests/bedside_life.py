@@ -10,7 +10,7 @@ from multiprocessing.context import ForkServerProcess
 import bedside_program
 from bedside_images import Bedside, drop, png
 
-from lungsev.runtime.watcher.ledger import END_STATES, Ledger
+from lungsev.runtime.watcher.ledger import FINAL_STATES, Ledger
 
 # A server that has imported everything forks the processes to kill: seconds less for each.
 FORKS = multiprocessing.get_context("forkserver")
@@ -62,7 +62,7 @@ def check(side: Bedside, scored: int, skipped: int, reasons: int, went_away: boo
     ledger.close()
     vanished = counts.pop("vanished")
     assert went_away or not vanished
-    ended = sum(counts[state] for state in END_STATES if state != "vanished")
+    ended = sum(counts[state] for state in FINAL_STATES if state != "vanished")
     assert sum(counts.values()) == ended == scored + skipped + reasons
 
 

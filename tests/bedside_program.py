@@ -19,7 +19,7 @@ from lungsev.runtime.logs import logging_to
 from lungsev.runtime.settings import BedsideSettings
 from lungsev.runtime.watcher import failpoints
 from lungsev.runtime.watcher.layout import Layout
-from lungsev.runtime.watcher.watcher import Watcher, layout_ready, stop_on_signals
+from lungsev.runtime.watcher.watcher import Watcher, prepare_folders, stop_on_signals
 
 
 def main() -> None:
@@ -28,7 +28,7 @@ def main() -> None:
 
 def run_with_fault(fault: str, root: str, *options: str) -> None:
     """The same in a forked process, which has no environment of its own."""
-    failpoints._faults = failpoints._parse(fault)
+    failpoints._active = failpoints._parse(fault)
     run(root, *options)
 
 
@@ -36,7 +36,7 @@ def run(root: str, *options: str) -> None:
     overrides = {**_flat(QUICK_BEDSIDE.model_dump(mode="json")), **parse_assignments([o for o in options if "=" in o])}
     settings = load_model(BedsideSettings, None, overrides)
     incoming, layout = Path(root) / "incoming", Layout(Path(root) / "out")
-    layout_ready(incoming, layout, settings)
+    prepare_folders(incoming, layout, settings)
     stop = threading.Event()
     stop_on_signals(stop)
     if "--jumping-clock" in options:

@@ -17,8 +17,8 @@ from lungsev.runtime.console import count_line, display_name, open_console, repo
 from lungsev.runtime.logs import logging_to
 from lungsev.runtime.settings import BedsideSettings, ModelSettings, WatchSettings
 from lungsev.runtime.watcher.layout import Layout
-from lungsev.runtime.watcher.scoring import Ended
-from lungsev.runtime.watcher.watcher import Watcher, layout_ready
+from lungsev.runtime.watcher.scoring import FinishedImage
+from lungsev.runtime.watcher.watcher import Watcher, prepare_folders
 
 _IMAGE_SIZE_PX = 1024
 _PAUSE_SECONDS = 0.3  # between arrivals
@@ -41,10 +41,10 @@ def demo_command(out: Path, count: int, seed: int, bundle: Path | None, backend:
     )
     watcher = Watcher(incoming, layout, settings)
     images = demo_images(count, seed)
-    ended: list[tuple[str, Ended]] = []
+    ended: list[tuple[str, FinishedImage]] = []
     stop = threading.Event()
 
-    def heard(end: Ended) -> None:
+    def on_finished(end: FinishedImage) -> None:
         name = display_name(os.path.basename(end.image.source or b""))
         ended.append((name, end))
         line = report_line(name, end.report) if end.report is not None else f"{name}  quarantined  {end.code}"
@@ -52,8 +52,8 @@ def demo_command(out: Path, count: int, seed: int, bundle: Path | None, backend:
         if len(ended) == len(images):
             stop.set()
 
-    watcher.heard = heard
-    layout_ready(incoming, layout, settings)
+    watcher.on_finished = on_finished
+    prepare_folders(incoming, layout, settings)
     console.print(f"watching {incoming}")
     writer = threading.Thread(target=_deliver, args=(images, incoming, stop), name="demo-unit", daemon=True)
     writer.start()

@@ -171,10 +171,10 @@ def _ledger(layout: Layout) -> Check:
 def _tls_fault(listen: ListenSettings) -> str | None:
     if listen.tls_certificate is None or find_spec("pynetdicom") is None:
         return None
-    from lungsev.runtime.dicom.connection_limits import tls_context
+    from lungsev.runtime.dicom.connection_limits import build_tls_context
 
     try:
-        tls_context(listen)
+        build_tls_context(listen)
     except OSError as error:  # ssl.SSLError is one
         return f"the TLS files cannot be used: {error.strerror or error}"
     return None

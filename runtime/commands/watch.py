@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from lungsev.runtime.watcher.layout import Layout
-    from lungsev.runtime.watcher.scoring import Ended
+    from lungsev.runtime.watcher.scoring import FinishedImage
 
 
 def watch(
@@ -67,7 +67,7 @@ def watch(
     from lungsev.runtime.logs import log_failures_of_disk, logging_to
     from lungsev.runtime.settings import BedsideSettings
     from lungsev.runtime.watcher.layout import Layout
-    from lungsev.runtime.watcher.watcher import Watcher, default_out, layout_ready, stop_on_signals
+    from lungsev.runtime.watcher.watcher import Watcher, default_out, prepare_folders, stop_on_signals
 
     overrides = {
         "watch.incoming": incoming,
@@ -89,18 +89,18 @@ def watch(
     log_failures_of_disk()
     watcher = Watcher(incoming, layout, settings)
     console = open_console()
-    watcher.heard = _json_printer(layout) if json_lines else _line_printer(console)
-    layout_ready(incoming, layout, settings)
+    watcher.on_finished = _json_printer(layout) if json_lines else _line_printer(console)
+    prepare_folders(incoming, layout, settings)
     with logging_to(layout.log, settings.log_level):
         watcher.run(stop, once)
     if once and not json_lines:
-        console.print(f"{count_noun(watcher.ended, 'image')} processed; results in {layout.root}")
+        console.print(f"{count_noun(watcher.finished_count, 'image')} processed; results in {layout.root}")
 
 
-def _line_printer(console: Console) -> Callable[[Ended], None]:
+def _line_printer(console: Console) -> Callable[[FinishedImage], None]:
     from lungsev.runtime.console import report_line
 
-    def show(ended: Ended) -> None:
+    def show(ended: FinishedImage) -> None:
         if ended.report is not None:
             console.print(f"{report_line(ended.image.id, ended.report)}  {ended.seconds:.1f} s")
         else:
@@ -109,8 +109,8 @@ def _line_printer(console: Console) -> Callable[[Ended], None]:
     return show
 
 
-def _json_printer(layout: Layout) -> Callable[[Ended], None]:
-    def show(ended: Ended) -> None:
+def _json_printer(layout: Layout) -> Callable[[FinishedImage], None]:
+    def show(ended: FinishedImage) -> None:
         result = layout.reason_file(ended.image) if ended.report is None else layout.reports / f"{ended.image.id}.json"
         line = {
             "id": ended.image.id,

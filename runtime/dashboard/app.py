@@ -24,7 +24,7 @@ from lungsev.runtime.dashboard import views
 from lungsev.runtime.dashboard.corrections import Corrections, allowed_grades
 from lungsev.runtime.dashboard.live import Live
 from lungsev.runtime.dashboard.security import COOKIE, HEADERS, PRIVACY_COOKIE, Access
-from lungsev.runtime.delivery.deliveries import read_deliveries, read_states, unsent_words
+from lungsev.runtime.delivery.deliveries import describe_unsent, read_deliveries, read_states
 from lungsev.runtime.outputs.drawing.palette import ink_on, severity_colour
 from lungsev.runtime.outputs.overlay_png import main_scheme
 from lungsev.runtime.patients.history import Exam, History, exams_of
@@ -170,7 +170,7 @@ def _add_pages(app: FastAPI, dashboard: Dashboard) -> None:
         return {
             "board": board,
             "problem": dashboard.live.problem,
-            "unsent": unsent_words(read_states(out), time.time()),
+            "unsent": describe_unsent(read_states(out), time.time()),
         }
 
     @app.get("/")

@@ -54,7 +54,7 @@ def read_deliveries(out: Path, image: str) -> list[Delivery]:
     return [Delivery(*row) for row in rows]
 
 
-def unsent_words(states: Sequence[DestinationState], now: float) -> list[str]:
+def describe_unsent(states: Sequence[DestinationState], now: float) -> list[str]:
     """What a person should know: results that were refused, or wait longer than a hiccup lasts."""
     words = []
     for state in states:

@@ -177,7 +177,7 @@ def close(association: Any) -> None:
         raw.shutdown(socket.SHUT_RDWR)
 
 
-def tls_context(settings: ListenSettings) -> ssl.SSLContext | None:
+def build_tls_context(settings: ListenSettings) -> ssl.SSLContext | None:
     """TLS 1.2 or newer (PS3.15 B.12, BCP 195), peers' certificates asked for when authorities are given.
 
     Raises:

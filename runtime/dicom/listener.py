@@ -31,11 +31,11 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
 from lungsev.files import fsync_folder
-from lungsev.runtime.dicom.connection_limits import GuardedServer, next_object, tls_context
+from lungsev.runtime.dicom.connection_limits import GuardedServer, build_tls_context, next_object
 from lungsev.runtime.dicom.storage_commitment import ReceivedLog, Reference
 from lungsev.runtime.logs import quiet_libraries
 from lungsev.runtime.settings import ListenSettings
-from lungsev.runtime.watcher.failpoints import reach
+from lungsev.runtime.watcher.failpoints import pass_failpoint
 
 log = logging.getLogger("lungsev.runtime.dicom.listener")
 
@@ -103,7 +103,7 @@ class Listener:
         try:
             self._receiving.mkdir(mode=0o700, exist_ok=True)
             self._received = ReceivedLog(self._receiving / "received.sqlite")
-            tls = tls_context(settings)
+            tls = build_tls_context(settings)
         except ssl.SSLError:
             raise LungsevError(
                 "listen.tls_*: expected PEM files of a certificate, its key and its authorities"
@@ -165,7 +165,7 @@ class Listener:
         ae.add_supported_context(VERIFICATION)
         for storage_class in STORAGE_CLASSES:
             ae.add_supported_context(storage_class, list(TRANSFER_SYNTAXES))
-        if settings.commitment:
+        if settings.storage_commitment:
             ae.add_supported_context(COMMITMENT)
         return ae
 
@@ -190,7 +190,7 @@ class Listener:
             self._keep(Path(event.dataset_path))
             request = event.request
             self._received.note(Reference(str(request.AffectedSOPClassUID), str(request.AffectedSOPInstanceUID)))
-            reach("accepted")
+            pass_failpoint("accepted")
             return SUCCESS
         except OSError as error:
             log.error("refused an object: the disk refused it", exc_info=error)
@@ -206,7 +206,7 @@ class Listener:
         with complete.open("rb") as stream:
             os.fchmod(stream.fileno(), 0o640)  # the watcher may be another user of the group
             os.fsync(stream.fileno())
-        reach("received")
+        pass_failpoint("received")
         name = time.strftime("%Y%m%dT%H%M%S", time.gmtime()) + f"-{secrets.token_hex(8)}.dcm"
         os.replace(complete, self._inbox / name)
         fsync_folder(self._inbox)
@@ -235,14 +235,14 @@ class Listener:
         """Answer on an association of our own where the peer has a port for it, else on its own."""
         event_type, information = report
         peer_title = association.requestor.ae_title
-        port = self._settings.commitment_ports.get(peer_title)
+        port = self._settings.storage_commitment_ports.get(peer_title)
         for attempt in range(_REPORT_ATTEMPTS):
             if self._stop.wait(0.5 if attempt == 0 else _REPORT_PAUSE_SECONDS * 2**attempt):
                 return
             try:
                 if port is None:
                     if not association.is_established:
-                        log.warning("a peer hung up before its commitment report; set listen.commitment_ports")
+                        log.warning("a peer hung up before its commitment report; set listen.storage_commitment_ports")
                         return
                     status, _ = association.send_n_event_report(information, event_type, *_COMMITMENT)
                 else:

@@ -1,6 +1,6 @@
 """Named points at which the fault tests kill, fail or delay the process. Without the variable they do nothing.
 
-`LUNGSEV_FAULT="report_written=kill"` kills at the first pass; `"claimed=kill@3"` at the third;
+`LUNGSEV_FAILPOINTS="report_written=kill"` kills at the first pass; `"claimed=kill@3"` at the third;
 `"outputs=enospc@1-5"` raises OSError(ENOSPC) at passes one to five; `"decoded=sleep:0.5@1-"` waits at every pass.
 Several are joined with commas. Read once, when the process starts.
 """
@@ -13,9 +13,9 @@ import signal
 import time
 from dataclasses import dataclass, field
 
-VARIABLE = "LUNGSEV_FAULT"
+VARIABLE = "LUNGSEV_FAILPOINTS"
 
-POINTS = (
+FAILPOINTS = (
     "seen",  # the ledger knows the file
     "settled",  # the file has settled
     "taken",  # the file lies in work/, the ledger does not know yet
@@ -36,36 +36,36 @@ POINTS = (
 
 
 @dataclass
-class _Fault:
+class _Failpoint:
     action: str
     first: int
     last: float
     passes: int = field(default=0)
 
 
-def reach(point: str) -> None:
+def pass_failpoint(point: str) -> None:
     """Pass a named point."""
-    fault = _faults.get(point)
+    fault = _active.get(point)
     if fault is None:
         return
     fault.passes += 1
     if fault.first <= fault.passes <= fault.last:
-        _strike(fault.action)
+        _trigger(fault.action)
 
 
-def _parse(text: str) -> dict[str, _Fault]:
+def _parse(text: str) -> dict[str, _Failpoint]:
     faults = {}
     for word in filter(None, text.split(",")):
         point, _, rest = word.partition("=")
         action, _, passes = rest.partition("@")
-        if point not in POINTS:
-            raise ValueError(f"{VARIABLE}: {point!r} is no fault point; known: {', '.join(POINTS)}")
+        if point not in FAILPOINTS:
+            raise ValueError(f"{VARIABLE}: {point!r} is no fault point; known: {', '.join(FAILPOINTS)}")
         first, dash, last = (passes or "1").partition("-")
-        faults[point] = _Fault(action, int(first), float(last or "inf") if dash else int(first))
+        faults[point] = _Failpoint(action, int(first), float(last or "inf") if dash else int(first))
     return faults
 
 
-def _strike(action: str) -> None:
+def _trigger(action: str) -> None:
     if action == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
     elif action.startswith("sleep:"):
@@ -75,4 +75,4 @@ def _strike(action: str) -> None:
         raise OSError(number, os.strerror(number))
 
 
-_faults = _parse(os.environ.get(VARIABLE, ""))
+_active = _parse(os.environ.get(VARIABLE, ""))

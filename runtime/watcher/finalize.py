@@ -19,7 +19,7 @@ from lungsev.pipeline import ScoredRadiograph
 from lungsev.report import DISCLAIMER
 from lungsev.runtime.outputs.contract import Output
 from lungsev.runtime.settings import WatchSettings
-from lungsev.runtime.watcher.failpoints import reach
+from lungsev.runtime.watcher.failpoints import pass_failpoint
 from lungsev.runtime.watcher.file_moves import put_away, remove
 from lungsev.runtime.watcher.layout import Layout
 from lungsev.runtime.watcher.ledger import ImageRow, Ledger, State
@@ -43,7 +43,7 @@ def write_outputs(
     Raises:
         OSError: The disk refuses; nothing half-written is left.
     """
-    reach("outputs")
+    pass_failpoint("outputs")
     written: list[tuple[str, Path]] = []
     for output in outputs:
         try:
@@ -57,7 +57,7 @@ def write_outputs(
             continue
         if path is not None:
             written.append((output.name, path))
-        reach("report_written")
+        pass_failpoint("report_written")
     return written
 
 
@@ -74,9 +74,9 @@ def finish_result(image: ImageRow, end: State, layout: Layout, ledger: Ledger, s
         put_away(work, layout.archive_file(image))
     elif not os.path.lexists(layout.archive_file(image)):
         log.warning("the original of image %s is gone: somebody took it from work/", image.id)
-    reach("archived")
-    ledger.move(image.id, end)
-    reach("done")
+    pass_failpoint("archived")
+    ledger.transition(image.id, end)
+    pass_failpoint("done")
 
 
 def quarantine(
@@ -110,7 +110,7 @@ def quarantine(
     }
     data = json.dumps({key: value for key, value in reason.items() if value is not None}, indent=2) + "\n"
     write_atomically(layout.reason_file(image), data.encode("utf-8"))
-    reach("reason_written")
+    pass_failpoint("reason_written")
     finish_quarantine(image, code, message, layout, ledger, settings, sha256)
 
 
@@ -129,10 +129,10 @@ def finish_quarantine(
         remove(work)
     elif os.path.lexists(work):
         put_away(work, layout.quarantine_file(image))
-    reach("quarantined")
-    ledger.move(image.id, "quarantined", code=code, message=message, sha256=sha256)
+    pass_failpoint("quarantined")
+    ledger.transition(image.id, "quarantined", code=code, message=message, sha256=sha256)
     log.warning("image %s is in quarantine: %s", image.id, code, extra={"image": image.id, "code": code})
-    reach("done")
+    pass_failpoint("done")
 
 
 def read_reason(path: Path) -> tuple[str, str, str | None] | None:

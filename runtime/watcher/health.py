@@ -16,44 +16,44 @@ from lungsev.runtime.watcher.metrics import CONTENT_TYPE
 _SILENCE_SECONDS = 120.0  # the longest image, with its retries of a hanging decoder, takes less
 
 
-class Vitals:
+class Health:
     """What the threads say of themselves. Safe to use from several threads."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._lock = threading.Lock()
         self._monotonic = monotonic
         self._beats: dict[str, float] = {}
-        self._doubts: dict[str, str] = {}
+        self._problems: dict[str, str] = {}
 
     def beat(self, thread: str) -> None:
         with self._lock:
             self._beats[thread] = self._monotonic()
 
-    def doubt(self, about: str, words: str) -> None:
+    def set_problem(self, key: str, message: str) -> None:
         """Something keeps images from being scored."""
         with self._lock:
-            self._doubts[about] = words
+            self._problems[key] = message
 
-    def clear(self, about: str) -> None:
+    def clear_problem(self, key: str) -> None:
         with self._lock:
-            self._doubts.pop(about, None)
+            self._problems.pop(key, None)
 
-    def alive(self) -> bool:
+    def is_alive(self) -> bool:
         """No thread has been silent for too long."""
         with self._lock:
             now = self._monotonic()
             return all(now - moment < _SILENCE_SECONDS for moment in self._beats.values())
 
-    def doubts(self) -> list[str]:
+    def problems(self) -> list[str]:
         with self._lock:
-            return sorted(self._doubts.values())
+            return sorted(self._problems.values())
 
 
 class HealthServer:
     """Serves the three pages on a thread of its own until it is left."""
 
-    def __init__(self, settings: HealthSettings, vitals: Vitals, pages: Mapping[str, Callable[[], str]]) -> None:
-        handler = type("Handler", (_Handler,), {"vitals": vitals, "pages": dict(pages)})
+    def __init__(self, settings: HealthSettings, health: Health, pages: Mapping[str, Callable[[], str]]) -> None:
+        handler = type("Handler", (_Handler,), {"health": health, "pages": dict(pages)})
         try:
             self._server = ThreadingHTTPServer((settings.host, settings.port), handler)
         except OSError as error:
@@ -79,7 +79,7 @@ class HealthServer:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    vitals: ClassVar[Vitals]
+    health: ClassVar[Health]
     pages: ClassVar[dict[str, Callable[[], str]]]
     timeout = 10
     server_version = "lungsev"
@@ -87,11 +87,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         if self.path == "/livez":
-            alive = self.vitals.alive()
+            alive = self.health.is_alive()
             self._answer(200 if alive else 503, "alive\n" if alive else "a thread hangs\n")
         elif self.path == "/readyz":
-            doubts = self.vitals.doubts()
-            self._answer(503 if doubts else 200, "\n".join(doubts) + "\n" if doubts else "ready\n")
+            problems = self.health.problems()
+            self._answer(503 if problems else 200, "\n".join(problems) + "\n" if problems else "ready\n")
         elif self.path in self.pages:
             self._answer(200, self.pages[self.path](), CONTENT_TYPE)
         else:

@@ -15,7 +15,7 @@ from lungsev.reading.completeness import Verdict, completeness
 from lungsev.runtime.commands.inputs import sha256_of_file
 from lungsev.runtime.scan import Entry, Scan, is_share, scan_folder
 from lungsev.runtime.settings import WatchSettings
-from lungsev.runtime.watcher.failpoints import reach
+from lungsev.runtime.watcher.failpoints import pass_failpoint
 from lungsev.runtime.watcher.file_moves import copy, remove, take
 from lungsev.runtime.watcher.layout import Layout
 from lungsev.runtime.watcher.ledger import ImageRow, Ledger, NewImage
@@ -145,7 +145,7 @@ class Intake:
                 candidate.entry, candidate.unchanged_since, candidate.scans = renamed, now, 1
                 candidate.verdict = None
                 self._candidates[renamed.source] = candidate
-                self._ledger.move(candidate.image_id, "seen", source=renamed.source)
+                self._ledger.transition(candidate.image_id, "seen", source=renamed.source)
                 continue
             candidate.missed += 1
             if candidate.missed >= _MISSED_SCANS:
@@ -154,7 +154,7 @@ class Intake:
 
     def _vanish(self, candidate: _Candidate) -> None:
         del self._candidates[candidate.entry.source]
-        self._ledger.move(
+        self._ledger.transition(
             candidate.image_id, "vanished", code="vanished", message="The file was taken away before it had settled."
         )
         log.warning("image %s was taken away before it had settled", candidate.image_id)
@@ -166,7 +166,7 @@ class Intake:
         images = [NewImage(e.source, _suffix(e.source), e.size, e.mtime_ns, e.inode) for e in new]
         for entry, image_id in zip(new, self._ledger.add(images), strict=True):
             self._candidates[entry.source] = _Candidate(image_id, entry, now, now)
-            reach("seen")
+            pass_failpoint("seen")
 
     def _take_settled(self, now: float) -> int:
         """Claim what has settled, the newest first."""
@@ -207,8 +207,8 @@ class Intake:
         source = self._incoming_file(entry.source)
         if not candidate.blocked:
             settled = {"size": entry.size, "mtime_ns": entry.mtime_ns, "inode": entry.inode}
-            self._ledger.move(candidate.image_id, "settled", settled_at=time.time(), code=code, **settled)
-            reach("settled")
+            self._ledger.transition(candidate.image_id, "settled", settled_at=time.time(), code=code, **settled)
+            pass_failpoint("settled")
         image = self._ledger.image(candidate.image_id)
         assert image is not None
         try:
@@ -228,7 +228,7 @@ class Intake:
                 error.strerror,
             )
             return 0
-        reach("taken")
+        pass_failpoint("taken")
         if self._settings.leave_in_place:
             if self._is_known_by_its_bytes(image, entry):
                 return 0
@@ -242,12 +242,14 @@ class Intake:
         if not self._knows_images_without_source:
             return False
         copied = self._layout.work_file(image)
-        known = self._ledger.ended_without_source(sha256_of_file(copied))
+        known = self._ledger.finished_without_source(sha256_of_file(copied))
         if known is None:
             return False
         with self._ledger.transaction():
             self._ledger.forget(image.id)
-            self._ledger.move(known.id, known.state, source=entry.source, size=entry.size, mtime_ns=entry.mtime_ns)
+            self._ledger.transition(
+                known.id, known.state, source=entry.source, size=entry.size, mtime_ns=entry.mtime_ns
+            )
         remove(copied)
         del self._candidates[entry.source]
         self._taken[entry.source] = (entry.size, entry.mtime_ns)
@@ -257,8 +259,8 @@ class Intake:
         """Of images that lie in work/; once more where the disk refused before."""
         told = 0
         while self._untold:
-            self._ledger.move(self._untold[0], "claimed")
-            reach("claimed")
+            self._ledger.transition(self._untold[0], "claimed")
+            pass_failpoint("claimed")
             del self._untold[0]
             told += 1
         return told

@@ -66,7 +66,7 @@ class Layout:
     def reason_file(self, image: ImageRow) -> Path:
         return self.quarantine / f"{image.id}.reason.json"
 
-    def make(self, output_folders: tuple[str, ...]) -> None:
+    def create_folders(self, output_folders: tuple[str, ...]) -> None:
         """Make what is missing; images and results name patients, so others may not read them.
 
         Raises:
@@ -84,7 +84,7 @@ class Layout:
 
 
 @contextlib.contextmanager
-def exclusive(incoming: Path, layout: Layout) -> Iterator[None]:
+def lock_folders(incoming: Path, layout: Layout) -> Iterator[None]:
     """Hold both folders for this process; the kernel lets go of them however it ends.
 
     Raises:

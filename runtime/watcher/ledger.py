@@ -30,7 +30,7 @@ State = Literal[
 ]
 
 OPEN_STATES: tuple[State, ...] = ("seen", "settled", "claimed", "scored", "written", "failed")
-END_STATES: tuple[State, ...] = ("done", "skipped", "quarantined", "vanished")
+FINAL_STATES: tuple[State, ...] = ("done", "skipped", "quarantined", "vanished")
 
 # Ordered; a ledger's user_version counts how many it has been through. Never edit one that was released: append.
 MIGRATIONS: tuple[str, ...] = (
@@ -237,9 +237,9 @@ class Ledger:
                 "INSERT INTO images (id, suffix, state, seen_at, changed_at) VALUES (?, ?, ?, ?, ?)",
                 (image_id, suffix, state, now, now),
             )
-            self.move(image_id, state, **fields)
+            self.transition(image_id, state, **fields)
 
-    def move(self, image_id: str, state: State, **fields: Any) -> None:
+    def transition(self, image_id: str, state: State, **fields: Any) -> None:
         """Change an image's state, and fields with it, in one commit.
 
         Raises:
@@ -290,7 +290,7 @@ class Ledger:
         with self._lock:
             return self._connection.execute("SELECT 1 FROM images WHERE source IS NULL LIMIT 1").fetchone() is not None
 
-    def ended_without_source(self, sha256: str) -> ImageRow | None:
+    def finished_without_source(self, sha256: str) -> ImageRow | None:
         """An image restored after the ledger was lost, by its bytes: its path is not known any more."""
         rows = self._query(
             "WHERE source IS NULL AND sha256 = ? AND state IN ('done', 'skipped', 'quarantined') LIMIT 1", (sha256,)
@@ -306,7 +306,7 @@ class Ledger:
         """Images by state; every state is there."""
         with self._lock:
             rows = self._connection.execute("SELECT state, COUNT(*) FROM images GROUP BY state").fetchall()
-        return {**dict.fromkeys((*OPEN_STATES, *END_STATES), 0), **dict(rows)}
+        return {**dict.fromkeys((*OPEN_STATES, *FINAL_STATES), 0), **dict(rows)}
 
     def oldest_waiting_seconds(self) -> float:
         """Age of the oldest image that has not ended; 0 when none waits."""
@@ -317,7 +317,7 @@ class Ledger:
             ).fetchone()
         return max(0.0, time.time() - row[0]) if row else 0.0
 
-    def ended_before(self, moment: float, states: Sequence[State]) -> Iterator[ImageRow]:
+    def finished_before(self, moment: float, states: Sequence[State]) -> Iterator[ImageRow]:
         """Images that ended in one of these states before a moment, page by page: there may be years of them."""
         marks = ", ".join("?" * len(states))
         last = -1
@@ -380,7 +380,7 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
 
 def _check_rows(connection: sqlite3.Connection, path: Path) -> None:
     """SQLite checks its own structure only: an image in a state that does not exist would wait for ever."""
-    states = frozenset((*OPEN_STATES, *END_STATES))
+    states = frozenset((*OPEN_STATES, *FINAL_STATES))
     connection.execute("SELECT image_seq, state, at FROM transitions LIMIT 0")
     for row in connection.execute(f"SELECT {_COLUMNS} FROM images"):
         image = ImageRow(*row)

@@ -20,8 +20,8 @@ from lungsev.runtime.watcher.file_moves import put_away, remove
 from lungsev.runtime.watcher.finalize import quarantine, read_reason
 from lungsev.runtime.watcher.intake import KNOWN_SUFFIXES, image_source
 from lungsev.runtime.watcher.layout import Layout
-from lungsev.runtime.watcher.ledger import END_STATES, OPEN_STATES, ImageRow, Ledger, LedgerCorruptError
-from lungsev.runtime.watcher.scoring import ledger_fields, resume_end
+from lungsev.runtime.watcher.ledger import FINAL_STATES, OPEN_STATES, ImageRow, Ledger, LedgerCorruptError
+from lungsev.runtime.watcher.scoring import finish_interrupted, ledger_fields
 
 log = logging.getLogger("lungsev.runtime.watcher.recovery")
 
@@ -97,20 +97,20 @@ def _go_on(
     source = image_source(incoming, image)
     if image.state == "vanished" and not os.path.lexists(layout.work_file(image)):
         return
-    if resume_end(image, layout, ledger, settings):
+    if finish_interrupted(image, layout, ledger, settings):
         log.info("image %s had ended, only the ledger did not know", image.id)
     elif os.path.lexists(layout.work_file(image)):
         if source is not None and not settings.leave_in_place and _is_same_file(source, image):
             remove(source)  # copied across file systems, and the process died before the source went
         if image.state not in ("claimed", "failed"):
-            ledger.move(image.id, "claimed")  # also when it was scored: its outputs were not all on the disk
+            ledger.transition(image.id, "claimed")  # also when it was scored: its outputs were not all on the disk
     elif (report := _report_of(layout.reports / f"{image.id}.json")) is not None:
-        ledger.move(image.id, "written", **ledger_fields(report))
-        resume_end(replace(image, state="written", code=report.reason), layout, ledger, settings)
+        ledger.transition(image.id, "written", **ledger_fields(report))
+        finish_interrupted(replace(image, state="written", code=report.reason), layout, ledger, settings)
     elif image.state in ("seen", "settled"):
         pass  # still in the watched folder, or the intake finds that it is not
     elif source is not None and os.path.lexists(source):
-        ledger.move(image.id, "seen", code=None)
+        ledger.transition(image.id, "seen", code=None)
     else:
         quarantine(image, "lost", "Somebody took the file out of work/.", layout, ledger, settings, outputs)
 
@@ -144,7 +144,7 @@ def _tidy_work(layout: Layout, ledger: Ledger) -> None:
             log.warning("image %s lay in work/ unknown to the ledger; it is scored now", match[1])
         elif image.state == "quarantined":
             put_away(path, layout.quarantine / path.name)
-        elif image.state in END_STATES:
+        elif image.state in FINAL_STATES:
             put_away(path, layout.archive / image.id[:8] / path.name)
 
 

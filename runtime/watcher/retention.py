@@ -100,13 +100,13 @@ def apply_retention(
     now = time.time() if now is None else now
     removed = 0
     if policy.archive_days is not None:
-        for image in ledger.ended_before(now - policy.archive_days * 86_400, ("done", "skipped")):
+        for image in ledger.finished_before(now - policy.archive_days * 86_400, ("done", "skipped")):
             removed += _remove_existing(layout.archive_file(image))
     if policy.results_days is not None:
-        for image in ledger.ended_before(now - policy.results_days * 86_400, ("done", "skipped")):
+        for image in ledger.finished_before(now - policy.results_days * 86_400, ("done", "skipped")):
             removed += sum(_remove_existing(output_file(layout, output, image)) for output in outputs)
     if policy.quarantine_days is not None:
-        for image in ledger.ended_before(now - policy.quarantine_days * 86_400, ("quarantined",)):
+        for image in ledger.finished_before(now - policy.quarantine_days * 86_400, ("quarantined",)):
             removed += _remove_existing(layout.quarantine_file(image)) + _remove_existing(layout.reason_file(image))
     if removed:
         log.info("%d files went after the days of watch.retention", removed)

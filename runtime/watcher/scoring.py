@@ -19,7 +19,7 @@ from lungsev.report import ImageInfo, QualityFlag, SeverityReport
 from lungsev.runtime.commands.inputs import is_regular_file, sha256_of_file
 from lungsev.runtime.outputs.contract import Output
 from lungsev.runtime.settings import WatchSettings
-from lungsev.runtime.watcher.failpoints import reach
+from lungsev.runtime.watcher.failpoints import pass_failpoint
 from lungsev.runtime.watcher.finalize import finish_quarantine, finish_result, quarantine, read_reason, write_outputs
 from lungsev.runtime.watcher.layout import Layout
 from lungsev.runtime.watcher.ledger import ImageRow, Ledger, State
@@ -33,7 +33,7 @@ TRANSIENT_CODES = frozenset({"decoder_timeout", "decoder_crashed", "out_of_memor
 
 
 @dataclass(frozen=True)
-class Ended:
+class FinishedImage:
     """What the console and the tests hear of an image that ended. `report` is None when it went to quarantine."""
 
     image: ImageRow
@@ -54,7 +54,7 @@ class Scoring:
         outputs: Sequence[Output],
         settings: WatchSettings,
         metrics: Metrics,
-        heard: Callable[[Ended], None] = lambda ended: None,
+        on_finished: Callable[[FinishedImage], None] = lambda ended: None,
         queue: Callable[[str, Sequence[tuple[str, Path]]], object] = lambda image_id, files: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -64,7 +64,7 @@ class Scoring:
         self._outputs = tuple(outputs)
         self._settings = settings
         self._metrics = metrics
-        self._heard = heard
+        self._on_finished = on_finished
         self._queue = queue
         self._monotonic = monotonic
         self._scorer: ImageScorer | None = None
@@ -138,7 +138,7 @@ class Scoring:
             image = self._ledger.image(image_id)
             assert image is not None
             try:
-                resume_end(image, self._layout, self._ledger, self._settings)
+                finish_interrupted(image, self._layout, self._ledger, self._settings)
             except (OSError, sqlite3.Error):
                 self._later(image, "disk")
                 raise
@@ -159,9 +159,9 @@ class Scoring:
                 started,
             )
             return
-        self._ledger.move(image.id, "claimed", attempts=image.attempts + 1)
+        self._ledger.transition(image.id, "claimed", attempts=image.attempts + 1)
         image = replace(image, attempts=image.attempts + 1)
-        reach("attempted")
+        pass_failpoint("attempted")
         try:
             scored = self._score(image)
         except ImageError as error:
@@ -190,7 +190,7 @@ class Scoring:
         except SkippedImageError as error:
             return scorer.unscored(error, path, began)
         decoded = time.perf_counter()
-        reach("decoded")
+        pass_failpoint("decoded")
         twins = self._twins(image, read)
         if twins and twins[0].pixel_sha256 == read.image.pixel_sha256:
             duplicate = SkippedImageError("duplicate", f"The same image was scored before, as {twins[0].id}.")
@@ -209,17 +209,17 @@ class Scoring:
 
     def _finish(self, image: ImageRow, scored: ScoredRadiograph, started: float) -> None:
         report = scored.report
-        self._ledger.move(image.id, "scored", **ledger_fields(report))
-        reach("scored")
+        self._ledger.transition(image.id, "scored", **ledger_fields(report))
+        pass_failpoint("scored")
         written_from = time.perf_counter()
         self._queue(image.id, write_outputs(image, scored, self._layout, self._outputs))
         end: State = "done" if report.status == "scored" else "skipped"
-        self._ledger.move(image.id, "written")
-        reach("written")
+        self._ledger.transition(image.id, "written")
+        pass_failpoint("written")
         finish_result(image, end, self._layout, self._ledger, self._settings)
         self._delays.pop(image.id, None)
         self._metrics.observe_image(report, (time.perf_counter() - written_from) * 1000, self._since_settled(image))
-        self._heard(Ended(image, end, report, report.reason, self._monotonic() - started))
+        self._on_finished(FinishedImage(image, end, report, report.reason, self._monotonic() - started))
 
     def _quarantine(self, image: ImageRow, code: str, message: str, started: float) -> None:
         path = self._layout.work_file(image)
@@ -227,7 +227,7 @@ class Scoring:
         quarantine(image, code, message, self._layout, self._ledger, self._settings, self._outputs, digest)
         self._delays.pop(image.id, None)
         self._metrics.count_image("quarantined", code)
-        self._heard(Ended(image, "quarantined", None, code, self._monotonic() - started))
+        self._on_finished(FinishedImage(image, "quarantined", None, code, self._monotonic() - started))
 
     def _backend_failed(self, image: ImageRow, error: BackendError) -> None:
         """Open the device again after its fault, which counts against no image, and test it without the image."""
@@ -266,14 +266,14 @@ class Scoring:
             if row is not None and row.state == "written":
                 self._unclosed.add(image_id)  # its result is on the disk, only its original has not been put away
             elif row is not None and row.state in ("claimed", "failed", "scored"):
-                self._ledger.move(image_id, "failed", attempts=attempts, code=code, message=message)
+                self._ledger.transition(image_id, "failed", attempts=attempts, code=code, message=message)
             del self._unrecorded[image_id]
 
     def _since_settled(self, image: ImageRow) -> float | None:
         return max(0.0, time.time() - image.settled_at) if image.settled_at else None
 
 
-def resume_end(image: ImageRow, layout: Layout, ledger: Ledger, settings: WatchSettings) -> bool:
+def finish_interrupted(image: ImageRow, layout: Layout, ledger: Ledger, settings: WatchSettings) -> bool:
     """Close an image whose result or reason was on the disk when the process died; False when neither was."""
     if image.state == "written":
         finish_result(image, "skipped" if image.code else "done", layout, ledger, settings)

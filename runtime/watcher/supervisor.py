@@ -14,7 +14,7 @@ from types import TracebackType
 
 from lungsev.runtime.commands.dashboard import require_dashboard
 from lungsev.runtime.settings import BedsideSettings
-from lungsev.runtime.watcher.health import Vitals
+from lungsev.runtime.watcher.health import Health
 from lungsev.runtime.watcher.layout import Layout
 from lungsev.system import python_command
 
@@ -27,7 +27,7 @@ _SETTLED_SECONDS = 10.0  # who runs for so long has found its port and its files
 _GRACE_SECONDS = 10.0
 
 
-def companions(settings: BedsideSettings, layout: Layout) -> list[list[str]]:
+def supervised_commands(settings: BedsideSettings, layout: Layout) -> list[list[str]]:
     """Command lines (after `lungsev-run`) of what runs beside the watcher."""
     commands: list[list[str]] = []
     if settings.listen.enabled:
@@ -43,18 +43,18 @@ def companions(settings: BedsideSettings, layout: Layout) -> list[list[str]]:
     return commands
 
 
-class Beside:
+class SupervisedCommand:
     """Keeps one command running; starts it again, ever later, when it ends, and doubts readiness until it runs."""
 
-    def __init__(self, command: Sequence[str], vitals: Vitals) -> None:
-        self._vitals = vitals
+    def __init__(self, command: Sequence[str], health: Health) -> None:
+        self._health = health
         self._command = python_command("from lungsev.runtime.cli import main; main()", *command)
         self._name = command[0]
         self._stop = threading.Event()
         self._process: subprocess.Popen[bytes] | None = None
         self._thread = threading.Thread(target=self._keep_running, name=self._name, daemon=True)
 
-    def __enter__(self) -> Beside:
+    def __enter__(self) -> SupervisedCommand:
         self._thread.start()
         return self
 
@@ -79,7 +79,7 @@ class Beside:
             code = self._end_of(self._process)
             if self._stop.is_set():
                 return
-            self._vitals.doubt(self._name, f"{self._name} does not run; the log says why")
+            self._health.set_problem(self._name, f"{self._name} does not run; the log says why")
             log.error("%s ended with code %d and is started again in %.0f s", self._name, code, delay)
             self._stop.wait(delay)
             delay = min(_LONGEST_DELAY_SECONDS, delay * 2)
@@ -88,7 +88,7 @@ class Beside:
         try:
             return process.wait(_SETTLED_SECONDS)
         except subprocess.TimeoutExpired:
-            self._vitals.clear(self._name)
+            self._health.clear_problem(self._name)
             return process.wait()
 
 

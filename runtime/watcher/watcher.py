@@ -17,16 +17,16 @@ from lungsev.runtime.delivery.deliveries import read_states, render_deliveries
 from lungsev.runtime.delivery.outbox import Outbox
 from lungsev.runtime.outputs.catalog import open_outputs
 from lungsev.runtime.settings import BedsideSettings
-from lungsev.runtime.watcher.health import HealthServer, Vitals
+from lungsev.runtime.watcher.health import Health, HealthServer
 from lungsev.runtime.watcher.intake import Intake
-from lungsev.runtime.watcher.layout import Layout, exclusive
+from lungsev.runtime.watcher.layout import Layout, lock_folders
 from lungsev.runtime.watcher.ledger import Ledger, LedgerCorruptError, is_damage
 from lungsev.runtime.watcher.metrics import Metrics
 from lungsev.runtime.watcher.notify import notify, watchdog_seconds
 from lungsev.runtime.watcher.recovery import open_ledger, reconcile
 from lungsev.runtime.watcher.retention import DiskWatermark, Retention
-from lungsev.runtime.watcher.scoring import Ended, Scoring
-from lungsev.runtime.watcher.supervisor import Beside, companions
+from lungsev.runtime.watcher.scoring import FinishedImage, Scoring
+from lungsev.runtime.watcher.supervisor import SupervisedCommand, supervised_commands
 from lungsev.runtime.watcher.worker import ImageScorer
 
 log = logging.getLogger("lungsev.runtime.watcher.watcher")
@@ -41,7 +41,7 @@ def default_out(incoming: Path) -> Path:
     return Path(os.path.abspath(incoming)).parent / "lungsev-out"
 
 
-def layout_ready(incoming: Path, layout: Layout, settings: BedsideSettings) -> None:
+def prepare_folders(incoming: Path, layout: Layout, settings: BedsideSettings) -> None:
     """Check the folders before anything is opened.
 
     Raises:
@@ -56,7 +56,7 @@ def layout_ready(incoming: Path, layout: Layout, settings: BedsideSettings) -> N
         raise LungsevError(
             f"this user may not take images from {incoming}; give it the right to, or use --leave-in-place"
         )
-    layout.make(tuple(output.folder for output in open_outputs(settings.outputs)))
+    layout.create_folders(tuple(output.folder for output in open_outputs(settings.outputs)))
 
 
 def stop_on_signals(stop: threading.Event) -> None:
@@ -71,7 +71,7 @@ def stop_on_signals(stop: threading.Event) -> None:
 
 
 class Watcher:
-    """One watched folder. `heard` is told of every image that ends."""
+    """One watched folder. `on_finished` is called for every finished image."""
 
     def __init__(
         self,
@@ -90,9 +90,9 @@ class Watcher:
         self._wake = threading.Event()
         self._drained = threading.Event()
         self._failure: LungsevError | None = None
-        self.vitals = Vitals()
-        self.heard: Callable[[Ended], None] = lambda ended: None
-        self.ended = 0
+        self.health = Health()
+        self.on_finished: Callable[[FinishedImage], None] = lambda ended: None
+        self.finished_count = 0
 
     def run(self, stop: threading.Event, once: bool = False) -> None:
         """Score images until `stop` is set, or, with `once`, until none is left.
@@ -102,7 +102,7 @@ class Watcher:
             LungsevError: The model cannot be opened, the ledger is lost, or `once` cannot go on.
         """
         with ExitStack() as stack:
-            stack.enter_context(exclusive(self._incoming, self._layout))
+            stack.enter_context(lock_folders(self._incoming, self._layout))
             outputs = open_outputs(self._settings.outputs)
             ledger = open_ledger(self._layout)
             stack.callback(ledger.close)
@@ -115,22 +115,24 @@ class Watcher:
                 raise LungsevError(
                     f"cannot use {self._layout.root}: {_words(error)}; check the disk and the folder's owner"
                 ) from None
-            for command in () if once else companions(self._settings, self._layout):
-                stack.enter_context(Beside(command, self.vitals))
+            for command in () if once else supervised_commands(self._settings, self._layout):
+                stack.enter_context(SupervisedCommand(command, self.health))
             outbox = self._open_outbox(stack, stop)
             queue = outbox.queue if outbox is not None else _send_nothing
-            scoring = Scoring(self._open_scorer, self._layout, ledger, outputs, watch, self._metrics, self._hear, queue)
+            scoring = Scoring(
+                self._open_scorer, self._layout, ledger, outputs, watch, self._metrics, self._finish_image, queue
+            )
             scoring.open()
             stack.callback(scoring.close)
             intake = Intake(self._incoming, self._layout, ledger, watch, drain=once)
             if self._settings.health.enabled and not once:
                 pages = {"/metrics": lambda: self._render_metrics(intake, ledger)}
-                stack.enter_context(HealthServer(self._settings.health, self.vitals, pages))
+                stack.enter_context(HealthServer(self._settings.health, self.health, pages))
             thread = threading.Thread(
                 target=self._take_in, args=(intake, ledger, outputs, stop, once), name="intake", daemon=True
             )
             thread.start()
-            threading.Thread(target=beat_watchdog, args=(self.vitals, stop), name="watchdog", daemon=True).start()
+            threading.Thread(target=beat_watchdog, args=(self.health, stop), name="watchdog", daemon=True).start()
             notify("READY=1")
             log.info("watching", extra={"state": "started"})
             try:
@@ -160,15 +162,15 @@ class Watcher:
         refusals = 0
         retention = Retention(self._layout, ledger, outputs, self._settings.watch.retention)
         while not stop.is_set():
-            self.vitals.beat("intake")
+            self.health.beat("intake")
             try:
                 if self._disk.check():
-                    self.vitals.doubt("disk", "the disk is nearly full")
+                    self.health.set_problem("disk", "the disk is nearly full")
                     raise OSError("no room")
-                self.vitals.clear("disk")
+                self.health.clear_problem("disk")
                 if intake.step():
                     self._wake.set()
-                self.vitals.clear("incoming")
+                self.health.clear_problem("incoming")
                 refusals = 0
                 retention.step()
             except Exception as error:
@@ -177,12 +179,12 @@ class Watcher:
                     self._failure = _damaged()
                     stop.set()
                 if not self._disk.paused:
-                    self.vitals.doubt("incoming", f"images cannot be taken in: {_words(error)}")
+                    self.health.set_problem("incoming", f"images cannot be taken in: {_words(error)}")
                     self._log_once_in_a_row("intake", refusals, error)
             if intake.blocked:
-                self.vitals.doubt("blocked", "images cannot be taken from the watched folder")
+                self.health.set_problem("blocked", "images cannot be taken from the watched folder")
             else:
-                self.vitals.clear("blocked")
+                self.health.clear_problem("blocked")
             if once and self._drained_or_stuck(intake, refusals):
                 break
             stop.wait(intake.interval_seconds)
@@ -204,16 +206,16 @@ class Watcher:
     def _score_all(self, scoring: Scoring, ledger: Ledger, stop: threading.Event, once: bool) -> None:
         refusals = 0
         while not stop.is_set():
-            self.vitals.beat("scoring")
+            self.health.beat("scoring")
             self._wake.clear()
             done_before = self._drained.is_set()
             try:
                 worked = not self._disk.paused and scoring.step()
                 refusals = 0
-                self.vitals.clear("scoring")
+                self.health.clear_problem("scoring")
             except (OSError, sqlite3.Error, LungsevError) as error:
                 refusals += 1
-                self.vitals.doubt("scoring", f"images cannot be scored: {_words(error)}")
+                self.health.set_problem("scoring", f"images cannot be scored: {_words(error)}")
                 self._log_once_in_a_row("scoring", refusals, error)
                 if is_damage(error):
                     raise _damaged() from None
@@ -228,11 +230,11 @@ class Watcher:
             due = scoring.next_due_seconds()
             self._wake.wait(min(_IDLE_SECONDS, due) if due is not None else _IDLE_SECONDS)
 
-    def _hear(self, ended: Ended) -> None:
-        self.ended += 1
+    def _finish_image(self, ended: FinishedImage) -> None:
+        self.finished_count += 1
         extra = {"image": ended.image.id, "state": ended.state, "code": ended.code, "ms": round(ended.seconds * 1000)}
         log.info("image %s ended: %s", ended.image.id, ended.state, extra=extra)
-        self.heard(ended)
+        self.on_finished(ended)
 
     def _render_metrics(self, intake: Intake, ledger: Ledger) -> str:
         gauges = {
@@ -241,7 +243,7 @@ class Watcher:
             "files_with_unfinished_names": intake.unfinished,
             "disk_free_megabytes": self._disk.free_mb(),
             "paused": float(self._disk.paused),
-            "ready": float(not self.vitals.doubts()),
+            "ready": float(not self.health.problems()),
         }
         return self._metrics.render(gauges, ledger.counts()) + render_deliveries(read_states(self._layout.root))
 
@@ -251,11 +253,11 @@ class Watcher:
             log.error("%s cannot go on and tries again", where, exc_info=error)
 
 
-def beat_watchdog(vitals: Vitals, stop: threading.Event) -> None:
+def beat_watchdog(health: Health, stop: threading.Event) -> None:
     """Tell systemd we live while both threads do."""
     period = watchdog_seconds()
     while period is not None and not stop.wait(period):
-        if vitals.alive():
+        if health.is_alive():
             notify("WATCHDOG=1")
 
 

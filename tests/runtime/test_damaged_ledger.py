@@ -41,7 +41,7 @@ def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Path:
         info = path.stat()
         (image_id,) = ledger.add([NewImage(path.name.encode(), ".png", info.st_size, info.st_mtime_ns, info.st_ino)])
         if number < 100 + IN_WORK:
-            ledger.move(image_id, "claimed")
+            ledger.transition(image_id, "claimed")
             path.rename(side.layout.work / f"{image_id}.png")
     shutil.copytree(root, root.with_name("snapshot"))
     ledger.close()

@@ -12,10 +12,10 @@ from pydantic import TypeAdapter
 from lungsev.errors import LungsevError
 from lungsev.runtime.delivery import deliveries
 from lungsev.runtime.delivery.deliveries import (
+    describe_unsent,
     read_deliveries,
     read_states,
     render_deliveries,
-    unsent_words,
 )
 from lungsev.runtime.delivery.destinations import Destination
 from lungsev.runtime.delivery.outbox import Outbox
@@ -59,8 +59,10 @@ def test_a_hiccup_is_no_news_and_hours_are(out: Path) -> None:
     states = read_states(out)
     since = states[0].waiting_since
     assert since is not None
-    assert [words.split(":")[0] for words in unsent_words(states, since + 10)] == ["Results have not arrived at picky"]
-    late = unsent_words(states, since + 4 * 3600)[0]
+    assert [words.split(":")[0] for words in describe_unsent(states, since + 10)] == [
+        "Results have not arrived at picky"
+    ]
+    late = describe_unsent(states, since + 4 * 3600)[0]
     assert re.fullmatch(r"Results have not arrived at away: 2 wait since .{16} \(nobody answers\)\.", late)
 
 

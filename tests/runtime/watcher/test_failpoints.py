@@ -13,9 +13,9 @@ import pytest
 from bedside_images import Bedside, drop, png
 from bedside_life import check, fill, run, start, stop, wait_for
 
-from lungsev.runtime.watcher.failpoints import POINTS
+from lungsev.runtime.watcher.failpoints import FAILPOINTS
 
-WATCH_POINTS = [point for point in POINTS if point not in ("received", "accepted")]
+WATCH_POINTS = [point for point in FAILPOINTS if point not in ("received", "accepted")]
 SOME = ("report_written",)  # in every test run; the rest with `make test-faults`
 
 

@@ -9,7 +9,7 @@ import pytest
 from lungsev.errors import LungsevError
 from lungsev.report import ImageInfo, SeverityReport, Timing
 from lungsev.runtime.settings import HealthSettings
-from lungsev.runtime.watcher.health import HealthServer, Vitals
+from lungsev.runtime.watcher.health import Health, HealthServer
 from lungsev.runtime.watcher.metrics import Metrics
 
 ANYWHERE = HealthSettings(enabled=True, port=0)
@@ -28,14 +28,14 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def vitals(clock: Clock) -> Vitals:
-    return Vitals(clock)
+def health(clock: Clock) -> Health:
+    return Health(clock)
 
 
 @pytest.fixture
-def server(vitals: Vitals) -> Iterator[HealthServer]:
+def server(health: Health) -> Iterator[HealthServer]:
     metrics = Metrics()
-    with HealthServer(ANYWHERE, vitals, {"/metrics": lambda: metrics.render({"ready": 1.0}, {"done": 2})}) as running:
+    with HealthServer(ANYWHERE, health, {"/metrics": lambda: metrics.render({"ready": 1.0}, {"done": 2})}) as running:
         yield running
 
 
@@ -48,18 +48,18 @@ def get(server: HealthServer, path: str) -> tuple[int, str]:
             return error.code, error.read().decode()
 
 
-def test_alive_while_every_thread_is_heard_of(server: HealthServer, vitals: Vitals, clock: Clock) -> None:
-    vitals.beat("scoring")
+def test_alive_while_every_thread_is_heard_of(server: HealthServer, health: Health, clock: Clock) -> None:
+    health.beat("scoring")
     assert get(server, "/livez")[0] == 200
     clock.now += 1000
     assert get(server, "/livez") == (503, "a thread hangs\n")
 
 
-def test_ready_unless_something_keeps_images_from_being_scored(server: HealthServer, vitals: Vitals) -> None:
+def test_ready_unless_something_keeps_images_from_being_scored(server: HealthServer, health: Health) -> None:
     assert get(server, "/readyz") == (200, "ready\n")
-    vitals.doubt("disk", "the disk is nearly full")
+    health.set_problem("disk", "the disk is nearly full")
     assert get(server, "/readyz") == (503, "the disk is nearly full\n")
-    vitals.clear("disk")
+    health.clear_problem("disk")
     assert get(server, "/readyz")[0] == 200
 
 
@@ -71,9 +71,9 @@ def test_metrics_and_nothing_else(server: HealthServer) -> None:
     assert get(server, "/")[0] == 404
 
 
-def test_a_port_that_is_taken_is_one_line(server: HealthServer, vitals: Vitals) -> None:
+def test_a_port_that_is_taken_is_one_line(server: HealthServer, health: Health) -> None:
     with pytest.raises(LungsevError, match=r"health\.port"):
-        HealthServer(HealthSettings(enabled=True, port=server.port), vitals, {})
+        HealthServer(HealthSettings(enabled=True, port=server.port), health, {})
 
 
 def test_histograms_add_up_and_say_nothing_of_the_patient() -> None:

@@ -140,7 +140,7 @@ def test_the_newest_is_claimed_first(desk: Desk) -> None:
         drop(desk.side.incoming, f"{number}.png", png(number))
         desk.look(after=0.1)
     claimed: list[bytes | None] = []
-    move = desk.ledger.move
+    move = desk.ledger.transition
 
     def noting(image_id: str, state: str, **fields: object) -> None:
         move(image_id, state, **fields)  # type: ignore[arg-type]
@@ -148,7 +148,7 @@ def test_the_newest_is_claimed_first(desk: Desk) -> None:
         if state == "claimed" and image is not None:
             claimed.append(image.source)
 
-    desk.ledger.move = noting  # type: ignore[method-assign]
+    desk.ledger.transition = noting  # type: ignore[method-assign]
     assert desk.look(after=5, times=2) == 3
     assert claimed == [b"2.png", b"1.png", b"0.png"]
 
@@ -159,7 +159,7 @@ def test_leaving_in_place_copies_once_and_again_only_what_changed(desk: Desk) ->
     path = drop(desk.side.incoming, "image.png", png(1))
     assert desk.look(times=5) == 1
     assert path.read_bytes() == png(1)
-    desk.ledger.move(desk.only().id, "done")
+    desk.ledger.transition(desk.only().id, "done")
     assert desk.look(times=5) == 0
     desk.open()  # a new process
     assert desk.look(times=5) == 0
@@ -209,7 +209,7 @@ def test_across_file_systems_the_source_goes_only_after_a_whole_copy(
 
 def test_the_ledger_is_told_once_the_image_lies_in_work(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     drop(desk.side.incoming, "image.png", png(1))
-    move = desk.ledger.move
+    move = desk.ledger.transition
 
     def full(image_id: str, state: str, **fields: object) -> None:
         if state == "claimed":
@@ -217,7 +217,7 @@ def test_the_ledger_is_told_once_the_image_lies_in_work(desk: Desk, monkeypatch:
         move(image_id, state, **fields)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(desk.ledger, "move", full)
+        patch.setattr(desk.ledger, "transition", full)
         desk.look(times=2)
         with pytest.raises(sqlite3.OperationalError):
             desk.look()

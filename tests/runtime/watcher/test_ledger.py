@@ -42,7 +42,7 @@ def test_what_was_entered_is_there_after_reopening(
     path: Path, ledger: Ledger, opened: Callable[[Path], Ledger]
 ) -> None:
     (image_id,) = ledger.add([new(b"\xff\x00name")])
-    ledger.move(image_id, "claimed", attempts=2, sha256="ab")
+    ledger.transition(image_id, "claimed", attempts=2, sha256="ab")
     ledger.close()
     image = opened(path).image(image_id)
     assert image is not None
@@ -68,7 +68,7 @@ def test_the_newest_or_the_oldest_that_waits(ledger: Ledger) -> None:
     first, second, third = ledger.add([new(), new(), new()])
     assert ledger.claimed(newest=True) is None
     for image_id in (first, second, third):
-        ledger.move(image_id, "claimed")
+        ledger.transition(image_id, "claimed")
     newest, oldest = ledger.claimed(newest=True), ledger.claimed(newest=False)
     assert newest is not None
     assert oldest is not None
@@ -80,8 +80,8 @@ def test_the_newest_or_the_oldest_that_waits(ledger: Ledger) -> None:
 
 def test_twins_are_found_by_uid_and_without_one_by_pixels(ledger: Ledger) -> None:
     scored, plain, other = ledger.add([new(), new(), new()])
-    ledger.move(scored, "done", sop_instance_uid="1.2", pixel_sha256="p")
-    ledger.move(plain, "done", pixel_sha256="q")
+    ledger.transition(scored, "done", sop_instance_uid="1.2", pixel_sha256="p")
+    ledger.transition(plain, "done", pixel_sha256="q")
     assert [image.id for image in ledger.scored_twins("1.2", "x", other)] == [scored]
     assert [image.id for image in ledger.scored_twins(None, "q", other)] == [plain]
     assert ledger.scored_twins(None, "p", other) == []
@@ -130,7 +130,7 @@ def test_a_ledger_of_a_newer_release_is_refused(path: Path) -> None:
 def test_only_known_fields_can_be_set(ledger: Ledger) -> None:
     (image_id,) = ledger.add([new()])
     with pytest.raises(ValueError, match="unknown fields"):
-        ledger.move(image_id, "claimed", **{"state = 'done' --": 1})
+        ledger.transition(image_id, "claimed", **{"state = 'done' --": 1})
 
 
 def test_a_backup_taken_in_mid_work_is_a_whole_ledger(
@@ -138,7 +138,7 @@ def test_a_backup_taken_in_mid_work_is_a_whole_ledger(
 ) -> None:
     (image_id,) = ledger.add([new()])
     ledger.backup(tmp_path / "copy.sqlite")
-    ledger.move(image_id, "done")
+    ledger.transition(image_id, "done")
     image = opened(tmp_path / "copy.sqlite").image(image_id)
     assert image is not None
     assert image.state == "seen"

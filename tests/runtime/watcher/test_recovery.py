@@ -36,7 +36,7 @@ def ledger_of(side: Bedside) -> Iterator[Callable[[], Ledger]]:
 def enter(ledger: Ledger, source: Path, **fields: object) -> ImageRow:
     info = source.stat()
     (image_id,) = ledger.add([NewImage(source.name.encode(), ".png", info.st_size, info.st_mtime_ns, info.st_ino)])
-    ledger.move(image_id, "claimed", **fields)
+    ledger.transition(image_id, "claimed", **fields)
     image = ledger.image(image_id)
     assert image is not None
     return image
@@ -134,11 +134,11 @@ def test_a_ledger_from_a_backup_believes_the_disk(side: Bedside, ledger_of: Call
     before = side.reports()
     ledger = ledger_of()
     for image in ledger.images("done", "quarantined"):
-        ledger.move(image.id, "seen", code=None)
+        ledger.transition(image.id, "seen", code=None)
     source = drop(side.incoming, "in-work.png", png(2))
     image = enter(ledger, source)
     source.rename(side.layout.work_file(image))
-    ledger.move(image.id, "vanished")
+    ledger.transition(image.id, "vanished")
     ledger.close()
     drain(side)
     assert side.reports().keys() == {*before, image.id}
@@ -152,7 +152,7 @@ def test_a_result_whose_image_was_archived_is_not_thrown_away(side: Bedside, led
     drain(side)
     ledger = ledger_of()
     (image,) = ledger.images("done")
-    ledger.move(image.id, "claimed")
+    ledger.transition(image.id, "claimed")
     ledger.close()
     drain(side)
     assert list(side.reports()) == [image.id]
@@ -166,7 +166,7 @@ def test_a_lost_ledger_does_not_score_again_what_stays_in_place(side: Bedside) -
     def drain_in_place() -> int:
         watcher = Watcher(side.incoming, side.layout, settings, QuickScorer)
         watcher.run(threading.Event(), once=True)
-        return watcher.ended
+        return watcher.finished_count
 
     drop(side.incoming, "a.png", png(1))
     drop(side.incoming, "letter", b"no image")

@@ -33,7 +33,7 @@ def ledger(side: Bedside) -> Iterator[Ledger]:
 
 def end(side: Bedside, ledger: Ledger, state: str) -> ImageRow:
     (image_id,) = ledger.add([NewImage(b"x", ".png", 1, 1, 1)])
-    ledger.move(image_id, state)  # type: ignore[arg-type]
+    ledger.transition(image_id, state)  # type: ignore[arg-type]
     image = ledger.image(image_id)
     assert image is not None
     paths = [side.layout.archive_file(image), output_file(side.layout, OUTPUTS[0], image)]

@@ -16,7 +16,7 @@ from lungsev.runtime.outputs.catalog import open_outputs
 from lungsev.runtime.watcher import finalize
 from lungsev.runtime.watcher.ledger import ImageRow, Ledger, NewImage
 from lungsev.runtime.watcher.metrics import Metrics
-from lungsev.runtime.watcher.scoring import Ended, Scoring
+from lungsev.runtime.watcher.scoring import FinishedImage, Scoring
 
 
 @dataclass
@@ -26,7 +26,7 @@ class Desk:
     scorer: QuickScorer = field(default_factory=QuickScorer)
     now: float = 0.0
     opened: int = 0
-    ended: list[Ended] = field(default_factory=list)
+    finished: list[FinishedImage] = field(default_factory=list)
     scoring: Scoring = field(init=False)
 
     def __post_init__(self) -> None:
@@ -38,7 +38,7 @@ class Desk:
             open_outputs(("json",)),
             QUICK.model_copy(update={"retry_first_seconds": 10.0, "retry_longest_seconds": 40.0, "attempts": 3}),
             self.metrics,
-            self.ended.append,
+            self.finished.append,
             monotonic=lambda: self.now,
         )
 
@@ -48,7 +48,7 @@ class Desk:
 
     def claim(self, data: bytes, code: str | None = None) -> str:
         (image_id,) = self.ledger.add([NewImage(b"image.png", ".png", len(data), 1, 1)])
-        self.ledger.move(image_id, "claimed", code=code)
+        self.ledger.transition(image_id, "claimed", code=code)
         self.side.layout.work_file(self.image(image_id)).write_bytes(data)
         return image_id
 
@@ -154,7 +154,7 @@ def test_one_bad_image_does_not_hold_up_the_others(desk: Desk) -> None:
 
 def test_an_image_that_killed_the_process_too_often_is_put_aside(desk: Desk) -> None:
     image_id = desk.claim(png(1))
-    desk.ledger.move(image_id, "claimed", attempts=3)
+    desk.ledger.transition(image_id, "claimed", attempts=3)
     desk.run()
     assert (desk.image(image_id).state, desk.image(image_id).code) == ("quarantined", "crashed")
 
@@ -225,7 +225,7 @@ def test_the_newest_goes_first_and_the_oldest_does_not_starve(desk: Desk) -> Non
     order = []
     for _ in range(8):
         desk.scoring.step()
-        order.append(images.index(desk.ended[-1].image.id))
+        order.append(images.index(desk.finished[-1].image.id))
     assert order == [11, 10, 9, 0, 8, 7, 6, 1]
 
 
@@ -241,7 +241,7 @@ def test_an_image_never_ends_with_a_result_and_a_reason(desk: Desk) -> None:
     image_id = desk.claim(png(1))
     target = finalize.output_file(desk.side.layout, open_outputs(("json",))[0], desk.image(image_id))
     target.write_text("{}")  # a result of an attempt that the process did not survive
-    desk.ledger.move(image_id, "claimed", attempts=3)
+    desk.ledger.transition(image_id, "claimed", attempts=3)
     desk.run()
     assert desk.side.reasons() == [image_id]
     assert not target.exists()
@@ -251,7 +251,7 @@ def test_a_ledger_that_refuses_costs_no_attempt_and_no_image_is_forgotten(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image_id = desk.claim(png(1))
-    move = desk.ledger.move
+    move = desk.ledger.transition
     for refused in ("scored", "written", "done") * 4:
         with monkeypatch.context() as patch:
 
@@ -260,7 +260,7 @@ def test_a_ledger_that_refuses_costs_no_attempt_and_no_image_is_forgotten(
                     raise sqlite3.OperationalError("database or disk is full")
                 move(image_id, state, **fields)  # type: ignore[arg-type]
 
-            patch.setattr(desk.ledger, "move", full)
+            patch.setattr(desk.ledger, "transition", full)
             with pytest.raises(sqlite3.OperationalError):
                 desk.scoring.step()
         desk.now += 100

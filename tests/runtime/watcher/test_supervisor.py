@@ -11,30 +11,30 @@ import pytest
 from lungsev.errors import MissingExtraError
 from lungsev.runtime.settings import BedsideSettings, DashboardSettings, ListenSettings
 from lungsev.runtime.watcher import supervisor
-from lungsev.runtime.watcher.health import Vitals
+from lungsev.runtime.watcher.health import Health
 from lungsev.runtime.watcher.layout import Layout
-from lungsev.runtime.watcher.supervisor import Beside, companions
+from lungsev.runtime.watcher.supervisor import SupervisedCommand, supervised_commands
 
 WITH_SCREEN = BedsideSettings(dashboard=DashboardSettings(enabled=True, port=8123))
 
 
 def test_nothing_listens_unless_it_is_asked_to(tmp_path: Path) -> None:
-    assert companions(BedsideSettings(), Layout(tmp_path)) == []
+    assert supervised_commands(BedsideSettings(), Layout(tmp_path)) == []
 
 
 def test_the_screen_listens_on_this_machine_only(tmp_path: Path) -> None:
     pytest.importorskip("fastapi")
-    (command,) = companions(WITH_SCREEN, Layout(tmp_path))
+    (command,) = supervised_commands(WITH_SCREEN, Layout(tmp_path))
     assert command == ["dashboard", str(tmp_path), "--host", "127.0.0.1", "--port", "8123"]
 
 
 def test_one_that_cannot_start_makes_the_box_unready(tmp_path: Path) -> None:
-    vitals = Vitals()
-    with Beside(["listen", str(tmp_path / "absent")], vitals):
+    health = Health()
+    with SupervisedCommand(["listen", str(tmp_path / "absent")], health):
         end = time.monotonic() + 60
-        while not vitals.doubts() and time.monotonic() < end:
+        while not health.problems() and time.monotonic() < end:
             time.sleep(0.05)
-    assert vitals.doubts() == ["listen does not run; the log says why"]
+    assert health.problems() == ["listen does not run; the log says why"]
 
 
 def test_one_that_runs_is_no_longer_doubted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,17 +43,17 @@ def test_one_that_runs_is_no_longer_doubted(tmp_path: Path, monkeypatch: pytest.
     (tmp_path / "lungsev" / "runtime" / "cli.py").write_text("raise SystemExit('imported from the working directory')")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(supervisor, "_SETTLED_SECONDS", 0.01)
-    vitals = Vitals()
-    vitals.doubt("listen", "listen does not run")
+    health = Health()
+    health.set_problem("listen", "listen does not run")
     settings = BedsideSettings(listen=ListenSettings(enabled=True, port=0))
-    with Beside(["listen", str(tmp_path), "--settings", settings.model_dump_json()], vitals):
+    with SupervisedCommand(["listen", str(tmp_path), "--settings", settings.model_dump_json()], health):
         end = time.monotonic() + 60
-        while vitals.doubts() and time.monotonic() < end:
+        while health.problems() and time.monotonic() < end:
             time.sleep(0.05)
-    assert vitals.doubts() == []
+    assert health.problems() == []
 
 
 def test_a_missing_extra_is_said_before_images_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match="bedside"):
-        companions(WITH_SCREEN, Layout(tmp_path))
+        supervised_commands(WITH_SCREEN, Layout(tmp_path))

@@ -13,9 +13,9 @@ from bedside_images import QUICK_BEDSIDE, Bedside, QuickScorer, drop, png
 
 from lungsev.errors import BundleError, FolderLockedError, LungsevError
 from lungsev.runtime.settings import BedsideSettings
-from lungsev.runtime.watcher.layout import Layout, exclusive
+from lungsev.runtime.watcher.layout import Layout, lock_folders
 from lungsev.runtime.watcher.ledger import Ledger
-from lungsev.runtime.watcher.watcher import Watcher, default_out, layout_ready
+from lungsev.runtime.watcher.watcher import Watcher, default_out, prepare_folders
 
 PROGRAM = Path(__file__).resolve().parents[2] / "bedside_program.py"
 
@@ -38,7 +38,7 @@ def test_once_brings_everything_to_an_end_and_returns(side: Bedside) -> None:
     drop(side.incoming, "broken.png", png(99)[:-5])
     drop(side.incoming, "letter.txt", b"Dear colleague")
     watcher = drain(side)
-    assert watcher.ended == 23
+    assert watcher.finished_count == 23
     reports = side.reports()
     assert sorted(report.status for report in reports.values()) == ["scored"] * 20 + ["skipped"]
     assert len(side.reasons()) == 2
@@ -49,7 +49,7 @@ def test_once_brings_everything_to_an_end_and_returns(side: Bedside) -> None:
 def test_a_second_run_has_nothing_to_do(side: Bedside) -> None:
     drop(side.incoming, "image.png", png(1))
     drain(side)
-    assert drain(side).ended == 0
+    assert drain(side).finished_count == 0
     assert len(side.reports()) == 1
 
 
@@ -58,8 +58,8 @@ def test_leaving_in_place_scores_once_and_keeps_every_file(side: Bedside) -> Non
         update={"watch": QUICK_BEDSIDE.watch.model_copy(update={"leave_in_place": True})}
     )
     image, letter = drop(side.incoming, "image.png", png(1)), drop(side.incoming, "letter", b"no image")
-    assert drain(side, settings).ended == 2
-    assert drain(side, settings).ended == 0
+    assert drain(side, settings).finished_count == 2
+    assert drain(side, settings).finished_count == 0
     assert image.exists()
     assert letter.exists()
     assert side.leftovers() == []
@@ -69,14 +69,14 @@ def test_names_that_are_not_text_and_things_that_are_no_files(side: Bedside) -> 
     drop(side.incoming, os.fsdecode(b"\xff\xfe\n\x1b[31m.png"), png(1))
     os.mkfifo(side.incoming / "fifo")
     (side.incoming / "link.png").symlink_to("/etc/passwd")
-    assert drain(side).ended == 1
+    assert drain(side).finished_count == 1
     assert (side.incoming / "fifo").exists()
 
 
 def test_images_are_scored_as_they_arrive_until_told_to_stop(side: Bedside) -> None:
     stop = threading.Event()
     watcher = Watcher(side.incoming, side.layout, QUICK_BEDSIDE, QuickScorer)
-    watcher.heard = lambda ended: stop.set() if watcher.ended == 2 else None
+    watcher.on_finished = lambda ended: stop.set() if watcher.finished_count == 2 else None
     later = threading.Timer(0.3, drop, (side.incoming, "second.png", png(2)))
     drop(side.incoming, "first.png", png(1))
     later.start()
@@ -86,12 +86,12 @@ def test_images_are_scored_as_they_arrive_until_told_to_stop(side: Bedside) -> N
 
 
 def test_one_watcher_per_folder(side: Bedside, tmp_path: Path) -> None:
-    with exclusive(side.incoming, side.layout):
+    with lock_folders(side.incoming, side.layout):
         with pytest.raises(FolderLockedError, match=f"process {os.getpid()}") as caught:
             drain(side)
         elsewhere = Layout(tmp_path / "elsewhere")
-        elsewhere.make(())
-        with pytest.raises(FolderLockedError), exclusive(side.incoming, elsewhere):
+        elsewhere.create_folders(())
+        with pytest.raises(FolderLockedError), lock_folders(side.incoming, elsewhere):
             pass
     assert caught.value.exit_code == 3
     drain(side)
@@ -108,7 +108,7 @@ def test_a_bundle_that_does_not_hold_is_said_at_once(side: Bedside) -> None:
 def test_sigterm_lets_the_image_at_hand_finish(side: Bedside) -> None:
     for number in range(30):
         drop(side.incoming, f"{number}.png", png(number))
-    environment = {**os.environ, "LUNGSEV_FAULT": "decoded=sleep:0.2@1-"}
+    environment = {**os.environ, "LUNGSEV_FAILPOINTS": "decoded=sleep:0.2@1-"}
     command = [sys.executable, str(PROGRAM), str(side.incoming.parent), "--stay"]
     with subprocess.Popen(command, env=environment) as process:
         _wait_for(lambda: len(side.reports()) >= 2)
@@ -135,7 +135,7 @@ def test_a_disk_that_refuses_for_a_while_costs_no_image(side: Bedside, monkeypat
 
     monkeypatch.setattr(watcher, "_PAUSE_SECONDS", 0.01)
     monkeypatch.setattr(
-        failpoints, "_faults", failpoints._parse("outputs=enospc@1-2,report_written=erofs@3,archived=eio@1")
+        failpoints, "_active", failpoints._parse("outputs=enospc@1-2,report_written=erofs@3,archived=eio@1")
     )
     for number in range(6):
         drop(side.incoming, f"{number}.png", png(number))
@@ -146,9 +146,9 @@ def test_a_disk_that_refuses_for_a_while_costs_no_image(side: Bedside, monkeypat
 
 def test_folders_are_checked_before_anything_is_opened(tmp_path: Path, side: Bedside) -> None:
     with pytest.raises(LungsevError, match="no folder at"):
-        layout_ready(tmp_path / "absent", side.layout, QUICK_BEDSIDE)
+        prepare_folders(tmp_path / "absent", side.layout, QUICK_BEDSIDE)
     with pytest.raises(LungsevError, match="watched folder"):
-        layout_ready(side.incoming, Layout(side.incoming), QUICK_BEDSIDE)
+        prepare_folders(side.incoming, Layout(side.incoming), QUICK_BEDSIDE)
 
 
 def test_the_default_output_folder_lies_beside(tmp_path: Path) -> None:

@@ -19,14 +19,14 @@ from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Stre
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from lungsev import __version__
+from lungsev.drawing.overlay import main_scheme
+from lungsev.drawing.palette import ink_on, severity_colour
 from lungsev.report import DISCLAIMER
 from lungsev.runtime.dashboard import views
 from lungsev.runtime.dashboard.corrections import Corrections, allowed_grades
 from lungsev.runtime.dashboard.live import Live
 from lungsev.runtime.dashboard.security import COOKIE, HEADERS, PRIVACY_COOKIE, Access
 from lungsev.runtime.delivery.deliveries import describe_unsent, read_deliveries, read_states
-from lungsev.runtime.outputs.drawing.palette import ink_on, severity_colour
-from lungsev.runtime.outputs.overlay_png import main_scheme
 from lungsev.runtime.patients.history import Exam, History, exams_of
 from lungsev.runtime.patients.trend import patient_trend, sentence
 
@@ -294,7 +294,7 @@ def _add_files(app: FastAPI, dashboard: Dashboard) -> None:
     def static(name: str) -> Response:
         if name not in _STATIC:
             raise HTTPException(404)
-        package = "lungsev.runtime.outputs.drawing" if name.endswith(".woff") else "lungsev.runtime.dashboard"
+        package = "lungsev.drawing" if name.endswith(".woff") else "lungsev.runtime.dashboard"
         folder = "fonts" if name.endswith(".woff") else "static"
         data = (resources.files(package) / folder / name).read_bytes()
         return Response(data, media_type=_STATIC[name], headers={"Cache-Control": "private, max-age=3600"})

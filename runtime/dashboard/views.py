@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from lungsev.drawing.overlay import main_scheme
+from lungsev.drawing.side_panel import likely_words
 from lungsev.report import RegionScore
 from lungsev.runtime.dashboard.corrections import Correction, allowed_grades
 from lungsev.runtime.delivery.outbox import Delivery
-from lungsev.runtime.outputs.drawing.side_panel import likely_words
-from lungsev.runtime.outputs.overlay_png import main_scheme
 from lungsev.runtime.patients.history import Exam, exams_of
 from lungsev.runtime.patients.trend import Trend, TrendPoint, patient_trend, sentence, signed
 from lungsev.schemes import builtin_schemes, load_scheme

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from lungsev.errors import ConfigError
 from lungsev.runtime.outputs.contract import Output
 from lungsev.runtime.outputs.csv_file import CsvTable
+from lungsev.runtime.outputs.dashboard_layers import ImagePng, SeverityMapPng
 from lungsev.runtime.outputs.dicom_pr import DicomPr
 from lungsev.runtime.outputs.dicom_sc import DicomSc
 from lungsev.runtime.outputs.dicom_sr import DicomSr
-from lungsev.runtime.outputs.drawing.dashboard_layers import ImagePng, SeverityMapPng
 from lungsev.runtime.outputs.fhir_json import FhirJson
 from lungsev.runtime.outputs.hl7_oru import Hl7Oru
 from lungsev.runtime.outputs.json_file import JsonFile

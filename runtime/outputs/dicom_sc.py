@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from lungsev import __version__
+from lungsev.drawing.overlay import draw_overlay
 from lungsev.files import write_atomically
 from lungsev.pipeline import ScoredRadiograph
 from lungsev.report import SeverityReport
-from lungsev.runtime.outputs.overlay_png import draw_overlay
 from lungsev.runtime.outputs.source_header import PATIENT_AND_STUDY, read_source_header, result_uid
 
 if TYPE_CHECKING:

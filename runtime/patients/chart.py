@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from lungsev.report import DISCLAIMER
-from lungsev.runtime.outputs.drawing.palette import (
+from lungsev.drawing.palette import (
     BACKGROUND,
     INK,
     MUTED,
@@ -18,7 +17,8 @@ from lungsev.runtime.outputs.drawing.palette import (
     ink_on,
     severity_colour,
 )
-from lungsev.runtime.outputs.drawing.shapes import SEMIBOLD, Sheet
+from lungsev.drawing.shapes import SEMIBOLD, Sheet
+from lungsev.report import DISCLAIMER
 from lungsev.runtime.patients.trend import Trend, TrendPoint, sentence, signed
 from lungsev.schemes import builtin_schemes, load_scheme
 

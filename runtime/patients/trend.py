@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
+from lungsev.drawing.overlay import main_scheme
 from lungsev.report import SchemeScore
-from lungsev.runtime.outputs.overlay_png import main_scheme
 from lungsev.runtime.patients.history import Exam
 
 Direction = Literal["worse", "better"]

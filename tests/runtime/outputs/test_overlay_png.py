@@ -9,11 +9,12 @@ import cv2
 import numpy as np
 import pytest
 
+from lungsev.drawing import shapes
+from lungsev.drawing.overlay import draw_overlay
+from lungsev.drawing.palette import WARNING, ink_on, luminance, severity_colour, severity_colours
 from lungsev.pipeline import ScoredRadiograph
 from lungsev.report import QualityFlag
-from lungsev.runtime.outputs.drawing import shapes
-from lungsev.runtime.outputs.drawing.palette import WARNING, ink_on, luminance, severity_colour, severity_colours
-from lungsev.runtime.outputs.overlay_png import OverlayPng, draw_overlay
+from lungsev.runtime.outputs.overlay_png import OverlayPng
 
 SIDE_FLAG = QualityFlag("side_not_verified", "warn", "The file does not say which side is which.")
 

@@ -6,10 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from lungsev.geometry import CanvasFrame
-from lungsev.pipeline import ScoredRadiograph
-from lungsev.report import RegionScore, SchemeScore
-from lungsev.runtime.outputs.drawing.palette import (
+from lungsev.drawing.palette import (
     BACKGROUND,
     INK,
     OUTLINE,
@@ -20,7 +17,10 @@ from lungsev.runtime.outputs.drawing.palette import (
     ink_on,
     severity_colour,
 )
-from lungsev.runtime.outputs.drawing.shapes import SEMIBOLD, Sheet, wrap
+from lungsev.drawing.shapes import SEMIBOLD, Sheet, wrap
+from lungsev.geometry import CanvasFrame
+from lungsev.pipeline import ScoredRadiograph
+from lungsev.report import RegionScore, SchemeScore
 
 Points = npt.NDArray[np.float64]
 

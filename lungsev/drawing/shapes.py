@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from lungsev.runtime.outputs.drawing.palette import Colour
+from lungsev.drawing.palette import Colour
 
 _SHIFT = 4  # cv2 draws with 1/16 pixel positions
 _LONGEST_TEXT = 1000  # characters; a message from a hostile file must not become a poster
@@ -144,9 +144,7 @@ def _fitting(word: str, font: ImageFont.FreeTypeFont, limit: float) -> int:
 @lru_cache(maxsize=64)
 def load_font(weight: int, size_px: int) -> ImageFont.FreeTypeFont:
     """Inter (SIL Open Font License), from package data: the same letters on every machine."""
-    with resources.as_file(
-        resources.files("lungsev.runtime.outputs.drawing") / "fonts" / f"inter-{weight}.woff"
-    ) as path:
+    with resources.as_file(resources.files("lungsev.drawing") / "fonts" / f"inter-{weight}.woff") as path:
         return ImageFont.truetype(str(path), size_px, layout_engine=ImageFont.Layout.BASIC)
 
 

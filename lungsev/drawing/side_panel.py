@@ -6,10 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lungsev.geometry import warp
-from lungsev.pipeline import ScoredRadiograph
-from lungsev.report import QualityFlag, RegionScore, SchemeScore, SeverityReport
-from lungsev.runtime.outputs.drawing.palette import (
+from lungsev.drawing.palette import (
     GOOD,
     INK,
     MUTED,
@@ -21,8 +18,11 @@ from lungsev.runtime.outputs.drawing.palette import (
     severity_colour,
     severity_colours,
 )
-from lungsev.runtime.outputs.drawing.radiograph_view import MAP_COVER, severity, smooth_map
-from lungsev.runtime.outputs.drawing.shapes import REGULAR, SEMIBOLD, Sheet
+from lungsev.drawing.radiograph_view import MAP_COVER, severity, smooth_map
+from lungsev.drawing.shapes import REGULAR, SEMIBOLD, Sheet
+from lungsev.geometry import warp
+from lungsev.pipeline import ScoredRadiograph
+from lungsev.report import QualityFlag, RegionScore, SchemeScore, SeverityReport
 from lungsev.schemes import Scheme
 
 WIDTH = 620.0

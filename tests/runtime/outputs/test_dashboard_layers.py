@@ -8,8 +8,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from lungsev.runtime.outputs.drawing.dashboard_layers import ImagePng, SeverityMapPng, severity_layer
-from lungsev.runtime.outputs.drawing.radiograph_view import lung_outlines
+from lungsev.drawing.radiograph_view import lung_outlines
+from lungsev.runtime.outputs.dashboard_layers import ImagePng, SeverityMapPng, severity_layer
 
 
 def test_the_image_is_bare_grey_and_never_enlarged(make_scored, skipped, failed, tmp_path: Path) -> None:

@@ -1,0 +1,92 @@
+"""The image with its result drawn on it: the picture people look at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from lungsev.drawing import side_panel
+from lungsev.drawing.palette import BACKGROUND, INK, PANEL, WARNING
+from lungsev.drawing.radiograph_view import draw_missing_image, draw_refused_image, draw_scored_image
+from lungsev.drawing.shapes import SEMIBOLD, Sheet
+from lungsev.errors import ConfigError
+from lungsev.pipeline import ScoredRadiograph
+from lungsev.reading.pictures import marked_as_own
+from lungsev.schemes import Scheme, builtin_schemes, load_scheme
+
+_NOTICE_HEIGHT = 58.0
+_LONGEST_PX = 1600
+_TO_BGR = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
+
+
+def draw_overlay(scored: ScoredRadiograph, longest_px: int = _LONGEST_PX) -> npt.NDArray[np.uint8]:
+    """Image, panel and notice in one picture.
+
+    Args:
+        longest_px: Longest side of the image in it; everything else scales along.
+
+    Returns:
+        uint8 [H, W, 3] RGB.
+    """
+    report = scored.report
+    if report.status == "scored" and scored.radiograph is not None:
+        name = main_scheme(list(report.scores))
+        scheme = known_scheme(name, scored)
+        score = report.scores[name]
+        image = draw_scored_image(scored, score, side_panel.grade_range(score, scheme), longest_px)
+        return _compose(image, lambda sheet, x: side_panel.draw_scored_panel(sheet, x, scored, name, scheme))
+    words = report.message or "No reason was recorded."
+    if scored.radiograph is not None:
+        image = draw_refused_image(scored.radiograph.pixels, longest_px, "Not scored", words)
+    else:
+        image = draw_missing_image(longest_px, "Not scored", words)
+    return _compose(image, lambda sheet, x: side_panel.draw_refused_panel(sheet, x, report))
+
+
+def main_scheme(names: list[str]) -> str:
+    """The scheme shown large: Brixia where the bundle scores it, else the first."""
+    return "brixia" if "brixia" in names else names[0]
+
+
+def known_scheme(name: str, scored: ScoredRadiograph) -> Scheme | None:
+    """The built-in scheme of this name, when the report's regions are indeed its regions."""
+    if name not in builtin_schemes():
+        return None
+    try:
+        scheme = load_scheme(name)
+    except ConfigError:
+        return None
+    found = [region.code for region in scored.report.scores[name].regions]
+    return scheme if found == [region.code for region in scheme.regions] else None
+
+
+def encode_png(pixels: npt.NDArray[np.uint8]) -> bytes:
+    """RGB, RGBA or grey to PNG; fast compression, since an image's noise does not pack well anyway."""
+    ordered = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, _TO_BGR[pixels.shape[2]])
+    options = [cv2.IMWRITE_PNG_COMPRESSION, 1]
+    if hasattr(cv2, "IMWRITE_PNG_FILTER"):  # OpenCV 4.11: one fixed filter halves the time of trying them all
+        options += [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP]
+    done, data = cv2.imencode(".png", ordered, options)
+    if not done:
+        raise ValueError("OpenCV could not encode the picture")
+    return marked_as_own(data.tobytes())
+
+
+def _compose(image: Sheet, draw_panel: Callable[[Sheet, float], float]) -> npt.NDArray[np.uint8]:
+    scale = image.scale
+    height, width = image.pixels.shape[:2]
+    panel_px, notice_px = round(side_panel.WIDTH * scale), round(_NOTICE_HEIGHT * scale)
+    trial = Sheet(panel_px, round(2400 * scale), PANEL, scale)  # as tall as any panel gets
+    used_px = round((draw_panel(trial, 0.0) + 24) * scale)
+    rows = max(height, used_px)
+    sheet = Sheet(width + panel_px, rows + notice_px, BACKGROUND, scale)
+    sheet.paste(image.pixels, 0, (rows - height) / 2 / scale)
+    sheet.paste(trial.pixels[:rows], width / scale, 0)
+    top = rows / scale
+    sheet.rectangle(0, top, sheet.pixels.shape[1] / scale, _NOTICE_HEIGHT, WARNING)
+    centre = sheet.pixels.shape[1] / scale / 2
+    sheet.text(centre, top + 40, "Research use only. Not for clinical use.", 32, INK, weight=SEMIBOLD, anchor="ms")
+    return sheet.pixels

@@ -1,1 +1,0 @@
-"""Drawing: the picture of a result."""

@@ -3,7 +3,7 @@
     python benchmarks/reading.py
     python benchmarks/reading.py --shared ../shared    # the canvas on real images too
 
-Times are CPU time of one thread, so that a busy machine does not blur them; the isolated reader is on the clock.
+Times are CPU time of one thread, so that a busy machine does not blur them; the sandbox is measured on the clock.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from lungsev.reading.encoding import ENCODERS, encode_pixel_data
 from lungsev.reading.radiograph import Radiograph
 from lungsev.reading.read import read_radiograph
 from lungsev.report import ImageInfo
-from lungsev.sandbox.client import IsolatedReader
+from lungsev.sandbox.client import Sandbox
 
 ROWS, COLUMNS = 2500, 2048
 REPEATS = 5
@@ -47,17 +47,17 @@ def main() -> None:
 
 
 def _print_costs() -> None:
-    print(f"| one image, {ROWS} x {COLUMNS}, 12 bits | decoder | MB | read, ms | prepare, ms | isolated, ms |")
+    print(f"| one image, {ROWS} x {COLUMNS}, 12 bits | decoder | MB | read, ms | prepare, ms | sandbox, ms |")
     print("|---|---|---|---|---|---|")
-    with tempfile.TemporaryDirectory() as folder, IsolatedReader() as reader:
+    with tempfile.TemporaryDirectory() as folder, Sandbox() as sandbox:
         for syntax in (EXPLICIT, *ENCODERS):
             path = _write_radiograph(Path(folder, "image.dcm"), syntax)
             radiograph = read_radiograph(path)
             read = _milliseconds(lambda path=path: read_radiograph(path), time.process_time)
             prepare = _milliseconds(lambda radiograph=radiograph: to_canvas(radiograph), time.process_time)
-            isolated = _milliseconds(lambda path=path: reader.read_prepared(path), time.perf_counter)
+            sandboxed = _milliseconds(lambda path=path: sandbox.read(path), time.perf_counter)
             size = path.stat().st_size / 1e6
-            row = (syntax, radiograph.image.decoder, f"{size:.1f}", f"{read:.0f}", f"{prepare:.0f}", f"{isolated:.0f}")
+            row = (syntax, radiograph.image.decoder, f"{size:.1f}", f"{read:.0f}", f"{prepare:.0f}", f"{sandboxed:.0f}")
             print(f"| {' | '.join(map(str, row))} |", flush=True)
 
 

@@ -1,17 +1,147 @@
-"""A fresh Python beside this one: it finds the modules that this process finds, and none of the working directory."""
+"""The operating system: files replaced in one step, file locks, child processes."""
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import errno
+import fcntl
 import json
+import os
+import secrets
+import shutil
+import signal
 import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, TextIO
+
+UNFINISHED_SUFFIX = ".part"
 
 _START = "import json, sys; sys.path[:] = json.loads(sys.argv.pop(1)); "
+_PR_SET_PDEATHSIG = 1
 
 
-def python_command(code: str, *words: str) -> list[str]:
-    """Command line that runs `code` with `words` as `sys.argv[1:]`.
+@contextlib.contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that takes the name `path` when the block ends: complete or absent, even after a power loss.
 
-    `python -m` and `python -c` look into the working directory first: a checkout named `lungsev` that lies there hides
-    the installed package, and a stranger's numpy.py would be run.
+    The data go to a temporary file in the same folder, whose name starts with a dot and ends in `.part`, which every
+    folder scan skips. It is flushed to the disk and renamed to `path`; then the folder is flushed.
+
+    Raises:
+        OSError: The disk refused. As after an error in the block, an old file is untouched and nothing is left behind.
     """
-    return [sys.executable, "-I", "-c", _START + code, json.dumps([entry for entry in sys.path if entry]), *words]
+    temporary = _temporary(path)
+    try:
+        with open(temporary, "xb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+    fsync_folder(path.parent)
+
+
+def write_atomically(path: Path, data: bytes | str) -> None:
+    """Write a file with `atomic_file`; text is stored as UTF-8.
+
+    Raises:
+        OSError: The disk refused; an old file is untouched and nothing is left behind.
+    """
+    with atomic_file(path) as stream:
+        stream.write(data.encode("utf-8") if isinstance(data, str) else data)
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Make a folder that takes the name `path`, and the place of an old folder there, when the block ends.
+
+    Yields:
+        An empty temporary folder beside `path`, for the block to fill.
+
+    Raises:
+        OSError: The disk refused. As after an error in the block, an old folder is untouched.
+    """
+    temporary = _temporary(path)
+    temporary.mkdir()
+    try:
+        yield temporary
+        for entry in temporary.rglob("*"):
+            fsync_folder(entry) if entry.is_dir() else _fsync_file(entry)
+        fsync_folder(temporary)
+        if path.exists():
+            replaced = _temporary(path)
+            os.rename(path, replaced)  # a folder that holds files cannot be renamed over
+            os.rename(temporary, path)
+            shutil.rmtree(replaced)
+        else:
+            os.rename(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    fsync_folder(path.parent)
+
+
+def fsync_folder(folder: Path) -> None:
+    """Make a rename in `folder` survive a power loss. Some network shares refuse this; they are left as they are."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with contextlib.suppress(OSError):
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _fsync_file(path: Path) -> None:
+    with path.open("rb") as stream:
+        os.fsync(stream.fileno())
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{secrets.token_hex(8)}{UNFINISHED_SUFFIX}")
+
+
+def lock_file(file: int | BinaryIO | TextIO, wait: bool = False) -> bool:
+    """Lock an open file or folder for this process. The lock ends when the file is closed, however the process ends.
+
+    Args:
+        file: Descriptor or stream.
+        wait: Wait until another process lets go of it.
+
+    Returns:
+        False when another process holds the lock.
+
+    Raises:
+        OSError: The file system has no locks.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+            return False
+        raise
+    return True
+
+
+def python_command(code: str, *arguments: str) -> list[str]:
+    """Return the command line of a new Python process that runs `code` with `arguments` as `sys.argv[1:]`.
+
+    It finds the modules that this process finds. `python -m` and `python -c` look into the working directory first:
+    there a checkout named `lungsev` would hide the installed package, and a foreign numpy.py would be run.
+    """
+    return [sys.executable, "-I", "-c", _START + code, json.dumps([entry for entry in sys.path if entry]), *arguments]
+
+
+def die_with_parent(parent: int, signal_number: signal.Signals = signal.SIGKILL) -> None:
+    """Let the kernel end this process when its parent ends; end it now if the parent has ended already.
+
+    Args:
+        parent: Process id of the parent, taken before this process was started.
+        signal_number: Sent when the parent ends.
+    """
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal_number, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)

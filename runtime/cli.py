@@ -34,9 +34,9 @@ app = typer.Typer(
 def main() -> None:
     """Entry point: an operator's error becomes one line and its exit code."""
     if "LUNGSEV_PARENT" in os.environ:
-        from lungsev.runtime.watcher.supervisor import die_with_parent
+        from lungsev.runtime.watcher.supervisor import die_with_watcher
 
-        die_with_parent()
+        die_with_watcher()
     try:
         app()
     except LungsevError as error:
@@ -172,9 +172,9 @@ def dashboard(
     Open the address it prints. Without the token nothing is served; nothing is loaded from elsewhere.
     """
     from lungsev.runtime.commands.dashboard import dashboard_command
-    from lungsev.runtime.watcher.supervisor import die_with_parent
+    from lungsev.runtime.watcher.supervisor import die_with_watcher
 
-    die_with_parent()
+    die_with_watcher()
     dashboard_command(out, host, port, token_file, certificate, key)
 
 

@@ -10,8 +10,7 @@ metrics.json
 
 from __future__ import annotations
 
-import errno
-import fcntl
+import contextlib
 import hashlib
 import json
 import os
@@ -30,8 +29,8 @@ import lungsev
 from lungsev.config import read_yaml
 from lungsev.errors import ConfigError, FolderLockedError, LungsevError
 from lungsev.preprocessing.canvas import PREPROCESSING_VERSION
+from lungsev.system import lock_file, write_atomically
 from lungsev.train.console import is_main_process, say
-from lungsev.train.fitting.files import write_json, write_text
 from lungsev.train.settings import Settings
 
 AnySettings = TypeVar("AnySettings", bound=Settings)
@@ -126,7 +125,7 @@ def open_run(
         run.checkpoints.mkdir(parents=True, exist_ok=True)
         _lock_or_raise(run)
         document = {"command": command, "settings": json.loads(settings.model_dump_json()), "made_by": _made_by()}
-        write_text(run.path / "config.yaml", yaml.safe_dump(document, sort_keys=False, allow_unicode=True))
+        write_atomically(run.path / "config.yaml", yaml.safe_dump(document, sort_keys=False, allow_unicode=True))
     return run
 
 
@@ -249,12 +248,10 @@ def _lock(run: Run) -> bool:
     if path in _held or not is_main_process():
         return True
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+    with contextlib.suppress(OSError):  # on a share without locks training continues without one
+        if not lock_file(descriptor):
             os.close(descriptor)
-            return False  # on a share without locks training goes on without one
+            return False
     _held[path] = descriptor
     return True
 
@@ -293,3 +290,12 @@ def _commit() -> str:
     except OSError:
         return "unknown"
     return found.stdout.strip() or "unknown"
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Replace a JSON file; a kill leaves the old one.
+
+    Raises:
+        ValueError: The data hold NaN, which JSON does not have.
+    """
+    write_atomically(path, json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n")

@@ -11,9 +11,6 @@ with no more mantissa than half precision, unless the server is started with NVI
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +19,7 @@ from lungsev.bundle.archive import Bundle, Precision
 from lungsev.bundle.manifest import Manifest
 from lungsev.errors import BundleError
 from lungsev.export.graph.batched import batched_graph
+from lungsev.system import atomic_folder
 
 MARK = "lungsev_triton_repository"
 
@@ -128,17 +126,10 @@ def _read_plan(path: Path) -> bytes:
 def _write(out: Path, files: Mapping[str, bytes]) -> None:
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".part", dir=out.parent))
-        try:
+        with atomic_folder(out) as folder:
             for name, data in files.items():
-                target = temporary / name
+                target = folder / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(data)
-            temporary.chmod(0o755)
-            if out.exists():
-                shutil.rmtree(out)
-            os.replace(temporary, out)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
     except OSError as error:
         raise BundleError(f"cannot write {out}: {error.strerror or error}") from None

@@ -15,9 +15,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
-import shutil
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,6 +29,7 @@ from lungsev.bundle.manifest import FORMAT_VERSION, Manifest
 from lungsev.bundle.onnx_facts import OnnxFacts, read_onnx
 from lungsev.errors import BundleError
 from lungsev.preprocessing.canvas import PREPROCESSING_VERSION
+from lungsev.system import atomic_folder, write_atomically
 
 Precision = Literal["fp32", "fp16"]
 
@@ -159,7 +157,9 @@ def write_bundle(
         if target.suffix == ".zip":
             _write_zip(target, files)
         else:
-            _write_folder(target, files)
+            with atomic_folder(target) as folder:
+                for name, data in files.items():
+                    (folder / name).write_bytes(data)
     except OSError as error:
         raise BundleError(f"cannot write the bundle to {target}: {error.strerror or error}") from None
     return read_bundle(target)
@@ -320,30 +320,4 @@ def _write_zip(target: Path, files: Mapping[str, bytes]) -> None:
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name, data in sorted(files.items()):
             archive.writestr(zipfile.ZipInfo(name), data)  # fixed date: the same parts give the same bytes
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
-    _write_synced(temporary, buffer.getvalue())
-    os.replace(temporary, target)
-
-
-def _write_folder(target: Path, files: Mapping[str, bytes]) -> None:
-    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent))
-    try:
-        for name, data in files.items():
-            _write_synced(temporary / name, data)
-        temporary.chmod(0o755)
-        if target.exists():
-            replaced = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".old.part", dir=target.parent))
-            os.replace(target, replaced / "old")  # rename cannot replace a folder that holds files
-            os.replace(temporary, target)
-            shutil.rmtree(replaced)
-        else:
-            os.replace(temporary, target)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _write_synced(path: Path, data: bytes) -> None:
-    with path.open("wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
+    write_atomically(target, buffer.getvalue())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,6 +22,7 @@ from lungsev.networks.settings import (
     SegmentationSettings,
     SeveritySettings,
 )
+from lungsev.system import atomic_file
 
 NETWORK_FILE = "network.pt"
 
@@ -55,9 +55,8 @@ def save_checkpoint(
     if segmentation is not None and segmentation_settings is not None:
         parts["segmentation"] = _part(segmentation_settings, segmentation)
     path = run / NETWORK_FILE
-    temporary = path.with_name(path.name + ".part")
-    torch.save({"parts": parts}, temporary)
-    os.replace(temporary, path)
+    with atomic_file(path) as file:
+        torch.save({"parts": parts}, file)
     return path
 
 

@@ -1,15 +1,14 @@
-"""Reading in a child process, so that a hostile or broken image can hurt nothing but its own reading.
+"""Sandbox: decodes each image in a child process, so that a hostile or broken image harms only its own decoding.
 
-    with IsolatedReader() as reader:
-        image = reader.read(path)                    # Radiograph, or ImageError as read_radiograph
-        image, canvas = reader.read_prepared(path)   # the canvas too, prepared in the child
+    with Sandbox() as sandbox:
+        radiograph = sandbox.read(path)   # or an ImageError, as from read_radiograph
 
-The fork server (`lungsev.sandbox.forkserver`) imports the codecs once and forks a fresh worker for every image: a leak,
-a crash or a hang ends with its image, and the next one starts in milliseconds. The worker runs under an address-space
+The fork server (`lungsev.sandbox.forkserver`) imports the codecs once and forks a new worker for every image: a leak,
+a crash or a hang ends with its image, and the next worker starts in milliseconds. The worker has an address-space
 limit and alarms. Its answer is JSON and one sealed memory file, which this process maps without a copy; nothing is
-unpickled, since the reader has touched the image. Nursery and readers end with this process, however it ends.
+unpickled, because the worker may be under the image's control. Fork server and workers end with this process.
 
-May be used from several threads; every call has its own reader. Never imports torch.
+Safe to use from several threads; every call has its own worker. Never imports torch.
 """
 
 from __future__ import annotations
@@ -31,69 +30,64 @@ import numpy as np
 import numpy.typing as npt
 
 from lungsev.errors import ImageError, LungsevError, SkippedImageError, UnreadableImageError
-from lungsev.geometry import CanvasFrame
-from lungsev.preprocessing.canvas import CANVAS_SIZE_PX, Canvas
 from lungsev.reading.limits import ReadLimits
 from lungsev.reading.radiograph import Radiograph
 from lungsev.report import ImageInfo
 from lungsev.sandbox.forkserver import MAX_MESSAGE_BYTES, READY, SEALS
 from lungsev.system import python_command
 
-# The reader's own alarms come first; this much later the parent ends it.
+# The worker's own alarms come first; this much later the parent kills it.
 GRACE_SECONDS = 3.0
 # Importing OpenCV and NumPy from a cold SD card.
 START_SECONDS = 60.0
 
-_START = "from lungsev.sandbox.forkserver import run_nursery; run_nursery(int(sys.argv[1]))"
-# One thread each: the nursery forks, and arenas and thread stacks would count against the readers' memory.
+_START = "from lungsev.sandbox.forkserver import run_forkserver; run_forkserver(int(sys.argv[1]))"
+# One thread: the fork server forks, and arenas and thread stacks would count against the workers' memory.
 _ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
 
 
-class IsolatedReader:
-    """Reads images in child processes. Starts with the first image, ends with `close` or with this process."""
+class Sandbox:
+    """Decodes images in child processes. Starts with the first image, ends with `close` or with this process."""
 
     def __init__(self, limits: ReadLimits | None = None) -> None:
         self.limits = limits or ReadLimits()
-        self._nursery: _Nursery | None = None
+        self._forkserver: _Forkserver | None = None
         self._lock = threading.Lock()
 
     def start(self) -> None:
-        """Start now rather than with the first image.
+        """Start the fork server now rather than with the first image.
 
         Raises:
-            LungsevError: The reading process does not start.
+            LungsevError: It does not start.
         """
-        self._running_nursery()
+        self._running_forkserver()
 
     def read(self, path: Path) -> Radiograph:
-        """As `read_radiograph`.
+        """Read a radiograph with `read_radiograph` in a worker.
 
         Raises:
-            UnreadableImageError: As there; and `decoder_crashed`, `decoder_timeout`.
-            SkippedImageError: As there.
-            LungsevError: The reading process does not start; no fault of the image.
+            UnreadableImageError: As from `read_radiograph`; also `decoder_crashed` and `decoder_timeout`.
+            SkippedImageError: As from `read_radiograph`.
+            LungsevError: The fork server does not start, which is no fault of the image.
         """
-        radiograph, _ = self._read(path, None)
-        return radiograph
-
-    def read_prepared(self, path: Path, size_px: int = CANVAS_SIZE_PX) -> tuple[Radiograph, Canvas]:
-        """As `read`, with the image's canvas, which costs this process nothing.
-
-        Raises:
-            UnreadableImageError, SkippedImageError, LungsevError: As `read`.
-        """
-        radiograph, canvas = self._read(path, size_px)
-        assert canvas is not None
-        return radiograph, canvas
+        request = {"path": os.path.abspath(path), "limits": asdict(self.limits)}
+        for _ in range(2):
+            answer = self._running_forkserver().ask(
+                json.dumps(request).encode(), self.limits.wall_seconds + GRACE_SECONDS
+            )
+            if answer is not None:
+                return _radiograph(*answer, self.limits)
+            # The fork server has ended, perhaps because of another thread's image: try once more.
+        raise UnreadableImageError("decoder_crashed", "the reading process ended with this image, twice")
 
     def close(self) -> None:
-        """End the child processes; an image in work fails. Reading starts them again."""
+        """End the child processes; an image being read fails. The next `read` starts them again."""
         with self._lock:
-            nursery, self._nursery = self._nursery, None
-        if nursery is not None:
-            nursery.close()
+            forkserver, self._forkserver = self._forkserver, None
+        if forkserver is not None:
+            forkserver.close()
 
-    def __enter__(self) -> IsolatedReader:
+    def __enter__(self) -> Sandbox:
         return self
 
     def __exit__(
@@ -101,25 +95,16 @@ class IsolatedReader:
     ) -> None:
         self.close()
 
-    def _read(self, path: Path, size_px: int | None) -> tuple[Radiograph, Canvas | None]:
-        request = {"path": os.path.abspath(path), "limits": asdict(self.limits), "size_px": size_px}
-        for _ in range(2):
-            answer = self._running_nursery().ask(json.dumps(request).encode(), self.limits.wall_seconds + GRACE_SECONDS)
-            if answer is not None:
-                return _unpacked(*answer, self.limits)
-            # The nursery has ended, perhaps with another thread's image: not this image's fault, once.
-        raise UnreadableImageError("decoder_crashed", "the reading process ended with this image, twice")
-
-    def _running_nursery(self) -> _Nursery:
+    def _running_forkserver(self) -> _Forkserver:
         with self._lock:
-            if self._nursery is None or not self._nursery.is_alive():
-                if self._nursery is not None:
-                    self._nursery.close()
-                self._nursery = _Nursery()
-            return self._nursery
+            if self._forkserver is None or not self._forkserver.is_alive():
+                if self._forkserver is not None:
+                    self._forkserver.close()
+                self._forkserver = _Forkserver()
+            return self._forkserver
 
 
-class _Nursery:
+class _Forkserver:
     """The child process and the socket to it."""
 
     def __init__(self) -> None:
@@ -130,7 +115,7 @@ class _Nursery:
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,  # codecs write there what they think of the image
+                stderr=subprocess.DEVNULL,  # codecs write warnings about the image there
                 env={**os.environ, **_ENVIRONMENT},
                 start_new_session=True,
             )
@@ -147,10 +132,10 @@ class _Nursery:
             )
 
     def ask(self, request: bytes, timeout_seconds: float) -> tuple[bytes, int | None] | None:
-        """The answer and the descriptor that came with it; None when the nursery has ended.
+        """Return the answer and the descriptor that came with it, or None when the fork server has ended.
 
         Raises:
-            UnreadableImageError: `decoder_timeout`, when a reader outlives even its alarms.
+            UnreadableImageError: `decoder_timeout`, when a worker outlives its alarms.
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with ours:
@@ -160,7 +145,7 @@ class _Nursery:
                 ours.settimeout(timeout_seconds)
                 message, descriptors, _, _ = socket.recv_fds(ours, MAX_MESSAGE_BYTES, 1)
             except TimeoutError:
-                self._process.kill()  # its readers die with it
+                self._process.kill()  # its workers die with it
                 self._process.wait()
                 raise _timed_out() from None
             except OSError:
@@ -182,11 +167,11 @@ class _Nursery:
             self._process.wait()
 
 
-def _unpacked(message: bytes, descriptor: int | None, limits: ReadLimits) -> tuple[Radiograph, Canvas | None]:
-    """Believe an answer only as far as it holds together.
+def _radiograph(message: bytes, descriptor: int | None, limits: ReadLimits) -> Radiograph:
+    """Decode and check a worker's answer.
 
     Raises:
-        ImageError: The answer says so, or makes no sense.
+        ImageError: The answer reports an error, or makes no sense.
     """
     try:
         answer = json.loads(message)
@@ -196,7 +181,16 @@ def _unpacked(message: bytes, descriptor: int | None, limits: ReadLimits) -> tup
             raise _crashed(int(answer["ended"]))
         if descriptor is None:
             raise ValueError("no pixels")
-        return _radiograph_and_canvas(answer, descriptor, limits)
+        rows, columns = (int(size) for size in answer["shape"])
+        if not 0 < rows * columns <= limits.pixels:
+            raise ValueError("a size beyond the limits")
+        y0, x0, y1, x1 = answer["content_box_px"]
+        return Radiograph(
+            pixels=_mapped(descriptor, rows * columns).reshape(rows, columns),
+            image=ImageInfo(**answer["image"]),
+            content_box_px=(y0, x0, y1, x1),
+            notes=tuple(answer["notes"]),
+        )
     except (ValueError, TypeError, KeyError, OSError):
         raise UnreadableImageError(
             "decoder_crashed", "the reading process gave an answer that makes no sense"
@@ -224,34 +218,8 @@ def _image_error(error: dict[str, Any]) -> ImageError:
     return kind(str(error["code"]), str(error["message"]), image)
 
 
-def _radiograph_and_canvas(
-    answer: dict[str, Any], descriptor: int, limits: ReadLimits
-) -> tuple[Radiograph, Canvas | None]:
-    radiograph = answer["image"]
-    rows, columns = (int(size) for size in radiograph["shape"])
-    frame = (
-        CanvasFrame(**{**answer["canvas"], "offset_px": tuple(answer["canvas"]["offset_px"])})
-        if "canvas" in answer
-        else None
-    )
-    radiograph_values, canvas_values = rows * columns, frame.size_px**2 if frame else 0
-    if not 0 < radiograph_values <= limits.pixels:
-        raise ValueError("a size beyond the limits")
-    values = _mapped(descriptor, radiograph_values + canvas_values)
-    y0, x0, y1, x1 = radiograph["content_box_px"]
-    radiograph = Radiograph(
-        pixels=values[:radiograph_values].reshape(rows, columns),
-        image=ImageInfo(**radiograph["image"]),
-        content_box_px=(y0, x0, y1, x1),
-        notes=tuple(radiograph["notes"]),
-    )
-    if frame is None:
-        return radiograph, None
-    return radiograph, Canvas(values[radiograph_values:].reshape(frame.size_px, frame.size_px), frame)
-
-
 def _mapped(descriptor: int, count: int) -> npt.NDArray[np.float32]:
-    """A private view of the memory file, which its writer can neither shrink nor change any more."""
+    """Map the memory file privately, once its seals show that its writer can neither shrink nor change it."""
     if fcntl.fcntl(descriptor, fcntl.F_GET_SEALS) & SEALS != SEALS or os.fstat(descriptor).st_size != 4 * count:
         raise ValueError("not the memory file it should be")
     private = mmap.mmap(descriptor, 4 * count, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ | mmap.PROT_WRITE)

@@ -1,11 +1,12 @@
-"""Fork server: forks a fresh worker for every image to be read. The peer of `lungsev.sandbox.client`.
+"""Fork server: forks a new worker for every image to be read. The peer of `lungsev.sandbox.client`.
 
-    request   SOCK_SEQPACKET: {"path", "limits", "size_px"} and the descriptor on which to answer
-    answer    SOCK_SEQPACKET: {"image", "canvas"} and a sealed memory file of their pixels, or {"error"},
-              or {"ended"} with the signal that ended the reader: a crash, or one of its alarms
-    nothing   end of file: the nursery itself has ended
+    request   SOCK_SEQPACKET: {"path", "limits"} and the descriptor on which to answer
+    answer    SOCK_SEQPACKET: {"shape", "image", "content_box_px", "notes"} and a sealed memory file of the pixels,
+              or {"error"}, or {"ended"} with the signal that ended the worker: a crash, or one of its alarms
+    nothing   end of file: the fork server itself has ended
 
-Forked after every import and before the first image: a reader starts in milliseconds and inherits nothing of another.
+A worker is forked after every import and from a process that has read no image from outside: it starts in
+milliseconds and inherits nothing from another worker.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ import resource
 import selectors
 import signal
 import socket
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
@@ -31,51 +31,50 @@ import numpy as np
 import numpy.typing as npt
 
 from lungsev.errors import ImageError, SkippedImageError
-from lungsev.preprocessing.canvas import to_canvas
 from lungsev.reading.codecs import load_codecs
 from lungsev.reading.limits import ReadLimits
 from lungsev.reading.read import read_radiograph, read_radiograph_bytes
+from lungsev.system import die_with_parent
 
 MAX_MESSAGE_BYTES = 64 * 1024
 READY = b"ready"
 SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
-# A fork of the parent may keep the socket open after the parent has died: look who the parent is from time to time.
+# A fork of the parent may keep the socket open after the parent has died: check the parent from time to time.
 PARENT_CHECK_SECONDS = 5.0
-PR_SET_PDEATHSIG = 1
 MAX_OPEN_FILES = 64
 
 
-def run_nursery(descriptor: int) -> None:
+def run_forkserver(descriptor: int) -> None:
     """Serve requests until the socket closes.
 
     Args:
-        descriptor: Inherited socket to the process that wants images read.
+        descriptor: Inherited socket to the process that sends the requests.
     """
-    # Ctrl-C and systemd signal the whole group; whether the image in work is finished is the parent's decision.
+    # Ctrl-C and systemd signal the whole group; the parent decides whether the current image is finished.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     _warm_up()
-    parent, readers = os.getppid(), _Readers()
+    parent, workers = os.getppid(), _Workers()
     with socket.socket(fileno=descriptor) as requests, selectors.DefaultSelector() as selector:
         selector.register(requests, selectors.EVENT_READ)
-        selector.register(readers.ended, selectors.EVENT_READ)
+        selector.register(workers.ended, selectors.EVENT_READ)
         requests.send(READY)
         while os.getppid() == parent:
             ready = [key.fileobj for key, _ in selector.select(PARENT_CHECK_SECONDS)]
-            readers.bury()
+            workers.reap()
             if requests in ready:
                 message, descriptors, _, _ = socket.recv_fds(requests, MAX_MESSAGE_BYTES, 1)
                 if not message:
                     return
-                readers.start(json.loads(message), socket.socket(fileno=descriptors[0]), requests)
+                workers.start(json.loads(message), socket.socket(fileno=descriptors[0]), requests)
 
 
-class _Readers:
-    """Readers at work, and how each ended.
+class _Workers:
+    """Running workers.
 
     Attributes:
-        ended: Readable when a reader may have ended.
+        ended: Readable when a worker may have ended.
     """
 
     def __init__(self) -> None:
@@ -87,17 +86,17 @@ class _Readers:
         signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
 
     def start(self, request: dict[str, Any], answers: socket.socket, requests: socket.socket) -> None:
-        nursery = os.getpid()
+        forkserver = os.getpid()
         pid = os.fork()
         if pid == 0:
             signal.set_wakeup_fd(-1)
             for other in (requests, self.ended, self._wake, *self._answers.values()):
                 other.close()
-            _read(request, answers, nursery)
+            _read(request, answers, forkserver)
         self._answers[pid] = answers
 
-    def bury(self) -> None:
-        """Tell whoever waits for a reader that it has ended, and by which signal."""
+    def reap(self) -> None:
+        """Report the end of each worker that has ended, with its signal, to the client that waits for it."""
         with contextlib.suppress(BlockingIOError):
             self.ended.recv(4096)
         while self._answers:
@@ -105,26 +104,26 @@ class _Readers:
             if pid == 0:
                 return
             with self._answers.pop(pid) as answers, contextlib.suppress(OSError):
-                # After a reader's own answer this comes second, and nobody reads it.
+                # Comes second after the worker's own answer, and is then not received.
                 signal_number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
                 answers.send(json.dumps({"ended": signal_number}).encode())
 
 
 def _warm_up() -> None:
-    """Import and touch all that a first image would, with one thread, since a fork keeps one."""
+    """Import and use what an image needs, in one thread, because a fork keeps only one."""
     cv2.setNumThreads(1)
     load_codecs()
     _, picture = cv2.imencode(".png", np.tile(np.arange(128, dtype=np.uint8), (128, 1)))
-    to_canvas(read_radiograph_bytes(picture.tobytes()))
+    read_radiograph_bytes(picture.tobytes())
     ctypes.CDLL(None)
     gc.collect()
     gc.freeze()
 
 
-def _read(request: dict[str, Any], answers: socket.socket, nursery: int) -> NoReturn:
-    """Read one image, answer, and end without any of Python's tidying up."""
+def _read(request: dict[str, Any], answers: socket.socket, forkserver: int) -> NoReturn:
+    """Read one image, answer, and end without Python's clean-up."""
     try:
-        _die_with(nursery)
+        die_with_parent(forkserver)
         limits = ReadLimits(**request["limits"])
         _confine(limits)
         _answer(request, limits, answers)
@@ -139,14 +138,8 @@ def _read(request: dict[str, Any], answers: socket.socket, nursery: int) -> NoRe
     os._exit(0)
 
 
-def _die_with(nursery: int) -> None:
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != nursery:
-        os._exit(1)
-
-
 def _confine(limits: ReadLimits) -> None:
-    """Memory on top of what is mapped already; time by alarms that end the process even inside a codec."""
+    """Limit memory beyond what is mapped already, and time with alarms that end the process even inside a codec."""
     mapped = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * mmap.PAGESIZE
     room = mapped + limits.memory_bytes
     resource.setrlimit(resource.RLIMIT_AS, (room, room))
@@ -162,29 +155,21 @@ def _confine(limits: ReadLimits) -> None:
 
 def _answer(request: dict[str, Any], limits: ReadLimits, answers: socket.socket) -> None:
     radiograph = read_radiograph(Path(request["path"]), limits)
-    arrays = [radiograph.pixels]
-    answer: dict[str, Any] = {
-        "image": {
-            "shape": radiograph.pixels.shape,
-            "image": asdict(radiograph.image),
-            "content_box_px": radiograph.content_box_px,
-            "notes": radiograph.notes,
-        }
+    answer = {
+        "shape": radiograph.pixels.shape,
+        "image": asdict(radiograph.image),
+        "content_box_px": radiograph.content_box_px,
+        "notes": radiograph.notes,
     }
-    if request["size_px"] is not None:
-        canvas = to_canvas(radiograph, request["size_px"])
-        arrays.append(canvas.pixels)
-        answer["canvas"] = asdict(canvas.frame)
-    socket.send_fds(answers, [json.dumps(answer).encode()], [_sealed(arrays)])
+    socket.send_fds(answers, [json.dumps(answer).encode()], [_sealed(radiograph.pixels)])
 
 
-def _sealed(arrays: Sequence[npt.NDArray[np.float32]]) -> int:
-    """The arrays, one after the other, in a memory file that can no longer change under the reader of it."""
+def _sealed(pixels: npt.NDArray[np.float32]) -> int:
+    """Write pixels to a memory file that can no longer change while it is mapped."""
     descriptor = os.memfd_create("image", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    for array in arrays:
-        rest = np.ascontiguousarray(array).data.cast("B")
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
+    rest = np.ascontiguousarray(pixels).data.cast("B")
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
     fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, SEALS)
     return descriptor
 

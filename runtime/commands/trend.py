@@ -11,12 +11,12 @@ from rich.table import Table
 
 from lungsev.drawing.overlay import encode_png
 from lungsev.errors import LungsevError
-from lungsev.files import write_atomically
 from lungsev.report import DISCLAIMER
 from lungsev.runtime.console import count_noun, display_name, open_console
 from lungsev.runtime.patients.chart import draw_trend
 from lungsev.runtime.patients.history import History, exams_of
 from lungsev.runtime.patients.trend import Trend, TrendPoint, patient_trend, sentence, signed
+from lungsev.system import write_atomically
 
 
 def trend_command(patient: str, out: Path, scheme: str | None, png: Path | None, json_output: bool) -> None:

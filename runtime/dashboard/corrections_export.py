@@ -27,12 +27,12 @@ import numpy as np
 import numpy.typing as npt
 
 from lungsev.errors import ImageError, LungsevError
-from lungsev.files import write_atomically
 from lungsev.reading.read import read_radiograph
 from lungsev.runtime.dashboard.corrections import Corrections
 from lungsev.runtime.outputs.csv_file import safe_cell
 from lungsev.runtime.patients.history import Exam, History
 from lungsev.schemes import builtin_schemes
+from lungsev.system import write_atomically
 
 _VIEWS = ("AP", "PA")
 _README = """\

@@ -24,9 +24,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from lungsev.files import fsync_folder
 from lungsev.runtime.delivery.destinations import Destination
 from lungsev.runtime.delivery.senders import SendLaterError, SendRefusedError, send
+from lungsev.system import atomic_file, fsync_folder
 
 log = logging.getLogger("lungsev.runtime.delivery.outbox")
 
@@ -237,7 +237,6 @@ def _take(source: Path, target: Path) -> None:
     try:
         os.link(source, target)
     except OSError:
-        shutil.copyfile(source, target)
-        with target.open("rb") as stream:
-            os.fsync(stream.fileno())
+        with source.open("rb") as reading, atomic_file(target) as writing:
+            shutil.copyfileobj(reading, writing)
     fsync_folder(target.parent)

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 from lungsev.errors import LungsevError, MissingExtraError
-from lungsev.files import write_atomically
 from lungsev.runtime.delivery.destinations import (
     Destination,
     DicomDestination,
@@ -27,6 +26,7 @@ from lungsev.runtime.delivery.destinations import (
     StowDestination,
     WebhookDestination,
 )
+from lungsev.system import write_atomically
 
 _CONTENT_TYPES = {
     ".json": "application/json",

@@ -30,12 +30,12 @@ except ImportError:
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
-from lungsev.files import fsync_folder
 from lungsev.runtime.dicom.connection_limits import GuardedServer, build_tls_context, next_object
 from lungsev.runtime.dicom.storage_commitment import ReceivedLog, Reference
 from lungsev.runtime.logs import quiet_libraries
 from lungsev.runtime.settings import ListenSettings
 from lungsev.runtime.watcher.failpoints import pass_failpoint
+from lungsev.system import fsync_folder
 
 log = logging.getLogger("lungsev.runtime.dicom.listener")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import fcntl
 import io
 import os
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from lungsev.pipeline import ScoredRadiograph
 from lungsev.report import SeverityReport
+from lungsev.system import lock_file
 
 TABLE = "scores.csv"
 COLUMNS = (
@@ -46,7 +46,7 @@ def append_rows(table: Path, radiograph: str, report: SeverityReport) -> None:
     """
     rows = [_safe_row(row) for row in report_rows(radiograph, report)]
     with open(os.open(table, os.O_RDWR | os.O_CREAT, 0o666), "r+b") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
+        lock_file(stream, wait=True)
         content = stream.read()
         whole = content.rfind(b"\n") + 1
         new = _encode([] if whole else [list(COLUMNS)], rows)

@@ -13,9 +13,9 @@ from lungsev.drawing.overlay import encode_png, known_scheme, main_scheme
 from lungsev.drawing.palette import severity_colours
 from lungsev.drawing.radiograph_view import MAP_COVER, image_pixels, lung_outlines, smooth_map
 from lungsev.drawing.side_panel import grade_range
-from lungsev.files import write_atomically
 from lungsev.geometry import apply_theta
 from lungsev.pipeline import ScoredRadiograph
+from lungsev.system import write_atomically
 
 IMAGE_LONGEST_PX = 1280
 MAP_LONGEST_PX = 320

@@ -10,11 +10,11 @@ import numpy as np
 
 from lungsev import __version__
 from lungsev.drawing.overlay import main_scheme
-from lungsev.files import write_atomically
 from lungsev.pipeline import ScoredRadiograph
 from lungsev.report import SeverityReport
 from lungsev.runtime.outputs.dicom_sr import complete, encode, require_highdicom
 from lungsev.runtime.outputs.source_header import read_source_header, result_uid, tamed, to_stored_points
+from lungsev.system import write_atomically
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset

@@ -18,10 +18,10 @@ import numpy.typing as npt
 
 from lungsev import __version__
 from lungsev.drawing.overlay import draw_overlay
-from lungsev.files import write_atomically
 from lungsev.pipeline import ScoredRadiograph
 from lungsev.report import SeverityReport
 from lungsev.runtime.outputs.source_header import PATIENT_AND_STUDY, read_source_header, result_uid
+from lungsev.system import write_atomically
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset

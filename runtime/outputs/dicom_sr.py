@@ -15,7 +15,6 @@ import numpy as np
 
 from lungsev import __version__
 from lungsev.errors import MissingExtraError
-from lungsev.files import write_atomically
 from lungsev.pipeline import ScoredRadiograph
 from lungsev.reading import header as tags
 from lungsev.report import RegionScore, SchemeScore, SeverityReport
@@ -27,6 +26,7 @@ from lungsev.runtime.outputs.source_header import (
     tamed,
     to_stored_points,
 )
+from lungsev.system import write_atomically
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset

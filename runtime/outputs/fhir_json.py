@@ -11,12 +11,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from lungsev.files import write_atomically
 from lungsev.pipeline import ScoredRadiograph
 from lungsev.report import SchemeScore, SeverityReport
 from lungsev.runtime.outputs import codes
 from lungsev.runtime.outputs.codes import Code
 from lungsev.runtime.outputs.source_header import result_uuid
+from lungsev.system import write_atomically
 
 _SYSTEMS = {
     "SCT": codes.SNOMED_SYSTEM,

@@ -11,12 +11,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lungsev.files import write_atomically
 from lungsev.pipeline import ScoredRadiograph
 from lungsev.report import SeverityReport
 from lungsev.runtime.outputs import codes
 from lungsev.runtime.outputs.codes import Code
 from lungsev.runtime.outputs.source_header import read_source_header, result_uuid
+from lungsev.system import write_atomically
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset

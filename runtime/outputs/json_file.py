@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from lungsev.files import write_atomically
 from lungsev.pipeline import ScoredRadiograph
+from lungsev.system import write_atomically
 
 
 @dataclass(frozen=True)

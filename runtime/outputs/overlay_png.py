@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lungsev.drawing.overlay import draw_overlay, encode_png
-from lungsev.files import write_atomically
 from lungsev.pipeline import ScoredRadiograph
+from lungsev.system import write_atomically
 
 
 @dataclass(frozen=True)

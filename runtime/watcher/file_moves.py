@@ -8,7 +8,7 @@ import os
 import shutil
 from pathlib import Path
 
-from lungsev.files import fsync_folder
+from lungsev.system import atomic_file, fsync_folder
 
 
 def take(source: Path, target: Path) -> None:
@@ -35,21 +35,12 @@ def copy(source: Path, target: Path) -> None:
     Raises:
         OSError: The source is gone, is a link or no regular file, or the disk refuses.
     """
-    unfinished = target.with_name(f".{target.name}.part")
-    try:
-        descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as reading, open(unfinished, "wb") as writing:
-            info = os.fstat(reading.fileno())
-            shutil.copyfileobj(reading, writing, 1 << 20)
-            writing.flush()
-            os.fsync(writing.fileno())
-        os.utime(unfinished, ns=(info.st_mtime_ns, info.st_mtime_ns))
-        os.replace(unfinished, target)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(unfinished)
-        raise
-    fsync_folder(target.parent)
+    descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as reading, atomic_file(target) as writing:
+        info = os.fstat(descriptor)
+        shutil.copyfileobj(reading, writing, 1 << 20)
+        writing.flush()
+        os.utime(writing.fileno(), ns=(info.st_mtime_ns, info.st_mtime_ns))
 
 
 def put_away(source: Path, target: Path) -> None:

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
-from lungsev.files import write_atomically
 from lungsev.pipeline import ScoredRadiograph
 from lungsev.report import DISCLAIMER
 from lungsev.runtime.outputs.contract import Output
@@ -23,6 +22,7 @@ from lungsev.runtime.watcher.failpoints import pass_failpoint
 from lungsev.runtime.watcher.file_moves import put_away, remove
 from lungsev.runtime.watcher.layout import Layout
 from lungsev.runtime.watcher.ledger import ImageRow, Ledger, State
+from lungsev.system import write_atomically
 
 log = logging.getLogger("lungsev.runtime.watcher.finalize")
 

@@ -13,8 +13,6 @@ DIR/lock                   held while a watcher runs
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +20,7 @@ from pathlib import Path
 
 from lungsev.errors import FolderLockedError, LungsevError
 from lungsev.runtime.watcher.ledger import ImageRow
+from lungsev.system import lock_file
 
 
 @dataclass(frozen=True)
@@ -110,11 +109,11 @@ def lock_folders(incoming: Path, layout: Layout) -> Iterator[None]:
 
 def _lock_or_raise(descriptor: int, folder: Path, holder: str) -> None:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
-            return  # a share without locks; the lock of the output folder still holds
+        locked = lock_file(descriptor)
+    except OSError:
+        return  # a share without locks; the lock of the output folder still holds
+    if not locked:
         who = f" (process {holder})" if holder.isdigit() else ""
         raise FolderLockedError(
             f"another lungsev-run watch{who} holds {folder}; stop it first, or watch another folder"
-        ) from None
+        )

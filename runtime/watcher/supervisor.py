@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Sequence
 from types import TracebackType
@@ -16,12 +14,11 @@ from lungsev.runtime.commands.dashboard import require_dashboard
 from lungsev.runtime.settings import BedsideSettings
 from lungsev.runtime.watcher.health import Health
 from lungsev.runtime.watcher.layout import Layout
-from lungsev.system import python_command
+from lungsev.system import die_with_parent, python_command
 
 log = logging.getLogger("lungsev.runtime.watcher.supervisor")
 
 PARENT_VARIABLE = "LUNGSEV_PARENT"
-_PR_SET_PDEATHSIG = 1
 _FIRST_DELAY_SECONDS, _LONGEST_DELAY_SECONDS = 1.0, 60.0
 _SETTLED_SECONDS = 10.0  # who runs for so long has found its port and its files
 _GRACE_SECONDS = 10.0
@@ -92,11 +89,8 @@ class SupervisedCommand:
             return process.wait()
 
 
-def die_with_parent() -> None:
-    """A watcher killed with -9 must not leave a listener behind that holds the port. Called by the companion itself."""
-    parent = os.environ.get(PARENT_VARIABLE)
-    if parent is None:
-        return
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-    if str(os.getppid()) != parent:  # it died before we asked
-        sys.exit(1)
+def die_with_watcher() -> None:
+    """End this process with the watcher that started it: after kill -9 no listener may be left that holds the port."""
+    watcher = os.environ.get(PARENT_VARIABLE)
+    if watcher is not None:
+        die_with_parent(int(watcher), signal.SIGTERM)

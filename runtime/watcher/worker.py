@@ -1,4 +1,4 @@
-"""A reader in a limited child process and a scorer in this one: what scores one image after the other."""
+"""Image scorer: decodes each image in a limited child process and scores it in this one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from lungsev.runtime.commands.inputs import is_regular_file, sha256_of_file
 log = logging.getLogger("lungsev.runtime.watcher.worker")
 
 
-class ImageReader(Protocol):
+class ImageDecoder(Protocol):
     """Reads an image without letting its file harm this process."""
 
     def read(self, path: Path) -> Radiograph:
@@ -34,9 +34,9 @@ class ImageReader(Protocol):
 class ImageScorer:
     """Reads in a child process with a memory and a time limit, scores here. Used from one thread at a time."""
 
-    def __init__(self, scorer: Scorer, reader: ImageReader) -> None:
+    def __init__(self, scorer: Scorer, decoder: ImageDecoder) -> None:
         self._scorer = scorer
-        self._reader = reader
+        self._decoder = decoder
         self.model: ModelInfo = scorer.model
 
     @classmethod
@@ -47,13 +47,13 @@ class ImageScorer:
             BundleError, BackendError: As `open_scorer`.
             LungsevError: The reading process does not start.
         """
-        from lungsev.sandbox.client import IsolatedReader
+        from lungsev.sandbox.client import Sandbox
 
         with ExitStack() as stack:
             scorer = stack.enter_context(open_scorer(bundle, backend, threads))
-            reader = stack.enter_context(IsolatedReader())
-            reader.start()  # or the first image would wait for it
-            image_scorer = cls(scorer, reader)
+            sandbox = stack.enter_context(Sandbox())
+            sandbox.start()  # or the first image would wait for it
+            image_scorer = cls(scorer, sandbox)
             stack.pop_all()
         return image_scorer
 
@@ -80,7 +80,7 @@ class ImageScorer:
         """
         if not is_regular_file(path):
             raise UnreadableImageError("not_a_file", "This is no regular file; expected an image.")
-        return self._reader.read(path)
+        return self._decoder.read(path)
 
     def score(self, radiograph: Radiograph) -> ScoredRadiograph:
         """Score an image in memory.
@@ -121,7 +121,7 @@ class ImageScorer:
         return report.model.bundle_sha256 == self.model.bundle_sha256
 
     def close(self) -> None:
-        self._reader.close()
+        self._decoder.close()
         self._scorer.close()
 
     def __enter__(self) -> ImageScorer:

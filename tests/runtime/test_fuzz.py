@@ -1,4 +1,4 @@
-"""Thousands of mutated images through the reader: each is read or refused with a reason, quickly and in little memory.
+"""Thousands of mutated images through the sandbox: each is read or refused with a reason, quickly and in little memory.
 
 `LUNGSEV_FUZZ=20000` reads more of the endless supply, `LUNGSEV_FUZZ_FROM=` begins elsewhere.
 """
@@ -20,33 +20,33 @@ from dicom_mutations import SPELLED_OUT, disguised, mutant
 
 from lungsev.errors import ImageError
 from lungsev.reading.completeness import completeness
-from lungsev.sandbox.client import IsolatedReader
+from lungsev.sandbox.client import Sandbox
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(3000), pytest.mark.filterwarnings("ignore")]
 COUNT, FIRST = int(os.environ.get("LUNGSEV_FUZZ", "1500")), int(os.environ.get("LUNGSEV_FUZZ_FROM", "0"))
 OUR_FAULT = {"decoder_crashed", "decoder_timeout", "internal_error", "no words"}
 
 
-def outcome(reader: IsolatedReader, path: Path) -> str:
+def outcome(sandbox: Sandbox, path: Path) -> str:
     try:
-        reader.read(path)
+        sandbox.read(path)
     except ImageError as error:
         return error.code if str(error) else "no words"
     return "read"
 
 
 def read_mutants(folder: str) -> None:
-    """Print what became of every mutant, and the largest reader's memory, as JSON."""
+    """Print what became of every mutant, and the largest worker's memory, as JSON."""
     path = Path(folder) / "image.dcm"
     outcomes: Counter[str] = Counter()
     slowest = (0.0, "")
-    with IsolatedReader() as reader:
+    with Sandbox() as sandbox:
         for number in range(FIRST, FIRST + COUNT):
             name, data = mutant(number)
             path.write_bytes(data)
             started = time.monotonic()
             completeness(path)
-            code = outcome(reader, path)
+            code = outcome(sandbox, path)
             slowest = max(slowest, (time.monotonic() - started, f"{number} {name}"))
             outcomes[code] += 1
             assert code not in OUR_FAULT, f"mutant {number} ({name}): {code}"
@@ -71,14 +71,14 @@ def test_odd_images_of_all_modalities_are_refused_or_read_even_when_their_tags_s
     """pydicom's own test files, with tags of a chest radiograph, so that all of them get as far as their pixels."""
     path = tmp_path / "image.dcm"
     outcomes: Counter[str] = Counter()
-    with IsolatedReader() as reader:
+    with Sandbox() as sandbox:
         for source in sorted(Path(pydicom.data.__file__).parent.rglob("*.dcm")):
             for disguise in (lambda data: data, disguised):
                 try:
                     path.write_bytes(disguise(source.read_bytes()))
                 except Exception:
                     continue  # pydicom itself cannot write it again
-                code = outcome(reader, path)
+                code = outcome(sandbox, path)
                 outcomes[code] += 1
                 assert code not in OUR_FAULT, f"{source.name}: {code}"
     print(dict(outcomes.most_common()))

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -30,6 +28,7 @@ from lungsev.errors import DatasetError, ImageError, LungsevError
 from lungsev.geometry import CanvasFrame
 from lungsev.preprocessing.canvas import CANVAS_SIZE_PX, PREPROCESSING_VERSION, to_canvas
 from lungsev.report import ImageInfo
+from lungsev.system import write_atomically
 from lungsev.train.console import track
 from lungsev.train.data.datasets.contract import GradedImage, LabelledImage, MaskedImage
 
@@ -246,14 +245,7 @@ def _save_array(path: Path, array: npt.NDArray[Any]) -> None:
 
 def _replace(path: Path, data: bytes) -> None:
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-            os.replace(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        write_atomically(path, data)
     except OSError as error:
         raise LungsevError(
             f"the cache of prepared images cannot be written in {path.parent}: {error.strerror or error}; make room, "

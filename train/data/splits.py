@@ -21,7 +21,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from lungsev.errors import DatasetError
-from lungsev.train.fitting.files import write_text
+from lungsev.system import write_atomically
 
 Name = Literal["pafe", "leak_free", "kfold", "holdout", "all"]
 PARTS = ("train", "validation", "test", "consensus")
@@ -70,7 +70,7 @@ class Split:
         }
 
     def save(self, path: Path) -> None:
-        write_text(path, json.dumps(self.to_dict(), indent=1, ensure_ascii=False))
+        write_atomically(path, json.dumps(self.to_dict(), indent=1, ensure_ascii=False))
 
     @classmethod
     def load(cls, path: Path) -> Split:

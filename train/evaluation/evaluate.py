@@ -17,6 +17,7 @@ from lungsev.errors import ConfigError, LungsevError
 from lungsev.grading import Calibration
 from lungsev.networks.checkpoint import load_network
 from lungsev.schemes import Scheme
+from lungsev.system import write_atomically
 from lungsev.train.console import say, track, warn
 from lungsev.train.data.cache import CachedImage, demand_readable, prepare
 from lungsev.train.data.datasets import GradedImage, load_graded
@@ -25,8 +26,7 @@ from lungsev.train.data.splits import Split
 from lungsev.train.evaluation.inference import Outputs, embed, predict_with_views
 from lungsev.train.evaluation.predictions import collect, summarise
 from lungsev.train.evaluation.samples import keep, map_name
-from lungsev.train.fitting.files import write_json, write_text
-from lungsev.train.runs import Run, finished_run
+from lungsev.train.runs import Run, finished_run, write_json
 from lungsev.train.settings import Settings
 
 
@@ -92,7 +92,7 @@ def evaluate(settings: EvaluateSettings, out: Path) -> dict[str, Any]:
         "results": results,
     }
     write_json(out / "metrics.json", metrics)
-    write_text(out / "metrics.md", metrics_table(results))
+    write_atomically(out / "metrics.md", metrics_table(results))
     return metrics
 
 

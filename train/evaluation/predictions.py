@@ -16,7 +16,7 @@ from lungsev.grading import Calibration, grade_indices, total_interval
 from lungsev.schemes import Scheme
 from lungsev.train.data.datasets import GradedImage
 from lungsev.train.evaluation.metrics import SeverityMetrics, expected_calibration_error, severity_metrics
-from lungsev.train.fitting.files import write_json
+from lungsev.train.runs import write_json
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
+from lungsev.system import UNFINISHED_SUFFIX, atomic_file
 from lungsev.train.console import say
 from lungsev.train.runs import Run
-
-PART = ".part"
 
 
 class WholeCheckpoints(TorchCheckpointIO):
@@ -26,20 +24,13 @@ class WholeCheckpoints(TorchCheckpointIO):
         """Replace `path`."""
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{target.name}.{os.getpid()}{PART}")
-        try:
-            with temporary.open("wb") as file:
-                torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with atomic_file(target) as file:
+            torch.save(checkpoint, file)
 
 
 def newest_checkpoint(run: Run) -> Path | None:
     """The last checkpoint that can be read; what killed processes left half written is removed."""
-    for rest in run.checkpoints.glob(f".*{PART}"):
+    for rest in run.checkpoints.glob(f".*{UNFINISHED_SUFFIX}"):
         rest.unlink(missing_ok=True)
     for path in (run.last_checkpoint, run.checkpoints / "best.ckpt"):
         if not path.is_file():

@@ -10,7 +10,6 @@ The copies see each image as a dozen views made once (plain, mirrored, moved, ex
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +29,7 @@ from lungsev.networks.heads import MAP_SIDE
 from lungsev.networks.settings import FusedSettings, SeveritySettings
 from lungsev.networks.severity import SeverityNetwork
 from lungsev.schemes import Scheme
+from lungsev.system import atomic_file
 from lungsev.train.console import in_threads, say
 from lungsev.train.data import cache as image_cache
 from lungsev.train.data.augmentation import GeometrySettings, apply_photometry, draw_geometry, draw_photometry
@@ -307,9 +307,8 @@ def _train_copy(
     radiographs = BankImages(bank, rows, scheme, seed)
     loader = make_loader(radiographs, loop.batch_size, True, seed, 0, loop.accumulate)
     best = fit(SeverityModule(network, scheme, own), run, loader, None)
-    part = run.network.with_suffix(".part")
-    torch.save(best.state_dict(), part)
-    os.replace(part, run.network)
+    with atomic_file(run.network) as file:
+        torch.save(best.state_dict(), file)
 
 
 def mean_of_weights(states: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:

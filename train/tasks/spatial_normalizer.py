@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from lungsev.networks.fused import FusedNetwork
 from lungsev.networks.segmentation import SegmentationNetwork
 from lungsev.networks.settings import AlignmentSettings, SegmentationSettings, SeveritySettings
 from lungsev.preprocessing.canvas import PREPROCESSING_VERSION
+from lungsev.system import atomic_file
 from lungsev.train.console import track
 from lungsev.train.data.cache import CachedImage
 from lungsev.train.tasks.segmentation import shrink
@@ -88,9 +88,8 @@ def _remembered(path: Path, radiographs: Sequence[CachedImage], work: Callable[[
             found = work([radiograph.canvas() for radiograph in batch])
             known.update(zip((radiograph.key for radiograph in batch), found, strict=True))
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{os.getpid()}.{path.name}")
-        np.savez_compressed(temporary, **known)  # type: ignore[arg-type]
-        os.replace(temporary, path)
+        with atomic_file(path) as file:
+            np.savez_compressed(file, **known)  # type: ignore[arg-type]
     return np.stack([known[radiograph.key] for radiograph in radiographs])
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 from lungsev.config import load_model
 from lungsev.phantom import write_dataset
+from lungsev.system import atomic_folder
 from lungsev.train.configs import built_in_or_path, read_config
 from lungsev.train.console import progress_of, say
 from lungsev.train.runs import DEFAULT_ROOT, finished_like, open_run
@@ -47,11 +47,10 @@ def _read_stages(path: Path) -> dict[str, Any]:
 def _drawn_images() -> Path:
     root = DEFAULT_ROOT / "cache" / "drawn-lungs"
     if not root.is_dir():
-        unfinished = root.with_name(f"{root.name}-{os.getpid()}")
+        root.parent.mkdir(parents=True, exist_ok=True)
         say("The lungs are learned from drawn images: enough for a trial; for real images give --lungs DIR")
-        with progress_of("Drawing images", DRAWN_IMAGES) as advance:
-            write_dataset(unfinished, "lungs", DRAWN_IMAGES, 0, advance)
-        unfinished.rename(root)
+        with progress_of("Drawing images", DRAWN_IMAGES) as advance, atomic_folder(root) as folder:
+            write_dataset(folder, "lungs", DRAWN_IMAGES, 0, advance)
     return root
 
 

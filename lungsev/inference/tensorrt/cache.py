@@ -9,7 +9,6 @@ The side file is compared before anything is deserialised: a foreign plan can br
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -23,6 +22,7 @@ from typing import Any
 
 from lungsev.errors import BackendError
 from lungsev.inference.tensorrt.build import BUILD_RULES, BuiltEngine
+from lungsev.system import lock_file, write_atomically
 
 Say = Callable[[str], None]
 
@@ -116,7 +116,7 @@ def obtain_engine(
                 say(f"building an engine for {key.device} ({key.library} {key.library_version}): asked for")
             built = build()
             engine = CachedEngine(path, built.plan, key, built.build_seconds, built.half_layers, built.layers)
-            _write(path, built.plan)
+            write_atomically(path, built.plan)
             record(engine)
             say(f"engine built in {built.build_seconds:.1f} s, {len(built.plan) / 1e6:.1f} MB")
             return engine
@@ -139,7 +139,7 @@ def record(engine: CachedEngine) -> None:
         "parity": engine.parity,
         "refused": engine.refused,
     }
-    _write(_side_file(engine.path), (json.dumps(document, indent=2) + "\n").encode("utf-8"))
+    write_atomically(_side_file(engine.path), json.dumps(document, indent=2) + "\n")
 
 
 def with_verdict(engine: CachedEngine, parity: dict[str, Any] | None, refused: str | None) -> CachedEngine:
@@ -182,22 +182,11 @@ def _side_file(path: Path) -> Path:
     return path.with_suffix(".json")
 
 
-def _write(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with temporary.open("wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(temporary, path)
-
-
 @contextmanager
 def _locked(path: Path, say: Say) -> Iterator[None]:
     """Hold a lock file; the lock goes with the process, however it ends."""
     with path.open("w") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not lock_file(stream):
             say("another process builds this engine; waiting for it")
-            fcntl.flock(stream, fcntl.LOCK_EX)
+            lock_file(stream, wait=True)
         yield

@@ -21,6 +21,7 @@ from lungsev.inference.backend import Outputs
 from lungsev.inference.onnxruntime import check_image
 from lungsev.inference.tensorrt.cuda import CudaDriver, open_driver
 from lungsev.inference.tensorrt.library import TensorRTLibrary
+from lungsev.system import write_atomically
 
 log = logging.getLogger("lungsev.tensorrt")
 
@@ -256,8 +257,6 @@ def _named_bits(trt: Any, diagnostics: int) -> str:
 
 def _save_runtime_cache(cache: Any, path: Path) -> None:
     try:
-        temporary = path.with_name(f".{path.name}.part")
-        temporary.write_bytes(bytes(cache.serialize()))
-        temporary.replace(path)
+        write_atomically(path, bytes(cache.serialize()))
     except (OSError, TypeError) as error:
         log.warning("the compiled kernels are not kept: %s", error)

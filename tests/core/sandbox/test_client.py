@@ -19,38 +19,38 @@ import pytest
 from odd_images import image_bytes, nested_sequences, setting
 
 from lungsev.errors import LungsevError, SkippedImageError, UnreadableImageError
-from lungsev.preprocessing.canvas import to_canvas
 from lungsev.reading.encoding import JPEG_2000_LOSSLESS, encode_frame
 from lungsev.reading.limits import ReadLimits
 from lungsev.reading.read import read_radiograph
 from lungsev.sandbox import client
-from lungsev.sandbox.client import IsolatedReader
+from lungsev.sandbox.client import Sandbox
 
 
 @pytest.fixture(scope="module")
-def reader() -> Iterator[IsolatedReader]:
-    with IsolatedReader() as reader:
-        yield reader
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox() as sandbox:
+        yield sandbox
 
 
 @pytest.fixture(scope="module")
-def trapped() -> Iterator[IsolatedReader]:
-    """A reader whose children do what the file beside a trap says."""
+def trapped() -> Iterator[Sandbox]:
+    """A sandbox whose workers do what the file beside a trap says."""
     trap = (
-        "import json, os, signal, socket, time; import lungsev.sandbox.forkserver as nursery; real = nursery._answer\n"
+        "import json, os, signal, socket, time; import lungsev.sandbox.forkserver as forkserver\n"
+        "real = forkserver._answer\n"
         "def spring(request, limits, answers):\n"
         "    if request['path'].endswith('trap'):\n"
         "        exec(open(request['path'] + '.py').read())\n"
         "    real(request, limits, answers)\n"
-        "nursery._answer = spring\n"
+        "forkserver._answer = spring\n"
     )
-    with pytest.MonkeyPatch.context() as patch, IsolatedReader() as reader:
+    with pytest.MonkeyPatch.context() as patch, Sandbox() as sandbox:
         patch.setattr(
             client,
             "_START",
             client._START.replace("from lungsev.sandbox.forkserver", f"\n{trap}from lungsev.sandbox.forkserver"),
         )
-        yield reader
+        yield sandbox
 
 
 @pytest.fixture
@@ -60,55 +60,47 @@ def radiograph(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_radiograph_comes_back_as_if_read_here(reader: IsolatedReader, radiograph: Path) -> None:
-    ours, theirs = read_radiograph(radiograph), reader.read(radiograph)
+def test_a_radiograph_comes_back_as_if_read_here(sandbox: Sandbox, radiograph: Path) -> None:
+    ours, theirs = read_radiograph(radiograph), sandbox.read(radiograph)
     np.testing.assert_array_equal(theirs.pixels, ours.pixels)
     assert theirs.pixels.dtype == np.float32
     assert (theirs.image, theirs.content_box_px, theirs.notes) == (ours.image, ours.content_box_px, ours.notes)
 
 
-def test_the_canvas_comes_along(reader: IsolatedReader, radiograph: Path) -> None:
-    read, canvas = reader.read_prepared(radiograph, 256)
-    expected = to_canvas(read_radiograph(radiograph), 256)
-    np.testing.assert_array_equal(canvas.pixels, expected.pixels)
-    assert canvas.frame == expected.frame
-    assert read.pixels.shape == (160, 128)
-
-
-def test_the_pixels_are_ours_to_change(reader: IsolatedReader, radiograph: Path) -> None:
-    first, second = reader.read(radiograph), reader.read(radiograph)
+def test_the_pixels_are_ours_to_change(sandbox: Sandbox, radiograph: Path) -> None:
+    first, second = sandbox.read(radiograph), sandbox.read(radiograph)
     first.pixels[:] = 0.25
     assert second.pixels.std() > 0.1
 
 
-def test_a_refusal_comes_back_with_what_is_known(reader: IsolatedReader, tmp_path: Path) -> None:
+def test_a_refusal_comes_back_with_what_is_known(sandbox: Sandbox, tmp_path: Path) -> None:
     path = tmp_path / "hand.dcm"
     path.write_bytes(image_bytes(body_part="HAND"))
     with pytest.raises(SkippedImageError) as caught:
-        reader.read(path)
+        sandbox.read(path)
     assert caught.value.code == "other_body_part"
     assert caught.value.image is not None
     assert caught.value.image.sha256
     with pytest.raises(UnreadableImageError) as missing:
-        reader.read(tmp_path / "nothing")
+        sandbox.read(tmp_path / "nothing")
     assert missing.value.code == "not_found"
 
 
-def test_a_name_that_is_not_utf_8_arrives(reader: IsolatedReader, tmp_path: Path) -> None:
+def test_a_name_that_is_not_utf_8_arrives(sandbox: Sandbox, tmp_path: Path) -> None:
     path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xfe \n.dcm"))
     path.write_bytes(image_bytes())
-    assert reader.read(path).image.modality == "CR"
+    assert sandbox.read(path).image.modality == "CR"
 
 
 @pytest.mark.parametrize("blow", ["os.kill(os.getpid(), 11)", "os._exit(3)", "raise SystemExit(1)"])
-def test_a_crash_costs_its_own_radiograph(trapped: IsolatedReader, blow: str, radiograph: Path) -> None:
+def test_a_crash_costs_its_own_radiograph(trapped: Sandbox, blow: str, radiograph: Path) -> None:
     with pytest.raises(UnreadableImageError) as caught:
         trapped.read(_trap(radiograph, blow))
     assert caught.value.code == "decoder_crashed"
     assert trapped.read(radiograph).pixels.shape == (160, 128)
 
 
-def test_an_unexpected_error_is_named_by_its_type_alone(trapped: IsolatedReader, radiograph: Path) -> None:
+def test_an_unexpected_error_is_named_by_its_type_alone(trapped: Sandbox, radiograph: Path) -> None:
     with pytest.raises(UnreadableImageError, match="ZeroDivisionError") as caught:
         trapped.read(_trap(radiograph, "raise ZeroDivisionError('CANARY')"))
     assert caught.value.code == "decoder_crashed"
@@ -124,7 +116,7 @@ def test_an_unexpected_error_is_named_by_its_type_alone(trapped: IsolatedReader,
     ],
 )
 def test_a_hang_ends_with_an_alarm_or_by_force(
-    trapped: IsolatedReader, hang: str, radiograph: Path, monkeypatch: pytest.MonkeyPatch
+    trapped: Sandbox, hang: str, radiograph: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr("lungsev.sandbox.client.GRACE_SECONDS", 0.5)
@@ -135,23 +127,23 @@ def test_a_hang_ends_with_an_alarm_or_by_force(
     assert trapped.read(radiograph).pixels.shape == (160, 128)
 
 
-def test_a_crash_is_told_by_its_signal(trapped: IsolatedReader, radiograph: Path) -> None:
+def test_a_crash_is_told_by_its_signal(trapped: Sandbox, radiograph: Path) -> None:
     with pytest.raises(UnreadableImageError, match="SIGSEGV"):
         trapped.read(_trap(radiograph, "os.kill(os.getpid(), signal.SIGSEGV)"))
 
 
-def test_a_radiograph_beside_a_crash_is_not_blamed(trapped: IsolatedReader, radiograph: Path) -> None:
+def test_a_radiograph_beside_a_crash_is_not_blamed(trapped: Sandbox, radiograph: Path) -> None:
     slow = _trap(radiograph, "time.sleep(0.5)")
     shapes: list[tuple[int, ...]] = []
     thread = threading.Thread(target=lambda: shapes.append(trapped.read(slow).pixels.shape))
     thread.start()
     time.sleep(0.2)
-    os.kill(_nursery_of(trapped), signal.SIGKILL)
+    os.kill(_forkserver_of(trapped), signal.SIGKILL)
     thread.join()
     assert shapes == [(160, 128)]
 
 
-def test_memory_beyond_the_limit_is_refused(trapped: IsolatedReader, radiograph: Path) -> None:
+def test_memory_beyond_the_limit_is_refused(trapped: Sandbox, radiograph: Path) -> None:
     with pytest.raises(UnreadableImageError) as caught:
         trapped.read(_trap(radiograph, "bytearray(900 << 20)"))
     assert caught.value.code == "too_large"
@@ -163,13 +155,13 @@ def test_memory_beyond_the_limit_is_refused(trapped: IsolatedReader, radiograph:
     [
         "answers.send(b'no json')",
         "answers.send(b'{}')",
-        "answers.send(json.dumps({'image': {'shape': [9, 9]}}).encode())",
+        "answers.send(json.dumps({'shape': [9, 9]}).encode())",
         "fd = os.memfd_create('x'); os.ftruncate(fd, 80 * 4); "
-        "socket.send_fds(answers, [json.dumps({'image': {'shape': [8, 10], 'image': {}, 'content_box_px': "
-        "[0, 0, 8, 10], 'notes': []}}).encode()], [fd])",
+        "socket.send_fds(answers, [json.dumps({'shape': [8, 10], 'image': {}, 'content_box_px': "
+        "[0, 0, 8, 10], 'notes': []}).encode()], [fd])",
     ],
 )
-def test_an_answer_that_makes_no_sense_is_not_believed(trapped: IsolatedReader, lie: str, radiograph: Path) -> None:
+def test_an_answer_that_makes_no_sense_is_not_believed(trapped: Sandbox, lie: str, radiograph: Path) -> None:
     with pytest.raises(UnreadableImageError) as caught:
         trapped.read(_trap(radiograph, lie + "; os._exit(0)"))
     assert caught.value.code == "decoder_crashed"
@@ -206,18 +198,18 @@ def test_bombs_are_refused_at_flat_memory(tmp_path: Path) -> None:
     assert peak_kib < 400 * 1024
 
 
-def test_the_bombs_do_no_harm_to_a_reader_either(reader: IsolatedReader, tmp_path: Path, radiograph: Path) -> None:
+def test_the_bombs_do_no_harm_in_a_worker_either(sandbox: Sandbox, tmp_path: Path, radiograph: Path) -> None:
     for number, content in enumerate((_deflated_bomb(), _jpeg_2000_bomb(), _rle_bomb())):
         path = tmp_path / str(number)
         path.write_bytes(content)
         with pytest.raises(UnreadableImageError):
-            reader.read(path)
-    assert reader.read(radiograph).pixels.shape == (160, 128)
+            sandbox.read(path)
+    assert sandbox.read(radiograph).pixels.shape == (160, 128)
 
 
-def test_several_threads_read_at_once(reader: IsolatedReader, radiograph: Path) -> None:
+def test_several_threads_read_at_once(sandbox: Sandbox, radiograph: Path) -> None:
     shapes: list[tuple[int, ...]] = []
-    threads = [threading.Thread(target=lambda: shapes.append(reader.read(radiograph).pixels.shape)) for _ in range(6)]
+    threads = [threading.Thread(target=lambda: shapes.append(sandbox.read(radiograph).pixels.shape)) for _ in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -225,76 +217,76 @@ def test_several_threads_read_at_once(reader: IsolatedReader, radiograph: Path) 
     assert shapes == [(160, 128)] * 6
 
 
-def test_a_nursery_that_was_killed_is_started_again(radiograph: Path) -> None:
-    with IsolatedReader() as reader:
-        reader.start()
-        os.kill(_nursery_of(reader), signal.SIGKILL)
-        assert reader.read(radiograph).pixels.shape == (160, 128)
+def test_a_forkserver_that_was_killed_is_started_again(radiograph: Path) -> None:
+    with Sandbox() as sandbox:
+        sandbox.start()
+        os.kill(_forkserver_of(sandbox), signal.SIGKILL)
+        assert sandbox.read(radiograph).pixels.shape == (160, 128)
 
 
 def test_ctrl_c_and_a_stopping_service_leave_the_radiograph_in_work_alone(radiograph: Path) -> None:
-    with IsolatedReader() as reader:
-        reader.start()
+    with Sandbox() as sandbox:
+        sandbox.start()
         for number in (signal.SIGINT, signal.SIGTERM):
-            os.kill(_nursery_of(reader), number)
-        nursery = _nursery_of(reader)
-        assert reader.read(radiograph).pixels.shape == (160, 128)
-        assert _nursery_of(reader) == nursery
+            os.kill(_forkserver_of(sandbox), number)
+        forkserver = _forkserver_of(sandbox)
+        assert sandbox.read(radiograph).pixels.shape == (160, 128)
+        assert _forkserver_of(sandbox) == forkserver
 
 
 def test_no_process_and_no_descriptor_is_left_behind(radiograph: Path) -> None:
     before = len(os.listdir("/proc/self/fd"))
-    reader = IsolatedReader()
+    sandbox = Sandbox()
     for _ in range(5):
-        reader.read(radiograph)
-    nursery = _nursery_of(reader)
-    reader.close()
-    assert not Path(f"/proc/{nursery}").exists()
+        sandbox.read(radiograph)
+    forkserver = _forkserver_of(sandbox)
+    sandbox.close()
+    assert not Path(f"/proc/{forkserver}").exists()
     assert len(os.listdir("/proc/self/fd")) == before
-    assert reader.read(radiograph).pixels.shape == (160, 128)
-    reader.close()
+    assert sandbox.read(radiograph).pixels.shape == (160, 128)
+    sandbox.close()
 
 
 def test_the_children_die_with_their_parent(tmp_path: Path) -> None:
     script = (
         "import os, signal\n"
-        "from lungsev.sandbox.client import IsolatedReader\n"
-        "reader = IsolatedReader()\n"
-        "reader.start()\n"
-        "print(reader._nursery._process.pid, flush=True)\n"
+        "from lungsev.sandbox.client import Sandbox\n"
+        "sandbox = Sandbox()\n"
+        "sandbox.start()\n"
+        "print(sandbox._forkserver._process.pid, flush=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    nursery = Path("/proc", run.stdout.strip())
+    forkserver = Path("/proc", run.stdout.strip())
     deadline = time.monotonic() + 30
-    while nursery.exists() and time.monotonic() < deadline:
+    while forkserver.exists() and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not nursery.exists()
+    assert not forkserver.exists()
 
 
 def test_a_python_that_cannot_start_is_said(monkeypatch: pytest.MonkeyPatch, radiograph: Path) -> None:
     monkeypatch.setattr("lungsev.sandbox.client._START", "raise SystemExit(1)")
-    with IsolatedReader() as reader, pytest.raises(LungsevError, match="does not start"):
-        reader.read(radiograph)
+    with Sandbox() as sandbox, pytest.raises(LungsevError, match="does not start"):
+        sandbox.read(radiograph)
 
 
-def test_the_nursery_never_imports_torch() -> None:
+def test_the_forkserver_never_imports_torch() -> None:
     script = "import sys, lungsev.sandbox.forkserver, lungsev.sandbox.client; print('torch' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "False"
 
 
 def _trap(radiograph: Path, what: str) -> Path:
-    """An image beside which the trapped reader finds what to do instead of reading it."""
+    """An image beside which the trapped worker finds what to do instead of reading it."""
     trap = radiograph.with_name("trap")
     trap.write_bytes(radiograph.read_bytes())
     radiograph.with_name("trap.py").write_text(what, encoding="utf-8")
     return trap
 
 
-def _nursery_of(reader: IsolatedReader) -> int:
-    assert reader._nursery is not None
-    return reader._nursery._process.pid
+def _forkserver_of(sandbox: Sandbox) -> int:
+    assert sandbox._forkserver is not None
+    return sandbox._forkserver._process.pid
 
 
 def _deflated_bomb() -> bytes:

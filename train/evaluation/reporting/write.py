@@ -13,11 +13,11 @@ from matplotlib.figure import Figure
 
 import lungsev
 from lungsev.report import DISCLAIMER
+from lungsev.system import write_atomically
 from lungsev.train.console import track
 from lungsev.train.evaluation.reporting import figures
 from lungsev.train.evaluation.reporting.load import RunReport, load_runs
 from lungsev.train.evaluation.reporting.tables import Table, all_tables
-from lungsev.train.fitting.files import write_text
 
 Plan = tuple[str, str, Callable[[], Figure | None]]  # name, caption, drawing
 
@@ -52,9 +52,9 @@ def write_report(paths: Sequence[Path], out: Path, title: str) -> Path:
             data = _png(figure)
             (out / "figures" / f"{name}.png").write_bytes(data)
             drawn.append((name, caption, data))
-    write_text(out / "tables.md", "\n".join(table.markdown() for table in tables))
+    write_atomically(out / "tables.md", "\n".join(table.markdown() for table in tables))
     page = out / "report.html"
-    write_text(page, _page(title, tables, drawn))
+    write_atomically(page, _page(title, tables, drawn))
     return page
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -232,7 +233,7 @@ def test_a_failed_write_leaves_the_older_bundle(tmp_path: Path, monkeypatch: pyt
     def full_disk(_descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("lungsev.bundle.archive.os.fsync", full_disk)
+    monkeypatch.setattr(os, "fsync", full_disk)
     with pytest.raises(BundleError, match="No space left"):
         write_tiny_bundle(tmp_path / "b", version="2")
     assert read_bundle(tmp_path / "b").sha256 == older.sha256

@@ -10,7 +10,8 @@ from multiprocessing.context import ForkServerProcess
 import bedside_program
 from bedside_images import Bedside, drop, png
 
-from lungsev.runtime.watcher.ledger import FINAL_STATES, Ledger
+from lungsev.runtime.watcher.ledger import Ledger
+from lungsev.runtime.watcher.ledger_schema import FINAL_STATES
 
 # A server that has imported everything forks the processes to kill: seconds less for each.
 FORKS = multiprocessing.get_context("forkserver")

@@ -26,6 +26,7 @@ from typing import Literal
 
 from lungsev.runtime.delivery.destinations import Destination
 from lungsev.runtime.delivery.senders import SendLaterError, SendRefusedError, send
+from lungsev.runtime.migrations import migrate
 from lungsev.system import atomic_file, fsync_folder
 
 log = logging.getLogger("lungsev.runtime.delivery.outbox")
@@ -36,23 +37,25 @@ FIRST_PAUSE_SECONDS = 5.0
 LONGEST_PAUSE_SECONDS = 900.0
 _IDLE_SECONDS = 2.0
 
-_TABLES = """
-CREATE TABLE IF NOT EXISTS deliveries (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    image TEXT NOT NULL,
-    name TEXT NOT NULL,
-    destination TEXT NOT NULL,
-    file TEXT NOT NULL,
-    state TEXT NOT NULL,
-    attempts INTEGER NOT NULL DEFAULT 0,
-    message TEXT,
-    queued_at REAL NOT NULL,
-    changed_at REAL NOT NULL,
-    UNIQUE (name, destination)
-);
-CREATE INDEX IF NOT EXISTS deliveries_by_state ON deliveries (state, destination, seq);
-PRAGMA user_version = 1;
-"""
+MIGRATIONS = (
+    """
+    CREATE TABLE deliveries (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        film TEXT NOT NULL,
+        name TEXT NOT NULL,
+        destination TEXT NOT NULL,
+        file TEXT NOT NULL,
+        state TEXT NOT NULL,
+        attempts INTEGER NOT NULL DEFAULT 0,
+        message TEXT,
+        queued_at REAL NOT NULL,
+        changed_at REAL NOT NULL,
+        UNIQUE (name, destination)
+    );
+    CREATE INDEX deliveries_by_state ON deliveries (state, destination, seq);
+    """,
+    "ALTER TABLE deliveries RENAME COLUMN film TO image",  # DICOM's word
+)
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,7 @@ class Outbox:
         )
         self._connection.execute("PRAGMA journal_mode=WAL")
         self._connection.execute("PRAGMA synchronous=FULL")
-        self._connection.executescript(_TABLES)
+        migrate(self._connection, MIGRATIONS, "the outbox")
         self._pauses: dict[str, tuple[float, float]] = {}  # destination to (monotonic end, length)
         self._wake = threading.Event()
 
@@ -140,17 +143,6 @@ class Outbox:
                 log.exception("the outbox stumbled; it goes on")
             self._wake.wait(_IDLE_SECONDS)
             self._wake.clear()
-
-    def deliveries(self, image: str | None = None) -> list[Delivery]:
-        """All deliveries, or an image's, oldest first."""
-        where = "" if image is None else "WHERE image = ?"
-        return self._query(f"{where} ORDER BY seq", () if image is None else (image,))
-
-    def counts(self) -> dict[tuple[str, DeliveryState], int]:
-        """How many deliveries are in which state, by destination."""
-        with self._lock:
-            rows = self._connection.execute("SELECT destination, state, COUNT(*) FROM deliveries GROUP BY 1, 2")
-            return {(destination, state): count for destination, state, count in rows.fetchall()}
 
     def retry_refused(self, destination: str) -> int:
         """Queue refused files again, after their reason was put right. Returns how many."""

@@ -21,7 +21,8 @@ from lungsev.runtime.settings import WatchSettings
 from lungsev.runtime.watcher.failpoints import pass_failpoint
 from lungsev.runtime.watcher.file_moves import put_away, remove
 from lungsev.runtime.watcher.layout import Layout
-from lungsev.runtime.watcher.ledger import ImageRow, Ledger, State
+from lungsev.runtime.watcher.ledger import Ledger
+from lungsev.runtime.watcher.ledger_schema import ImageRow, State
 from lungsev.system import write_atomically
 
 log = logging.getLogger("lungsev.runtime.watcher.finalize")

@@ -18,7 +18,8 @@ from lungsev.runtime.settings import WatchSettings
 from lungsev.runtime.watcher.failpoints import pass_failpoint
 from lungsev.runtime.watcher.file_moves import copy, remove, take
 from lungsev.runtime.watcher.layout import Layout
-from lungsev.runtime.watcher.ledger import ImageRow, Ledger, NewImage
+from lungsev.runtime.watcher.ledger import Ledger, NewImage
+from lungsev.runtime.watcher.ledger_schema import ImageRow
 
 log = logging.getLogger("lungsev.runtime.watcher.intake")
 
@@ -246,7 +247,7 @@ class Intake:
         if known is None:
             return False
         with self._ledger.transaction():
-            self._ledger.forget(image.id)
+            self._ledger.delete(image.id)
             self._ledger.transition(
                 known.id, known.state, source=entry.source, size=entry.size, mtime_ns=entry.mtime_ns
             )

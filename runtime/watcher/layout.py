@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lungsev.errors import FolderLockedError, LungsevError
-from lungsev.runtime.watcher.ledger import ImageRow
+from lungsev.runtime.watcher.ledger_schema import ImageRow
 from lungsev.system import lock_file
 
 

@@ -20,7 +20,8 @@ from lungsev.runtime.watcher.file_moves import put_away, remove
 from lungsev.runtime.watcher.finalize import quarantine, read_reason
 from lungsev.runtime.watcher.intake import KNOWN_SUFFIXES, image_source
 from lungsev.runtime.watcher.layout import Layout
-from lungsev.runtime.watcher.ledger import FINAL_STATES, OPEN_STATES, ImageRow, Ledger, LedgerCorruptError
+from lungsev.runtime.watcher.ledger import Ledger
+from lungsev.runtime.watcher.ledger_schema import FINAL_STATES, OPEN_STATES, ImageRow, LedgerCorruptError
 from lungsev.runtime.watcher.scoring import finish_interrupted, ledger_fields
 
 log = logging.getLogger("lungsev.runtime.watcher.recovery")

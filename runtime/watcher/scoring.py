@@ -22,7 +22,8 @@ from lungsev.runtime.settings import WatchSettings
 from lungsev.runtime.watcher.failpoints import pass_failpoint
 from lungsev.runtime.watcher.finalize import finish_quarantine, finish_result, quarantine, read_reason, write_outputs
 from lungsev.runtime.watcher.layout import Layout
-from lungsev.runtime.watcher.ledger import ImageRow, Ledger, State
+from lungsev.runtime.watcher.ledger import Ledger
+from lungsev.runtime.watcher.ledger_schema import ImageRow, State
 from lungsev.runtime.watcher.metrics import Metrics
 from lungsev.runtime.watcher.worker import ImageScorer, with_decode_time
 
@@ -128,7 +129,7 @@ class Scoring:
         now = self._monotonic()
         waiting = [image_id for image_id, due in self._due.items() if due > now][:500]
         self._picked += 1
-        image = self._ledger.claimed(newest=self._picked % self._settings.oldest_every != 0, excluded=waiting)
+        image = self._ledger.next_claimed(newest=self._picked % self._settings.oldest_every != 0, excluded=waiting)
         if image is not None:
             self._due.pop(image.id, None)
         return image

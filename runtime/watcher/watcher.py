@@ -20,7 +20,8 @@ from lungsev.runtime.settings import BedsideSettings
 from lungsev.runtime.watcher.health import Health, HealthServer
 from lungsev.runtime.watcher.intake import Intake
 from lungsev.runtime.watcher.layout import Layout, lock_folders
-from lungsev.runtime.watcher.ledger import Ledger, LedgerCorruptError, is_damage
+from lungsev.runtime.watcher.ledger import Ledger
+from lungsev.runtime.watcher.ledger_schema import LedgerCorruptError, is_damage
 from lungsev.runtime.watcher.metrics import Metrics
 from lungsev.runtime.watcher.notify import notify, watchdog_seconds
 from lungsev.runtime.watcher.recovery import open_ledger, reconcile

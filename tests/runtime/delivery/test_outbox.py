@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import json
@@ -21,6 +22,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from lungsev.runtime.delivery import outbox as outbox_module
+from lungsev.runtime.delivery.deliveries import read_deliveries, read_states
 from lungsev.runtime.delivery.destinations import Destination
 from lungsev.runtime.delivery.outbox import Outbox
 from lungsev.runtime.delivery.senders import SendLaterError, SendRefusedError, send
@@ -35,6 +37,28 @@ def report_file(tmp_path: Path) -> Path:
     path = tmp_path / "20261122T081500-3f9a2c7e.json"
     path.write_text('{"status": "scored"}', encoding="utf-8")
     return path
+
+
+# What the release before wrote.
+OLD_TABLE = """
+CREATE TABLE IF NOT EXISTS deliveries (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    film TEXT NOT NULL,
+    name TEXT NOT NULL,
+    destination TEXT NOT NULL,
+    file TEXT NOT NULL,
+    state TEXT NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    message TEXT,
+    queued_at REAL NOT NULL,
+    changed_at REAL NOT NULL,
+    UNIQUE (name, destination)
+);
+CREATE INDEX IF NOT EXISTS deliveries_by_state ON deliveries (state, destination, seq);
+PRAGMA user_version = 1;
+INSERT INTO deliveries (film, name, destination, file, state, attempts, queued_at, changed_at)
+VALUES ('20261122T081500-3f9a2c7e', 'image.json', 'there', 'ab.json', 'queued', 3, 5.0, 6.0);
+"""
 
 
 class Peer:
@@ -77,7 +101,7 @@ def test_a_file_is_sent_once_and_known_as_sent(open_outbox, peer: Peer, report_f
     assert outbox.deliver_due() == 0
     assert outbox.queue("image", [("json", report_file)]) == 0
     assert peer.taken == [(report_file.name, report_file.read_bytes())]
-    assert [delivery.state for delivery in outbox.deliveries("image")] == ["sent"]
+    assert [delivery.state for delivery in read_deliveries(report_file.parent, "image")] == ["sent"]
 
 
 def test_a_dead_destination_loses_nothing_and_is_never_called_sent(
@@ -97,12 +121,13 @@ def test_a_dead_destination_loses_nothing_and_is_never_called_sent(
         outbox.deliver_due()
         clock[0] += 10
     assert 20 < peer.attempts < 60, "back-off: about one attempt in a quarter of an hour"
-    assert outbox.counts() == {("there", "queued"): 5}
-    assert outbox.deliveries()[0].message == "nobody answers"
+    (state,) = read_states(report_file.parent)
+    assert (state.queued, state.sent, state.message) == (5, 0, "nobody answers")
     peer.answer = None
     clock[0] += 900
     outbox.deliver_due()
-    assert outbox.counts() == {("there", "sent"): 5}
+    (state,) = read_states(report_file.parent)
+    assert (state.queued, state.sent) == (0, 5)
     assert sorted(name for name, _ in peer.taken) == [f"image{number}.json" for number in range(5)]
 
 
@@ -117,6 +142,20 @@ def test_what_was_queued_survives_the_process(open_outbox, peer: Peer, report_fi
     assert second.deliver_due() == 1
 
 
+def test_deliveries_queued_by_an_older_release_are_sent_after_the_upgrade(
+    open_outbox, peer: Peer, tmp_path: Path
+) -> None:
+    folder = tmp_path / "outbox"
+    folder.mkdir()
+    (folder / "ab.json").write_text("{}")
+    with contextlib.closing(sqlite3.connect(folder / "outbox.sqlite", isolation_level=None)) as connection:
+        connection.executescript(OLD_TABLE)
+    assert open_outbox().deliver_due() == 1
+    assert peer.taken == [("image.json", b"{}")]
+    (delivery,) = read_deliveries(tmp_path, "20261122T081500-3f9a2c7e")
+    assert (delivery.state, delivery.attempts) == ("sent", 4)
+
+
 def test_a_refusal_is_final_until_somebody_retries(open_outbox, peer: Peer, report_file: Path) -> None:
     peer.answer = SendRefusedError("the server answered 403: check the token")
     outbox = open_outbox()
@@ -124,8 +163,8 @@ def test_a_refusal_is_final_until_somebody_retries(open_outbox, peer: Peer, repo
     for _ in range(3):
         outbox.deliver_due()
     assert peer.attempts == 1
-    assert outbox.deliveries()[0].state == "refused"
-    assert "check the token" in (outbox.deliveries()[0].message or "")
+    (delivery,) = read_deliveries(report_file.parent, "image")
+    assert (delivery.state, delivery.message) == ("refused", "the server answered 403: check the token")
     peer.answer = None
     assert outbox.retry_refused("there") == 1
     assert outbox.deliver_due() == 1
@@ -136,7 +175,8 @@ def test_an_unforeseen_fault_of_a_sender_is_not_sent(open_outbox, peer: Peer, re
     outbox = open_outbox()
     outbox.queue("image", [("json", report_file)])
     outbox.deliver_due()
-    assert (outbox.deliveries()[0].state, outbox.deliveries()[0].message) == ("queued", "unexpected ZeroDivisionError")
+    (delivery,) = read_deliveries(report_file.parent, "image")
+    assert (delivery.state, delivery.message) == ("queued", "unexpected ZeroDivisionError")
 
 
 def test_a_file_removed_from_the_outbox_is_said_to_be_missing(open_outbox, report_file: Path, tmp_path: Path) -> None:
@@ -145,7 +185,8 @@ def test_a_file_removed_from_the_outbox_is_said_to_be_missing(open_outbox, repor
     for path in (tmp_path / "outbox").glob("*.json"):
         path.unlink()
     outbox.deliver_due()
-    assert "removed it" in (outbox.deliveries()[0].message or "")
+    (delivery,) = read_deliveries(tmp_path, "image")
+    assert "removed it" in (delivery.message or "")
 
 
 def test_sent_is_written_after_the_peer_has_the_file(tmp_path: Path, report_file: Path) -> None:

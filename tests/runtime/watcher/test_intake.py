@@ -13,7 +13,8 @@ from bedside_images import QUICK, Bedside, drop, png
 from lungsev.runtime.settings import WatchSettings
 from lungsev.runtime.watcher import file_moves
 from lungsev.runtime.watcher.intake import Intake
-from lungsev.runtime.watcher.ledger import ImageRow, Ledger
+from lungsev.runtime.watcher.ledger import Ledger
+from lungsev.runtime.watcher.ledger_schema import ImageRow
 
 SETTINGS = QUICK.model_copy(update={"settle_seconds": 2.0, "unrecognised_settle_seconds": 10.0})
 

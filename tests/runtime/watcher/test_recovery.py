@@ -8,7 +8,8 @@ import pytest
 from bedside_images import QUICK, QUICK_BEDSIDE, Bedside, QuickScorer, drop, png
 
 from lungsev.runtime.outputs.catalog import open_outputs
-from lungsev.runtime.watcher.ledger import ImageRow, Ledger, NewImage
+from lungsev.runtime.watcher.ledger import Ledger, NewImage
+from lungsev.runtime.watcher.ledger_schema import ImageRow
 from lungsev.runtime.watcher.recovery import open_ledger, reconcile
 from lungsev.runtime.watcher.watcher import Watcher
 

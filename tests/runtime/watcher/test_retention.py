@@ -12,7 +12,8 @@ from bedside_images import Bedside
 from lungsev.runtime.outputs.catalog import open_outputs
 from lungsev.runtime.settings import RetentionSettings
 from lungsev.runtime.watcher.finalize import output_file
-from lungsev.runtime.watcher.ledger import ImageRow, Ledger, NewImage
+from lungsev.runtime.watcher.ledger import Ledger, NewImage
+from lungsev.runtime.watcher.ledger_schema import ImageRow
 from lungsev.runtime.watcher.retention import DiskWatermark, Retention, apply_retention
 
 OUTPUTS = open_outputs(("json",))

@@ -14,7 +14,8 @@ from bedside_images import QUICK, Bedside, QuickScorer, png
 from lungsev.errors import BackendError, SkippedImageError, UnreadableImageError
 from lungsev.runtime.outputs.catalog import open_outputs
 from lungsev.runtime.watcher import finalize
-from lungsev.runtime.watcher.ledger import ImageRow, Ledger, NewImage
+from lungsev.runtime.watcher.ledger import Ledger, NewImage
+from lungsev.runtime.watcher.ledger_schema import ImageRow
 from lungsev.runtime.watcher.metrics import Metrics
 from lungsev.runtime.watcher.scoring import FinishedImage, Scoring
 

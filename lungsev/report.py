@@ -76,6 +76,12 @@ class SchemeScore:
     total_interval_coverage: float
     total_max: int
 
+    @property
+    def grades(self) -> tuple[int, ...]:
+        """All grades of the scheme, ascending: as many as probabilities, up to a region's share of the total."""
+        highest = self.total_max // len(self.regions)
+        return tuple(range(highest - len(self.regions[0].probabilities) + 1, highest + 1))
+
 
 @dataclass(frozen=True)
 class QualityFlag:

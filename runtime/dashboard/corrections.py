@@ -1,4 +1,4 @@
-"""Grades that a reader put right, with the reason: kept for ever, never changed, so that an audit can follow them."""
+"""Grades that readers corrected, with their reasons. Entries are never changed or removed, for audits."""
 
 from __future__ import annotations
 
@@ -36,12 +36,14 @@ CREATE TRIGGER IF NOT EXISTS corrections_remain BEFORE DELETE ON corrections
     BEGIN SELECT RAISE(ABORT, 'corrections are never removed'); END;
 PRAGMA user_version = 1;
 """
+# (image, scheme) to region code to grade
+CorrectedGrades = Mapping[tuple[str, str], Mapping[str, int]]
 _COLUMNS = "seq, image, scheme, region, model_grade, before, grade, reason, reader, model, at"
 
 
 @dataclass(frozen=True)
 class Correction:
-    """One region of one image. `before` is the grade that stood until then; `at` is UTC, ISO 8601."""
+    """One corrected region of one image. `before` is the grade it had until then; `at` is UTC, ISO 8601."""
 
     seq: int
     image: str
@@ -72,11 +74,12 @@ class Corrections:
             raise LungsevError(f"cannot open {path}: {error}; check the folder's owner and the disk") from None
 
     def close(self) -> None:
+        """Close the database."""
         with self._lock:
             self._connection.close()
 
     def add(self, exam: Exam, scheme: str, grades: Mapping[str, int], reason: str, reader: str) -> int:
-        """Enter the regions whose grade differs from what stands now; all together or none.
+        """Store the regions whose grade differs from the current one; all together or none.
 
         Args:
             grades: Region code to the reader's grade.
@@ -89,79 +92,57 @@ class Corrections:
         """
         reason, reader = " ".join(reason.split()), " ".join(reader.split())
         if not reason or len(reason) > LONGEST_REASON:
-            raise ValueError(f"a reason of 1 to {LONGEST_REASON} characters is needed")
+            raise ValueError(f"give a reason of 1 to {LONGEST_REASON} characters")
         if not reader or len(reader) > LONGEST_READER:
-            raise ValueError(f"a reader's name or initials of 1 to {LONGEST_READER} characters are needed")
+            raise ValueError(f"give your name or initials, 1 to {LONGEST_READER} characters")
         score = exam.report.scores.get(scheme)
         if score is None or exam.report.model is None:
-            raise ValueError("this image has no score to correct")
+            raise ValueError(f"this X-ray has no {scheme} score to correct")
         regions = {region.code: region for region in score.regions}
-        allowed = allowed_grades(exam, scheme)
         for code, grade in grades.items():
-            if code not in regions or grade not in allowed:
-                raise ValueError(f"no region {code} with grade {grade} in scheme {scheme}")
+            if code not in regions or grade not in score.grades:
+                raise ValueError(f"scheme {scheme} has no region {code} with grade {grade}")
         model = f"{exam.report.model.name} {exam.report.model.version} {exam.report.model.bundle_sha256}"
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        changed = 0
         with self._lock:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
-                standing = self._standing(exam, scheme)
-                for code, grade in grades.items():
-                    if grade == standing[code]:
-                        continue
-                    values = (
-                        exam.id,
-                        scheme,
-                        code,
-                        regions[code].grade,
-                        standing[code],
-                        grade,
-                        reason,
-                        reader,
-                        model,
-                        now,
-                    )
-                    self._connection.execute(
-                        f"INSERT INTO corrections ({_COLUMNS.removeprefix('seq, ')}) VALUES (?,?,?,?,?,?,?,?,?,?)",
-                        values,
-                    )
-                    changed += 1
+                current = current_grades(
+                    exam, scheme, self._corrected("WHERE image = ? AND scheme = ?", exam.id, scheme)
+                )
+                rows = [
+                    (exam.id, scheme, code, regions[code].grade, current[code], grade, reason, reader, model, now)
+                    for code, grade in grades.items()
+                    if grade != current[code]
+                ]
+                self._connection.executemany(
+                    f"INSERT INTO corrections ({_COLUMNS.removeprefix('seq, ')}) VALUES (?,?,?,?,?,?,?,?,?,?)", rows
+                )
                 self._connection.execute("COMMIT")
             except BaseException:
                 self._connection.execute("ROLLBACK")
                 raise
-        return changed
+        return len(rows)
 
-    def standing(self, exam: Exam, scheme: str) -> dict[str, int]:
-        """The grade that stands for each region: the last correction's, or else the model's."""
-        with self._lock:
-            return self._standing(exam, scheme)
-
-    def of_radiograph(self, image: str) -> list[Correction]:
-        """Oldest first."""
+    def of_image(self, image: str) -> list[Correction]:
+        """Return an image's corrections, oldest first."""
         return self._query("WHERE image = ? ORDER BY seq", (image,))
 
     def all(self) -> list[Correction]:
-        """Newest first."""
+        """Return all corrections, newest first."""
         return self._query("ORDER BY seq DESC", ())
 
-    def standings(self) -> dict[tuple[str, str], dict[str, int]]:
-        """The corrected regions of every corrected image: (image, scheme) to region code to grade."""
-        found: dict[tuple[str, str], dict[str, int]] = {}
+    def corrected_grades(self) -> CorrectedGrades:
+        """Return the last correction of every corrected region."""
         with self._lock:
-            rows = self._connection.execute("SELECT image, scheme, region, grade FROM corrections ORDER BY seq")
-            for image, scheme, region, grade in rows:
-                found.setdefault((image, scheme), {})[region] = grade
-        return found
+            return self._corrected("")
 
-    def _standing(self, exam: Exam, scheme: str) -> dict[str, int]:
-        grades = {region.code: region.grade for region in exam.report.scores[scheme].regions}
-        rows = self._connection.execute(
-            "SELECT region, grade FROM corrections WHERE image = ? AND scheme = ? ORDER BY seq", (exam.id, scheme)
-        )
-        grades.update((region, grade) for region, grade in rows if region in grades)
-        return grades
+    def _corrected(self, condition: str, *parameters: str) -> CorrectedGrades:
+        found: dict[tuple[str, str], dict[str, int]] = {}
+        query = f"SELECT image, scheme, region, grade FROM corrections {condition} ORDER BY seq"
+        for image, scheme, region, grade in self._connection.execute(query, parameters):
+            found.setdefault((image, scheme), {})[region] = grade
+        return found
 
     def _query(self, tail: str, parameters: Sequence[object]) -> list[Correction]:
         with self._lock:
@@ -169,9 +150,7 @@ class Corrections:
         return [Correction(*row) for row in rows]
 
 
-def allowed_grades(exam: Exam, scheme: str) -> tuple[int, ...]:
-    """The grades of a scheme as a report shows them: as many as there are probabilities, up to the highest."""
-    score = exam.report.scores[scheme]
-    count = len(score.regions[0].probabilities)
-    highest = score.total_max // len(score.regions)
-    return tuple(range(highest - count + 1, highest + 1))
+def current_grades(exam: Exam, scheme: str, corrected: CorrectedGrades) -> dict[str, int]:
+    """Return the current grade of each region: the last correction's, or else the model's."""
+    corrections = corrected.get((exam.id, scheme), {})
+    return {region.code: corrections.get(region.code, region.grade) for region in exam.report.scores[scheme].regions}

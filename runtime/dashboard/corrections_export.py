@@ -1,9 +1,9 @@
-"""Corrections become data: a training set of the images whose grades a reader put right, without who they are of.
+"""Export of corrections as a training set: corrected images with their grades, without the patients' identities.
 
     DEST/images/<name>.png     the image, 16 bit grey, upright
-    DEST/scores.csv           filename, patient (a pseudonym), view, model, and a column for each region
+    DEST/scores.csv           filename, patient (a pseudonym), view, and a column for each region
     DEST/scheme.yaml          the scheme, when it is a built-in one
-    DEST/README.txt           what was left out, and what to look for before it is passed on
+    DEST/README.txt           what was left out, and what to check before the folder is passed on
 
 `lungsev-train` reads the folder as a custom dataset. Pseudonyms come from a secret of this output folder: the same
 patient has the same one in every export, and nobody can compute it from the patient's id alone.
@@ -28,7 +28,8 @@ import numpy.typing as npt
 
 from lungsev.errors import ImageError, LungsevError
 from lungsev.reading.read import read_radiograph
-from lungsev.runtime.dashboard.corrections import Corrections
+from lungsev.runtime.dashboard.corrections import Corrections, current_grades
+from lungsev.runtime.dashboard.formatting import counted
 from lungsev.runtime.outputs.csv_file import safe_cell
 from lungsev.runtime.patients.history import Exam, History
 from lungsev.schemes import builtin_schemes
@@ -36,7 +37,7 @@ from lungsev.system import write_atomically
 
 _VIEWS = ("AP", "PA")
 _README = """\
-{count} images with grades a reader corrected, made by lungsev-run corrections export.
+{count} with grades corrected by a reader, made by lungsev-run corrections export.
 
 Names, ids, dates and headers were left out; `patient` is a pseudonym. The pixels are as they were: look at every
 image for letters burnt into it before this folder leaves the hospital.
@@ -49,7 +50,7 @@ Research use only. Not for clinical use.
 
 @dataclass(frozen=True)
 class ExportSummary:
-    """How many images were written, and how many could not be: their image is not kept any more or cannot be read."""
+    """How many images were written, and how many were not because no readable copy of them is stored."""
 
     written: int
     without_image: int
@@ -60,14 +61,14 @@ def export_corrections(out: Path, destination: Path, scheme: str | None = None) 
 
     Args:
         out: A watcher's output folder.
-        destination: Made; must be empty or not there.
+        destination: Folder to create; may exist if it is empty.
         scheme: Only corrections of this scheme; None takes the one that was corrected most.
 
     Raises:
         LungsevError: There is nothing to export, or the destination is in use or cannot be written.
     """
     if not (out / "corrections.sqlite").is_file():
-        raise LungsevError(f"found no corrections.sqlite in {out}: nothing was corrected on the dashboard yet")
+        raise LungsevError(f"found no corrections.sqlite in {out}: no grade has been corrected on the dashboard yet")
     store = Corrections(out)
     try:
         return _export(out, destination, scheme, store)
@@ -80,15 +81,16 @@ def export_corrections(out: Path, destination: Path, scheme: str | None = None) 
 def _export(out: Path, destination: Path, scheme: str | None, store: Corrections) -> ExportSummary:
     exams = History(out).refresh()
     corrections = store.all()
-    counted = [item.scheme for item in corrections]
-    if not counted or (scheme is not None and scheme not in counted):
+    schemes = [item.scheme for item in corrections]
+    if not schemes or (scheme is not None and scheme not in schemes):
         raise LungsevError(f"found no corrections{f' of scheme {scheme}' if scheme else ''} in {out}")
-    chosen = scheme or max(sorted(set(counted)), key=counted.count)
+    chosen = scheme or max(sorted(set(schemes)), key=schemes.count)
     images = sorted({item.image for item in corrections if item.scheme == chosen})
     if destination.exists() and any(destination.iterdir()):
         raise LungsevError(f"{destination} is not empty; give a new folder")
     (destination / "images").mkdir(parents=True)
     secret = _secret(out)
+    corrected = store.corrected_grades()
     rows: list[Mapping[str, object]] = []
     for image in images:
         exam = exams.get(image)
@@ -97,27 +99,26 @@ def _export(out: Path, destination: Path, scheme: str | None, store: Corrections
             continue
         name = f"{_pseudonym(secret, 'image', image)}.png"
         write_atomically(destination / "images" / name, _encode(pixels))
-        rows.append(_row(exam, chosen, name, secret, store))
+        rows.append({**_row(exam, name, secret), **current_grades(exam, chosen, corrected)})
     write_atomically(destination / "scores.csv", _table(rows))
     if chosen in builtin_schemes():
         data = (resources.files("lungsev.configs") / "schemes" / f"{chosen}.yaml").read_bytes()
         write_atomically(destination / "scheme.yaml", data)
-    write_atomically(destination / "README.txt", _README.format(count=len(rows)).encode())
+    write_atomically(destination / "README.txt", _README.format(count=counted(len(rows), "image")).encode())
     return ExportSummary(len(rows), len(images) - len(rows))
 
 
-def _row(exam: Exam, scheme: str, name: str, secret: bytes, store: Corrections) -> dict[str, object]:
+def _row(exam: Exam, name: str, secret: bytes) -> dict[str, object]:
     view = (exam.report.image.view or "").upper()
     return {
         "filename": name,
         "patient": _pseudonym(secret, "patient", exam.patient),
         "view": view if view in _VIEWS else "",  # the tag is free text in the field, and could say anything
-        **store.standing(exam, scheme),
     }
 
 
 def _pixels(out: Path, exam: Exam) -> npt.NDArray[np.float32] | None:
-    """From the archived original, or else from the dashboard's copy."""
+    """Read the archived original, or else the dashboard's copy."""
     for path in _originals(out, exam.id):
         try:
             return read_radiograph(path).pixels
@@ -156,7 +157,7 @@ def _pseudonym(secret: bytes, kind: str, identity: str) -> str:
 
 
 def _secret(out: Path) -> bytes:
-    """Made once for an output folder, readable by its owner only."""
+    """Return the output folder's secret, created on first use and readable by its owner only."""
     path = out / "pseudonym.key"
     if not path.exists():
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:

@@ -1,4 +1,4 @@
-"""The course of a patient as a picture: totals with their intervals above, every region's grade below."""
+"""Picture of a patient's course: totals with their intervals above, every region's grade below."""
 
 from __future__ import annotations
 
@@ -18,9 +18,7 @@ from lungsev.drawing.palette import (
     severity_colour,
 )
 from lungsev.drawing.shapes import SEMIBOLD, Sheet
-from lungsev.report import DISCLAIMER
-from lungsev.runtime.patients.trend import Trend, TrendPoint, sentence, signed
-from lungsev.schemes import builtin_schemes, load_scheme
+from lungsev.runtime.patients.trend import Trend, TrendPoint, sentence, signed, time_positions
 
 _WIDTH, _LEFT, _RIGHT = 1600.0, 150.0, 60.0
 _CHART_TOP, _CHART_HEIGHT = 150.0, 460.0
@@ -29,20 +27,20 @@ _CELL = 40.0
 
 
 def draw_trend(trend: Trend, title: str, scale: float = 1.0) -> npt.NDArray[np.uint8]:
-    """The course as uint8 [H, W, 3] RGB.
+    """Draw the course as uint8 [H, W, 3] RGB.
 
     Args:
-        title: What stands above; no patient's name unless the caller wants it there.
+        title: Heading; it is not hidden, so it must not name the patient.
         scale: Pixels per design unit.
     """
     codes = list(trend.points[0].grades) if trend.points else []
     height = _CHART_TOP + _CHART_HEIGHT + 102 + _ROW * len(codes) + 150
     sheet = Sheet(round(_WIDTH * scale), round(height * scale), BACKGROUND, scale)
     sheet.text(_LEFT, 62, title, 40, TEXT, weight=SEMIBOLD)
-    latest = sentence(trend.points[-1], trend.threshold) if trend.points else "No dated image has a score."
+    latest = sentence(trend.points[-1], trend.threshold) if trend.points else "No X-ray with a date has a score."
     sheet.paragraph(_LEFT, 72, f"Latest: {latest}", 26, MUTED, width=_WIDTH - _LEFT - _RIGHT)
     if trend.points:
-        places = _places(trend.points)
+        places = time_positions(trend.points, _LEFT + 40, _WIDTH - _RIGHT - 40, _CELL + 6)
         _draw_axes(sheet, trend)
         _draw_days(sheet, trend.points, places)
         _draw_totals(sheet, trend, places)
@@ -51,21 +49,6 @@ def draw_trend(trend: Trend, title: str, scale: float = 1.0) -> npt.NDArray[np.u
     sheet.rectangle(0, notice, _WIDTH, 52, WARNING)
     sheet.text(_WIDTH / 2, notice + 36, DISCLAIMER, 28, INK, weight=SEMIBOLD, anchor="ms")
     return sheet.pixels
-
-
-def _places(points: tuple[TrendPoint, ...]) -> list[float]:
-    """x of each image by its time, moved apart where images of one day would lie on each other."""
-    start, end = points[0].acquired_at, points[-1].acquired_at
-    span = max((end - start).total_seconds(), 1.0)
-    left, right = _LEFT + 40, _WIDTH - _RIGHT - 40
-    places = [left + (point.acquired_at - start).total_seconds() / span * (right - left) for point in points]
-    least = min(_CELL + 6, (right - left) / max(1, len(points) - 1))
-    for i in range(1, len(places)):
-        places[i] = max(places[i], places[i - 1] + least)
-    for i in range(len(places) - 1, 0, -1):  # and back, where that pushed the last ones out
-        limit = right if i == len(places) - 1 else places[i + 1] - least
-        places[i] = min(places[i], limit)
-    return places
 
 
 def _y(trend: Trend, total: float) -> float:
@@ -99,7 +82,7 @@ def _draw_totals(sheet: Sheet, trend: Trend, places: list[float]) -> None:
             middle = (x0 + x) / 2
             for dash in range(int(_CHART_TOP), int(_CHART_TOP + _CHART_HEIGHT), 18):
                 sheet.lines([(middle, dash), (middle, dash + 9)], WARNING, width=2)
-            sheet.text(middle, _CHART_TOP + 22, "other model", 20, WARNING, anchor="ms")
+            sheet.text(middle, _CHART_TOP + 22, "another model", 20, WARNING, anchor="ms")
         else:
             sheet.lines([(x0, _y(trend, before.total)), (x, _y(trend, point.total))], MUTED, width=3)
     for point, x in zip(points, places, strict=True):
@@ -111,12 +94,12 @@ def _draw_totals(sheet: Sheet, trend: Trend, places: list[float]) -> None:
     for point, x in zip(points, places, strict=True):
         if point.change is not None and point.since_reference is not None:
             y = min(_y(trend, point.total_interval[1]) - 14, _CHART_TOP + _CHART_HEIGHT - 10)
-            words = f"{point.change} {signed(point.since_reference)}"
-            sheet.text(x, max(y, _CHART_TOP + 46), words, 22, TEXT, weight=SEMIBOLD, anchor="ms", halo=BACKGROUND)
+            change = f"{point.change} {signed(point.since_reference)}"
+            sheet.text(x, max(y, _CHART_TOP + 46), change, 22, TEXT, weight=SEMIBOLD, anchor="ms", halo=BACKGROUND)
 
 
 def _draw_mark(sheet: Sheet, x: float, y: float, point: TrendPoint, colour: Colour) -> None:
-    """A round mark, a square one where the view differs from the image before; the total in it."""
+    """Draw the total in a round mark, or a square one where the view differs from the previous image."""
     radius = 6.0 if point.view_changed else 21.0
     sheet.rectangle(x - 24, y - 24, 48, 48, INK, radius=min(24.0, radius + 3))
     sheet.rectangle(x - 21, y - 21, 42, 42, colour, radius=radius)
@@ -126,7 +109,7 @@ def _draw_mark(sheet: Sheet, x: float, y: float, point: TrendPoint, colour: Colo
 
 
 def _draw_regions(sheet: Sheet, trend: Trend, places: list[float], codes: list[str]) -> None:
-    lowest, highest = _grade_range(trend)
+    lowest, highest = trend.grades[0], trend.grades[-1]
     top = _CHART_TOP + _CHART_HEIGHT + 92
     for row, code in enumerate(codes):
         y = top + row * _ROW
@@ -138,16 +121,8 @@ def _draw_regions(sheet: Sheet, trend: Trend, places: list[float], codes: list[s
             colour = severity_colour((grade - lowest) / max(1, highest - lowest))
             sheet.rectangle(x - _CELL / 2, y, _CELL, _CELL, colour, radius=8)
             sheet.text(x, y + 29, str(grade), 26, ink_on(colour), weight=SEMIBOLD, anchor="ms")
-    words = "Marks: square = other view than the image before; bars = likely range of the total."
-    sheet.text(_LEFT, top + len(codes) * _ROW + 30, words, 22, MUTED)
-
-
-def _grade_range(trend: Trend) -> tuple[int, int]:
-    if trend.scheme in builtin_schemes():
-        scheme = load_scheme(trend.scheme)
-        return scheme.grades[0], scheme.grades[-1]
-    found = [grade for point in trend.points for grade in point.grades.values()]
-    return min(0, *found), max(trend.total_max // max(1, len(trend.points[0].grades)), *found)
+    legend = "Square mark: different view from the previous X-ray. Bar: likely range of the total."
+    sheet.text(_LEFT, top + len(codes) * _ROW + 30, legend, 22, MUTED)
 
 
 def _dim(colour: Colour) -> Colour:

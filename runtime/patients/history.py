@@ -1,4 +1,4 @@
-"""Results and refusals read back from a watcher's folder, for trend, board and exam page."""
+"""History: reports and reasons for refusal, read back from a watcher's folder for trend, board and exam page."""
 
 from __future__ import annotations
 
@@ -30,24 +30,24 @@ class Exam:
 
     @property
     def patient(self) -> str:
-        """The patient's id as the image has it; an image without one is a patient of its own."""
+        """The patient's id in the image; an image without one counts as a patient of its own."""
         return self.report.image.patient_id or f"(no patient id) {self.id}"
 
     @property
     def acquired_at(self) -> datetime | None:
-        """When the image was taken by its own header; None when it does not say, or not in a way one can read."""
+        """When the image was taken by its own header; None when the header has no readable time."""
         with contextlib.suppress(ValueError, TypeError):
             return datetime.fromisoformat(self.report.image.acquired_at or "").replace(tzinfo=None)
         return None
 
     @property
     def moment(self) -> datetime:
-        """For sorting: when the image was taken, or else when it was scored."""
+        """When the image was taken, or else when its report was written; for sorting."""
         return self.acquired_at or datetime.fromtimestamp(self.written_at)
 
 
 class History:
-    """The reports of a folder, kept up to date. Each file is read once; safe to use from several threads.
+    """The exams of a folder, kept up to date. Each file is read once; safe to use from several threads.
 
     Args:
         out: A watcher's output folder (with `reports/`) or the folder given to `score --out`.
@@ -61,17 +61,17 @@ class History:
 
     @property
     def folder(self) -> Path:
-        """Where the reports lie."""
+        """The folder of the reports."""
         reports = self._out / "reports"
         return reports if reports.is_dir() else self._out
 
     @property
     def version(self) -> int:
-        """Changes whenever the exams do."""
+        """A number that changes whenever the exams do."""
         return self._version
 
     def stamp(self) -> tuple[int, ...]:
-        """Changes when a report or a reason came or went: cheaper than `refresh` to look at often."""
+        """Return the folders' times, which change when a file is added or removed: cheaper than `refresh`."""
         times = []
         for folder in (self.folder, self._out / "quarantine"):
             with contextlib.suppress(OSError):
@@ -79,7 +79,7 @@ class History:
         return tuple(times)
 
     def refresh(self) -> Mapping[str, Exam]:
-        """Every exam by id, as the folder has them now. What is no report is passed over.
+        """Return every exam of the folder by id, as of now. Files that are not reports are passed over.
 
         Raises:
             LungsevError: The folder cannot be read.
@@ -87,19 +87,19 @@ class History:
         with self._lock:
             seen: dict[str, tuple[tuple[int, int], Exam | None]] = {}
             try:
-                self._look(self.folder, _REPORT, seen)
+                self._scan(self.folder, _REPORT, seen)
             except OSError as error:
                 raise LungsevError(
                     f"cannot read reports in {self.folder}: {error.strerror}; give the folder that watch or score wrote"
                 ) from None
-            with contextlib.suppress(OSError):  # `score` puts nothing aside
-                self._look(self._out / "quarantine", _REASON, seen)
+            with contextlib.suppress(OSError):  # `score` has no quarantine
+                self._scan(self._out / "quarantine", _REASON, seen)
             if seen.keys() != self._known.keys() or any(seen[name][0] != self._known[name][0] for name in seen):
                 self._version += 1
             self._known = seen
             return {exam.id: exam for _, exam in seen.values() if exam is not None}
 
-    def _look(self, folder: Path, suffix: str, seen: dict[str, tuple[tuple[int, int], Exam | None]]) -> None:
+    def _scan(self, folder: Path, suffix: str, seen: dict[str, tuple[tuple[int, int], Exam | None]]) -> None:
         for entry in os.scandir(folder):
             if not entry.name.endswith(suffix) or entry.name.startswith("."):
                 continue
@@ -111,7 +111,7 @@ class History:
 
 
 def exams_of(exams: Mapping[str, Exam], patient: str) -> list[Exam]:
-    """A patient's images by the time they were taken, not by the order in which they came."""
+    """Return a patient's images by the time they were taken, oldest first."""
     return sorted((exam for exam in exams.values() if exam.patient == patient), key=lambda exam: (exam.moment, exam.id))
 
 
@@ -120,16 +120,16 @@ def _read(path: Path, suffix: str) -> Exam | None:
         with path.open("rb") as stream:
             text = stream.read(_LARGEST_REPORT).decode("utf-8")
             written_at = os.fstat(stream.fileno()).st_mtime
-        report = SeverityReport.from_json(text) if suffix == _REPORT else _put_aside(text)
+        report = SeverityReport.from_json(text) if suffix == _REPORT else _quarantined(text)
         return Exam(path.name.removesuffix(suffix), report, written_at)
     except (OSError, ValueError, RecursionError) as error:
-        log.warning("a file among the reports is no report: %s", type(error).__name__)
+        log.warning("a file among the reports is not a report: %s", type(error).__name__)
         return None
 
 
-def _put_aside(text: str) -> SeverityReport:
-    """The reason of an image in quarantine, as the report it does not have."""
+def _quarantined(text: str) -> SeverityReport:
+    """Return the report of a file in quarantine, from the reason beside it."""
     reason = json.loads(text)
     if not isinstance(reason, dict) or not {"error", "message"} <= reason.keys():
-        raise ValueError("no reason of lungsev's")
+        raise ValueError("not a reason file")
     return SeverityReport("failed", ImageInfo(), error=str(reason["error"]), message=str(reason["message"]))

@@ -1,8 +1,8 @@
-"""One patient's course: totals and regions over time, and which changes are more than two readers' disagreement.
+"""Course of a patient: totals and regions over time, and which changes exceed the disagreement of two readers.
 
-Two radiologists differ by about two points of the Brixia total on the same image (Borghesi and Maroldi 2020;
-here, the junior and the senior reader of the Cohen subset). So a change is only called one when it is larger: than
-the image before, or than the last image at which a change was called, else a slow drift would never be seen.
+Two radiologists differ by about two points of the Brixia total on the same image (Borghesi and Maroldi 2020; the junior
+and the senior reader of the Cohen subset). A change is reported when it is larger than that: since the previous image,
+or since the last image with a reported change, so that a slow drift is reported too.
 """
 
 from __future__ import annotations
@@ -37,12 +37,13 @@ class TrendPoint:
     """One scored image of the course.
 
     Attributes:
-        since_previous: Points of the total since the image before; None for the first.
+        since_previous: Points of the total since the previous image; None for the first.
         hours_since_previous: Between the two images; None for the first.
-        reference_id: The image before when the step from it is a change by itself, else the last image at which one
-            was called.
-        change: Set when the total moved beyond the readers' disagreement since the reference.
-        view_changed, model_changed: Since the image before: part of the difference may come from that.
+        reference_id: The previous image when the step from it is a change by itself, else the last image with a
+            reported change.
+        change: Set when the total moved by more than the readers' disagreement since the reference.
+        view_changed, model_changed: Since the previous image; may explain part of the difference.
+        doubts: Messages of the image's quality flags.
     """
 
     id: str
@@ -69,19 +70,26 @@ class Trend:
     """The course of one patient under one scheme, oldest image first.
 
     Attributes:
-        undated: Ids of scored images whose header has no date: they have no place in a course.
+        grades: All grades of the scheme, ascending.
+        threshold: Largest difference of the total that two readers' disagreement explains.
+        undated: Ids of scored images without a date, which have no place in a course.
         unscored: How many of the patient's images have no score.
     """
 
     scheme: str
     total_max: int
+    grades: tuple[int, ...]
     threshold: int
     points: tuple[TrendPoint, ...]
     undated: tuple[str, ...] = ()
     unscored: int = 0
 
+    def point(self, image: str) -> TrendPoint | None:
+        """Return the point of an image by its id; None when it has no place in the course."""
+        return next((point for point in self.points if point.id == image), None)
+
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types."""
+        """Return the course in plain JSON types, each point with its sentence."""
         data = asdict(self)
         for point, plain in zip(self.points, data["points"], strict=True):
             plain["acquired_at"] = point.acquired_at.isoformat()
@@ -91,10 +99,10 @@ class Trend:
 
 
 def patient_trend(exams: Sequence[Exam], scheme: str | None = None) -> Trend | None:
-    """The course of a patient's images, in any order.
+    """Return the course of a patient's images, given in any order.
 
     Args:
-        scheme: None takes Brixia, or else the first scheme of the newest image.
+        scheme: None takes the main scheme of the newest image.
 
     Returns:
         None when no image has a score of the scheme.
@@ -108,11 +116,12 @@ def patient_trend(exams: Sequence[Exam], scheme: str | None = None) -> Trend | N
         return None
     dated = _newest_of_each_image([exam for exam in counted if exam.acquired_at is not None])
     dated.sort(key=lambda exam: (exam.moment, exam.id))
-    total_max = counted[0].report.scores[scheme].total_max
-    threshold = readers_disagree(total_max)
+    score = counted[0].report.scores[scheme]
+    threshold = readers_disagree(score.total_max)
     return Trend(
         scheme=scheme,
-        total_max=total_max,
+        total_max=score.total_max,
+        grades=score.grades,
         threshold=threshold,
         points=_points(dated, scheme, threshold),
         undated=tuple(exam.id for exam in counted if exam.acquired_at is None),
@@ -121,33 +130,48 @@ def patient_trend(exams: Sequence[Exam], scheme: str | None = None) -> Trend | N
 
 
 def readers_disagree(total_max: int) -> int:
-    """Points of the total within which two readers of the same image commonly differ, in proportion to Brixia's."""
+    """Return the points by which two readers' totals of one image commonly differ, in proportion to Brixia's."""
     return max(1, round(READERS_DISAGREE_BRIXIA * total_max / BRIXIA_SPAN))
 
 
 def sentence(point: TrendPoint, threshold: int) -> str:
-    """What a point says in words."""
+    """Say what changed at a point, and from what on it counts as a change."""
+    differ = f"{threshold} point{'' if threshold == 1 else 's'} by which two readers usually differ."
     if point.since_previous is None:
-        words = "First image of the course."
+        text = "First X-ray of the course."
     elif point.change is not None and point.since_reference is not None:
         since = f"{point.reference_at:%d %b %H:%M}"
-        words = (
-            f"{point.change.capitalize()} by {abs(point.since_reference)} since {since}: "
-            f"more than the {threshold} points two readers differ by."
-        )
+        text = f"{point.change.capitalize()} by {abs(point.since_reference)} since {since}: more than the {differ}"
     else:
-        words = f"{signed(point.since_previous)} since the image before"
-        words += "." if point.model_changed else f": within the {threshold} points two readers differ by."
+        text = f"{signed(point.since_previous)} since the previous X-ray"
+        text += "." if point.model_changed else f": within the {differ}"
     if point.view_changed:
-        words += f" Other view than before ({point.view or 'not recorded'})."
+        text += f" Different view from the previous X-ray ({point.view or 'not recorded'})."
     if point.model_changed:
-        words += " Other model than before: not directly comparable."
-    return words
+        text += " Scored by another model: not directly comparable."
+    return text
 
 
 def signed(number: int) -> str:
-    """A number with its sign, zero as ±0."""
+    """Return a number with its sign, zero as ±0."""
     return f"{number:+d}" if number else "±0"
+
+
+def time_positions(points: Sequence[TrendPoint], left: float, right: float, apart: float = 0.0) -> list[float]:
+    """Place points between `left` and `right` by their time, at least `apart` from each other where there is room."""
+    if not points:
+        return []
+    start, end = points[0].acquired_at, points[-1].acquired_at
+    span = max((end - start).total_seconds(), 1.0)
+    places = [left + (point.acquired_at - start).total_seconds() / span * (right - left) for point in points]
+    apart = min(apart, (right - left) / max(1, len(points) - 1))
+    for i in range(1, len(places)):
+        places[i] = max(places[i], places[i - 1] + apart)
+    limit = right
+    for i in reversed(range(len(places))):  # and back, where that pushed the last ones out
+        places[i] = min(places[i], limit)
+        limit = places[i] - apart
+    return places
 
 
 def _points(exams: Sequence[Exam], scheme: str, threshold: int) -> tuple[TrendPoint, ...]:
@@ -156,7 +180,7 @@ def _points(exams: Sequence[Exam], scheme: str, threshold: int) -> tuple[TrendPo
     for exam in exams:
         point = _next_point(exam, scheme, points[-1] if points else None, reference, threshold)
         points.append(point)
-        # Another model's points are another scale: the comparison starts again.
+        # Another model has another scale: the comparison starts again.
         if reference is None or point.change is not None or point.model_changed:
             reference = point
     return tuple(points)

@@ -27,10 +27,11 @@ from lungsev.schemes import load_scheme
 pytest.importorskip("fastapi")
 uvicorn = pytest.importorskip("uvicorn")
 
-from lungsev.runtime.dashboard.app import create_app, palette_css  # noqa: E402
-from lungsev.runtime.dashboard.corrections import Corrections  # noqa: E402
+from lungsev.runtime.dashboard.app import create_app  # noqa: E402
+from lungsev.runtime.dashboard.corrections import Corrections, current_grades  # noqa: E402
 from lungsev.runtime.dashboard.corrections_export import export_corrections  # noqa: E402
 from lungsev.runtime.dashboard.security import keep_token, read_token  # noqa: E402
+from lungsev.runtime.dashboard.style import palette_css  # noqa: E402
 from lungsev.runtime.delivery.destinations import Destination  # noqa: E402
 from lungsev.runtime.delivery.outbox import Outbox  # noqa: E402
 from lungsev.runtime.delivery.senders import SendRefusedError  # noqa: E402
@@ -201,7 +202,7 @@ def test_the_board_shows_who_got_worse_first(browser: Browser) -> None:
     card = page[page.index("WARD-1") : page.index("</li>", page.index("WARD-1"))]
     assert "<b>9</b>" in card
     assert "Worse by 6" in card
-    assert "+6 since the last image, 24 h before" in card
+    assert "+6 since the previous X-ray, 24 h before" in card
     assert "This is not a frontal chest radiograph." in page
     assert "The file was cut off." in page
     assert "Not for clinical use" in page
@@ -229,8 +230,8 @@ def test_the_exam_page_shows_zones_sides_doubts_and_the_prior(browser: Browser) 
     assert "could be 1–2" in page
     assert page.count("<polygon") == 12, "six of this image, six of the one before"
     assert ">R</text>" in page
-    assert "Scored image before, 2026-11-20 08:00, total 3 of 18" in page
-    assert "Worse by 6 since 20 Nov 08:00: more than the 2 points two readers differ by." in page
+    assert "Previous scored X-ray, 2026-11-20 08:00, total 3 of 18" in page
+    assert "Worse by 6 since 20 Nov 08:00: more than the 2 points by which two readers usually differ." in page
     assert EVIL.partition("\u202e")[0].replace("<", "&lt;").replace(">", "&gt;") in browser.get("/exams/b1")
 
 
@@ -345,9 +346,9 @@ def test_corrections_can_neither_be_changed_nor_removed(out: Path) -> None:
     store = Corrections(out)
     exam = History(out).refresh()["a2"]
     assert store.add(exam, "brixia", {"A": 2, "B": 1}, "effusion", "AB") == 1
-    assert store.standing(exam, "brixia")["A"] == 2
+    assert current_grades(exam, "brixia", store.corrected_grades())["A"] == 2
     assert store.add(exam, "brixia", {"A": 0}, "my mistake", "AB") == 1
-    assert [(item.before, item.grade, item.model_grade) for item in store.of_radiograph("a2")] == [(0, 2, 0), (2, 0, 0)]
+    assert [(item.before, item.grade, item.model_grade) for item in store.of_image("a2")] == [(0, 2, 0), (2, 0, 0)]
     store.close()
     with sqlite3.connect(out / "corrections.sqlite") as connection:
         for statement in ("DELETE FROM corrections", "UPDATE corrections SET grade = 3"):
@@ -412,7 +413,7 @@ def test_images_that_are_gone_are_counted(corrected: Path, tmp_path: Path) -> No
 
 
 def test_nothing_to_export_and_a_used_folder_are_one_line(out: Path, corrected: Path, tmp_path: Path) -> None:
-    with pytest.raises(LungsevError, match="nothing was corrected"):
+    with pytest.raises(LungsevError, match="no grade has been corrected"):
         export_corrections(tmp_path / "none", tmp_path / "set")
     with pytest.raises(LungsevError, match="no corrections of scheme inha"):
         export_corrections(corrected, tmp_path / "set", "inha")
@@ -478,7 +479,7 @@ def test_the_screen_says_what_was_not_sent(browser: Browser, out: Path) -> None:
 
     outbox = Outbox(out / "outbox", [destination], refuse)
     outbox.queue("a2", [("json", out / "reports" / "a2.json")])
-    assert "0 of 1 files arrived, waiting" in browser.get("/exams/a2")
+    assert "0 of 1 file arrived, waiting" in browser.get("/exams/a2")
     outbox.deliver_due()
     outbox.close()
     assert "Results have not arrived at pacs: 1 were refused" in browser.get("/")

@@ -92,7 +92,7 @@
     }
     const actions = {
       "/": () => filter && filter.focus(), "j": () => step(1), "k": () => step(-1), "p": () => go("privacy"), "b": () => { location.href = "/"; },
-      "z": () => press("zones"), "m": () => press("map"), "o": () => press("prior"), "[": () => go("image-before"), "]": () => go("image-after"),
+      "z": () => press("zones"), "m": () => press("map"), "o": () => press("prior"), "[": () => go("image-previous"), "]": () => go("image-next"),
       "c": openCorrection,
     };
     if (actions[event.key]) { event.preventDefault(); actions[event.key](); }

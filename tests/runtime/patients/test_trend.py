@@ -75,9 +75,13 @@ def test_a_step_from_the_image_before_is_a_change_even_where_it_leads_back() -> 
     assert trend is not None
     assert [point.change for point in trend.points] == [None, None, "better"]
     assert (
-        sentence(trend.points[2], 2) == "Better by 3 since 03 Mar 08:15: more than the 2 points two readers differ by."
+        sentence(trend.points[2], 2)
+        == "Better by 3 since 03 Mar 08:15: more than the 2 points by which two readers usually differ."
     )
-    assert sentence(trend.points[1], 2) == "+2 since the image before: within the 2 points two readers differ by."
+    assert (
+        sentence(trend.points[1], 2)
+        == "+2 since the previous X-ray: within the 2 points by which two readers usually differ."
+    )
 
 
 def test_a_change_is_not_called_again_while_it_lasts() -> None:

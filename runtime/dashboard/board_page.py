@@ -1,0 +1,185 @@
+"""The unit board as data: a card for each patient, those who got worse first. No HTML, no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from lungsev.drawing.overlay import main_scheme
+from lungsev.runtime.dashboard.corrections import CorrectedGrades, current_grades
+from lungsev.runtime.dashboard.formatting import format_age, format_span, patient_label
+from lungsev.runtime.dashboard.style import severity_step
+from lungsev.runtime.patients.history import Exam, exams_of
+from lungsev.runtime.patients.trend import Trend, TrendPoint, patient_trend, signed, time_positions
+
+_CARD_ORDER = {"worse": 0, "refused": 1, "steady": 2, "first": 3, "better": 4}
+NO_REASON = "No reason was recorded."
+
+
+@dataclass(frozen=True)
+class Score:
+    """The newest score of a patient, with readers' corrections.
+
+    Attributes:
+        model_total: The model's total where a reader corrected the image, else None.
+        severity: Step of the total's colour.
+        grades: Region code, grade and step of its colour.
+    """
+
+    total: int
+    total_max: int
+    interval: tuple[int, int]
+    model_total: int | None
+    severity: int
+    grades: tuple[tuple[str, int, int], ...]
+
+
+@dataclass(frozen=True)
+class Card:
+    """One patient on the board.
+
+    Attributes:
+        state: `worse`, `better`, `steady`, `first`, or `refused` when the newest image has no score.
+        score: Of the newest image that has one; None when none has.
+        spark: Points of the sparkline in a 120 x 36 box.
+        flags: Messages of the newest image's quality flags.
+        refusal: Why the newest image has no score.
+    """
+
+    exam_id: str
+    patient: str
+    state: str
+    headline: str
+    detail: str
+    score: Score | None
+    spark: tuple[tuple[float, float], ...]
+    flags: tuple[str, ...]
+    refusal: str | None
+    age: str
+    taken: str
+    image_count: int
+
+
+@dataclass(frozen=True)
+class UnreadFile:
+    """A file that could not be read or names no patient."""
+
+    exam_id: str
+    message: str
+    age: str
+
+
+@dataclass(frozen=True)
+class BoardPage:
+    """The unit at a glance.
+
+    Attributes:
+        counts: Patients in all (`patients`) and by the state of their card.
+        problem: Why the reports cannot be read at present.
+        unsent: A sentence for each destination that results have not reached.
+    """
+
+    cards: tuple[Card, ...]
+    unread: tuple[UnreadFile, ...]
+    counts: dict[str, int]
+    problem: str | None = None
+    unsent: tuple[str, ...] = ()
+
+
+def board_page(
+    exams: Mapping[str, Exam],
+    corrected: CorrectedGrades,
+    now: datetime,
+    *,
+    private: bool = False,
+    problem: str | None = None,
+    unsent: Sequence[str] = (),
+) -> BoardPage:
+    """Make the board of all patients."""
+    cards, unread = [], []
+    for patient in {exam.patient for exam in exams.values()}:
+        images = exams_of(exams, patient)
+        if _belongs_on_a_card(images):
+            cards.append(_card(images, corrected, now, private))
+        else:
+            unread += [
+                UnreadFile(exam.id, exam.report.message or NO_REASON, format_age(exam.moment, now)) for exam in images
+            ]
+    cards.sort(key=lambda card: (card.taken, card.exam_id), reverse=True)
+    cards.sort(key=lambda card: _CARD_ORDER[card.state])  # stable: the newest image first within a state
+    unread.sort(key=lambda file: file.exam_id, reverse=True)
+    counts = {"patients": len(cards), **{state: sum(card.state == state for card in cards) for state in _CARD_ORDER}}
+    return BoardPage(tuple(cards), tuple(unread), counts, problem, tuple(unsent))
+
+
+def _belongs_on_a_card(images: Sequence[Exam]) -> bool:
+    """Whether any image has a score, or was refused and names its patient."""
+    return any(
+        exam.report.status == "scored" or (exam.report.status == "skipped" and bool(exam.report.image.patient_id))
+        for exam in images
+    )
+
+
+def _card(images: Sequence[Exam], corrected: CorrectedGrades, now: datetime, private: bool) -> Card:
+    newest = images[-1]
+    refused = newest.report.status != "scored"
+    scored = [exam for exam in images if exam.report.status == "scored"]
+    trend = patient_trend(images)
+    point = trend.point(scored[-1].id) if trend and scored else None
+    state, headline, detail = ("refused", "Newest X-ray has no score", "") if refused else _change(point)
+    return Card(
+        exam_id=newest.id,
+        patient=patient_label(newest, private),
+        state=state,
+        headline=headline,
+        detail=detail,
+        score=_score(scored[-1], corrected) if scored else None,
+        spark=_spark(trend),
+        flags=() if refused else tuple(flag.message for flag in newest.report.quality.flags),
+        refusal=(newest.report.message or NO_REASON) if refused else None,
+        age=format_age(newest.moment, now),
+        taken=f"{newest.moment:%Y-%m-%d %H:%M}",
+        image_count=len(images),
+    )
+
+
+def _score(exam: Exam, corrected: CorrectedGrades) -> Score:
+    name = main_scheme(list(exam.report.scores))
+    score = exam.report.scores[name]
+    grades = current_grades(exam, name, corrected)
+    total = sum(grades.values())
+    lowest, highest = score.grades[0], score.grades[-1]
+    return Score(
+        total=total,
+        total_max=score.total_max,
+        interval=score.total_interval,
+        model_total=score.total if (exam.id, name) in corrected else None,
+        severity=severity_step(total, 0, score.total_max),
+        grades=tuple((code, grade, severity_step(grade, lowest, highest)) for code, grade in grades.items()),
+    )
+
+
+def _change(point: TrendPoint | None) -> tuple[str, str, str]:
+    """State, headline and detail of a card whose newest image has a score."""
+    if point is None or point.since_previous is None or point.hours_since_previous is None:
+        return "first", "First X-ray", ""
+    span = format_span(point.hours_since_previous * 3600)
+    since = f"{signed(point.since_previous)} since the previous X-ray, {span} before"
+    if point.model_changed:
+        return "steady", "Scored by another model", "not comparable with the previous X-ray"
+    if point.change is None or point.since_reference is None:
+        return "steady", "No clear change", since
+    if point.reference_at is not None and point.since_reference != point.since_previous:
+        since = f"since {point.reference_at:%d %b %H:%M}; {since}"
+    return point.change, f"{point.change.capitalize()} by {abs(point.since_reference)}", since
+
+
+def _spark(trend: Trend | None) -> tuple[tuple[float, float], ...]:
+    if trend is None or len(trend.points) < 2:
+        return ()
+    xs = time_positions(trend.points, 4, 116)
+    return tuple(
+        (round(x, 1), round(32 - 28 * point.total / trend.total_max, 1))
+        for x, point in zip(xs, trend.points, strict=True)
+    )

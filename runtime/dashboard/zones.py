@@ -1,0 +1,101 @@
+"""The regions of an image as the exam page draws and lists them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from lungsev.drawing.side_panel import likely_words
+from lungsev.report import ImageInfo, RegionScore, SchemeScore
+from lungsev.runtime.dashboard.style import severity_step
+
+_MARGIN = 0.034  # of the image's longer side: a badge's distance from the border, at least
+
+
+@dataclass(frozen=True)
+class Zone:
+    """A region of an image.
+
+    Attributes:
+        place: The name without side and without "zone".
+        model_grade: As scored.
+        grade: As corrected, or else as scored.
+        previous: The grade of the previous scored image.
+        severity: Step of the grade's colour.
+        points: Corners in image pixels, as SVG writes them.
+        badge: Where the digit's middle goes, in image pixels.
+    """
+
+    code: str
+    name: str
+    side: str
+    place: str
+    model_grade: int
+    grade: int
+    previous: int | None
+    severity: int
+    likely: str
+    points: str
+    badge: tuple[float, float]
+
+    @property
+    def is_corrected(self) -> bool:
+        """Whether a reader gave another grade than the model."""
+        return self.grade != self.model_grade
+
+
+def zones_of(
+    score: SchemeScore, image: ImageInfo, grades: Mapping[str, int], previous: Mapping[str, int] | None = None
+) -> tuple[Zone, ...]:
+    """Make the zones of a score.
+
+    Args:
+        grades: Current grade of every region.
+        previous: Grades of the previous scored image.
+    """
+    corners = [x for region in score.regions for x, _ in region.polygon]
+    middle = sum(corners) / len(corners)
+    lowest, highest = score.grades[0], score.grades[-1]
+    return tuple(
+        Zone(
+            code=region.code,
+            name=region.name,
+            side=_side(region),
+            place=region.name.removeprefix("right ").removeprefix("left ").removesuffix(" zone"),
+            model_grade=region.grade,
+            grade=grades[region.code],
+            previous=(previous or {}).get(region.code),
+            severity=severity_step(grades[region.code], lowest, highest),
+            likely=likely_words(region.likely, region.grade),
+            points=" ".join(f"{x:g},{y:g}" for x, y in region.polygon),
+            badge=_badge(region, middle, image),
+        )
+        for region in score.regions
+    )
+
+
+def paired(zones: tuple[Zone, ...]) -> tuple[tuple[Zone, Zone], ...]:
+    """Return the zones of both lungs side by side, right first; nothing when the sides do not match."""
+    right, left = ([zone for zone in zones if zone.side == side] for side in ("right", "left"))
+    return tuple(zip(right, left, strict=True)) if 2 * len(right) == 2 * len(left) == len(zones) else ()
+
+
+def _side(region: RegionScore) -> str:
+    return "right" if region.name.startswith("right") else "left" if region.name.startswith("left") else "both"
+
+
+def _badge(region: RegionScore, middle: float, image: ImageInfo) -> tuple[float, float]:
+    """Return the middle of the zone's lateral edge, off the lung; the zone's own middle for zones that are not lateral.
+
+    Args:
+        middle: x between the lungs.
+    """
+    rows, columns = image.rows or 1, image.columns or 1
+    xs, ys = [x for x, _ in region.polygon], [y for _, y in region.polygon]
+    inner = min(abs(max(xs) - middle), abs(min(xs) - middle))
+    side = _side(region)
+    lateral = side != "both" and (inner < 0.2 * (max(xs) - min(xs)) or "outer" in region.name)
+    x = (min(xs) if side == "right" else max(xs)) if lateral else sum(xs) / len(xs)
+    y = sum(ys) / len(ys)
+    margin = _MARGIN * max(rows, columns)
+    return round(min(max(x, margin), columns - margin), 1), round(min(max(y, margin), rows - margin), 1)

@@ -20,11 +20,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from lungsev import __version__
 from lungsev.report import DISCLAIMER
+from lungsev.runtime.console import count_noun
 from lungsev.runtime.dashboard.audit_page import audit_page
 from lungsev.runtime.dashboard.board_page import BoardPage, board_page
 from lungsev.runtime.dashboard.corrections import Corrections
 from lungsev.runtime.dashboard.exam_page import ExamPage, exam_page
-from lungsev.runtime.dashboard.formatting import counted, printable
+from lungsev.runtime.dashboard.formatting import printable
 from lungsev.runtime.dashboard.live import Live
 from lungsev.runtime.dashboard.security import COOKIE, HEADERS, PRIVACY_COOKIE, Access
 from lungsev.runtime.dashboard.style import palette_css
@@ -122,7 +123,7 @@ def create_app(out: Path, token: str, secure_cookie: bool = False) -> FastAPI:
         loader=PackageLoader("lungsev.runtime.dashboard"), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    templates.filters |= {"shown": printable, "counted": counted}
+    templates.filters |= {"shown": printable, "count_noun": count_noun}
     dashboard = Dashboard(out, history, Corrections(out), Access(token), Live(history), templates, secure_cookie)
 
     @contextlib.asynccontextmanager

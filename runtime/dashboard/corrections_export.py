@@ -28,8 +28,8 @@ import numpy.typing as npt
 
 from lungsev.errors import ImageError, LungsevError
 from lungsev.reading.read import read_radiograph
+from lungsev.runtime.console import count_noun
 from lungsev.runtime.dashboard.corrections import Corrections, current_grades
-from lungsev.runtime.dashboard.formatting import counted
 from lungsev.runtime.outputs.csv_file import safe_cell
 from lungsev.runtime.patients.history import Exam, History
 from lungsev.schemes import builtin_schemes
@@ -104,7 +104,7 @@ def _export(out: Path, destination: Path, scheme: str | None, store: Corrections
     if chosen in builtin_schemes():
         data = (resources.files("lungsev.configs") / "schemes" / f"{chosen}.yaml").read_bytes()
         write_atomically(destination / "scheme.yaml", data)
-    write_atomically(destination / "README.txt", _README.format(count=counted(len(rows), "image")).encode())
+    write_atomically(destination / "README.txt", _README.format(count=count_noun(len(rows), "image")).encode())
     return ExportSummary(len(rows), len(images) - len(rows))
 
 

@@ -9,9 +9,10 @@ from datetime import datetime
 from lungsev.drawing.overlay import main_scheme
 from lungsev.drawing.radiograph_view import SIDE_FLAG
 from lungsev.report import QualityFlag, SeverityReport
+from lungsev.runtime.console import count_noun
 from lungsev.runtime.dashboard.corrections import CorrectedGrades, Correction, current_grades
 from lungsev.runtime.dashboard.course_chart import CourseChart, course_chart
-from lungsev.runtime.dashboard.formatting import counted, format_age, patient_label
+from lungsev.runtime.dashboard.formatting import format_age, patient_label
 from lungsev.runtime.dashboard.zones import Zone, paired, zones_of
 from lungsev.runtime.delivery.outbox import Delivery
 from lungsev.runtime.patients.history import Exam, exams_of
@@ -201,7 +202,7 @@ def delivery_lines(deliveries: Sequence[Delivery]) -> tuple[DeliveryLine, ...]:
             "refused": f", refused: {worst.message}",
         }
         arrived = sum(delivery.state == "sent" for delivery in files)
-        text = f"{arrived} of {counted(len(files), 'file')} arrived{endings[worst.state]}"
+        text = f"{arrived} of {count_noun(len(files), 'file')} arrived{endings[worst.state]}"
         lines.append(DeliveryLine(destination, worst.state, text))
     return tuple(lines)
 

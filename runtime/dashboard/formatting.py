@@ -1,4 +1,4 @@
-"""Text of the pages: labels of patients, ages, spans of time, counts."""
+"""Text of the pages: labels of patients, ages, spans of time."""
 
 from __future__ import annotations
 
@@ -39,8 +39,3 @@ def _unit(seconds: float) -> tuple[str, int]:
     if seconds >= 2 * 86400:
         return "days", 86400
     return ("h", 3600) if seconds >= 3600 else ("min", 60)
-
-
-def counted(count: int, thing: str) -> str:
-    """Return a count with its noun: `1 file`, `2 files`."""
-    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"

@@ -18,6 +18,7 @@ from lungsev.drawing.palette import (
     severity_colour,
 )
 from lungsev.drawing.shapes import SEMIBOLD, Sheet
+from lungsev.report import DISCLAIMER
 from lungsev.runtime.patients.trend import Trend, TrendPoint, sentence, signed, time_positions
 
 _WIDTH, _LEFT, _RIGHT = 1600.0, 150.0, 60.0

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from lungsev.drawing.overlay import main_scheme
 from lungsev.report import SchemeScore
+from lungsev.runtime.console import count_noun
 from lungsev.runtime.patients.history import Exam
 
 Direction = Literal["worse", "better"]
@@ -136,7 +137,7 @@ def readers_disagree(total_max: int) -> int:
 
 def sentence(point: TrendPoint, threshold: int) -> str:
     """Say what changed at a point, and from what on it counts as a change."""
-    differ = f"{threshold} point{'' if threshold == 1 else 's'} by which two readers usually differ."
+    differ = f"{count_noun(threshold, 'point')} by which two readers usually differ."
     if point.since_previous is None:
         text = "First X-ray of the course."
     elif point.change is not None and point.since_reference is not None:

@@ -69,16 +69,6 @@ def describe_unsent(states: Sequence[DestinationState], now: float) -> list[str]
     return words
 
 
-def render_deliveries(states: Sequence[DestinationState]) -> str:
-    """For /metrics, in the Prometheus text format."""
-    lines = ["# HELP lungsev_deliveries Results by destination and state.", "# TYPE lungsev_deliveries gauge"]
-    for state in states:
-        for name in ("queued", "sent", "refused"):
-            labels = f'destination="{state.destination}",state="{name}"'
-            lines.append(f"lungsev_deliveries{{{labels}}} {getattr(state, name)}")
-    return "\n".join(lines) + "\n" if states else ""
-
-
 def format_minute(moment: float) -> str:
     """Return a Unix time as local date, hour and minute."""
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(moment))

@@ -1,10 +1,10 @@
-"""/livez, /readyz and /metrics: is the box alive, does it take images, and how is it doing."""
+"""/livez, /readyz and /metrics: whether the threads run, whether images can be scored, and the numbers."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import ClassVar
@@ -17,7 +17,7 @@ _SILENCE_SECONDS = 120.0  # the longest image, with its retries of a hanging dec
 
 
 class Health:
-    """What the threads say of themselves. Safe to use from several threads."""
+    """Signs of life and problems that the threads report. Safe to use from several threads."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._lock = threading.Lock()
@@ -26,34 +26,37 @@ class Health:
         self._problems: dict[str, str] = {}
 
     def beat(self, thread: str) -> None:
+        """Note that a thread is running."""
         with self._lock:
             self._beats[thread] = self._monotonic()
 
     def set_problem(self, key: str, message: str) -> None:
-        """Something keeps images from being scored."""
+        """Note what keeps images from being scored, under a key that `clear_problem` takes."""
         with self._lock:
             self._problems[key] = message
 
     def clear_problem(self, key: str) -> None:
+        """Note that a problem is over, if there was one."""
         with self._lock:
             self._problems.pop(key, None)
 
     def is_alive(self) -> bool:
-        """No thread has been silent for too long."""
+        """Return whether every thread has been heard from within two minutes."""
         with self._lock:
             now = self._monotonic()
             return all(now - moment < _SILENCE_SECONDS for moment in self._beats.values())
 
     def problems(self) -> list[str]:
+        """Return the messages of all current problems, sorted."""
         with self._lock:
             return sorted(self._problems.values())
 
 
 class HealthServer:
-    """Serves the three pages on a thread of its own until it is left."""
+    """Serves the three pages on a thread of its own until the block is left."""
 
-    def __init__(self, settings: HealthSettings, health: Health, pages: Mapping[str, Callable[[], str]]) -> None:
-        handler = type("Handler", (_Handler,), {"health": health, "pages": dict(pages)})
+    def __init__(self, settings: HealthSettings, health: Health, render_metrics: Callable[[], bytes]) -> None:
+        handler = type("Handler", (_Handler,), {"health": health, "pages": {"/metrics": render_metrics}})
         try:
             self._server = ThreadingHTTPServer((settings.host, settings.port), handler)
         except OSError as error:
@@ -65,6 +68,7 @@ class HealthServer:
 
     @property
     def port(self) -> int:
+        """Port that was bound; with 0 in the settings the system chose it."""
         return int(self._server.server_address[1])
 
     def __enter__(self) -> HealthServer:
@@ -80,7 +84,7 @@ class HealthServer:
 
 class _Handler(BaseHTTPRequestHandler):
     health: ClassVar[Health]
-    pages: ClassVar[dict[str, Callable[[], str]]]
+    pages: ClassVar[dict[str, Callable[[], bytes]]]
     timeout = 10
     server_version = "lungsev"
     sys_version = ""
@@ -95,13 +99,13 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.path in self.pages:
             self._answer(200, self.pages[self.path](), CONTENT_TYPE)
         else:
-            self._answer(404, "/livez, /readyz and /metrics are here\n")
+            self._answer(404, "the pages are /livez, /readyz and /metrics\n")
 
     def log_message(self, format: str, *args: object) -> None:
-        """Quiet: what others ask for is theirs to log."""
+        """Log no requests."""
 
-    def _answer(self, status: int, text: str, kind: str = "text/plain; charset=utf-8") -> None:
-        data = text.encode("utf-8")
+    def _answer(self, status: int, page: str | bytes, kind: str = "text/plain; charset=utf-8") -> None:
+        data = page.encode("utf-8") if isinstance(page, str) else page
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(data)))

@@ -1,92 +1,104 @@
-"""Counters and histograms in the Prometheus text format, without a patient in them."""
+"""Prometheus metrics of the watcher, without patient data."""
 
 from __future__ import annotations
 
-import threading
-from bisect import bisect_left
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import cast
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import Metric
 
 from lungsev.report import SeverityReport
+from lungsev.runtime.delivery.deliveries import DestinationState
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-_BOUNDS_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
+CONTENT_TYPE = CONTENT_TYPE_LATEST
 STAGES = ("decode", "prepare", "infer", "write", "image", "settled_to_report")
+GAUGES = {
+    "queue_oldest_seconds": "Age of the oldest unfinished image.",
+    "unsettled_files": "Files in the watched folder that are still being written.",
+    "unfinished_files": "Files in the watched folder with names of unfinished copies, which are left alone.",
+    "disk_free_bytes": "Free space on the disk of the output folder.",
+    "paused": "1 while the disk is nearly full and no image is taken.",
+    "ready": "1 while images can be scored, as /readyz says.",
+}
+_BUCKETS_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
 
 
 class Metrics:
-    """Safe to use from several threads; holds numbers of this process only."""
+    """Metrics of one watcher, in a registry of their own. Safe to use from several threads."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._images: Counter[tuple[str, str]] = Counter()
-        self._retries: Counter[str] = Counter()
-        self._buckets = {stage: [0] * (len(_BOUNDS_SECONDS) + 1) for stage in STAGES}
-        self._sums = dict.fromkeys(STAGES, 0.0)
+        self._registry = registry = CollectorRegistry()
+        self._images = Counter(
+            "lungsev_images", "Images finished since the process started.", ("status", "code"), registry=registry
+        )
+        self._retries = Counter("lungsev_retries", "Attempts postponed, by cause.", ("code",), registry=registry)
+        self._stages = Histogram(
+            "lungsev_stage_seconds",
+            "Duration of each stage of an image.",
+            ("stage",),
+            registry=registry,
+            buckets=_BUCKETS_SECONDS,
+        )
+        for stage in STAGES:
+            self._stages.labels(stage)
+        self._ledger = Gauge("lungsev_ledger_images", "Images of the ledger by state.", ("state",), registry=registry)
+        self._deliveries = Gauge(
+            "lungsev_deliveries", "Results by destination and state.", ("destination", "state"), registry=registry
+        )
+        self._gauges = {name: Gauge(f"lungsev_{name}", text, registry=registry) for name, text in GAUGES.items()}
 
     def observe_image(self, report: SeverityReport, write_ms: float, since_settled_s: float | None) -> None:
-        """An image that ended with a result."""
+        """Count an image that finished with a result, and its durations."""
         timing = report.timing_ms
         self.count_image(report.status, report.reason or "")
-        self.observe("decode", timing.decode / 1000)
-        self.observe("image", timing.total / 1000)
-        self.observe("write", write_ms / 1000)
+        self._observe("decode", timing.decode / 1000)
+        self._observe("image", timing.total / 1000)
+        self._observe("write", write_ms / 1000)
         if report.status == "scored":
-            self.observe("prepare", timing.prepare / 1000)
-            self.observe("infer", timing.infer / 1000)
+            self._observe("prepare", timing.prepare / 1000)
+            self._observe("infer", timing.infer / 1000)
         if since_settled_s is not None:
-            self.observe("settled_to_report", since_settled_s)
+            self._observe("settled_to_report", since_settled_s)
 
     def count_image(self, status: str, code: str) -> None:
-        with self._lock:
-            self._images[status, code] += 1
+        """Count a finished image; `code` is the reason of one without a score, else empty."""
+        self._images.labels(status, code).inc()
 
     def count_retry(self, code: str) -> None:
-        with self._lock:
-            self._retries[code] += 1
+        """Count an attempt that was postponed."""
+        self._retries.labels(code).inc()
 
-    def observe(self, stage: str, seconds: float) -> None:
-        with self._lock:
-            self._buckets[stage][bisect_left(_BOUNDS_SECONDS, seconds)] += 1
-            self._sums[stage] += seconds
-
-    def render(self, gauges: Mapping[str, float], states: Mapping[str, int]) -> str:
-        """The page /metrics serves.
+    def render(
+        self, gauges: Mapping[str, float], states: Mapping[str, int], deliveries: Sequence[DestinationState] = ()
+    ) -> bytes:
+        """Return the page that /metrics serves, in the text format of Prometheus.
 
         Args:
-            gauges: Name without the `lungsev_` prefix to value.
-            states: Images of the ledger by state.
+            gauges: Current values, by the names of `GAUGES`.
+            states: Number of images in each state of the ledger.
+            deliveries: State of every destination.
         """
-        lines: list[str] = []
-        with self._lock:
-            lines += _family("images_total", "counter", "Images that ended, since the process started.")
-            lines += [
-                f'lungsev_images_total{{status="{status}",code="{code}"}} {count}'
-                for (status, code), count in sorted(self._images.items())
-            ]
-            lines += _family("retries_total", "counter", "Attempts put off, by cause.")
-            lines += [f'lungsev_retries_total{{code="{code}"}} {n}' for code, n in sorted(self._retries.items())]
-            lines += _family("ledger_images", "gauge", "Images of the ledger by state.")
-            lines += [f'lungsev_ledger_images{{state="{state}"}} {count}' for state, count in states.items()]
-            for name, value in gauges.items():
-                lines += [*_family(name, "gauge", name.replace("_", " ")), f"lungsev_{name} {value:g}"]
-            lines += _family("stage_seconds", "histogram", "Time of each stage of an image.")
-            for stage in STAGES:
-                lines += self._histogram(stage)
-        return "\n".join(lines) + "\n"
+        for name, value in gauges.items():
+            self._gauges[name].set(value)
+        for state, count in states.items():
+            self._ledger.labels(state).set(count)
+        for destination in deliveries:
+            for name in ("queued", "sent", "refused"):
+                self._deliveries.labels(destination.destination, name).set(getattr(destination, name))
+        return bytes(generate_latest(cast(CollectorRegistry, _WithoutCreated(self._registry))))
 
-    def _histogram(self, stage: str) -> list[str]:
-        total = 0
-        lines = []
-        for bound, count in zip((*map(str, _BOUNDS_SECONDS), "+Inf"), self._buckets[stage], strict=True):
-            total += count
-            lines.append(f'lungsev_stage_seconds_bucket{{stage="{stage}",le="{bound}"}} {total}')
-        return [
-            *lines,
-            f'lungsev_stage_seconds_sum{{stage="{stage}"}} {self._sums[stage]:.6f}',
-            f'lungsev_stage_seconds_count{{stage="{stage}"}} {total}',
-        ]
+    def _observe(self, stage: str, seconds: float) -> None:
+        self._stages.labels(stage).observe(seconds)
 
 
-def _family(name: str, kind: str, text: str) -> list[str]:
-    return [f"# HELP lungsev_{name} {text}", f"# TYPE lungsev_{name} {kind}"]
+class _WithoutCreated:
+    """A registry without its `_created` series: the library can switch them off for the whole process only."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+
+    def collect(self) -> Iterable[Metric]:
+        for metric in self._registry.collect():
+            metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
+            yield metric

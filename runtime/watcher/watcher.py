@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lungsev.errors import LungsevError
-from lungsev.runtime.delivery.deliveries import read_states, render_deliveries
+from lungsev.runtime.delivery.deliveries import read_states
 from lungsev.runtime.delivery.outbox import Outbox
 from lungsev.runtime.outputs.catalog import open_outputs
 from lungsev.runtime.settings import BedsideSettings
@@ -127,8 +127,8 @@ class Watcher:
             stack.callback(scoring.close)
             intake = Intake(self._incoming, self._layout, ledger, watch, drain=once)
             if self._settings.health.enabled and not once:
-                pages = {"/metrics": lambda: self._render_metrics(intake, ledger)}
-                stack.enter_context(HealthServer(self._settings.health, self.health, pages))
+                server = HealthServer(self._settings.health, self.health, lambda: self._render_metrics(intake, ledger))
+                stack.enter_context(server)
             thread = threading.Thread(
                 target=self._take_in, args=(intake, ledger, outputs, stop, once), name="intake", daemon=True
             )
@@ -237,16 +237,16 @@ class Watcher:
         log.info("image %s ended: %s", ended.image.id, ended.state, extra=extra)
         self.on_finished(ended)
 
-    def _render_metrics(self, intake: Intake, ledger: Ledger) -> str:
+    def _render_metrics(self, intake: Intake, ledger: Ledger) -> bytes:
         gauges = {
             "queue_oldest_seconds": ledger.oldest_waiting_seconds(),
-            "files_not_settled": intake.waiting,
-            "files_with_unfinished_names": intake.unfinished,
-            "disk_free_megabytes": self._disk.free_mb(),
+            "unsettled_files": intake.waiting,
+            "unfinished_files": intake.unfinished,
+            "disk_free_bytes": self._disk.free_mb() * 1e6,
             "paused": float(self._disk.paused),
             "ready": float(not self.health.problems()),
         }
-        return self._metrics.render(gauges, ledger.counts()) + render_deliveries(read_states(self._layout.root))
+        return self._metrics.render(gauges, ledger.counts(), read_states(self._layout.root))
 
     def _log_once_in_a_row(self, where: str, refusals: int, error: Exception) -> None:
         """The first of a row, and every hundredth: a share that is away for a night must not fill the log."""

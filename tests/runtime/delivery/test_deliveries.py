@@ -10,12 +10,10 @@ import pytest
 from pydantic import TypeAdapter
 
 from lungsev.errors import LungsevError
-from lungsev.runtime.delivery import deliveries
 from lungsev.runtime.delivery.deliveries import (
     describe_unsent,
     read_deliveries,
     read_states,
-    render_deliveries,
 )
 from lungsev.runtime.delivery.destinations import Destination
 from lungsev.runtime.delivery.outbox import Outbox
@@ -66,17 +64,10 @@ def test_a_hiccup_is_no_news_and_hours_are(out: Path) -> None:
     assert re.fullmatch(r"Results have not arrived at away: 2 wait since .{16} \(nobody answers\)\.", late)
 
 
-def test_metrics_name_every_destination_and_state(out: Path) -> None:
-    text = render_deliveries(read_states(out))
-    assert 'lungsev_deliveries{destination="away",state="queued"} 2\n' in text
-    assert text.count("lungsev_deliveries{") == 9
-
-
 def test_nothing_is_said_where_nothing_is_sent(tmp_path: Path) -> None:
     assert read_states(tmp_path) == []
     assert read_deliveries(tmp_path, "one") == []
-    assert render_deliveries([]) == ""
     (tmp_path / "outbox").mkdir()
     (tmp_path / "outbox" / "outbox.sqlite").write_bytes(b"no database" * 100)
     with pytest.raises(LungsevError, match="cannot read"):
-        deliveries.read_states(tmp_path)
+        read_states(tmp_path)

@@ -38,6 +38,7 @@ from lungsev.inference.openvino import OpenVinoBackend, has_bfloat16
 from lungsev.inference.select import open_backend
 from lungsev.inference.tensorrt.cuda import count_devices
 from lungsev.inference.threads import usable_cores
+from lungsev.model import DirectReader, Model
 from lungsev.networks.alignment import AlignmentNetwork
 from lungsev.networks.build import build_fused
 from lungsev.networks.checkpoint import load_network
@@ -45,7 +46,7 @@ from lungsev.networks.encoder import PositionAwareEncoder
 from lungsev.pipeline import Scorer
 from lungsev.preprocessing.canvas import to_canvas
 from lungsev.reading.read import read_radiograph
-from lungsev.runtime.commands.benchmark import describe_machine, matrix_product, write_portable_radiograph
+from lungsev.runtime.commands.benchmark import describe_machine, matrix_product, write_portable_image
 from lungsev.schemes import load_scheme
 
 Candidate = Callable[[], object]
@@ -92,7 +93,7 @@ def main() -> None:
     torch.set_num_threads(usable_cores())
     bundle = read_bundle(options.bundle)
     with tempfile.TemporaryDirectory(prefix="lungsev-bench-") as folder:
-        radiograph = write_portable_radiograph(Path(folder) / "image.dcm")
+        radiograph = write_portable_image(Path(folder) / "image.dcm")
         candidates = collect(bundle, radiograph, options.run, options.compile)
         multiply, product_gflop = matrix_product()
         times = measure({**candidates, YARDSTICK: multiply}, options.rounds)
@@ -130,8 +131,8 @@ def collect(bundle: Bundle, path: Path, run: Path | None, compiled: bool) -> dic
             continue
         candidates[f"model: lungsev, {name} {backend.precision}"] = lambda backend=backend: backend.infer(image)
         if name == "onnxruntime":
-            scorer = Scorer(bundle, backend)
-            candidates["image to JSON: lungsev, onnxruntime"] = lambda it=scorer: it.score_file(path).report.to_json()
+            model = Model(Scorer(bundle, backend), DirectReader())  # the reference reads in this process, too
+            candidates["image to JSON: lungsev, onnxruntime"] = lambda it=model: it.score(path).to_json()
     if has_bfloat16() and find_spec("openvino") is not None:
         half = OpenVinoBackend(bundle, bfloat16=True)
         candidates["model: lungsev, openvino bf16"] = lambda: half.infer(image)

@@ -1,37 +1,28 @@
-"""One image in, one report out: preparation, graph, quality gate, decoding.
+"""One radiograph in memory in, one result out: preparation, graph, quality gate, grades.
 
-    file -> Radiograph -> Canvas -> backend -> quality gate -> decode -> SeverityReport
+    Radiograph -> Canvas -> backend -> quality gate -> decode -> ScoredRadiograph
 
-A `Scorer` is opened once, used from one thread and closed.
+`lungsev.model` reads files and calls a `Scorer` for each radiograph.
 """
 
 from __future__ import annotations
 
-import hashlib
-import logging
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 import numpy.typing as npt
 
-from lungsev.bundle.archive import Bundle, read_bundle
-from lungsev.errors import BackendError, ImageError, SkippedImageError, UnreadableImageError
+from lungsev.bundle.archive import Bundle
+from lungsev.errors import BackendError, ImageError, SkippedImageError
 from lungsev.grading import decode
 from lungsev.inference.backend import Backend, Outputs
-from lungsev.inference.select import open_backend
 from lungsev.preprocessing.canvas import Canvas, to_canvas
 from lungsev.quality.gate import assess_quality
-from lungsev.reading.limits import ReadLimits
 from lungsev.reading.radiograph import Radiograph
-from lungsev.reading.read import read_file, read_radiograph_bytes
 from lungsev.report import ImageInfo, ModelInfo, Quality, SeverityReport, Timing
-
-log = logging.getLogger("lungsev.pipeline")
-
-DEFAULT_LIMITS = ReadLimits()
 
 FloatMap = npt.NDArray[np.float32]
 
@@ -41,11 +32,13 @@ class ScoredRadiograph:
     """A report and what an output format may want to draw beside it.
 
     Attributes:
-        radiograph: None when the file could not be read.
+        report: The result.
+        radiograph: None when the image could not be read.
         canvas: What the network saw; None when the image could not be read.
         lung_mask: float32 [M, M], 0-1, on the canvas; None unless the image was scored.
         severity_map: Scheme name to float32 [rows, columns]: expected grade per token of the canonical frame.
         source: The file it came from, for formats that quote its header; None for an image in memory.
+        stages_ms: Milliseconds of every stage in order, not rounded: `read`, `prepare`, `infer`, `decode`.
     """
 
     report: SeverityReport
@@ -54,15 +47,44 @@ class ScoredRadiograph:
     lung_mask: FloatMap | None = None
     severity_map: dict[str, FloatMap] = field(default_factory=dict)
     source: Path | None = None
+    stages_ms: Mapping[str, float] = field(default_factory=dict)
+
+
+class StageClock:
+    """Times the stages of one image, one after the other, without a gap between them.
+
+    Attributes:
+        stages_ms: Milliseconds by stage, in order.
+    """
+
+    def __init__(self) -> None:
+        self.stages_ms: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        """End a stage that began with the end of the one before it, or with this clock."""
+        now = time.perf_counter()
+        self.stages_ms[stage] = (now - self._last) * 1000
+        self._last = now
+
+    def timing(self) -> Timing:
+        """Return the report's form; `total` is the sum of all stages."""
+        rounded = {stage: round(milliseconds, 2) for stage, milliseconds in self.stages_ms.items()}
+        return Timing(
+            decode=rounded.get("read", 0.0),
+            prepare=rounded.get("prepare", 0.0),
+            infer=rounded.get("infer", 0.0),
+            total=round(sum(self.stages_ms.values()), 2),
+        )
 
 
 class Scorer:
-    """A bundle opened on a backend. Closes the backend with itself."""
+    """A bundle on an open backend. Used from one thread; whoever opened the backend closes it."""
 
     def __init__(self, bundle: Bundle, backend: Backend) -> None:
         self.bundle = bundle
         self.backend = backend
-        self.model = ModelInfo(
+        self.info = ModelInfo(
             name=bundle.manifest.name,
             version=bundle.manifest.version,
             bundle_sha256=bundle.sha256,
@@ -71,69 +93,29 @@ class Scorer:
             precision=backend.precision,
         )
 
-    def score(self, radiograph: Radiograph) -> ScoredRadiograph:
-        """Score an image that is in memory already; its `decode` time is 0.
+    def score(self, radiograph: Radiograph, clock: StageClock | None = None) -> ScoredRadiograph:
+        """Score a radiograph.
+
+        Args:
+            radiograph: Image in memory.
+            clock: Has timed what went before, such as reading the file.
 
         Raises:
             BackendError: The device failed, or the graph gave no numbers.
         """
-        started = time.perf_counter()
+        clock = clock or StageClock()
         canvas = to_canvas(radiograph, self.bundle.manifest.input.size_px)
-        prepared = time.perf_counter()
+        clock.lap("prepare")
         outputs = self.backend.infer(np.ascontiguousarray(canvas.pixels[None, None], dtype=np.float32))
-        inferred = time.perf_counter()
+        clock.lap("infer")
         quality = assess_quality(canvas, outputs, radiograph.notes, self.bundle.manifest.quality)
         if quality.verdict == "refused":
             scored = ScoredRadiograph(self._refused(radiograph.image, quality), radiograph, canvas)
         else:
             _check_outputs(outputs)
             scored = self._decoded(radiograph, canvas, outputs, quality)
-        timing = Timing(
-            prepare=_milliseconds(started, prepared),
-            infer=_milliseconds(prepared, inferred),
-            total=_milliseconds(started, time.perf_counter()),
-        )
-        return replace(scored, report=replace(scored.report, timing_ms=timing))
-
-    def score_file(self, path: Path, limits: ReadLimits = DEFAULT_LIMITS) -> ScoredRadiograph:
-        """Read and score a file. An image that cannot be scored gives a skipped or failed report, never an exception.
-
-        Raises:
-            BackendError: The device failed, which is not the image's fault.
-        """
-        started = time.perf_counter()
-        data = b""
-        try:
-            data = read_file(path, limits)
-            radiograph = read_radiograph_bytes(data, limits)
-            decoded = time.perf_counter()
-            scored = self.score(radiograph)
-        except BackendError:
-            raise
-        except ImageError as error:
-            return self._unscored(error, data, started)
-        except MemoryError:
-            message = "the image needs more memory than this machine has"
-            return self._unscored(UnreadableImageError("out_of_memory", message), data, started)
-        except Exception as error:  # a hostile file found a hole in a decoder: the other images go on
-            log.exception("unexpected %s while scoring an image", type(error).__name__)
-            message = f"unexpected {type(error).__name__} while reading the image; see the log"
-            return self._unscored(UnreadableImageError("internal_error", message), data, started)
-        decode_ms = _milliseconds(started, decoded)
-        timing = scored.report.timing_ms
-        timing = replace(timing, decode=decode_ms, total=round(timing.total + decode_ms, 2))
-        return replace(scored, report=replace(scored.report, timing_ms=timing), source=path)
-
-    def close(self) -> None:
-        self.backend.close()
-
-    def __enter__(self) -> Scorer:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+        clock.lap("decode")
+        return replace(scored, report=replace(scored.report, timing_ms=clock.timing()), stages_ms=clock.stages_ms)
 
     def _decoded(self, radiograph: Radiograph, canvas: Canvas, outputs: Outputs, quality: Quality) -> ScoredRadiograph:
         manifest = self.bundle.manifest
@@ -151,7 +133,7 @@ class Scorer:
         report = SeverityReport(
             status="scored",
             image=radiograph.image,
-            model=self.model,
+            model=self.info,
             scores=scores,
             quality=quality,
             alignment=tuple(tuple(round(float(value), 5) for value in row) for row in theta),
@@ -164,49 +146,29 @@ class Scorer:
         return SeverityReport(
             status="skipped",
             image=image,
-            model=self.model,
+            model=self.info,
             reason=decisive.code if decisive else "quality",
             message=decisive.message if decisive else "The image did not pass the quality gate.",
             quality=quality,
         )
 
-    def _unscored(self, error: ImageError, data: bytes, started: float) -> ScoredRadiograph:
-        image = error.image or ImageInfo(sha256=hashlib.sha256(data).hexdigest() if data else None)
-        return ScoredRadiograph(unscored_report(error, image, self.model, started))
 
-
-def unscored_report(error: ImageError, image: ImageInfo, model: ModelInfo | None, started: float) -> SeverityReport:
-    """`skipped` or `failed`, as the error says; `started` is on the clock of time.perf_counter."""
+def unscored_report(error: ImageError, image: ImageInfo, model: ModelInfo | None, elapsed_ms: float) -> SeverityReport:
+    """Return the report of an image that was refused before the network: `skipped` or `failed`, as the error says."""
     skipped = isinstance(error, SkippedImageError)
-    elapsed = _milliseconds(started, time.perf_counter())
-    words = str(error)
+    text = str(error)
     return SeverityReport(
         status="skipped" if skipped else "failed",
         image=image,
         model=model,
         reason=error.code if skipped else None,
         error=None if skipped else error.code,
-        message=words[:1].upper() + words[1:].rstrip(".") + ".",
-        timing_ms=Timing(decode=elapsed, total=elapsed),
+        message=text[:1].upper() + text[1:].rstrip(".") + ".",
+        timing_ms=Timing(decode=round(elapsed_ms, 2), total=round(elapsed_ms, 2)),
     )
-
-
-def open_scorer(bundle: Path | None = None, backend: str = "auto", threads: int | None = None) -> Scorer:
-    """Open a bundle (None: the one that ships) on a backend.
-
-    Raises:
-        BundleError: The bundle is missing, damaged or of another version.
-        BackendError: The backend cannot be opened here.
-    """
-    opened = read_bundle(bundle)
-    return Scorer(opened, open_backend(opened, backend, threads))
 
 
 def _check_outputs(outputs: Outputs) -> None:
     for name, values in outputs.items():
         if not np.isfinite(values).all():
             raise BackendError(f"the graph gave NaN or infinity in {name}; verify the bundle and the device")
-
-
-def _milliseconds(start: float, stop: float) -> float:
-    return round((stop - start) * 1000, 2)

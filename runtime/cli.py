@@ -15,6 +15,7 @@ from lungsev.runtime.commands.corrections import corrections
 from lungsev.runtime.commands.listen import listen
 from lungsev.runtime.commands.options import BackendOption, BundleOption, JsonOption, OutFolder, ThreadsOption
 from lungsev.runtime.commands.outbox import outbox
+from lungsev.runtime.commands.score import score
 from lungsev.runtime.commands.watch import watch
 
 app = typer.Typer(
@@ -63,30 +64,7 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
         raise typer.Exit
 
 
-@app.command(epilog="Example: lungsev-run score image.dcm ward-7/ --out results")
-def score(
-    paths: Annotated[list[Path], typer.Argument(help="Images (DICOM, PNG, JPEG, TIFF) and folders of them, mixed.")],
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder for <file name>.json and .png of every image.")
-    ] = None,
-    bundle: BundleOption = None,
-    backend: BackendOption = "auto",
-    threads: ThreadsOption = None,
-    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, max=64, help="Images scored at the same time.")] = 1,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Score again what --out already holds.")] = False,
-    json_lines: Annotated[bool, typer.Option("--json", help="One JSON object per image on standard output.")] = False,
-) -> None:
-    """Score images and folders of images.
-
-    Every input gets one report. An image that cannot be scored is `skipped` (not ours to score: not a
-    frontal chest radiograph, say) or `failed` (damaged), with a reason; it never stops the others and leaves
-    the exit code 0. A path that does not exist makes it 1, after the others have been scored.
-
-    With --out, results of an earlier run for the same file and model are kept and not scored again.
-    """
-    from lungsev.runtime.commands.score import score_command
-
-    score_command(paths, out, bundle, backend, threads, jobs, fresh, json_lines)
+app.command()(score)
 
 
 @app.command(epilog="Example: lungsev-run demo --out demo-out")

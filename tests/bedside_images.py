@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 
 from lungsev.errors import ImageError, UnreadableImageError
-from lungsev.pipeline import ScoredRadiograph
+from lungsev.model import ImageSource, Model
+from lungsev.pipeline import ScoredRadiograph, StageClock
 from lungsev.reading.radiograph import Radiograph
 from lungsev.report import ImageInfo, ModelInfo, RegionScore, SchemeScore, SeverityReport
-from lungsev.runtime.commands.inputs import sha256_of_file
 from lungsev.runtime.settings import BedsideSettings, WatchSettings
 from lungsev.runtime.watcher.layout import Layout
-from lungsev.runtime.watcher.worker import ImageScorer
+from lungsev.system import sha256_of_file
 
 MODEL = ModelInfo("tiny", "1", "0" * 64, "onnxruntime", "cpu", "fp32")
 QUICK = WatchSettings(
@@ -56,7 +56,7 @@ def drop(folder: Path, name: str, data: bytes) -> Path:
 
 
 @dataclass
-class QuickScorer(ImageScorer):
+class QuickModel(Model):
     """Reads PNGs made here in no time. `failures` and `uids` go by an image's bytes."""
 
     failures: dict[bytes, Callable[[], ImageError]] = field(default_factory=dict)
@@ -64,9 +64,11 @@ class QuickScorer(ImageScorer):
     score_error: Callable[[Radiograph], Exception | None] = lambda radiograph: None
     seen: list[Path] = field(default_factory=list)
     closed: bool = False
-    model: ModelInfo = MODEL
+    info: ModelInfo = MODEL
 
-    def read(self, path: Path) -> Radiograph:
+    def read(self, image: ImageSource) -> Radiograph:
+        assert isinstance(image, Path)
+        path = image
         self.seen.append(path)
         data = path.read_bytes()
         if data in self.failures:
@@ -79,7 +81,7 @@ class QuickScorer(ImageScorer):
         )
         return Radiograph(np.zeros((8, 8), np.float32), image, (0, 0, 8, 8))
 
-    def score(self, radiograph: Radiograph) -> ScoredRadiograph:
+    def score_radiograph(self, radiograph: Radiograph, clock: StageClock | None = None) -> ScoredRadiograph:
         error = self.score_error(radiograph)
         if error is not None:
             raise error
@@ -122,4 +124,4 @@ class Bedside:
         return unfinished + [path for path in self.layout.work.iterdir() if path.is_file()]
 
 
-__all__ = ["MODEL", "QUICK", "QUICK_BEDSIDE", "Bedside", "QuickScorer", "drop", "png"]
+__all__ = ["MODEL", "QUICK", "QUICK_BEDSIDE", "Bedside", "QuickModel", "drop", "png"]

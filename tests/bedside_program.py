@@ -11,7 +11,7 @@ import threading
 import time
 from pathlib import Path
 
-from bedside_images import QUICK_BEDSIDE, QuickScorer
+from bedside_images import QUICK_BEDSIDE, QuickModel
 
 from lungsev.config import load_model, parse_assignments
 from lungsev.errors import LungsevError
@@ -43,7 +43,7 @@ def run(root: str, *options: str) -> None:
         let_the_clock_jump()
     try:
         with logging_to(layout.log, "debug", console=False):
-            Watcher(incoming, layout, settings, QuickScorer).run(stop, once="--stay" not in options)
+            Watcher(incoming, layout, settings, QuickModel).run(stop, once="--stay" not in options)
     except LungsevError as error:
         print(error, file=sys.stderr)
         sys.exit(error.exit_code)

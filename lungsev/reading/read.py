@@ -15,15 +15,19 @@ import os
 import stat
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from lungsev.errors import ImageError, UnreadableImageError
 from lungsev.reading.collimation import content_box
 from lungsev.reading.container import is_dicom
 from lungsev.reading.dicom import pixel_sha256, read_dicom
-from lungsev.reading.grayscale import render, render_picture
+from lungsev.reading.grayscale import Stored, render, render_picture
 from lungsev.reading.limits import ReadLimits
 from lungsev.reading.orientation import turn_to_radiological
-from lungsev.reading.pictures import picture_kind, read_picture
+from lungsev.reading.pictures import check_size, picture_kind, read_picture
 from lungsev.reading.polarity import correct_polarity
 from lungsev.reading.radiograph import Radiograph
 from lungsev.report import ImageInfo
@@ -56,6 +60,32 @@ def read_radiograph_bytes(data: bytes, limits: ReadLimits | None = None) -> Radi
         error.image = replace(error.image or ImageInfo(), sha256=sha256)
         raise
     return replace(radiograph, image=replace(radiograph.image, sha256=sha256))
+
+
+def radiograph_from_array(values: npt.NDArray[Any], limits: ReadLimits | None = None) -> Radiograph:
+    """Take an array as a picture file would be: upright, the patient's right on the image's left.
+
+    Args:
+        values: Real numbers [rows, columns]. 8-bit values are shown as they are; all others over their robust range,
+            and what is not finite as the smallest value. An image with dark bone is inverted.
+        limits: Bounds on the size.
+
+    Raises:
+        ValueError: The array has another number of dimensions, or holds no real numbers.
+        UnreadableImageError, SkippedImageError: The image is too large or too small.
+    """
+    if values.ndim != 2 or values.dtype.kind not in "uif":
+        raise ValueError(f"found {values.dtype} {list(values.shape)}, expected real numbers [rows, columns]")
+    rows, columns = values.shape
+    check_size(rows, columns, limits or ReadLimits())
+    if values.dtype == np.uint8:
+        stored = np.ascontiguousarray(values)
+    else:
+        finite = np.isfinite(values)
+        low, high = (values[finite].min(), values[finite].max()) if finite.any() else (0, 0)
+        shares = (np.where(finite, values, low).astype(np.float64) - low) / max(float(high) - float(low), 1e-30)
+        stored = np.rint(shares * 65535).astype(np.uint16)
+    return _from_grey(stored, ("side_not_verified",), None)
 
 
 def read_file(path: Path, limits: ReadLimits) -> bytes:
@@ -121,11 +151,13 @@ def _from_dicom(data: bytes, limits: ReadLimits) -> Radiograph:
 
 def _from_picture(data: bytes, limits: ReadLimits) -> Radiograph:
     stored, notes = read_picture(data, limits)
+    return _from_grey(stored, notes, f"opencv/{picture_kind(data)}")
+
+
+def _from_grey(stored: Stored, notes: tuple[str, ...], decoder: str | None) -> Radiograph:
     brightness = render_picture(stored)
     box = content_box(brightness.pixels)
     pixels, polarity_notes = correct_polarity(brightness.pixels, box, tags_invert=False, tags_conflict=False)
     rows, columns = stored.shape
-    image = ImageInfo(
-        rows=rows, columns=columns, pixel_sha256=pixel_sha256(stored), decoder=f"opencv/{picture_kind(data)}"
-    )
+    image = ImageInfo(rows=rows, columns=columns, pixel_sha256=pixel_sha256(stored), decoder=decoder)
     return Radiograph(pixels, image, box, (*notes, *brightness.notes, *polarity_notes))

@@ -4,58 +4,57 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from lungsev.report import SeverityReport
+from lungsev.runtime.scan import scan_folder
+from lungsev.system import sha256_of_file
 
-UNFINISHED_SUFFIXES = (".part", ".tmp")
 _NAME_MAX_BYTES = 255 - len(".999999.json.part0123456789")
 
 
 @dataclass(frozen=True)
 class Found:
-    """What the paths of a command line hold. `missing` does not exist or cannot be listed."""
+    """The files of a command line.
+
+    Attributes:
+        images: Files to score, each once.
+        missing: Paths that do not exist or cannot be listed.
+        unfinished: Number of files left out because their names say that they are still being written.
+    """
 
     images: tuple[Path, ...]
     missing: tuple[Path, ...]
+    unfinished: int = 0
 
 
 def find_images(paths: Iterable[Path], results: Path | None = None) -> Found:
-    """Files of a mixed list of files and folders: each once, folders in sorted order.
+    """List the files of a mixed list of files and folders; folders in sorted order.
 
-    Folders are walked without following links to folders; dot files, `*.part`, `*.tmp`, anything but regular files
-    and everything that `results` (the folder of an earlier run) holds are left out. A file that is
-    named itself is taken whatever it is.
+    Folders are scanned as `watch` does, links to files included; the reports and overlays that `results` (the folder
+    of an earlier run) holds are left out. A file that is named itself is taken whatever it is.
     """
     images: dict[Path, None] = {}
     missing: list[Path] = []
+    unfinished = 0
     for path in paths:
         if path.is_dir():
-            images.update(dict.fromkeys(_walk(path, results.resolve() if results else None)))
+            try:
+                scan = scan_folder(path, max_files=None, follow_file_links=True)
+            except OSError:
+                missing.append(path)
+                continue
+            unfinished += scan.unfinished
+            sources = sorted((entry.source for entry in scan.entries), key=_folder_order)
+            files = [path / os.fsdecode(source) for source in sources]
+            images.update(dict.fromkeys(_without_results(files, results)))
         elif os.path.lexists(path):
             images[path] = None
         else:
             missing.append(path)
-    return Found(tuple(images), tuple(missing))
-
-
-def is_regular_file(path: Path) -> bool:
-    """True for a file that can be read without waiting: no FIFO, device, socket or dead link."""
-    try:
-        return stat.S_ISREG(path.stat().st_mode)
-    except OSError:
-        return False
-
-
-def sha256_of_file(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+    return Found(tuple(images), tuple(missing), unfinished)
 
 
 class ResultNames:
@@ -70,10 +69,9 @@ class ResultNames:
         self._taken: set[str] = set()
 
     def assign(self, path: Path) -> tuple[str, SeverityReport | None]:
-        """Name for an input, and the report that an earlier run left there for the same bytes."""
-        name = _shortened(path.name)
+        """Return the name for an input, and the report that an earlier run left there for the same bytes."""
         digest: str | None = None
-        for candidate in _numbered(name):
+        for candidate in _numbered(_shortened(path.name)):
             if candidate in self._taken:
                 continue
             target = self._folder / f"{candidate}.json"
@@ -88,24 +86,24 @@ class ResultNames:
         raise AssertionError("numbers do not end")
 
 
-def _walk(folder: Path, results: Path | None) -> Iterator[Path]:
-    for directory, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        here = Path(directory)
-        inside_results = results is not None and here.resolve() == results
-        names = set(files)
-        for name in sorted(files):
-            if name.startswith(".") or name.lower().endswith(UNFINISHED_SUFFIXES):
-                continue
-            if inside_results and _is_result(name, names):
-                continue
-            if is_regular_file(here / name):
-                yield here / name
+def _folder_order(source: bytes) -> list[tuple[bool, bytes]]:
+    """Files of a folder before the folders in it."""
+    *folders, name = source.split(b"/")
+    return [*((True, folder) for folder in folders), (False, name)]
 
 
-def _is_result(name: str, names: set[str]) -> bool:
-    """A report, or an overlay with its report beside it."""
-    return name.endswith(".json") or (name.endswith(".png") and f"{name[:-4]}.json" in names)
+def _without_results(files: list[Path], results: Path | None) -> Iterator[Path]:
+    """Leave out reports, and overlays with their report beside them, in the folder of results."""
+    if results is None:
+        yield from files
+        return
+    folder = results.resolve()
+    folders = {parent: parent.resolve() for parent in {file.parent for file in files}}
+    names = {file.name for file in files if folders[file.parent] == folder}
+    for file in files:
+        is_report = file.suffix == ".json" or (file.suffix == ".png" and f"{file.name[:-4]}.json" in names)
+        if folders[file.parent] != folder or not is_report:
+            yield file
 
 
 def _shortened(name: str) -> str:
@@ -126,7 +124,7 @@ def _numbered(name: str) -> Iterator[str]:
 
 def _digest(path: Path) -> str | None:
     try:
-        return sha256_of_file(path) if is_regular_file(path) else None
+        return sha256_of_file(path) if path.is_file() else None
     except OSError:
         return None
 

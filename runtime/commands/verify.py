@@ -48,19 +48,19 @@ def verify(bundle: Path | None, backend: str = "auto", threads: int | None = Non
 
 def self_test(bundle: Path | None, backend: str = "auto", threads: int | None = None) -> Check:
     """One phantom image through the whole chain, file included, twice: the numbers must be there and be the same."""
+    from lungsev.model import load
     from lungsev.phantom import make_phantom, write_phantom_dicom
-    from lungsev.pipeline import open_scorer
 
     with tempfile.TemporaryDirectory(prefix="lungsev-") as folder:
         path = Path(folder) / "phantom.dcm"
         write_phantom_dicom(make_phantom(seed=1), path)
         try:
-            with open_scorer(bundle, backend, threads) as scorer:
-                first, second = (scorer.score_file(path).report for _ in range(2))
+            with load(bundle, backend, threads) as model:
+                first, second = (model.score(path) for _ in range(2))
         except LungsevError as error:
             return Check("self-test", False, str(error), "try --backend onnxruntime, or reinstall lungsev")
-    model = first.model
-    where = f"{model.backend} {model.precision} on {model.device}" if model else "no model"
+    info = first.model
+    where = f"{info.backend} {info.precision} on {info.device}" if info else "no model"
     if first.scores != second.scores or first.status != second.status:
         return Check("self-test", False, f"{where}: two runs differ", "try --backend onnxruntime")
     if first.status == "failed":

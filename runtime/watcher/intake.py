@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lungsev.reading.completeness import Verdict, completeness
-from lungsev.runtime.commands.inputs import sha256_of_file
 from lungsev.runtime.scan import Entry, Scan, is_share, scan_folder
 from lungsev.runtime.settings import WatchSettings
 from lungsev.runtime.watcher.failpoints import pass_failpoint
@@ -20,6 +19,7 @@ from lungsev.runtime.watcher.file_moves import copy, remove, take
 from lungsev.runtime.watcher.layout import Layout
 from lungsev.runtime.watcher.ledger import Ledger, NewImage
 from lungsev.runtime.watcher.ledger_schema import ImageRow
+from lungsev.system import sha256_of_file
 
 log = logging.getLogger("lungsev.runtime.watcher.intake")
 

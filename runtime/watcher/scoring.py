@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from lungsev.errors import BackendError, ImageError, LungsevError, SkippedImageError, UnreadableImageError
+from lungsev.model import Model
 from lungsev.pipeline import ScoredRadiograph
 from lungsev.reading.radiograph import Radiograph
 from lungsev.report import ImageInfo, QualityFlag, SeverityReport
-from lungsev.runtime.commands.inputs import is_regular_file, sha256_of_file
 from lungsev.runtime.outputs.contract import Output
 from lungsev.runtime.settings import WatchSettings
 from lungsev.runtime.watcher.failpoints import pass_failpoint
@@ -25,7 +25,7 @@ from lungsev.runtime.watcher.layout import Layout
 from lungsev.runtime.watcher.ledger import Ledger
 from lungsev.runtime.watcher.ledger_schema import ImageRow, State
 from lungsev.runtime.watcher.metrics import Metrics
-from lungsev.runtime.watcher.worker import ImageScorer, with_decode_time
+from lungsev.system import sha256_of_file
 
 log = logging.getLogger("lungsev.runtime.watcher.scoring")
 
@@ -45,11 +45,11 @@ class FinishedImage:
 
 
 class Scoring:
-    """Called again and again by one thread. Owns the scorer and opens it anew when the device fails."""
+    """Called again and again by one thread. Owns the model and opens it again when the device fails."""
 
     def __init__(
         self,
-        open_scorer: Callable[[], ImageScorer],
+        open_model: Callable[[], Model],
         layout: Layout,
         ledger: Ledger,
         outputs: Sequence[Output],
@@ -59,7 +59,7 @@ class Scoring:
         queue: Callable[[str, Sequence[tuple[str, Path]]], object] = lambda image_id, files: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._open_scorer = open_scorer
+        self._open_model = open_model
         self._layout = layout
         self._ledger = ledger
         self._outputs = tuple(outputs)
@@ -68,7 +68,7 @@ class Scoring:
         self._on_finished = on_finished
         self._queue = queue
         self._monotonic = monotonic
-        self._scorer: ImageScorer | None = None
+        self._model: Model | None = None
         self._picked = 0
         self._due: dict[str, float] = {}  # image id: moment of its next attempt; after a restart all are due
         self._delays: dict[str, int] = {}
@@ -78,7 +78,7 @@ class Scoring:
     @property
     def ready(self) -> bool:
         """A model is open on a device that works."""
-        return self._scorer is not None
+        return self._model is not None
 
     def open(self) -> None:
         """Open the model and run it once, so that what is wrong is said at the start and the first image does not wait.
@@ -86,19 +86,19 @@ class Scoring:
         Raises:
             LungsevError: The model, its device or the reading process does not work.
         """
-        if self._scorer is None:
-            scorer = self._open_scorer()
+        if self._model is None:
+            model = self._open_model()
             try:
-                scorer.probe()
+                model.probe()
             except BaseException:
-                scorer.close()
+                model.close()
                 raise
-            self._scorer = scorer
+            self._model = model
 
     def close(self) -> None:
-        if self._scorer is not None:
-            self._scorer.close()
-            self._scorer = None
+        if self._model is not None:
+            self._model.close()
+            self._model = None
 
     def step(self) -> bool:
         """Bring one image to its end, or to its next attempt; False when none is due.
@@ -181,28 +181,23 @@ class Scoring:
 
     def _score(self, image: ImageRow) -> ScoredRadiograph:
         self.open()
-        scorer = self._scorer
-        assert scorer is not None
+        assert self._model is not None
         path = self._layout.work_file(image)
-        began = time.perf_counter()
         _check_work_file(path)
-        try:
-            read = scorer.read(path)
-        except SkippedImageError as error:
-            return scorer.unscored(error, path, began)
-        decoded = time.perf_counter()
-        pass_failpoint("decoded")
-        twins = self._twins(image, read)
-        if twins and twins[0].pixel_sha256 == read.image.pixel_sha256:
-            duplicate = SkippedImageError("duplicate", f"The same image was scored before, as {twins[0].id}.")
-            duplicate.image = read.image
-            return scorer.unscored(duplicate, path, began)
-        scored = replace(with_decode_time(scorer.score(read), (decoded - began) * 1000), source=path)
-        return _warned_of_twin(scored, twins[0]) if twins else scored
+        twins: list[ImageRow] = []
 
-    def _twins(self, image: ImageRow, read: Radiograph) -> list[ImageRow]:
+        def refuse_duplicate(radiograph: Radiograph) -> None:
+            pass_failpoint("decoded")
+            twins.extend(self._twins(image, radiograph.image))
+            if twins and twins[0].pixel_sha256 == radiograph.image.pixel_sha256:
+                message = f"The same image was scored before, as {twins[0].id}."
+                raise SkippedImageError("duplicate", message, radiograph.image)
+
+        scored = self._model.examine_readable(path, refuse_duplicate)
+        return _warned_of_twin(scored, twins[0]) if twins and scored.radiograph is not None else scored
+
+    def _twins(self, image: ImageRow, info: ImageInfo) -> list[ImageRow]:
         """Scored images with this image's identity, those with the same pixels first."""
-        info = read.image
         if info.pixel_sha256 is None:
             return []
         twins = self._ledger.scored_twins(info.sop_instance_uid, info.pixel_sha256, image.id)
@@ -224,7 +219,7 @@ class Scoring:
 
     def _quarantine(self, image: ImageRow, code: str, message: str, started: float) -> None:
         path = self._layout.work_file(image)
-        digest = sha256_of_file(path) if is_regular_file(path) else None
+        digest = sha256_of_file(path) if path.is_file() else None
         quarantine(image, code, message, self._layout, self._ledger, self._settings, self._outputs, digest)
         self._delays.pop(image.id, None)
         self._metrics.count_image("quarantined", code)

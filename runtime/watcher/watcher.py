@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lungsev.errors import LungsevError
+from lungsev.model import Model, load
 from lungsev.runtime.delivery.deliveries import read_states
 from lungsev.runtime.delivery.outbox import Outbox
 from lungsev.runtime.outputs.catalog import open_outputs
@@ -28,7 +29,6 @@ from lungsev.runtime.watcher.recovery import open_ledger, reconcile
 from lungsev.runtime.watcher.retention import DiskWatermark, Retention
 from lungsev.runtime.watcher.scoring import FinishedImage, Scoring
 from lungsev.runtime.watcher.supervisor import SupervisedCommand, supervised_commands
-from lungsev.runtime.watcher.worker import ImageScorer
 
 log = logging.getLogger("lungsev.runtime.watcher.watcher")
 
@@ -79,13 +79,13 @@ class Watcher:
         incoming: Path,
         layout: Layout,
         settings: BedsideSettings,
-        open_scorer: Callable[[], ImageScorer] | None = None,
+        open_model: Callable[[], Model] | None = None,
     ) -> None:
         model = settings.model
         self._incoming = incoming
         self._layout = layout
         self._settings = settings
-        self._open_scorer = open_scorer or (lambda: ImageScorer.open(model.bundle, model.backend, model.threads))
+        self._open_model = open_model or (lambda: load(model.bundle, model.backend, model.threads))
         self._disk = DiskWatermark(layout.root, settings.watch.min_free_mb)
         self._metrics = Metrics()
         self._wake = threading.Event()
@@ -121,7 +121,7 @@ class Watcher:
             outbox = self._open_outbox(stack, stop)
             queue = outbox.queue if outbox is not None else _send_nothing
             scoring = Scoring(
-                self._open_scorer, self._layout, ledger, outputs, watch, self._metrics, self._finish_image, queue
+                self._open_model, self._layout, ledger, outputs, watch, self._metrics, self._finish_image, queue
             )
             scoring.open()
             stack.callback(scoring.close)

@@ -18,8 +18,8 @@ from odd_images import encoded_image
 from pydicom import uid
 
 from lungsev.bundle.archive import Bundle
+from lungsev.model import Model, load
 from lungsev.phantom import make_phantom
-from lungsev.pipeline import Scorer, open_scorer
 from lungsev.reading.encoding import ENCODERS, JPEG_2000, JPEG_BASELINE, JPEG_EXTENDED, JPEG_LS_NEAR
 
 PLAIN = uid.ExplicitVRLittleEndian
@@ -49,8 +49,8 @@ Report = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def scorer(tiny_bundle: Bundle) -> Iterator[Scorer]:
-    with open_scorer(tiny_bundle.path) as opened:
+def model(tiny_bundle: Bundle) -> Iterator[Model]:
+    with load(tiny_bundle.path, sandbox=False) as opened:
         yield opened
 
 
@@ -71,9 +71,9 @@ def write(folder: Path, stored: Stored, bits: int, syntax: str = PLAIN, **tags: 
     return path
 
 
-def report_of(scorer: Scorer, path: Path) -> Report:
+def report_of(model: Model, path: Path) -> Report:
     """All of the report but what names the carrier, and how long it took."""
-    report = scorer.score_file(path).report.to_dict()
+    report = model.score(path).to_dict()
     assert report["status"] == "scored", report["message"]
     assert report["image"].pop("decoder")
     for key in ("sha256", "transfer_syntax"):
@@ -97,37 +97,37 @@ def carriers(plain: Path, folder: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize(("bits", "signed", "photometric"), KINDS)
-def test_our_own_encoders(scorer: Scorer, tmp_path: Path, bits: int, signed: bool, photometric: str) -> None:
+def test_our_own_encoders(model: Model, tmp_path: Path, bits: int, signed: bool, photometric: str) -> None:
     stored = as_stored(small_radiograph(), bits, signed, photometric)
     tags = {"PhotometricInterpretation": photometric}
-    expected = report_of(scorer, write(tmp_path, stored, bits, **tags))
+    expected = report_of(model, write(tmp_path, stored, bits, **tags))
     words = stored.view(f"u{stored.dtype.itemsize}")
     for syntax in LOSSLESS:
         encoded = write(tmp_path, words, bits, syntax, PixelRepresentation=int(signed), **tags)
-        assert report_of(scorer, encoded) == expected, syntax
+        assert report_of(model, encoded) == expected, syntax
 
 
 @pytest.mark.parametrize("bits", [8, 12, 16])
 @pytest.mark.parametrize("signed", [False, True])
-def test_both_photometric_interpretations(scorer: Scorer, tmp_path: Path, bits: int, signed: bool) -> None:
+def test_both_photometric_interpretations(model: Model, tmp_path: Path, bits: int, signed: bool) -> None:
     reports = []
     for photometric in ("MONOCHROME1", "MONOCHROME2"):
         stored = as_stored(small_radiograph(), bits, signed, "MONOCHROME2")
         if photometric == "MONOCHROME1":
             stored = np.invert(stored) if signed else ((1 << bits) - 1 - stored).astype(stored.dtype)
-        reports.append(report_of(scorer, write(tmp_path, stored, bits, PhotometricInterpretation=photometric)))
+        reports.append(report_of(model, write(tmp_path, stored, bits, PhotometricInterpretation=photometric)))
     assert reports[0] == reports[1]
 
 
 @pytest.mark.parametrize("around", [0, 900, 4095])
 @pytest.mark.parametrize("is_told", [False, True])
-def test_what_lies_around_the_radiograph(scorer: Scorer, tmp_path: Path, around: int, is_told: bool) -> None:
+def test_what_lies_around_the_radiograph(model: Model, tmp_path: Path, around: int, is_told: bool) -> None:
     stored = as_stored(small_radiograph(), 12, False, "MONOCHROME2")
     framed = np.pad(stored, ((40, 23), (17, 61)), constant_values=around)
     tags = {"WindowCenter": 2048, "WindowWidth": 4096}
-    alone = report_of(scorer, write(tmp_path, stored, 12, **tags))
+    alone = report_of(model, write(tmp_path, stored, 12, **tags))
     padding = {"PixelPaddingValue": around} if is_told else {}
-    within = report_of(scorer, write(tmp_path, framed, 12, **tags, **padding))
+    within = report_of(model, write(tmp_path, framed, 12, **tags, **padding))
     assert within["alignment"] == alone["alignment"]
     for one, other in zip(alone["scores"]["brixia"]["regions"], within["scores"]["brixia"]["regions"], strict=True):
         assert other["expected"] == one["expected"]
@@ -136,12 +136,12 @@ def test_what_lies_around_the_radiograph(scorer: Scorer, tmp_path: Path, around:
 
 @pytest.mark.skipif(shutil.which("dcmcjpls") is None, reason="DCMTK is not installed")
 @pytest.mark.parametrize(("bits", "signed", "photometric"), KINDS)
-def test_other_makers_encoders(scorer: Scorer, tmp_path: Path, bits: int, signed: bool, photometric: str) -> None:
+def test_other_makers_encoders(model: Model, tmp_path: Path, bits: int, signed: bool, photometric: str) -> None:
     stored = as_stored(small_radiograph(), bits, signed, photometric)
     plain = write(tmp_path, stored, bits, PhotometricInterpretation=photometric, PixelRepresentation=int(signed))
-    expected = report_of(scorer, plain)
+    expected = report_of(model, plain)
     for path in carriers(plain, tmp_path):
-        assert report_of(scorer, path) == expected, path.name
+        assert report_of(model, path) == expected, path.name
 
 
 @pytest.mark.slow
@@ -149,7 +149,7 @@ def test_other_makers_encoders(scorer: Scorer, tmp_path: Path, bits: int, signed
 @pytest.mark.skipif(shutil.which("dcmcjpls") is None, reason="DCMTK is not installed")
 def test_real_radiographs_on_the_packaged_model(shared_dir: Path, tmp_path: Path) -> None:
     sources = sorted((shared_dir / "cxr" / "lung-masks" / "images").iterdir())[::40]
-    with open_scorer(backend="onnxruntime", threads=1) as packaged:
+    with load(backend="onnxruntime", threads=1, sandbox=False) as packaged:
         for source, (bits, signed, photometric) in zip(sources, KINDS * 2, strict=False):
             grey = np.asarray(cv2.imread(str(source), cv2.IMREAD_GRAYSCALE), dtype=np.float32) / 255
             stored = as_stored(grey, bits, signed, photometric)

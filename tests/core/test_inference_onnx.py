@@ -117,10 +117,7 @@ def test_no_damage_makes_the_reader_raise_anything_else(seed: int) -> None:
 
 
 def test_nothing_is_reported_to_the_maker_of_the_runtime(tiny_bundle: Bundle, tmp_path: Path) -> None:
-    program = (
-        "from pathlib import Path; from lungsev.pipeline import open_scorer; "
-        f"open_scorer(Path({str(tiny_bundle.path)!r}), 'onnxruntime').close()"
-    )
+    program = f"import lungsev; lungsev.load({str(tiny_bundle.path)!r}, 'onnxruntime', sandbox=False).close()"
     environment = {**os.environ, "HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
     environment.pop("ORT_DISABLE_TELEMETRY", None)
     subprocess.run([sys.executable, "-c", program], env=environment, check=True, timeout=60)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from bedside_images import QUICK_BEDSIDE, Bedside, QuickScorer, drop, png
+from bedside_images import QUICK_BEDSIDE, Bedside, QuickModel, drop, png
 
 from lungsev.runtime.watcher.layout import Layout
 from lungsev.runtime.watcher.ledger import Ledger, NewImage
@@ -22,7 +22,7 @@ SCORED, QUARANTINED, IN_WORK, SEEN = 30, 2, 5, 3
 
 
 def drain(side: Bedside) -> None:
-    Watcher(side.incoming, side.layout, QUICK_BEDSIDE, QuickScorer).run(threading.Event(), once=True)
+    Watcher(side.incoming, side.layout, QUICK_BEDSIDE, QuickModel).run(threading.Event(), once=True)
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from odd_images import encoded_image, image_bytes, phantom, setting
 from pydicom import uid
 
 from lungsev.errors import ImageError, SkippedImageError, UnreadableImageError
-from lungsev.phantom import write_phantom_jpeg, write_phantom_png
+from lungsev.phantom import make_phantom, write_phantom_jpeg, write_phantom_png
 from lungsev.preprocessing.canvas import to_canvas
 from lungsev.reading.encoding import (
     HTJ2K_LOSSLESS,
@@ -26,7 +26,7 @@ from lungsev.reading.encoding import (
     RLE,
 )
 from lungsev.reading.limits import ReadLimits
-from lungsev.reading.read import read_file, read_radiograph, read_radiograph_bytes
+from lungsev.reading.read import radiograph_from_array, read_file, read_radiograph, read_radiograph_bytes
 
 EXPLICIT = str(uid.ExplicitVRLittleEndian)
 LOSSLESS = [EXPLICIT, RLE, JPEG_LOSSLESS, JPEG_LOSSLESS_SV1, JPEG_LS_LOSSLESS, JPEG_2000_LOSSLESS, HTJ2K_LOSSLESS]
@@ -231,3 +231,44 @@ def test_the_odd_pictures_of_the_public_subset_are_read(shared_dir: Path) -> Non
         radiograph = read_radiograph(path)
         assert radiograph.pixels.shape == cv2.imread(str(path), cv2.IMREAD_GRAYSCALE).shape
         assert radiograph.pixels.std() > 0.05
+
+
+def test_an_array_is_read_as_the_picture_file_of_the_same_pixels(tmp_path: Path) -> None:
+    pixels = make_phantom(2, size_px=256).pixels
+    for stored in (np.round(pixels * 255).astype(np.uint8), np.round(pixels * 65535).astype(np.uint16)):
+        cv2.imwrite(str(tmp_path / "image.png"), stored)
+        from_file, from_array = read_radiograph(tmp_path / "image.png"), radiograph_from_array(stored)
+        np.testing.assert_allclose(from_array.pixels, from_file.pixels, atol=2e-4)
+        assert from_array.content_box_px == from_file.content_box_px
+        assert from_array.notes == from_file.notes
+
+
+@pytest.mark.parametrize("dtype", ["int16", "int64", "float32", "float64"])
+def test_numbers_of_any_type_and_scale_are_shown_over_their_robust_range(dtype: str) -> None:
+    pixels = make_phantom(2, size_px=256).pixels
+    expected = radiograph_from_array(np.round(pixels * 65535).astype(np.uint16)).pixels
+    shifted = (pixels.astype(np.float64) * 3000 - 1000).astype(dtype)
+    np.testing.assert_allclose(radiograph_from_array(shifted).pixels, expected, atol=2e-3)
+
+
+def test_what_is_not_finite_is_the_darkest() -> None:
+    pixels = make_phantom(2, size_px=256).pixels.astype(np.float64)
+    pixels[:3, :3] = [np.nan, np.inf, -np.inf]
+    shown = radiograph_from_array(pixels).pixels
+    assert np.isfinite(shown).all()
+    assert np.isfinite(radiograph_from_array(np.full((64, 64), np.nan)).pixels).all()
+
+
+@pytest.mark.parametrize(
+    "values", [np.zeros((3, 64, 64)), np.zeros(64), np.zeros((64, 64), complex), np.zeros((64, 64), bool)]
+)
+def test_an_array_of_another_form_is_refused(values: np.ndarray) -> None:
+    with pytest.raises(ValueError, match=r"expected real numbers \[rows, columns\]"):
+        radiograph_from_array(values)
+
+
+def test_an_array_too_small_is_skipped_and_too_large_refused() -> None:
+    with pytest.raises(SkippedImageError):
+        radiograph_from_array(np.zeros((4, 4)))
+    with pytest.raises(UnreadableImageError, match="the limit is"):
+        radiograph_from_array(np.zeros((100, 100)), ReadLimits(pixels=50))

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from lungsev.report import ImageInfo, SeverityReport
-from lungsev.runtime.commands.inputs import ResultNames, find_images, is_regular_file, sha256_of_file
+from lungsev.runtime.commands.inputs import ResultNames, find_images
+from lungsev.system import sha256_of_file
 
 
 def touch(path: Path, data: bytes = b"x") -> Path:
@@ -29,12 +30,13 @@ def test_files_and_folders_may_be_mixed_and_each_image_comes_once(tmp_path: Path
 
 
 def test_a_folder_gives_no_unfinished_hidden_or_special_files(tmp_path: Path) -> None:
-    for name in (".DS_Store", "x.part", "y.tmp", ".git/z"):
+    for name in (".DS_Store", "x.part", "y.tmp", "z.dcm.crdownload", ".git/z"):
         touch(tmp_path / name)
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "dead").symlink_to(tmp_path / "nowhere")
-    assert find_images([tmp_path]).images == ()
-    assert not is_regular_file(tmp_path / "fifo")
+    found = find_images([tmp_path])
+    assert found.images == ()
+    assert found.unfinished == 4
 
 
 def test_results_kept_beside_the_images_are_no_images(tmp_path: Path) -> None:
@@ -42,6 +44,20 @@ def test_results_kept_beside_the_images_are_no_images(tmp_path: Path) -> None:
     touch(tmp_path / "image.dcm.json")
     touch(tmp_path / "image.dcm.png")
     assert find_images([tmp_path], results=tmp_path).images == (image, picture)
+
+
+def test_json_files_elsewhere_are_inputs_and_reports_only_in_the_folder_of_results(tmp_path: Path) -> None:
+    note = touch(tmp_path / "ward" / "note.json")
+    touch(tmp_path / "ward" / "out" / "image.dcm.json")
+    assert find_images([tmp_path / "ward"], results=tmp_path / "ward" / "out").images == (note,)
+
+
+def test_links_to_files_are_followed_and_links_to_folders_are_not(tmp_path: Path) -> None:
+    touch(tmp_path / "archive" / "image.dcm")
+    (tmp_path / "ward").mkdir()
+    (tmp_path / "ward" / "link.dcm").symlink_to(tmp_path / "archive" / "image.dcm")
+    (tmp_path / "ward" / "folder").symlink_to(tmp_path / "archive")
+    assert find_images([tmp_path / "ward"]).images == (tmp_path / "ward" / "link.dcm",)
 
 
 def test_names_keep_the_file_name_and_get_a_number_when_they_collide(tmp_path: Path) -> None:

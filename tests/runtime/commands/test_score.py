@@ -13,7 +13,7 @@ from lungsev.bundle.archive import Bundle
 from lungsev.errors import BundleError, LungsevError
 from lungsev.phantom import make_non_chest, make_phantom, write_phantom_dicom, write_phantom_jpeg, write_phantom_png
 from lungsev.report import SeverityReport
-from lungsev.runtime.commands.score import score_command
+from lungsev.runtime.commands import score as score_module
 
 CHEST = make_phantom(11, size_px=256)
 
@@ -21,7 +21,7 @@ CHEST = make_phantom(11, size_px=256)
 @pytest.fixture
 def score(tiny_bundle: Bundle, tmp_path: Path) -> Callable[..., None]:
     def run(*paths: Path, out: Path | None = None, jobs: int = 1, fresh: bool = False, as_json: bool = False) -> None:
-        score_command(paths, out, tiny_bundle.path, "onnxruntime", 1, jobs, fresh, as_json)
+        score_module.score(list(paths), out, tiny_bundle.path, "onnxruntime", 1, jobs, fresh, as_json)
 
     return run
 
@@ -63,7 +63,7 @@ def test_every_input_gets_one_report_and_no_image_stops_another(
         assert cv2.imread(str(tmp_path / "out" / f"{name}.png")) is not None
     printed = capsys.readouterr().out.splitlines()
     assert len([line for line in printed if str(ward) in line]) == 6
-    assert "6 inputs: 3 scored, 0 skipped, 3 failed" in printed
+    assert "6 images: 3 scored, 0 skipped, 3 failed" in printed
 
 
 def test_a_second_run_keeps_what_is_there_and_tries_what_failed(
@@ -94,7 +94,7 @@ def test_json_lines_for_machines(score: Callable[..., None], ward: Path, capsys:
 def test_a_path_that_does_not_exist_is_said_after_the_others_are_done(
     score: Callable[..., None], ward: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(LungsevError, match=r"absent\.dcm; the other 1 inputs are done"):
+    with pytest.raises(LungsevError, match=r"absent\.dcm; the other 1 image is done"):
         score(ward / "image.png", tmp_path / "absent.dcm", out=tmp_path / "out")
     assert set(reports(tmp_path / "out")) == {"image.png"}
 
@@ -106,7 +106,25 @@ def test_an_empty_folder_and_a_missing_bundle_are_the_operators(
     with pytest.raises(LungsevError, match="found no file"):
         score(tmp_path / "empty")
     with pytest.raises(BundleError):
-        score_command([ward], None, tmp_path / "no-bundle", "onnxruntime", 1, 1, False, False)
+        score_module.score([ward], bundle=tmp_path / "no-bundle")
+
+
+def test_unfinished_files_of_a_folder_are_left_alone_and_counted(
+    score: Callable[..., None], ward: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (ward / "image.jpg").rename(ward / "x.dcm.crdownload")
+    score(ward, out=tmp_path / "out")
+    assert "x.dcm.crdownload" not in reports(tmp_path / "out")
+    printed = capsys.readouterr()
+    assert printed.err.splitlines() == ["1 file left out, hidden or still being written"]
+    assert "5 images: 2 scored, 0 skipped, 3 failed" in printed.out.splitlines()
+
+
+def test_a_folder_of_unfinished_files_says_so(score: Callable[..., None], tmp_path: Path) -> None:
+    for name in ("x.dcm.crdownload", "y.dcm.part"):
+        (tmp_path / name).write_bytes(b"DICM")
+    with pytest.raises(LungsevError, match=r"\(2 files left out, hidden or still being written\); expected images"):
+        score(tmp_path)
 
 
 def test_a_fifo_named_as_an_image_fails_at_once(score: Callable[..., None], tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from bedside_images import Bedside, QuickScorer, drop, png
+from bedside_images import Bedside, QuickModel, drop, png
 
 from lungsev.errors import LungsevError
 from lungsev.runtime.commands.watch import watch
@@ -18,7 +18,7 @@ from lungsev.runtime.watcher import watcher as watcher_module
 @pytest.fixture
 def side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bedside]:
     """A watched folder; no network, and the signal handlers and loggers of this process as before."""
-    monkeypatch.setattr(watcher_module, "Watcher", partial(watcher_module.Watcher, open_scorer=QuickScorer))
+    monkeypatch.setattr(watcher_module, "Watcher", partial(watcher_module.Watcher, open_model=QuickModel))
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     level = logging.getLogger("lungsev").level
     yield Bedside.make(tmp_path)

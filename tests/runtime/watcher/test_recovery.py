@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from bedside_images import QUICK, QUICK_BEDSIDE, Bedside, QuickScorer, drop, png
+from bedside_images import QUICK, QUICK_BEDSIDE, Bedside, QuickModel, drop, png
 
 from lungsev.runtime.outputs.catalog import open_outputs
 from lungsev.runtime.watcher.ledger import Ledger, NewImage
@@ -45,7 +45,7 @@ def enter(ledger: Ledger, source: Path, **fields: object) -> ImageRow:
 
 def drain(side: Bedside) -> None:
 
-    Watcher(side.incoming, side.layout, QUICK_BEDSIDE, QuickScorer).run(threading.Event(), once=True)
+    Watcher(side.incoming, side.layout, QUICK_BEDSIDE, QuickModel).run(threading.Event(), once=True)
 
 
 def test_a_claim_that_was_only_intended_is_made_again(side: Bedside, ledger_of: Callable[[], Ledger]) -> None:
@@ -165,7 +165,7 @@ def test_a_lost_ledger_does_not_score_again_what_stays_in_place(side: Bedside) -
     settings = QUICK_BEDSIDE.model_copy(update={"watch": watch})
 
     def drain_in_place() -> int:
-        watcher = Watcher(side.incoming, side.layout, settings, QuickScorer)
+        watcher = Watcher(side.incoming, side.layout, settings, QuickModel)
         watcher.run(threading.Event(), once=True)
         return watcher.finished_count
 

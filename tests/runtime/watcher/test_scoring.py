@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from bedside_images import QUICK, Bedside, QuickScorer, png
+from bedside_images import QUICK, Bedside, QuickModel, png
 
 from lungsev.errors import BackendError, SkippedImageError, UnreadableImageError
 from lungsev.runtime.outputs.catalog import open_outputs
@@ -24,7 +24,7 @@ from lungsev.runtime.watcher.scoring import FinishedImage, Scoring
 class Desk:
     side: Bedside
     ledger: Ledger
-    scorer: QuickScorer = field(default_factory=QuickScorer)
+    model: QuickModel = field(default_factory=QuickModel)
     now: float = 0.0
     opened: int = 0
     finished: list[FinishedImage] = field(default_factory=list)
@@ -43,9 +43,9 @@ class Desk:
             monotonic=lambda: self.now,
         )
 
-    def _open(self) -> QuickScorer:
+    def _open(self) -> QuickModel:
         self.opened += 1
-        return self.scorer
+        return self.model
 
     def claim(self, data: bytes, code: str | None = None) -> str:
         (image_id,) = self.ledger.add([NewImage(b"image.png", ".png", len(data), 1, 1)])
@@ -90,7 +90,7 @@ def test_the_same_image_again_is_a_duplicate(desk: Desk) -> None:
 
 
 def test_the_same_uid_with_other_pixels_is_scored_and_warned_about(desk: Desk) -> None:
-    desk.scorer.uids = {png(1): "1.2.3", png(2): "1.2.3"}
+    desk.model.uids = {png(1): "1.2.3", png(2): "1.2.3"}
     desk.claim(png(1))
     desk.run()
     second = desk.claim(png(2))
@@ -102,7 +102,7 @@ def test_the_same_uid_with_other_pixels_is_scored_and_warned_about(desk: Desk) -
 
 
 def test_a_skipped_image_has_a_report_that_says_why(desk: Desk) -> None:
-    desk.scorer.failures[png(1)] = lambda: SkippedImageError("not_frontal_chest", "No frontal chest radiograph.")
+    desk.model.failures[png(1)] = lambda: SkippedImageError("not_frontal_chest", "No frontal chest radiograph.")
     image_id = desk.claim(png(1))
     desk.run()
     assert desk.image(image_id).state == "skipped"
@@ -126,11 +126,11 @@ def test_what_had_no_end_is_put_aside_unread(desk: Desk) -> None:
     image_id = desk.claim(png(1)[:-4], code="incomplete")
     desk.run()
     assert (desk.image(image_id).state, desk.image(image_id).code) == ("quarantined", "incomplete")
-    assert desk.scorer.seen == []
+    assert desk.model.seen == []
 
 
 def test_a_codec_that_crashes_is_tried_again_ever_later_and_then_no_more(desk: Desk) -> None:
-    desk.scorer.failures[png(1)] = lambda: UnreadableImageError("decoder_crashed", "The decoder crashed.")
+    desk.model.failures[png(1)] = lambda: UnreadableImageError("decoder_crashed", "The decoder crashed.")
     image_id = desk.claim(png(1))
     desk.run()
     assert desk.image(image_id).state == "failed"
@@ -146,7 +146,7 @@ def test_a_codec_that_crashes_is_tried_again_ever_later_and_then_no_more(desk: D
 
 
 def test_one_bad_image_does_not_hold_up_the_others(desk: Desk) -> None:
-    desk.scorer.failures[png(1)] = lambda: UnreadableImageError("decoder_timeout", "It took too long.")
+    desk.model.failures[png(1)] = lambda: UnreadableImageError("decoder_timeout", "It took too long.")
     desk.claim(png(1))
     good = desk.claim(png(2))
     desk.run()
@@ -162,12 +162,12 @@ def test_an_image_that_killed_the_process_too_often_is_put_aside(desk: Desk) -> 
 
 def test_a_broken_device_counts_against_no_image(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     image_id = desk.claim(png(1))
-    desk.scorer.score_error = lambda image: BackendError("the device is gone")
+    desk.model.score_error = lambda image: BackendError("the device is gone")
 
     def still_broken() -> None:
         raise BackendError("still gone")
 
-    monkeypatch.setattr(desk.scorer, "probe", still_broken)
+    monkeypatch.setattr(desk.model, "probe", still_broken)
     for _ in range(8):
         with pytest.raises(BackendError):
             desk.scoring.step()
@@ -175,14 +175,14 @@ def test_a_broken_device_counts_against_no_image(desk: Desk, monkeypatch: pytest
     assert (desk.image(image_id).state, desk.image(image_id).attempts) == ("failed", 0)
     assert not desk.scoring.ready
     monkeypatch.undo()
-    desk.scorer.score_error = lambda image: None
+    desk.model.score_error = lambda image: None
     desk.run()
     assert desk.image(image_id).state == "done"
 
 
 def test_an_image_that_breaks_a_working_device_is_put_aside_at_last(desk: Desk) -> None:
     image_id = desk.claim(png(1))
-    desk.scorer.score_error = lambda image: BackendError("NaN")
+    desk.model.score_error = lambda image: BackendError("NaN")
     for _ in range(4):
         desk.run()
         desk.now += 100
@@ -284,7 +284,7 @@ def test_what_was_swapped_before_it_was_taken_is_put_aside_unread(desk: Desk, wh
     makers[what]()
     desk.run()
     assert desk.image(image_id).code == ("lost" if what == "nothing" else "not_a_file")
-    assert desk.scorer.seen == []
+    assert desk.model.seen == []
     assert list(desk.side.layout.work.iterdir()) == []
 
 

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from bedside_images import QUICK_BEDSIDE, Bedside, QuickScorer, drop, png
+from bedside_images import QUICK_BEDSIDE, Bedside, QuickModel, drop, png
 
 from lungsev.errors import BundleError, FolderLockedError, LungsevError
 from lungsev.runtime.settings import BedsideSettings
@@ -26,7 +26,7 @@ def side(tmp_path: Path) -> Bedside:
 
 
 def drain(side: Bedside, settings: BedsideSettings = QUICK_BEDSIDE) -> Watcher:
-    watcher = Watcher(side.incoming, side.layout, settings, QuickScorer)
+    watcher = Watcher(side.incoming, side.layout, settings, QuickModel)
     watcher.run(threading.Event(), once=True)
     return watcher
 
@@ -75,7 +75,7 @@ def test_names_that_are_not_text_and_things_that_are_no_files(side: Bedside) -> 
 
 def test_images_are_scored_as_they_arrive_until_told_to_stop(side: Bedside) -> None:
     stop = threading.Event()
-    watcher = Watcher(side.incoming, side.layout, QUICK_BEDSIDE, QuickScorer)
+    watcher = Watcher(side.incoming, side.layout, QUICK_BEDSIDE, QuickModel)
     watcher.on_finished = lambda ended: stop.set() if watcher.finished_count == 2 else None
     later = threading.Timer(0.3, drop, (side.incoming, "second.png", png(2)))
     drop(side.incoming, "first.png", png(1))
@@ -98,7 +98,7 @@ def test_one_watcher_per_folder(side: Bedside, tmp_path: Path) -> None:
 
 
 def test_a_bundle_that_does_not_hold_is_said_at_once(side: Bedside) -> None:
-    def no_bundle() -> QuickScorer:
+    def no_bundle() -> QuickModel:
         raise BundleError("no bundle")
 
     with pytest.raises(BundleError):

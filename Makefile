@@ -14,7 +14,7 @@ SOURCES := $(shell find lungsev train export runtime configs -type f ! -name '*.
 venv_of = python=$$(sh .ci/find_python.sh) && { $(1)/bin/python -c "" 2>/dev/null || "$$python" -m venv --clear $(1); }
 bin := .venv/bin
 
-.PHONY: help demo test test-slow test-gpu test-faults test-fuzz test-soak check format model check-aarch64 validate-dicom look-at-dashboard architecture clean
+.PHONY: help demo test test-slow test-gpu test-faults test-fuzz test-soak check format model check-aarch64 validate-dicom look-at-dashboard architecture mutants clean
 
 help: ## Say what each target does
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-22s %s\n", $$1, $$2 }'
@@ -40,10 +40,13 @@ test-fuzz: .venv/installed ## Read thousands of mutated images (LUNGSEV_FUZZ=200
 test-soak: .venv/installed ## Many images for minutes; memory and files must stay flat; prints rate and latency
 	$(bin)/python -m pytest -s -m soak --timeout 3600
 
+mutants: .venv/installed ## Change one thing at a time in chosen modules; their tests must notice 85 % (MODULES="file ...", COUNT=40)
+	$(bin)/python .ci/mutants.py $(MODULES) $(if $(COUNT),--count $(COUNT))
+
 check: .venv/installed ## Format, lint, types and tests: what a commit must pass
 	$(bin)/ruff format --check .
 	$(bin)/ruff check .
-	$(bin)/mypy lungsev train export runtime
+	.ci/types $(bin)/python
 	$(bin)/python -m pytest
 
 # The network is compared with its graphs on the scored images, where they lie in DATA, besides phantoms.

@@ -1,0 +1,52 @@
+"""A browser for tests of the dashboard: cookies, forms, nothing else."""
+
+from __future__ import annotations
+
+import http.client
+import re
+from dataclasses import dataclass, field
+from urllib.parse import urlencode
+
+TOKEN = "a-token-of-the-tests-0123456789"
+EVIL = "<script>alert(1)</script>\u202e\x1b[31m\"'onload=x"
+
+
+@dataclass
+class Browser:
+    """Asks the server on `port` and keeps its cookies."""
+
+    port: int
+    cookies: dict[str, str] = field(default_factory=dict)
+
+    def ask(
+        self, method: str, path: str, form: dict[str, str] | None = None, headers: dict[str, str] | None = None
+    ) -> tuple[int, http.client.HTTPMessage, str]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        try:
+            sent = {"Cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items()), **(headers or {})}
+            if form is not None:
+                sent["Content-Type"] = "application/x-www-form-urlencoded"
+            connection.request(method, path, urlencode(form) if form is not None else None, sent)
+            response = connection.getresponse()
+            body = response.read().decode("utf-8", "replace")
+        finally:
+            connection.close()
+        for line in response.headers.get_all("Set-Cookie") or []:
+            name, _, value = line.partition(";")[0].partition("=")
+            self.cookies[name] = value
+        return response.status, response.headers, body
+
+    def get(self, path: str) -> str:
+        status, _, body = self.ask("GET", path)
+        assert status == 200, body
+        return body
+
+    def form_token(self) -> str:
+        found = re.search(r'name="form" value="([0-9a-f]+)"', self.get("/"))
+        assert found
+        return found[1]
+
+    def correct(self, radiograph: str, **fields: str) -> tuple[int, str]:
+        form = {"form": self.form_token(), "scheme": "brixia", "reason": "effusion", "reader": "AB", **fields}
+        status, headers, body = self.ask("POST", f"/exams/{radiograph}/corrections", form)
+        return status, headers.get("Location", "") or body

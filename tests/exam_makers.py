@@ -1,0 +1,73 @@
+"""Reports and exams made by hand, for tests of what is shown of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from lungsev.report import ImageInfo, ModelInfo, Quality, QualityFlag, RegionScore, SchemeScore, SeverityReport
+from lungsev.runtime.patients.history import Exam
+from lungsev.schemes import load_scheme
+
+MODEL = ModelInfo("lungsev-brixia", "1.2.0", "0f" * 32, "onnxruntime", "cpu", "fp32")
+
+
+def scored_report(
+    patient: str | None = "WARD-1",
+    taken: str | None = "2026-11-20T08:00:00",
+    grades: str = "012321",
+    *,
+    flags: tuple[QualityFlag, ...] = (),
+    view: str | None = "AP",
+    model: ModelInfo = MODEL,
+    scheme: str = "brixia",
+) -> SeverityReport:
+    """A report of a 200 x 200 image on which the scheme's boxes are the zones."""
+    image = ImageInfo(patient_id=patient, acquired_at=taken, view=view, rows=200, columns=200)
+    return SeverityReport(
+        "scored", image, model, scores={scheme: scheme_score(grades, scheme)},
+        quality=Quality("warn" if flags else "ok", flags), alignment=((1.0, 0.0, 0.0), (0.0, 1.0, 0.0)),
+    )  # fmt: skip
+
+
+def scheme_score(grades: str, name: str = "brixia") -> SchemeScore:
+    """A score with these grades, a digit for each region."""
+    scheme = load_scheme(name)
+    probabilities = (1 / scheme.num_grades,) * scheme.num_grades
+    regions = []
+    for region, digit in zip(scheme.regions, grades, strict=True):
+        y0, x0, y1, x1 = (200 * edge for edge in region.box)
+        polygon = ((x0, y0), (x1, y0), (x1, y1), (x0, y1))
+        grade = int(digit)
+        likely = (max(0, grade - 1), grade)
+        regions.append(RegionScore(region.code, region.name, grade, float(grade), probabilities, likely, polygon))
+    total = sum(map(int, grades))
+    interval = (max(0, total - 2), min(scheme.total_max, total + 2))
+    return SchemeScore(tuple(regions), total, float(total), interval, 0.8, scheme.total_max)
+
+
+def skipped_report(patient: str | None = "WARD-2", taken: str | None = "2026-11-21T10:00:00") -> SeverityReport:
+    """A report of an image that is not a chest radiograph."""
+    return SeverityReport(
+        "skipped", ImageInfo(patient_id=patient, acquired_at=taken), MODEL,
+        reason="not_frontal_chest", message="This is not a frontal chest radiograph.",
+    )  # fmt: skip
+
+
+def failed_report() -> SeverityReport:
+    """A report of a damaged file."""
+    return SeverityReport("failed", ImageInfo(), error="truncated", message="The file was cut off.")
+
+
+def exams_by_id(**reports: SeverityReport) -> dict[str, Exam]:
+    """Exams of these ids, written at the Unix time 0."""
+    return {name: Exam(name, report, 0.0) for name, report in reports.items()}
+
+
+def put_report(out: Path, name: str, report: SeverityReport, *, with_image: bool = True) -> None:
+    """Write a report, and a grey image, as the watcher does."""
+    (out / "reports" / f"{name}.json").write_text(report.to_json(), encoding="utf-8")
+    if with_image:
+        cv2.imwrite(str(out / "images" / f"{name}.png"), np.full((200, 200), 90, np.uint8))

@@ -1,0 +1,244 @@
+"""The page of one image, field by field."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from exam_makers import exams_by_id, failed_report, scheme_score, scored_report, skipped_report
+
+from lungsev.report import Quality, QualityFlag, Timing
+from lungsev.runtime.dashboard.corrections import Correction
+from lungsev.runtime.dashboard.exam_page import DeliveryLine, ExamPage, ImageRow, delivery_lines, exam_page
+from lungsev.runtime.delivery.outbox import Delivery
+from lungsev.runtime.patients.history import Exam
+from lungsev.runtime.patients.trend import RegionChange
+
+NOW = datetime(2026, 11, 22, 12, 0)
+SIDE_FLAG = QualityFlag("side_not_verified", "warn", "The file does not say which side is which.")
+
+
+def all_layers(_exam_id: str) -> Collection[str]:
+    return ("image", "map", "overlay")
+
+
+def page_of(exam_id: str, exams: dict[str, Exam], corrected: dict | None = None, **options: Any) -> ExamPage:
+    return exam_page(exams[exam_id], exams, corrected or {}, NOW, **{"layers_of": all_layers, **options})
+
+
+def a_course() -> dict[str, Exam]:
+    """Three images of one patient, the last one refused, and one image of another patient."""
+    return exams_by_id(
+        a1=scored_report(taken="2026-11-20T08:00:00", grades="000111"),
+        a2=scored_report(taken="2026-11-21T08:00:00", grades="012321"),
+        a3=skipped_report("WARD-1", "2026-11-22T08:00:00"),
+        b1=scored_report("WARD-2"),
+    )
+
+
+def test_the_head_says_who_which_image_when_and_which_view() -> None:
+    page = page_of("a2", a_course())
+    assert (page.exam_id, page.patient, page.number, page.count) == ("a2", "WARD-1", 2, 3)
+    assert (page.taken, page.age, page.view) == ("2026-11-21 08:00", "28 h ago", "AP")
+    assert (page.previous_id, page.next_id) == ("a1", "a3")
+    assert page.layers == {"image", "map", "overlay"}
+
+
+def test_the_first_and_the_last_image_have_one_neighbour() -> None:
+    exams = a_course()
+    assert (page_of("a1", exams).previous_id, page_of("a1", exams).next_id) == (None, "a2")
+    assert (page_of("a3", exams).previous_id, page_of("a3", exams).next_id) == ("a2", None)
+
+
+def test_what_the_header_does_not_say_is_said_so() -> None:
+    page = page_of("x", {"x": Exam("x", scored_report(taken=None, view=None), NOW.timestamp() - 7200)})
+    assert (page.taken, page.age, page.view) == (None, "2 h ago", "not recorded")
+    assert page.images[0].view == "not recorded"
+
+
+def test_the_result_holds_total_interval_change_and_grades() -> None:
+    page = page_of("a2", a_course())
+    result = page.result
+    assert result is not None
+    assert (result.scheme, result.title, result.grades) == ("brixia", "Brixia score", (0, 1, 2, 3))
+    assert [grade for grade, _ in result.grade_names] == [0, 1, 2, 3]
+    assert result.grade_names[0] == (0, "no abnormality")
+    assert (result.total, result.total_max, result.model_total) == (9, 18, 9)
+    assert (result.interval, result.coverage_percent) == ((7, 11), 80)
+    assert result.sentence == (
+        "Worse by 6 since 20 Nov 08:00: more than the 2 points by which two readers usually differ."
+    )
+    assert result.region_changes == (
+        RegionChange("C", "right lower zone", 0, 2), RegionChange("D", "left upper zone", 1, 3),
+    )  # fmt: skip
+    assert [(zone.code, zone.grade, zone.previous) for zone in result.zones] == [
+        ("A", 0, 0), ("B", 1, 0), ("C", 2, 0), ("D", 3, 1), ("E", 2, 1), ("F", 1, 1),
+    ]  # fmt: skip
+    assert [right.code + left.code for right, left in result.pairs] == ["AD", "BE", "CF"]
+    assert page.refusal is None
+
+
+def test_corrections_replace_grades_of_this_and_of_the_previous_image() -> None:
+    correction = Correction(1, "a2", "brixia", "A", 0, 0, 3, "effusion", "AB", "m 1", "2026-11-21T09:00:00+00:00")
+    corrected = {("a1", "brixia"): {"F": 3}, ("a2", "brixia"): {"A": 3}}
+    page = page_of("a2", a_course(), corrected, corrections=[correction])
+    assert page.result is not None
+    assert (page.result.total, page.result.model_total) == (12, 9)
+    assert (page.result.zones[0].grade, page.result.zones[5].previous) == (3, 3)
+    assert page.corrections == (correction,)
+    assert page.picture is not None
+    assert page.prior is not None
+    assert page.picture.caption == "This X-ray, total 12 of 18; * corrected by a reader"
+    assert page.prior.caption == "Previous scored X-ray, 2026-11-20 08:00, total 5 of 18; * corrected by a reader"
+    assert page.images[1:] == (
+        ImageRow("a2", "2026-11-21 08:00", "AP", "12 of 18, corrected (model 9)", True),
+        ImageRow("a1", "2026-11-20 08:00", "AP", "5 of 18, corrected (model 3)", False),
+    )
+
+
+def test_the_picture_has_the_images_size_zones_and_sides() -> None:
+    exams = a_course()
+    exams |= exams_by_id(a2=scored_report(taken="2026-11-21T08:00:00", flags=(SIDE_FLAG,)))
+    page = page_of("a2", exams)
+    assert page.picture is not None
+    assert page.prior is not None
+    assert (page.picture.exam_id, page.picture.columns, page.picture.rows) == ("a2", 200, 200)
+    assert (page.picture.side_note, page.prior.side_note) == (" ?", "")
+    assert page.picture.caption == "This X-ray, total 9 of 18"
+    assert [zone.grade for zone in page.picture.zones] == [0, 1, 2, 3, 2, 1]
+    assert (page.prior.exam_id, [zone.grade for zone in page.prior.zones]) == ("a1", [0, 0, 0, 1, 1, 1])
+
+
+def test_an_image_of_unknown_size_is_drawn_in_one_pixel() -> None:
+    report = scored_report()
+    page = page_of("x", exams_by_id(x=replace(report, image=replace(report.image, rows=None, columns=None))))
+    assert page.picture is not None
+    assert (page.picture.columns, page.picture.rows) == (1, 1)
+
+
+def test_without_its_file_there_is_no_picture() -> None:
+    exams = a_course()
+    page = page_of("a2", exams, layers_of=lambda exam_id: ["image"] if exam_id == "a1" else ["overlay"])
+    assert (page.picture, page.layers) == (None, {"overlay"})
+    assert page.prior is not None
+    assert page_of("a2", exams, layers_of=lambda exam_id: ["image"] if exam_id == "a2" else []).prior is None
+
+
+def test_the_previous_scored_image_is_compared_and_only_under_the_same_scheme() -> None:
+    exams = exams_by_id(
+        a1=scored_report(taken="2026-11-19T08:00:00"),
+        a2=scored_report(taken="2026-11-20T08:00:00", grades="1355", scheme="inha"),
+        a3=skipped_report("WARD-1", "2026-11-20T09:00:00"),
+        a4=scored_report(taken="2026-11-21T08:00:00", grades="1111", scheme="inha"),
+        a5=scored_report(taken="2026-11-22T08:00:00"),
+    )
+    fourth, fifth = page_of("a4", exams), page_of("a5", exams)
+    assert fourth.prior is not None
+    assert (fourth.prior.exam_id, fourth.prior.caption) == (
+        "a2",
+        "Previous scored X-ray, 2026-11-20 08:00, total 14 of 20",
+    )
+    assert fifth.prior is None
+    assert fifth.result is not None
+    assert all(zone.previous is None for zone in fifth.result.zones)
+
+
+def test_a_scheme_of_ones_own_has_its_name_as_title_and_no_grade_names() -> None:
+    report = scored_report()
+    page = page_of("x", exams_by_id(x=replace(report, scores={"ward": scheme_score("012321")})))
+    assert page.result is not None
+    assert (page.result.title, page.result.grade_names, page.result.grades) == ("ward", (), (0, 1, 2, 3))
+
+
+def test_the_title_ends_at_its_first_comma() -> None:
+    page = page_of("x", exams_by_id(x=scored_report(grades="012321012321", scheme="mbrixia")))
+    assert page.result is not None
+    assert page.result.title == "Modified Brixia score"
+
+
+def test_a_refused_image_says_why_and_has_no_number() -> None:
+    page = page_of("a3", a_course())
+    assert (page.result, page.picture, page.prior) == (None, None, None)
+    assert page.refusal == ("This is not a frontal chest radiograph.", "Skipped, code not_frontal_chest.")
+    assert page.images[0] == ImageRow(
+        "a3", "2026-11-22 08:00", "not recorded", "no score: This is not a frontal chest radiograph.", True
+    )
+
+
+def test_a_file_that_could_not_be_read_says_where_it_is() -> None:
+    page = page_of("f", exams_by_id(f=replace(failed_report(), message=None)))
+    assert page.refusal == (
+        "No reason was recorded.", "Could not be read; the file is in quarantine, code truncated.",
+    )  # fmt: skip
+    assert page.images[0].result == "no score: "
+    assert (page.origin, page.chart) == (None, None)
+
+
+def test_flags_that_repeat_the_reason_are_left_out() -> None:
+    reason = QualityFlag("not_frontal_chest", "refuse", "This is not a frontal chest radiograph.")
+    report = replace(skipped_report(), quality=Quality("refused", (reason, SIDE_FLAG), {"lung_fraction": 0.314}))
+    page = page_of("x", exams_by_id(x=report))
+    assert page.flags == (SIDE_FLAG,)
+    assert page.measures == (("lung fraction", "0.31"),)
+
+
+def test_the_origin_names_model_device_and_time() -> None:
+    page = page_of("x", exams_by_id(x=replace(scored_report(), timing_ms=Timing(total=48.6))))
+    assert page.origin == "Model lungsev-brixia 1.2.0 (0f0f0f0f), onnxruntime on cpu, fp32; 49 ms."
+
+
+def test_a_chart_needs_two_dated_scores() -> None:
+    exams = a_course()
+    chart = page_of("a2", exams).chart
+    assert chart is not None
+    assert [(point.exam_id, point.current) for point in chart.points] == [("a1", False), ("a2", True)]
+    assert chart.unscored == 1
+    assert page_of("b1", exams).chart is None
+    of_refused = page_of("a3", exams).chart
+    assert of_refused is not None
+    assert not any(point.current for point in of_refused.points)
+
+
+def test_a_score_without_a_date_has_no_sentence() -> None:
+    page = page_of("x", exams_by_id(x=scored_report(taken=None), y=scored_report()))
+    assert page.result is not None
+    assert (page.result.sentence, page.result.region_changes) == (None, ())
+
+
+def test_what_was_saved_or_was_wrong_is_passed_on_and_ids_can_be_hidden() -> None:
+    page = page_of("a1", a_course(), saved=2, wrong="Not saved.", private=True)
+    assert (page.saved, page.wrong) == (2, "Not saved.")
+    assert page.patient.startswith("Patient ")
+    plain = page_of("a1", a_course())
+    assert (plain.saved, plain.wrong, plain.patient) == (0, "", "WARD-1")
+
+
+def delivery(destination: str, state: str, changed_at: float, message: str | None = None) -> Delivery:
+    values = {
+        "seq": 1, "image": "a1", "kind": "json", "destination": destination, "state": state, "changed_at": changed_at,
+        "message": message,
+    }  # fmt: skip
+    fields = Delivery.__dataclass_fields__
+    return Delivery(**{name: values.get(name, 0) for name in fields})
+
+
+def test_deliveries_are_summed_up_by_destination_and_the_worst_file_decides() -> None:
+    noon = datetime(2026, 11, 21, 12, 0).timestamp()
+    lines = delivery_lines(
+        [
+            delivery("pacs", "sent", noon), delivery("pacs", "refused", noon + 60, "no such object"),
+            delivery("pacs", "queued", noon + 120), delivery("share", "sent", noon),
+            delivery("share", "sent", noon + 60), delivery("ehr", "queued", noon),
+            delivery("hl7", "queued", noon, "connection refused"),
+            delivery("hl7", "sent", noon + 60),
+        ]
+    )  # fmt: skip
+    assert lines == (
+        DeliveryLine("pacs", "refused", "1 of 3 files arrived, refused: no such object"),
+        DeliveryLine("share", "sent", "2 of 2 files arrived, 2026-11-21 12:01"),
+        DeliveryLine("ehr", "queued", "0 of 1 file arrived, waiting"),
+        DeliveryLine("hl7", "queued", "1 of 2 files arrived, waiting: connection refused"),
+    )
+    assert page_of("a1", a_course(), deliveries=[delivery("ehr", "queued", noon)]).deliveries == lines[2:3]

@@ -1,8 +1,8 @@
-"""Named points at which the fault tests kill, fail or delay the process. Without the variable they do nothing.
+"""Failpoints: named points at which tests kill, fail or delay the process. They do nothing without the variable.
 
-`LUNGSEV_FAILPOINTS="report_written=kill"` kills at the first pass; `"claimed=kill@3"` at the third;
+`LUNGSEV_FAILPOINTS="report_written=kill"` kills at the first pass; `"claimed=kill@3"` kills at the third;
 `"outputs=enospc@1-5"` raises OSError(ENOSPC) at passes one to five; `"decoded=sleep:0.5@1-"` waits at every pass.
-Several are joined with commas. Read once, when the process starts.
+Several are joined with commas. The variable is read once, when the process starts.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ VARIABLE = "LUNGSEV_FAILPOINTS"
 FAILPOINTS = (
     "seen",  # the ledger knows the file
     "settled",  # the file has settled
-    "taken",  # the file lies in work/, the ledger does not know yet
-    "claimed",  # the ledger knows
-    "attempted",  # an attempt is counted, the child has not read yet
-    "decoded",  # pixels are here
+    "taken",  # the file is in work/, not yet in the ledger
+    "claimed",  # the ledger knows that the file is in work/
+    "attempted",  # an attempt is counted, nothing has been read
+    "decoded",  # the pixels are in memory
     "scored",  # the ledger holds the report
     "outputs",  # before the first output file
     "report_written",  # one output of the image is on disk
-    "written",  # the ledger says so
-    "archived",  # the original has left work/, the ledger does not know yet
+    "written",  # the ledger knows that all outputs are on the disk
+    "archived",  # the original has left work/, not yet in the ledger
     "reason_written",  # quarantine has the reason, not the image
-    "quarantined",  # the image lies in quarantine/, the ledger does not know yet
-    "done",  # the ledger says the image has ended
-    "received",  # listener: the peer's bytes are complete, not renamed yet
-    "accepted",  # listener: renamed, the peer has no answer yet
+    "quarantined",  # the image is in quarantine/, not yet in the ledger
+    "done",  # the ledger knows that the image is finished
+    "received",  # listener: the peer's bytes are complete, not yet renamed
+    "accepted",  # listener: renamed, not yet answered
 )
 
 
@@ -44,7 +44,7 @@ class _Failpoint:
 
 
 def pass_failpoint(point: str) -> None:
-    """Pass a named point."""
+    """Do what the variable says for this point, if anything."""
     fault = _active.get(point)
     if fault is None:
         return
@@ -59,7 +59,7 @@ def _parse(text: str) -> dict[str, _Failpoint]:
         point, _, rest = word.partition("=")
         action, _, passes = rest.partition("@")
         if point not in FAILPOINTS:
-            raise ValueError(f"{VARIABLE}: {point!r} is no fault point; known: {', '.join(FAILPOINTS)}")
+            raise ValueError(f"{VARIABLE}: {point!r} is not a failpoint; expected one of {', '.join(FAILPOINTS)}")
         first, dash, last = (passes or "1").partition("-")
         faults[point] = _Failpoint(action, int(first), float(last or "inf") if dash else int(first))
     return faults

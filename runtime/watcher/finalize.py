@@ -1,7 +1,6 @@
-"""How an image ends: with a result or with a reason, never both, whatever moment the process dies at.
+"""Finalization of an image: a result or a reason, never both, whenever the process dies.
 
-Every step may be repeated. `finish_result` and `quarantine` are called again after a crash and go on
-where they were.
+Every step may be repeated: after a crash `finish_result` and `quarantine` are called again and continue.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from lungsev.report import DISCLAIMER
 from lungsev.runtime.outputs.contract import Output
 from lungsev.runtime.settings import WatchSettings
 from lungsev.runtime.watcher.failpoints import pass_failpoint
-from lungsev.runtime.watcher.file_moves import put_away, remove
+from lungsev.runtime.watcher.file_moves import move_into_folder, remove_file
 from lungsev.runtime.watcher.layout import Layout
 from lungsev.runtime.watcher.ledger import Ledger
 from lungsev.runtime.watcher.ledger_schema import ImageRow, State
@@ -29,20 +28,20 @@ log = logging.getLogger("lungsev.runtime.watcher.finalize")
 
 
 def output_file(layout: Layout, output: Output, image: ImageRow) -> Path:
-    """Where `watch` keeps one output of an image."""
+    """Return where `watch` keeps one output of an image."""
     return layout.root / output.folder / (image.id + output.suffix)
 
 
 def write_outputs(
     image: ImageRow, scored: ScoredRadiograph, layout: Layout, outputs: Sequence[Output]
 ) -> list[tuple[str, Path]]:
-    """Write all outputs. The JSON report comes first and must succeed; another format that breaks is logged.
+    """Write all outputs. The JSON report comes first and must succeed; an error in another format is logged.
 
     Returns:
-        Name and file of every output that has something to say of the image.
+        Name and file of every output that wrote something for this image.
 
     Raises:
-        OSError: The disk refuses; nothing half-written is left.
+        OSError: The disk refuses; no incomplete file is left.
     """
     pass_failpoint("outputs")
     written: list[tuple[str, Path]] = []
@@ -54,7 +53,7 @@ def write_outputs(
         except Exception:
             if not written:
                 raise
-            log.exception("output %s of image %s cannot be written", output.name, image.id)
+            log.exception("output %s of image %s failed", output.name, image.id)
             continue
         if path is not None:
             written.append((output.name, path))
@@ -63,18 +62,18 @@ def write_outputs(
 
 
 def finish_result(image: ImageRow, end: State, layout: Layout, ledger: Ledger, settings: WatchSettings) -> None:
-    """The outputs are on the disk: put the original away and close the image.
+    """Archive or delete the original of an image whose outputs are on the disk, and finish the image.
 
     Raises:
         OSError: The disk refuses; the image stays `written` and is finished later.
     """
     work = layout.work_file(image)
     if settings.leave_in_place or settings.originals == "delete":
-        remove(work)
+        remove_file(work)
     elif os.path.lexists(work):
-        put_away(work, layout.archive_file(image))
+        move_into_folder(work, layout.archive_file(image))
     elif not os.path.lexists(layout.archive_file(image)):
-        log.warning("the original of image %s is gone: somebody took it from work/", image.id)
+        log.warning("the original of image %s is missing: it was removed from work/", image.id)
     pass_failpoint("archived")
     ledger.transition(image.id, end)
     pass_failpoint("done")
@@ -90,13 +89,13 @@ def quarantine(
     outputs: Sequence[Output] = (),
     sha256: str | None = None,
 ) -> None:
-    """Put an image aside with the reason beside it; what was written of a result goes.
+    """Quarantine an image with its reason; outputs that were written are removed.
 
     Raises:
-        OSError: The disk refuses; the image stays open and is put aside later.
+        OSError: The disk refuses; the image stays unfinished and is quarantined later.
     """
     for output in outputs:
-        remove(output_file(layout, output, image))
+        remove_file(output_file(layout, output, image))
     reason = {
         "id": image.id,
         "status": "failed",
@@ -124,20 +123,20 @@ def finish_quarantine(
     settings: WatchSettings,
     sha256: str | None = None,
 ) -> None:
-    """The reason is on the disk: move the image beside it and close it."""
+    """Move an image whose reason is on the disk into quarantine, and finish it."""
     work = layout.work_file(image)
     if settings.leave_in_place:
-        remove(work)
+        remove_file(work)
     elif os.path.lexists(work):
-        put_away(work, layout.quarantine_file(image))
+        move_into_folder(work, layout.quarantine_file(image))
     pass_failpoint("quarantined")
     ledger.transition(image.id, "quarantined", code=code, message=message, sha256=sha256)
-    log.warning("image %s is in quarantine: %s", image.id, code, extra={"image": image.id, "code": code})
+    log.warning("image %s was quarantined: %s", image.id, code, extra={"image": image.id, "code": code})
     pass_failpoint("done")
 
 
 def read_reason(path: Path) -> tuple[str, str, str | None] | None:
-    """(code, message, sha256) of a reason file, None when it does not exist or is none of ours."""
+    """Return (code, message, sha256) of a reason file; None when it is missing or something else."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         return str(data["error"]), str(data["message"]), data.get("sha256")

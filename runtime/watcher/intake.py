@@ -15,7 +15,7 @@ from lungsev.reading.completeness import Verdict, completeness
 from lungsev.runtime.scan import Entry, Scan, is_share, scan_folder
 from lungsev.runtime.settings import WatchSettings
 from lungsev.runtime.watcher.failpoints import pass_failpoint
-from lungsev.runtime.watcher.file_moves import copy, remove, take
+from lungsev.runtime.watcher.file_moves import copy_file, move_file, remove_file
 from lungsev.runtime.watcher.layout import Layout
 from lungsev.runtime.watcher.ledger import Ledger, NewImage
 from lungsev.runtime.watcher.ledger_schema import ImageRow
@@ -105,7 +105,7 @@ class Intake:
         return told + self._take_settled(now)
 
     def _resume(self) -> None:
-        """Pick up what an earlier process saw and did not take, and what it need not take again."""
+        """Pick up what an earlier process saw and did not move_file, and what it need not take again."""
         now = self._monotonic()
         for image in self._ledger.images("seen", "settled"):
             if image.source is not None:
@@ -251,7 +251,7 @@ class Intake:
             self._ledger.transition(
                 known.id, known.state, source=entry.source, size=entry.size, mtime_ns=entry.mtime_ns
             )
-        remove(copied)
+        remove_file(copied)
         del self._candidates[entry.source]
         self._taken[entry.source] = (entry.size, entry.mtime_ns)
         return True
@@ -303,9 +303,9 @@ def claim(source: Path, target: Path, leave_in_place: bool) -> None:
         OSError: The folder or the disk refuses.
     """
     if leave_in_place:
-        copy(source, target)
+        copy_file(source, target)
     else:
-        take(source, target)
+        move_file(source, target)
 
 
 def image_source(incoming: Path, image: ImageRow) -> Path | None:

@@ -1,4 +1,4 @@
-"""systemd's notification protocol (sd_notify(3)): ready, still alive, stopping. Silent without systemd."""
+"""Notifications to systemd (sd_notify(3)): ready, alive, stopping. They do nothing without systemd."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def notify(state: str) -> None:
 
 
 def watchdog_seconds() -> float | None:
-    """How often systemd wants to hear of us: half the limit it set."""
+    """Return the interval of `WATCHDOG=1`, half the limit that systemd set; None when it set none."""
     limit = os.environ.get("WATCHDOG_USEC", "")
     if not limit.isdigit() or os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return None

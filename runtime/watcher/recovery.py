@@ -16,7 +16,7 @@ from pathlib import Path
 from lungsev.report import SeverityReport
 from lungsev.runtime.outputs.contract import Output
 from lungsev.runtime.settings import WatchSettings
-from lungsev.runtime.watcher.file_moves import put_away, remove
+from lungsev.runtime.watcher.file_moves import move_into_folder, remove_file
 from lungsev.runtime.watcher.finalize import quarantine, read_reason
 from lungsev.runtime.watcher.intake import KNOWN_SUFFIXES, image_source
 from lungsev.runtime.watcher.layout import Layout
@@ -102,7 +102,7 @@ def _go_on(
         log.info("image %s had ended, only the ledger did not know", image.id)
     elif os.path.lexists(layout.work_file(image)):
         if source is not None and not settings.leave_in_place and _is_same_file(source, image):
-            remove(source)  # copied across file systems, and the process died before the source went
+            remove_file(source)  # copied across file systems, and the process died before the source went
         if image.state not in ("claimed", "failed"):
             ledger.transition(image.id, "claimed")  # also when it was scored: its outputs were not all on the disk
     elif (report := _report_of(layout.reports / f"{image.id}.json")) is not None:
@@ -128,7 +128,7 @@ def _remove_unfinished(layout: Layout) -> None:
     """Temporary files of a process that died; their images are still where they came from."""
     for folder in [layout.work, layout.quarantine, *(child for child in layout.root.iterdir() if child.is_dir())]:
         for path in folder.glob(".*.part"):
-            remove(path)
+            remove_file(path)
 
 
 def _tidy_work(layout: Layout, ledger: Ledger) -> None:
@@ -144,9 +144,9 @@ def _tidy_work(layout: Layout, ledger: Ledger) -> None:
             ledger.restore(match[1], suffix, "claimed", size=info.st_size, mtime_ns=info.st_mtime_ns)
             log.warning("image %s lay in work/ unknown to the ledger; it is scored now", match[1])
         elif image.state == "quarantined":
-            put_away(path, layout.quarantine / path.name)
+            move_into_folder(path, layout.quarantine / path.name)
         elif image.state in FINAL_STATES:
-            put_away(path, layout.archive / image.id[:8] / path.name)
+            move_into_folder(path, layout.archive / image.id[:8] / path.name)
 
 
 def _restore_result(path: Path, ledger: Ledger) -> int:

@@ -1,4 +1,4 @@
-"""Room on the disk: stop before it is full, and let go of what the policy says may go."""
+"""Space on the disk: pause before it is full, and delete what the retention policy says."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from lungsev.runtime.console import count_noun
 from lungsev.runtime.outputs.contract import Output
 from lungsev.runtime.settings import RetentionSettings
-from lungsev.runtime.watcher.file_moves import remove
+from lungsev.runtime.watcher.file_moves import remove_file
 from lungsev.runtime.watcher.finalize import output_file
 from lungsev.runtime.watcher.layout import Layout
 from lungsev.runtime.watcher.ledger import Ledger
@@ -20,11 +21,11 @@ log = logging.getLogger("lungsev.runtime.watcher.retention")
 
 _RETENTION_EVERY_SECONDS = 3600.0
 _JUMP_SECONDS = 600.0
-_RESUME_FACTOR = 1.1  # more room than at the pause, or every image would pause again
+_RESUME_FACTOR = 1.1  # more space than at the pause, or every image would pause again
 
 
 class DiskWatermark:
-    """Says when to pause, once each way."""
+    """Limit of free space below which no image is taken; logs each change once."""
 
     def __init__(self, folder: Path, min_free_mb: float) -> None:
         self._folder = folder
@@ -32,28 +33,29 @@ class DiskWatermark:
         self.paused = False
 
     def free_mb(self) -> float:
+        """Return the free space in megabytes (10^6 bytes)."""
         return shutil.disk_usage(self._folder).free / 1e6
 
     def check(self) -> bool:
-        """True while nothing may be taken in."""
+        """Return True while no image may be taken."""
         free = self.free_mb()
         limit = self._min_free_mb * (_RESUME_FACTOR if self.paused else 1.0)
         paused = free < limit
         if paused and not self.paused:
             log.error(
-                "paused: %.0f MB free, %.0f expected; images wait where they are: "
-                "make room, set watch.retention, or lower watch.min_free_mb",
+                "paused: found %.0f MB free, expected %.0f; images stay where they are: "
+                "free some space, set watch.retention, or lower watch.min_free_mb",
                 free,
                 self._min_free_mb,
             )
         elif self.paused and not paused:
-            log.warning("going on: %.0f MB free", free)
+            log.warning("resumed: %.0f MB free", free)
         self.paused = paused
         return paused
 
 
 class Retention:
-    """Applies the policy at the start and every hour, except when the clock has jumped: all would seem old."""
+    """Hourly application of the policy, except after a jump of the clock: every file would seem old."""
 
     def __init__(
         self,
@@ -70,7 +72,7 @@ class Retention:
         self._last: tuple[float, float] | None = None
 
     def step(self) -> None:
-        """Let go of what may go, when it is time.
+        """Apply the policy if an hour has passed since the last time.
 
         Raises:
             OSError, sqlite3.Error: The disk refuses.
@@ -83,7 +85,7 @@ class Retention:
             jump = wall - self._last[1] - passed
             if abs(jump) > _JUMP_SECONDS:
                 self._last = (now, wall)
-                log.warning("the clock jumped by %.0f s: nothing goes for an hour; look at the clock", jump)
+                log.warning("the clock jumped by %.0f s: nothing is deleted for an hour; check the clock", jump)
                 return
         self._last = (now, wall)
         self._apply(wall)
@@ -92,10 +94,20 @@ class Retention:
 def apply_retention(
     layout: Layout, ledger: Ledger, outputs: Sequence[Output], policy: RetentionSettings, now: float | None = None
 ) -> int:
-    """Remove originals, results and quarantine past their days. The ledger keeps what became of every image.
+    """Delete originals, results and quarantined images older than their days. The ledger keeps every image's row.
+
+    Args:
+        layout: Folders of the watcher.
+        ledger: Says when each image finished.
+        outputs: Outputs whose files are results.
+        policy: Days to keep each kind of file.
+        now: Unix seconds; the current time by default.
 
     Returns:
-        Files removed.
+        Number of files deleted.
+
+    Raises:
+        OSError, sqlite3.Error: The disk refuses.
     """
     now = time.time() if now is None else now
     removed = 0
@@ -109,12 +121,12 @@ def apply_retention(
         for image in ledger.finished_before(now - policy.quarantine_days * 86_400, ("quarantined",)):
             removed += _remove_existing(layout.quarantine_file(image)) + _remove_existing(layout.reason_file(image))
     if removed:
-        log.info("%d files went after the days of watch.retention", removed)
+        log.info("%s deleted, older than watch.retention allows", count_noun(removed, "file"))
     return removed
 
 
 def _remove_existing(path: Path) -> bool:
     if not os.path.lexists(path):
         return False
-    remove(path)
+    remove_file(path)
     return True

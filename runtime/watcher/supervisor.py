@@ -1,4 +1,4 @@
-"""Listener and dashboard beside the watcher, each a process of its own: what a peer does to one harms no other."""
+"""Supervisor of the listener and the dashboard: each runs in its own process and is restarted when it ends."""
 
 from __future__ import annotations
 
@@ -20,12 +20,16 @@ log = logging.getLogger("lungsev.runtime.watcher.supervisor")
 
 PARENT_VARIABLE = "LUNGSEV_PARENT"
 _FIRST_DELAY_SECONDS, _LONGEST_DELAY_SECONDS = 1.0, 60.0
-_SETTLED_SECONDS = 10.0  # who runs for so long has found its port and its files
+_SETTLED_SECONDS = 10.0  # a command that has run this long found its port and its files
 _GRACE_SECONDS = 10.0
 
 
 def supervised_commands(settings: BedsideSettings, layout: Layout) -> list[list[str]]:
-    """Command lines (after `lungsev-run`) of what runs beside the watcher."""
+    """Return the command lines (after `lungsev-run`) that the settings switch on.
+
+    Raises:
+        MissingExtraError: The dashboard's packages are not installed.
+    """
     commands: list[list[str]] = []
     if settings.listen.enabled:
         inbox = settings.listen.inbox or settings.watch.incoming
@@ -41,7 +45,7 @@ def supervised_commands(settings: BedsideSettings, layout: Layout) -> list[list[
 
 
 class SupervisedCommand:
-    """Keeps one command running; starts it again, ever later, when it ends, and doubts readiness until it runs."""
+    """One command that is restarted after a growing delay whenever it ends; until it runs, the watcher is not ready."""
 
     def __init__(self, command: Sequence[str], health: Health) -> None:
         self._health = health
@@ -70,18 +74,18 @@ class SupervisedCommand:
         delay = _FIRST_DELAY_SECONDS
         while not self._stop.is_set():
             environment = {**os.environ, PARENT_VARIABLE: str(os.getpid())}
-            # Standard output belongs to the watcher's own lines, which a machine may read.
+            # Standard output is for the watcher's lines, which a machine may read.
             self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, stdout=2, env=environment)
-            log.info("%s runs as process %d", self._name, self._process.pid)
-            code = self._end_of(self._process)
+            log.info("%s is running as process %d", self._name, self._process.pid)
+            code = self._wait_for_end(self._process)
             if self._stop.is_set():
                 return
-            self._health.set_problem(self._name, f"{self._name} does not run; the log says why")
-            log.error("%s ended with code %d and is started again in %.0f s", self._name, code, delay)
+            self._health.set_problem(self._name, f"{self._name} is not running; the log says why")
+            log.error("%s ended with exit code %d; it is restarted in %.0f s", self._name, code, delay)
             self._stop.wait(delay)
             delay = min(_LONGEST_DELAY_SECONDS, delay * 2)
 
-    def _end_of(self, process: subprocess.Popen[bytes]) -> int:
+    def _wait_for_end(self, process: subprocess.Popen[bytes]) -> int:
         try:
             return process.wait(_SETTLED_SECONDS)
         except subprocess.TimeoutExpired:
@@ -90,7 +94,7 @@ class SupervisedCommand:
 
 
 def die_with_watcher() -> None:
-    """End this process with the watcher that started it: after kill -9 no listener may be left that holds the port."""
+    """End this process with the watcher that started it: after kill -9 of the watcher no listener keeps the port."""
     watcher = os.environ.get(PARENT_VARIABLE)
     if watcher is not None:
         die_with_parent(int(watcher), signal.SIGTERM)

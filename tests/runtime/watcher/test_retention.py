@@ -88,7 +88,7 @@ def test_the_watermark_pauses_once_and_goes_on_with_room_to_spare(
         assert watermark.check()
         free = 1101
         assert not watermark.check()
-    assert [record.message.split(":")[0] for record in caplog.records] == ["paused", "going on"]
+    assert [record.message.split(":")[0] for record in caplog.records] == ["paused", "resumed"]
 
 
 def test_a_clock_that_jumps_ahead_lets_nothing_go_for_an_hour(side: Bedside, ledger: Ledger) -> None:

@@ -34,7 +34,7 @@ def test_one_that_cannot_start_makes_the_box_unready(tmp_path: Path) -> None:
         end = time.monotonic() + 60
         while not health.problems() and time.monotonic() < end:
             time.sleep(0.05)
-    assert health.problems() == ["listen does not run; the log says why"]
+    assert health.problems() == ["listen is not running; the log says why"]
 
 
 def test_one_that_runs_is_no_longer_doubted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,7 +44,7 @@ def test_one_that_runs_is_no_longer_doubted(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(supervisor, "_SETTLED_SECONDS", 0.01)
     health = Health()
-    health.set_problem("listen", "listen does not run")
+    health.set_problem("listen", "listen is not running")
     settings = BedsideSettings(listen=ListenSettings(enabled=True, port=0))
     with SupervisedCommand(["listen", str(tmp_path), "--settings", settings.model_dump_json()], health):
         end = time.monotonic() + 60

@@ -1,4 +1,4 @@
-"""From a file that appears to an image that is ours: scan, settle, claim."""
+"""Intake: finds new files in the watched folder, waits until they are complete, and moves them to work/."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ log = logging.getLogger("lungsev.runtime.watcher.intake")
 KNOWN_SUFFIXES = (".dcm", ".dicom", ".png", ".jpg", ".jpeg", ".tif", ".tiff")
 _LOCAL_SCAN_SECONDS, _SHARE_SCAN_SECONDS = 1.0, 5.0
 _STEP_SECONDS = 2.0
-_MISSED_SCANS = 2  # a rename by the writer can hide a file from one listing
+_MISSED_SCANS = 2  # a rename by its writer can hide a file from one listing
 
 
 @dataclass
 class _Candidate:
-    """A file that has not settled. Moments are of the monotonic clock: the wall clock jumps."""
+    """A file that was seen and not yet claimed. Times are of the monotonic clock, because the wall clock jumps."""
 
     image_id: str
     entry: Entry
@@ -44,7 +44,12 @@ class _Candidate:
 
 
 class Intake:
-    """Called again and again by one thread; remembers what has not settled yet."""
+    """Intake of one watched folder; `step` is called at every interval, on one thread.
+
+    Attributes:
+        interval_seconds: Time between two steps.
+        unfinished: Number of files with unfinished names in the last scan.
+    """
 
     def __init__(
         self,
@@ -55,9 +60,15 @@ class Intake:
         drain: bool = False,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """
+        """Continue with the files that an earlier process saw.
+
         Args:
-            drain: Take what is there now and do not wait for what is incomplete (`--once`).
+            incoming: The watched folder.
+            layout: Folders of the watcher.
+            ledger: Where images are recorded.
+            settings: How long files settle, and the limits of a scan.
+            drain: Take the files that are there now and do not wait for incomplete ones (`--once`).
+            monotonic: Clock in seconds.
         """
         self._incoming = incoming
         self._layout = layout
@@ -66,60 +77,60 @@ class Intake:
         self._drain = drain
         self._monotonic = monotonic
         self._candidates: dict[bytes, _Candidate] = {}
-        self._taken: dict[bytes, tuple[int, int]] = {}  # of those that stay in place
+        self._taken: dict[bytes, tuple[int, int]] = {}  # size and modification time of files that stay in place
         root = os.stat(layout.root)
         self._excluded = frozenset({(root.st_dev, root.st_ino)})
         share = is_share(incoming)
         self.interval_seconds = settings.scan_seconds or (_SHARE_SCAN_SECONDS if share else _LOCAL_SCAN_SECONDS)
-        self._knows_images_without_source = False
-        self._untold: list[str] = []  # ids of images that were taken, which the ledger could not be told
+        self._has_images_without_source = False
+        self._unrecorded: list[str] = []  # ids of images in work/ that the ledger does not call claimed yet
         self.unfinished = 0
         self._unfinished_since = math.inf
-        self.warned_of: set[str] = set()
+        self._warned: set[str] = set()
         self._resume()
 
     @property
     def waiting(self) -> int:
-        """Files seen and not yet handed over."""
-        return len(self._candidates) + len(self._untold)
+        """Number of files that were seen and are not claimed."""
+        return len(self._candidates) + len(self._unrecorded)
 
     @property
     def blocked(self) -> int:
-        """Files that have settled and cannot be taken: the folder does not let us."""
+        """Number of settled files that this user may not move."""
         return sum(candidate.blocked for candidate in self._candidates.values())
 
     def step(self) -> int:
-        """Look once; returns how many images were claimed.
+        """Scan the folder once; return how many images were claimed.
 
         Raises:
             OSError: The folder cannot be listed, or the disk refuses.
         """
-        told = self._tell_ledger()
+        recorded = self._record_claims()
         settings = self._settings
         scan = scan_folder(self._incoming, self._excluded, settings.max_depth, settings.max_files, self._is_taken)
         now = self._monotonic()
-        self._report_oddities(scan, now)
+        self._warn_of_limits(scan, now)
         present = {entry.source for entry in scan.entries}
         new = [entry for entry in scan.entries if not self._track(entry, now)]
-        self._enter(self._follow_renames(present, new, now, not scan.truncated and not scan.unreadable), now)
-        return told + self._take_settled(now)
+        self._add(self._follow_renames(present, new, now, not scan.truncated and not scan.unreadable), now)
+        return recorded + self._take_settled(now)
 
     def _resume(self) -> None:
-        """Pick up what an earlier process saw and did not move_file, and what it need not take again."""
+        """Load what an earlier process saw and did not take, and what must not be taken again."""
         now = self._monotonic()
         for image in self._ledger.images("seen", "settled"):
             if image.source is not None:
-                entry = Entry(image.source, -1, -1, image.inode)  # its next look counts as a change
+                entry = Entry(image.source, -1, -1, image.inode)  # the next scan counts as a change
                 self._candidates[image.source] = _Candidate(image.id, entry, now, now, scans=0)
         if self._settings.leave_in_place:
             self._taken = self._ledger.sources_taken()
-            self._knows_images_without_source = self._ledger.has_images_without_source()
+            self._has_images_without_source = self._ledger.has_images_without_source()
 
     def _is_taken(self, entry: Entry) -> bool:
         return self._taken.get(entry.source) == (entry.size, entry.mtime_ns)
 
     def _track(self, entry: Entry, now: float) -> bool:
-        """Whether the file is known already; notes what changed of it."""
+        """Return whether the file is a candidate already, and update it."""
         candidate = self._candidates.get(entry.source)
         if candidate is None:
             return False
@@ -133,7 +144,7 @@ class Intake:
         return True
 
     def _follow_renames(self, present: set[bytes], new: list[Entry], now: float, saw_all: bool) -> list[Entry]:
-        """A file that is gone was renamed by its writer, or taken away again by somebody."""
+        """Find the new names of missing candidates; those without one vanish. Return the new files that are left."""
         by_inode = {entry.inode: entry for entry in new}
         moved: set[bytes] = set()
         for source, candidate in list(self._candidates.items()):
@@ -156,34 +167,34 @@ class Intake:
     def _vanish(self, candidate: _Candidate) -> None:
         del self._candidates[candidate.entry.source]
         self._ledger.transition(
-            candidate.image_id, "vanished", code="vanished", message="The file was taken away before it had settled."
+            candidate.image_id, "vanished", code="vanished", message="The file was removed before it had settled."
         )
-        log.warning("image %s was taken away before it had settled", candidate.image_id)
+        log.warning("image %s was removed before it had settled", candidate.image_id)
 
-    def _enter(self, new: list[Entry], now: float) -> None:
+    def _add(self, new: list[Entry], now: float) -> None:
         if not new:
             return
-        new.sort(key=lambda entry: entry.mtime_ns)  # the newest of a backlog gets the highest number
+        new.sort(key=lambda entry: entry.mtime_ns)  # the newest of a backlog gets the highest sequence number
         images = [NewImage(e.source, _suffix(e.source), e.size, e.mtime_ns, e.inode) for e in new]
         for entry, image_id in zip(new, self._ledger.add(images), strict=True):
             self._candidates[entry.source] = _Candidate(image_id, entry, now, now)
             pass_failpoint("seen")
 
     def _take_settled(self, now: float) -> int:
-        """Claim what has settled, the newest first."""
+        """Claim settled files, the newest first."""
         settled = [candidate for candidate in self._candidates.values() if candidate.missed == 0 and candidate.scans]
         settled.sort(key=lambda candidate: (candidate.first, candidate.entry.mtime_ns), reverse=True)
         taken = 0
         for candidate in settled:
             if self._monotonic() - now > _STEP_SECONDS:
-                break  # look again first: a newer image may have come
+                break  # scan again first: a newer image may have arrived
             code = self._settling(candidate, now)
             if code is not None:
                 taken += self._claim(candidate, code or None)
         return taken
 
     def _settling(self, candidate: _Candidate, now: float) -> str | None:
-        """None: not yet. An empty string: settled. A code: it never will."""
+        """Return "" for a settled file, the code of one that never will settle, or None to wait."""
         unchanged = now - candidate.unchanged_since
         overdue = now - candidate.first >= self._settings.incomplete_seconds
         if candidate.scans >= 2 and unchanged >= self._settings.settle_seconds:
@@ -192,8 +203,8 @@ class Intake:
                     candidate.verdict = completeness(self._incoming_file(candidate.entry.source))
                 except OSError as error:
                     if error.errno not in (errno.EACCES, errno.EPERM):
-                        return None  # gone, or the share hiccuped: the next scan tells
-                    candidate.verdict = "unrecognised"  # may not be read: claim and let the reader say so
+                        return None  # removed, or a short failure of the share: the next scan tells
+                    candidate.verdict = "unrecognised"  # not readable: claim it and let reading say so
             if candidate.verdict == "complete":
                 return ""
             if candidate.verdict == "unrecognised":
@@ -203,7 +214,7 @@ class Intake:
         return "incomplete" if overdue else None
 
     def _claim(self, candidate: _Candidate, code: str | None) -> int:
-        """Take the file first and tell the ledger then: what the ledger calls claimed lies in work/."""
+        """Move the file first and record it then: an image that the ledger calls claimed is in work/."""
         entry = candidate.entry
         source = self._incoming_file(entry.source)
         if not candidate.blocked:
@@ -216,7 +227,7 @@ class Intake:
             claim(source, self._layout.work_file(image), self._settings.leave_in_place)
         except FileNotFoundError:
             if os.path.lexists(source):
-                raise  # it is work/ that is gone
+                raise  # work/ itself is missing
             self._vanish(candidate)
             return 0
         except OSError as error:
@@ -225,22 +236,22 @@ class Intake:
             candidate.blocked = True
             self._warn_once(
                 "blocked",
-                "cannot take images from a folder: %s; give this user the right to, or use --leave-in-place",
+                "this user may not move images out of a folder: %s; give it write permission, or use --leave-in-place",
                 error.strerror,
             )
             return 0
         pass_failpoint("taken")
         if self._settings.leave_in_place:
-            if self._is_known_by_its_bytes(image, entry):
+            if self._recognise_by_bytes(image, entry):
                 return 0
             self._taken[entry.source] = (entry.size, entry.mtime_ns)
         del self._candidates[entry.source]
-        self._untold.append(image.id)
-        return self._tell_ledger()
+        self._unrecorded.append(image.id)
+        return self._record_claims()
 
-    def _is_known_by_its_bytes(self, image: ImageRow, entry: Entry) -> bool:
-        """A ledger that was made anew knows the results, not where the images lie that stay in place."""
-        if not self._knows_images_without_source:
+    def _recognise_by_bytes(self, image: ImageRow, entry: Entry) -> bool:
+        """Find an image that stays in place in a rebuilt ledger, which knows its result but not its path."""
+        if not self._has_images_without_source:
             return False
         copied = self._layout.work_file(image)
         known = self._ledger.finished_without_source(sha256_of_file(copied))
@@ -256,50 +267,54 @@ class Intake:
         self._taken[entry.source] = (entry.size, entry.mtime_ns)
         return True
 
-    def _tell_ledger(self) -> int:
-        """Of images that lie in work/; once more where the disk refused before."""
-        told = 0
-        while self._untold:
-            self._ledger.transition(self._untold[0], "claimed")
+    def _record_claims(self) -> int:
+        """Record images that are in work/, also those for which the disk refused before; return how many."""
+        recorded = 0
+        while self._unrecorded:
+            self._ledger.transition(self._unrecorded[0], "claimed")
             pass_failpoint("claimed")
-            del self._untold[0]
-            told += 1
-        return told
+            del self._unrecorded[0]
+            recorded += 1
+        return recorded
 
     def _incoming_file(self, source: bytes) -> Path:
         return self._incoming / os.fsdecode(source)
 
-    def _report_oddities(self, scan: Scan, now: float) -> None:
+    def _warn_of_limits(self, scan: Scan, now: float) -> None:
         self.unfinished = scan.unfinished
         self._unfinished_since = min(self._unfinished_since, now) if scan.unfinished else math.inf
         if now - self._unfinished_since >= self._settings.incomplete_seconds:
             self._warn_once(
                 "unfinished",
-                "%d files have had names of unfinished copies (.x, *.part, *.tmp) for long: they are left alone",
+                "files with names of unfinished copies (.x, *.part, *.tmp) do not get finished and are left alone: %d",
                 scan.unfinished,
             )
         if scan.unreadable:
-            self._warn_once("unreadable", "%d folders cannot be listed: what is in them is not scored", scan.unreadable)
+            self._warn_once(
+                "unreadable", "folders that cannot be listed, whose images are not scored: %d", scan.unreadable
+            )
         if scan.too_deep:
             self._warn_once(
-                "deep", "%d folders lie deeper than max_depth: what is in them is not scored", scan.too_deep
+                "deep", "folders deeper than watch.max_depth, whose images are not scored: %d", scan.too_deep
             )
         if scan.truncated:
             self._warn_once(
-                "many", "more than %d files wait: the rest is taken in as these go", self._settings.max_files
+                "many",
+                "more than %d files wait (watch.max_files); the others are taken after them",
+                self._settings.max_files,
             )
 
     def _warn_once(self, kind: str, message: str, *values: object) -> None:
-        if kind not in self.warned_of:
-            self.warned_of.add(kind)
+        if kind not in self._warned:
+            self._warned.add(kind)
             log.warning(message, *values)
 
 
 def claim(source: Path, target: Path, leave_in_place: bool) -> None:
-    """Make the file ours: by rename, or as a copy where the source must stay.
+    """Move a file to work/, or copy it where the source must stay.
 
     Raises:
-        FileNotFoundError: Somebody took it away.
+        FileNotFoundError: The file was removed.
         OSError: The folder or the disk refuses.
     """
     if leave_in_place:
@@ -309,11 +324,11 @@ def claim(source: Path, target: Path, leave_in_place: bool) -> None:
 
 
 def image_source(incoming: Path, image: ImageRow) -> Path | None:
-    """Where an image lay before it was claimed."""
+    """Return the path of an image before it was claimed; None when the ledger does not know it."""
     return incoming / os.fsdecode(image.source) if image.source is not None else None
 
 
 def _suffix(source: bytes) -> str:
-    """A suffix that readers of the archive know, or none. The rest of the name is not kept."""
+    """Return a known suffix, or an empty string. The rest of the name is not kept."""
     ending = os.path.splitext(source)[1].lower().decode("ascii", "replace")
     return ending if ending in KNOWN_SUFFIXES else ""

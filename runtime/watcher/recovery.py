@@ -1,6 +1,6 @@
-"""Start-up: bring ledger and folders into agreement after whatever happened to the last process.
+"""Recovery at the start: make ledger and folders agree, whatever ended the last process.
 
-Runs before anything is taken in, under the lock, and may itself be killed and run again.
+It runs under the lock before any image is taken, and may itself be killed and run again.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lungsev.report import SeverityReport
+from lungsev.runtime.console import count_noun
 from lungsev.runtime.outputs.contract import Output
 from lungsev.runtime.settings import WatchSettings
 from lungsev.runtime.watcher.file_moves import move_into_folder, remove_file
@@ -30,28 +31,31 @@ _IMAGE_FILE = re.compile(r"^(\d{8}T\d{6}-[0-9a-f]{8})(\.[a-z]{3,5})?$")
 
 
 def open_ledger(layout: Layout) -> Ledger:
-    """Open the ledger; a damaged one is put aside and made anew from the folders.
+    """Open the ledger; a damaged one is renamed, and `complete_ledger` rebuilds it from the results.
 
     Raises:
-        LungsevError: It cannot be opened for a reason that a new one would not mend.
+        LungsevError: It cannot be opened for a reason that a new ledger would not solve.
     """
     try:
         return Ledger.open(layout.ledger)
     except LedgerCorruptError as error:
-        aside = layout.root / f"ledger.damaged-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}.sqlite"
-        log.error("%s: kept as %s and made anew", error, aside.name)
-        os.replace(layout.ledger, aside)
+        renamed = layout.root / f"ledger.damaged-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}.sqlite"
+        log.error("%s: renamed to %s and rebuilt from the results", error, renamed.name)
+        os.replace(layout.ledger, renamed)
         for ending in ("-wal", "-shm"):
-            companion = Path(f"{layout.ledger}{ending}")
-            if companion.exists():
-                os.replace(companion, f"{aside}{ending}")
+            journal = Path(f"{layout.ledger}{ending}")
+            if journal.exists():
+                os.replace(journal, f"{renamed}{ending}")
     return Ledger.open(layout.ledger)
 
 
 def complete_ledger(layout: Layout, ledger: Ledger) -> int:
-    """Enter what reports/ and quarantine/ hold and the ledger does not know, so that duplicates stay duplicates.
+    """Add the images in reports/ and quarantine/ that the ledger does not know, so that duplicates are recognised.
 
-    It has lost them when it was made anew or put back from a backup.
+    A ledger that was rebuilt or restored from a backup lacks some.
+
+    Returns:
+        Number of images added.
     """
     count = 0
     with ledger.transaction():
@@ -72,14 +76,14 @@ def complete_ledger(layout: Layout, ledger: Ledger) -> int:
                 )
                 count += 1
     if count:
-        log.warning("%d images entered into the ledger from the results on the disk", count)
+        log.warning("%s added to the ledger from the results on the disk", count_noun(count, "image"))
     return count
 
 
 def reconcile(
     incoming: Path, layout: Layout, ledger: Ledger, outputs: Sequence[Output], settings: WatchSettings
 ) -> None:
-    """Every image of the ledger that has not ended goes on from where the disk says it is.
+    """Continue every unfinished image of the ledger from where it is on the disk.
 
     Raises:
         OSError: The disk refuses.
@@ -87,33 +91,33 @@ def reconcile(
     _remove_unfinished(layout)
     complete_ledger(layout, ledger)
     for image in ledger.images(*OPEN_STATES, "vanished"):
-        _go_on(image, incoming, layout, ledger, outputs, settings)
-    _tidy_work(layout, ledger)
+        _continue_image(image, incoming, layout, ledger, outputs, settings)
+    _adopt_work_files(layout, ledger)
 
 
-def _go_on(
+def _continue_image(
     image: ImageRow, incoming: Path, layout: Layout, ledger: Ledger, outputs: Sequence[Output], settings: WatchSettings
 ) -> None:
-    """What lies on the disk decides: a ledger from a backup, or cut by a bad disk, is older than the folders."""
+    """Let the disk decide: a ledger from a backup, or cut by a bad disk, is older than the folders."""
     source = image_source(incoming, image)
     if image.state == "vanished" and not os.path.lexists(layout.work_file(image)):
         return
     if finish_interrupted(image, layout, ledger, settings):
-        log.info("image %s had ended, only the ledger did not know", image.id)
+        log.info("image %s was finished, only the ledger did not know", image.id)
     elif os.path.lexists(layout.work_file(image)):
         if source is not None and not settings.leave_in_place and _is_same_file(source, image):
-            remove_file(source)  # copied across file systems, and the process died before the source went
+            remove_file(source)  # copied across file systems, and the process died before it removed the source
         if image.state not in ("claimed", "failed"):
-            ledger.transition(image.id, "claimed")  # also when it was scored: its outputs were not all on the disk
+            ledger.transition(image.id, "claimed")  # also a scored one: not all its outputs were on the disk
     elif (report := _report_of(layout.reports / f"{image.id}.json")) is not None:
         ledger.transition(image.id, "written", **ledger_fields(report))
         finish_interrupted(replace(image, state="written", code=report.reason), layout, ledger, settings)
     elif image.state in ("seen", "settled"):
-        pass  # still in the watched folder, or the intake finds that it is not
+        pass  # in the watched folder, or the intake notices that it is not
     elif source is not None and os.path.lexists(source):
         ledger.transition(image.id, "seen", code=None)
     else:
-        quarantine(image, "lost", "Somebody took the file out of work/.", layout, ledger, settings, outputs)
+        quarantine(image, "lost", "The file was removed from work/.", layout, ledger, settings, outputs)
 
 
 def _is_same_file(source: Path, image: ImageRow) -> bool:
@@ -125,14 +129,14 @@ def _is_same_file(source: Path, image: ImageRow) -> bool:
 
 
 def _remove_unfinished(layout: Layout) -> None:
-    """Temporary files of a process that died; their images are still where they came from."""
+    """Remove temporary files of a process that died; their images are still where they came from."""
     for folder in [layout.work, layout.quarantine, *(child for child in layout.root.iterdir() if child.is_dir())]:
         for path in folder.glob(".*.part"):
             remove_file(path)
 
 
-def _tidy_work(layout: Layout, ledger: Ledger) -> None:
-    """Images in work/ that the ledger does not expect there: it was lost or put back from a backup."""
+def _adopt_work_files(layout: Layout, ledger: Ledger) -> None:
+    """Handle images in work/ that the ledger does not expect there: it was lost or restored from a backup."""
     for path in sorted(layout.work.iterdir()):
         match = _IMAGE_FILE.match(path.name)
         if match is None or not path.is_file():
@@ -142,7 +146,7 @@ def _tidy_work(layout: Layout, ledger: Ledger) -> None:
             info = path.stat()
             suffix = match[2] or ""
             ledger.restore(match[1], suffix, "claimed", size=info.st_size, mtime_ns=info.st_mtime_ns)
-            log.warning("image %s lay in work/ unknown to the ledger; it is scored now", match[1])
+            log.warning("image %s was in work/ but not in the ledger; it is scored now", match[1])
         elif image.state == "quarantined":
             move_into_folder(path, layout.quarantine / path.name)
         elif image.state in FINAL_STATES:
@@ -155,7 +159,7 @@ def _restore_result(path: Path, ledger: Ledger) -> int:
         return 0
     report = _report_of(path)
     if report is None:
-        log.warning("a file in reports/ is no report and is left alone")
+        log.warning("a file in reports/ is not a report and is ignored")
         return 0
     ledger.restore(image_id, "", "done" if report.status == "scored" else "skipped", **ledger_fields(report))
     return 1

@@ -1,4 +1,4 @@
-"""From a claimed image to its end: read in a child, know it again, score, write, put away."""
+"""Scoring of claimed images: read in a child process, find duplicates, score, write the outputs, archive."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from lungsev.system import sha256_of_file
 
 log = logging.getLogger("lungsev.runtime.watcher.scoring")
 
-# Faults of the moment rather than of the image: worth another attempt.
+# Errors that may be temporary rather than the image's: worth another attempt.
 TRANSIENT_CODES = frozenset({"decoder_timeout", "decoder_crashed", "out_of_memory", "unreadable"})
 
 
 @dataclass(frozen=True)
 class FinishedImage:
-    """What the console and the tests hear of an image that ended. `report` is None when it went to quarantine."""
+    """A finished image. `report` is None when it was quarantined, `seconds` is the time since it was picked."""
 
     image: ImageRow
     state: str
@@ -45,7 +45,7 @@ class FinishedImage:
 
 
 class Scoring:
-    """Called again and again by one thread. Owns the model and opens it again when the device fails."""
+    """Scores one image at each `step`, on one thread. Owns the model and reopens it when the device fails."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class Scoring:
         outputs: Sequence[Output],
         settings: WatchSettings,
         metrics: Metrics,
-        on_finished: Callable[[FinishedImage], None] = lambda ended: None,
+        on_finished: Callable[[FinishedImage], None] = lambda finished: None,
         queue: Callable[[str, Sequence[tuple[str, Path]]], object] = lambda image_id, files: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -72,19 +72,19 @@ class Scoring:
         self._picked = 0
         self._due: dict[str, float] = {}  # image id: moment of its next attempt; after a restart all are due
         self._delays: dict[str, int] = {}
-        self._unclosed: set[str] = set()
+        self._unarchived: set[str] = set()
         self._unrecorded: dict[str, tuple[int, str, str | None]] = {}  # attempts, code and message of failed images
 
     @property
     def ready(self) -> bool:
-        """A model is open on a device that works."""
+        """Whether a model is open."""
         return self._model is not None
 
     def open(self) -> None:
-        """Open the model and run it once, so that what is wrong is said at the start and the first image does not wait.
+        """Open the model and run it once: errors show at the start, and the first image does not wait.
 
         Raises:
-            LungsevError: The model, its device or the reading process does not work.
+            LungsevError: The model, its device or the worker process does not start.
         """
         if self._model is None:
             model = self._open_model()
@@ -96,36 +96,37 @@ class Scoring:
             self._model = model
 
     def close(self) -> None:
+        """Close the model and its worker process; `open` may be called again."""
         if self._model is not None:
             self._model.close()
             self._model = None
 
     def step(self) -> bool:
-        """Bring one image to its end, or to its next attempt; False when none is due.
+        """Finish one image, or postpone it to another attempt; return False when none is due.
 
         Raises:
-            OSError, sqlite3.Error: The disk refuses; nothing is lost, call again later.
-            LungsevError: The model cannot be opened any more; call again later.
+            OSError, sqlite3.Error: The disk refuses. Nothing is lost: call again later.
+            LungsevError: The model cannot be opened. Call again later.
         """
         self._record_failures()
-        self._close_written()
+        self._archive_written()
         image = self._next()
         if image is None:
             return False
         started = self._monotonic()
         try:
-            self._bring_to_end(image, started)
+            self._process(image, started)
         except (OSError, sqlite3.Error):
-            self._later(image, "disk")
+            self._postpone(image, "disk")
             raise
         return True
 
     def next_due_seconds(self) -> float | None:
-        """Until the next attempt of an image that failed; None when none waits."""
+        """Return the time to the next attempt of a failed image; None when there is no such image."""
         return max(0.0, min(self._due.values()) - self._monotonic()) if self._due else None
 
     def _next(self) -> ImageRow | None:
-        """The newest image; every n-th time the oldest, so that none starves."""
+        """Pick the newest image, and every n-th time the oldest, so that none waits for ever."""
         now = self._monotonic()
         waiting = [image_id for image_id, due in self._due.items() if due > now][:500]
         self._picked += 1
@@ -134,21 +135,25 @@ class Scoring:
             self._due.pop(image.id, None)
         return image
 
-    def _close_written(self) -> None:
-        for image_id in [image_id for image_id in self._unclosed if self._due.get(image_id, 0.0) <= self._monotonic()]:
+    def _archive_written(self) -> None:
+        for image_id in [
+            image_id for image_id in self._unarchived if self._due.get(image_id, 0.0) <= self._monotonic()
+        ]:
             image = self._ledger.image(image_id)
             assert image is not None
             try:
                 finish_interrupted(image, self._layout, self._ledger, self._settings)
             except (OSError, sqlite3.Error):
-                self._later(image, "disk")
+                self._postpone(image, "disk")
                 raise
-            self._unclosed.discard(image_id)
+            self._unarchived.discard(image_id)
             self._due.pop(image_id, None)
 
-    def _bring_to_end(self, image: ImageRow, started: float) -> None:
-        if image.code == "incomplete":  # claimed only to be put aside
-            message = f"The file had no end after {self._settings.incomplete_seconds:.0f} s: a copy that stalled."
+    def _process(self, image: ImageRow, started: float) -> None:
+        if image.code == "incomplete":  # claimed only to be quarantined
+            message = (
+                f"The file was still incomplete after {self._settings.incomplete_seconds:.0f} s: its copy has stalled."
+            )
             code = "empty" if image.size == 0 else "incomplete"
             self._quarantine(image, code, message, started)
             return
@@ -156,7 +161,7 @@ class Scoring:
             self._quarantine(
                 image,
                 image.code or "crashed",
-                image.message or "The process died with this image.",
+                image.message or "The process died while it read this image.",
                 started,
             )
             return
@@ -167,15 +172,15 @@ class Scoring:
             scored = self._score(image)
         except ImageError as error:
             if error.code in TRANSIENT_CODES and image.attempts < self._settings.attempts:
-                self._later(image, error.code, str(error))
+                self._postpone(image, error.code, str(error))
             else:
                 self._quarantine(image, error.code, str(error), started)
             return
         except BackendError as error:
             self._backend_failed(image, error)
             return
-        except LungsevError:  # the model or the reading process does not start: not the image's fault
-            self._later(_not_its_fault(image), "not_ready")
+        except LungsevError:  # the model or the worker process does not start: not the image's fault
+            self._postpone(_without_attempt(image), "not_ready")
             raise
         self._finish(image, scored, started)
 
@@ -194,10 +199,10 @@ class Scoring:
                 raise SkippedImageError("duplicate", message, radiograph.image)
 
         scored = self._model.examine_readable(path, refuse_duplicate)
-        return _warned_of_twin(scored, twins[0]) if twins and scored.radiograph is not None else scored
+        return _with_twin_warning(scored, twins[0]) if twins and scored.radiograph is not None else scored
 
     def _twins(self, image: ImageRow, info: ImageInfo) -> list[ImageRow]:
-        """Scored images with this image's identity, those with the same pixels first."""
+        """Return scored images with this image's identity, those with the same pixels first."""
         if info.pixel_sha256 is None:
             return []
         twins = self._ledger.scored_twins(info.sop_instance_uid, info.pixel_sha256, image.id)
@@ -226,21 +231,21 @@ class Scoring:
         self._on_finished(FinishedImage(image, "quarantined", None, code, self._monotonic() - started))
 
     def _backend_failed(self, image: ImageRow, error: BackendError) -> None:
-        """Open the device again after its fault, which counts against no image, and test it without the image."""
-        log.error("inference failed on image %s, opening the device again: %s", image.id, error)
+        """Reopen the device after a failure, and test it without the image: a broken device counts against no image."""
+        log.error("inference failed on image %s; the device is reopened: %s", image.id, error)
         self.close()
         try:
             self.open()
         except LungsevError:
-            self._later(_not_its_fault(image), "backend", "The inference device does not work.")
+            self._postpone(_without_attempt(image), "backend", "The inference device does not work.")
             raise
         if image.attempts < self._settings.attempts:
-            self._later(image, "backend", str(error))
+            self._postpone(image, "backend", str(error))
         else:
             self._quarantine(image, "backend", str(error), self._monotonic())
 
-    def _later(self, image: ImageRow, code: str, message: str | None = None) -> None:
-        """Try again after a while that doubles; `image.attempts` are those that count."""
+    def _postpone(self, image: ImageRow, code: str, message: str | None = None) -> None:
+        """Try again after a delay that doubles; `image.attempts` is the number that counts against the image."""
         number = self._delays[image.id] = self._delays.get(image.id, 0) + 1
         delay = min(self._settings.retry_longest_seconds, self._settings.retry_first_seconds * 2 ** (number - 1))
         self._due[image.id] = self._monotonic() + delay
@@ -256,11 +261,11 @@ class Scoring:
         self._record_failures()
 
     def _record_failures(self) -> None:
-        """Tell the ledger, which may be on the disk that refused: until it knows, no other image is begun."""
+        """Record failures in the ledger, whose disk may have refused before; until then no other image is started."""
         for image_id, (attempts, code, message) in list(self._unrecorded.items()):
             row = self._ledger.image(image_id)
             if row is not None and row.state == "written":
-                self._unclosed.add(image_id)  # its result is on the disk, only its original has not been put away
+                self._unarchived.add(image_id)  # its result is on the disk, only its original is not archived
             elif row is not None and row.state in ("claimed", "failed", "scored"):
                 self._ledger.transition(image_id, "failed", attempts=attempts, code=code, message=message)
             del self._unrecorded[image_id]
@@ -270,7 +275,7 @@ class Scoring:
 
 
 def finish_interrupted(image: ImageRow, layout: Layout, ledger: Ledger, settings: WatchSettings) -> bool:
-    """Close an image whose result or reason was on the disk when the process died; False when neither was."""
+    """Finish an image whose result or reason was on the disk when the process died; return False when neither was."""
     if image.state == "written":
         finish_result(image, "skipped" if image.code else "done", layout, ledger, settings)
         return True
@@ -281,8 +286,8 @@ def finish_interrupted(image: ImageRow, layout: Layout, ledger: Ledger, settings
     return False
 
 
-def _warned_of_twin(scored: ScoredRadiograph, twin: ImageRow) -> ScoredRadiograph:
-    """The same SOP Instance UID with other pixels: one of the two is not what it says."""
+def _with_twin_warning(scored: ScoredRadiograph, twin: ImageRow) -> ScoredRadiograph:
+    """Add a warning: the same SOP Instance UID with other pixels, so one of the two is mislabelled."""
     flag = QualityFlag(
         "same_uid_other_pixels",
         "warn",
@@ -295,7 +300,7 @@ def _warned_of_twin(scored: ScoredRadiograph, twin: ImageRow) -> ScoredRadiograp
 
 
 def ledger_fields(report: SeverityReport) -> dict[str, Any]:
-    """What the ledger keeps of a report. `code` is None exactly for images that have a score."""
+    """Return the fields of a report that the ledger keeps. `code` is None exactly for scored images."""
     image: ImageInfo = report.image
     return {
         "code": report.reason,
@@ -308,21 +313,21 @@ def ledger_fields(report: SeverityReport) -> dict[str, Any]:
     }
 
 
-def _not_its_fault(image: ImageRow) -> ImageRow:
+def _without_attempt(image: ImageRow) -> ImageRow:
     return replace(image, attempts=image.attempts - 1)
 
 
 def _check_work_file(path: Path) -> None:
-    """No link, pipe or folder that somebody put in the image's place before it was taken.
+    """Refuse a link, pipe or folder that replaced the image before it was taken.
 
     Raises:
-        UnreadableImageError: `not_a_file`, or `lost` when there is nothing.
-        OSError: The folder is gone: the disk is not mounted.
+        UnreadableImageError: `not_a_file`, or `lost` when the file is missing.
+        OSError: The folder is missing: the disk is not mounted.
     """
     try:
         mode = path.lstat().st_mode
     except FileNotFoundError:
         os.stat(path.parent)
-        raise UnreadableImageError("lost", "Somebody took the file out of work/.") from None
+        raise UnreadableImageError("lost", "The file was removed from work/.") from None
     if not stat.S_ISREG(mode):
-        raise UnreadableImageError("not_a_file", "What was taken is no regular file; expected an image.")
+        raise UnreadableImageError("not_a_file", "Found a link, pipe or folder, expected an image file.")

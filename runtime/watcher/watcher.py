@@ -1,4 +1,4 @@
-"""Watch a folder: one thread takes images in, one scores them; the ledger stands between."""
+"""The watcher: one thread takes images from the folder, one scores them, and the ledger is their queue."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any
 
 from lungsev.errors import LungsevError
 from lungsev.model import Model, load
+from lungsev.runtime.console import count_noun
 from lungsev.runtime.delivery.deliveries import read_states
 from lungsev.runtime.delivery.outbox import Outbox
 from lungsev.runtime.outputs.catalog import open_outputs
@@ -32,36 +33,36 @@ from lungsev.runtime.watcher.supervisor import SupervisedCommand, supervised_com
 
 log = logging.getLogger("lungsev.runtime.watcher.watcher")
 
-_PAUSE_SECONDS = 2.0  # after the disk refused, or while it is full
-_ONCE_PATIENCE = 5  # refusals in a row after which --once gives up
+_PAUSE_SECONDS = 2.0  # after an error of the disk, or while it is full
+_MAX_ERRORS_ONCE = 5  # in a row, after which --once gives up
 _IDLE_SECONDS = 0.5
 
 
 def default_out(incoming: Path) -> Path:
-    """`lungsev-out` beside the watched folder."""
+    """Return the default output folder: `lungsev-out` next to the watched folder."""
     return Path(os.path.abspath(incoming)).parent / "lungsev-out"
 
 
 def prepare_folders(incoming: Path, layout: Layout, settings: BedsideSettings) -> None:
-    """Check the folders before anything is opened.
+    """Check the watched folder and create the output folders, before anything is opened.
 
     Raises:
-        LungsevError: One does not exist or cannot be used.
+        LungsevError: A folder does not exist or cannot be used.
     """
     if not incoming.is_dir():
-        raise LungsevError(f"no folder at {incoming}; expected the folder that images arrive in: make it or mount it")
+        raise LungsevError(f"no folder at {incoming}; expected the folder that images arrive in: create it or mount it")
     if layout.root.resolve() == incoming.resolve():
         raise LungsevError(f"--out is the watched folder {incoming} itself; choose another")
     needed = os.R_OK | os.X_OK | (0 if settings.watch.leave_in_place else os.W_OK)
     if not os.access(incoming, needed):
         raise LungsevError(
-            f"this user may not take images from {incoming}; give it the right to, or use --leave-in-place"
+            f"this user may not move images out of {incoming}: give it write permission, or use --leave-in-place"
         )
     layout.create_folders(tuple(output.folder for output in open_outputs(settings.outputs)))
 
 
 def stop_on_signals(stop: threading.Event) -> None:
-    """The first SIGTERM or SIGINT lets the current image finish, the second ends the process."""
+    """Let the current image finish at the first SIGTERM or SIGINT, and end the process at the second."""
 
     def on_signal(number: int, _frame: object) -> None:
         signal.signal(number, signal.SIG_DFL)
@@ -72,7 +73,13 @@ def stop_on_signals(stop: threading.Event) -> None:
 
 
 class Watcher:
-    """One watched folder. `on_finished` is called for every finished image."""
+    """The watcher of one folder.
+
+    Attributes:
+        health: What /livez and /readyz say.
+        on_finished: Called for every finished image, on the scoring thread.
+        finished_count: Number of images finished so far.
+    """
 
     def __init__(
         self,
@@ -92,15 +99,19 @@ class Watcher:
         self._drained = threading.Event()
         self._failure: LungsevError | None = None
         self.health = Health()
-        self.on_finished: Callable[[FinishedImage], None] = lambda ended: None
+        self.on_finished: Callable[[FinishedImage], None] = lambda finished: None
         self.finished_count = 0
 
     def run(self, stop: threading.Event, once: bool = False) -> None:
-        """Score images until `stop` is set, or, with `once`, until none is left.
+        """Score images until `stop` is set or, with `once`, until none is left.
+
+        Args:
+            stop: Ends the watcher after the current image.
+            once: Process the files that are in the folder now, then return.
 
         Raises:
-            FolderLockedError: Another watcher holds a folder.
-            LungsevError: The model cannot be opened, the ledger is lost, or `once` cannot go on.
+            FolderLockedError: Another watcher uses one of the folders.
+            LungsevError: The model cannot be opened, the ledger is damaged, or `once` cannot continue.
         """
         with ExitStack() as stack:
             stack.enter_context(lock_folders(self._incoming, self._layout))
@@ -114,7 +125,7 @@ class Watcher:
                 if is_damage(error):
                     raise _damaged() from None
                 raise LungsevError(
-                    f"cannot use {self._layout.root}: {_words(error)}; check the disk and the folder's owner"
+                    f"cannot use {self._layout.root}: {_describe(error)}; check the disk and the folder's owner"
                 ) from None
             for command in () if once else supervised_commands(self._settings, self._layout):
                 stack.enter_context(SupervisedCommand(command, self.health))
@@ -130,14 +141,14 @@ class Watcher:
                 server = HealthServer(self._settings.health, self.health, lambda: self._render_metrics(intake, ledger))
                 stack.enter_context(server)
             thread = threading.Thread(
-                target=self._take_in, args=(intake, ledger, outputs, stop, once), name="intake", daemon=True
+                target=self._run_intake, args=(intake, ledger, outputs, stop, once), name="intake", daemon=True
             )
             thread.start()
             threading.Thread(target=beat_watchdog, args=(self.health, stop), name="watchdog", daemon=True).start()
             notify("READY=1")
             log.info("watching", extra={"state": "started"})
             try:
-                self._score_all(scoring, ledger, stop, once)
+                self._run_scoring(scoring, ledger, stop, once)
             finally:
                 notify("STOPPING=1")
                 stop.set()
@@ -147,7 +158,7 @@ class Watcher:
             raise self._failure
 
     def _open_outbox(self, stack: ExitStack, stop: threading.Event) -> Outbox | None:
-        """Sends on a thread of its own: a dead destination holds up no image."""
+        """Start the outbox on its own thread, so that an unreachable destination delays no image."""
         if not self._settings.destinations:
             return None
         outbox = Outbox(self._layout.root / "outbox", self._settings.destinations)
@@ -157,85 +168,95 @@ class Watcher:
         stack.callback(thread.join, 30)
         return outbox
 
-    def _take_in(
+    def _run_intake(
         self, intake: Intake, ledger: Ledger, outputs: tuple[Any, ...], stop: threading.Event, once: bool
     ) -> None:
-        refusals = 0
+        errors = 0
         retention = Retention(self._layout, ledger, outputs, self._settings.watch.retention)
         while not stop.is_set():
             self.health.beat("intake")
             try:
                 if self._disk.check():
                     self.health.set_problem("disk", "the disk is nearly full")
-                    raise OSError("no room")
+                    raise OSError("no space")
                 self.health.clear_problem("disk")
                 if intake.step():
                     self._wake.set()
                 self.health.clear_problem("incoming")
-                refusals = 0
+                errors = 0
                 retention.step()
             except Exception as error:
-                refusals += 1
+                errors += 1
                 if is_damage(error):
                     self._failure = _damaged()
                     stop.set()
                 if not self._disk.paused:
-                    self.health.set_problem("incoming", f"images cannot be taken in: {_words(error)}")
-                    self._log_once_in_a_row("intake", refusals, error)
+                    self.health.set_problem(
+                        "incoming", f"images cannot be taken from the watched folder: {_describe(error)}"
+                    )
+                    self._log_first_of_row("intake", errors, error)
             if intake.blocked:
-                self.health.set_problem("blocked", "images cannot be taken from the watched folder")
+                self.health.set_problem("blocked", "this user may not move images out of the watched folder")
             else:
                 self.health.clear_problem("blocked")
-            if once and self._drained_or_stuck(intake, refusals):
+            if once and self._is_drained_or_stuck(intake, errors):
                 break
             stop.wait(intake.interval_seconds)
         self._drained.set()
         self._wake.set()
 
-    def _drained_or_stuck(self, intake: Intake, refusals: int) -> bool:
-        if refusals >= _ONCE_PATIENCE or (refusals and self._disk.paused):
-            what = "the disk is nearly full" if self._disk.paused else "the folder or the disk refuses; see the log"
-            self._failure = LungsevError(f"{intake.waiting} files were not taken in: {what}")
+    def _is_drained_or_stuck(self, intake: Intake, errors: int) -> bool:
+        if errors >= _MAX_ERRORS_ONCE or (errors and self._disk.paused):
+            what = (
+                "the disk is nearly full"
+                if self._disk.paused
+                else "the folder or the disk refuses, and the log says why"
+            )
+            self._failure = LungsevError(f"{count_noun(intake.waiting, 'file')} left in the watched folder: {what}")
             return True
         if intake.waiting and intake.waiting == intake.blocked:
             self._failure = LungsevError(
-                f"{intake.blocked} files cannot be taken away; give this user the right to, or use --leave-in-place"
+                f"this user may not move {count_noun(intake.blocked, 'file')} out of the watched folder: give it write "
+                "permission, or use --leave-in-place"
             )
             return True
-        return refusals == 0 and intake.waiting == 0
+        return errors == 0 and intake.waiting == 0
 
-    def _score_all(self, scoring: Scoring, ledger: Ledger, stop: threading.Event, once: bool) -> None:
-        refusals = 0
+    def _run_scoring(self, scoring: Scoring, ledger: Ledger, stop: threading.Event, once: bool) -> None:
+        errors = 0
         while not stop.is_set():
             self.health.beat("scoring")
             self._wake.clear()
             done_before = self._drained.is_set()
             try:
                 worked = not self._disk.paused and scoring.step()
-                refusals = 0
+                errors = 0
                 self.health.clear_problem("scoring")
             except (OSError, sqlite3.Error, LungsevError) as error:
-                refusals += 1
-                self.health.set_problem("scoring", f"images cannot be scored: {_words(error)}")
-                self._log_once_in_a_row("scoring", refusals, error)
+                errors += 1
+                self.health.set_problem("scoring", f"images cannot be scored: {_describe(error)}")
+                self._log_first_of_row("scoring", errors, error)
                 if is_damage(error):
                     raise _damaged() from None
-                if once and (refusals >= _ONCE_PATIENCE or isinstance(error, LungsevError)):
-                    raise LungsevError(f"images cannot be scored: {error}; what is left waits in work/") from None
-                stop.wait(min(30.0, _PAUSE_SECONDS * refusals))
+                if once and (errors >= _MAX_ERRORS_ONCE or isinstance(error, LungsevError)):
+                    raise LungsevError(
+                        f"images cannot be scored: {error}; the remaining ones wait in work/ for the next run"
+                    ) from None
+                stop.wait(min(30.0, _PAUSE_SECONDS * errors))
                 continue
             if worked:
                 continue
-            if once and done_before and (self._failure is not None or not _waiting(ledger)):
+            if once and done_before and (self._failure is not None or not _has_waiting(ledger)):
                 return
             due = scoring.next_due_seconds()
             self._wake.wait(min(_IDLE_SECONDS, due) if due is not None else _IDLE_SECONDS)
 
-    def _finish_image(self, ended: FinishedImage) -> None:
+    def _finish_image(self, finished: FinishedImage) -> None:
         self.finished_count += 1
-        extra = {"image": ended.image.id, "state": ended.state, "code": ended.code, "ms": round(ended.seconds * 1000)}
-        log.info("image %s ended: %s", ended.image.id, ended.state, extra=extra)
-        self.on_finished(ended)
+        image_id, state = finished.image.id, finished.state
+        extra = {"image": image_id, "state": state, "code": finished.code, "ms": round(finished.seconds * 1000)}
+        log.info("image %s finished: %s", image_id, state, extra=extra)
+        self.on_finished(finished)
 
     def _render_metrics(self, intake: Intake, ledger: Ledger) -> bytes:
         gauges = {
@@ -248,14 +269,14 @@ class Watcher:
         }
         return self._metrics.render(gauges, ledger.counts(), read_states(self._layout.root))
 
-    def _log_once_in_a_row(self, where: str, refusals: int, error: Exception) -> None:
-        """The first of a row, and every hundredth: a share that is away for a night must not fill the log."""
-        if refusals == 1 or refusals % 100 == 0:
-            log.error("%s cannot go on and tries again", where, exc_info=error)
+    def _log_first_of_row(self, where: str, errors: int, error: Exception) -> None:
+        """Log the first of a row of errors and every hundredth: a share unmounted for a night must not fill the log."""
+        if errors == 1 or errors % 100 == 0:
+            log.error("%s failed and is tried again", where, exc_info=error)
 
 
 def beat_watchdog(health: Health, stop: threading.Event) -> None:
-    """Tell systemd we live while both threads do."""
+    """Tell systemd that the watcher is alive while all its threads are."""
     period = watchdog_seconds()
     while period is not None and not stop.wait(period):
         if health.is_alive():
@@ -263,20 +284,22 @@ def beat_watchdog(health: Health, stop: threading.Event) -> None:
 
 
 def _send_nothing(image_id: str, files: Sequence[tuple[str, Path]]) -> None:
-    """No destinations: results stay where they are."""
+    """Stand in for the outbox when there are no destinations."""
 
 
 def _damaged() -> LedgerCorruptError:
-    return LedgerCorruptError("the ledger is damaged; start again, it will be made anew from the results")
+    return LedgerCorruptError(
+        "the ledger is damaged; start the watcher again, and it rebuilds the ledger from the results"
+    )
 
 
-def _words(error: Exception) -> str:
-    """Without the path, which may be an image's."""
+def _describe(error: Exception) -> str:
+    """Describe an error without its path, which may hold a patient's name."""
     if isinstance(error, (LungsevError, sqlite3.Error)):
         return str(error)
     return (isinstance(error, OSError) and error.strerror) or type(error).__name__
 
 
-def _waiting(ledger: Ledger) -> bool:
+def _has_waiting(ledger: Ledger) -> bool:
     counts = ledger.counts()
     return any(counts[state] for state in ("claimed", "failed", "scored", "written"))

@@ -150,7 +150,7 @@ def test_a_watched_folder_that_may_only_be_read_is_said_and_costs_no_image(tmp_p
     wait_for(lambda: len(side.reports()) == IMAGES)
     subprocess.run(["mount", "-o", "remount,ro,bind", side.incoming], check=True)
     drop(backing, "late.png", png(9999))
-    wait_for(lambda: "cannot take images" in (side.layout.log / "watch.jsonl").read_text())
+    wait_for(lambda: "may not move images out of a folder" in (side.layout.log / "watch.jsonl").read_text())
     assert len(side.reports()) == IMAGES
     subprocess.run(["mount", "-o", "remount,rw,bind", side.incoming], check=True)
     wait_for(lambda: len(side.reports()) == IMAGES + 1)

@@ -43,7 +43,7 @@ from lungsev.networks.build import build_fused
 from lungsev.networks.checkpoint import load_network
 from lungsev.networks.fused import FusedNetwork
 from lungsev.networks.settings import FusedSettings, SeveritySettings
-from lungsev.runtime.commands.benchmark import KNOWN_DEVICES
+from lungsev.runtime.benchmark.floor import KNOWN_DEVICES
 
 Infer = Callable[[np.ndarray], Any]
 Result = dict[str, Any]

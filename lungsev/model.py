@@ -90,10 +90,11 @@ class Model:
 
     Attributes:
         info: Name, version, backend and device, as in the report.
+        scorer: The bundle and the open backend.
     """
 
     def __init__(self, scorer: Scorer, reader: ImageReader) -> None:
-        self._scorer = scorer
+        self.scorer = scorer
         self._reader = reader
         self.info: ModelInfo = scorer.info
 
@@ -188,7 +189,7 @@ class Model:
             UnreadableImageError: The image broke the preparation; a bug here, which must not stop other images.
         """
         try:
-            return self._scorer.score(radiograph, clock)
+            return self.scorer.score(radiograph, clock)
         except (BackendError, ImageError):
             raise
         except Exception as error:
@@ -202,8 +203,8 @@ class Model:
         Raises:
             BackendError: It does not.
         """
-        size = self._scorer.bundle.manifest.input.size_px
-        self._scorer.backend.infer(np.zeros((1, 1, size, size), np.float32))
+        size = self.scorer.bundle.manifest.input.size_px
+        self.scorer.backend.infer(np.zeros((1, 1, size, size), np.float32))
 
     def is_current(self, report: SeverityReport) -> bool:
         """Return whether this model made a report that need not be made again. Failed images are tried again."""
@@ -214,7 +215,7 @@ class Model:
     def close(self) -> None:
         """End the reading process and free the device."""
         self._reader.close()
-        self._scorer.backend.close()
+        self.scorer.backend.close()
 
     def __enter__(self) -> Model:
         return self

@@ -11,6 +11,7 @@ import typer
 
 from lungsev import __version__
 from lungsev.errors import LungsevError
+from lungsev.runtime.commands.bench import bench
 from lungsev.runtime.commands.corrections import corrections
 from lungsev.runtime.commands.listen import listen
 from lungsev.runtime.commands.options import BackendOption, BundleOption, JsonOption, OutFolder, ThreadsOption
@@ -178,20 +179,7 @@ def doctor(
     doctor_command(incoming, config, json_output, overrides)
 
 
-@app.command(epilog="Example: lungsev-run bench --backend onnxruntime --json")
-def bench(
-    image: Annotated[Path | None, typer.Argument(help="An image of yours. Default: a phantom of 2500 x 2048.")] = None,
-    bundle: BundleOption = None,
-    backend: BackendOption = "auto",
-    threads: ThreadsOption = None,
-    runs: Annotated[int, typer.Option("--runs", min=1, max=100_000, help="Images to score.")] = 30,
-    cold_start: Annotated[bool, typer.Option("--cold-start/--warm", help="Also time a fresh process.")] = True,
-    json_output: JsonOption = False,
-) -> None:
-    """Measure every stage of an image, file to report, beside the physical floor of this machine."""
-    from lungsev.runtime.commands.bench import bench_command
-
-    bench_command(bundle, backend, threads, image, runs, cold_start, json_output)
+app.command()(bench)
 
 
 @app.command(epilog="Example: lungsev-run engine")

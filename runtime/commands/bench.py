@@ -3,25 +3,37 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
-from rich.progress import Progress
-from rich.table import Table
+import typer
 
-from lungsev.runtime.commands.benchmark import run_bench
-from lungsev.runtime.console import open_console
+from lungsev.runtime.commands.options import BackendOption, BundleOption, JsonOption, ThreadsOption
 
 
-def bench_command(
-    bundle: Path | None,
-    backend: str,
-    threads: int | None,
-    image: Path | None,
-    runs: int,
-    cold_start: bool,
-    json_output: bool,
+def bench(
+    image: Annotated[
+        Path | None, typer.Argument(help="Your own image file. Default: a phantom of 2500 x 2048 pixels.")
+    ] = None,
+    bundle: BundleOption = None,
+    backend: BackendOption = "auto",
+    threads: ThreadsOption = None,
+    runs: Annotated[int, typer.Option("--runs", min=1, max=100_000, help="Number of times to score the image.")] = 30,
+    cold_start: Annotated[bool, typer.Option("--cold-start/--warm", help="Also time a fresh process.")] = True,
+    json_output: JsonOption = False,
 ) -> None:
-    """Measure and print; progress goes to standard error, so that the figures can be piped."""
-    notes = open_console(stderr=True)
+    """Measure every stage of an image, from its file to its report, beside the physical floor of this machine.
+
+    The image takes the same way as in `score` and `watch`, the reading in a child process included.
+
+    Example: lungsev-run bench --backend onnxruntime --json
+    """
+    from rich.progress import Progress
+    from rich.table import Table
+
+    from lungsev.runtime.benchmark.measure import run_bench
+    from lungsev.runtime.console import open_console
+
+    notes = open_console(stderr=True)  # progress: the figures can be piped
     with Progress(console=notes, transient=True, disable=not notes.is_terminal) as progress:
         task = progress.add_task("scoring", total=runs)
         result = run_bench(
@@ -37,12 +49,12 @@ def bench_command(
         print(result.to_json())
         return
     console = open_console()
-    table = Table(title="milliseconds per image", title_justify="left")
-    for name in ("stage", "p50", "p95", "p99"):
-        table.add_column(name, justify="left" if name == "stage" else "right")
-    for row in result.rows():
-        table.add_row(*row)
     if console.is_terminal:
+        table = Table(title="milliseconds per image", title_justify="left")
+        for name in ("stage", "p50", "p95", "p99"):
+            table.add_column(name, justify="left" if name == "stage" else "right")
+        for row in result.rows():
+            table.add_row(*row)
         console.print(table)
     else:
         for stage, *figures in result.rows():

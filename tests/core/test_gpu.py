@@ -22,7 +22,7 @@ from lungsev.inference.tensorrt.build import BuildOptions, build_engine
 from lungsev.inference.tensorrt.cuda import CudaBindingsDriver, CudaDriver, PycudaDriver, count_devices
 from lungsev.inference.tensorrt.engine import EngineRequest, open_tensorrt, prepare_engine
 from lungsev.inference.tensorrt.library import FLAVOURS, TensorRTLibrary, load_tensorrt
-from lungsev.runtime.commands.benchmark import run_bench
+from lungsev.runtime.benchmark.measure import run_bench
 
 pytestmark = [
     pytest.mark.gpu,

@@ -175,7 +175,7 @@ def test_a_bug_in_the_preparation_fails_one_image_only(
     def broken(*_: Any) -> None:
         raise RecursionError("deep")
 
-    monkeypatch.setattr(model._scorer, "score", broken)
+    monkeypatch.setattr(model.scorer, "score", broken)
     report = model.score(phantom_file)
     assert (report.status, report.error) == ("failed", "internal_error")
     assert "deep" not in str(report.message)
@@ -185,7 +185,7 @@ def test_a_failing_device_is_raised(model: Model, phantom_file: Path, monkeypatc
     def stopped(*_: Any) -> None:
         raise BackendError("the GPU stopped")
 
-    monkeypatch.setattr(model._scorer.backend, "infer", stopped)
+    monkeypatch.setattr(model.scorer.backend, "infer", stopped)
     with pytest.raises(BackendError, match="the GPU stopped"):
         model.score(phantom_file)
     with pytest.raises(BackendError, match="the GPU stopped"):

@@ -1,0 +1,1 @@
+"""Benchmark: what `lungsev-run bench` and the scripts in benchmarks/ measure."""

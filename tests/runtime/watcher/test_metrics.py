@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from bedside_images import QuickScorer
+from bedside_images import QuickModel
 from prometheus_client.parser import text_string_to_metric_families
 
 from lungsev.reading.radiograph import Radiograph
@@ -15,7 +15,7 @@ CANARY = ImageInfo(patient_id="CANARY", sop_instance_uid="1.2.CANARY")
 
 
 def scored(timing: Timing) -> SeverityReport:
-    report = QuickScorer().score(Radiograph(np.zeros((8, 8), np.float32), CANARY, (0, 0, 8, 8))).report
+    report = QuickModel().score_radiograph(Radiograph(np.zeros((8, 8), np.float32), CANARY, (0, 0, 8, 8))).report
     return replace(report, timing_ms=timing)
 
 

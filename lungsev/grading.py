@@ -69,6 +69,7 @@ def decode(
         RegionScore(
             code=region.code,
             name=region.name,
+            side=region.side,
             grade=int(chosen[i]),
             expected=round(float(expected[i]), 3),
             probabilities=tuple(round(float(p), 4) for p in probabilities[i]),

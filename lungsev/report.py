@@ -1,15 +1,20 @@
-"""The report: what lungsev says of one image. No I/O here; output formats live in `lungsev.runtime.outputs`.
+"""Severity report: the result for one image. No I/O here; output formats are in `lungsev.runtime.outputs`.
 
-The JSON form (schema version 1) is the reference, published as `report_schema_v1.json`.
+The JSON form (schema version 1) is the reference. Its JSON Schema, `report_schema_v1.json`, is made by
+`lungsev.report_schema` from the classes below: from their types, docstrings and `Field` remarks. The remarks describe
+what lungsev writes; a report from elsewhere is not refused for them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
-import types
-import typing
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic_core import from_json
 
 SCHEMA_VERSION = 1
 DISCLAIMER = "Research use only. Not for clinical use."
@@ -17,63 +22,108 @@ DISCLAIMER = "Research use only. Not for clinical use."
 Status = Literal["scored", "skipped", "failed"]
 Verdict = Literal["ok", "warn", "refused"]
 Severity = Literal["info", "warn", "refuse"]
+Side = Literal["right", "left", "both"]
 Point = tuple[float, float]
+
+_Sha256 = Annotated[str, Field(json_schema_extra={"pattern": "^[0-9a-f]{64}$"})]
+_Code = Annotated[str, Field(json_schema_extra={"pattern": "^[a-z0-9_]+$"})]
+_Text = Annotated[str, Field(json_schema_extra={"minLength": 1})]
+_Pixels = Annotated[int, Field(json_schema_extra={"minimum": 1})]
+_Probability = Annotated[float, Field(json_schema_extra={"minimum": 0, "maximum": 1})]
+_Milliseconds = Annotated[float, Field(json_schema_extra={"minimum": 0})]
+_AffineRow = Annotated[tuple[float, ...], Field(json_schema_extra={"minItems": 3, "maxItems": 3})]
+_Instant = Annotated[
+    str,
+    Field(
+        description="ISO 8601 without time zone.",
+        json_schema_extra={"pattern": r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}"},
+    ),
+]
 
 
 @dataclass(frozen=True)
 class ImageInfo:
-    """The image. `acquired_at` is ISO 8601 without zone; `sha256` is of the file's bytes, `pixel_sha256`
-    of the decoded values (the same whatever lossless encoding and photometric interpretation carried them)."""
+    """The image as its file describes it.
+
+    Attributes:
+        acquired_at: ISO 8601 without time zone.
+        sha256: Of the file's bytes.
+        pixel_sha256: Of the decoded values; the same for every lossless encoding and photometric interpretation.
+    """
 
     sop_instance_uid: str | None = None
     study_instance_uid: str | None = None
     series_instance_uid: str | None = None
     sop_class_uid: str | None = None
     patient_id: str | None = None
-    acquired_at: str | None = None
+    acquired_at: _Instant | None = None
     modality: str | None = None
     view: str | None = None
-    rows: int | None = None
-    columns: int | None = None
-    sha256: str | None = None
-    pixel_sha256: str | None = None
+    rows: _Pixels | None = None
+    columns: _Pixels | None = None
+    sha256: Annotated[_Sha256 | None, Field(description="Of the file's bytes.")] = None
+    pixel_sha256: Annotated[
+        _Sha256 | None, Field(description="Of the decoded values, in the order of MONOCHROME2.")
+    ] = None
     transfer_syntax: str | None = None
     decoder: str | None = None
 
 
 @dataclass(frozen=True)
 class ModelInfo:
+    """The model, and where it ran. `bundle_sha256` is the hash of the bundle's SHA256SUMS."""
+
     name: str
     version: str
-    bundle_sha256: str
+    bundle_sha256: _Sha256
     backend: str
     device: str
-    precision: str
+    precision: Annotated[str, Field(json_schema_extra={"enum": ["fp32", "bf16", "fp16"]})]
 
 
 @dataclass(frozen=True)
 class RegionScore:
-    """One region. `expected` is the mean of the grade's distribution; `likely` holds every grade that the
-    calibrated distribution does not rule out ("2 (could be 1-2)"); `polygon` is in original image pixels."""
+    """The grade of one region.
 
-    code: str
-    name: str
+    Attributes:
+        side: Of the patient.
+        expected: Mean of the grade's distribution.
+        probabilities: Of each grade, ascending.
+        likely: Lowest and highest grade that the calibrated distribution does not rule out.
+        polygon: x, y in original image pixels.
+    """
+
+    code: Annotated[str, Field(json_schema_extra={"pattern": "^[A-Za-z0-9_-]{1,16}$"})]
+    name: _Text
+    side: Annotated[Side, Field(description="Of the patient: the patient's right is on the image's left.")]
     grade: int
     expected: float
-    probabilities: tuple[float, ...]
-    likely: tuple[int, int]
-    polygon: tuple[Point, ...]
+    probabilities: Annotated[tuple[_Probability, ...], Field(json_schema_extra={"minItems": 2})]
+    likely: Annotated[
+        tuple[int, int], Field(description="Lowest and highest grade that the distribution does not rule out.")
+    ]
+    polygon: Annotated[
+        tuple[Point, ...], Field(description="x, y in original image pixels.", json_schema_extra={"minItems": 3})
+    ]
+
+    @property
+    def place(self) -> str:
+        """Name without its side: `right upper zone` is `upper` where a column or a mark shows the side."""
+        place = self.name if self.side == "both" else self.name.removeprefix(f"{self.side} ")
+        return place.replace(" zone", "") or self.name
 
 
 @dataclass(frozen=True)
 class SchemeScore:
-    """One scheme. `total_interval` covers the reader's total with probability `total_interval_coverage`."""
+    """The score of one scheme. `total_interval` covers the reader's total with `total_interval_coverage`."""
 
-    regions: tuple[RegionScore, ...]
+    regions: Annotated[tuple[RegionScore, ...], Field(json_schema_extra={"minItems": 1})]
     total: int
     total_expected: float
-    total_interval: tuple[int, int]
-    total_interval_coverage: float
+    total_interval: Annotated[
+        tuple[int, int], Field(description="Covers the reader's total with probability total_interval_coverage.")
+    ]
+    total_interval_coverage: Annotated[float, Field(json_schema_extra={"exclusiveMinimum": 0, "exclusiveMaximum": 1})]
     total_max: int
 
     @property
@@ -85,15 +135,17 @@ class SchemeScore:
 
 @dataclass(frozen=True)
 class QualityFlag:
-    """One doubt about the image, in words a nurse understands."""
+    """One remark on the image's quality, in a sentence that a nurse understands."""
 
-    code: str
+    code: _Code
     severity: Severity
-    message: str
+    message: _Text
 
 
 @dataclass(frozen=True)
 class Quality:
+    """The quality gate's verdict, its remarks, and the numbers it measured."""
+
     verdict: Verdict = "ok"
     flags: tuple[QualityFlag, ...] = ()
     measures: dict[str, float] = field(default_factory=dict)
@@ -103,28 +155,39 @@ class Quality:
 class Timing:
     """Milliseconds of each stage."""
 
-    decode: float = 0.0
-    prepare: float = 0.0
-    infer: float = 0.0
-    total: float = 0.0
+    decode: _Milliseconds = 0.0
+    prepare: _Milliseconds = 0.0
+    infer: _Milliseconds = 0.0
+    total: _Milliseconds = 0.0
 
 
 @dataclass(frozen=True)
 class SeverityReport:
-    """One image's result. An image that is not `scored` has no `scores` and no `alignment`."""
+    """The result for one image. An image that is not `scored` has nothing that looks like a score."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(ser_json_inf_nan="constants")
 
     status: Status
     image: ImageInfo
     model: ModelInfo | None = None
-    reason: str | None = None
-    error: str | None = None
-    message: str | None = None
-    scores: dict[str, SchemeScore] = field(default_factory=dict)
+    reason: Annotated[_Code | None, Field(description="Why an image was skipped.")] = None
+    error: Annotated[_Code | None, Field(description="What went wrong with an image that failed.")] = None
+    message: Annotated[_Text | None, Field(description="One sentence for people.")] = None
+    scores: Annotated[
+        dict[str, SchemeScore],
+        Field(
+            description="By name of the scheme.",
+            json_schema_extra={"propertyNames": {"pattern": "^[a-z][a-z0-9_]{0,31}$"}},
+        ),
+    ] = field(default_factory=dict)
     quality: Quality = field(default_factory=Quality)
-    alignment: tuple[tuple[float, ...], ...] | None = None
+    alignment: Annotated[
+        tuple[_AffineRow, ...] | None,
+        Field(description="Affine map [2][3] from the normalised aligned frame to the normalised canvas."),
+    ] = None
     timing_ms: Timing = field(default_factory=Timing)
-    schema_version: int = SCHEMA_VERSION
-    disclaimer: str = DISCLAIMER
+    schema_version: Annotated[int, Field(json_schema_extra={"const": SCHEMA_VERSION})] = SCHEMA_VERSION
+    disclaimer: Annotated[str, Field(json_schema_extra={"const": DISCLAIMER})] = DISCLAIMER
 
     def __post_init__(self) -> None:
         if self.status == "scored" and not self.scores:
@@ -136,52 +199,86 @@ class SeverityReport:
         if (self.status == "failed") != (self.error is not None):
             raise ValueError("a failed report, and no other, has an error")
 
+    @property
+    def main_scheme(self) -> str:
+        """Name of the scheme that is shown first: Brixia where the model scores it, else the model's first.
+
+        Raises:
+            ValueError: The image has no score.
+        """
+        if not self.scores:
+            raise ValueError(f"a {self.status} report has no scheme")
+        return "brixia" if "brixia" in self.scores else next(iter(self.scores))
+
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types; empty optional parts (`reason`, `error`, `message`, `model`) are left out."""
-        data: dict[str, Any] = json.loads(json.dumps(asdict(self)))
-        return {key: value for key, value in data.items() if value is not None}
+        """Return plain JSON types; empty optional parts (`reason`, `error`, `message`, `model`) are left out."""
+        data: dict[str, Any] = report_adapter().dump_python(self, mode="json", exclude=self._empty_parts())
+        return data
 
     def to_json(self, indent: int | None = 2) -> str:
-        return json.dumps(self.to_dict(), indent=indent, ensure_ascii=False, allow_nan=False)
+        """Return the reference form.
+
+        Raises:
+            ValueError: A number is NaN or infinite.
+        """
+        text = report_adapter().dump_json(self, indent=indent, exclude=self._empty_parts()).decode("utf-8")
+        if "NaN" in text or "Infinity" in text:  # a number, which JSON does not have, or part of a text
+            json.dumps(self.to_dict(), allow_nan=False)
+        return text
+
+    def _empty_parts(self) -> set[str]:
+        return {name for name in OPTIONAL_PARTS if getattr(self, name) is None}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> SeverityReport:
-        """The way back from `to_dict`.
+        """Build a report from what `to_dict` returned. Unknown keys are ignored.
 
         Raises:
-            ValueError: The schema version is unknown, a required part is missing or is of another form.
+            ValueError: The schema version is unknown, a required part is missing or has another type.
         """
         if not isinstance(data, dict):
             raise ValueError(f"not a valid report: found a {type(data).__name__}, expected an object")
         version = data.get("schema_version")
         if version != SCHEMA_VERSION:
             raise ValueError(f"found report schema version {version!r}, expected {SCHEMA_VERSION}")
-        return typing.cast(SeverityReport, _build(cls, data))
+        try:
+            return report_adapter().validate_python(data)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            key = ".".join(map(str, first["loc"]))
+            raise ValueError(f"not a valid report: {key}: {first['msg']}") from None
 
     @classmethod
-    def from_json(cls, text: str) -> SeverityReport:
-        return cls.from_dict(json.loads(text))
+    def from_json(cls, text: str | bytes) -> SeverityReport:
+        """Build a report from its reference form, also from one written before regions had a side.
+
+        Raises:
+            ValueError: The text is not JSON; or as `from_dict`.
+        """
+        data = from_json(text)
+        _add_missing_sides(data)
+        return cls.from_dict(data)
 
 
-def _build(kind: Any, value: Any) -> Any:
-    """Rebuild dataclasses, tuples and dicts from plain JSON by their annotations."""
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if value is None:
-        return None
-    if origin in (typing.Union, types.UnionType):
-        return _build(next(argument for argument in arguments if argument is not type(None)), value)
-    if isinstance(kind, type) and is_dataclass(kind):
-        hints = typing.get_type_hints(kind)
-        known = {f.name for f in fields(kind)}
-        try:
-            return kind(**{key: _build(hints[key], item) for key, item in value.items() if key in known})
-        except (TypeError, AttributeError) as error:
-            raise ValueError(f"not a valid report: {error}") from None
-    if origin in (tuple, dict) and not isinstance(value, list if origin is tuple else dict):
-        raise ValueError(f"not a valid report: found a {type(value).__name__}, expected a {origin.__name__}")
-    if origin is tuple:
-        inner = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else arguments
-        return tuple(_build(item_kind, item) for item_kind, item in zip(inner, value, strict=True))
-    if origin is dict:
-        return {key: _build(arguments[1], item) for key, item in value.items()}
-    return float(value) if kind is float else value
+OPTIONAL_PARTS = ("model", "reason", "error", "message", "alignment")
+
+
+@cache
+def report_adapter() -> TypeAdapter[SeverityReport]:
+    """Return pydantic's converter to and from JSON, made when it is first used, which takes some milliseconds."""
+    return TypeAdapter(SeverityReport)
+
+
+def format_likely(region: RegionScore) -> str:
+    """Say the likely grades in words: `could be 1-2`, with an en dash, or `likely 2`."""
+    low, high = region.likely
+    return f"likely {region.grade}" if low == high == region.grade else f"could be {low}–{high}"
+
+
+def _add_missing_sides(data: Any) -> None:
+    with contextlib.suppress(TypeError, KeyError, AttributeError):  # not a report at all: the validation says so
+        for score in data["scores"].values():
+            for region in score["regions"]:
+                if "side" not in region:
+                    first = region["name"].partition(" ")[0]
+                    region["side"] = first if first in ("right", "left") else "both"

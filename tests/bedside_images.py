@@ -85,7 +85,9 @@ class QuickModel(Model):
         error = self.score_error(radiograph)
         if error is not None:
             raise error
-        region = RegionScore("A", "right upper zone", 1, 1.0, (0.0, 1.0), (1, 1), ((0, 0), (1, 0), (1, 1), (0, 1)))
+        region = RegionScore(
+            "A", "right upper zone", "right", 1, 1.0, (0.0, 1.0), (1, 1), ((0, 0), (1, 0), (1, 1), (0, 1))
+        )
         scores = {"brixia": SchemeScore((region,), 1, 1.0, (0, 2), 0.8, 3)}
         report = SeverityReport("scored", radiograph.image, MODEL, scores=scores, alignment=((1, 0, 0), (0, 1, 0)))
         return ScoredRadiograph(report=report, radiograph=radiograph)

@@ -42,7 +42,9 @@ def scheme_score(grades: str, name: str = "brixia") -> SchemeScore:
         polygon = ((x0, y0), (x1, y0), (x1, y1), (x0, y1))
         grade = int(digit)
         likely = (max(0, grade - 1), grade)
-        regions.append(RegionScore(region.code, region.name, grade, float(grade), probabilities, likely, polygon))
+        regions.append(
+            RegionScore(region.code, region.name, region.side, grade, float(grade), probabilities, likely, polygon)
+        )
     total = sum(map(int, grades))
     interval = (max(0, total - 2), min(scheme.total_max, total + 2))
     return SchemeScore(tuple(regions), total, float(total), interval, 0.8, scheme.total_max)

@@ -33,7 +33,7 @@ def draw_overlay(scored: ScoredRadiograph, longest_px: int = _LONGEST_PX) -> npt
     """
     report = scored.report
     if report.status == "scored" and scored.radiograph is not None:
-        name = main_scheme(list(report.scores))
+        name = report.main_scheme
         scheme = known_scheme(name, scored)
         score = report.scores[name]
         image = draw_scored_image(scored, score, side_panel.grade_range(score, scheme), longest_px)
@@ -44,11 +44,6 @@ def draw_overlay(scored: ScoredRadiograph, longest_px: int = _LONGEST_PX) -> npt
     else:
         image = draw_missing_image(longest_px, "Not scored", words)
     return _compose(image, lambda sheet, x: side_panel.draw_refused_panel(sheet, x, report))
-
-
-def main_scheme(names: list[str]) -> str:
-    """The scheme shown large: Brixia where the bundle scores it, else the first."""
-    return "brixia" if "brixia" in names else names[0]
 
 
 def known_scheme(name: str, scored: ScoredRadiograph) -> Scheme | None:

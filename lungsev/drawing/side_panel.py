@@ -22,7 +22,7 @@ from lungsev.drawing.radiograph_view import MAP_COVER, severity, smooth_map
 from lungsev.drawing.shapes import REGULAR, SEMIBOLD, Sheet
 from lungsev.geometry import warp
 from lungsev.pipeline import ScoredRadiograph
-from lungsev.report import QualityFlag, RegionScore, SchemeScore, SeverityReport
+from lungsev.report import QualityFlag, RegionScore, SchemeScore, SeverityReport, format_likely
 from lungsev.schemes import Scheme
 
 WIDTH = 620.0
@@ -75,12 +75,6 @@ def grade_range(score: SchemeScore, scheme: Scheme | None) -> tuple[int, int]:
     return highest - len(score.regions[0].probabilities) + 1, highest
 
 
-def likely_words(likely: tuple[int, int], grade: int) -> str:
-    """ "could be 1-2" instead of raw probabilities."""
-    low, high = likely
-    return f"likely {grade}" if low == high == grade else f"could be {low}–{high}"
-
-
 def _draw_total(sheet: Sheet, left: float, score: SchemeScore, title: str) -> float:
     sheet.text(left, 58, title, 30, MUTED, weight=SEMIBOLD)
     width = sheet.text(left - 6, 218, str(score.total), 176, TEXT, weight=SEMIBOLD)
@@ -131,8 +125,8 @@ def _draw_tile(
         anchor="ms",
     )
     size = min(27.0, height * 0.34)
-    sheet.text(x + side + 14, y + height * 0.44, f"{region.code}  {_place(region)}", size, TEXT, weight=SEMIBOLD)
-    sheet.text(x + side + 14, y + height * 0.78, likely_words(region.likely, region.grade), size * 0.88, MUTED)
+    sheet.text(x + side + 14, y + height * 0.44, f"{region.code}  {region.place}", size, TEXT, weight=SEMIBOLD)
+    sheet.text(x + side + 14, y + height * 0.78, format_likely(region), size * 0.88, MUTED)
 
 
 def _draw_legend(sheet: Sheet, left: float, top: float, scheme: Scheme) -> float:
@@ -207,12 +201,6 @@ def _draw_triangle(sheet: Sheet, x: float, y: float, colour: Colour) -> None:
 
 def _columns(regions: Sequence[RegionScore]) -> list[list[RegionScore]]:
     """Regions of the patient's right, then of the left; one column when a region lies on both."""
-    right = [region for region in regions if region.name.startswith("right")]
-    left = [region for region in regions if region.name.startswith("left")]
+    right = [region for region in regions if region.side == "right"]
+    left = [region for region in regions if region.side == "left"]
     return [right, left] if right and left and len(right) + len(left) == len(regions) else [list(regions)]
-
-
-def _place(region: RegionScore) -> str:
-    """ "right upper zone" under its column's head is just "upper"."""
-    words = region.name.removeprefix("right ").removeprefix("left ").replace(" zone", "")
-    return words if words else region.name

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from lungsev.drawing.overlay import main_scheme
 from lungsev.runtime.dashboard.corrections import CorrectedGrades, current_grades
 from lungsev.runtime.dashboard.formatting import format_age, format_span, patient_label
 from lungsev.runtime.dashboard.style import severity_step
@@ -145,7 +144,7 @@ def _card(images: Sequence[Exam], corrected: CorrectedGrades, now: datetime, pri
 
 
 def _score(exam: Exam, corrected: CorrectedGrades) -> Score:
-    name = main_scheme(list(exam.report.scores))
+    name = exam.report.main_scheme
     score = exam.report.scores[name]
     grades = current_grades(exam, name, corrected)
     total = sum(grades.values())

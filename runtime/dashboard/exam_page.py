@@ -6,7 +6,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from lungsev.drawing.overlay import main_scheme
 from lungsev.drawing.radiograph_view import SIDE_FLAG
 from lungsev.report import QualityFlag, SeverityReport
 from lungsev.runtime.console import count_noun
@@ -151,7 +150,7 @@ def exam_page(
     report = exam.report
     images = exams_of(exams, exam.patient)
     place = images.index(exam)
-    scheme = main_scheme(list(report.scores)) if report.scores else None
+    scheme = report.main_scheme if report.scores else None
     trend = patient_trend(images, scheme)
     earlier = [image for image in images[:place] if image.report.status == "scored"]
     prior = earlier[-1] if earlier and scheme in earlier[-1].report.scores else None
@@ -263,7 +262,7 @@ def _origin(report: SeverityReport) -> str | None:
 def _image_row(exam: Exam, corrected: CorrectedGrades, current: bool) -> ImageRow:
     report = exam.report
     if report.scores:
-        scheme = main_scheme(list(report.scores))
+        scheme = report.main_scheme
         score = report.scores[scheme]
         total = sum(current_grades(exam, scheme, corrected).values())
         result = f"{total} of {score.total_max}"

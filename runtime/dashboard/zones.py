@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from lungsev.drawing.side_panel import likely_words
-from lungsev.report import ImageInfo, RegionScore, SchemeScore
+from lungsev.report import ImageInfo, RegionScore, SchemeScore, format_likely
 from lungsev.runtime.dashboard.style import severity_step
 
 _MARGIN = 0.034  # of the image's longer side: a badge's distance from the border, at least
@@ -60,13 +59,13 @@ def zones_of(
         Zone(
             code=region.code,
             name=region.name,
-            side=_side(region),
-            place=region.name.removeprefix("right ").removeprefix("left ").removesuffix(" zone"),
+            side=region.side,
+            place=region.place,
             model_grade=region.grade,
             grade=grades[region.code],
             previous=(previous or {}).get(region.code),
             severity=severity_step(grades[region.code], lowest, highest),
-            likely=likely_words(region.likely, region.grade),
+            likely=format_likely(region),
             points=" ".join(f"{x:g},{y:g}" for x, y in region.polygon),
             badge=_badge(region, middle, image),
         )
@@ -80,10 +79,6 @@ def paired(zones: tuple[Zone, ...]) -> tuple[tuple[Zone, Zone], ...]:
     return tuple(zip(right, left, strict=True)) if 2 * len(right) == 2 * len(left) == len(zones) else ()
 
 
-def _side(region: RegionScore) -> str:
-    return "right" if region.name.startswith("right") else "left" if region.name.startswith("left") else "both"
-
-
 def _badge(region: RegionScore, middle: float, image: ImageInfo) -> tuple[float, float]:
     """Return the middle of the zone's lateral edge, off the lung; the zone's own middle for zones that are not lateral.
 
@@ -93,9 +88,8 @@ def _badge(region: RegionScore, middle: float, image: ImageInfo) -> tuple[float,
     rows, columns = image.rows or 1, image.columns or 1
     xs, ys = [x for x, _ in region.polygon], [y for _, y in region.polygon]
     inner = min(abs(max(xs) - middle), abs(min(xs) - middle))
-    side = _side(region)
-    lateral = side != "both" and (inner < 0.2 * (max(xs) - min(xs)) or "outer" in region.name)
-    x = (min(xs) if side == "right" else max(xs)) if lateral else sum(xs) / len(xs)
+    lateral = region.side != "both" and (inner < 0.2 * (max(xs) - min(xs)) or "outer" in region.name)
+    x = (min(xs) if region.side == "right" else max(xs)) if lateral else sum(xs) / len(xs)
     y = sum(ys) / len(ys)
     margin = _MARGIN * max(rows, columns)
     return round(min(max(x, margin), columns - margin), 1), round(min(max(y, margin), rows - margin), 1)

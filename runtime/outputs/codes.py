@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from lungsev.report import RegionScore
+
 PRIVATE_SCHEME = "99LUNGSEV"
 PRIVATE_SYSTEM = "urn:oid:2.25.244870253187461529364158723915407364521"  # FHIR and HL7 name for the same
 SNOMED_SYSTEM = "http://snomed.info/sct"
@@ -38,10 +40,10 @@ def quality_code(flag: str) -> Code:
     return Code(flag.upper(), PRIVATE_SCHEME, flag.replace("_", " ").capitalize()[:64])
 
 
-def region_site(name: str) -> tuple[Code, Code | None]:
-    """Finding site and laterality of a region by the words of its name, as `right upper zone outer`."""
-    words = name.lower().split()
-    laterality = RIGHT if "right" in words else LEFT if "left" in words else None
+def region_site(region: RegionScore) -> tuple[Code, Code | None]:
+    """Return the finding site of a region, by the words of its name, and its laterality; None for both lungs."""
+    words = region.name.lower().split()
+    laterality = {"right": RIGHT, "left": LEFT}.get(region.side)
     for word, zone in (("upper", UPPER_ZONE), ("middle", MIDDLE_ZONE), ("lower", LOWER_ZONE)):
         if word in words:
             return zone, laterality

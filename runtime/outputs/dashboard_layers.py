@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from lungsev.drawing.overlay import encode_png, known_scheme, main_scheme
+from lungsev.drawing.overlay import encode_png, known_scheme
 from lungsev.drawing.palette import severity_colours
 from lungsev.drawing.radiograph_view import MAP_COVER, image_pixels, lung_outlines, smooth_map
 from lungsev.drawing.side_panel import grade_range
@@ -57,7 +57,7 @@ def severity_layer(scored: ScoredRadiograph) -> npt.NDArray[np.uint8]:
     """The severity map as RGBA [h, w, 4] over the whole image, longest side 320 px. The worse, the less transparent."""
     assert scored.radiograph is not None
     assert scored.canvas is not None
-    name = main_scheme(list(scored.report.scores))
+    name = scored.report.main_scheme
     lowest, highest = grade_range(scored.report.scores[name], known_scheme(name, scored))
     rows, columns = scored.radiograph.pixels.shape
     ratio = MAP_LONGEST_PX / max(rows, columns)

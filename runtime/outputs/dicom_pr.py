@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lungsev import __version__
-from lungsev.drawing.overlay import main_scheme
 from lungsev.pipeline import ScoredRadiograph
 from lungsev.report import SeverityReport
 from lungsev.runtime.outputs.dicom_sr import complete, encode, require_highdicom
@@ -46,7 +45,7 @@ def presentation_state(report: SeverityReport, header: Dataset) -> Dataset:
     from highdicom import PresentationLUTTransformation, pr
 
     assert report.model is not None
-    name = main_scheme(list(report.scores))
+    name = report.main_scheme
     score = report.scores[name]
     layer = pr.GraphicLayer(layer_name="LUNGSEV", order=1, description="Severity zones, research use only")
     outlines, digits = [], []

@@ -142,7 +142,7 @@ def encode(dataset: Dataset) -> bytes:
 def _region_group(report: SeverityReport, header: Dataset, scheme: str, region: RegionScore, algorithm: Any) -> Any:
     from highdicom import sr
 
-    site, laterality = codes.region_site(region.name)
+    site, laterality = codes.region_site(region)
     outline = to_stored_points(region.polygon, header)
     outline = np.concatenate([outline, outline[:1]])  # an outline is a POLYLINE whose ends meet (PS3.3 C.18.6.1.2)
     source = sr.SourceImageForRegion(str(header.SOPClassUID), str(header.SOPInstanceUID))

@@ -83,7 +83,7 @@ def _observation(report: SeverityReport, name: str, score: SchemeScore) -> dict[
     low, high = codes.interval_codes(name)
     components = []
     for region in score.regions:
-        site, laterality = codes.region_site(region.name)
+        site, laterality = codes.region_site(region)
         coding = [
             _coding(codes.region_code(name, region.code)),
             _coding(site),

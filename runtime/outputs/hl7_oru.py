@@ -71,7 +71,7 @@ def _segments(report: SeverityReport, header: Dataset | None) -> Iterator[str]:
         low, high = score.total_interval
         yield _numeric(number := number + 1, codes.total_code(name), score.total, f"{low}-{high}", acquired)
         for region in score.regions:
-            site, laterality = codes.region_site(region.name)
+            site, laterality = codes.region_site(region)
             code = codes.region_code(name, region.code)
             yield _numeric(number := number + 1, code, region.grade, "", acquired)
             yield f"NTE|1||{escape(site.meaning)}{', ' + laterality.meaning.lower() if laterality else ''}"

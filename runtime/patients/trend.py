@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
-from lungsev.drawing.overlay import main_scheme
 from lungsev.report import SchemeScore
 from lungsev.runtime.console import count_noun
 from lungsev.runtime.patients.history import Exam
@@ -111,7 +110,7 @@ def patient_trend(exams: Sequence[Exam], scheme: str | None = None) -> Trend | N
     scored = [exam for exam in exams if exam.report.status == "scored"]
     if scheme is None and scored:
         newest = max(scored, key=lambda exam: exam.moment)
-        scheme = main_scheme(list(newest.report.scores))
+        scheme = newest.report.main_scheme
     counted = [exam for exam in scored if scheme in exam.report.scores]
     if scheme is None or not counted:
         return None

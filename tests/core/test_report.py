@@ -23,6 +23,7 @@ from lungsev.report import (
     SchemeScore,
     SeverityReport,
     Timing,
+    format_likely,
 )
 
 SCHEMA = json.loads((resources.files("lungsev") / "report_schema_v1.json").read_text(encoding="utf-8"))
@@ -49,6 +50,7 @@ region_scores = st.builds(
     RegionScore,
     code=st.from_regex(r"[A-Za-z0-9_-]{1,16}", fullmatch=True),
     name=words,
+    side=st.sampled_from(["right", "left", "both"]),
     grade=st.integers(0, 5),
     expected=finite,
     probabilities=st.lists(chance, min_size=2, max_size=5).map(tuple),
@@ -195,23 +197,100 @@ def test_json_that_is_no_report_is_a_value_error(text: str) -> None:
         SeverityReport.from_json(text)
 
 
-def test_not_a_number_never_reaches_json() -> None:
+def test_the_error_names_the_part_and_quotes_no_value() -> None:
+    data = a_scored_report().to_dict()
+    data["image"]["rows"] = "Doe^Jane"
+    with pytest.raises(ValueError, match=r"^not a valid report: image\.rows: ") as caught:
+        SeverityReport.from_dict(data)
+    assert "Doe" not in str(caught.value)
+
+
+def test_a_report_that_was_written_before_regions_had_a_side_gets_it_from_their_names() -> None:
+    data = a_scored_report().to_dict()
+    (region,) = data["scores"]["brixia"]["regions"]
+    names = ["right upper zone", "left lung", "both lungs", "rightmost"]
+    data["scores"]["brixia"]["regions"] = [
+        {**{key: value for key, value in region.items() if key != "side"}, "name": name} for name in names
+    ]
+    read = SeverityReport.from_json(json.dumps(data))
+    assert [part.side for part in read.scores["brixia"].regions] == ["right", "left", "both", "both"]
+
+
+def test_unknown_keys_are_ignored() -> None:
+    report = a_scored_report()
+    assert SeverityReport.from_dict({**report.to_dict(), "standing": {"state": "agreed"}}) == report
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+def test_not_a_number_never_reaches_json(number: float) -> None:
     with pytest.raises(ValueError):
-        replace(a_scored_report(), timing_ms=Timing(total=float("nan"))).to_json()
+        replace(a_scored_report(), timing_ms=Timing(total=number)).to_json()
+
+
+def test_words_that_look_like_such_a_number_are_text() -> None:
+    report = replace(a_scored_report(), image=ImageInfo(patient_id="NaN-Infinity"))
+    assert SeverityReport.from_json(report.to_json()) == report
+
+
+def test_json_is_unicode_with_every_key_in_the_order_of_the_classes() -> None:
+    report = replace(a_scored_report(), image=ImageInfo(patient_id="Zoë"))
+    text = report.to_json()
+    assert '    "patient_id": "Zoë",\n' in text
+    assert list(json.loads(text)) == [
+        "status", "image", "model", "scores", "quality", "alignment", "timing_ms", "schema_version", "disclaimer",
+    ]  # fmt: skip
+    assert json.loads(text) == report.to_dict() == json.loads(report.to_json(indent=None))
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "place"),
+    [
+        ("right upper zone", "right", "upper"),
+        ("left lower zone outer", "left", "lower outer"),
+        ("right lung", "right", "lung"),
+        ("both lungs", "both", "both lungs"),
+        ("left", "left", "left"),
+    ],
+)
+def test_the_place_of_a_region_is_its_name_without_the_side(name: str, side: Any, place: str) -> None:
+    assert replace(a_region(), name=name, side=side).place == place
+
+
+@pytest.mark.parametrize(
+    ("likely", "words"), [((2, 2), "likely 2"), ((1, 2), "could be 1–2"), ((1, 1), "could be 1–1")]
+)
+def test_likely_grades_are_said_in_words(likely: tuple[int, int], words: str) -> None:
+    assert format_likely(replace(a_region(), likely=likely)) == words
+
+
+@pytest.mark.parametrize(
+    ("schemes", "shown"), [(["ralo", "brixia"], "brixia"), (["ralo", "inha"], "ralo"), (["brixia"], "brixia")]
+)
+def test_brixia_is_shown_first_and_else_the_first_scheme_of_the_model(schemes: list[str], shown: str) -> None:
+    report = a_scored_report()
+    assert replace(report, scores=dict.fromkeys(schemes, report.scores["brixia"])).main_scheme == shown
+
+
+def test_an_image_without_a_score_has_no_main_scheme() -> None:
+    with pytest.raises(ValueError, match="a failed report has no scheme"):
+        _ = SeverityReport("failed", ImageInfo(), error="truncated").main_scheme
 
 
 def test_the_disclaimer_is_in_every_report() -> None:
     assert json.loads(a_scored_report().to_json())["disclaimer"] == DISCLAIMER
 
 
-def a_scored_report() -> SeverityReport:
+def a_region() -> RegionScore:
     square = ((0.0, 0.0), (9.0, 0.0), (9.0, 9.0), (0.0, 9.0))
-    region = RegionScore("A", "right upper zone", 2, 1.83, (0.05, 0.2, 0.62, 0.13), (1, 2), square)
+    return RegionScore("A", "right upper zone", "right", 2, 1.83, (0.05, 0.2, 0.62, 0.13), (1, 2), square)
+
+
+def a_scored_report() -> SeverityReport:
     return SeverityReport(
         status="scored",
         image=ImageInfo(sop_instance_uid="1.2.3", acquired_at="2026-11-22T08:15:00", rows=2500, columns=2048),
         model=MODEL,
-        scores={"brixia": SchemeScore((region,), 2, 1.83, (1, 3), 0.8, 3)},
+        scores={"brixia": SchemeScore((a_region(),), 2, 1.83, (1, 3), 0.8, 3)},
         alignment=((1.1, 0.0, 0.02), (0.0, 1.2, -0.05)),
     )
 

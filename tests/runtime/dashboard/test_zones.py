@@ -48,8 +48,13 @@ def one_sided(name: str, left: float, right: float) -> SchemeScore:
     score = scheme_score("01", "ralo")
     other = (200.0 - right, 200.0 - left)
     regions = [
-        RegionScore(code, region_name, 1, 1.0, (0.5, 0.5), (1, 1), ((x0, 60.0), (x1, 60.0), (x1, 100.0), (x0, 100.0)))
-        for code, region_name, (x0, x1) in (("A", name, (left, right)), ("B", "other", other))
+        RegionScore(
+            code, region_name, side, 1, 1.0, (0.5, 0.5), (1, 1), ((x0, 60.0), (x1, 60.0), (x1, 100.0), (x0, 100.0))
+        )
+        for code, region_name, side, (x0, x1) in (
+            ("A", name, name.split()[0], (left, right)),
+            ("B", "other", "both", other),
+        )
     ]
     return replace(score, regions=tuple(regions), total_max=4)
 

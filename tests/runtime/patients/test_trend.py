@@ -42,7 +42,7 @@ def an_exam(
     grades = [max(0, min(3, total - 3 * i)) for i in range(6)]
     square = ((0.0, 0.0), (9.0, 0.0), (9.0, 9.0), (0.0, 9.0))
     regions = tuple(
-        RegionScore(code, f"zone {code}", grade, float(grade), (0.25, 0.25, 0.25, 0.25), (grade, grade), square)
+        RegionScore(code, f"zone {code}", "both", grade, float(grade), (0.25, 0.25, 0.25, 0.25), (grade, grade), square)
         for code, grade in zip("ABCDEF", grades, strict=True)
     )
     taken = None if hours is None else (START + timedelta(hours=hours)).isoformat()

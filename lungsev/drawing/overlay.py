@@ -14,7 +14,7 @@ from lungsev.drawing.radiograph_view import draw_missing_image, draw_refused_ima
 from lungsev.drawing.shapes import SEMIBOLD, Sheet
 from lungsev.errors import ConfigError
 from lungsev.pipeline import ScoredRadiograph
-from lungsev.reading.pictures import marked_as_own
+from lungsev.reading.pictures import mark_as_own_output
 from lungsev.schemes import Scheme, builtin_schemes, load_scheme
 
 _NOTICE_HEIGHT = 58.0
@@ -67,7 +67,7 @@ def encode_png(pixels: npt.NDArray[np.uint8]) -> bytes:
     done, data = cv2.imencode(".png", ordered, options)
     if not done:
         raise ValueError("OpenCV could not encode the picture")
-    return marked_as_own(data.tobytes())
+    return mark_as_own_output(data.tobytes())
 
 
 def _compose(image: Sheet, draw_panel: Callable[[Sheet, float], float]) -> npt.NDArray[np.uint8]:

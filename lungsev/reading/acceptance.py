@@ -11,7 +11,7 @@ import re
 from pydicom.dataset import Dataset
 
 from lungsev.errors import SkippedImageError
-from lungsev.reading import header
+from lungsev.reading import tags
 from lungsev.reading.codecs import printable_uid
 
 COMPUTED_RADIOGRAPHY = "1.2.840.10008.5.1.4.1.1.1"
@@ -55,24 +55,24 @@ def require_frontal_chest(dataset: Dataset) -> None:
 
 def may_be_radiograph(dataset: Dataset) -> bool:
     """Whether the class does not speak against an image; the tags that say more may be missing."""
-    return (header.text(dataset, "SOPClassUID") or COMPUTED_RADIOGRAPHY) in ACCEPTED_CLASSES
+    return (tags.read_text(dataset, "SOPClassUID") or COMPUTED_RADIOGRAPHY) in ACCEPTED_CLASSES
 
 
 def view_position(dataset: Dataset) -> str | None:
     """The view as the file names it, for the report."""
-    return header.text(dataset, "ViewPosition")
+    return tags.read_text(dataset, "ViewPosition")
 
 
 def _refuse_own_output(dataset: Dataset) -> None:
     for keyword in ("Manufacturer", "ManufacturerModelName", "SeriesDescription"):
-        if "lungsev" in (header.text(dataset, keyword) or "").lower():
+        if "lungsev" in (tags.read_text(dataset, keyword) or "").lower():
             raise SkippedImageError("own_output", "this is one of lungsev's own results, not an image")
 
 
 def _require_class(dataset: Dataset) -> None:
-    sop_class = header.text(dataset, "SOPClassUID")
-    intent = (header.text(dataset, "PresentationIntentType") or "").upper()
-    modality = (header.text(dataset, "Modality") or "").upper()
+    sop_class = tags.read_text(dataset, "SOPClassUID")
+    intent = (tags.read_text(dataset, "PresentationIntentType") or "").upper()
+    modality = (tags.read_text(dataset, "Modality") or "").upper()
     if sop_class == DIGITAL_XRAY_PROCESSING or intent == "FOR PROCESSING":
         raise SkippedImageError(
             "for_processing", "this is the raw image of the detector (For Processing); send the one For Presentation"
@@ -92,29 +92,29 @@ def _require_class(dataset: Dataset) -> None:
 
 
 def _require_one_grey_frame(dataset: Dataset) -> None:
-    frames = header.whole(dataset, "NumberOfFrames")
+    frames = tags.read_integer(dataset, "NumberOfFrames")
     if frames is not None and frames > 1:
         raise SkippedImageError("multi_frame", f"the file holds {frames} frames, expected one image")
-    samples = header.whole(dataset, "SamplesPerPixel")
-    photometric = (header.text(dataset, "PhotometricInterpretation") or "").upper()
+    samples = tags.read_integer(dataset, "SamplesPerPixel")
+    photometric = (tags.read_text(dataset, "PhotometricInterpretation") or "").upper()
     if (samples or 1) != 1 or photometric not in ("MONOCHROME1", "MONOCHROME2", ""):
         raise SkippedImageError("colour", "the image is in colour, expected one grey value per pixel")
 
 
 def _refuse_derived(dataset: Dataset) -> None:
     """DERIVED\\PRIMARY: processed or recompressed by the unit or archive, accepted. DERIVED\\SECONDARY: a copy."""
-    image_type = tuple(value.upper() for value in header.texts(dataset, "ImageType"))
+    image_type = tuple(value.upper() for value in tags.read_texts(dataset, "ImageType"))
     if image_type[:2] != ("DERIVED", "SECONDARY"):
         return
-    is_capture = header.text(dataset, "SOPClassUID") == SECONDARY_CAPTURE
-    if is_capture and (header.text(dataset, "ConversionType") or "").upper() in _ORIGINAL_CONVERSIONS:
+    is_capture = tags.read_text(dataset, "SOPClassUID") == SECONDARY_CAPTURE
+    if is_capture and (tags.read_text(dataset, "ConversionType") or "").upper() in _ORIGINAL_CONVERSIONS:
         return
     raise SkippedImageError("derived", "this is a copy made from another image (derived); send the original image")
 
 
 def _require_chest(dataset: Dataset) -> None:
-    named = [header.text(dataset, "BodyPartExamined")]
-    named += [header.text(item, "CodeMeaning") for item in header.items(dataset, "AnatomicRegionSequence")]
+    named = [tags.read_text(dataset, "BodyPartExamined")]
+    named += [tags.read_text(item, "CodeMeaning") for item in tags.read_items(dataset, "AnatomicRegionSequence")]
     for part in named:
         words = (part or "").upper().replace("_", " ")
         if not words:
@@ -129,10 +129,10 @@ def _require_chest(dataset: Dataset) -> None:
 
 def _require_frontal_view(dataset: Dataset) -> None:
     named = [view_position(dataset)]
-    named += [header.text(item, "CodeMeaning") for item in header.items(dataset, "ViewCodeSequence")]
+    named += [tags.read_text(item, "CodeMeaning") for item in tags.read_items(dataset, "ViewCodeSequence")]
     is_told = any(named)
     if not is_told:  # units without these name the view in the series, at times both views of the visit
-        named = [header.text(dataset, "SeriesDescription")]
+        named = [tags.read_text(dataset, "SeriesDescription")]
     words = " ".join((view or "") for view in named).upper().replace("_", " ").replace("-", " ")
     if _FRONTAL_VIEW.search(words) and not (is_told and _LATERAL_VIEW.search(words)):
         return

@@ -46,7 +46,7 @@ class _Encoding:
     order: Literal["<", ">"]
 
 
-def completeness(path: Path) -> Verdict:
+def check_completeness(path: Path) -> Verdict:
     """Whether an image's file is all there.
 
     Returns:

@@ -1,6 +1,6 @@
 """DICOM files as containers: preamble, transfer syntax, deflation, elements, pixel data and its fragments.
 
-What the elements mean is decided in `lungsev.reading.dicom`. pydicom parses them, under two restrictions: it is never
+What the elements mean is decided in `lungsev.reading.decode`. pydicom parses them, under two restrictions: it is never
 asked to inflate, since it does so without a limit, nor to read pixel data, which it copies.
 """
 
@@ -15,7 +15,7 @@ from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
 
 from lungsev.errors import UnreadableImageError
-from lungsev.reading import header
+from lungsev.reading import tags
 from lungsev.reading.codecs import DEFLATED, EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE, NATIVE, Codec
 from lungsev.reading.limits import ReadLimits
 
@@ -76,7 +76,7 @@ def parse_dicom(data: bytes, limits: ReadLimits) -> DicomFile:
     source = BytesIO(data)
     source.seek(PREAMBLE_BYTES + 4 if _has_preamble(data) else 0)
     meta = read_dataset(source, is_implicit_VR=False, is_little_endian=True, stop_when=_after_meta)
-    syntax = header.text(meta, "TransferSyntaxUID") or _guessed_syntax(data[source.tell() : source.tell() + 6])
+    syntax = tags.read_text(meta, "TransferSyntaxUID") or _guessed_syntax(data[source.tell() : source.tell() + 6])
     content: bytes | bytearray = data
     if syntax == DEFLATED:
         content = _inflate(memoryview(data)[source.tell() :], limits)
@@ -86,7 +86,7 @@ def parse_dicom(data: bytes, limits: ReadLimits) -> DicomFile:
         source, is_implicit_VR=syntax == IMPLICIT_LITTLE, is_little_endian=syntax != EXPLICIT_BIG, stop_when=watch
     )
     if "SOPClassUID" not in dataset and "MediaStorageSOPClassUID" in meta:
-        dataset.SOPClassUID = header.text(meta, "MediaStorageSOPClassUID")
+        dataset.SOPClassUID = tags.read_text(meta, "MediaStorageSOPClassUID")
     if watch.pixel_data is None:
         return DicomFile(dataset, syntax, None, is_cut_short=watch.is_cut_short(dataset, len(content)))
     position, length, vr = watch.pixel_data

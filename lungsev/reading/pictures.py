@@ -59,7 +59,7 @@ def picture_kind(data: bytes) -> str | None:
     return "tiff" if data.startswith(TIFF_MAGICS) else None
 
 
-def marked_as_own(png: bytes) -> bytes:
+def mark_as_own_output(png: bytes) -> bytes:
     """A PNG of ours that says so, and is not taken for an image where somebody drops it into a watched folder."""
     chunk = struct.pack(">I", len(_OWN_TEXT) - 4) + _OWN_TEXT + struct.pack(">I", zlib.crc32(_OWN_TEXT))
     return png[:_PNG_HEADER_END] + chunk + png[_PNG_HEADER_END:]

@@ -23,7 +23,7 @@ import numpy.typing as npt
 from lungsev.errors import ImageError, UnreadableImageError
 from lungsev.reading.collimation import content_box
 from lungsev.reading.container import is_dicom
-from lungsev.reading.dicom import pixel_sha256, read_dicom
+from lungsev.reading.decode import pixel_sha256, read_dicom
 from lungsev.reading.grayscale import Stored, render, render_picture
 from lungsev.reading.limits import ReadLimits
 from lungsev.reading.orientation import turn_to_radiological

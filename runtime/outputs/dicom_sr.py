@@ -16,7 +16,7 @@ import numpy as np
 from lungsev import __version__
 from lungsev.errors import MissingExtraError
 from lungsev.pipeline import ScoredRadiograph
-from lungsev.reading import header as tags
+from lungsev.reading import tags
 from lungsev.report import RegionScore, SchemeScore, SeverityReport
 from lungsev.runtime.outputs import codes
 from lungsev.runtime.outputs.source_header import (
@@ -116,7 +116,7 @@ def structured_report(report: SeverityReport, header: Dataset) -> Dataset:
 def _may_be_listed(image: Dataset) -> bool:
     """Whether the image has what its entry in the image library, which is optional, tells of it (PS3.16 TID 1603)."""
     return image.get("Modality") in ("CR", "DX") and all(
-        len(tags.texts(image, name)) == 2 and all(tags.texts(image, name))
+        len(tags.read_texts(image, name)) == 2 and all(tags.read_texts(image, name))
         for name in ("PatientOrientation", "ImagerPixelSpacing")
     )
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from lungsev.errors import UnreadableImageError
 from lungsev.pipeline import ScoredRadiograph
-from lungsev.reading import header as tags
+from lungsev.reading import tags
 from lungsev.report import SeverityReport
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def read_source_header(scored: ScoredRadiograph) -> Dataset | None:
     if str(dataset.get("SOPInstanceUID", "")) != image.sop_instance_uid:
         raise UnreadableImageError("source_changed", "the image's file changed after it was scored")
     for keyword in _ALWAYS_THERE:
-        if keyword not in dataset or not _is_valid(keyword, tags.text(dataset, keyword) or ""):
+        if keyword not in dataset or not _is_valid(keyword, tags.read_text(dataset, keyword) or ""):
             setattr(dataset, keyword, None)
     return dataset
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from lungsev.reading.completeness import Verdict, completeness
+from lungsev.reading.completeness import Verdict, check_completeness
 from lungsev.runtime.scan import Entry, Scan, is_share, scan_folder
 from lungsev.runtime.settings import WatchSettings
 from lungsev.runtime.watcher.failpoints import pass_failpoint
@@ -200,7 +200,7 @@ class Intake:
         if candidate.scans >= 2 and unchanged >= self._settings.settle_seconds:
             if candidate.verdict is None:
                 try:
-                    candidate.verdict = completeness(self._incoming_file(candidate.entry.source))
+                    candidate.verdict = check_completeness(self._incoming_file(candidate.entry.source))
                 except OSError as error:
                     if error.errno not in (errno.EACCES, errno.EPERM):
                         return None  # removed, or a short failure of the share: the next scan tells

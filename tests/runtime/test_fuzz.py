@@ -19,7 +19,7 @@ import pytest
 from dicom_mutations import SPELLED_OUT, disguised, mutant
 
 from lungsev.errors import ImageError
-from lungsev.reading.completeness import completeness
+from lungsev.reading.completeness import check_completeness
 from lungsev.sandbox.client import Sandbox
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(3000), pytest.mark.filterwarnings("ignore")]
@@ -45,7 +45,7 @@ def read_mutants(folder: str) -> None:
             name, data = mutant(number)
             path.write_bytes(data)
             started = time.monotonic()
-            completeness(path)
+            check_completeness(path)
             code = outcome(sandbox, path)
             slowest = max(slowest, (time.monotonic() - started, f"{number} {name}"))
             outcomes[code] += 1

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from pydicom import dcmread
 
-from lungsev.reading import header
+from lungsev.reading.tags import read_text
 from lungsev.train.data.cache import Image, Prepared
 from lungsev.train.data.datasets import GradedDataset
 from lungsev.train.data.datasets.files import list_images
@@ -117,7 +117,7 @@ def headers_of(images: Sequence[Image]) -> dict[str, tuple[str, str]]:
             )
         except Exception:  # damaged in one of many ways; the reading says how
             continue
-        maker, polarity = (header.text(tags, name) or UNSAID for name in ("Manufacturer", "PhotometricInterpretation"))
+        maker, polarity = (read_text(tags, name) or UNSAID for name in ("Manufacturer", "PhotometricInterpretation"))
         found[image.name] = maker, polarity
     return found
 

@@ -6,7 +6,7 @@ import pytest
 from bedside_images import png
 
 from lungsev.phantom import TRANSFER_SYNTAXES, make_phantom, write_phantom_dicom, write_phantom_jpeg
-from lungsev.reading.completeness import completeness
+from lungsev.reading.completeness import check_completeness
 
 RADIOGRAPH = make_phantom(3, size_px=96)
 
@@ -14,18 +14,18 @@ RADIOGRAPH = make_phantom(3, size_px=96)
 @pytest.mark.parametrize("syntax", sorted(TRANSFER_SYNTAXES))
 def test_a_whole_radiograph_is_complete_and_any_beginning_of_it_is_not(tmp_path: Path, syntax: str) -> None:
     whole = write_phantom_dicom(RADIOGRAPH, tmp_path / "image.dcm", transfer_syntax=syntax).read_bytes()
-    assert completeness(tmp_path / "image.dcm") == "complete"
+    assert check_completeness(tmp_path / "image.dcm") == "complete"
     cut = tmp_path / "cut.dcm"
     for length in (140, 200, 400, len(whole) // 2, len(whole) - 8, len(whole.rstrip(b"\0")) - 1):
         cut.write_bytes(whole[:length])
-        assert completeness(cut) != "complete", length
+        assert check_completeness(cut) != "complete", length
     cut.write_bytes(whole[: len(whole) - 20])
-    assert completeness(cut) == "incomplete"
+    assert check_completeness(cut) == "incomplete"
 
 
 def test_a_radiograph_with_nested_sequences_is_complete(tmp_path: Path) -> None:
     write_phantom_dicom(RADIOGRAPH, tmp_path / "image.dcm", voi="lut")
-    assert completeness(tmp_path / "image.dcm") == "complete"
+    assert check_completeness(tmp_path / "image.dcm") == "complete"
 
 
 def test_a_header_without_pixels_may_be_a_writer_that_pauses(tmp_path: Path) -> None:
@@ -35,7 +35,7 @@ def test_a_header_without_pixels_may_be_a_writer_that_pauses(tmp_path: Path) -> 
     dataset = pydicom.dcmread(tmp_path / "image.dcm")
     del dataset.PixelData
     dataset.save_as(tmp_path / "header.dcm")
-    assert completeness(tmp_path / "header.dcm") == "unrecognised"
+    assert check_completeness(tmp_path / "header.dcm") == "unrecognised"
 
 
 def test_pixel_data_that_claims_more_than_there_is_waits(tmp_path: Path) -> None:
@@ -43,19 +43,19 @@ def test_pixel_data_that_claims_more_than_there_is_waits(tmp_path: Path) -> None
     data = path.read_bytes()
     place = data.index(b"\xe0\x7f\x10\x00OW") + 8
     path.write_bytes(data[:place] + (0x7FFFFFFE).to_bytes(4, "little") + data[place + 4 :])
-    assert completeness(path) == "incomplete"
+    assert check_completeness(path) == "incomplete"
 
 
 def test_pictures(tmp_path: Path) -> None:
     picture = tmp_path / "image.png"
     picture.write_bytes(png(1))
-    assert completeness(picture) == "complete"
+    assert check_completeness(picture) == "complete"
     picture.write_bytes(png(1)[:-3])
-    assert completeness(picture) == "incomplete"
+    assert check_completeness(picture) == "incomplete"
     write_phantom_jpeg(RADIOGRAPH, tmp_path / "image.jpg")
-    assert completeness(tmp_path / "image.jpg") == "complete"
+    assert check_completeness(tmp_path / "image.jpg") == "complete"
     (tmp_path / "image.jpg").write_bytes((tmp_path / "image.jpg").read_bytes()[:-40])
-    assert completeness(tmp_path / "image.jpg") == "incomplete"
+    assert check_completeness(tmp_path / "image.jpg") == "incomplete"
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_pictures(tmp_path: Path) -> None:
 def test_what_is_no_radiograph(tmp_path: Path, data: bytes, verdict: str) -> None:
     path = tmp_path / "file"
     path.write_bytes(data)
-    assert completeness(path) == verdict
+    assert check_completeness(path) == verdict
 
 
 def test_a_deflated_bomb_costs_little(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,7 +86,7 @@ def test_a_deflated_bomb_costs_little(tmp_path: Path, monkeypatch: pytest.Monkey
     (tmp_path / "bomb.dcm").write_bytes(meta + bomb)
     monkeypatch.setattr("lungsev.reading.completeness._MAX_INFLATED", 16 << 20)
     tracemalloc.start()
-    completeness(tmp_path / "bomb.dcm")
+    check_completeness(tmp_path / "bomb.dcm")
     assert tracemalloc.get_traced_memory()[1] < 8 << 20
     tracemalloc.stop()
 
@@ -95,4 +95,4 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "image.png").write_bytes(png(1))
     (tmp_path / "link").symlink_to(tmp_path / "image.png")
     with pytest.raises(OSError):
-        completeness(tmp_path / "link")
+        check_completeness(tmp_path / "link")

@@ -12,7 +12,7 @@ import pytest
 
 from lungsev.errors import SkippedImageError, UnreadableImageError
 from lungsev.reading.limits import ReadLimits
-from lungsev.reading.pictures import marked_as_own, picture_kind, read_picture, read_picture_header, turn_upright
+from lungsev.reading.pictures import mark_as_own_output, picture_kind, read_picture, read_picture_header, turn_upright
 
 LIMITS = ReadLimits()
 GREY = np.add.outer(np.arange(90, dtype=np.uint16), np.arange(120, dtype=np.uint16)).astype(np.uint8)
@@ -227,7 +227,7 @@ def _tiff(
 
 def test_a_picture_of_ours_opens_everywhere_and_is_no_radiograph() -> None:
     grey = np.random.default_rng(1).integers(0, 255, (96, 80), np.uint8)
-    ours = marked_as_own(cv2.imencode(".png", grey)[1].tobytes())
+    ours = mark_as_own_output(cv2.imencode(".png", grey)[1].tobytes())
     np.testing.assert_array_equal(cv2.imdecode(np.frombuffer(ours, np.uint8), cv2.IMREAD_UNCHANGED), grey)
     with pytest.raises(SkippedImageError) as caught:
         read_picture(ours, ReadLimits())

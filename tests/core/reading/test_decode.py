@@ -25,7 +25,7 @@ from pydicom.dataset import Dataset
 
 from lungsev.errors import SkippedImageError, UnreadableImageError
 from lungsev.reading.container import is_dicom
-from lungsev.reading.dicom import pixel_sha256, read_dicom
+from lungsev.reading.decode import pixel_sha256, read_dicom
 from lungsev.reading.encoding import ENCODERS, JPEG_2000, JPEG_BASELINE, JPEG_EXTENDED, JPEG_LS_NEAR
 from lungsev.reading.limits import ReadLimits
 

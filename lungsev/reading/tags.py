@@ -26,18 +26,18 @@ _TIMES = (
 )
 
 
-def text(dataset: Dataset, keyword: str) -> str | None:
+def read_text(dataset: Dataset, keyword: str) -> str | None:
     """The first value as printable text of at most 64 characters; None when absent, empty or damaged."""
-    values = texts(dataset, keyword)
+    values = read_texts(dataset, keyword)
     return values[0] if values and values[0] else None
 
 
-def texts(dataset: Dataset, keyword: str) -> tuple[str, ...]:
+def read_texts(dataset: Dataset, keyword: str) -> tuple[str, ...]:
     """Every value as printable text; an empty value stays as an empty string."""
     return tuple(_printable(str(value)) for value in _values(dataset, keyword))
 
 
-def numbers(dataset: Dataset, keyword: str) -> tuple[float, ...]:
+def read_numbers(dataset: Dataset, keyword: str) -> tuple[float, ...]:
     """Every value as a finite number; none when one of them is no number."""
     try:
         found = tuple(float(value) for value in _values(dataset, keyword))
@@ -46,31 +46,31 @@ def numbers(dataset: Dataset, keyword: str) -> tuple[float, ...]:
     return found if all(np.isfinite(found)) else ()
 
 
-def number(dataset: Dataset, keyword: str) -> float | None:
-    found = numbers(dataset, keyword)
+def read_number(dataset: Dataset, keyword: str) -> float | None:
+    found = read_numbers(dataset, keyword)
     return found[0] if found else None
 
 
-def whole(dataset: Dataset, keyword: str) -> int | None:
+def read_integer(dataset: Dataset, keyword: str) -> int | None:
     """The first value as a whole number."""
-    found = number(dataset, keyword)
+    found = read_number(dataset, keyword)
     return int(found) if found is not None and found == int(found) else None
 
 
-def items(dataset: Dataset, keyword: str) -> list[Dataset]:
+def read_items(dataset: Dataset, keyword: str) -> list[Dataset]:
     """Items of a sequence; none when it is absent or damaged."""
     return [value for value in _values(dataset, keyword) if isinstance(value, Dataset)]
 
 
 def acquired_at(dataset: Dataset) -> str | None:
     """When the image was taken, ISO 8601 without zone; a date alone when the time is missing."""
-    moment = _date_time(text(dataset, "AcquisitionDateTime"))
+    moment = _date_time(read_text(dataset, "AcquisitionDateTime"))
     if moment is not None:
         return moment
     for date_keyword, time_keyword in _TIMES:
-        date = text(dataset, date_keyword)
+        date = read_text(dataset, date_keyword)
         if date is not None:
-            moment = _date_time(date.replace(".", "").replace("-", "") + (text(dataset, time_keyword) or ""))
+            moment = _date_time(date.replace(".", "").replace("-", "") + (read_text(dataset, time_keyword) or ""))
             if moment is not None:
                 return moment
     return None

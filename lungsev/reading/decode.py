@@ -12,7 +12,7 @@ import numpy.typing as npt
 from pydicom.dataset import Dataset
 
 from lungsev.errors import ImageError, SkippedImageError, UnreadableImageError
-from lungsev.reading import acceptance, header
+from lungsev.reading import acceptance, tags
 from lungsev.reading.codecs import EXPLICIT_BIG, FrameShape, codec_for, decode_frame
 from lungsev.reading.container import DicomFile, encoded_frame, parse_dicom
 from lungsev.reading.grayscale import Lut, Photometry, Window
@@ -83,10 +83,10 @@ def _radiograph(file: DicomFile, image: ImageInfo, limits: ReadLimits) -> DicomR
     dataset, codec = file.dataset, codec_for(file.syntax)
     shape = _frame_shape(dataset, file.syntax, file.pixel_data.vr, limits)
     decoded = decode_frame(encoded_frame(file.pixel_data, codec), codec, shape)
-    high_bit = None if codec.by_sample else header.whole(dataset, "HighBit")
+    high_bit = None if codec.by_sample else tags.read_integer(dataset, "HighBit")
     stored = _stored_values(decoded, shape, high_bit)
-    photometric = (header.text(dataset, "PhotometricInterpretation") or "").upper()
-    lut_shape = (header.text(dataset, "PresentationLUTShape") or "").upper()
+    photometric = (tags.read_text(dataset, "PhotometricInterpretation") or "").upper()
+    lut_shape = (tags.read_text(dataset, "PresentationLUTShape") or "").upper()
     inverted = photometric == "MONOCHROME1" or (not photometric and lut_shape == "INVERSE")
     return DicomRadiograph(
         stored=stored,
@@ -94,19 +94,19 @@ def _radiograph(file: DicomFile, image: ImageInfo, limits: ReadLimits) -> DicomR
         image=replace(
             image, pixel_sha256=pixel_sha256(_as_monochrome2(stored, shape, photometric)), decoder=codec.name
         ),
-        orientation=tuple(value.upper() for value in header.texts(dataset, "PatientOrientation")),
+        orientation=tuple(value.upper() for value in tags.read_texts(dataset, "PatientOrientation")),
         shape_conflict=lut_shape in ("IDENTITY", "INVERSE") and (lut_shape == "INVERSE") != inverted,
     )
 
 
 def _frame_shape(dataset: Dataset, syntax: str, vr: str | None, limits: ReadLimits) -> FrameShape:
     """PS3.3 C.7.6.3, checked before anything is allocated."""
-    rows, columns = header.whole(dataset, "Rows"), header.whole(dataset, "Columns")
-    allocated = header.whole(dataset, "BitsAllocated")
+    rows, columns = tags.read_integer(dataset, "Rows"), tags.read_integer(dataset, "Columns")
+    allocated = tags.read_integer(dataset, "BitsAllocated")
     if rows is None or columns is None or allocated is None:
         raise UnreadableImageError("damaged", "the header does not state rows, columns and bits of the image")
     check_size(rows, columns, limits)
-    stored = header.whole(dataset, "BitsStored") or allocated
+    stored = tags.read_integer(dataset, "BitsStored") or allocated
     if allocated not in (8, 16) or not 1 <= stored <= allocated:
         raise UnreadableImageError(
             "unsupported_bits", f"{stored} of {allocated} bits stored, expected 8 or 16 allocated and no more stored"
@@ -116,7 +116,7 @@ def _frame_shape(dataset: Dataset, syntax: str, vr: str | None, limits: ReadLimi
         columns=columns,
         bits_allocated=allocated,
         bits_stored=stored,
-        signed=header.whole(dataset, "PixelRepresentation") == 1,
+        signed=tags.read_integer(dataset, "PixelRepresentation") == 1,
         big_endian=syntax == EXPLICIT_BIG,
         in_words=vr == "OW",
     )
@@ -166,11 +166,11 @@ def _as_monochrome2(stored: Stored, shape: FrameShape, photometric: str) -> Stor
 
 
 def _photometry(dataset: Dataset, inverted: bool, shape: FrameShape) -> Photometry:
-    modality_luts = [_lut(item, shape.signed) for item in header.items(dataset, "ModalityLUTSequence")]
+    modality_luts = [_lut(item, shape.signed) for item in tags.read_items(dataset, "ModalityLUTSequence")]
     modality_lut = next((lut for lut in modality_luts if lut is not None), None)
-    slope, intercept = header.number(dataset, "RescaleSlope"), header.number(dataset, "RescaleIntercept")
+    slope, intercept = tags.read_number(dataset, "RescaleSlope"), tags.read_number(dataset, "RescaleIntercept")
     input_signed = shape.signed or (intercept or 0.0) < 0
-    voi_luts = [_lut(item, input_signed) for item in header.items(dataset, "VOILUTSequence")]
+    voi_luts = [_lut(item, input_signed) for item in tags.read_items(dataset, "VOILUTSequence")]
     return Photometry(
         slope=slope if slope else 1.0,
         intercept=intercept or 0.0,
@@ -183,15 +183,15 @@ def _photometry(dataset: Dataset, inverted: bool, shape: FrameShape) -> Photomet
 
 
 def _windows(dataset: Dataset) -> tuple[Window, ...]:
-    centers, widths = header.numbers(dataset, "WindowCenter"), header.numbers(dataset, "WindowWidth")
-    named = (header.text(dataset, "VOILUTFunction") or "LINEAR").upper()
+    centers, widths = tags.read_numbers(dataset, "WindowCenter"), tags.read_numbers(dataset, "WindowWidth")
+    named = (tags.read_text(dataset, "VOILUTFunction") or "LINEAR").upper()
     function = named if named in ("LINEAR", "LINEAR_EXACT", "SIGMOID") else "LINEAR"
     return tuple(Window(center, width, function) for center, width in zip(centers, widths, strict=False))  # type: ignore[arg-type]
 
 
 def _lut(item: Dataset, signed: bool) -> Lut | None:
     """PS3.3 C.11.1.1 and C.11.2.1.1: descriptor is entries (0 is 65,536), first input, bits of an entry."""
-    descriptor = header.numbers(item, "LUTDescriptor")
+    descriptor = tags.read_numbers(item, "LUTDescriptor")
     if len(descriptor) != 3:
         return None
     entries, first, bits = (int(value) for value in descriptor)
@@ -214,10 +214,10 @@ def _lut(item: Dataset, signed: bool) -> Lut | None:
 
 def _padding(dataset: Dataset, shape: FrameShape) -> tuple[int, int] | None:
     """PS3.3 C.7.5.1.1.2: one value, or a range with its limit."""
-    value = header.whole(dataset, "PixelPaddingValue")
+    value = tags.read_integer(dataset, "PixelPaddingValue")
     if value is None:
         return None
-    limit = header.whole(dataset, "PixelPaddingRangeLimit")
+    limit = tags.read_integer(dataset, "PixelPaddingRangeLimit")
     ends = sorted((value, value if limit is None else limit))
     if shape.signed:
         ends = [end - 65536 if end > 32767 else end for end in ends]
@@ -226,16 +226,16 @@ def _padding(dataset: Dataset, shape: FrameShape) -> tuple[int, int] | None:
 
 def _header_info(dataset: Dataset, syntax: str) -> ImageInfo:
     return ImageInfo(
-        sop_instance_uid=header.text(dataset, "SOPInstanceUID"),
-        study_instance_uid=header.text(dataset, "StudyInstanceUID"),
-        series_instance_uid=header.text(dataset, "SeriesInstanceUID"),
-        sop_class_uid=header.text(dataset, "SOPClassUID"),
-        patient_id=header.text(dataset, "PatientID"),
-        acquired_at=header.acquired_at(dataset),
-        modality=header.text(dataset, "Modality"),
+        sop_instance_uid=tags.read_text(dataset, "SOPInstanceUID"),
+        study_instance_uid=tags.read_text(dataset, "StudyInstanceUID"),
+        series_instance_uid=tags.read_text(dataset, "SeriesInstanceUID"),
+        sop_class_uid=tags.read_text(dataset, "SOPClassUID"),
+        patient_id=tags.read_text(dataset, "PatientID"),
+        acquired_at=tags.acquired_at(dataset),
+        modality=tags.read_text(dataset, "Modality"),
         view=acceptance.view_position(dataset),
-        rows=header.whole(dataset, "Rows"),
-        columns=header.whole(dataset, "Columns"),
+        rows=tags.read_integer(dataset, "Rows"),
+        columns=tags.read_integer(dataset, "Columns"),
         transfer_syntax=syntax,
     )
 

@@ -7,47 +7,47 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
-from lungsev.reading import header
+from lungsev.reading import tags
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_text_is_printable_short_and_on_one_line() -> None:
     dataset = Dataset()
     dataset.SeriesDescription = "AP\x1b[31m chest\r\n\u202eerect " + "x" * 100
-    assert header.text(dataset, "SeriesDescription") == ("AP[31m chest erect " + "x" * 100)[:64]
+    assert tags.read_text(dataset, "SeriesDescription") == ("AP[31m chest erect " + "x" * 100)[:64]
 
 
 def test_an_absent_and_an_empty_value_are_none() -> None:
     dataset = Dataset()
     dataset.Modality = ""
-    assert header.text(dataset, "Modality") is None
-    assert header.text(dataset, "ViewPosition") is None
-    assert header.number(dataset, "WindowWidth") is None
-    assert header.items(dataset, "VOILUTSequence") == []
+    assert tags.read_text(dataset, "Modality") is None
+    assert tags.read_text(dataset, "ViewPosition") is None
+    assert tags.read_number(dataset, "WindowWidth") is None
+    assert tags.read_items(dataset, "VOILUTSequence") == []
 
 
 @pytest.mark.parametrize("stored", [b"abc ", b"1e999 ", b"nan ", b"1\\x"])
 def test_a_damaged_number_reads_as_absent(stored: bytes) -> None:
     dataset = Dataset()
     dataset[0x00281050] = RawDataElement(Tag(0x00281050), "DS", len(stored), stored, 0, True, True)
-    assert header.numbers(dataset, "WindowCenter") == ()
+    assert tags.read_numbers(dataset, "WindowCenter") == ()
 
 
 def test_a_fraction_is_no_whole_number() -> None:
     dataset = Dataset()
     dataset.WindowCenter = 10.5
-    assert header.whole(dataset, "WindowCenter") is None
-    assert header.number(dataset, "WindowCenter") == 10.5
+    assert tags.read_integer(dataset, "WindowCenter") is None
+    assert tags.read_number(dataset, "WindowCenter") == 10.5
 
 
 def test_a_scalar_where_a_sequence_belongs_is_no_item() -> None:
     dataset = Dataset()
     dataset.Modality = "CR"
-    assert header.items(dataset, "Modality") == []
+    assert tags.read_items(dataset, "Modality") == []
 
 
 @pytest.mark.parametrize(
-    ("tags", "expected"),
+    ("elements", "expected"),
     [
         ({"AcquisitionDateTime": "20260302081500.123456+0100", "StudyDate": "20200101"}, "2026-03-02T08:15:00"),
         ({"AcquisitionDate": "20260302", "AcquisitionTime": "081500.5"}, "2026-03-02T08:15:00"),
@@ -63,8 +63,8 @@ def test_a_scalar_where_a_sequence_belongs_is_no_item() -> None:
     ],
 )
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_the_most_exact_time_wins(tags: dict[str, str], expected: str | None) -> None:
+def test_the_most_exact_time_wins(elements: dict[str, str], expected: str | None) -> None:
     dataset = Dataset()
-    for keyword, value in tags.items():
+    for keyword, value in elements.items():
         setattr(dataset, keyword, value)
-    assert header.acquired_at(dataset) == expected
+    assert tags.acquired_at(dataset) == expected

@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 from lungsev import __version__
 from lungsev.errors import LungsevError, MissingExtraError
+from lungsev.inference.tensorrt.command import engine
 
 DEFAULT_COMMAND = "bundle"
 
@@ -119,55 +120,7 @@ def bundle_command(
     )
 
 
-@app.command("engine", epilog="Example: lungsev-export engine model.zip --for 8.9 --out engines")
-def engine_command(
-    bundle: Annotated[Path | None, typer.Argument(help="Bundle folder or .zip. Default: the packaged one.")] = None,
-    capability: Annotated[
-        str | None,
-        typer.Option("--for", help="Compute capability of another device, as 8.9: built here with TensorRT-RTX."),
-    ] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder. Default: the engine cache.")] = None,
-    precision: Annotated[
-        str | None, typer.Option("--precision", help="fp16 or fp32. Default: the best there is.")
-    ] = None,
-    workspace: Annotated[
-        int | None, typer.Option("--workspace", min=16, help="MiB for the builder. Default: fits the free memory.")
-    ] = None,
-    level: Annotated[
-        int | None, typer.Option("--level", min=0, max=5, help="Optimisation level of the builder.")
-    ] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Build again though there is an engine.")] = False,
-    json_output: JsonOption = False,
-) -> None:
-    """Build the TensorRT engine of this device and compare it with the FP32 graph; needs no torch."""
-    from lungsev.bundle.archive import read_bundle
-    from lungsev.export.progress import builder_progress
-    from lungsev.inference.tensorrt.engine import EngineRequest, build_ahead_of_time, prepare_engine
-
-    if precision not in (None, "fp16", "fp32"):
-        raise typer.BadParameter(f"{precision} is neither fp16 nor fp32", param_hint="--precision")
-    request = EngineRequest(precision, workspace, level, out, fresh)  # type: ignore[arg-type]
-    with builder_progress() as progress:
-        if capability is not None:
-            engine = build_ahead_of_time(read_bundle(bundle), capability, out or Path("engines"), request, progress)
-        else:
-            engine = prepare_engine(read_bundle(bundle), request, _say_to(sys.stderr), progress)
-    if json_output:
-        document = {
-            "engine": str(engine.path),
-            "bytes": len(engine.plan),
-            "build_seconds": engine.build_seconds,
-            "half_layers": engine.half_layers,
-            "layers": engine.layers,
-            "parity": engine.parity,
-        }
-        print(json.dumps(document, indent=2))
-        return
-    print(
-        f"{engine.path}: {len(engine.plan) / 1e6:.1f} MB, built in {engine.build_seconds:.1f} s, "
-        f"{engine.half_layers} of {engine.layers} layers in half precision, "
-        + ("compared" if engine.parity else "not compared: it runs on another device")
-    )
+app.command(epilog="Example: lungsev-export engine model.zip --for 8.9 --out engines")(engine)
 
 
 @app.command("triton", epilog="Example: lungsev-export triton model.zip /srv/models --max-batch 8")

@@ -11,6 +11,7 @@ import typer
 
 from lungsev import __version__
 from lungsev.errors import LungsevError
+from lungsev.inference.tensorrt.command import engine
 from lungsev.runtime.commands.bench import bench
 from lungsev.runtime.commands.corrections import corrections
 from lungsev.runtime.commands.listen import listen
@@ -182,19 +183,7 @@ def doctor(
 app.command()(bench)
 
 
-@app.command(epilog="Example: lungsev-run engine")
-def engine(
-    bundle: BundleOption = None,
-    precision: Annotated[str | None, typer.Option("--precision", help="fp32 or fp16. Default: fp16 if there.")] = None,
-    workspace: Annotated[int | None, typer.Option("--workspace-mib", min=16, help="Memory the build may use.")] = None,
-    cache: Annotated[Path | None, typer.Option("--cache", help="Folder of engines. Default: the user's cache.")] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Build again though there is one.")] = False,
-    json_output: JsonOption = False,
-) -> None:
-    """Build the TensorRT engine of this device now, so that the first image does not wait for it."""
-    from lungsev.runtime.commands.engine import engine_command
-
-    engine_command(bundle, precision, workspace, cache, fresh, json_output)
+app.command(epilog="Example: lungsev-run engine --bundle model.zip")(engine)
 
 
 if __name__ == "__main__":

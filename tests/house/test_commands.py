@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib import import_module
+from typing import Any
 
 import pytest
+import typer
 
 HEAVY = (
     "cv2",
@@ -23,6 +26,8 @@ HEAVY = (
 )
 PROGRAM = f"""
 import sys
+from importlib import import_module
+from typing import Any
 from importlib import import_module
 module, *arguments = sys.argv[1:]
 sys.argv = ["command", *arguments]
@@ -55,3 +60,12 @@ def test_an_unknown_option_is_a_usage_error(room: str) -> None:
     result = run(f"lungsev.{room}.cli", "--no-such-option")
     assert result.returncode == 2
     assert "Traceback" not in result.stderr
+
+
+def test_the_engine_command_has_the_same_options_in_both_commands() -> None:
+    def options(room: str) -> set[str]:
+        group: Any = typer.main.get_command(import_module(f"lungsev.{room}.cli").app)
+        return {option for parameter in group.commands["engine"].params for option in parameter.opts}
+
+    assert options("runtime") == options("export")
+    assert {"bundle", "--bundle", "--for", "--out", "--precision", "--workspace-mib", "--level"} <= options("runtime")

@@ -235,7 +235,7 @@ def _explain_failure(log: Any, library: TensorRTLibrary, options: BuildOptions) 
     if any(word in text.lower() for word in ("out of memory", "outofmemory", "insufficient memory")):
         return (
             f"{library.flavour} {library.version} ran out of memory with a workspace of {options.workspace_mib} MiB; "
-            "close other programs, or lower --workspace"
+            "close other programs, or lower --workspace-mib of the command `engine`"
         )
     return f"{library.flavour} {library.version} could not build the engine: {text[:400]}"
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from lungsev.grading import Calibration
-from lungsev.quality.gate import QualityLimits
+from lungsev.quality.limits import QualityLimits
 from lungsev.schemes import Scheme
 
 FORMAT_VERSION = 1

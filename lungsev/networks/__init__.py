@@ -2,8 +2,7 @@
 
 from lungsev.networks.alignment import AlignmentNetwork
 from lungsev.networks.fused import FusedNetwork
-from lungsev.networks.image_check import IMAGE_CHECK_CLASSES
 from lungsev.networks.segmentation import SegmentationNetwork
 from lungsev.networks.severity import SeverityNetwork
 
-__all__ = ["IMAGE_CHECK_CLASSES", "AlignmentNetwork", "FusedNetwork", "SegmentationNetwork", "SeverityNetwork"]
+__all__ = ["AlignmentNetwork", "FusedNetwork", "SegmentationNetwork", "SeverityNetwork"]

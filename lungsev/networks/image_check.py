@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-IMAGE_CHECK_CLASSES = ("frontal", "rotated_90", "rotated_180", "rotated_270", "inverted", "no_chest")
+from lungsev.quality.gate import IMAGE_CHECK_CLASSES
 
 
 class ImageCheckHead(nn.Module):

@@ -9,10 +9,11 @@ import torch
 from torch.nn import functional
 
 from lungsev.errors import ConfigError
-from lungsev.networks import IMAGE_CHECK_CLASSES, FusedNetwork
+from lungsev.networks import FusedNetwork
 from lungsev.networks.build import build_alignment, build_fused, build_segmentation
 from lungsev.networks.checkpoint import load_alignment, load_network, load_segmentation, save_checkpoint
 from lungsev.networks.settings import AlignmentSettings, FusedSettings, SegmentationSettings, SeveritySettings
+from lungsev.quality.gate import IMAGE_CHECK_CLASSES
 
 TINY = FusedSettings(
     segmentation=SegmentationSettings(

@@ -17,9 +17,9 @@ from lungsev.errors import ConfigError
 from lungsev.geometry import warp
 from lungsev.networks.build import build_segmentation
 from lungsev.networks.checkpoint import save_checkpoint
-from lungsev.networks.image_check import IMAGE_CHECK_CLASSES
 from lungsev.networks.settings import SegmentationSettings
 from lungsev.phantom import NON_CHEST_KINDS, make_non_chest
+from lungsev.quality.gate import IMAGE_CHECK_CLASSES
 from lungsev.train.console import is_main_process, say, warn
 from lungsev.train.data import cache as image_cache
 from lungsev.train.data.augmentation import (

@@ -1,0 +1,68 @@
+"""Flags of the quality gate: code, severity, and one sentence that a nurse understands and can act on."""
+
+from __future__ import annotations
+
+from lungsev.report import QualityFlag, Severity
+
+_MESSAGES: dict[str, tuple[Severity, str]] = {
+    "blank": ("refuse", "The X-ray is blank: it shows only one grey, or noise."),
+    "inverted": ("refuse", "Black and white are swapped on this X-ray. Send it again with white bones."),
+    "rotated": ("refuse", "The X-ray is on its side or upside down. Turn it upright and send it again."),
+    "not_frontal_chest": (
+        "refuse",
+        "This does not look like a chest X-ray from the front. Check which image was sent.",
+    ),
+    "lungs_not_found": ("refuse", "No lungs were found on this image. Check which image was sent."),
+    "several_images": ("refuse", "This image shows more than one chest. Send each X-ray separately."),
+    "apex_missing": (
+        "refuse",
+        "The top of the lungs is missing on this X-ray. Send one that shows both lungs completely.",
+    ),
+    "base_missing": (
+        "refuse",
+        "The bottom of the lungs is missing on this X-ray. Send one that shows both lungs completely.",
+    ),
+    "doubtful_image": ("warn", "This looks unusual for a chest X-ray from the front. Check that it is one."),
+    "lungs_too_small": ("warn", "The lungs fill only a small part of the X-ray."),
+    "lungs_too_large": ("warn", "The outline of the lungs covers almost the whole X-ray and may be wrong."),
+    "lung_outline_doubtful": ("warn", "The outline of the lungs is ragged or uncertain and may be wrong."),
+    "alignment_doubtful": (
+        "warn",
+        "The zones do not fit the lungs well. Look at the picture with the zones before you use the score.",
+    ),
+    "asymmetric_lungs": (
+        "warn",
+        "One lung looks much smaller than the other: the patient may be turned, or one lung collapsed or hidden.",
+    ),
+    "tilted": ("warn", "The patient is tilted on the X-ray."),
+    "apex_clipped": ("warn", "The top of a lung is cut off at the edge of the X-ray."),
+    "base_clipped": ("warn", "The bottom of a lung is cut off at the edge of the X-ray."),
+    "side_clipped": ("warn", "The outer side of a lung is cut off at the edge of the X-ray."),
+    "underexposed": ("warn", "The X-ray is grainy, probably underexposed. Fine shadows may be noise."),
+    "overexposed": (
+        "warn",
+        "Parts of the lungs are completely black, probably overexposed. Faint shadows may be lost.",
+    ),
+    "low_contrast": (
+        "warn",
+        "The lungs hardly differ from the tissue around them: dense disease, or an X-ray of low contrast.",
+    ),
+    "low_resolution": ("warn", "The X-ray has few pixels. Fine markings cannot be seen on it."),
+    "low_confidence": ("warn", "The model is unsure about several zones. Read this X-ray with particular care."),
+    "polarity_corrected": (
+        "warn",
+        "The file is wrong about black and white. The X-ray is shown with white bones.",
+    ),
+    "polarity_doubtful": ("warn", "Black and white may be swapped on this X-ray."),
+    "side_not_verified": ("info", "The file does not say which side is left. R and L are drawn in their usual places."),
+    "orientation_corrected": ("info", "The X-ray was stored mirrored or turned. It was put upright as its file says."),
+    "window_ignored": ("info", "The grey window in the file does not fit the X-ray and was not used."),
+}
+# Notes from reading the file that become flags with the same code.
+NOTES = ("polarity_corrected", "polarity_doubtful", "side_not_verified", "orientation_corrected", "window_ignored")
+FLAG_CODES: tuple[str, ...] = tuple(_MESSAGES)
+
+
+def make_flag(code: str) -> QualityFlag:
+    """Return the flag of a code with its severity and message."""
+    return QualityFlag(code, *_MESSAGES[code])

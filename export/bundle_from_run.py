@@ -15,7 +15,8 @@ import onnx
 import torch
 
 import lungsev
-from lungsev.bundle.archive import Bundle, Precision, write_bundle
+from lungsev.bundle.archive import Bundle, write_bundle
+from lungsev.bundle.contents import Precision
 from lungsev.bundle.manifest import GraphSpec, InputSpec, Manifest, OutputSpec, Provenance
 from lungsev.export.card import write_card
 from lungsev.export.deployable import Deployable

@@ -15,7 +15,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lungsev.bundle.archive import Bundle, Precision
+from lungsev.bundle.archive import Bundle
+from lungsev.bundle.contents import Precision
 from lungsev.bundle.manifest import Manifest
 from lungsev.errors import BundleError
 from lungsev.export.graph.batched import batched_graph

@@ -1,14 +1,14 @@
-"""The bundle: all that crosses from training to the bedside. A folder or one .zip, never a pickle.
+"""Bundle: all that goes from training to the bedside. A folder or one .zip, never a pickle.
 
     manifest.yaml      what the model is, how it is fed, what comes out (`Manifest`)
     model.onnx         FP32 graph, weights inside
     model.fp16.onnx    the same network in half precision (optional)
-    parity.json        how far the graphs are from the network they came from (optional)
+    parity.json        how far the graphs' results are from the network's (optional)
     card.md            model card for people
     LICENSE            terms of the weights (optional)
     SHA256SUMS         of every file above; its own hash names the bundle (`Bundle.sha256`)
 
-A bundle is untrusted until its checksums hold, and its graphs carry no reference outside.
+A bundle is untrusted until its checksums are right; its graphs refer to nothing outside.
 """
 
 from __future__ import annotations
@@ -20,30 +20,33 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Literal
 
 import yaml
-from pydantic import ValidationError
 
-from lungsev.bundle.manifest import FORMAT_VERSION, Manifest
-from lungsev.bundle.onnx_facts import OnnxFacts, read_onnx
+from lungsev.bundle.contents import (
+    CHECKSUM_FILE,
+    GRAPH_FILES,
+    MANIFEST_FILE,
+    OPTIONAL_FILES,
+    REQUIRED_FILES,
+    Precision,
+    check_graph,
+    check_names,
+    check_sums,
+    parse_manifest,
+)
+from lungsev.bundle.manifest import Manifest
+from lungsev.bundle.onnx_facts import read_onnx
 from lungsev.errors import BundleError
 from lungsev.preprocessing.canvas import PREPROCESSING_VERSION
 from lungsev.system import atomic_folder, write_atomically
 
-Precision = Literal["fp32", "fp16"]
-
-GRAPH_FILES: dict[Precision, str] = {"fp32": "model.onnx", "fp16": "model.fp16.onnx"}
-MANIFEST_FILE = "manifest.yaml"
-CHECKSUM_FILE = "SHA256SUMS"
-REQUIRED_FILES = (MANIFEST_FILE, GRAPH_FILES["fp32"], "card.md", CHECKSUM_FILE)
-OPTIONAL_FILES = (GRAPH_FILES["fp16"], "parity.json", "LICENSE")
 MAX_BUNDLE_BYTES = 2 << 30
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle whose checksums held when it was read.
+    """A bundle whose checksums were right when it was read.
 
     Attributes:
         path: Folder or .zip.
@@ -57,11 +60,11 @@ class Bundle:
 
     @property
     def precisions(self) -> tuple[Precision, ...]:
-        """Graphs this bundle holds."""
+        """Precisions that this bundle has a graph for."""
         return tuple(precision for precision, name in GRAPH_FILES.items() if name in self._files)
 
     def graph_bytes(self, precision: Precision = "fp32") -> bytes:
-        """The serialised ONNX graph.
+        """Return the serialised ONNX graph.
 
         Raises:
             BundleError: The bundle holds no graph of that precision.
@@ -75,11 +78,11 @@ class Bundle:
         return self._files[GRAPH_FILES[precision]]
 
     def graph_sha256(self, precision: Precision = "fp32") -> str:
-        """Hash of one graph, hex: what engines built from it are keyed by."""
+        """Return the hash of one graph, hex; engines built from it are stored under it."""
         return hashlib.sha256(self.graph_bytes(precision)).hexdigest()
 
     def file_bytes(self, name: str) -> bytes:
-        """Any file of the bundle by its name, as `card.md`.
+        """Return any file of the bundle by its name, e.g. `card.md`.
 
         Raises:
             BundleError: No such file in this bundle.
@@ -99,7 +102,7 @@ class Check:
 
 
 def default_bundle_path() -> Path:
-    """Where the bundle that ships with lungsev lies."""
+    """Return where the bundle is that ships with lungsev."""
     return Path(str(resources.files("lungsev.bundle") / "default"))
 
 
@@ -107,13 +110,13 @@ def read_bundle(path: Path | None = None) -> Bundle:
     """Read and check a bundle; None is the one that ships with lungsev.
 
     Raises:
-        BundleError: It is missing, damaged, holds files of others, or is of another version.
+        BundleError: It is missing, damaged, has unknown files, or is of another version.
     """
     where = default_bundle_path() if path is None else Path(path)
     files = _load_files(where)
-    _check_names(files, where)
-    _check_sums(files, where)
-    manifest = _parse_manifest(files[MANIFEST_FILE], where)
+    check_names(files, where)
+    check_sums(files, where)
+    manifest = parse_manifest(files[MANIFEST_FILE], where)
     if manifest.preprocessing_version != PREPROCESSING_VERSION:
         raise BundleError(
             f"{where} was made for preprocessing version {manifest.preprocessing_version!r}, this lungsev prepares "
@@ -121,7 +124,7 @@ def read_bundle(path: Path | None = None) -> Bundle:
         )
     for name in GRAPH_FILES.values():
         if name in files:
-            _check_graph(read_onnx(files[name]), manifest, f"{where}/{name}")
+            check_graph(read_onnx(files[name]), manifest, f"{where}/{name}")
     sums = files[CHECKSUM_FILE]
     return Bundle(where, manifest, hashlib.sha256(sums).hexdigest(), files)
 
@@ -133,11 +136,13 @@ def write_bundle(
     card: str,
     extra: Mapping[str, bytes] | None = None,
 ) -> Bundle:
-    """Write a bundle at once or not at all, read it back and return it.
+    """Write a bundle completely or not at all, read it back and return it.
 
     Args:
         target: Folder, or a path that ends in .zip. An older bundle there is replaced; anything else is not.
+        manifest: Written as manifest.yaml.
         graphs: Serialised ONNX by precision; `fp32` is required.
+        card: Model card, Markdown.
         extra: Optional files by name (`parity.json`, `LICENSE`).
 
     Raises:
@@ -150,7 +155,7 @@ def write_bundle(
     files[MANIFEST_FILE] = document.encode("utf-8")
     lines = [f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in sorted(files)]
     files[CHECKSUM_FILE] = "".join(lines).encode("ascii")
-    _check_names(files, target)
+    check_names(files, target)
     _refuse_foreign_target(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -166,7 +171,7 @@ def write_bundle(
 
 
 def verify_bundle(path: Path | None = None) -> list[Check]:
-    """Every check a bundle must pass, in order; stops after the first that makes the rest meaningless."""
+    """Run every check of a bundle in order; stop after the first failure without which the rest makes no sense."""
     where = default_bundle_path() if path is None else Path(path)
     checks: list[Check] = []
 
@@ -176,13 +181,13 @@ def verify_bundle(path: Path | None = None) -> list[Check]:
     try:
         name = "files"
         files = _load_files(where)
-        _check_names(files, where)
+        check_names(files, where)
         passes(name, f"{len(files)} files, {sum(map(len, files.values())) / 1e6:.1f} MB")
         name = "checksums"
-        _check_sums(files, where)
+        check_sums(files, where)
         passes(name, f"bundle sha256 {hashlib.sha256(files[CHECKSUM_FILE]).hexdigest()}")
         name = "manifest"
-        manifest = _parse_manifest(files[MANIFEST_FILE], where)
+        manifest = parse_manifest(files[MANIFEST_FILE], where)
         passes(name, f"{manifest.name} {manifest.version}, format version {manifest.format_version}")
         name = "preprocessing"
         found = manifest.preprocessing_version
@@ -190,7 +195,7 @@ def verify_bundle(path: Path | None = None) -> list[Check]:
         for graph_file in (graph for graph in GRAPH_FILES.values() if graph in files):
             name = graph_file
             facts = read_onnx(files[graph_file])
-            _check_graph(facts, manifest, graph_file)
+            check_graph(facts, manifest, graph_file)
             passes(name, f"opset {facts.opset}, {len(facts.nodes)} operations, {len(files[graph_file]) / 1e6:.1f} MB")
     except BundleError as error:
         checks.append(Check(name, False, str(error)))
@@ -239,70 +244,6 @@ def _load_zip(path: Path) -> dict[str, bytes]:
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OverflowError) as error:
         raise BundleError(f"{path} is not a readable zip ({error}); copy it again") from None
     return files
-
-
-def _check_names(files: Mapping[str, bytes], where: Path) -> None:
-    missing = [name for name in REQUIRED_FILES if name not in files]
-    if missing:
-        raise BundleError(f"{where} is not a whole bundle: {', '.join(missing)} missing; copy or export it again")
-    foreign = sorted(set(files) - {*REQUIRED_FILES, *OPTIONAL_FILES})
-    if foreign:
-        raise BundleError(f"{where} holds {', '.join(map(repr, foreign))}, which no bundle has; remove it")
-
-
-def _check_sums(files: Mapping[str, bytes], where: Path) -> None:
-    stated: dict[str, str] = {}
-    try:
-        for line in files[CHECKSUM_FILE].decode("ascii").splitlines():
-            digest, name = line.split("  ", 1)
-            stated[name] = digest
-    except (UnicodeDecodeError, ValueError):
-        raise BundleError(f"{where}/{CHECKSUM_FILE} is not a list of checksums; copy the bundle again") from None
-    held = set(files) - {CHECKSUM_FILE}
-    if held != set(stated):
-        names = ", ".join(sorted(held ^ set(stated)))
-        raise BundleError(f"{where}: {CHECKSUM_FILE} and the files differ in {names}; copy or export it again")
-    for name, digest in stated.items():
-        found = hashlib.sha256(files[name]).hexdigest()
-        if found != digest:
-            raise BundleError(
-                f"{where}/{name} was changed or damaged: found sha256 {found[:12]}…, expected {digest[:12]}…; "
-                "copy the bundle again"
-            )
-
-
-def _parse_manifest(data: bytes, where: Path) -> Manifest:
-    try:
-        document = yaml.safe_load(data.decode("utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError):
-        raise BundleError(f"{where}/{MANIFEST_FILE} is not valid YAML; export the bundle again") from None
-    if not isinstance(document, dict):
-        raise BundleError(f"{where}/{MANIFEST_FILE} holds no mapping; export the bundle again")
-    version = document.get("format_version")
-    if version != FORMAT_VERSION:
-        raise BundleError(
-            f"{where} has bundle format version {version!r}, this lungsev reads version {FORMAT_VERSION}; "
-            "use the lungsev release it was made with, or export it again"
-        )
-    try:
-        return Manifest.model_validate(document)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise BundleError(f"{where}/{MANIFEST_FILE}: {key}: {first['msg']}; export the bundle again") from None
-
-
-def _check_graph(facts: OnnxFacts, manifest: Manifest, where: str) -> None:
-    if facts.external_data:
-        raise BundleError(f"{where} refers to weights outside the file; a bundle carries them inside: export it again")
-    if facts.bad_weights:
-        raise BundleError(f"{where}: weight {facts.bad_weights[0]} holds NaN or infinity; train or export it again")
-    if set(facts.inputs) != {manifest.input.name}:
-        raise BundleError(f"{where} takes {sorted(facts.inputs)}, the manifest says {manifest.input.name!r}")
-    stated = {output.name for output in manifest.outputs}
-    if set(facts.outputs) != stated:
-        names = ", ".join(sorted(set(facts.outputs) ^ stated))
-        raise BundleError(f"{where} and the manifest differ in the outputs {names}; export the bundle again")
 
 
 def _refuse_foreign_target(target: Path) -> None:

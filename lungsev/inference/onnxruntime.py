@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from lungsev.bundle.archive import Bundle, Precision
+from lungsev.bundle.archive import Bundle
+from lungsev.bundle.contents import Precision
 from lungsev.errors import BackendError
 from lungsev.inference.backend import Outputs
 from lungsev.inference.threads import usable_cores

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from lungsev.bundle.archive import Bundle, Precision
+from lungsev.bundle.archive import Bundle
+from lungsev.bundle.contents import Precision
 from lungsev.errors import BackendError, ParityError
 from lungsev.inference.onnxruntime import OnnxRuntimeBackend
 from lungsev.inference.parity import HALF_TOLERANCE, compare, parity_cases

@@ -1,4 +1,4 @@
-"""Settings from YAML and options. Precedence is decided here: explicit option > file > default."""
+"""Settings from YAML files and options. An explicit option goes before the file, the file before the default."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def load_model(
     overrides: Mapping[str, Any] | None = None,
     read: Callable[[Path], dict[str, Any]] | None = None,
 ) -> Model:
-    """Read a settings class from a YAML file, then lay explicit options over it.
+    """Read a settings class from a YAML file, then apply explicit options.
 
     Args:
         model: Settings class; unknown keys are refused when it forbids extras.
         path: YAML file, or None for the defaults alone.
-        overrides: Dotted key path to value, as {"data.batch_size": 8}. None values count as not given.
-        read: How the file becomes a mapping; None is `read_yaml`.
+        overrides: Dotted key path to value, e.g. {"data.batch_size": 8}. A value of None counts as not given.
+        read: Reads the file; None is `read_yaml`.
 
     Raises:
         ConfigError: Names the file and the key path.
@@ -45,7 +45,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML mapping with the safe loader.
 
     Raises:
-        ConfigError: The file is missing, is not YAML or does not hold a mapping.
+        ConfigError: The file is missing, or is not a YAML mapping.
     """
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -61,16 +61,16 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
-    """Turn `key.path=value` words of the command line into overrides; values are YAML.
+    """Parse `key.path=value` arguments of the command line into overrides; values are YAML.
 
     Raises:
-        ConfigError: A word has no `=` or its value is not YAML.
+        ConfigError: An argument has no `=`, or its value is not YAML.
     """
     overrides: dict[str, Any] = {}
     for assignment in assignments:
         key, separator, value = assignment.partition("=")
         if not separator or not key:
-            raise ConfigError(f"found {assignment!r}, expected KEY=VALUE as in data.batch_size=8")
+            raise ConfigError(f"found {assignment!r}, expected KEY=VALUE, e.g. data.batch_size=8")
         try:
             overrides[key] = yaml.safe_load(value)
         except yaml.YAMLError:
@@ -102,7 +102,7 @@ def _explain(error: ValidationError, model: type[BaseModel], path: Path | None) 
 
 
 def _known_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
-    """Field names at a location, walking through nested models and lists of them."""
+    """Return the field names at a location, through nested models and lists of them."""
     current: Any = model
     for part in location:
         if isinstance(part, int) or not _is_model(current) or part not in current.model_fields:

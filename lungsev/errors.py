@@ -1,20 +1,19 @@
-"""What can go wrong, in one tree.
+"""Exceptions.
 
     LungsevError            an operator can act on it: one line, exit code 1
     ├── ConfigError         a YAML file or an option is wrong
     ├── MissingExtraError   an optional dependency is not installed
-    ├── DatasetError        a training folder is not what it should be
+    ├── DatasetError        a training folder or its annotations are wrong
     ├── BundleError         a bundle is missing, damaged or of an unknown version
     ├── BackendError        an inference backend cannot be opened or failed
     ├── ParityError         an exported graph differs from the network it came from
     ├── FolderLockedError   another instance holds the folder, exit code 3
-    └── ImageError           one image cannot be scored; the others go on
+    └── ImageError          one image cannot be scored; the others are
         ├── UnreadableImageError   it is damaged or hostile: status `failed`
-        └── SkippedImageError      it is intact but not ours to score: status `skipped`
+        └── SkippedImageError      it is intact, but not an image that lungsev scores: status `skipped`
 
-Messages say what was found, what was expected and what to do. They never hold a patient's data:
-no tag value that names a person, no path built from a tag.
-`ValueError` stays for mistakes of a programmer.
+Messages say what was found, what was expected and what to do. They never contain a patient's data: no tag value that
+names a person, no path made from a tag. `ValueError` is for mistakes of a programmer.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ class MissingExtraError(LungsevError):
 
     Args:
         feature: What the user asked for.
-        extra: The extra that brings it, as in `pip install "lungsev[extra]"`.
+        extra: The extra to install: `pip install "lungsev[extra]"`.
     """
 
     def __init__(self, feature: str, extra: str) -> None:
@@ -49,7 +48,7 @@ class MissingExtraError(LungsevError):
 
 
 class DatasetError(LungsevError):
-    """A training folder or its annotations are not what they should be."""
+    """A training folder or its annotations are wrong."""
 
 
 class BundleError(LungsevError):
@@ -74,9 +73,9 @@ class ImageError(LungsevError):
     """One image cannot be scored.
 
     Args:
-        code: Stable snake_case word for machines, as `truncated` or `not_frontal_chest`.
+        code: Stable snake_case word for machines, e.g. `truncated` or `not_frontal_chest`.
         message: One sentence for people.
-        image: What was learnt of the image before it was refused, for the report and the ledger.
+        image: What is known about the image, for the report and the ledger.
     """
 
     def __init__(self, code: str, message: str, image: ImageInfo | None = None) -> None:
@@ -93,4 +92,4 @@ class UnreadableImageError(ImageError):
 
 
 class SkippedImageError(ImageError):
-    """The file is intact but is not an image lungsev scores: status `skipped`."""
+    """The file is intact, but not an image that lungsev scores: status `skipped`."""

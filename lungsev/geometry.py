@@ -1,14 +1,13 @@
-"""Frames and the ways between them.
+"""Coordinate frames and the maps between them.
 
 Three frames, each with continuous coordinates in which pixel i covers [i, i + 1):
 
-- image: the image as stored, after orientation, in its own pixels;
-- canvas: the square the network sees, S x S, the image centred on it without distortion;
-- canonical: the aligned lung field, the unit square in which schemes draw their boxes.
+- image: the image as stored, put upright, in its own pixels;
+- canvas: the network's square input, S x S, with the image centred on it without distortion;
+- aligned: the lung field after spatial normalisation, the unit square in which schemes define their boxes.
 
-`theta` [2, 3] maps normalised canonical coordinates to normalised canvas coordinates, both in
-[-1, 1] over the outer edges of the frame: the convention of torch's affine_grid with
-align_corners=False. x comes first.
+`theta` [2, 3] maps normalised aligned coordinates to normalised canvas coordinates, both in [-1, 1] over the outer
+edges of the frame: the convention of torch's affine_grid with align_corners=False. x comes first.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ IDENTITY_THETA = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
 
 @dataclass(frozen=True)
 class CanvasFrame:
-    """Where the image lies on the canvas: canvas = (image - crop origin) * scale + offset.
+    """Place of the image on the canvas: canvas = image * scale + offset.
 
     Attributes:
         rows, columns: Size of the image in its own pixels.
@@ -42,11 +41,11 @@ class CanvasFrame:
     offset_px: tuple[float, float]
 
     def to_canvas(self, points_xy: FloatArray) -> FloatArray:
-        """Image points [..., 2] to canvas points."""
+        """Map image points [..., 2] to canvas points."""
         return np.asarray(points_xy, dtype=np.float64) * self.scale + np.asarray(self.offset_px)
 
     def to_image(self, points_xy: FloatArray) -> FloatArray:
-        """Canvas points [..., 2] to image points."""
+        """Map canvas points [..., 2] to image points."""
         return (np.asarray(points_xy, dtype=np.float64) - np.asarray(self.offset_px)) / self.scale
 
     def mask_to_image(self, mask_canvas: FloatArray) -> FloatArray:
@@ -71,7 +70,7 @@ class CanvasFrame:
 
 
 def warp(image: FloatArray, theta: FloatArray, size_px: int) -> npt.NDArray[np.float32]:
-    """Resample a canvas [S, S] into the canonical frame [size_px, size_px], bilinear, zeros outside.
+    """Resample a canvas [S, S] into the aligned frame [size_px, size_px], bilinear, zeros outside.
 
     Equals torch's affine_grid + grid_sample(align_corners=False, padding_mode="zeros") within
     OpenCV's 1/32-pixel interpolation table.
@@ -91,28 +90,32 @@ def warp(image: FloatArray, theta: FloatArray, size_px: int) -> npt.NDArray[np.f
 
 
 def homogeneous(theta: FloatArray) -> npt.NDArray[np.float64]:
-    """[2, 3] to [3, 3]."""
+    """Append the row (0, 0, 1): [2, 3] to [3, 3]."""
     return np.vstack([np.asarray(theta, dtype=np.float64), [0.0, 0.0, 1.0]])
 
 
 def compose(outer: FloatArray, inner: FloatArray) -> npt.NDArray[np.float64]:
-    """The map that applies `inner` first, then `outer`; [2, 3] each."""
+    """Return the map that applies `inner` first, then `outer`; [2, 3] each."""
     return (homogeneous(outer) @ homogeneous(inner))[:2]
 
 
 def invert(theta: FloatArray) -> npt.NDArray[np.float64]:
-    """The map back. Raises numpy.linalg.LinAlgError when theta is singular."""
+    """Return the inverse map.
+
+    Raises:
+        numpy.linalg.LinAlgError: theta is singular.
+    """
     return np.asarray(np.linalg.inv(homogeneous(theta))[:2], dtype=np.float64)
 
 
 def apply_theta(theta: FloatArray, points_xy: FloatArray) -> npt.NDArray[np.float64]:
-    """Normalised canonical points [..., 2] to normalised canvas points."""
+    """Map normalised aligned points [..., 2] to normalised canvas points."""
     matrix = np.asarray(theta, dtype=np.float64)
     return np.asarray(points_xy, dtype=np.float64) @ matrix[:, :2].T + matrix[:, 2]
 
 
 def box_corners(box: tuple[float, float, float, float]) -> npt.NDArray[np.float64]:
-    """Corners [4, 2] of a (y0, x0, y1, x1) box as x, y: clockwise from the image's upper left."""
+    """Return the corners [4, 2] of a (y0, x0, y1, x1) box as x, y: clockwise from the image's upper left."""
     y0, x0, y1, x1 = box
     return np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]])
 
@@ -120,13 +123,13 @@ def box_corners(box: tuple[float, float, float, float]) -> npt.NDArray[np.float6
 def box_polygon(
     box: tuple[float, float, float, float], theta: FloatArray, frame: CanvasFrame
 ) -> npt.NDArray[np.float64]:
-    """Corners [4, 2] of a canonical box in image pixels."""
+    """Return the corners [4, 2] of a box of the aligned frame in image pixels."""
     canvas = (apply_theta(theta, box_corners(box) * 2 - 1) + 1) / 2 * frame.size_px
     return np.asarray(frame.to_image(canvas))
 
 
 def corner_error_px(theta: FloatArray, reference: FloatArray, size_px: int) -> float:
-    """Mean distance of the four corners of the canonical frame under two alignments, in canvas pixels."""
+    """Return the mean distance of the aligned frame's corners under two alignments, in canvas pixels."""
     corners = box_corners((0.0, 0.0, 1.0, 1.0)) * 2 - 1
     distance = apply_theta(theta, corners) - apply_theta(reference, corners)
     return float(np.linalg.norm(distance, axis=-1).mean() * size_px / 2)

@@ -1,6 +1,6 @@
-"""From the graph's probabilities to grades, totals and intervals.
+"""Grading: from the graph's probabilities to grades, totals and intervals.
 
-The graph's probabilities are calibrated already (the temperature is folded into its last layer).
+The probabilities are calibrated already: the temperature is folded into the graph's last layer.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ ProbabilityArray = npt.NDArray[np.floating]
 
 
 class Calibration(BaseModel):
-    """How one scheme's distributions become statements; measured on images not trained on.
+    """How one scheme's distributions become grades and intervals; measured on images that were not trained on.
 
     Attributes:
         decision: Argmax is best for accuracy, the median for mean absolute error.
-        coverage: Share of images whose reader's total lies in the interval.
-        interval_margin: Points added on both sides of the interval of the convolved region
-            distributions, conformal: the quantile of the calibration images' misses. None: not calibrated.
-        region_mass: Probability mass a region's `likely` range must hold.
+        coverage: Share of images whose reader's total is in the interval.
+        interval_margin: Points added to both sides of the interval of the convolved region distributions: the
+            conformal quantile of the calibration images' errors. None: not calibrated.
+        region_mass: Probability mass in a region's `likely` range, at least.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -45,12 +45,14 @@ def decode(
     frame: CanvasFrame,
     calibration: Calibration,
 ) -> SchemeScore:
-    """Score of one scheme for one image.
+    """Score one image in one scheme.
 
     Args:
+        scheme: Regions and grades.
         probabilities: [R, G], each row sums to 1.
-        theta: [2, 3], canonical to canvas.
-        frame: Where the image lies on the canvas.
+        theta: [2, 3], aligned frame to canvas.
+        frame: Place of the image on the canvas.
+        calibration: Of the scheme.
 
     Raises:
         ValueError: The shape is not the scheme's or a row is not a distribution.
@@ -84,7 +86,7 @@ def decode(
         regions=regions,
         total=total,
         total_expected=round(float(expected.sum()), 2),
-        # Most likely grades need not add up to the most likely total; a total beside its own interval would puzzle.
+        # The chosen grades need not add up to the most likely total; a total outside its interval would confuse.
         total_interval=(min(low, total), max(high, total)),
         total_interval_coverage=calibration.coverage,
         total_max=scheme.total_max,
@@ -92,14 +94,14 @@ def decode(
 
 
 def grade_indices(probabilities: ProbabilityArray, decision: str) -> npt.NDArray[np.intp]:
-    """Index of the grade for each region, [..., G] -> [...]."""
+    """Return the index of the grade for each region, [..., G] -> [...]."""
     if decision == "argmax":
         return probabilities.argmax(axis=-1)
     return (probabilities.cumsum(axis=-1) < 0.5 - 1e-9).sum(axis=-1).clip(max=probabilities.shape[-1] - 1)
 
 
 def total_distribution(scheme: Scheme, probabilities: ProbabilityArray) -> npt.NDArray[np.float64]:
-    """Distribution of the total, regions taken as independent; index 0 is `scheme.total_min`.
+    """Return the distribution of the total, regions taken as independent; index 0 is `scheme.total_min`.
 
     Returns:
         float64 [total_max - total_min + 1].
@@ -115,7 +117,7 @@ def total_distribution(scheme: Scheme, probabilities: ProbabilityArray) -> npt.N
 
 
 def total_interval(scheme: Scheme, probabilities: ProbabilityArray, calibration: Calibration) -> tuple[int, int]:
-    """Interval of the total: central quantiles of its distribution, widened by the conformal margin."""
+    """Return the interval of the total: central quantiles of its distribution, widened by the conformal margin."""
     low, high = central_quantiles(total_distribution(scheme, probabilities), calibration.coverage)
     margin = calibration.interval_margin or 0.0
     lowest = max(scheme.total_min, scheme.total_min + int(np.ceil(low - margin - 1e-9)))
@@ -126,9 +128,9 @@ def total_interval(scheme: Scheme, probabilities: ProbabilityArray, calibration:
 
 
 def central_quantiles(distribution: ProbabilityArray, coverage: float) -> tuple[float, float]:
-    """Continuous quantiles (1 - coverage) / 2 and (1 + coverage) / 2 of a distribution on 0..n-1.
+    """Return the continuous quantiles (1 - coverage) / 2 and (1 + coverage) / 2 of a distribution on 0..n-1.
 
-    Interpolated between whole points so that a conformal margin can move the interval in fractions.
+    They are interpolated between whole points, so that a conformal margin can move the interval in fractions.
     """
     cumulative = np.concatenate([[0.0], np.cumsum(distribution)])
     edges = np.arange(len(distribution) + 1) - 0.5
@@ -138,7 +140,7 @@ def central_quantiles(distribution: ProbabilityArray, coverage: float) -> tuple[
 
 
 def _likely_range(row: ProbabilityArray, grades: Sequence[int], mass: float) -> tuple[int, int]:
-    """Smallest run of neighbouring grades around the mode that holds at least `mass`."""
+    """Return the ends of the smallest run of grades around the mode that has at least `mass`."""
     first = last = int(row.argmax())
     held = float(row[first])
     while held < mass - 1e-9 and (first > 0 or last < len(row) - 1):

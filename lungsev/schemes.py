@@ -1,8 +1,8 @@
-"""Score schemes: which regions an image is divided into and which grades each may get.
+"""Score schemes: the regions of an image and the grades that each may get.
 
-A scheme is data. The built-in ones are the YAML files of `configs/schemes/`; any other is a YAML
-file of the same form given by path. Boxes are fractions of the canonical frame (the lung field
-after alignment), in image orientation: x grows from the patient's right to the patient's left.
+A scheme is data. The built-in ones are the YAML files of `configs/schemes/`; any other is a YAML file of the same form,
+given by path. Boxes are fractions of the aligned frame (the lung field after spatial normalisation), in image
+orientation: x grows from the patient's right to the patient's left.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 class Region(BaseModel):
-    """One region of a scheme; `box` is (y0, x0, y1, x1) in fractions of the canonical frame."""
+    """One region of a scheme; `box` is (y0, x0, y1, x1) in fractions of the aligned frame."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -41,7 +41,7 @@ class Region(BaseModel):
 
 
 class Scheme(BaseModel):
-    """Regions and grades. `grades` are the values printed, ascending, as (0, 1, 2, 3)."""
+    """Regions and grades. `grades` are the printed values, ascending, e.g. (0, 1, 2, 3)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -65,26 +65,30 @@ class Scheme(BaseModel):
 
     @property
     def num_regions(self) -> int:
+        """Number of regions."""
         return len(self.regions)
 
     @property
     def num_grades(self) -> int:
+        """Number of grades of a region."""
         return len(self.grades)
 
     @property
     def total_min(self) -> int:
+        """Lowest total: every region has the lowest grade."""
         return self.num_regions * self.grades[0]
 
     @property
     def total_max(self) -> int:
+        """Highest total: every region has the highest grade."""
         return self.num_regions * self.grades[-1]
 
     @cached_property
-    def mirror(self) -> tuple[int, ...]:
-        """Index of each region's partner when the image is flipped left-right.
+    def flip_permutation(self) -> tuple[int, ...]:
+        """Index of each region's partner when the image is flipped left to right.
 
         Raises:
-            ValueError: A region has no partner with the mirrored box.
+            ValueError: A region has no partner with the flipped box.
         """
         partners = []
         for region in self.regions:
@@ -92,14 +96,14 @@ class Scheme(BaseModel):
             flipped = (y0, 1 - x1, y1, 1 - x0)
             match = [i for i, other in enumerate(self.regions) if np.allclose(other.box, flipped, atol=1e-6)]
             if len(match) != 1:
-                raise ValueError(f"region {region.code} of scheme {self.name} has no mirrored partner")
+                raise ValueError(f"region {region.code} of scheme {self.name} has no partner on the other side")
             partners.append(match[0])
         return tuple(partners)
 
     def pooling_matrix(self, rows: int, columns: int) -> npt.NDArray[np.float32]:
-        """Average pooling over each region's box as a constant matrix.
+        """Return average pooling over each region's box as a constant matrix.
 
-        Cells a box covers in part count in part, so the boxes mean the same on every grid.
+        A cell that a box covers in part counts in part, so a box means the same on every grid.
 
         Returns:
             float32 [R, rows * columns]; every row sums to 1.
@@ -113,19 +117,19 @@ class Scheme(BaseModel):
 
 
 def _coverage(start: float, stop: float, cells: int) -> npt.NDArray[np.float64]:
-    """Share of each of `cells` equal cells of [0, 1] that lies in [start, stop]."""
+    """Return the share of each of `cells` equal cells of [0, 1] that is in [start, stop]."""
     edges = np.linspace(0.0, 1.0, cells + 1)
     return np.clip(np.minimum(edges[1:], stop) - np.maximum(edges[:-1], start), 0.0, None)
 
 
 def builtin_schemes() -> tuple[str, ...]:
-    """Names of the schemes that come with lungsev."""
+    """Return the names of the schemes that come with lungsev."""
     folder = resources.files("lungsev.configs") / "schemes"
     return tuple(sorted(entry.name[:-5] for entry in folder.iterdir() if entry.name.endswith(".yaml")))
 
 
 def load_scheme(name_or_path: str | Path) -> Scheme:
-    """A built-in scheme by name, or any scheme by the path of its YAML file.
+    """Load a built-in scheme by name, or any scheme by the path of its YAML file.
 
     Raises:
         ConfigError: No such scheme, or the file is not a valid scheme.

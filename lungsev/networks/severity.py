@@ -106,7 +106,7 @@ class Mirror(nn.Module):
             self.register_buffer(f"columns_{side}", torch.arange(side - 1, -1, -1), persistent=False)
         self.register_buffer("cells", torch.arange(MAP_SIDE - 1, -1, -1), persistent=False)
         for scheme in schemes:
-            self.register_buffer(f"partner_{scheme.name}", torch.tensor(scheme.mirror), persistent=False)
+            self.register_buffer(f"partner_{scheme.name}", torch.tensor(scheme.flip_permutation), persistent=False)
 
     def paired(self, plane: Tensor) -> Tensor:
         """Crops or coverage [N, 1, s, s] -> [2 N, 1, s, s], each followed by itself seen from behind."""

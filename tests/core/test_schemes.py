@@ -35,14 +35,14 @@ def test_right_regions_lie_on_the_images_left_and_mirror_onto_the_left_ones(name
         _, x0, _, x1 = region.box
         middle = (x0 + x1) / 2
         assert region.side == ("both" if middle == 0.5 else "right" if middle < 0.5 else "left")
-        partner = scheme.regions[scheme.mirror[index]]
+        partner = scheme.regions[scheme.flip_permutation[index]]
         assert {region.side, partner.side} in ({"right", "left"}, {"both"})
-        assert scheme.mirror[scheme.mirror[index]] == index
+        assert scheme.flip_permutation[scheme.flip_permutation[index]] == index
 
 
-def test_a_scheme_without_symmetry_has_no_mirror() -> None:
-    with pytest.raises(ValueError, match="no mirrored partner"):
-        _ = Scheme.model_validate(a_scheme(regions=[a_region("A", [0, 0, 1, 0.3])])).mirror
+def test_a_scheme_without_symmetry_has_no_flip_permutation() -> None:
+    with pytest.raises(ValueError, match="no partner on the other side"):
+        _ = Scheme.model_validate(a_scheme(regions=[a_region("A", [0, 0, 1, 0.3])])).flip_permutation
 
 
 @settings(max_examples=40, deadline=None)

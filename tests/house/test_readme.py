@@ -129,7 +129,7 @@ def test_the_example_scheme_is_a_scheme(tmp_path: Path) -> None:
     path.write_text(code_block("yaml", "halves"), encoding="utf-8")
     scheme = load_scheme(path)
     assert scheme.total_max == 4
-    assert scheme.mirror == (1, 0)
+    assert scheme.flip_permutation == (1, 0)
 
 
 def test_the_example_dataset_loads_a_folder_of_its_form(tmp_path: Path) -> None:

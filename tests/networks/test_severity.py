@@ -149,7 +149,7 @@ def test_mirroring_a_radiograph_mirrors_the_regions_once_the_network_is_symmetri
     pool = RegionPooling(scheme, 16, 16)
     straight = pool(tokens.reshape(1, 256, 6))
     mirrored = pool(tokens.flip(2).reshape(1, 256, 6))
-    torch.testing.assert_close(mirrored, straight[:, list(scheme.mirror)], atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(mirrored, straight[:, list(scheme.flip_permutation)], atol=1e-5, rtol=1e-4)
     network = tiny()
     radiograph = torch.rand(1, 1, 64, 64)
     symmetric = (radiograph + radiograph.flip(3)) / 2
@@ -165,7 +165,7 @@ def test_with_a_second_look_a_mirrored_radiograph_gets_mirrored_grades() -> None
     with torch.no_grad():
         seen, behind = network(crop), network(crop.flip(3))
     for name in ("brixia", "inha"):
-        partner = list(load_scheme(name).mirror)
+        partner = list(load_scheme(name).flip_permutation)
         torch.testing.assert_close(behind[name][0][:, partner], seen[name][0], atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(behind[name][1].flip(2), seen[name][1], atol=1e-5, rtol=1e-4)
 

@@ -59,7 +59,7 @@ def predict_with_views(
 ) -> Outputs:
     """As `predict`, with probabilities averaged over the image as it is and changed views of the aligned crop.
 
-    A flipped view's regions are swapped back by the scheme's mirror.
+    A flipped view's regions are swapped back by the scheme's flip_permutation.
     """
     outputs = predict(network, radiographs, batch)
     if not views:
@@ -76,7 +76,7 @@ def predict_with_views(
                 for scheme in schemes:
                     probabilities = found[scheme.name][0].float().numpy()
                     if VIEWS[view].flip:
-                        probabilities = probabilities[:, list(scheme.mirror)]
+                        probabilities = probabilities[:, list(scheme.flip_permutation)]
                     sums[scheme.name][start : start + batch] += probabilities
     for name, total in sums.items():
         outputs[f"probabilities.{name}"] = total / (1 + len(views))

@@ -110,7 +110,7 @@ class SeverityImages:
             theta = compose(theta, geometry.matrix())
             image = apply_photometry(crop(canvas, theta, settings.network), photometry)
             if geometry.flip:
-                swap = list(self.scheme.mirror)
+                swap = list(self.scheme.flip_permutation)
                 target = target[swap]
                 teacher = None if teacher is None else teacher[swap]
         item = {"image": torch.from_numpy(image)[None], "target": torch.from_numpy(target), "index": index}
@@ -212,7 +212,7 @@ class SeverityModule(TrainingModule):
 
 def _demand_mirror(scheme: Scheme) -> None:
     try:
-        _ = scheme.mirror
+        _ = scheme.flip_permutation
     except ValueError as error:
         raise ConfigError(f"{error}, so images cannot be flipped: --set geometry.flip=0") from None
 

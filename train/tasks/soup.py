@@ -103,7 +103,7 @@ class BankImages:
     """One view of each image per epoch, drawn anew."""
 
     def __init__(self, bank: Bank, rows: Sequence[int], scheme: Scheme, seed: int) -> None:
-        self.bank, self.rows, self.swap, self.seed = bank, list(rows), list(scheme.mirror), seed
+        self.bank, self.rows, self.swap, self.seed = bank, list(rows), list(scheme.flip_permutation), seed
 
     def __len__(self) -> int:
         return len(self.rows)

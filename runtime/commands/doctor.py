@@ -1,195 +1,38 @@
-"""`lungsev-run doctor`: looks at everything an image needs on its way, and says what to do about what is missing."""
+"""`lungsev-run doctor`: check everything an image needs on its way, and say what to do about what is missing."""
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import os
-import resource
-import shutil
-import sqlite3
-import time
-from collections.abc import Callable, Iterator
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-from lungsev.config import load_model
-from lungsev.errors import LungsevError
-from lungsev.runtime.commands.verify import Check, print_checks, verify
-from lungsev.runtime.scan import is_share
-from lungsev.runtime.settings import BedsideSettings, ListenSettings
-from lungsev.runtime.watcher.layout import Layout
-from lungsev.runtime.watcher.watcher import default_out
+import typer
 
-_RELEASED = 1_767_225_600  # 2026-01-01: a clock before it is wrong
-_STA_UNSYNC = 0x40  # adjtimex(2)
-_LEAST_MEMORY_MB = 1500
-_LEAST_FILES = 512
-_LEDGER_ADVICE = "start watch: it keeps the damaged one and makes it anew"
+from lungsev.runtime.commands.options import BackendOverride, BundleOption, ConfigOption, JsonOption
 
 
-def doctor_command(incoming: Path | None, config: Path | None, json_output: bool, overrides: dict[str, Any]) -> None:
-    """Print every check.
+def doctor(
+    incoming: Annotated[Path | None, typer.Argument(help="Folder that images arrive in.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Folder for everything lungsev writes. Default: lungsev-out beside INCOMING."),
+    ] = None,
+    config: ConfigOption = None,
+    bundle: BundleOption = None,
+    backend: BackendOverride = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Check model, GPU, memory, clock, extras, folders and disk, and say how to correct what is wrong.
 
-    Raises:
-        LungsevError: Something that images need is missing; the first of it.
+    Example: lungsev-run doctor --config bedside.yaml
     """
-    settings = load_model(BedsideSettings, config, {"watch.incoming": incoming, **overrides})
-    checks = list(examine(settings))
+    from lungsev.config import load_model
+    from lungsev.errors import LungsevError
+    from lungsev.runtime.commands.checks import examine, print_checks
+    from lungsev.runtime.settings import BedsideSettings
+
+    overrides = {"watch.incoming": incoming, "watch.out": out, "model.bundle": bundle, "model.backend": backend}
+    checks = list(examine(load_model(BedsideSettings, config, overrides)))
     print_checks(checks, json_output)
     failed = [check for check in checks if not check.ok]
     if failed:
         raise LungsevError(f"{len(failed)} of {len(checks)} checks failed, first {failed[0].name}: {failed[0].advice}")
-
-
-def examine(settings: BedsideSettings) -> Iterator[Check]:
-    """All checks, model first."""
-    model = settings.model
-    yield from verify(model.bundle, model.backend, model.threads)
-    yield _gpu(model.backend)
-    yield _memory()
-    yield _open_files()
-    yield _clock()
-    yield from _extras(settings)
-    if settings.watch.incoming is not None:
-        layout = Layout(settings.watch.out or default_out(settings.watch.incoming))
-        yield _incoming(settings.watch.incoming, settings.watch.leave_in_place)
-        yield from _output(layout, settings.watch.min_free_mb)
-    if settings.listen.enabled:
-        yield _listener(settings)
-
-
-def _gpu(backend: str) -> Check:
-    from lungsev.errors import BackendError
-    from lungsev.inference.tensorrt.cuda import count_devices
-    from lungsev.inference.tensorrt.library import load_tensorrt
-
-    devices = count_devices()
-    try:
-        library = load_tensorrt()
-    except BackendError as error:
-        if devices:
-            return Check("gpu", False, f"{devices} GPU, no TensorRT: images run on the CPU", str(error))
-        return Check("gpu", True, "none: images run on the CPU with ONNX Runtime")
-    if not devices and backend == "auto":
-        return Check("gpu", True, f"none, though {library.flavour} is installed: images run on the CPU")
-    if not devices:
-        advice = "check the driver with nvidia-smi or tegrastats, or set model.backend to onnxruntime"
-        return Check("gpu", False, f"{library.flavour} {library.version}, but no GPU can be reached", advice)
-    return Check("gpu", True, f"{devices} GPU, {library.flavour} {library.version}")
-
-
-def _memory() -> Check:
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        free = next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable")) / 1024
-    except (OSError, StopIteration, ValueError):
-        return Check("memory", True, "unknown here")
-    return Check("memory", free > _LEAST_MEMORY_MB, f"{free:.0f} MB free", "end other programs; an image needs 1.5 GB")
-
-
-def _open_files() -> Check:
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return Check("open files", soft >= _LEAST_FILES, f"limit {soft}", "raise it: ulimit -n 4096, or LimitNOFILE=4096")
-
-
-def _clock() -> Check:
-    now = time.time()
-    shown = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(now))
-    advice = "set the clock and switch on NTP (timedatectl set-ntp true): dates of results come from it"
-    if now < _RELEASED:
-        return Check("clock", False, shown, advice)
-    synchronised = _synchronised()
-    state = {True: "synchronised", False: "not synchronised", None: "synchronisation unknown"}[synchronised]
-    return Check("clock", synchronised is not False, f"{shown}, {state}", advice)
-
-
-def _synchronised() -> bool | None:
-    """What the kernel knows of NTP; None where it cannot be asked, as in a container."""
-    if Path("/run/systemd/timesync/synchronized").exists():
-        return True
-    if Path("/.dockerenv").exists() or Path("/run/.containerenv").exists():
-        return None
-    with contextlib.suppress(OSError, AttributeError):
-        state = ctypes.create_string_buffer(256)  # struct timex, all zero: only asks
-        adjtimex: Callable[[Any], int] = ctypes.CDLL(None, use_errno=True).adjtimex
-        if adjtimex(state) >= 0:
-            status = int.from_bytes(
-                state.raw[40:44], "little"
-            )  # 64-bit layout: modes, offset, freq, maxerror, esterror
-            return not status & _STA_UNSYNC
-    return None
-
-
-def _extras(settings: BedsideSettings) -> Iterator[Check]:
-    needed = {
-        "pynetdicom": settings.listen.enabled or any(d.kind == "dicom" for d in settings.destinations),
-        "highdicom": any(name.startswith("dicom") for name in settings.outputs),
-        "fastapi": settings.dashboard.enabled,
-    }
-    missing = [name for name, is_needed in needed.items() if is_needed and find_spec(name) is None]
-    used = [name for name, is_needed in needed.items() if is_needed]
-    found = f"missing: {', '.join(missing)}" if missing else ", ".join(used) or "none needed"
-    yield Check("extras", not missing, found, 'pip install "lungsev[bedside]"')
-
-
-def _incoming(folder: Path, leave_in_place: bool) -> Check:
-    if not folder.is_dir():
-        return Check("incoming", False, f"no folder at {folder}", "make it, or mount the share")
-    kind = "on a network share" if is_share(folder) else "on a local disk"
-    if not os.access(folder, os.R_OK | os.X_OK | (0 if leave_in_place else os.W_OK)):
-        advice = f"let this user (id {os.geteuid()}) take files from it, or set watch.leave_in_place"
-        return Check("incoming", False, f"{folder}, {kind}, closed to this user", advice)
-    return Check("incoming", True, f"{folder}, {kind}")
-
-
-def _output(layout: Layout, min_free_mb: float) -> Iterator[Check]:
-    root = layout.root if layout.root.exists() else layout.root.parent
-    if not root.is_dir() or not os.access(root, os.W_OK | os.X_OK):
-        advice = f"make it and let this user (id {os.geteuid()}) write to it, or choose another --out"
-        yield Check("output", False, f"{layout.root} cannot be written", advice)
-        return
-    free = shutil.disk_usage(root).free / 1e6
-    advice = "make room, or set watch.retention: images wait below the watermark"
-    yield Check("disk", free > min_free_mb, f"{free:.0f} MB free, watermark {min_free_mb:.0f} MB", advice)
-    if layout.ledger.exists():
-        yield _ledger(layout)
-
-
-def _ledger(layout: Layout) -> Check:
-    try:
-        with contextlib.closing(sqlite3.connect(f"file:{layout.ledger}?mode=ro", uri=True, timeout=5)) as connection:
-            sound = connection.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok"
-            counts = dict(connection.execute("SELECT state, COUNT(*) FROM images GROUP BY state").fetchall())
-    except sqlite3.Error as error:
-        return Check("ledger", False, f"cannot be read: {error}", _LEDGER_ADVICE)
-    shown = ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "empty"
-    return Check("ledger", sound, shown, _LEDGER_ADVICE)
-
-
-def _tls_fault(listen: ListenSettings) -> str | None:
-    if listen.tls_certificate is None or find_spec("pynetdicom") is None:
-        return None
-    from lungsev.runtime.dicom.connection_limits import build_tls_context
-
-    try:
-        build_tls_context(listen)
-    except OSError as error:  # ssl.SSLError is one
-        return f"the TLS files cannot be used: {error.strerror or error}"
-    return None
-
-
-def _listener(settings: BedsideSettings) -> Check:
-    listen = settings.listen
-    exposed = listen.host not in ("127.0.0.1", "::1", "localhost")
-    where = f"{listen.ae_title} on {listen.host}:{listen.port}"
-    tls = "TLS" if listen.tls_certificate else "no TLS"
-    if exposed and set(listen.allowed_addresses) <= {"127.0.0.1", "::1"}:
-        advice = "list the units' addresses in listen.allowed_addresses"
-        return Check("listener", False, f"{where}: nobody but this machine may send", advice)
-    if tls_fault := _tls_fault(listen):
-        return Check("listener", False, f"{where}: {tls_fault}", "expected PEM files that this user may read")
-    if not exposed:
-        return Check("listener", True, f"{where}: only this machine can reach it")
-    return Check("listener", True, f"{where}, {tls}, {len(listen.allowed_addresses)} addresses allowed")

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Sequence
 from types import TracebackType
 
-from lungsev.runtime.commands.dashboard import require_dashboard
+from lungsev.runtime.dashboard.serve import require_dashboard
 from lungsev.runtime.settings import BedsideSettings
 from lungsev.runtime.watcher.health import Health
 from lungsev.runtime.watcher.layout import Layout

@@ -15,7 +15,7 @@ def test_images_arrive_one_by_one_and_every_overlay_named_is_there(
 ) -> None:
     monkeypatch.setattr(demo, "_IMAGE_SIZE_PX", 256)
     monkeypatch.setattr(demo, "_PAUSE_SECONDS", 0.0)
-    demo.demo_command(tmp_path / "demo", count=2, seed=3, bundle=tiny_bundle.path, backend="onnxruntime", threads=1)
+    demo.demo(tmp_path / "demo", count=2, seed=3, bundle=tiny_bundle.path, backend="onnxruntime", threads=1)
     lines = capsys.readouterr().out.splitlines()
     assert sum(line.startswith("chest-") for line in lines) == 2
     assert any(line.startswith("hand.png") for line in lines)

@@ -1,90 +1,24 @@
-"""Every check of the doctor names what is wrong and what to do."""
-
 from __future__ import annotations
 
 import json
-import os
-import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from lungsev.bundle.archive import Bundle
 from lungsev.errors import LungsevError
-from lungsev.runtime.commands.doctor import doctor_command, examine
-from lungsev.runtime.commands.verify import Check
-from lungsev.runtime.settings import BedsideSettings
-
-
-@pytest.fixture
-def settings(tiny_bundle: Bundle, tmp_path: Path) -> dict[str, Any]:
-    (tmp_path / "incoming").mkdir()
-    watch = {"incoming": tmp_path / "incoming", "out": tmp_path / "out", "min_free_mb": 0}
-    return {"model": {"bundle": tiny_bundle.path}, "watch": watch}
-
-
-def failures(settings: dict[str, Any]) -> dict[str, Check]:
-    checks = list(examine(BedsideSettings.model_validate(settings)))
-    assert all(check.advice for check in checks if not check.ok)
-    return {check.name: check for check in checks if not check.ok and check.name not in ("clock", "memory", "gpu")}
-
-
-def test_a_sound_installation_passes(settings: dict[str, Any]) -> None:
-    assert failures(settings) == {}
-
-
-def test_missing_folders_and_a_full_disk_are_named(settings: dict[str, Any], tmp_path: Path) -> None:
-    settings["watch"] |= {"incoming": tmp_path / "absent", "min_free_mb": 1e12}
-    found = failures(settings)
-    assert list(found) == ["incoming", "disk"]
-    assert "absent" in found["incoming"].found
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_folders_closed_to_this_user_are_named(settings: dict[str, Any], tmp_path: Path) -> None:
-    settings["watch"]["incoming"].chmod(0o500)
-    (tmp_path / "shut").mkdir(mode=0o500)
-    settings["watch"]["out"] = tmp_path / "shut" / "out"
-    assert list(failures(settings)) == ["incoming", "output"]
-
-
-def test_a_damaged_ledger_is_named(settings: dict[str, Any], tmp_path: Path) -> None:
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "ledger.sqlite").write_bytes(b"SQLite format 3\0" + b"\xff" * 5000)
-    assert list(failures(settings)) == ["ledger"]
-
-
-def test_a_damaged_bundle_is_named(settings: dict[str, Any], tmp_path: Path) -> None:
-    settings["model"]["bundle"] = tmp_path / "incoming"
-    assert failures(settings)
-
-
-@pytest.mark.parametrize(
-    "listen",
-    [
-        {"host": "0.0.0.0"},
-        {"tls_certificate": "/dev/null", "tls_key": "/dev/null"},
-        {"tls_certificate": "/absent.pem", "tls_key": "/absent.pem"},
-    ],
-)
-def test_a_listener_nobody_can_use_is_named(settings: dict[str, Any], listen: dict[str, Any]) -> None:
-    pytest.importorskip("pynetdicom")
-    assert list(failures(settings | {"listen": {"enabled": True, **listen}})) == ["listener"]
-
-
-def test_a_clock_before_the_release_is_named(settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(time, "time", lambda: 1_000_000_000.0)
-    checks = {check.name: check for check in examine(BedsideSettings.model_validate(settings))}
-    assert not checks["clock"].ok
-    assert "2001" in checks["clock"].found
+from lungsev.runtime.commands.doctor import doctor
 
 
 def test_the_command_prints_json_and_fails_on_the_first_fault(
-    settings: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tiny_bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    overrides = {"model.bundle": settings["model"]["bundle"], "watch.min_free_mb": 0}
-    with pytest.raises(LungsevError, match="incoming: make it, or mount the share"):
-        doctor_command(tmp_path / "absent", None, True, overrides)
-    printed = json.loads(capsys.readouterr().out)
-    assert {"incoming", "checksums"} <= {check["name"] for check in printed}
+    config = tmp_path / "bedside.yaml"
+    config.write_text(f"watch: {{min_free_mb: 0}}\nmodel: {{bundle: {tiny_bundle.path}}}\n", encoding="utf-8")
+    with pytest.raises(LungsevError, match=r"checks failed, first .*: ") as caught:
+        doctor(tmp_path / "absent", out=tmp_path / "out", config=config, json_output=True)
+    printed = {check["name"]: check for check in json.loads(capsys.readouterr().out)}
+    assert {"incoming", "checksums", "disk"} <= set(printed)
+    assert not printed["incoming"]["ok"]
+    failed = [check for check in printed.values() if not check["ok"]]
+    assert f"first {failed[0]['name']}: {failed[0]['advice']}" in str(caught.value)

@@ -8,11 +8,11 @@ import pytest
 
 from lungsev.bundle.archive import Bundle
 from lungsev.errors import LungsevError
-from lungsev.runtime.commands.verify import verify_command
+from lungsev.runtime.commands.verify import verify
 
 
 def test_a_good_bundle_passes_every_check_and_runs(tiny_bundle: Bundle, capsys: pytest.CaptureFixture[str]) -> None:
-    verify_command(tiny_bundle.path, "onnxruntime", 1, json_output=True)
+    verify(tiny_bundle.path, "onnxruntime", 1, json_output=True)
     checks = json.loads(capsys.readouterr().out)
     assert all(check["ok"] for check in checks)
     assert {"lungsev", "checksums", "self-test"} <= {check["name"] for check in checks}
@@ -27,5 +27,5 @@ def test_one_changed_byte_is_found_and_the_advice_given(
     data[len(data) // 2] ^= 1
     (bundle / "model.onnx").write_bytes(bytes(data))
     with pytest.raises(LungsevError, match="copy the bundle again"):
-        verify_command(bundle, "onnxruntime", 1, json_output=False)
+        verify(bundle, "onnxruntime", 1, json_output=False)
     assert "FAIL" in capsys.readouterr().out

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from lungsev.errors import LungsevError
 from lungsev.report import ImageInfo, ModelInfo, RegionScore, SchemeScore, SeverityReport
 from lungsev.runtime.cli import app
-from lungsev.runtime.commands.trend import trend_command, trend_name
+from lungsev.runtime.commands.trend import trend, trend_name
 from lungsev.runtime.patients.chart import draw_trend
 from lungsev.runtime.patients.history import Exam, History, exams_of
 from lungsev.runtime.patients.trend import patient_trend, readers_disagree, sentence
@@ -178,7 +178,7 @@ def out(tmp_path: Path) -> Path:
 
 
 def test_the_command_prints_a_table_and_writes_a_picture_that_does_not_name_the_patient(out: Path, capsys) -> None:
-    trend_command("=EVIL\x1b[31m", out, None, None, json_output=False)
+    trend("=EVIL\x1b[31m", out, None, None, json_output=False)
     printed = capsys.readouterr().out
     assert "worse +5" in printed
     assert "\x1b" not in printed
@@ -198,12 +198,12 @@ def test_the_command_prints_json_for_machines(out: Path) -> None:
 
 
 def test_an_unknown_patient_or_folder_is_one_line(out: Path, tmp_path: Path) -> None:
-    with pytest.raises(LungsevError, match="no image of this patient among 3 reports of 1 patients"):
-        trend_command("nobody", out, None, None, json_output=False)
+    with pytest.raises(LungsevError, match="no image of this patient among 3 reports of 1 patient in"):
+        trend("nobody", out, None, None, json_output=False)
     with pytest.raises(LungsevError, match="cannot read reports"):
-        trend_command("nobody", tmp_path / "none", None, None, json_output=False)
+        trend("nobody", tmp_path / "none", None, None, json_output=False)
     with pytest.raises(LungsevError, match="none with a score under the scheme ralo"):
-        trend_command("=EVIL\x1b[31m", out, "ralo", None, json_output=False)
+        trend("=EVIL\x1b[31m", out, "ralo", None, json_output=False)
 
 
 def test_history_reads_a_report_once_and_notices_what_comes_and_goes(out: Path) -> None:

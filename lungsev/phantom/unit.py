@@ -1,4 +1,4 @@
-"""A unit of phantom patients: two weeks of portable radiographs as a hospital's folder would hold them, nobody's."""
+"""A unit of phantom patients: up to two weeks of portable radiographs in one folder, as a hospital would have them."""
 
 from __future__ import annotations
 
@@ -8,22 +8,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
-import cv2
 import numpy as np
 
-from lungsev.errors import LungsevError
-from lungsev.phantom import (
-    CourseDay,
-    PhantomOptions,
-    PhantomRadiograph,
-    draw_day,
-    draw_style,
-    make_non_chest,
-    phantom_dataset,
-    plan_course,
-    write_phantom_dicom,
-)
-from lungsev.runtime.console import open_console
+from lungsev.phantom.course import CourseDay, draw_day, plan_course
+from lungsev.phantom.dicom_writer import draw_style, phantom_dataset, write_phantom_dicom
+from lungsev.phantom.non_chest import make_non_chest
+from lungsev.phantom.picture_writer import write_picture
+from lungsev.phantom.radiograph import PhantomOptions, PhantomRadiograph
 
 _IMAGE_SIZE_PX = 1024
 Newest = Literal["portable", "lateral", "tilted", "upright", "no side"]
@@ -31,9 +22,11 @@ Newest = Literal["portable", "lateral", "tilted", "upright", "no side"]
 
 @dataclass(frozen=True)
 class PhantomPatient:
-    """Who lies in the unit.
+    """One patient of the unit.
 
     Attributes:
+        patient_id: As in the header.
+        seed: Of the anatomy.
         days: Since the first image; illness rises for about six days and falls after.
         newest: What is special about the newest image.
     """
@@ -44,7 +37,7 @@ class PhantomPatient:
     newest: Newest = "portable"
 
 
-# After six to eight days illness has risen, after two weeks it has gone back: so days decide who gets worse.
+# Illness rises for six to eight days and is gone after two weeks: the days decide who gets worse.
 _ROOMS: tuple[tuple[int, Newest], ...] = (
     (4, "portable"),
     (14, "portable"),
@@ -58,7 +51,7 @@ _ROOMS: tuple[tuple[int, Newest], ...] = (
 
 
 def plan_unit(patients: int, seed: int) -> tuple[PhantomPatient, ...]:
-    """The patients of a unit; the same seed gives the same ones."""
+    """Return the patients of a unit; the same seed gives the same patients."""
     numbers = np.random.default_rng([seed, 601]).permutation(9000)[:patients] + 1000
     rooms = (_ROOMS[index % len(_ROOMS)] for index in range(patients))
     return tuple(
@@ -67,9 +60,23 @@ def plan_unit(patients: int, seed: int) -> tuple[PhantomPatient, ...]:
     )
 
 
+def count_files(patients: int, seed: int) -> int:
+    """Return how many files `write_unit` writes."""
+    return sum(len(plan_course(patient.seed, patient.days)) for patient in plan_unit(patients, seed)) + 2
+
+
 def write_unit(folder: Path, patients: int, seed: int, now: datetime) -> Iterator[Path]:
-    """Write the images of a unit one after the other, the newest less than a day old, and two files nobody can score:
-    a picture of a hand without a patient's name, and half an image."""
+    """Write the images of a unit one after the other, and two files that cannot be scored: a hand and half an image.
+
+    Args:
+        folder: Exists.
+        patients: How many.
+        seed: The same seed gives the same patients.
+        now: The newest images are less than a day older.
+
+    Yields:
+        The path of each file once it is written.
+    """
     for patient in plan_unit(patients, seed):
         course = plan_course(patient.seed, patient.days, start=now - timedelta(days=patient.days))
         for number, day in enumerate(course, 1):
@@ -79,53 +86,27 @@ def write_unit(folder: Path, patients: int, seed: int, now: datetime) -> Iterato
             identity = {"patient_id": patient.patient_id, "acquired_at": day.acquired_at, "study": number}
             write_phantom_dicom(image, path, draw_style(patient.seed, **identity, **changes))
             yield path
-    yield _write_hand(folder / "hand.png", seed)
-    yield _write_damaged(folder / "half-a-image.dcm", seed)
+    yield write_hand(folder / "hand.png", seed, _IMAGE_SIZE_PX)
+    yield _write_damaged(folder / "half-an-image.dcm", seed)
 
 
-def phantoms_command(folder: Path, patients: int, seed: int) -> None:
-    """`lungsev-run phantoms`.
-
-    Raises:
-        LungsevError: The folder holds something, or cannot be written.
-    """
-    from rich.progress import Progress
-
-    console = open_console()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if any(folder.iterdir()):
-            raise LungsevError(f"{folder} is not empty; give a new folder, so that phantoms and images do not mix")
-        now = datetime.now()
-        expected = sum(len(plan_course(patient.seed, patient.days)) for patient in plan_unit(patients, seed)) + 2
-        with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-            task = progress.add_task("drawing images", total=expected)
-            for _ in write_unit(folder, patients, seed, now):
-                progress.advance(task)
-    except OSError as error:
-        raise LungsevError(f"cannot write to {folder}: {error.strerror or error}; choose another folder") from None
-    console.print(f"{expected} files of {patients} phantom patients in {folder}")
-    console.print(f"next: lungsev-run watch {folder} --dashboard")
+def write_hand(path: Path, seed: int, size_px: int) -> Path:
+    """Write the radiograph of a hand as a picture file, without a patient's name."""
+    return write_picture(path, np.round(make_non_chest("hand", seed, size_px) * 255).astype(np.uint8))
 
 
 def _draw(seed: int, day: CourseDay, newest: Newest) -> tuple[PhantomRadiograph, dict[str, Any]]:
-    """An image of the course, and what its header says otherwise than the patient's other images."""
+    """An image of the course, and where its header differs from those of the patient's other images."""
     if newest == "tilted":
         return draw_day(seed, day, _IMAGE_SIZE_PX, PhantomOptions(rotation_deg=22.0)), {}
     image = draw_day(seed, day, _IMAGE_SIZE_PX)
-    if newest == "lateral":  # sent as a frontal radiograph, as happens
+    if newest == "lateral":  # sent as a frontal radiograph, which happens
         pixels = make_non_chest("lateral", seed, _IMAGE_SIZE_PX)
         height, width = pixels.shape
         return PhantomRadiograph(**{**vars(image), "pixels": pixels, "content_box_px": (0, 0, height, width)}), {}
     if newest == "upright":
         return image, {"view": "PA"}
     return image, {"orientation": None} if newest == "no side" else {}
-
-
-def _write_hand(path: Path, seed: int) -> Path:
-    pixels = np.round(make_non_chest("hand", seed, _IMAGE_SIZE_PX) * 255).astype(np.uint8)
-    path.write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
-    return path
 
 
 def _write_damaged(path: Path, seed: int) -> Path:

@@ -7,25 +7,24 @@ from pathlib import Path
 
 import pydicom
 import pytest
-from typer.testing import CliRunner
 
 from lungsev.errors import UnreadableImageError
+from lungsev.phantom import unit as unit_module
+from lungsev.phantom.unit import count_files, plan_unit, write_unit
 from lungsev.reading.read import read_radiograph
-from lungsev.runtime.cli import app
-from lungsev.runtime.commands import demo_unit
-from lungsev.runtime.commands.demo_unit import plan_unit, write_unit
 
 NOW = datetime(2026, 11, 25, 9, 30)
 
 
 @pytest.fixture
 def small_images(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo_unit, "_IMAGE_SIZE_PX", 128)
+    monkeypatch.setattr(unit_module, "_IMAGE_SIZE_PX", 128)
 
 
 def test_images_are_of_the_last_two_weeks_and_the_patients_differ(tmp_path: Path, small_images: None) -> None:
     paths = list(write_unit(tmp_path, 5, 7, NOW))
     assert sorted(tmp_path.iterdir()) == sorted(paths)
+    assert len(paths) == count_files(5, 7)
     headers = [pydicom.dcmread(path, stop_before_pixels=True) for path in paths if path.name.startswith("P-")]
     taken = [datetime.strptime(f"{header.StudyDate}{header.StudyTime}"[:14], "%Y%m%d%H%M%S") for header in headers]
     assert all(0 < (NOW - moment).total_seconds() < 14.1 * 86400 for moment in taken)
@@ -37,7 +36,7 @@ def test_images_are_of_the_last_two_weeks_and_the_patients_differ(tmp_path: Path
 def test_half_an_image_cannot_be_read_and_the_hand_can(tmp_path: Path, small_images: None) -> None:
     list(write_unit(tmp_path, 1, 7, NOW))
     with pytest.raises(UnreadableImageError, match="cut short"):
-        read_radiograph(tmp_path / "half-a-image.dcm")
+        read_radiograph(tmp_path / "half-an-image.dcm")
     assert read_radiograph(tmp_path / "hand.png").pixels.shape[0] > 0
 
 
@@ -45,11 +44,3 @@ def test_the_same_seed_plans_the_same_patients() -> None:
     assert plan_unit(12, 3) == plan_unit(12, 3)
     assert len({patient.patient_id for patient in plan_unit(100, 3)}) == 100
     assert plan_unit(2, 3) != plan_unit(2, 4)
-
-
-def test_the_command_says_what_comes_next_and_keeps_out_of_a_folder_in_use(tmp_path: Path, small_images: None) -> None:
-    made = CliRunner().invoke(app, ["phantoms", str(tmp_path / "ward"), "--patients", "1"])
-    assert made.exit_code == 0, made.output
-    assert f"lungsev-run watch {tmp_path / 'ward'} --dashboard" in made.stdout
-    again = CliRunner().invoke(app, ["phantoms", str(tmp_path / "ward")])
-    assert "is not empty" in str(again.exception)

@@ -1,0 +1,56 @@
+"""A patient's course for the terminal: a table of images, and remarks in sentences."""
+
+from __future__ import annotations
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from lungsev.runtime.console import count_noun, display_name
+from lungsev.runtime.patients.trend import Trend, TrendPoint, sentence, signed
+
+
+def trend_table(trend: Trend) -> Table:
+    """Return the images as rows, oldest first."""
+    title = f"{trend.scheme}, {count_noun(len(trend.points), 'image')}"
+    table = Table(title=title, title_justify="left", pad_edge=False, box=SIMPLE_HEAD)
+    codes = list(trend.points[0].grades) if trend.points else []
+    for head in ("taken", "view", " ".join(codes), "total", "since last", "remark"):
+        table.add_column(head, no_wrap=head != "remark")
+    for point in trend.points:
+        table.add_row(
+            f"{point.acquired_at:%Y-%m-%d %H:%M}",
+            display_name(point.view or "?"),
+            " ".join(str(point.grades.get(code, "-")).ljust(len(code)) for code in codes),
+            f"{point.total:2d} ({point.total_interval[0]}-{point.total_interval[1]})",
+            ""
+            if point.since_previous is None
+            else f"{signed(point.since_previous)} in {point.hours_since_previous:.0f}h",
+            ", ".join(_remark(point)),
+        )
+    return table
+
+
+def _remark(point: TrendPoint) -> list[str]:
+    words = []
+    if point.change is not None and point.since_reference is not None:
+        words.append(f"{point.change} {signed(point.since_reference)}")
+    if point.view_changed:
+        words.append("other view")
+    if point.model_changed:
+        words.append("other model")
+    if point.doubts:
+        words.append("doubts")
+    return words
+
+
+def trend_remarks(trend: Trend) -> list[str]:
+    """Return sentences on the newest image, and on what the course leaves out."""
+    remarks = [f"Latest: {sentence(trend.points[-1], trend.threshold)}"] if trend.points else []
+    if trend.points and trend.points[-1].region_changes:
+        moved = ", ".join(f"{zone.code} {zone.before} to {zone.after}" for zone in trend.points[-1].region_changes)
+        remarks.append(f"Zones that moved by more than one grade: {moved}.")
+    if trend.undated:
+        remarks.append(f"Left out: {count_noun(len(trend.undated), 'scored image')} without a date.")
+    if trend.unscored:
+        remarks.append(f"Left out: {count_noun(trend.unscored, 'image')} without a score.")
+    return remarks

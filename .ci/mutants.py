@@ -36,7 +36,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 CHOSEN = (
-    "runtime/dashboard/views.py",
+    "runtime/dashboard/board_page.py",
+    "runtime/dashboard/exam_page.py",
     "lungsev/grading.py",
     "runtime/patients/trend.py",
     "lungsev/quality/gate.py",

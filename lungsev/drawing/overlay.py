@@ -1,4 +1,4 @@
-"""The image with its result drawn on it: the picture people look at."""
+"""Overlay: the image with its result drawn on it, a side panel and the research-use notice."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from lungsev.drawing.shapes import SEMIBOLD, Sheet
 from lungsev.errors import ConfigError
 from lungsev.pipeline import ScoredRadiograph
 from lungsev.reading.pictures import mark_as_own_output
+from lungsev.report import DISCLAIMER
 from lungsev.schemes import Scheme, builtin_schemes, load_scheme
 
 _NOTICE_HEIGHT = 58.0
@@ -23,7 +24,7 @@ _TO_BGR = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
 
 
 def draw_overlay(scored: ScoredRadiograph, longest_px: int = _LONGEST_PX) -> npt.NDArray[np.uint8]:
-    """Image, panel and notice in one picture.
+    """Draw image, panel and notice in one picture.
 
     Args:
         longest_px: Longest side of the image in it; everything else scales along.
@@ -38,16 +39,16 @@ def draw_overlay(scored: ScoredRadiograph, longest_px: int = _LONGEST_PX) -> npt
         score = report.scores[name]
         image = draw_scored_image(scored, score, side_panel.grade_range(score, scheme), longest_px)
         return _compose(image, lambda sheet, x: side_panel.draw_scored_panel(sheet, x, scored, name, scheme))
-    words = report.message or "No reason was recorded."
+    reason = report.message or "No reason was recorded."
     if scored.radiograph is not None:
-        image = draw_refused_image(scored.radiograph.pixels, longest_px, "Not scored", words)
+        image = draw_refused_image(scored.radiograph.pixels, longest_px, "Not scored", reason)
     else:
-        image = draw_missing_image(longest_px, "Not scored", words)
+        image = draw_missing_image(longest_px, "Not scored", reason)
     return _compose(image, lambda sheet, x: side_panel.draw_refused_panel(sheet, x, report))
 
 
 def known_scheme(name: str, scored: ScoredRadiograph) -> Scheme | None:
-    """The built-in scheme of this name, when the report's regions are indeed its regions."""
+    """Return the built-in scheme of this name; None when the report's regions are not its regions."""
     if name not in builtin_schemes():
         return None
     try:
@@ -59,7 +60,7 @@ def known_scheme(name: str, scored: ScoredRadiograph) -> Scheme | None:
 
 
 def encode_png(pixels: npt.NDArray[np.uint8]) -> bytes:
-    """RGB, RGBA or grey to PNG; fast compression, since an image's noise does not pack well anyway."""
+    """Encode RGB, RGBA or grey as PNG, compressed fast: the noise of an image does not pack well anyway."""
     ordered = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, _TO_BGR[pixels.shape[2]])
     options = [cv2.IMWRITE_PNG_COMPRESSION, 1]
     if hasattr(cv2, "IMWRITE_PNG_FILTER"):  # OpenCV 4.11: one fixed filter halves the time of trying them all
@@ -83,5 +84,5 @@ def _compose(image: Sheet, draw_panel: Callable[[Sheet, float], float]) -> npt.N
     top = rows / scale
     sheet.rectangle(0, top, sheet.pixels.shape[1] / scale, _NOTICE_HEIGHT, WARNING)
     centre = sheet.pixels.shape[1] / scale / 2
-    sheet.text(centre, top + 40, "Research use only. Not for clinical use.", 32, INK, weight=SEMIBOLD, anchor="ms")
+    sheet.text(centre, top + 40, DISCLAIMER, 32, INK, weight=SEMIBOLD, anchor="ms")
     return sheet.pixels

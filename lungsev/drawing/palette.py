@@ -1,7 +1,7 @@
-"""The colours of grades, the same on every picture and page.
+"""Colours of grades, the same on every picture and page.
 
-Slate, violet, coral, yellow: lighter with every grade, also for eyes without red, green or blue cones, so the worst
-zone is the brightest on a dark image. A colour never stands alone: the digit is always beside it.
+Slate, violet, coral, yellow: lighter with every grade, also to colour-blind eyes, so that the worst zone is the
+brightest on a dark image. The digit is always shown with the colour.
 """
 
 from __future__ import annotations
@@ -40,25 +40,25 @@ _STOPS = np.array(
 
 
 def severity_colour(fraction: float) -> Colour:
-    """Colour of a severity between 0 (the scheme's lowest grade) and 1 (its highest)."""
+    """Return the colour of a severity between 0 (the scheme's lowest grade) and 1 (its highest)."""
     red, green, blue = (round(float(value)) for value in severity_colours(np.array([fraction]))[0])
     return red, green, blue
 
 
 def severity_colours(fractions: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-    """RGB 0-255 [..., 3] of severities 0-1 [...], interpolated along the palette."""
+    """Return RGB 0-255 [..., 3] of severities 0-1 [...], interpolated along the palette."""
     position = np.clip(fractions, 0.0, 1.0) * (len(_STOPS) - 1)
     return np.stack([np.interp(position, np.arange(len(_STOPS)), _STOPS[:, channel]) for channel in range(3)], axis=-1)
 
 
 def ink_on(colour: Colour) -> Colour:
-    """Black or white, whichever contrasts more with `colour`: at least 4.5 : 1 on any (WCAG relative luminance)."""
+    """Return black or white, whichever contrasts more with `colour`: at least 4.5 : 1 (WCAG relative luminance)."""
     light = luminance(colour)
     return BLACK if (light + 0.05) / 0.05 > 1.05 / (light + 0.05) else WHITE
 
 
 def luminance(colour: Colour) -> float:
-    """WCAG 2 relative luminance, 0-1."""
+    """Return the WCAG 2 relative luminance, 0-1."""
     channels = [value / 255 for value in colour]
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

@@ -1,4 +1,4 @@
-"""The image itself with what was found on it: zones, digits, lung outline, side marks."""
+"""The image part of the overlay: radiograph, zones, digits, lung outline, side marks."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _BADGE = 92.0
 
 
 def image_pixels(pixels: npt.NDArray[np.float32], longest_px: int) -> npt.NDArray[np.uint8]:
-    """The image as 8-bit grey with its longest side at `longest_px`."""
+    """Return an image 0-1 [H, W] as 8-bit grey with its longest side at `longest_px`."""
     rows, columns = pixels.shape
     ratio = longest_px / max(rows, columns)
     size = (max(1, round(columns * ratio)), max(1, round(rows * ratio)))
@@ -39,7 +39,7 @@ def image_pixels(pixels: npt.NDArray[np.float32], longest_px: int) -> npt.NDArra
 
 
 def draw_scored_image(scored: ScoredRadiograph, score: SchemeScore, grades: tuple[int, int], longest_px: int) -> Sheet:
-    """The image with zone polygons, a digit for each, the lung outline and the side marks.
+    """Draw the image with zone polygons, a digit for each, the lung outline and the side marks.
 
     Args:
         grades: Lowest and highest grade of the scheme.
@@ -65,26 +65,27 @@ def draw_scored_image(scored: ScoredRadiograph, score: SchemeScore, grades: tupl
     return sheet
 
 
-def draw_refused_image(pixels: npt.NDArray[np.float32], longest_px: int, headline: str, words: str) -> Sheet:
-    """The image, dimmed, with a plate that says why it has no score. No side marks: its sides are not known."""
+def draw_refused_image(pixels: npt.NDArray[np.float32], longest_px: int, headline: str, reason: str) -> Sheet:
+    """Draw the image, dimmed, with a plate that gives the reason. No side marks: its sides are not known."""
     grey = (image_pixels(pixels, longest_px) * 0.45).astype(np.uint8)
     sheet = Sheet(grey.shape[1], grey.shape[0], BACKGROUND, longest_px / 1600)
     sheet.paste(grey, 0, 0)
-    draw_plate(sheet, headline, words)
+    draw_plate(sheet, headline, reason)
     return sheet
 
 
-def draw_missing_image(longest_px: int, headline: str, words: str) -> Sheet:
-    """An empty field with the same plate, where there are no pixels to show."""
+def draw_missing_image(longest_px: int, headline: str, reason: str) -> Sheet:
+    """Draw an empty field with the same plate, for a file without pixels."""
     sheet = Sheet(round(longest_px * 0.8), round(longest_px * 0.8), BACKGROUND, longest_px / 1600)
-    draw_plate(sheet, headline, words)
+    draw_plate(sheet, headline, reason)
     return sheet
 
 
-def draw_plate(sheet: Sheet, headline: str, words: str) -> None:
+def draw_plate(sheet: Sheet, headline: str, reason: str) -> None:
+    """Draw a headline and the reason on a plate in the middle of the sheet."""
     width, height = sheet.pixels.shape[1] / sheet.scale, sheet.pixels.shape[0] / sheet.scale
     plate = min(900.0, width - 80)
-    lines = wrap(words, 34, plate - 100)
+    lines = wrap(reason, 34, plate - 100)
     tall = 150 + 46 * len(lines)
     left, top = (width - plate) / 2, (height - tall) / 2
     sheet.rectangle(left, top, plate, tall, PANEL, radius=20, alpha=0.94)
@@ -95,19 +96,19 @@ def draw_plate(sheet: Sheet, headline: str, words: str) -> None:
 
 
 def severity(region: RegionScore, grades: tuple[int, int]) -> float:
-    """A region's grade on 0-1 of the scheme's range."""
+    """Return a region's grade as 0-1 of the scheme's range."""
     lowest, highest = grades
     return (region.grade - lowest) / (highest - lowest)
 
 
 def smooth_map(values: npt.NDArray[np.float32], side: int) -> npt.NDArray[np.float32]:
-    """A map's cells [n, n] on a grid of `side`, without the steps between them."""
+    """Resample a map's cells [n, n] to [side, side] without the steps between them."""
     finer = cv2.resize(values, (side, side), interpolation=cv2.INTER_CUBIC)
     return np.asarray(cv2.GaussianBlur(finer, (0, 0), side / values.shape[0] / 2), dtype=np.float32)
 
 
 def lung_outlines(mask_canvas: npt.NDArray[np.float32], frame: CanvasFrame) -> list[Points]:
-    """Outlines [N, 2] of the lungs in image pixels; specks below half a percent of the canvas are left out.
+    """Return outlines [N, 2] of the lungs in image pixels; specks below half a percent of the canvas are left out.
 
     Traced at twice the canvas' size: fine enough to look smooth on the image, and quicker than on the image itself.
     """
@@ -119,7 +120,7 @@ def lung_outlines(mask_canvas: npt.NDArray[np.float32], frame: CanvasFrame) -> l
 
 
 def draw_zone(sheet: Sheet, polygon: Points, colour: Colour) -> None:
-    """A faint outline with strong corners: the lung inside stays readable, and overlapping zones stay apart."""
+    """Draw a faint outline with strong corners: the lung stays readable and overlapping zones can be told apart."""
     sheet.lines(polygon, _mix(colour, INK, 0.7), width=1, closed=True)
     for before, corner, after in zip(np.roll(polygon, 1, axis=0), polygon, np.roll(polygon, -1, axis=0), strict=True):
         bracket = [_towards(corner, before), corner, _towards(corner, after)]
@@ -128,8 +129,8 @@ def draw_zone(sheet: Sheet, polygon: Points, colour: Colour) -> None:
 
 
 def badge_places(polygons: list[Points], sheet: Sheet) -> list[Points]:
-    """Where each zone's digit goes: on the zone's lateral edge, off the lung, when no other zone is there;
-    otherwise in the zone's middle. Kept inside the picture."""
+    """Return the place of each zone's digit: on the zone's lateral edge, off the lung, unless another zone is there;
+    otherwise in the zone's middle. Always inside the picture."""
     middle = float(np.mean([polygon[:, 0].mean() for polygon in polygons]))
     limits = np.array([sheet.pixels.shape[1], sheet.pixels.shape[0]]) / sheet.scale
     places = []
@@ -148,7 +149,7 @@ def badge_places(polygons: list[Points], sheet: Sheet) -> list[Points]:
 
 
 def draw_badge(sheet: Sheet, place: Points, region: RegionScore, colour: Colour) -> None:
-    """The zone's digit, large, on its grade's colour with a dark rim: legible on white and on black image."""
+    """Draw the zone's digit on its grade's colour with a dark rim, legible on white and on black."""
     x, y = float(place[0]) - _BADGE / 2, float(place[1]) - _BADGE / 2
     sheet.rectangle(x - 5, y - 5, _BADGE + 10, _BADGE + 10, INK, radius=21, alpha=0.9)
     sheet.rectangle(x, y, _BADGE, _BADGE, colour, radius=17)
@@ -156,11 +157,11 @@ def draw_badge(sheet: Sheet, place: Points, region: RegionScore, colour: Colour)
     sheet.text(float(place[0]), y + 85, region.code, 18, ink_on(colour), weight=SEMIBOLD, anchor="ms")
 
 
-def draw_side_marks(sheet: Sheet, doubt: str) -> None:
-    """R on the image's left and L on its right, always: the image is shown as one faces the patient."""
+def draw_side_marks(sheet: Sheet, note: str) -> None:
+    """Draw R on the image's left and L on its right, as one faces the patient; `note` follows both letters."""
     width = sheet.pixels.shape[1] / sheet.scale
-    for x, words, anchor in ((36.0, f"R{doubt}", "ls"), (width - 36.0, f"L{doubt}", "rs")):
-        sheet.text(x, 104, words, 84, TEXT, weight=SEMIBOLD, anchor=anchor, halo=INK)
+    for x, mark, anchor in ((36.0, f"R{note}", "ls"), (width - 36.0, f"L{note}", "rs")):
+        sheet.text(x, 104, mark, 84, TEXT, weight=SEMIBOLD, anchor=anchor, halo=INK)
 
 
 def _smooth(contour: Points) -> Points:

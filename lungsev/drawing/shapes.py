@@ -1,4 +1,4 @@
-"""Antialiased shapes and real type on a NumPy picture."""
+"""Antialiased shapes and text on a NumPy picture."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Sheet:
         self.scale = scale
 
     def paste(self, image: npt.NDArray[np.uint8], x: float, y: float) -> None:
-        """Lay an RGB or grey picture with its upper left corner at (x, y); what hangs over is cut."""
+        """Paste an RGB or grey picture with its upper left corner at (x, y), cut at the sheet's edge."""
         left, top = round(x * self.scale), round(y * self.scale)
         height = min(image.shape[0], self.pixels.shape[0] - top)
         width = min(image.shape[1], self.pixels.shape[1] - left)
@@ -41,15 +41,15 @@ class Sheet:
     def rectangle(
         self, x: float, y: float, width: float, height: float, colour: Colour, *, radius: float = 0, alpha: float = 1.0
     ) -> None:
-        """A filled rectangle with round corners."""
+        """Fill a rectangle, with round corners where `radius` is not 0."""
         self._fill(_rounded(x, y, width, height, radius) * self.scale, colour, alpha)
 
     def polygon(self, points: npt.ArrayLike, colour: Colour, *, alpha: float = 1.0) -> None:
-        """A filled polygon [N, 2]."""
+        """Fill a polygon [N, 2]."""
         self._fill(np.asarray(points, dtype=np.float64) * self.scale, colour, alpha)
 
     def lines(self, points: npt.ArrayLike, colour: Colour, *, width: float, closed: bool = False) -> None:
-        """A line through points [N, 2]."""
+        """Draw a line through points [N, 2]."""
         fixed = np.round(np.asarray(points, dtype=np.float64) * self.scale * 2**_SHIFT).astype(np.int32)
         thickness = max(1, round(width * self.scale))
         cv2.polylines(self.pixels, [fixed], closed, colour, thickness, cv2.LINE_AA, _SHIFT)
@@ -58,7 +58,7 @@ class Sheet:
         self,
         x: float,
         y: float,
-        words: str,
+        line: str,
         size: float,
         colour: Colour,
         *,
@@ -66,25 +66,25 @@ class Sheet:
         anchor: str = "ls",
         halo: Colour | None = None,
     ) -> float:
-        """Write one line; `anchor` as Pillow's (default: left, baseline). Returns its width in design units."""
+        """Write one line and return its width in design units; `anchor` is Pillow's (default: left, baseline)."""
         font = load_font(weight, max(6, round(size * self.scale)))
-        words = printable(words)
+        line = printable(line)
         border = max(2, round(size * self.scale * 0.09)) if halo is not None else 0
-        left, top, right, bottom = (int(edge) for edge in font.getbbox(words, anchor=anchor, stroke_width=border))
+        left, top, right, bottom = (int(edge) for edge in font.getbbox(line, anchor=anchor, stroke_width=border))
         origin = (round(x * self.scale) + left, round(y * self.scale) + top)
         for stroke, ink in ((border, halo), (0, colour)):
             if ink is None:
                 continue
             patch = Image.new("L", (max(1, right - left), max(1, bottom - top)))
-            ImageDraw.Draw(patch).text((-left, -top), words, 255, font, anchor, stroke_width=stroke)
+            ImageDraw.Draw(patch).text((-left, -top), line, 255, font, anchor, stroke_width=stroke)
             self._blend(np.asarray(patch, dtype=np.float32) / np.float32(255), origin, ink)
-        return float(font.getlength(words)) / self.scale
+        return float(font.getlength(line)) / self.scale
 
     def paragraph(
-        self, x: float, y: float, words: str, size: float, colour: Colour, *, width: float, weight: int = REGULAR
+        self, x: float, y: float, text: str, size: float, colour: Colour, *, width: float, weight: int = REGULAR
     ) -> float:
-        """Write text wrapped to `width`, first baseline at y + size. Returns the y below the last line."""
-        for line in wrap(words, size, width, weight):
+        """Write text wrapped to `width`, first baseline at y + size, and return the y below the last line."""
+        for line in wrap(text, size, width, weight):
             y += size * 1.32
             self.text(x, y - size * 0.32, line, size, colour, weight=weight)
         return y
@@ -112,13 +112,13 @@ class Sheet:
         under[...] = (under + (np.array(colour, dtype=np.float32) - under) * cover + 0.5).astype(np.uint8)
 
 
-def wrap(words: str, size: float, width: float, weight: int = REGULAR) -> list[str]:
+def wrap(text: str, size: float, width: float, weight: int = REGULAR) -> list[str]:
     """Break text into lines no wider than `width` design units; a word longer than a line is cut."""
     font = load_font(weight, 40)
     limit = width * 40 / size
     lines: list[str] = []
     current = ""
-    for word in printable(words[:_LONGEST_TEXT]).split():
+    for word in printable(text[:_LONGEST_TEXT]).split():
         while font.getlength(word) > limit and len(word) > 1:
             fitting = _fitting(word, font, limit)
             lines.extend([current, word[:fitting]] if current else [word[:fitting]])
@@ -133,7 +133,7 @@ def wrap(words: str, size: float, width: float, weight: int = REGULAR) -> list[s
 
 
 def _fitting(word: str, font: ImageFont.FreeTypeFont, limit: float) -> int:
-    """How many letters of a word fit, at least one."""
+    """Return how many letters of a word fit, at least one."""
 
     def length(count: int) -> float:
         return float(font.getlength(word[:count]))
@@ -143,14 +143,14 @@ def _fitting(word: str, font: ImageFont.FreeTypeFont, limit: float) -> int:
 
 @lru_cache(maxsize=64)
 def load_font(weight: int, size_px: int) -> ImageFont.FreeTypeFont:
-    """Inter (SIL Open Font License), from package data: the same letters on every machine."""
+    """Load Inter (SIL Open Font License) from the package: the same letters on every machine."""
     with resources.as_file(resources.files("lungsev.drawing") / "fonts" / f"inter-{weight}.woff") as path:
         return ImageFont.truetype(str(path), size_px, layout_engine=ImageFont.Layout.BASIC)
 
 
-def printable(words: str) -> str:
-    """Text the font can show: control and direction characters go, foreign letters become `?`."""
-    kept = (c if c.isprintable() and (ord(c) < 0x250 or c in "–—‘’“”…") else "?" for c in words if c.isprintable())
+def printable(text: str) -> str:
+    """Return what the font can show: without control and direction characters, foreign letters as `?`."""
+    kept = (c if c.isprintable() and (ord(c) < 0x250 or c in "–—‘’“”…") else "?" for c in text if c.isprintable())
     return "".join(kept)
 
 

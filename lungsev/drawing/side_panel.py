@@ -1,4 +1,4 @@
-"""The column beside the image: total, zones in the image's own layout, severity map, doubts, origin."""
+"""Side panel of the overlay: total, zones laid out as on the image, severity map, quality flags, origin."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _MAP = 236.0
 
 
 def draw_scored_panel(sheet: Sheet, x: float, scored: ScoredRadiograph, name: str, scheme: Scheme | None) -> float:
-    """Draw the panel of a scored image from the top of the sheet down. Returns the y it ended at.
+    """Draw the panel of a scored image from the top of the sheet down and return the y of its end.
 
     Args:
         name: The scheme to show large; the image's other schemes get a line each.
@@ -53,10 +53,10 @@ def draw_scored_panel(sheet: Sheet, x: float, scored: ScoredRadiograph, name: st
 
 
 def draw_refused_panel(sheet: Sheet, x: float, report: SeverityReport) -> float:
-    """Draw the panel of an image without a score: nothing on it looks like one. Returns the y it ended at."""
+    """Draw the panel of an image without a score, with nothing that looks like one, and return the y of its end."""
     left = x + _LEFT
     sheet.text(left, 72, "No score", 60, TEXT, weight=SEMIBOLD)
-    state = "This image was left out on purpose." if report.status == "skipped" else "This file could not be used."
+    state = "This X-ray was skipped." if report.status == "skipped" else "This file could not be used."
     y = sheet.paragraph(left, 100, state, 28, MUTED, width=_INNER)
     y = sheet.paragraph(left, y + 24, report.message or "", 28, TEXT, width=_INNER)
     code = report.reason or report.error or ""
@@ -92,13 +92,13 @@ def _draw_total(sheet: Sheet, left: float, score: SchemeScore, title: str) -> fl
 def _draw_table(
     sheet: Sheet, left: float, top: float, regions: Sequence[RegionScore], grades: tuple[int, int]
 ) -> float:
-    """Zones as on the image: the patient's right in the left column."""
+    """Draw a tile for each zone, the patient's right lung in the left column as on the image."""
     columns = _columns(regions)
     rows = max(len(column) for column in columns)
     gap = 12.0
     width = (_INNER - gap * (len(columns) - 1)) / len(columns)
     height = min(104.0, 372.0 / rows - gap)
-    heads = ("R  patient's right", "L  patient's left") if len(columns) == 2 else ("Zones",)
+    heads = ("Right lung", "Left lung") if len(columns) == 2 else ("Zones",)
     for index, (column, head) in enumerate(zip(columns, heads, strict=True)):
         x = left + index * (width + gap)
         sheet.text(x, top + 24, head, 26, MUTED, weight=SEMIBOLD)
@@ -131,11 +131,11 @@ def _draw_tile(
 
 def _draw_legend(sheet: Sheet, left: float, top: float, scheme: Scheme) -> float:
     y = top
-    for index, (grade, words) in enumerate(zip(scheme.grades, scheme.grade_names, strict=True)):
+    for index, (grade, grade_name) in enumerate(zip(scheme.grades, scheme.grade_names, strict=True)):
         colour = severity_colour(index / (scheme.num_grades - 1))
         sheet.rectangle(left, y, 30, 30, colour, radius=7)
         sheet.text(left + 15, y + 23, str(grade), 22, ink_on(colour), weight=SEMIBOLD, anchor="ms")
-        sheet.text(left + 44, y + 23, words, 24, MUTED)
+        sheet.text(left + 44, y + 23, grade_name, 24, MUTED)
         y += 37
     return y
 
@@ -143,7 +143,7 @@ def _draw_legend(sheet: Sheet, left: float, top: float, scheme: Scheme) -> float
 def _draw_map(
     sheet: Sheet, left: float, top: float, scored: ScoredRadiograph, name: str, grades: tuple[int, int]
 ) -> float:
-    """Expected grade over the aligned lung field, on the grades' own colour scale."""
+    """Draw the expected grade over the aligned lung field, with its colour scale."""
     values = scored.severity_map.get(name)
     if values is None or scored.canvas is None or scored.report.alignment is None:
         return top
@@ -167,7 +167,7 @@ def _draw_map(
 def _draw_quality(sheet: Sheet, left: float, top: float, flags: Sequence[QualityFlag]) -> float:
     if not flags:
         _draw_tick(sheet, left, top + 6)
-        sheet.text(left + 42, top + 32, "Image quality: no doubts", 26, TEXT)
+        sheet.text(left + 42, top + 32, "X-ray quality: no problems found", 26, TEXT)
         return top + 44
     y = top
     for flag in flags:

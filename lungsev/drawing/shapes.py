@@ -124,11 +124,11 @@ def wrap(text: str, size: float, width: float, weight: int = REGULAR) -> list[st
             lines.extend([current, word[:fitting]] if current else [word[:fitting]])
             current, word = "", word[fitting:]
         candidate = f"{current} {word}".strip()
-        if font.getlength(candidate) <= limit:
-            current = candidate
-        else:
+        if current and font.getlength(candidate) > limit:
             lines.append(current)
             current = word
+        else:
+            current = candidate
     return [*lines, current] if current else lines
 
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib import resources
 from pathlib import Path
@@ -83,7 +83,7 @@ class Dashboard:
     def exam_page(self, request: Request, exam_id: str, saved: int = 0, wrong: str = "") -> ExamPage:
         """Make the page of an image as it is now."""
         exam, exams = self.exam(exam_id)
-        return exam_page(
+        page = exam_page(
             exam,
             exams,
             self.corrections.corrected_grades(),
@@ -92,9 +92,8 @@ class Dashboard:
             corrections=self.corrections.of_image(exam.id),
             deliveries=read_deliveries(self.out, exam.id),
             private=is_private(request),
-            saved=saved,
-            wrong=wrong,
         )
+        return replace(page, saved=saved, wrong=wrong)
 
     def render(self, request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
         """Render a template with what every page needs."""

@@ -136,8 +136,6 @@ def exam_page(
     corrections: Sequence[Correction] = (),
     deliveries: Sequence[Delivery] = (),
     private: bool = False,
-    saved: int = 0,
-    wrong: str = "",
 ) -> ExamPage:
     """Make the page of an image.
 
@@ -152,15 +150,9 @@ def exam_page(
     place = images.index(exam)
     scheme = report.main_scheme if report.scores else None
     trend = patient_trend(images, scheme)
-    earlier = [image for image in images[:place] if image.report.status == "scored"]
-    prior = earlier[-1] if earlier and scheme in earlier[-1].report.scores else None
+    prior = _prior(images[:place], scheme)
     result = _result(exam, scheme, trend, corrected, prior) if scheme else None
     layers = frozenset(layers_of(exam.id))
-    picture = _picture(exam, scheme, corrected, "This X-ray") if scheme and "image" in layers else None
-    if prior and scheme and "image" in layers_of(prior.id):
-        prior_picture = _picture(prior, scheme, corrected, f"Previous scored X-ray, {prior.moment:%Y-%m-%d %H:%M}")
-    else:
-        prior_picture = None
     return ExamPage(
         exam_id=exam.id,
         patient=patient_label(exam, private),
@@ -174,8 +166,8 @@ def exam_page(
         layers=layers,
         result=result,
         refusal=None if result else _refusal(report),
-        picture=picture,
-        prior=prior_picture,
+        picture=_picture(exam, scheme, corrected, layers, "This X-ray"),
+        prior=_picture(prior, scheme, corrected, layers_of(prior.id), _prior_title(prior)) if prior else None,
         flags=tuple(flag for flag in report.quality.flags if flag.message != report.message),
         measures=tuple((name.replace("_", " "), f"{value:.2f}") for name, value in report.quality.measures.items()),
         deliveries=delivery_lines(deliveries),
@@ -183,8 +175,6 @@ def exam_page(
         chart=course_chart(trend, exam.id) if trend and len(trend.points) > 1 else None,
         corrections=tuple(corrections),
         images=tuple(_image_row(image, corrected, image.id == exam.id) for image in reversed(images)),
-        saved=saved,
-        wrong=wrong,
     )
 
 
@@ -235,7 +225,21 @@ def _refusal(report: SeverityReport) -> tuple[str, str]:
     return report.message or "No reason was recorded.", f"{kind}, code {report.reason or report.error}."
 
 
-def _picture(exam: Exam, scheme: str, corrected: CorrectedGrades, title: str) -> Picture:
+def _prior(earlier: Sequence[Exam], scheme: str | None) -> Exam | None:
+    """Return the last scored image, if it has a score of the scheme."""
+    scored = [exam for exam in earlier if exam.report.status == "scored"]
+    return scored[-1] if scored and scheme in scored[-1].report.scores else None
+
+
+def _prior_title(exam: Exam) -> str:
+    return f"Previous scored X-ray, {exam.moment:%Y-%m-%d %H:%M}"
+
+
+def _picture(
+    exam: Exam, scheme: str | None, corrected: CorrectedGrades, layers: Collection[str], title: str
+) -> Picture | None:
+    if scheme is None or "image" not in layers:
+        return None
     image, score = exam.report.image, exam.report.scores[scheme]
     grades = current_grades(exam, scheme, corrected)
     caption = f"{title}, total {sum(grades.values())} of {score.total_max}"

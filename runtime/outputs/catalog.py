@@ -1,40 +1,42 @@
-"""Outputs by name."""
+"""Catalog of the output formats, by name."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
+from lungsev.drawing.overlay import draw_overlay, encode_png
 from lungsev.errors import ConfigError
-from lungsev.runtime.outputs.contract import Output
+from lungsev.runtime.outputs.contract import FileOutput, Output
 from lungsev.runtime.outputs.csv_file import CsvTable
-from lungsev.runtime.outputs.dashboard_layers import ImagePng, SeverityMapPng
-from lungsev.runtime.outputs.dicom_pr import DicomPr
-from lungsev.runtime.outputs.dicom_sc import DicomSc
-from lungsev.runtime.outputs.dicom_sr import DicomSr
-from lungsev.runtime.outputs.fhir_json import FhirJson
-from lungsev.runtime.outputs.hl7_oru import Hl7Oru
-from lungsev.runtime.outputs.json_file import JsonFile
-from lungsev.runtime.outputs.overlay_png import OverlayPng
+from lungsev.runtime.outputs.dashboard_layers import encode_image, encode_severity_map
+from lungsev.runtime.outputs.dicom_file import require_highdicom
+from lungsev.runtime.outputs.dicom_pr import encode_presentation_state
+from lungsev.runtime.outputs.dicom_sc import encode_secondary_capture
+from lungsev.runtime.outputs.dicom_sr import encode_structured_report
+from lungsev.runtime.outputs.fhir_json import encode_fhir
+from lungsev.runtime.outputs.hl7_oru import encode_hl7
 
 DEFAULT_OUTPUTS = ("json", "overlay")
 DASHBOARD_OUTPUTS = ("image", "severity_map")  # what the dashboard shows beside reports and overlays
+_NEED_HIGHDICOM = {"dicom_sr": "DICOM SR output", "dicom_pr": "DICOM presentation state output"}
 
-OUTPUTS: dict[str, Callable[[], Output]] = {
-    "json": JsonFile,
-    "overlay": OverlayPng,
-    "csv": CsvTable,
-    "dicom_sr": DicomSr,
-    "dicom_pr": DicomPr,
-    "dicom_sc": DicomSc,
-    "fhir": FhirJson,
-    "hl7": Hl7Oru,
-    "image": ImagePng,
-    "severity_map": SeverityMapPng,
-}
+_KNOWN: tuple[Output, ...] = (
+    FileOutput("json", "reports", ".json", lambda scored: (scored.report.to_json() + "\n").encode()),
+    FileOutput("overlay", "overlays", ".png", lambda scored: encode_png(draw_overlay(scored))),
+    CsvTable(),
+    FileOutput("dicom_sr", "dicom", ".sr.dcm", encode_structured_report),
+    FileOutput("dicom_pr", "dicom", ".pr.dcm", encode_presentation_state),
+    FileOutput("dicom_sc", "dicom", ".sc.dcm", encode_secondary_capture),
+    FileOutput("fhir", "fhir", ".fhir.json", encode_fhir),
+    FileOutput("hl7", "hl7", ".hl7", encode_hl7),
+    FileOutput("image", "images", ".png", encode_image),
+    FileOutput("severity_map", "maps", ".png", encode_severity_map),
+)
+OUTPUTS = {output.name: output for output in _KNOWN}
 
 
 def open_outputs(names: Sequence[str] = DEFAULT_OUTPUTS) -> tuple[Output, ...]:
-    """The outputs of these names, each once, in the order given.
+    """Return the outputs of these names, each once, in the order given.
 
     Raises:
         ConfigError: A name is unknown.
@@ -43,4 +45,7 @@ def open_outputs(names: Sequence[str] = DEFAULT_OUTPUTS) -> tuple[Output, ...]:
     unknown = [name for name in names if name not in OUTPUTS]
     if unknown:
         raise ConfigError(f"output {unknown[0]!r} is unknown; known are {', '.join(OUTPUTS)}")
-    return tuple(OUTPUTS[name]() for name in dict.fromkeys(names))
+    for name in names:
+        if name in _NEED_HIGHDICOM:
+            require_highdicom(_NEED_HIGHDICOM[name])
+    return tuple(OUTPUTS[name] for name in dict.fromkeys(names))

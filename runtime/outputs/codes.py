@@ -1,4 +1,4 @@
-"""Codes of the terminologies: SNOMED CT, LOINC, DCM, UCUM, and lungsev's own where none exists."""
+"""Codes of SNOMED CT, LOINC and UCUM, and lungsev's own where none of them has one."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ QUALITY_REMARK = Code("QUALITY", PRIVATE_SCHEME, "Image quality remark")
 
 
 def quality_code(flag: str) -> Code:
-    """A doubt about the image, as `tilted`; its full words are in JSON, FHIR and HL7."""
+    """Return the code of a quality flag such as `tilted`; its message is in JSON, FHIR and HL7."""
     return Code(flag.upper(), PRIVATE_SCHEME, flag.replace("_", " ").capitalize()[:64])
 
 
@@ -51,16 +51,17 @@ def region_site(region: RegionScore) -> tuple[Code, Code | None]:
 
 
 def region_code(scheme: str, region: str) -> Code:
-    """`BRIXIA-A`: no terminology has codes for the zones of chest severity scores."""
+    """Return `BRIXIA-A` and the like: no terminology has codes for the zones of chest severity scores."""
     return Code(f"{scheme}-{region}".upper()[:16], PRIVATE_SCHEME, f"{scheme} score, region {region}"[:64])
 
 
 def total_code(scheme: str) -> Code:
+    """Return the code of a scheme's total."""
     return Code(f"{scheme}-TOTAL".upper()[:16], PRIVATE_SCHEME, f"{scheme} score, total"[:64])
 
 
 def interval_codes(scheme: str) -> tuple[Code, Code]:
-    """Lower and upper end of the total's interval."""
+    """Return the codes of the lower and the upper end of the total's interval."""
     return (
         Code(f"{scheme}-LOW".upper()[:16], PRIVATE_SCHEME, f"{scheme} total, lower end of interval"[:64]),
         Code(f"{scheme}-HIGH".upper()[:16], PRIVATE_SCHEME, f"{scheme} total, upper end of interval"[:64]),

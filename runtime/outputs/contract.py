@@ -1,20 +1,23 @@
-"""The contract every output format meets.
+"""Contract of the output formats.
 
-An output turns one scored image into one file. Which outputs run is chosen by name, in the
-configuration or on the command line; `catalog.open_outputs` finds them. To add a format: write one
-module with a class that meets `Output`, and add its name to the catalog.
+An output turns one scored image into one file. Which outputs run is chosen by name, in the configuration or on the
+command line; `catalog.open_outputs` finds them. To add a format, write one module with a function that makes the bytes
+of a file, and add its name to the catalog.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from lungsev.pipeline import ScoredRadiograph
+from lungsev.system import write_atomically
 
 
 class Output(Protocol):
-    """Writes one format.
+    """Writer of one format.
 
     Attributes:
         name: As the configuration names it: `json`, `overlay`, `dicom_sr`.
@@ -39,11 +42,29 @@ class Output(Protocol):
             target: The file's whole path, suffix included. The folder exists.
 
         Returns:
-            The path written, or None where this format has nothing to say of such an image
-            (a structured report of an image that was not scored).
+            The path written, or None where this format has no file for such an image (a structured report of an
+            image that was not scored).
 
         Raises:
             LungsevError: The format needs something the image does not have, or an extra that is missing.
             OSError: The disk refused.
         """
         ...
+
+
+@dataclass(frozen=True)
+class FileOutput:
+    """Output of a whole file for each image. `encode` returns its bytes, or None where the image gets no file."""
+
+    name: str
+    folder: str
+    suffix: str
+    encode: Callable[[ScoredRadiograph], bytes | None]
+
+    def write(self, scored: ScoredRadiograph, target: Path) -> Path | None:
+        """Write the image's file as `Output` says."""
+        data = self.encode(scored)
+        if data is None:
+            return None
+        write_atomically(target, data)
+        return target

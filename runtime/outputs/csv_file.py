@@ -23,19 +23,20 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 @dataclass(frozen=True)
 class CsvTable:
-    """Appends to `scores.csv` in the target's folder: one row per scheme, one for an image without a score."""
+    """Output that appends to `scores.csv` in the target's folder: a row per scheme, or one without a score."""
 
     name: str = "csv"
     folder: str = "tables"
     suffix: str = ".csv"
 
     def write(self, scored: ScoredRadiograph, target: Path) -> Path:
+        """Append the image's rows and return the table's path."""
         table = target.with_name(TABLE)
         append_rows(table, target.name.removesuffix(self.suffix), scored.report)
         return table
 
 
-def append_rows(table: Path, radiograph: str, report: SeverityReport) -> None:
+def append_rows(table: Path, image: str, report: SeverityReport) -> None:
     """Append an image's rows, whole or not at all.
 
     Several processes may append at a time (the file is locked). A row cut off by a power loss is removed first, and
@@ -44,7 +45,7 @@ def append_rows(table: Path, radiograph: str, report: SeverityReport) -> None:
     Raises:
         OSError: The disk refused; the table is as before.
     """
-    rows = [_safe_row(row) for row in report_rows(radiograph, report)]
+    rows = [_safe_row(row) for row in report_rows(image, report)]
     with open(os.open(table, os.O_RDWR | os.O_CREAT, 0o666), "r+b") as stream:
         lock_file(stream, wait=True)
         content = stream.read()
@@ -64,15 +65,15 @@ def append_rows(table: Path, radiograph: str, report: SeverityReport) -> None:
             raise
 
 
-def report_rows(radiograph: str, report: SeverityReport) -> list[list[str]]:
-    """Rows in the order of COLUMNS."""
+def report_rows(image_name: str, report: SeverityReport) -> list[list[str]]:
+    """Return an image's rows, in the order of COLUMNS."""
     image, model = report.image, report.model
     tail = [
         report.quality.verdict, " ".join(flag.code for flag in report.quality.flags), image.patient_id,
         image.acquired_at, image.view, image.sop_instance_uid, image.study_instance_uid, image.sha256,
         model and model.name, model and model.version, model and model.bundle_sha256, report.disclaimer,
     ]  # fmt: skip
-    head = [radiograph, report.status, report.reason or report.error]
+    head = [image_name, report.status, report.reason or report.error]
     rows: list[list[object]] = [
         [*head, name, score.total, *score.total_interval, score.total_max,
          " ".join(f"{region.code}:{region.grade}" for region in score.regions), score.total_expected, *tail]
@@ -82,7 +83,7 @@ def report_rows(radiograph: str, report: SeverityReport) -> list[list[str]]:
 
 
 def safe_cell(text: str) -> str:
-    """A cell that no spreadsheet takes for a formula, on one line, without direction or escape characters."""
+    """Return a cell that no spreadsheet takes for a formula, on one line, without direction or escape characters."""
     text = "".join(character for character in text if character.isprintable())
     return "'" + text if text.startswith(_FORMULA_STARTS) else text
 

@@ -1,9 +1,6 @@
-"""What the dashboard lays together itself: the bare image, and the severity map as a transparent layer over it."""
+"""Layers of the dashboard's picture: the bare image, and the severity map as a transparent layer over it."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -15,46 +12,32 @@ from lungsev.drawing.radiograph_view import MAP_COVER, image_pixels, lung_outlin
 from lungsev.drawing.side_panel import grade_range
 from lungsev.geometry import apply_theta
 from lungsev.pipeline import ScoredRadiograph
-from lungsev.system import write_atomically
 
 IMAGE_LONGEST_PX = 1280
 MAP_LONGEST_PX = 320
 _FINE = 256  # cells of the smoothed map
 
 
-@dataclass(frozen=True)
-class ImagePng:
-    """Every image that could be read, upright, 8 bit grey, nothing drawn on it."""
-
-    name: str = "image"
-    folder: str = "images"
-    suffix: str = ".png"
-
-    def write(self, scored: ScoredRadiograph, target: Path) -> Path | None:
-        if scored.radiograph is None:
-            return None
-        longest = min(IMAGE_LONGEST_PX, max(scored.radiograph.pixels.shape))
-        write_atomically(target, encode_png(image_pixels(scored.radiograph.pixels, longest)))
-        return target
+def encode_image(scored: ScoredRadiograph) -> bytes | None:
+    """Make the PNG of an image that could be read: upright, 8 bit grey, nothing drawn on it; None for others."""
+    if scored.radiograph is None:
+        return None
+    pixels = scored.radiograph.pixels
+    return encode_png(image_pixels(pixels, min(IMAGE_LONGEST_PX, max(pixels.shape))))
 
 
-@dataclass(frozen=True)
-class SeverityMapPng:
-    """Scored images: the main scheme's map in image coordinates, transparent off the lungs and over healthy ones."""
-
-    name: str = "severity_map"
-    folder: str = "maps"
-    suffix: str = ".png"
-
-    def write(self, scored: ScoredRadiograph, target: Path) -> Path | None:
-        if scored.report.status != "scored" or scored.radiograph is None or scored.canvas is None:
-            return None
-        write_atomically(target, encode_png(severity_layer(scored)))
-        return target
+def encode_severity_map(scored: ScoredRadiograph) -> bytes | None:
+    """Make the PNG of a scored image's severity map; None for others."""
+    if scored.report.status != "scored" or scored.radiograph is None or scored.canvas is None:
+        return None
+    return encode_png(severity_layer(scored))
 
 
 def severity_layer(scored: ScoredRadiograph) -> npt.NDArray[np.uint8]:
-    """The severity map as RGBA [h, w, 4] over the whole image, longest side 320 px. The worse, the less transparent."""
+    """Draw the main scheme's map as RGBA [h, w, 4] over the whole image, longest side 320 px.
+
+    The worse, the less transparent; wholly transparent off the lungs.
+    """
     assert scored.radiograph is not None
     assert scored.canvas is not None
     name = scored.report.main_scheme
@@ -81,7 +64,7 @@ def severity_layer(scored: ScoredRadiograph) -> npt.NDArray[np.uint8]:
 
 
 def _lungs(scored: ScoredRadiograph, ratio: float, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
-    """Where the lungs are, 0-255 with soft edges: their hulls, since dense disease bites into an outline."""
+    """Return where the lungs are, 0-255 with soft edges: their hulls, as dense disease leaves gaps in an outline."""
     assert scored.canvas is not None
     outlines = [] if scored.lung_mask is None else lung_outlines(scored.lung_mask, scored.canvas.frame)
     if not outlines:

@@ -1,27 +1,23 @@
-"""Secondary Capture: the picture of the result for viewers that show nothing but pictures.
+"""Secondary Capture: the overlay as a DICOM image, for viewers that show nothing but images.
 
-Small (at most 1024 px, JPEG), in colour, with the notice burnt in. An image that was not scored gets one too:
-who looks into the study sees why there is no number.
+At most 1024 px, JPEG, in colour, with the notice burnt in. An image that was not scored gets one too, so that the study
+shows why there is no number.
 """
 
 from __future__ import annotations
 
-import io
-from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from lungsev import __version__
 from lungsev.drawing.overlay import draw_overlay
 from lungsev.pipeline import ScoredRadiograph
 from lungsev.report import SeverityReport
-from lungsev.runtime.outputs.source_header import PATIENT_AND_STUDY, read_source_header, result_uid
-from lungsev.system import write_atomically
+from lungsev.runtime.outputs.dicom_file import complete, encode_file
+from lungsev.runtime.outputs.source_header import read_source_header, result_uid
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -31,24 +27,14 @@ LONGEST_PX = 1024
 _JPEG_QUALITY = 88
 
 
-@dataclass(frozen=True)
-class DicomSc:
-    """DICOM images that could be read; nothing for others."""
-
-    name: str = "dicom_sc"
-    folder: str = "dicom"
-    suffix: str = ".sc.dcm"
-
-    def write(self, scored: ScoredRadiograph, target: Path) -> Path | None:
-        header = read_source_header(scored) if scored.radiograph is not None else None
-        if header is None:
-            return None
-        write_atomically(target, encode_capture(scored.report, header, small_overlay(scored)))
-        return target
+def encode_secondary_capture(scored: ScoredRadiograph) -> bytes | None:
+    """Make the Secondary Capture of a DICOM image that could be read, whatever its status; None for others."""
+    header = read_source_header(scored) if scored.radiograph is not None else None
+    return encode_capture(scored.report, header, small_overlay(scored)) if header is not None else None
 
 
 def small_overlay(scored: ScoredRadiograph) -> npt.NDArray[np.uint8]:
-    """The overlay with its longest side at 1024 px: drawn at that size rather than shrunk, for sharp letters."""
+    """Draw the overlay with its longest side at most 1024 px, nearly at that size so that letters stay sharp."""
     picture = draw_overlay(scored, 740)
     ratio = LONGEST_PX / max(picture.shape[:2])
     if ratio >= 1:
@@ -58,27 +44,12 @@ def small_overlay(scored: ScoredRadiograph) -> npt.NDArray[np.uint8]:
 
 
 def encode_capture(report: SeverityReport, header: Dataset, picture: npt.NDArray[np.uint8]) -> bytes:
-    """The Secondary Capture file (PS3.3 A.8.1) with JPEG Baseline pixels."""
+    """Encode a picture [H, W, 3] RGB as a Secondary Capture file (PS3.3 A.8.1) of the image's study."""
     from pydicom.dataset import Dataset, FileMetaDataset
-    from pydicom.encaps import encapsulate
     from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, JPEGBaseline8Bit, SecondaryCaptureImageStorage
 
-    height, width = picture.shape[:2]
-    options = [
-        cv2.IMWRITE_JPEG_QUALITY,
-        _JPEG_QUALITY,
-        cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
-        cv2.IMWRITE_JPEG_SAMPLING_FACTOR_422,
-    ]
-    done, encoded = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), options)
-    if not done:
-        raise ValueError("OpenCV could not encode the picture")
     capture = Dataset()
-    if "SpecificCharacterSet" in header:
-        capture.SpecificCharacterSet = header.SpecificCharacterSet
-    for keyword in PATIENT_AND_STUDY:
-        if keyword in header:
-            capture[keyword] = header[keyword]
+    complete(capture, header, report)
     now = datetime.now()
     capture.SOPClassUID = SecondaryCaptureImageStorage
     capture.SOPInstanceUID = result_uid(report, "sc")
@@ -91,7 +62,6 @@ def encode_capture(report: SeverityReport, header: Dataset, picture: npt.NDArray
     capture.ConversionType = "WSD"
     capture.Manufacturer = "lungsev"
     capture.ManufacturerModelName = report.model.name[:64] if report.model else "lungsev"
-    capture.SoftwareVersions = [__version__, *([report.model.version] if report.model else [])]
     capture.ImageType = ["DERIVED", "SECONDARY"]
     capture.DerivationDescription = f"Severity zones drawn on the image. {report.disclaimer}"
     capture.ContentDate = capture.SeriesDate = now.strftime("%Y%m%d")
@@ -101,10 +71,29 @@ def encode_capture(report: SeverityReport, header: Dataset, picture: npt.NDArray
     reference.ReferencedSOPClassUID = header.SOPClassUID
     reference.ReferencedSOPInstanceUID = header.SOPInstanceUID
     capture.SourceImageSequence = [reference]
+    _set_pixels(capture, picture)
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
+    meta.MediaStorageSOPInstanceUID = capture.SOPInstanceUID
+    meta.TransferSyntaxUID = JPEGBaseline8Bit
+    meta.ImplementationClassUID = PYDICOM_IMPLEMENTATION_UID
+    capture.file_meta = meta
+    return encode_file(capture)
+
+
+def _set_pixels(capture: Dataset, picture: npt.NDArray[np.uint8]) -> None:
+    """Set the image pixel module (PS3.3 C.7.6.3) with the picture as JPEG Baseline."""
+    from pydicom.encaps import encapsulate
+
+    options = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
+    options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_422]
+    done, encoded = cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), options)
+    if not done:
+        raise ValueError("OpenCV could not encode the picture")
     capture.SamplesPerPixel = 3
     capture.PhotometricInterpretation = "YBR_FULL_422"
     capture.PlanarConfiguration = 0
-    capture.Rows, capture.Columns = height, width
+    capture.Rows, capture.Columns = picture.shape[:2]
     capture.BitsAllocated = capture.BitsStored = 8
     capture.HighBit = 7
     capture.PixelRepresentation = 0
@@ -113,12 +102,3 @@ def encode_capture(report: SeverityReport, header: Dataset, picture: npt.NDArray
     capture.LossyImageCompressionMethod = "ISO_10918_1"
     capture.PixelData = encapsulate([encoded.tobytes()])
     capture["PixelData"].VR = "OB"
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
-    meta.MediaStorageSOPInstanceUID = capture.SOPInstanceUID
-    meta.TransferSyntaxUID = JPEGBaseline8Bit
-    meta.ImplementationClassUID = PYDICOM_IMPLEMENTATION_UID
-    capture.file_meta = meta
-    buffer = io.BytesIO()
-    capture.save_as(buffer, enforce_file_format=True)
-    return buffer.getvalue()

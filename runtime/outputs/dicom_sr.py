@@ -1,32 +1,26 @@
-"""DICOM Structured Report after TID 1500: what a PACS or a research archive can read by machine.
+"""DICOM Structured Report (TID 1500) for PACS and research archives.
 
-One planar measurement group per region (TID 1410, with the region's outline on the image), one group
-for the total, its interval and the doubts about the image. Unverified and preliminary: nobody has signed it.
+One planar measurement group per region (TID 1410, with the region's outline on the image), one group for the total, its
+interval and the quality flags. Preliminary and unverified: no person has signed it.
 """
 
 from __future__ import annotations
 
-import io
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lungsev import __version__
-from lungsev.errors import MissingExtraError
 from lungsev.pipeline import ScoredRadiograph
 from lungsev.reading import tags
 from lungsev.report import RegionScore, SchemeScore, SeverityReport
 from lungsev.runtime.outputs import codes
+from lungsev.runtime.outputs.dicom_file import complete, encode_file
 from lungsev.runtime.outputs.source_header import (
-    PATIENT_AND_STUDY,
+    header_for_highdicom,
     read_source_header,
     result_uid,
-    tamed,
     to_stored_points,
 )
-from lungsev.system import write_atomically
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -34,39 +28,14 @@ if TYPE_CHECKING:
 SERIES_NUMBER_SR = 9101
 
 
-@dataclass(frozen=True)
-class DicomSr:
-    """Scored DICOM images; nothing for others."""
-
-    name: str = "dicom_sr"
-    folder: str = "dicom"
-    suffix: str = ".sr.dcm"
-
-    def __post_init__(self) -> None:
-        require_highdicom("DICOM SR output")
-
-    def write(self, scored: ScoredRadiograph, target: Path) -> Path | None:
-        header = read_source_header(scored) if scored.report.status == "scored" else None
-        if header is None:
-            return None
-        write_atomically(target, encode(structured_report(scored.report, header)))
-        return target
-
-
-def require_highdicom(feature: str) -> None:
-    """Raises MissingExtraError when the bedside extra is not installed."""
-    try:
-        import highdicom  # noqa: F401
-    except ImportError:
-        raise MissingExtraError(feature, "bedside") from None
+def encode_structured_report(scored: ScoredRadiograph) -> bytes | None:
+    """Make the SR file of a scored DICOM image; None for others."""
+    header = read_source_header(scored) if scored.report.status == "scored" else None
+    return encode_file(structured_report(scored.report, header)) if header is not None else None
 
 
 def structured_report(report: SeverityReport, header: Dataset) -> Dataset:
-    """The SR of a scored image.
-
-    Args:
-        header: As `read_source_header` gives it.
-    """
+    """Make the SR of a scored image whose header `read_source_header` returned."""
     from highdicom import sr
 
     assert report.model is not None
@@ -82,7 +51,7 @@ def structured_report(report: SeverityReport, header: Dataset) -> Dataset:
     context = sr.ObservationContext(
         observer_device_context=sr.ObserverContext(_concept("121007", "DCM", "Device"), observer)
     )
-    image = tamed(header)
+    image = header_for_highdicom(header)
     groups: list[Any] = []
     for name, score in report.scores.items():
         groups += [_region_group(report, header, name, region, algorithm) for region in score.regions]
@@ -114,29 +83,11 @@ def structured_report(report: SeverityReport, header: Dataset) -> Dataset:
 
 
 def _may_be_listed(image: Dataset) -> bool:
-    """Whether the image has what its entry in the image library, which is optional, tells of it (PS3.16 TID 1603)."""
+    """Whether the image has what its (optional) entry in the image library needs (PS3.16 TID 1603)."""
     return image.get("Modality") in ("CR", "DX") and all(
         len(tags.read_texts(image, name)) == 2 and all(tags.read_texts(image, name))
         for name in ("PatientOrientation", "ImagerPixelSpacing")
     )
-
-
-def complete(result: Dataset, header: Dataset, report: SeverityReport) -> None:
-    """Set what highdicom does not: every patient and study attribute of the image, and both our versions."""
-    assert report.model is not None
-    result.SoftwareVersions = [__version__, report.model.version]
-    for keyword in PATIENT_AND_STUDY:
-        if keyword in header:
-            result[keyword] = header[keyword]
-    if "SpecificCharacterSet" in header:
-        result.SpecificCharacterSet = header.SpecificCharacterSet
-
-
-def encode(dataset: Dataset) -> bytes:
-    """The dataset as a DICOM file."""
-    buffer = io.BytesIO()
-    dataset.save_as(buffer, enforce_file_format=True)
-    return buffer.getvalue()
 
 
 def _region_group(report: SeverityReport, header: Dataset, scheme: str, region: RegionScore, algorithm: Any) -> Any:

@@ -6,9 +6,7 @@ Preliminary, and labelled AIAST (asserted by artificial intelligence), as HL7 as
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from lungsev.pipeline import ScoredRadiograph
@@ -16,7 +14,6 @@ from lungsev.report import SchemeScore, SeverityReport
 from lungsev.runtime.outputs import codes
 from lungsev.runtime.outputs.codes import Code
 from lungsev.runtime.outputs.source_header import result_uuid
-from lungsev.system import write_atomically
 
 _SYSTEMS = {
     "SCT": codes.SNOMED_SYSTEM,
@@ -30,23 +27,15 @@ _AI_ASSERTED = {
 }
 
 
-@dataclass(frozen=True)
-class FhirJson:
-    """Scored images; nothing for others."""
-
-    name: str = "fhir"
-    folder: str = "fhir"
-    suffix: str = ".fhir.json"
-
-    def write(self, scored: ScoredRadiograph, target: Path) -> Path | None:
-        if scored.report.status != "scored":
-            return None
-        write_atomically(target, json.dumps(fhir_bundle(scored.report), indent=1, ensure_ascii=False).encode())
-        return target
+def encode_fhir(scored: ScoredRadiograph) -> bytes | None:
+    """Make the FHIR file of a scored image; None for others."""
+    if scored.report.status != "scored":
+        return None
+    return json.dumps(fhir_bundle(scored.report), indent=1, ensure_ascii=False).encode()
 
 
 def fhir_bundle(report: SeverityReport) -> dict[str, Any]:
-    """The Bundle of a scored image, of type `collection`."""
+    """Make the Bundle of a scored image, of type `collection`."""
     observations = [_observation(report, name, score) for name, score in report.scores.items()]
     resources = [_diagnostic_report(report, list(report.scores)), *observations, _device(report)]
     return {
@@ -61,7 +50,7 @@ def fhir_bundle(report: SeverityReport) -> dict[str, Any]:
 
 def _diagnostic_report(report: SeverityReport, schemes: list[str]) -> dict[str, Any]:
     totals = ", ".join(f"{name} {score.total} of {score.total_max}" for name, score in report.scores.items())
-    doubts = " ".join(flag.message for flag in report.quality.flags)
+    remarks = " ".join(flag.message for flag in report.quality.flags)
     return {
         "resourceType": "DiagnosticReport",
         "id": str(result_uuid(report, "fhir.report")),
@@ -75,7 +64,7 @@ def _diagnostic_report(report: SeverityReport, schemes: list[str]) -> dict[str, 
         ],
         "code": _concept(codes.CHEST_IMAGE),
         "result": [{"reference": f"urn:uuid:{result_uuid(report, f'fhir.{name}')}"} for name in schemes],
-        "conclusion": f"{totals}. {doubts + ' ' if doubts else ''}{report.disclaimer}",
+        "conclusion": f"{totals}. {remarks + ' ' if remarks else ''}{report.disclaimer}",
     }
 
 
@@ -129,7 +118,7 @@ def _device(report: SeverityReport) -> dict[str, Any]:
 
 
 def _common(report: SeverityReport) -> dict[str, Any]:
-    """What report and observations share: label, status, patient, study, time."""
+    """Return what report and observations share: label, status, patient, study, time."""
     image = report.image
     common: dict[str, Any] = {"meta": {"security": [_AI_ASSERTED]}, "status": "preliminary"}
     if image.patient_id:
@@ -138,7 +127,7 @@ def _common(report: SeverityReport) -> dict[str, Any]:
         study = {"system": "urn:dicom:uid", "value": f"urn:oid:{image.study_instance_uid}"}
         common["identifier"] = [{**study, "use": "secondary"}]
     if image.acquired_at:
-        # DICOM gives no zone; the bedside box stands where the image was taken.
+        # DICOM gives no time zone; the bedside computer is in the zone where the image was taken.
         common["effectiveDateTime"] = (
             datetime.fromisoformat(image.acquired_at).astimezone().isoformat(timespec="seconds")
         )

@@ -6,9 +6,7 @@ One OBX for each region and total. Status P (preliminary), method AIAST (asserte
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lungsev.pipeline import ScoredRadiograph
@@ -16,7 +14,6 @@ from lungsev.report import SeverityReport
 from lungsev.runtime.outputs import codes
 from lungsev.runtime.outputs.codes import Code
 from lungsev.runtime.outputs.source_header import read_source_header, result_uuid
-from lungsev.system import write_atomically
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -26,33 +23,21 @@ _ESCAPES = {"\\": "\\E\\", "|": "\\F\\", "^": "\\S\\", "&": "\\T\\", "~": "\\R\\
 _SYSTEMS = {"SCT": "SCT", "LN": "LN", codes.PRIVATE_SCHEME: codes.PRIVATE_SCHEME}
 
 
-@dataclass(frozen=True)
-class Hl7Oru:
-    """Scored images; nothing for others."""
-
-    name: str = "hl7"
-    folder: str = "hl7"
-    suffix: str = ".hl7"
-
-    def write(self, scored: ScoredRadiograph, target: Path) -> Path | None:
-        if scored.report.status != "scored":
-            return None
-        write_atomically(target, oru_message(scored.report, read_source_header(scored)).encode("utf-8"))
-        return target
+def encode_hl7(scored: ScoredRadiograph) -> bytes | None:
+    """Make the HL7 file of a scored image; None for others."""
+    if scored.report.status != "scored":
+        return None
+    return oru_message(scored.report, read_source_header(scored)).encode()
 
 
 def oru_message(report: SeverityReport, header: Dataset | None = None) -> str:
-    """The message, segments ended by CR as the standard has it.
-
-    Args:
-        header: Of the image, for the accession number by which the order is found.
-    """
+    """Make the message, each segment ended by CR; `header` gives the accession number by which the order is found."""
     return "".join(segment + "\r" for segment in _segments(report, header))
 
 
-def escape(words: object) -> str:
-    """Text inside a field: delimiters are escaped, control characters and line ends go (section 2.7)."""
-    text = "".join(character for character in str(words) if character.isprintable())
+def escape(value: object) -> str:
+    """Return the text of a field: delimiters escaped, control characters and line ends removed (section 2.7)."""
+    text = "".join(character for character in str(value) if character.isprintable())
     return "".join(_ESCAPES.get(character, character) for character in text)
 
 
@@ -75,13 +60,13 @@ def _segments(report: SeverityReport, header: Dataset | None) -> Iterator[str]:
             code = codes.region_code(name, region.code)
             yield _numeric(number := number + 1, code, region.grade, "", acquired)
             yield f"NTE|1||{escape(site.meaning)}{', ' + laterality.meaning.lower() if laterality else ''}"
-    for words in (report.disclaimer, *(flag.message for flag in report.quality.flags)):
+    for remark in (report.disclaimer, *(flag.message for flag in report.quality.flags)):
         note = Code("NOTE", codes.PRIVATE_SCHEME, "Remark")
-        yield f"OBX|{(number := number + 1)}|ST|{_coded(note)}||{escape(words)}||||||P|||{acquired}|||{_METHOD}"
+        yield f"OBX|{(number := number + 1)}|ST|{_coded(note)}||{escape(remark)}||||||P|||{acquired}|||{_METHOD}"
 
 
 def _numeric(number: int, code: Code, value: int, interval: str, acquired: str) -> str:
-    """An OBX of type NM; the interval goes to its note, since OBX-7 is a reference range."""
+    """Make an OBX of type NM; the interval goes to its note, since OBX-7 is a reference range."""
     unit = f"{{score}}^{codes.SCORE_UNIT.meaning}^UCUM"
     segment = f"OBX|{number}|NM|{_coded(code)}||{value}|{unit}|||||P|||{acquired}|||{_METHOD}"
     return segment + (f"\rNTE|1||likely {interval}" if interval else "")

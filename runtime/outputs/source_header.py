@@ -1,4 +1,4 @@
-"""What a result quotes of the image it belongs to: patient, study, identity, geometry."""
+"""Source header: patient, study, identity and geometry that a result quotes from its image."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ PATIENT_AND_STUDY = (
     "StudyDescription",
     "TimezoneOffsetFromUTC",
 )
-# Type 2: an object is invalid without them, even where they are empty. Images of the field lack some.
+# Type 2: an object is invalid without them, even where they are empty. Real images lack some.
 _ALWAYS_THERE = (
     "PatientName",
     "PatientID",
@@ -55,11 +55,10 @@ _ALWAYS_THERE = (
 
 
 def read_source_header(scored: ScoredRadiograph) -> Dataset | None:
-    """The header of the image's DICOM file; None when the image is no DICOM file or belongs to no series.
+    """Read the header of the image's DICOM file; None when it is not a DICOM file or belongs to no series.
 
-    It is empty where an image lacks what every DICOM object must have, or has what none may.
-
-    The file was read within all limits before it was scored; here only its header is looked at.
+    Attributes that every DICOM object must have are set, empty where the image lacks them or has invalid values.
+    The file was read within all limits before it was scored; only its header is read again.
 
     Raises:
         UnreadableImageError: The file has gone, or has changed since it was scored.
@@ -73,7 +72,7 @@ def read_source_header(scored: ScoredRadiograph) -> Dataset | None:
     try:
         dataset = pydicom.dcmread(scored.source, stop_before_pixels=True)
     except (OSError, InvalidDicomError) as error:
-        message = f"the header of an image that was scored cannot be read again: {type(error).__name__}"
+        message = f"the header of a scored image cannot be read again: {type(error).__name__}"
         raise UnreadableImageError("source_gone", message) from None
     if str(dataset.get("SOPInstanceUID", "")) != image.sop_instance_uid:
         raise UnreadableImageError("source_changed", "the image's file changed after it was scored")
@@ -84,7 +83,7 @@ def read_source_header(scored: ScoredRadiograph) -> Dataset | None:
 
 
 def _is_valid(keyword: str, value: str) -> bool:
-    """Whether a value may stand in a result; anonymised images hold letters where dates belong."""
+    """Whether a result may have the value; anonymised images have letters where dates belong."""
     from pydicom.valuerep import DA, TM
 
     if keyword == "PatientSex":
@@ -95,9 +94,11 @@ def _is_valid(keyword: str, value: str) -> bool:
         return False
 
 
-def tamed(header: Dataset) -> Dataset:
-    """A copy for highdicom, which refuses names, dates, sexes, character sets and half windows that images of the field
-    do have. `dicom_sr.complete` puts the image's own identity into the result, as it is."""
+def header_for_highdicom(header: Dataset) -> Dataset:
+    """Return a copy without what highdicom refuses and real images have: odd names, dates, sexes, half windows.
+
+    `dicom_file.complete` sets the image's own identity in the result afterwards, unchanged.
+    """
     radiograph = copy.deepcopy(header)
     unfit = {"SpecificCharacterSet", *PATIENT_AND_STUDY} - {"StudyInstanceUID"}
     for pair in (("WindowCenter", "WindowWidth"), ("RescaleSlope", "RescaleIntercept")):
@@ -114,12 +115,12 @@ def tamed(header: Dataset) -> Dataset:
 
 
 def result_uid(report: SeverityReport, kind: str) -> str:
-    """The UID of one result, derived from its UUID (PS3.5 B.2)."""
+    """Return the UID of one result, derived from its UUID (PS3.5 B.2)."""
     return f"2.25.{result_uuid(report, kind).int}"
 
 
 def result_uuid(report: SeverityReport, kind: str) -> uuid.UUID:
-    """The identity of one result: the same image and model always give the same."""
+    """Return the identity of one result: the same for the same image, model and `kind`."""
     image, model = report.image, report.model
     name = "|".join(
         [
@@ -133,8 +134,10 @@ def result_uuid(report: SeverityReport, kind: str) -> uuid.UUID:
 
 
 def to_stored_points(points: npt.ArrayLike, header: Dataset) -> npt.NDArray[np.float64]:
-    """Points [N, 2] of the upright image to pixels of the stored matrix, the way back of `turn_to_radiological`,
-    and kept inside it: an annotation must not reach beyond its image."""
+    """Convert points [N, 2] of the upright image to pixels of the stored matrix: the inverse of `turn_to_radiological`.
+
+    They are kept inside the matrix, since an annotation must not reach beyond its image.
+    """
     stored_size = np.array([float(header.Columns), float(header.Rows)])
     across, down, transposed = _main_directions(header)
     found = np.asarray(points, dtype=np.float64).copy()
@@ -149,7 +152,7 @@ def to_stored_points(points: npt.ArrayLike, header: Dataset) -> npt.NDArray[np.f
 
 
 def _main_directions(header: Dataset) -> tuple[str, str, bool]:
-    """Direction of the upright image's rows and columns before they were flipped, and whether it was transposed."""
+    """Return the directions of rows and columns before the image was flipped, and whether it was transposed."""
     orientation = [str(value)[:1] for value in header.get("PatientOrientation") or ()]
     if len(orientation) != 2:
         return "L", "F", False

@@ -1,11 +1,21 @@
-"""Outputs by name."""
+"""Outputs by name, and the two simplest of them."""
 
 from __future__ import annotations
 
+import json
+import sys
+from importlib import resources
+from pathlib import Path
+
+import cv2
+import jsonschema
 import pytest
 
-from lungsev.errors import ConfigError
-from lungsev.runtime.outputs.catalog import open_outputs
+from lungsev.errors import ConfigError, MissingExtraError
+from lungsev.report import SeverityReport
+from lungsev.runtime.outputs.catalog import DASHBOARD_OUTPUTS, OUTPUTS, open_outputs
+
+SCHEMA = json.loads((resources.files("lungsev") / "report_schema_v1.json").read_text(encoding="utf-8"))
 
 
 def test_the_default_is_the_report_and_the_picture() -> None:
@@ -19,3 +29,31 @@ def test_each_name_counts_once_and_in_order() -> None:
 def test_an_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(ConfigError, match="'pdf' is unknown; known are json, overlay, csv"):
         open_outputs(["json", "pdf"])
+
+
+def test_no_two_outputs_write_the_same_file() -> None:
+    assert len({(output.folder, output.suffix) for output in OUTPUTS.values()}) == len(OUTPUTS)
+    assert set(DASHBOARD_OUTPUTS) <= set(OUTPUTS)
+
+
+@pytest.mark.parametrize("name", ["dicom_sr", "dicom_pr"])
+def test_a_missing_extra_is_named_before_any_image_is_scored(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "highdicom", None)
+    with pytest.raises(MissingExtraError, match="bedside"):
+        open_outputs(["json", name])
+    assert [output.name for output in open_outputs(["dicom_sc", "fhir"])] == ["dicom_sc", "fhir"]
+
+
+def test_the_json_file_is_the_whole_report_of_every_image(make_scored, skipped, failed, tmp_path: Path) -> None:
+    for scored in (make_scored(), skipped, failed):
+        path = open_outputs(["json"])[0].write(scored, tmp_path / "image.dcm.json")
+        assert path == tmp_path / "image.dcm.json"
+        text = path.read_text(encoding="utf-8")
+        jsonschema.validate(json.loads(text), SCHEMA)
+        assert SeverityReport.from_json(text) == scored.report
+        assert text.endswith("}\n")
+
+
+def test_the_overlay_is_written_for_an_image_without_pixels_too(failed, tmp_path: Path) -> None:
+    path = open_outputs(["overlay"])[0].write(failed, tmp_path / "image.png")
+    assert cv2.imread(str(path)) is not None

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import cv2
 import numpy as np
 
 from lungsev.drawing.radiograph_view import lung_outlines
-from lungsev.runtime.outputs.dashboard_layers import ImagePng, SeverityMapPng, severity_layer
+from lungsev.runtime.outputs.dashboard_layers import encode_image, encode_severity_map, severity_layer
 
 
-def test_the_image_is_bare_grey_and_never_enlarged(make_scored, skipped, failed, tmp_path: Path) -> None:
+def test_the_image_is_bare_grey_and_never_enlarged(make_scored, skipped, failed) -> None:
     for scored in (make_scored(), skipped):
-        path = ImagePng().write(scored, tmp_path / "image.png")
-        picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        picture = cv2.imdecode(np.frombuffer(encode_image(scored) or b"", np.uint8), cv2.IMREAD_UNCHANGED)
         assert picture.shape == scored.radiograph.pixels.shape
         np.testing.assert_allclose(picture / 255, scored.radiograph.pixels, atol=0.01)
-    assert ImagePng().write(failed, tmp_path / "none.png") is None
+    assert encode_image(failed) is None
+    large = replace(make_scored(), radiograph=replace(scored.radiograph, pixels=np.zeros((700, 1400), np.float32)))
+    picture = cv2.imdecode(np.frombuffer(encode_image(large) or b"", np.uint8), cv2.IMREAD_UNCHANGED)
+    assert picture.shape == (640, 1280)
 
 
 def test_the_map_stays_on_the_lungs_and_lets_the_image_through(make_scored) -> None:
@@ -60,6 +61,6 @@ def test_the_map_turns_with_the_alignment_and_keeps_up_and_down(make_scored) -> 
     assert max(covers["C"], covers["D"], covers["F"]) < 20
 
 
-def test_images_without_a_score_have_no_map(skipped, failed, tmp_path: Path) -> None:
-    for scored in (skipped, failed):
-        assert SeverityMapPng().write(scored, tmp_path / "map.png") is None
+def test_images_without_a_score_have_no_map(make_scored, skipped, failed) -> None:
+    assert [encode_severity_map(scored) for scored in (skipped, failed)] == [None, None]
+    assert (encode_severity_map(make_scored()) or b"").startswith(b"\x89PNG")

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from lungsev.runtime.outputs.fhir_json import FhirJson, fhir_bundle
+from lungsev.runtime.outputs.fhir_json import encode_fhir, fhir_bundle
 
 bundles = pytest.importorskip("fhir.resources.R4B.bundle")
 
 
-def test_the_bundle_is_valid_r4b_and_preliminary(make_scored, tmp_path: Path) -> None:
-    scored = make_scored(grades=(0, 1, 2, 3, 2, 1))
-    path = FhirJson().write(scored, tmp_path / "image.fhir.json")
-    bundle = bundles.Bundle.model_validate_json(path.read_text(encoding="utf-8"))
+def test_the_bundle_is_valid_r4b_and_preliminary(make_scored) -> None:
+    data = encode_fhir(make_scored(grades=(0, 1, 2, 3, 2, 1)))
+    assert data is not None
+    bundle = bundles.Bundle.model_validate_json(data)
     report, observation, device = (entry.resource for entry in bundle.entry)
     assert report.status == observation.status == "preliminary"
     assert {report.meta.security[0].code, observation.meta.security[0].code} == {"AIAST"}
@@ -39,7 +38,5 @@ def test_an_image_without_patient_or_date_is_still_valid(make_scored) -> None:
     bundles.Bundle.model_validate(json.loads(json.dumps(fhir_bundle(bare))))
 
 
-def test_images_without_a_score_get_none(skipped, failed, tmp_path: Path) -> None:
-    for scored in (skipped, failed):
-        assert FhirJson().write(scored, tmp_path / "image.fhir.json") is None
-    assert list(tmp_path.iterdir()) == []
+def test_images_without_a_score_get_none(skipped, failed) -> None:
+    assert [encode_fhir(scored) for scored in (skipped, failed)] == [None, None]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,10 +10,9 @@ import pytest
 
 from lungsev.drawing import shapes
 from lungsev.drawing.overlay import draw_overlay
-from lungsev.drawing.palette import WARNING, ink_on, luminance, severity_colour, severity_colours
+from lungsev.drawing.palette import WARNING
 from lungsev.pipeline import ScoredRadiograph
 from lungsev.report import QualityFlag
-from lungsev.runtime.outputs.overlay_png import OverlayPng
 
 SIDE_FLAG = QualityFlag("side_not_verified", "warn", "The file does not say which side is which.")
 
@@ -73,7 +71,7 @@ def test_doubts_are_written_in_words_and_the_sides_marked_as_unsure(make_scored,
     assert "The file does not say which side is which." in text
     assert "R ?" in words
     assert "L ?" in words
-    assert "no doubts" not in text
+    assert "no problems found" not in text
 
 
 def test_a_refused_image_says_why_and_shows_neither_score_nor_sides(
@@ -90,9 +88,9 @@ def test_a_refused_image_says_why_and_shows_neither_score_nor_sides(
     assert picture.shape[0] > 400
 
 
-def test_an_image_without_pixels_gets_a_picture_too(failed: ScoredRadiograph, words: list[str], tmp_path: Path) -> None:
-    path = OverlayPng().write(failed, tmp_path / "image.png")
-    assert cv2.imread(str(path)) is not None
+def test_an_image_without_pixels_gets_a_picture_too(failed: ScoredRadiograph, words: list[str]) -> None:
+    picture = draw_overlay(failed)
+    assert picture.shape[0] > 1280
     assert "send it again" in " ".join(words)
     assert not any(line.isdigit() for line in words)
 
@@ -141,45 +139,3 @@ def test_any_shape_of_image_fits(make_scored, shape: tuple[int, int]) -> None:
 def test_hostile_words_do_no_harm(skipped: ScoredRadiograph, words: list[str]) -> None:
     evil = "\x1b[31mred\u202e txt\x00" + "w" * 500 + " =cmd|' /C calc'!A1 <script>\n" + "長い"
     draw_overlay(replace(skipped, report=replace(skipped.report, message=evil)), 600)
-    assert shapes.printable("\x1b[31m\u202ea\nb") == "[31mab"
-    assert shapes.printable("é–長") == "é–?"
-
-
-# Machado, Oliveira and Fernandes 2009, severity 1.0: linear RGB as eyes without one kind of cone see it.
-COLOUR_BLIND = {
-    "nobody": np.eye(3),
-    "protanopia": [[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]],
-    "deuteranopia": [[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]],
-    "tritanopia": [[1.256, -0.077, -0.179], [-0.078, 0.931, 0.148], [0.005, 0.691, 0.304]],
-}
-
-
-@pytest.mark.parametrize("eyes", COLOUR_BLIND)
-def test_the_palette_gets_lighter_with_severity_and_grades_stay_apart(eyes: str) -> None:
-    colours = _as_seen(severity_colours(np.linspace(0, 1, 91)), np.asarray(COLOUR_BLIND[eyes]))
-    lab = cv2.cvtColor(colours[None].astype(np.float32), cv2.COLOR_RGB2Lab)[0]
-    assert (np.diff(lab[:, 0]) > -0.1).all()
-    assert (np.linalg.norm(np.diff(lab[::30], axis=0), axis=1) > 25).all()
-    if eyes == "nobody":
-        assert np.linalg.norm(lab[8:, 1:], axis=1).min() > 20, "no grey between two grades"
-
-
-def test_digits_are_legible_on_every_colour() -> None:
-    for step in range(61):
-        colour = severity_colour(step / 60)
-        ink, ground = luminance(ink_on(colour)), luminance(colour)
-        assert (max(ink, ground) + 0.05) / (min(ink, ground) + 0.05) >= 4.5
-
-
-def _as_seen(colours: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """sRGB 0-255 to sRGB 0-1 through a matrix of linear RGB."""
-    linear = np.where(colours <= 10.3, colours / 3294.6, ((colours / 255 + 0.055) / 1.055) ** 2.4)
-    seen = np.clip(linear @ matrix.T, 0, 1)
-    return np.where(seen <= 0.0031308, seen * 12.92, 1.055 * seen ** (1 / 2.4) - 0.055)
-
-
-def test_text_wraps_within_its_width() -> None:
-    lines = shapes.wrap("the patient is turned " * 5 + "x" * 90, 26, 300)
-    font = shapes.load_font(shapes.REGULAR, 26)
-    assert all(font.getlength(line) <= 306 for line in lines)
-    assert "".join(lines).replace(" ", "") == ("thepatientisturned" * 5) + "x" * 90

@@ -1,0 +1,161 @@
+"""What the three DICOM results share: patient and study of the image, own series, no loss to a bad header."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import pydicom
+import pytest
+from dicom_results import open_output, written
+from pydicom.dataset import Dataset
+
+from lungsev.errors import SkippedImageError, UnreadableImageError
+from lungsev.pipeline import ScoredRadiograph
+from lungsev.reading.read import read_radiograph
+
+pytest.importorskip("highdicom")
+FORMATS = ["dicom_sr", "dicom_pr", "dicom_sc"]
+EVIL_NAME = "=CMD^\u202e<script>alert(1)</script>"
+
+
+@pytest.fixture(scope="module")
+def scored(make_scored_dicom) -> ScoredRadiograph:
+    return make_scored_dicom()
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_it_joins_the_images_patient_and_study_in_a_series_of_its_own(name, scored, tmp_path: Path) -> None:
+    source, result = pydicom.dcmread(scored.source), written(name, scored, tmp_path)
+    for keyword in ("PatientID", "PatientName", "PatientBirthDate", "StudyInstanceUID", "StudyDate", "AccessionNumber"):
+        assert result[keyword].value == source[keyword].value
+    assert result.SeriesInstanceUID != source.SeriesInstanceUID
+    assert result.SOPInstanceUID != source.SOPInstanceUID
+    assert result.Manufacturer == "lungsev"
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_its_uid_follows_from_the_image_and_the_model(name, scored, tmp_path: Path) -> None:
+    first, second = (written(name, scored, tmp_path) for _ in range(2))
+    assert first.SOPInstanceUID == second.SOPInstanceUID
+    assert first.SeriesInstanceUID == second.SeriesInstanceUID
+    newer = replace(scored, report=replace(scored.report, model=replace(scored.report.model, version="9.9.9")))
+    assert written(name, newer, tmp_path).SOPInstanceUID != first.SOPInstanceUID
+
+
+def test_the_three_results_of_an_image_differ_in_their_uids(scored, tmp_path: Path) -> None:
+    results = [written(name, scored, tmp_path) for name in FORMATS]
+    assert len({result.SOPInstanceUID for result in results}) == 3
+    assert len({result.SeriesInstanceUID for result in results}) == 3
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_dropped_back_into_the_folder_it_is_not_scored(name, scored, tmp_path: Path) -> None:
+    output = open_output(name)
+    path = output.write(scored, tmp_path / f"image{output.suffix}")
+    with pytest.raises((SkippedImageError, UnreadableImageError)):
+        read_radiograph(path)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dciodvfy is not installed: make validate-dicom")
+def test_the_fields_own_validator_finds_no_error(name, scored, tmp_path: Path) -> None:
+    output = open_output(name)
+    path = output.write(scored, tmp_path / f"image{output.suffix}")
+    result = subprocess.run(["dciodvfy", "-new", str(path)], capture_output=True, text=True, timeout=60)
+    complaints = [line for line in (result.stdout + result.stderr).splitlines() if line.startswith("Error")]
+    assert not complaints
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_an_image_that_lacks_what_every_object_needs_still_gets_a_result(
+    name, make_scored_dicom, tmp_path: Path
+) -> None:
+    def strip(dataset: Dataset) -> None:
+        for keyword in ("PatientBirthDate", "AccessionNumber", "StudyID", "ReferringPhysicianName", "StudyTime"):
+            if keyword in dataset:
+                delattr(dataset, keyword)
+
+    result = written(name, make_scored_dicom(edit=strip), tmp_path)
+    assert "PatientBirthDate" in result
+    assert not result.AccessionNumber
+
+
+def spoil_name(dataset: Dataset) -> None:
+    dataset.PatientName = ["Two", "Names"]
+
+
+def spoil_window(dataset: Dataset) -> None:
+    del dataset.WindowWidth
+
+
+def spoil_rescale(dataset: Dataset) -> None:
+    dataset.RescaleSlope = "1"
+    if "RescaleIntercept" in dataset:
+        del dataset.RescaleIntercept
+
+
+def spoil_dates(dataset: Dataset) -> None:
+    dataset.PatientBirthDate, dataset.PatientSex = "01.02.1950", "?"
+    del dataset.PatientOrientation, dataset.ImagerPixelSpacing
+
+
+@pytest.mark.parametrize("spoil", [spoil_name, spoil_window, spoil_rescale, spoil_dates])
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom's, of the values spoilt here
+def test_what_is_wrong_in_an_images_header_costs_no_result(name, spoil, make_scored_dicom, tmp_path: Path) -> None:
+    scored = make_scored_dicom(edit=spoil)
+    header = pydicom.dcmread(scored.source)
+    result = written(name, scored, tmp_path)
+    assert result.PatientName == header.PatientName
+    assert result.StudyInstanceUID == header.StudyInstanceUID
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_hostile_name_is_carried_over_as_it_is(name, make_scored_dicom, tmp_path: Path) -> None:
+    def rename(dataset: Dataset) -> None:
+        dataset.SpecificCharacterSet = "ISO_IR 192"
+        dataset.PatientName = EVIL_NAME
+
+    assert str(written(name, make_scored_dicom(edit=rename), tmp_path).PatientName) == EVIL_NAME
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_images_that_are_no_dicom_or_have_no_score_get_none(name, make_scored, failed, tmp_path: Path) -> None:
+    for scored in (make_scored(), failed):
+        assert open_output(name).write(scored, tmp_path / "image.dcm") is None
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_file_that_changed_after_it_was_scored_is_refused(name, make_scored_dicom, tmp_path: Path) -> None:
+    scored = make_scored_dicom()
+    dataset = pydicom.dcmread(scored.source)
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
+    dataset.save_as(scored.source)
+    with pytest.raises(UnreadableImageError, match="changed"):
+        open_output(name).write(scored, tmp_path / "image.dcm")
+    scored.source.unlink()
+    with pytest.raises(UnreadableImageError, match="cannot be read again"):
+        open_output(name).write(scored, tmp_path / "image.dcm")
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_an_image_with_half_a_header_has_results_too(name, make_scored_dicom, tmp_path: Path) -> None:
+    def edit(dataset: Dataset) -> None:
+        for keyword in ("ImagerPixelSpacing", "PatientOrientation", "StudyTime", "AccessionNumber"):
+            if keyword in dataset:
+                delattr(dataset, keyword)
+        dataset.PatientSex = "U"
+        dataset.add_new("PatientBirthDate", "LO", "d14a028c2a3a2bc9")
+        dataset.add_new("StudyID", "LO", "26eae465a3069d7d94e44c519d9c7aae")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # highdicom warns of odd names and ids
+        result = written(name, make_scored_dicom(edit=edit), tmp_path)
+    assert result.PatientID
+    assert not result.PatientBirthDate
+    assert not result.PatientSex

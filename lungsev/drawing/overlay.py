@@ -37,7 +37,7 @@ def draw_overlay(scored: ScoredRadiograph, longest_px: int = _LONGEST_PX) -> npt
         name = report.main_scheme
         scheme = known_scheme(name, scored)
         score = report.scores[name]
-        image = draw_scored_image(scored, score, side_panel.grade_range(score, scheme), longest_px)
+        image = draw_scored_image(scored, score, (score.grades[0], score.grades[-1]), longest_px)
         return _compose(image, lambda sheet, x: side_panel.draw_scored_panel(sheet, x, scored, name, scheme))
     reason = report.message or "No reason was recorded."
     if scored.radiograph is not None:

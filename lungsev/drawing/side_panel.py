@@ -39,7 +39,7 @@ def draw_scored_panel(sheet: Sheet, x: float, scored: ScoredRadiograph, name: st
     """
     report = scored.report
     score = report.scores[name]
-    grades = grade_range(score, scheme)
+    grades = score.grades[0], score.grades[-1]
     left = x + _LEFT
     y = _draw_total(sheet, left, score, scheme.title.partition(",")[0] if scheme else name)
     y = _draw_table(sheet, left, y + 34, score.regions, grades)
@@ -64,15 +64,6 @@ def draw_refused_panel(sheet: Sheet, x: float, report: SeverityReport) -> float:
     if report.quality.flags:
         y = _draw_quality(sheet, left, y + 26, report.quality.flags)
     return _draw_origin(sheet, left, y + 18, report)
-
-
-def grade_range(score: SchemeScore, scheme: Scheme | None) -> tuple[int, int]:
-    """Lowest and highest grade. Without the definition the highest follows from the total, the lowest is taken
-    as the number of grades back from it."""
-    if scheme is not None:
-        return scheme.grades[0], scheme.grades[-1]
-    highest = score.total_max // len(score.regions)
-    return highest - len(score.regions[0].probabilities) + 1, highest
 
 
 def _draw_total(sheet: Sheet, left: float, score: SchemeScore, title: str) -> float:

@@ -27,7 +27,7 @@ from lungsev.model import Model, load
 from lungsev.report import ModelInfo
 from lungsev.runtime.benchmark.floor import Bfloat16, Floor, find_floor, matrix_peak_gflops, measure_bfloat16
 from lungsev.runtime.benchmark.machine import describe_machine
-from lungsev.runtime.outputs.json_file import JsonFile
+from lungsev.runtime.outputs.catalog import OUTPUTS
 from lungsev.system import python_command
 
 # `read` is in the sandbox; `infer` holds the way to the device and back, which `transfer` times apart where there is
@@ -187,7 +187,7 @@ def _run_once(model: Model, path: Path, target: Path) -> dict[str, float]:
     started = time.perf_counter()
     scored = model.examine(path)
     before_writing = time.perf_counter()
-    JsonFile().write(scored, target)
+    OUTPUTS["json"].write(scored, target)
     done = time.perf_counter()
     if scored.canvas is None:
         raise LungsevError(f"the image cannot be timed: {scored.report.message} Give another image")

@@ -6,10 +6,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from lungsev.drawing.overlay import encode_png, known_scheme
+from lungsev.drawing.overlay import encode_png
 from lungsev.drawing.palette import severity_colours
 from lungsev.drawing.radiograph_view import MAP_COVER, image_pixels, lung_outlines, smooth_map
-from lungsev.drawing.side_panel import grade_range
 from lungsev.geometry import apply_theta
 from lungsev.pipeline import ScoredRadiograph
 
@@ -41,7 +40,7 @@ def severity_layer(scored: ScoredRadiograph) -> npt.NDArray[np.uint8]:
     assert scored.radiograph is not None
     assert scored.canvas is not None
     name = scored.report.main_scheme
-    lowest, highest = grade_range(scored.report.scores[name], known_scheme(name, scored))
+    grades = scored.report.scores[name].grades
     rows, columns = scored.radiograph.pixels.shape
     ratio = MAP_LONGEST_PX / max(rows, columns)
     size = (max(1, round(columns * ratio)), max(1, round(rows * ratio)))
@@ -58,7 +57,7 @@ def severity_layer(scored: ScoredRadiograph) -> npt.NDArray[np.uint8]:
         [on_radiograph[0], on_radiograph[1], on_radiograph[1] + on_radiograph[2] - on_radiograph[0], on_radiograph[2]]
     )
     cv2.fillPoly(field, [np.round(quad * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
-    fraction = np.clip((on_grid - lowest) / (highest - lowest), 0, 1)
+    fraction = np.clip((on_grid - grades[0]) / (grades[-1] - grades[0]), 0, 1)
     alpha = np.minimum(field, _lungs(scored, ratio, size)) * (MAP_COVER * fraction)
     return np.dstack([severity_colours(fraction), alpha]).astype(np.uint8)
 

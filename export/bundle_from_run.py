@@ -16,8 +16,7 @@ import torch
 
 import lungsev
 from lungsev.bundle.archive import Bundle, write_bundle
-from lungsev.bundle.contents import Precision
-from lungsev.bundle.manifest import GraphSpec, InputSpec, Manifest, OutputSpec, Provenance
+from lungsev.bundle.manifest import GraphSpec, InputSpec, Manifest, OutputSpec, Precision, Provenance
 from lungsev.export.card import write_card
 from lungsev.export.deployable import Deployable
 from lungsev.export.graph.costs import total_gflop

@@ -16,8 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lungsev.bundle.archive import Bundle
-from lungsev.bundle.contents import Precision
-from lungsev.bundle.manifest import Manifest
+from lungsev.bundle.manifest import Manifest, Precision
 from lungsev.errors import BundleError
 from lungsev.export.graph.batched import batched_graph
 from lungsev.system import atomic_folder

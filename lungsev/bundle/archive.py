@@ -29,13 +29,12 @@ from lungsev.bundle.contents import (
     MANIFEST_FILE,
     OPTIONAL_FILES,
     REQUIRED_FILES,
-    Precision,
     check_graph,
     check_names,
     check_sums,
     parse_manifest,
 )
-from lungsev.bundle.manifest import Manifest
+from lungsev.bundle.manifest import Manifest, Precision
 from lungsev.bundle.onnx_facts import read_onnx
 from lungsev.errors import BundleError
 from lungsev.preprocessing.canvas import PREPROCESSING_VERSION

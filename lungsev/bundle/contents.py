@@ -5,16 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
 
 import yaml
 from pydantic import ValidationError
 
-from lungsev.bundle.manifest import FORMAT_VERSION, Manifest
+from lungsev.bundle.manifest import FORMAT_VERSION, Manifest, Precision
 from lungsev.bundle.onnx_facts import OnnxFacts
 from lungsev.errors import BundleError
-
-Precision = Literal["fp32", "fp16"]
 
 GRAPH_FILES: dict[Precision, str] = {"fp32": "model.onnx", "fp16": "model.fp16.onnx"}
 MANIFEST_FILE = "manifest.yaml"

@@ -1,4 +1,4 @@
-"""The manifest of a bundle: what a model is, how it is fed, what comes out, and where it comes from."""
+"""Manifest of a bundle: what a model is, its input and outputs, and where it comes from."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from lungsev.quality.limits import QualityLimits
 from lungsev.schemes import Scheme
 
 FORMAT_VERSION = 1
+
+Precision = Literal["fp32", "fp16"]
 
 
 class InputSpec(BaseModel):
@@ -85,7 +87,7 @@ class Manifest(BaseModel):
     schemes: tuple[Scheme, ...] = Field(min_length=1)
     outputs: tuple[OutputSpec, ...]
     mask_size_px: int = Field(ge=8)
-    graphs: dict[Literal["fp32", "fp16"], GraphSpec]
+    graphs: dict[Precision, GraphSpec]
     quality: QualityLimits = QualityLimits()
     calibration: dict[str, Calibration] = Field(default_factory=dict)
     provenance: Provenance
@@ -120,5 +122,5 @@ class Manifest(BaseModel):
         return self
 
     def scheme_calibration(self, scheme: str) -> Calibration:
-        """Calibration of a scheme; the defaults where it was not calibrated."""
+        """Return the calibration of a scheme; the defaults where it was not calibrated."""
         return self.calibration.get(scheme, Calibration())

@@ -1,7 +1,7 @@
-"""What an ONNX file says of itself, read without the `onnx` package, which a bedside device does not have.
+"""Facts about an ONNX file, read without the `onnx` package, which a bedside device does not have.
 
-Only the protobuf fields used here are decoded; weights are looked at in place and never copied.
-Field numbers: onnx/onnx.proto3. The file is untrusted: every length is checked.
+Only the protobuf fields that are used here are decoded; weights are checked in place and not copied. Field numbers:
+onnx/onnx.proto3. The file is untrusted: every length is checked.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _MAX_DEPTH = 8
 
 @dataclass(frozen=True)
 class Node:
-    """One operation; `attributes` holds its integers and strings only."""
+    """One operation; `attributes` has only its integers and strings."""
 
     name: str
     op_type: str
@@ -34,15 +34,15 @@ class Node:
 
 @dataclass(frozen=True)
 class OnnxFacts:
-    """What the rest of lungsev needs to know of a graph.
+    """What lungsev needs to know about a graph.
 
     Attributes:
         opset: Version of the default operator set.
         inputs, outputs: Name to shape; a dimension without a fixed value is -1.
         element_types: Tensor name to ONNX element type (1 float32, 10 float16), for inputs, outputs,
             weights and every intermediate result whose type the file states.
-        external_data: Some weights lie outside the file.
-        bad_weights: Names of weights that hold NaN or infinity.
+        external_data: Some weights are outside the file.
+        bad_weights: Names of weights with NaN or infinity.
     """
 
     opset: int
@@ -56,19 +56,21 @@ class OnnxFacts:
 
     @property
     def op_counts(self) -> Counter[str]:
+        """Number of operations of each type."""
         return Counter(node.op_type for node in self.nodes)
 
     def nodes_of(self, op_type: str) -> tuple[Node, ...]:
+        """Return the operations of one type, in the graph's order."""
         return tuple(node for node in self.nodes if node.op_type == op_type)
 
     def nodes_of_warp(self) -> tuple[Node, ...]:
-        """Those that resample the image, in the graph's order."""
+        """Return the operations that resample the image, in the graph's order."""
         operations = [(node.op_type, node.inputs, node.outputs) for node in self.nodes]
         return tuple(self.nodes[index] for index in sorted(warp_nodes(operations, self.inputs)))
 
 
 def read_onnx(data: bytes) -> OnnxFacts:
-    """Facts of a serialised ONNX model.
+    """Read the facts of a serialised ONNX model.
 
     Raises:
         BundleError: The bytes are not an ONNX model.
@@ -108,7 +110,7 @@ Value = int | memoryview
 
 
 def _fields(message: memoryview) -> Iterator[tuple[int, Value]]:
-    """Field number and value of every field; varints as int, the rest as views."""
+    """Yield the number and value of every field; varints as int, the rest as views."""
     position, end = 0, len(message)
     while position < end:
         key, position = _varint(message, position)

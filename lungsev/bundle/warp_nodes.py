@@ -1,23 +1,23 @@
-"""Which operations of a fused graph resample the image: they must never be computed in half precision."""
+"""Operations of a fused graph that resample the image, and must not be computed in half precision."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-# Kind, names of inputs, names of outputs: what an operation is to a reader that needs no more of it.
+# Kind, names of inputs, names of outputs.
 Operation = tuple[str, Sequence[str], Sequence[str]]
 
 _PRODUCTS = ("MatMul", "Gemm")
 
 
 def warp_nodes(operations: Sequence[Operation], inputs: Iterable[str]) -> set[int]:
-    """Indices of the operations between `theta` and the first weights that see the warped image.
+    """Return the indices of the operations between `theta` and the first weights applied to the warped image.
 
-    They are few and cost next to nothing: sample positions, the resampling itself (GridSample, or one product for rows
-    and one for columns), and what merely rearranges the crop.
+    They are few and cheap: sample positions, the resampling itself (GridSample, or one product for rows and one for
+    columns), and operations that rearrange the crop.
 
     Args:
-        operations: Of the graph, each after those whose results it takes.
+        operations: Of the graph, each after those whose results it uses.
         inputs: Names of the graph's inputs; what depends on none of them is a weight.
     """
     computed = set(inputs)
@@ -39,7 +39,7 @@ def warp_nodes(operations: Sequence[Operation], inputs: Iterable[str]) -> set[in
 
 
 def _coordinates(operations: Sequence[Operation]) -> set[int]:
-    """What computes GridSample's grid from theta, a product with the constant base grid among it."""
+    """Return what computes GridSample's grid from theta, e.g. a product with the constant base grid."""
     makers = {name: index for index, (_, _, results) in enumerate(operations) for name in results}
     waiting = [sources[1] for kind, sources, _ in operations if kind == "GridSample"]
     found: set[int] = set()

@@ -1,4 +1,4 @@
-"""The contract every inference backend meets."""
+"""Contract of every inference backend."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class Backend(Protocol):
     """Runs one bundle's fused graph. Opened once, used from one thread, closed explicitly.
 
     Attributes:
-        name: As in the report: `onnxruntime`, `tensorrt`, `openvino`.
-        device: As in the report: `cpu`, `NVIDIA Jetson Orin Nano`.
+        name: For the report: `onnxruntime`, `tensorrt` or `openvino`.
+        device: For the report, e.g. `cpu` or `NVIDIA Jetson Orin Nano`.
         precision: `fp32`, `bf16` or `fp16`.
     """
 
@@ -28,7 +28,7 @@ class Backend(Protocol):
         """Run the graph.
 
         Args:
-            image: float32 [N, 1, S, S], 0-1; N as the graph allows (1 always works).
+            image: float32 [N, 1, S, S], 0-1; N that the graph allows (1 always works).
 
         Returns:
             Graph output name to float32 array; owned by the caller.
@@ -50,9 +50,13 @@ class Backend(Protocol):
 
 
 @runtime_checkable
-class MovesRadiographs(Protocol):
-    """A backend whose device has memory of its own."""
+class DeviceMemoryBackend(Protocol):
+    """A backend whose device has its own memory."""
 
     def transfer(self, image: npt.NDArray[np.float32]) -> None:
-        """Only bring an image to the device and the last outputs back, to time that alone; arguments as `infer`."""
+        """Copy an image to the device and the last outputs back, without a run, to time the copies alone.
+
+        Args:
+            image: float32 [1, 1, S, S], 0-1.
+        """
         ...

@@ -1,4 +1,4 @@
-"""ONNX Runtime on the CPU: the backend every machine has."""
+"""ONNX Runtime on the CPU: the backend that every machine has."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy.typing as npt
 import onnxruntime
 
 from lungsev.bundle.archive import Bundle
-from lungsev.bundle.contents import Precision
+from lungsev.bundle.manifest import Precision
 from lungsev.errors import BackendError
 from lungsev.inference.backend import Outputs
 from lungsev.inference.threads import usable_cores
@@ -19,9 +19,9 @@ class OnnxRuntimeBackend:
     """Runs a bundle's graph on the CPU.
 
     Args:
-        bundle: Where the graph comes from.
-        precision: The FP16 graph is computed in FP32 here and is slower; it serves to compare.
-        threads: None uses every physical core this process may use.
+        bundle: Has the graph.
+        precision: The FP16 graph is computed in FP32 here and is slower; it is for comparisons.
+        threads: None uses every physical core that this process may use.
 
     Raises:
         BackendError: ONNX Runtime refuses the graph.
@@ -49,6 +49,7 @@ class OnnxRuntimeBackend:
         return {name: np.asarray(value, np.float32) for name, value in zip(self._names, results, strict=True)}
 
     def close(self) -> None:
+        """See `Backend.close`."""
         self._session = None
 
     def __enter__(self) -> OnnxRuntimeBackend:
@@ -61,7 +62,7 @@ class OnnxRuntimeBackend:
 
 
 def open_session(graph: bytes, threads: int | None = None) -> onnxruntime.InferenceSession:
-    """A CPU session with the settings that measured fastest (docs/decisions/0013-cpu-inference.md).
+    """Open a CPU session with the settings that measured fastest (docs/decisions/0013-cpu-inference.md).
 
     Raises:
         BackendError: ONNX Runtime refuses the graph.
@@ -71,7 +72,7 @@ def open_session(graph: bytes, threads: int | None = None) -> onnxruntime.Infere
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-    options.log_severity_level = 3  # warnings of the optimiser mean nothing to an operator
+    options.log_severity_level = 3  # warnings of the optimizer are of no use to an operator
     try:
         return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # as above
@@ -79,7 +80,7 @@ def open_session(graph: bytes, threads: int | None = None) -> onnxruntime.Infere
 
 
 def check_image(image: npt.NDArray[np.float32], size_px: int) -> None:
-    """Refuse an image that is no float32 [1, 1, S, S] batch.
+    """Check that an image is a float32 [1, 1, S, S] batch.
 
     Raises:
         BackendError: The shape or the type is wrong.

@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU: optional; its bfloat16 is faster where the processor has it, and changes grades."""
+"""OpenVINO on the CPU, optional. Its bfloat16 is faster where the processor has it, and changes grades."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ class OpenVinoBackend:
     """Runs a bundle's FP32 graph.
 
     Args:
-        bfloat16: Compute in it. Never chosen by itself: on 139 real images it changed 30 of 834 grades of the packaged
-            model (docs/decisions/0013-cpu-inference.md).
+        bundle: Has the graph.
+        threads: None uses every physical core that this process may use.
+        bfloat16: Compute in bfloat16. Never chosen automatically: on 139 real images it changed 30 of 834 grades of the
+            packaged model (docs/decisions/0013-cpu-inference.md).
 
     Raises:
         MissingExtraError: openvino is not installed.
@@ -64,6 +66,7 @@ class OpenVinoBackend:
         return {name: np.array(results[output], np.float32) for output, name in self._names.items()}
 
     def close(self) -> None:
+        """See `Backend.close`."""
         self._request = self._compiled = None
 
     def __enter__(self) -> OpenVinoBackend:
@@ -76,7 +79,7 @@ class OpenVinoBackend:
 
 
 def has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
-    """Whether the processor multiplies bfloat16 matrices in hardware."""
+    """Return whether the processor multiplies bfloat16 matrices in hardware."""
     try:
         words = cpuinfo.read_text(encoding="ascii", errors="ignore").split()
     except OSError:

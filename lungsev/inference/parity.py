@@ -1,7 +1,7 @@
-"""Do two ways of running the same network say the same? The gate before any graph or engine is used.
+"""Parity: comparison of two ways to run the same network, passed before any graph or engine is used.
 
-Compared on phantom images, on a blank, an inverted and a saturated one, and on real images where they are at hand:
-the alignment, the probabilities, and above all the grades.
+Alignment, probabilities and above all grades are compared on phantoms, on blank, inverted and saturated images, and on
+real images where there are any.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Infer = Callable[[npt.NDArray[np.float32]], Outputs]
 
 @dataclass(frozen=True)
 class Tolerance:
-    """Largest absolute difference allowed, and the share of grades that may differ: none, unless said."""
+    """Largest allowed absolute differences, and the share of grades that may differ, by default none."""
 
     theta: float
     probabilities: float
@@ -34,13 +34,13 @@ class Tolerance:
 
 FP32_TOLERANCE = Tolerance(theta=1e-4, probabilities=1e-3)
 HALF_TOLERANCE = Tolerance(theta=5e-3, probabilities=1e-2)
-# The network itself before and after its weights were rounded: another network by a hair, not another graph of it.
+# The network before and after its weights were rounded: a slightly different network, not another graph of it.
 ROUNDED_WEIGHTS_TOLERANCE = Tolerance(theta=1e-2, probabilities=5e-2, changed_share=0.02)
 
 
 @dataclass(frozen=True)
 class ParityCase:
-    """One input: `name` tells a phantom or an artificial one; real images are numbered, never named."""
+    """One input. `name` is the kind of a phantom or artificial image; real images are numbered, never named."""
 
     name: str
     image: npt.NDArray[np.float32]
@@ -48,12 +48,12 @@ class ParityCase:
 
 @dataclass(frozen=True)
 class Parity:
-    """How far `candidate` is from `reference`: largest absolute differences over all cases.
+    """Largest absolute differences between `candidate` and `reference` over all cases.
 
     Attributes:
-        changed_grades: Region grades that differ, of `grades` compared.
-        smallest_margin: Gap between the two most likely grades where a grade came closest to changing.
-        worst_case: Where the probabilities differ most.
+        changed_grades: Number of region grades that differ, out of `grades`.
+        smallest_margin: Margin of the grade that is closest to changing.
+        worst_case: Name of the case in which the probabilities differ most.
     """
 
     reference: str
@@ -69,23 +69,24 @@ class Parity:
     worst_case: str
 
     def to_dict(self) -> dict[str, Any]:
+        """Return the fields for JSON."""
         return asdict(self)
 
     def __str__(self) -> str:
         return (
-            f"{self.candidate} against {self.reference} on {self.cases} radiographs: theta {self.theta:.2g}, "
+            f"{self.candidate} against {self.reference} on {self.cases} images: theta {self.theta:.2g}, "
             f"probabilities {self.probabilities:.2g}, {self.changed_grades} of {self.grades} grades changed"
         )
 
     def within(self, tolerance: Tolerance) -> bool:
-        """Whether `require` would let it pass."""
+        """Return whether the differences are within a tolerance."""
         return not self._broken(tolerance)
 
     def require(self, tolerance: Tolerance) -> None:
-        """Refuse what is further away than the tolerance.
+        """Raise an error when the differences are beyond a tolerance.
 
         Raises:
-            ParityError: Gives the numbers.
+            ParityError: With the numbers.
         """
         broken = self._broken(tolerance)
         if broken:
@@ -110,7 +111,7 @@ class Parity:
 
 
 def parity_cases(size_px: int, phantoms: int = 6, radiographs: Iterable[Path] = ()) -> Iterator[ParityCase]:
-    """Inputs to compare on, one at a time: images that cannot be read are left out."""
+    """Make the inputs to compare on, one at a time; real images that cannot be read are left out."""
     from lungsev.phantom import make_phantom
     from lungsev.reading.radiograph import Radiograph
     from lungsev.reading.read import read_radiograph
@@ -142,7 +143,7 @@ def parity_cases(size_px: int, phantoms: int = 6, radiographs: Iterable[Path] = 
 def compare(
     reference: tuple[str, Infer], candidate: tuple[str, Infer], cases: Iterable[ParityCase], manifest: Manifest
 ) -> Parity:
-    """Run both on every case; each side is (its name, how to run it)."""
+    """Run both on every case; each is (its name, its `infer`)."""
     largest = {"theta": 0.0, "lung_mask": 0.0, "probabilities": 0.0, "severity_map": 0.0}
     changed = grades = count = 0
     smallest_margin = 1.0
@@ -181,13 +182,13 @@ def _case(name: str, canvas: npt.NDArray[np.float32]) -> ParityCase:
 
 
 def _largest_difference(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> float:
-    """Infinity where either is not a number: no tolerance may pass it."""
+    """Return the largest difference; infinity when either has a NaN, which no tolerance may allow."""
     difference = float(np.abs(a.astype(np.float64) - b.astype(np.float64)).max())
     return difference if np.isfinite(difference) else float("inf")
 
 
 def _margin(probabilities: npt.NDArray[np.float32], decision: str) -> float:
-    """How little the probabilities must change for the closest grade to change."""
+    """Return by how much the probabilities must change for the closest grade to change."""
     if decision == "argmax":
         ordered = np.sort(probabilities, axis=-1)
         return float((ordered[..., -1] - ordered[..., -2]).min())
@@ -195,5 +196,5 @@ def _margin(probabilities: npt.NDArray[np.float32], decision: str) -> float:
 
 
 def radiographs_in(folder: Path) -> Sequence[Path]:
-    """Every file below a folder, sorted; hidden ones left out."""
+    """Return every file below a folder, sorted, without hidden ones."""
     return sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))

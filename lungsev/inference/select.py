@@ -1,4 +1,4 @@
-"""Which backend runs a bundle: decided here, in one function, and refused with a reason."""
+"""Choice of the backend that runs a bundle."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ BACKENDS = ("auto", "onnxruntime", "tensorrt", "openvino")
 
 
 def open_backend(bundle: Bundle, backend: str = "auto", threads: int | None = None) -> Backend:
-    """Open a backend by name; `auto` is TensorRT where a GPU and a library are, else ONNX Runtime.
+    """Open a backend by name; `auto` is TensorRT where there is a GPU and a library, else ONNX Runtime.
 
-    A machine that has both but cannot use them falls back to ONNX Runtime with a warning, never silently.
+    A machine that has both but cannot use them falls back to ONNX Runtime with a warning.
 
     Args:
+        bundle: What to run.
+        backend: One of BACKENDS.
         threads: CPU threads; None lets the backend choose. The GPU ignores it.
 
     Raises:

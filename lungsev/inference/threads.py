@@ -1,4 +1,4 @@
-"""How many threads pay off: threads beyond the physical cores double the latency of a dense network."""
+"""Number of threads for inference: threads beyond the physical cores double the latency of a dense network."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 
 
 def usable_cores(topology: Path = Path("/sys/devices/system/cpu"), quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
-    """Physical cores this process may use: its CPU affinity, hyper-threads counted once, a container's limit.
+    """Count the physical cores that this process may use, by its CPU affinity and its container's limit.
 
     Args:
-        topology: Where Linux lists each CPU's core.
+        topology: Folder in which Linux lists each CPU's core; hyper-threads of a core count once.
         quota: The control group's "<microseconds> <period>" file.
     """
     try:

@@ -1,4 +1,4 @@
-"""What the outline of the lungs says about an image: how large, how whole, how upright."""
+"""Measures of the outline of the lungs: size, completeness, arrangement."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ import numpy as np
 
 from lungsev import __version__
 from lungsev.errors import LungsevError
-from lungsev.inference.backend import MovesRadiographs
+from lungsev.inference.backend import DeviceMemoryBackend
 from lungsev.model import Model, load
 from lungsev.report import ModelInfo
 from lungsev.runtime.benchmark.floor import Bfloat16, Floor, find_floor, matrix_peak_gflops, measure_bfloat16
@@ -193,7 +193,7 @@ def _run_once(model: Model, path: Path, target: Path) -> dict[str, float]:
         raise LungsevError(f"the image cannot be timed: {scored.report.message} Give another image")
     stages = {**scored.stages_ms, "write": (done - before_writing) * 1000, "total": (done - started) * 1000}
     backend = model.scorer.backend
-    if isinstance(backend, MovesRadiographs):
+    if isinstance(backend, DeviceMemoryBackend):
         pixels = np.ascontiguousarray(scored.canvas.pixels[None, None])
         started = time.perf_counter()
         backend.transfer(pixels)

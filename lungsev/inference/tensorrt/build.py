@@ -1,6 +1,7 @@
-"""From a bundle's graph to an engine: one builder for TensorRT 10.3-11.x and TensorRT-RTX.
+"""Engine builder for TensorRT 10.3-11.x and TensorRT-RTX, from a bundle's graph.
 
-Torch-free: it runs on the device. What would build without a word and compute something else is refused before.
+Torch-free, because it runs on the device. A graph that TensorRT would build without an error and compute wrongly is
+refused.
 """
 
 from __future__ import annotations
@@ -19,18 +20,18 @@ Progress = Callable[[str, float], None]
 NEWEST_OPSET = 19
 _HALF = 10
 
-BUILD_RULES = 2  # a larger number when engines are built otherwise than before: those in the caches are built again
+BUILD_RULES = 2  # increase when engines are built differently than before, so that those in caches are built again
 _DEFAULT_WORKSPACE_MIB = 1024
 
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """What decides an engine besides graph, library and device.
+    """Options that decide an engine besides graph, library and device.
 
     Attributes:
-        workspace_mib: Scratch memory for the builder's trials; builders die on 8 GB boards when it is large.
-        optimisation_level: 0 (seconds, slower engine) to 5; None leaves the library's default.
-        compute_capability: As "8.9", to build ahead of time for another device (TensorRT-RTX only); None: this one.
+        workspace_mib: Scratch memory for the builder's trials; on 8 GB boards the builder fails when it is large.
+        optimisation_level: 0 (seconds, slower engine) to 5; None is the library's default.
+        compute_capability: E.g. "8.9", to build ahead of time for another device (TensorRT-RTX only); None: this one.
     """
 
     workspace_mib: int = _DEFAULT_WORKSPACE_MIB
@@ -40,7 +41,7 @@ class BuildOptions:
 
 @dataclass(frozen=True)
 class BuiltEngine:
-    """A serialised engine and what the builder said of it.
+    """A serialised engine with the builder's numbers and warnings.
 
     Attributes:
         half_layers: Convolutions and matrix products in half precision, of `layers` in all.
@@ -63,10 +64,12 @@ def build_engine(
 
     Args:
         graph: Serialised ONNX, FP32 or strongly typed half.
+        library: Builds it.
+        options: For the builder.
         progress: Called with the builder's phase and the share of it that is done.
 
     Raises:
-        BackendError: The graph is not safe to build, or the builder failed; says why and what to do.
+        BackendError: The graph is not safe to build, or the builder failed.
     """
     facts = read_onnx(graph)
     refuse_unsafe_graph(facts)
@@ -98,7 +101,7 @@ def build_engine(
 
 
 def is_half_graph(facts: OnnxFacts) -> bool:
-    """Whether the graph computes in half precision."""
+    """Return whether the graph computes in half precision."""
     return _HALF in facts.element_types.values()
 
 
@@ -137,7 +140,7 @@ def refuse_unsafe_graph(facts: OnnxFacts) -> None:
 
 
 def count_half_layers(trt: Any, network: Any) -> tuple[int, int]:
-    """(half, all) among convolutions and matrix products of a parsed network."""
+    """Count the convolutions and matrix products of a parsed network: (those in half precision, all)."""
     kinds = (trt.LayerType.CONVOLUTION, trt.LayerType.MATRIX_MULTIPLY)
     types = [
         layer.get_output_type(0)
@@ -148,7 +151,7 @@ def count_half_layers(trt: Any, network: Any) -> tuple[int, int]:
 
 
 def rtx_capabilities(library: TensorRTLibrary) -> list[str]:
-    """Compute capabilities TensorRT-RTX has kernels for, as "8.9"; empty for TensorRT, which builds where it runs."""
+    """Return the compute capabilities that TensorRT-RTX has kernels for, e.g. "8.9"; none for TensorRT itself."""
     members = getattr(getattr(library.trt, "ComputeCapability", None), "__members__", {}) if library.is_rtx else {}
     return sorted((f"{name[2:-1]}.{name[-1]}" for name in members if name[2:].isdigit()), key=float)
 
@@ -172,10 +175,10 @@ def _configure(
     if hasattr(trt, "ProfilingVerbosity"):
         config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # the inspector names every layer's precision
     if hasattr(trt.BuilderFlag, "TF32"):
-        # On by default: FP32 would be multiplied with ten bits of mantissa, no more than half precision has.
+        # On by default: FP32 would be multiplied with ten bits of mantissa, as in half precision.
         config.clear_flag(trt.BuilderFlag.TF32)
     if wants_half and not library.strongly_typed:
-        config.set_flag(trt.BuilderFlag.FP16)  # TensorRT 8: a wish, held to by the parity gate
+        config.set_flag(trt.BuilderFlag.FP16)  # TensorRT 8: a request, checked by the comparison
     if progress is not None and hasattr(trt, "IProgressMonitor"):
         config.progress_monitor = _progress_monitor(trt, progress)
     if options.compute_capability is not None:
@@ -200,13 +203,13 @@ def _set_compute_capability(config: Any, library: TensorRTLibrary, capability: s
 
 
 def _half_nodes(facts: OnnxFacts) -> int:
-    """Convolutions and matrix products whose result is half in the graph itself."""
+    """Count the convolutions and matrix products whose result is half in the graph."""
     products = [node for kind in ("Conv", "MatMul", "Gemm") for node in facts.nodes_of(kind)]
     return sum(facts.element_types.get(node.outputs[0]) == _HALF for node in products)
 
 
 def _require_half(built: BuiltEngine, graph_bytes: int, half_nodes: int, library: TensorRTLibrary) -> None:
-    """A builder that ignores the half precision says nothing: count its layers and weigh its plan."""
+    """Refuse an engine whose builder ignored half precision without a message, by its layers and its size."""
     if library.strongly_typed and built.half_layers < max(1, half_nodes // 2):
         raise BackendError(
             f"{library.flavour} {library.version} kept {built.layers - built.half_layers} of {built.layers} layers in "
@@ -242,7 +245,7 @@ def _explain_failure(log: Any, library: TensorRTLibrary, options: BuildOptions) 
 
 def _collecting_logger(trt: Any) -> Any:
     class CollectingLogger(trt.ILogger):  # type: ignore[misc, name-defined]
-        """Keeps warnings and errors instead of printing them: the last error explains a None."""
+        """Keeps warnings and errors instead of printing them; the last error explains why a result is None."""
 
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
@@ -263,7 +266,7 @@ def _collecting_logger(trt: Any) -> Any:
 
 def _progress_monitor(trt: Any, progress: Progress) -> Any:
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc, name-defined]
-        """Hands TensorRT's own phases to a callable."""
+        """Passes TensorRT's phases to a callable."""
 
         def __init__(self) -> None:
             trt.IProgressMonitor.__init__(self)

@@ -1,10 +1,10 @@
-"""Engines on disk: a cache that explains itself, builds once for all processes and never trusts a file unread.
+"""Engine cache on disk. It says why it builds, and builds once for all processes.
 
     <graph>-<library>-<capability>-<precision>.plan   the engine
-    ….json                                            its side file: what it was built from, and the gate it passed
-    ….lock                                            held by whoever builds
+    ….json                                            its side file: what it was built from, its comparison
+    ….lock                                            locked by the process that builds
 
-The side file is compared before anything is deserialised: a foreign plan can bring a process down.
+The side file is checked before anything is deserialised, because a foreign plan can crash the process.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from lungsev.errors import BackendError
 from lungsev.inference.tensorrt.build import BUILD_RULES, BuiltEngine
 from lungsev.system import lock_file, write_atomically
 
-Say = Callable[[str], None]
+Notify = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class EngineKey:
-    """Everything an engine depends on; a change of any part means a new build."""
+    """Everything that an engine depends on; a change of any part means a new build."""
 
     graph_sha256: str
     library: str
@@ -44,11 +44,12 @@ class EngineKey:
 
     @property
     def file_stem(self) -> str:
+        """Name of the cache's files without suffix."""
         words = (self.graph_sha256[:16], self.library, f"sm{self.compute_capability}", self.precision)
         return "-".join(re.sub(r"[^A-Za-z0-9_]", "", word) for word in words)
 
     def differences(self, other: dict[str, Any]) -> list[str]:
-        """`driver: found 535.1, expected 550.2` for every part that differs from a side file's key."""
+        """Return e.g. `driver: found 535.1, expected 550.2` for every part that differs from a side file's key."""
         expected = asdict(self)
         return [
             f"{name}: found {other.get(name)!r}, expected {value!r}"
@@ -62,8 +63,8 @@ class CachedEngine:
     """A plan whose side file fits the key.
 
     Attributes:
-        parity: Numbers of the gate it passed; None until it did.
-        refused: Why the gate refused it, if it did.
+        parity: Numbers of the comparison with the FP32 graph; None before it.
+        refused: Why the comparison refused it, if it did.
     """
 
     path: Path
@@ -77,7 +78,7 @@ class CachedEngine:
 
 
 def default_cache_dir() -> Path:
-    """`LUNGSEV_CACHE`, or the user's cache folder."""
+    """Return the folder of engines in `LUNGSEV_CACHE`, or else in the user's cache folder."""
     chosen = os.environ.get("LUNGSEV_CACHE")
     if chosen:
         return Path(chosen) / "engines"
@@ -89,15 +90,17 @@ def obtain_engine(
     key: EngineKey,
     build: Callable[[], BuiltEngine],
     folder: Path | None = None,
-    say: Say = lambda _: None,
+    say: Notify = lambda _: None,
     fresh: bool = False,
 ) -> CachedEngine:
-    """The engine for a key: from the cache if it fits, otherwise built now, by one process at a time.
+    """Return the engine for a key: from the cache if it fits, otherwise built now, by one process at a time.
 
     Args:
+        key: Of the engine.
         build: Makes the engine.
-        say: Told in one line why something is built, and how long it took the last time.
-        fresh: Build even if the cache holds one.
+        folder: Of the cache; None is `default_cache_dir`.
+        say: Called with one line on why something is built, and how long it took the last time.
+        fresh: Build even if the cache has one.
 
     Raises:
         BackendError: The build failed, or the cache cannot be written.
@@ -128,7 +131,7 @@ def obtain_engine(
 
 
 def record(engine: CachedEngine) -> None:
-    """Write the side file: after the build, and again when the gate has spoken."""
+    """Write the side file: after the build, and again after the comparison."""
     document = {
         "key": asdict(engine.key),
         "plan_sha256": hashlib.sha256(engine.plan).hexdigest(),
@@ -143,14 +146,14 @@ def record(engine: CachedEngine) -> None:
 
 
 def with_verdict(engine: CachedEngine, parity: dict[str, Any] | None, refused: str | None) -> CachedEngine:
-    """The engine with the gate's verdict, recorded, so that it is asked once per engine and not once per start."""
+    """Record the result of the comparison with the engine, so that it runs once per engine and not once per start."""
     judged = replace(engine, parity=parity, refused=refused)
     record(judged)
     return judged
 
 
 def _read(path: Path, key: EngineKey) -> tuple[CachedEngine | None, str]:
-    """A usable engine, or the reason why there is none."""
+    """Return a usable engine, or None and the reason."""
     side_file = _side_file(path)
     if not path.is_file() or not side_file.is_file():
         return None, "none is cached yet; this takes seconds on a workstation and minutes on a Jetson"
@@ -159,7 +162,7 @@ def _read(path: Path, key: EngineKey) -> tuple[CachedEngine | None, str]:
         differences = key.differences(side["key"])
         last = f"; the last build took {float(side['build_seconds']):.0f} s"
         if differences:
-            return None, f"the cached one was built otherwise ({'; '.join(differences)}){last}"
+            return None, f"the cached one was built differently ({'; '.join(differences)}){last}"
         plan = path.read_bytes()
         if hashlib.sha256(plan).hexdigest() != side["plan_sha256"]:
             return None, f"the cached one is damaged (its checksum differs){last}"
@@ -183,8 +186,8 @@ def _side_file(path: Path) -> Path:
 
 
 @contextmanager
-def _locked(path: Path, say: Say) -> Iterator[None]:
-    """Hold a lock file; the lock goes with the process, however it ends."""
+def _locked(path: Path, say: Notify) -> Iterator[None]:
+    """Hold a lock file, which the kernel unlocks however this process ends."""
     with path.open("w") as stream:
         if not lock_file(stream):
             say("another process builds this engine; waiting for it")

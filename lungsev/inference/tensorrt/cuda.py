@@ -1,7 +1,7 @@
-"""The little of CUDA that a backend needs, behind one contract: memory, copies, a stream, a graph.
+"""CUDA driver: the few parts of CUDA that a backend needs (memory, copies, one stream, graphs), behind one contract.
 
-`pycuda` is preferred, `cuda-bindings` is the drop-in. Both use the device's primary context, which is the one that
-TensorRT and other libraries of the process use; it belongs to the thread that opened the driver.
+`pycuda` is preferred, `cuda-bindings` is the alternative. Both use the device's primary context, as TensorRT and other
+libraries of the process do; it belongs to the thread that opened the driver.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class DeviceInfo:
     """The GPU.
 
     Attributes:
-        integrated: It shares the CPU's memory (Jetson): pinned memory is bound directly, nothing is copied.
+        integrated: The GPU shares the CPU's memory (Jetson): pinned memory is bound directly, nothing is copied.
     """
 
     name: str
@@ -42,16 +42,16 @@ class DeviceInfo:
 
 
 class CudaDriver(Protocol):
-    """Used from the thread that opened it; pointers, streams and graphs are integers or opaque."""
+    """A CUDA binding. Used from the thread that opened it; pointers and streams are integers, graphs are opaque."""
 
     info: DeviceInfo
 
     def allocate(self, size: int) -> int:
-        """Device memory of `size` bytes."""
+        """Allocate device memory of `size` bytes and return its address."""
         ...
 
     def pinned(self, shape: Sequence[int], dtype: npt.DTypeLike) -> tuple[Array, int]:
-        """Page-locked host memory, and the device's address of it (0 unless the device is integrated)."""
+        """Allocate page-locked host memory; also return its device address (0 unless the device is integrated)."""
         ...
 
     def to_device(self, target: int, source: Array) -> None:
@@ -64,7 +64,7 @@ class CudaDriver(Protocol):
 
     @property
     def stream(self) -> int:
-        """Handle of the one stream."""
+        """Handle of the stream."""
         ...
 
     def synchronise(self) -> None:
@@ -80,12 +80,12 @@ class CudaDriver(Protocol):
         ...
 
     def close(self) -> None:
-        """Free everything, then the context."""
+        """Free all memory and graphs, then the context."""
         ...
 
 
 def open_driver() -> CudaDriver:
-    """Open device 0 with whichever binding is installed.
+    """Open device 0 with the binding that is installed.
 
     Raises:
         BackendError: No binding, no driver or no device.
@@ -103,7 +103,7 @@ def open_driver() -> CudaDriver:
 
 
 def count_devices() -> int:
-    """GPUs the NVIDIA driver shows; 0 without a driver. Makes no context."""
+    """Count the GPUs that the NVIDIA driver shows; 0 without a driver. Creates no context."""
     try:
         library = ctypes.CDLL("libcuda.so.1")
     except OSError:
@@ -115,7 +115,7 @@ def count_devices() -> int:
 
 
 class CudaBindingsDriver:
-    """On NVIDIA's `cuda.bindings.driver`, whose functions return (error, results...)."""
+    """Driver on NVIDIA's `cuda.bindings.driver`, whose functions return (error, results...)."""
 
     def __init__(self, cuda: Any) -> None:
         self._cuda = cuda
@@ -151,11 +151,13 @@ class CudaBindingsDriver:
         )
 
     def allocate(self, size: int) -> int:
+        """See `CudaDriver.allocate`."""
         pointer = int(self._call("cuMemAlloc", size))
         self._device_memory.append(pointer)
         return pointer
 
     def pinned(self, shape: Sequence[int], dtype: npt.DTypeLike) -> tuple[Array, int]:
+        """See `CudaDriver.pinned`."""
         size = int(np.prod(shape)) * np.dtype(dtype).itemsize
         flags = _HOST_MAPPED if self.info.integrated else 0
         host = int(self._call("cuMemHostAlloc", size, flags))
@@ -165,24 +167,29 @@ class CudaBindingsDriver:
         return array, int(self._call("cuMemHostGetDevicePointer", host, 0)) if self.info.integrated else 0
 
     def to_device(self, target: int, source: Array) -> None:
+        """See `CudaDriver.to_device`."""
         self._call("cuMemcpyHtoDAsync", target, source.ctypes.data, source.nbytes, self._stream)
 
     def to_host(self, target: Array, source: int) -> None:
+        """See `CudaDriver.to_host`."""
         self._call("cuMemcpyDtoHAsync", target.ctypes.data, source, target.nbytes, self._stream)
 
     @property
     def stream(self) -> int:
+        """See `CudaDriver.stream`."""
         return int(self._stream)
 
     def synchronise(self) -> None:
+        """See `CudaDriver.synchronise`."""
         self._call("cuStreamSynchronize", self._stream)
 
     def capture(self, work: Callable[[], None]) -> Any:
+        """See `CudaDriver.capture`."""
         mode = self._cuda.CUstreamCaptureMode(_CAPTURE_THREAD_LOCAL)
         self._call("cuStreamBeginCapture", self._stream, mode)
         try:
             work()
-        finally:  # a stream left capturing refuses everything after
+        finally:  # a stream that is still capturing refuses everything else
             graph = self._call("cuStreamEndCapture", self._stream)
         executable = self._call("cuGraphInstantiate", graph, 0)
         self._call("cuGraphDestroy", graph)
@@ -190,9 +197,11 @@ class CudaBindingsDriver:
         return executable
 
     def launch(self, graph: Any) -> None:
+        """See `CudaDriver.launch`."""
         self._call("cuGraphLaunch", graph, self._stream)
 
     def close(self) -> None:
+        """See `CudaDriver.close`."""
         for name, handles in (
             ("cuGraphExecDestroy", self._graphs),
             ("cuMemFree", self._device_memory),
@@ -211,7 +220,7 @@ class CudaBindingsDriver:
 
 
 class PycudaDriver:
-    """On pycuda's memory and streams; graphs, which it lacks, go to `libcuda` directly."""
+    """Driver on pycuda's memory and streams; graphs, which pycuda lacks, are made with `libcuda` directly."""
 
     def __init__(self, cuda: Any, libcuda: Any = None) -> None:
         self._cuda = cuda
@@ -236,33 +245,40 @@ class PycudaDriver:
         )
 
     def allocate(self, size: int) -> int:
+        """See `CudaDriver.allocate`."""
         memory = self._checked("mem_alloc", size)
         self._keep.append(memory)
         return int(memory)
 
     def pinned(self, shape: Sequence[int], dtype: npt.DTypeLike) -> tuple[Array, int]:
+        """See `CudaDriver.pinned`."""
         flags = self._cuda.host_alloc_flags.DEVICEMAP if self.info.integrated else 0
         array: Array = self._checked("pagelocked_empty", tuple(shape), np.dtype(dtype), mem_flags=flags)
         self._keep.append(array)
         return array, int(array.base.get_device_pointer()) if self.info.integrated else 0  # type: ignore[union-attr]
 
     def to_device(self, target: int, source: Array) -> None:
+        """See `CudaDriver.to_device`."""
         self._checked("memcpy_htod_async", target, source, self._stream)
 
     def to_host(self, target: Array, source: int) -> None:
+        """See `CudaDriver.to_host`."""
         self._checked("memcpy_dtoh_async", target, source, self._stream)
 
     @property
     def stream(self) -> int:
+        """See `CudaDriver.stream`."""
         return int(self._stream.handle)
 
     def synchronise(self) -> None:
+        """See `CudaDriver.synchronise`."""
         try:
             self._stream.synchronize()
         except self._cuda.Error as error:
             raise BackendError(f"the GPU failed: {error}") from None
 
     def capture(self, work: Callable[[], None]) -> Any:
+        """See `CudaDriver.capture`."""
         stream = ctypes.c_void_p(self.stream)
         self._graph_call("cuStreamBeginCapture_v2", stream, ctypes.c_int(_CAPTURE_THREAD_LOCAL))
         graph, executable = ctypes.c_void_p(), ctypes.c_void_p()
@@ -276,9 +292,11 @@ class PycudaDriver:
         return executable
 
     def launch(self, graph: Any) -> None:
+        """See `CudaDriver.launch`."""
         self._graph_call("cuGraphLaunch", graph, ctypes.c_void_p(self.stream))
 
     def close(self) -> None:
+        """See `CudaDriver.close`."""
         while self._graphs:
             self._graph_call("cuGraphExecDestroy", self._graphs.pop())
         self._keep.clear()
@@ -303,7 +321,7 @@ class PycudaDriver:
 
 
 def explain_cuda_error(call: str, error: int) -> str:
-    """One sentence for an error code of the driver (CUresult)."""
+    """Return one sentence for an error code of the driver (CUresult)."""
     known = {
         2: "the GPU is out of memory; close other programs that use it",
         3: "the NVIDIA driver is shutting down; start again",
@@ -320,5 +338,5 @@ def explain_cuda_error(call: str, error: int) -> str:
 
 
 def _driver_version(number: int) -> str:
-    """12040 -> 12.4: the newest CUDA the driver knows."""
+    """Format the newest CUDA version that the driver supports: 12040 is 12.4."""
     return f"{number // 1000}.{number % 1000 // 10}"

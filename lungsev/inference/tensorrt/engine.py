@@ -1,4 +1,4 @@
-"""From a bundle to a running engine: cached, built when needed, and compared before it is used for an image."""
+"""From a bundle to a running engine: cached, built when needed, and compared before its first use."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lungsev.bundle.archive import Bundle
-from lungsev.bundle.contents import Precision
+from lungsev.bundle.manifest import Precision
 from lungsev.errors import BackendError, ParityError
 from lungsev.inference.onnxruntime import OnnxRuntimeBackend
 from lungsev.inference.parity import HALF_TOLERANCE, compare, parity_cases
@@ -22,17 +22,19 @@ log = logging.getLogger("lungsev.tensorrt")
 
 MAX_WORKSPACE_MIB = 1024
 
-Say = Callable[[str], None]
+Notify = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class EngineRequest:
-    """What the operator may choose; None lets lungsev choose.
+    """Choices of the operator; None lets lungsev choose.
 
     Attributes:
         precision: None is fp16 where the bundle has it.
         workspace_mib: None is a quarter of the free memory, at most 1 GiB.
-        fresh: Build again though the cache holds an engine.
+        optimisation_level: 0 (seconds, slower engine) to 5; None is the library's default.
+        cache_dir: None is the user's cache folder.
+        fresh: Build again although the cache has an engine.
     """
 
     precision: Precision | None = None
@@ -45,16 +47,20 @@ class EngineRequest:
 def open_tensorrt(
     bundle: Bundle,
     request: EngineRequest = EngineRequest(),
-    say: Say = log.warning,
+    say: Notify = log.warning,
     progress: Progress | None = None,
     library: TensorRTLibrary | None = None,
     open_device: Callable[[], CudaDriver] | None = None,
 ) -> TensorRTBackend:
-    """Open a bundle on the GPU, building and comparing its engine where that was not done yet.
+    """Open a bundle on the GPU; build and compare its engine where that was not done yet.
 
     Args:
-        say: Told in one line what takes time and why.
-        library, open_device: For tests; None takes what the machine has.
+        bundle: What to run.
+        request: Choices of the operator.
+        say: Called with one line on what takes time and why.
+        progress: Called with the builder's phase and the share of it that is done.
+        library: For tests; None takes the machine's.
+        open_device: For tests; None takes the machine's.
 
     Raises:
         BackendError: No TensorRT, no GPU, the build failed, or the engine did not pass the comparison.
@@ -65,12 +71,12 @@ def open_tensorrt(
 def prepare_engine(
     bundle: Bundle,
     request: EngineRequest = EngineRequest(),
-    say: Say = log.warning,
+    say: Notify = log.warning,
     progress: Progress | None = None,
     library: TensorRTLibrary | None = None,
     open_device: Callable[[], CudaDriver] | None = None,
 ) -> CachedEngine:
-    """Build and compare the engine of this device now, so that the first image does not wait for it.
+    """Build and compare the engine of this device now, so that the first image need not wait for it.
 
     Raises:
         BackendError: As `open_tensorrt`.
@@ -88,11 +94,15 @@ def build_ahead_of_time(
     progress: Progress | None = None,
     library: TensorRTLibrary | None = None,
 ) -> CachedEngine:
-    """Build an engine for another device, on any machine, with TensorRT-RTX; nothing can compare it here.
+    """Build an engine for another device, on any machine, with TensorRT-RTX; it cannot be compared here.
 
     Args:
-        capability: Compute capability of the device, as "8.9".
-        folder: Where the plan and its side file go.
+        bundle: Has the graph.
+        capability: Compute capability of the device, e.g. "8.9".
+        folder: For the plan and its side file.
+        request: Choices of the operator.
+        progress: Called with the builder's phase and the share of it that is done.
+        library: For tests; None loads TensorRT-RTX.
 
     Raises:
         BackendError: No TensorRT-RTX, or it does not build for that capability.
@@ -111,7 +121,7 @@ def build_ahead_of_time(
 def _open(
     bundle: Bundle,
     request: EngineRequest,
-    say: Say,
+    say: Notify,
     progress: Progress | None,
     library: TensorRTLibrary | None,
     open_device: Callable[[], CudaDriver] | None,
@@ -153,11 +163,11 @@ def _open(
     return backend, engine
 
 
-def prove_engine(bundle: Bundle, backend: TensorRTBackend, engine: CachedEngine, say: Say) -> CachedEngine:
-    """Compare an engine with the FP32 graph on the CPU, once, and write the verdict beside it.
+def prove_engine(bundle: Bundle, backend: TensorRTBackend, engine: CachedEngine, say: Notify) -> CachedEngine:
+    """Compare an engine with the FP32 graph on the CPU, once, and record the result beside it.
 
     Raises:
-        BackendError: It differs by more than the tolerance; it will not be used again until it is built anew.
+        BackendError: It differs by more than the tolerance; it is not used until it is built again.
     """
     say("comparing the engine with the FP32 graph before its first use")
     with OnnxRuntimeBackend(bundle) as reference:
@@ -179,7 +189,7 @@ def prove_engine(bundle: Bundle, backend: TensorRTBackend, engine: CachedEngine,
 def engine_key(
     bundle: Bundle, precision: Precision, library: TensorRTLibrary, info: DeviceInfo, request: EngineRequest
 ) -> EngineKey:
-    """What decides the engine of a bundle on a device; a workspace fitted to the free memory of the day does not."""
+    """Return what decides the engine of a bundle on a device; a workspace fitted to the free memory does not."""
     return EngineKey(
         graph_sha256=bundle.graph_sha256(precision),
         library=library.flavour,
@@ -194,15 +204,15 @@ def engine_key(
 
 
 def fitting_workspace_mib(info: DeviceInfo) -> int:
-    """A quarter of the free memory, at most 1 GiB: builders die on 8 GB boards."""
+    """Return a quarter of the free memory, at most 1 GiB: with more the builder fails on 8 GB boards."""
     return max(64, min(MAX_WORKSPACE_MIB, info.free_bytes // 4 >> 20))
 
 
 def open_first_device() -> CudaDriver:
-    """Open device 0, or say that there is none.
+    """Open device 0.
 
     Raises:
-        BackendError: No NVIDIA GPU, or nothing to reach it with.
+        BackendError: There is no NVIDIA GPU, or no binding to use it.
     """
     if count_devices() == 0:
         raise BackendError(
@@ -221,7 +231,7 @@ def _describe(open_device: Callable[[], CudaDriver]) -> DeviceInfo:
 
 
 def _refuse_foreign_card(library: TensorRTLibrary, info: DeviceInfo) -> None:
-    """TensorRT-RTX builds on a card it has no kernels for, and refuses its own engine afterwards (seen on an H100)."""
+    """Refuse a card that TensorRT-RTX has no kernels for: it builds there, then refuses its engine (seen on an H100)."""
     known = rtx_capabilities(library)
     if known and info.compute_capability not in known:
         raise BackendError(

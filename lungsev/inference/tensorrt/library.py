@@ -1,6 +1,6 @@
-"""Which TensorRT this machine has, and what it can do: told by its attributes, never by its version text.
+"""The TensorRT library of this machine, and what it can do, by its attributes rather than its version.
 
-`tensorrt` comes with JetPack or from NVIDIA's index, `tensorrt_rtx` from PyPI; neither is ever a dependency.
+`tensorrt` comes with JetPack or from NVIDIA's index, `tensorrt_rtx` from PyPI; neither is a dependency.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class TensorRTLibrary:
     """An imported TensorRT.
 
     Attributes:
-        trt: The module, as the one called `tensorrt` in NVIDIA's documents.
-        strongly_typed: Precision is read from the graph; false on TensorRT 8 (JetPack 5), where FP16 is a wish.
+        trt: The module, which NVIDIA's documents call `tensorrt`.
+        strongly_typed: Precision is read from the graph; false on TensorRT 8 (JetPack 5), where FP16 is a request.
     """
 
     trt: Any
@@ -34,6 +34,7 @@ class TensorRTLibrary:
 
     @property
     def is_rtx(self) -> bool:
+        """Whether it is TensorRT-RTX."""
         return self.flavour == "tensorrt_rtx"
 
 
@@ -41,7 +42,7 @@ def load_tensorrt(flavour: Flavour | None = None) -> TensorRTLibrary:
     """Import TensorRT, or TensorRT-RTX where that is what the machine has.
 
     Raises:
-        BackendError: There is none, it cannot be loaded, or it is too old; says what to do.
+        BackendError: There is none, it cannot be loaded, or it is too old.
     """
     failures = []
     for name in FLAVOURS if flavour is None else (flavour,):
@@ -61,7 +62,7 @@ def load_tensorrt(flavour: Flavour | None = None) -> TensorRTLibrary:
 
 
 def describe_library(module: ModuleType | Any, flavour: Flavour) -> TensorRTLibrary:
-    """What an imported module can do.
+    """Describe an imported module.
 
     Raises:
         BackendError: It is too old, or a placeholder of that name.
@@ -77,14 +78,14 @@ def describe_library(module: ModuleType | Any, flavour: Flavour) -> TensorRTLibr
             f"{flavour} {version} is too old: it has no named tensors (execute_async_v3); use JetPack 6.1 or newer, "
             "TensorRT 10.3 or newer, or run with --backend onnxruntime"
         )
-    # TensorRT 11 knows nothing but strong typing and has neither flag.
+    # TensorRT 11 has only strong typing and neither flag.
     flags = getattr(module, "NetworkDefinitionCreationFlag", None)
     strongly_typed = hasattr(flags, "STRONGLY_TYPED") or not hasattr(module.BuilderFlag, "FP16")
     return TensorRTLibrary(module, flavour, version, strongly_typed)
 
 
 def missing_message(tegra_release: Path, system_libraries: Path) -> str:
-    """Why there is no TensorRT here, in one sentence an operator can act on."""
+    """Return why there is no TensorRT here, and what to do, in one sentence."""
     in_venv = sys.prefix != sys.base_prefix
     outside = any(system_libraries.glob("python3*/dist-packages/tensorrt"))
     if in_venv and outside:

@@ -1,6 +1,6 @@
-"""TensorRT and TensorRT-RTX behind the backend contract: fixed addresses, pinned buffers, one CUDA graph.
+"""TensorRT backend, for TensorRT and TensorRT-RTX: fixed addresses, pinned buffers, one CUDA graph.
 
-One worker thread owns context, stream and execution context, so that the backend may be used from any thread.
+One worker thread owns the CUDA context, the stream and the execution context, so that any thread may use the backend.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ WARM_UP_RUNS = 3
 
 @dataclass(frozen=True)
 class _Tensor:
-    """An input or output: its pinned host array and the address the engine reads or writes."""
+    """An input or output: its pinned host array, and the address that the engine reads or writes."""
 
     name: str
     host: npt.NDArray[np.float32]
@@ -42,11 +42,13 @@ class TensorRTBackend:
     """Runs a serialised engine on device 0.
 
     Args:
-        plan: The engine, whose side file was compared already.
-        size_px: Side of the input, to refuse other images in plain words.
-        precision: As the report states it.
-        runtime_cache: Where TensorRT-RTX keeps the kernels it compiles for this device; None keeps none.
+        plan: The engine, whose side file was checked already.
+        library: That built it.
+        size_px: Side of the input, to refuse other images with a clear message.
+        precision: For the report.
+        runtime_cache: File for the kernels that TensorRT-RTX compiles for this device; None keeps none.
         use_graph: Record the whole run as a CUDA graph; where that fails, it runs without.
+        open_device: For tests.
 
     Raises:
         BackendError: The plan is damaged or foreign, or the device failed.
@@ -80,13 +82,14 @@ class TensorRTBackend:
 
     def infer(self, image: npt.NDArray[np.float32]) -> Outputs:
         """See `Backend.infer`."""
-        return self._answered(_Runner.run, image)
+        return self._in_worker(_Runner.run, image)
 
     def transfer(self, image: npt.NDArray[np.float32]) -> None:
-        """See `MovesRadiographs.transfer`."""
-        self._answered(_Runner.move, image)
+        """See `DeviceMemoryBackend.transfer`."""
+        self._in_worker(_Runner.move, image)
 
     def close(self) -> None:
+        """See `Backend.close`."""
         if self._worker is None:
             return
         worker, runner = self._worker, self._runner
@@ -97,7 +100,7 @@ class TensorRTBackend:
         finally:
             worker.shutdown()
 
-    def _answered(
+    def _in_worker(
         self, work: Callable[[_Runner, npt.NDArray[np.float32]], Outputs], image: npt.NDArray[np.float32]
     ) -> Outputs:
         if self._worker is None or self._runner is None:
@@ -115,7 +118,7 @@ class TensorRTBackend:
 
 
 class _Runner:
-    """Everything that belongs to the worker thread."""
+    """What belongs to the worker thread."""
 
     def __init__(
         self,
@@ -149,7 +152,7 @@ class _Runner:
         return self._results()
 
     def move(self, image: npt.NDArray[np.float32]) -> Outputs:
-        """As `run` without the engine: the outputs are those of the run before."""
+        """Copy as `run` does, without the engine: the outputs are those of the last run."""
         np.copyto(self._input.host, image)
         self._queue_input()
         self._queue_outputs()
@@ -203,7 +206,7 @@ class _Runner:
         return _Tensor(name, host, device, copied=not mapped)
 
     def _queue(self) -> None:
-        """Copies and kernels of one image onto the stream."""
+        """Queue the copies and kernels of one image on the stream."""
         self._queue_input()
         if not self._context.execute_async_v3(self.driver.stream):
             raise BackendError("TensorRT could not queue the engine; check the GPU with nvidia-smi")
@@ -219,7 +222,7 @@ class _Runner:
                 self.driver.to_host(tensor.host, tensor.device)
 
     def _results(self) -> Outputs:
-        """Wait for what was queued; the outputs belong to the caller."""
+        """Wait for what was queued, and copy the outputs for the caller."""
         self.driver.synchronise()
         return {tensor.name: tensor.host.copy() for tensor in self._outputs}
 
@@ -231,13 +234,13 @@ class _Runner:
             return None
 
     def _free(self) -> None:
-        # The engine's own memory goes before the CUDA context it lives in.
+        # The engine must be freed before the CUDA context that has its memory.
         self._context = self._engine = self._runtime = None
         self.driver.close()
 
 
 def _refuse_invalid(library: TensorRTLibrary, runtime: Any, plan: bytes) -> None:
-    """TensorRT-RTX can tell beforehand whether it would load a plan here, and why not."""
+    """Ask TensorRT-RTX whether it would load a plan here, and why not."""
     if not hasattr(runtime, "get_engine_validity"):
         return
     validity, diagnostics = runtime.get_engine_validity(plan)
@@ -249,7 +252,7 @@ def _refuse_invalid(library: TensorRTLibrary, runtime: Any, plan: bytes) -> None
 
 
 def _named_bits(trt: Any, diagnostics: int) -> str:
-    """2 -> "unsupported cc", in TensorRT-RTX's own words."""
+    """Return TensorRT-RTX's names of set bits: 2 is "unsupported cc"."""
     known = getattr(getattr(trt, "EngineInvalidityDiagnostics", None), "__members__", {})
     words = [name.lower().replace("_", " ") for name, bit in known.items() if diagnostics & int(bit)]
     return ", ".join(words) or "it gives no reason; check the NVIDIA driver with nvidia-smi"

@@ -231,7 +231,7 @@ def _describe(open_device: Callable[[], CudaDriver]) -> DeviceInfo:
 
 
 def _refuse_foreign_card(library: TensorRTLibrary, info: DeviceInfo) -> None:
-    """Refuse a card that TensorRT-RTX has no kernels for: it builds there, then refuses its engine (seen on an H100)."""
+    """Refuse a card that TensorRT-RTX has no kernels for: it builds, then refuses its engine (seen on an H100)."""
     known = rtx_capabilities(library)
     if known and info.compute_capability not in known:
         raise BackendError(

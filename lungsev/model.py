@@ -49,7 +49,9 @@ class ImageReader(Protocol):
         """Raises ImageError subclasses only."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """End what reads."""
+        ...
 
 
 def load(

@@ -61,6 +61,8 @@ def find_floor(bundle: Bundle, backend: Backend, cpu_peak_gflops: float, infer_m
     """Return the floor of a bundle on a backend.
 
     Args:
+        bundle: Says how many operations an image takes.
+        backend: Says the device.
         cpu_peak_gflops: From `matrix_peak_gflops`; unused on a GPU.
         infer_ms: The fastest run of the model.
     """

@@ -129,7 +129,12 @@ def run_bench(
     """Score one image file again and again, from the file to its JSON file.
 
     Args:
+        bundle: Bundle folder or .zip; None is the packaged model.
+        backend: Name of the backend, or `auto`.
+        threads: CPU threads of the network; None is all cores.
         radiograph: None writes a phantom of a portable unit's size as 12-bit uncompressed DICOM.
+        runs: Number of timed images.
+        warm_up: Number of images before them.
         cold_start: Also start a fresh process and time its first score.
         progress: Called with runs done and runs in all.
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
-from lungsev.runtime.commands.options import BackendOverride, BundleOption, ConfigOption, JsonOption
+from lungsev.runtime.commands.options import (
+    BackendOverride,
+    BundleOption,
+    ConfigOption,
+    IncomingArgument,
+    JsonOption,
+    WatchOutOption,
+)
 
 
 def doctor(
-    incoming: Annotated[Path | None, typer.Argument(help="Folder that images arrive in.")] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", "-o", help="Folder for everything lungsev writes. Default: lungsev-out beside INCOMING."),
-    ] = None,
+    incoming: IncomingArgument = None,
+    out: WatchOutOption = None,
     config: ConfigOption = None,
     bundle: BundleOption = None,
     backend: BackendOverride = None,

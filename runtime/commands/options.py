@@ -19,6 +19,11 @@ ThreadsOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")]
 JsonLinesOption = Annotated[bool, typer.Option("--json", help="Print one JSON object per image to standard output.")]
 OutFolder = Annotated[Path, typer.Option("--out", "-o", help="The folder that watch or score wrote to.")]
+IncomingArgument = Annotated[Path | None, typer.Argument(help="Folder that images arrive in.")]
+WatchOutOption = Annotated[
+    Path | None,
+    typer.Option("--out", "-o", help="Folder for everything lungsev writes. Default: lungsev-out beside INCOMING."),
+]
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", "-c", help="YAML file of settings, for example configs/runtime/bedside.yaml.")
 ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,8 +12,10 @@ from lungsev.runtime.commands.options import (
     BackendOverride,
     BundleOption,
     ConfigOption,
+    IncomingArgument,
     JsonLinesOption,
     ThreadsOption,
+    WatchOutOption,
 )
 
 if TYPE_CHECKING:
@@ -25,11 +26,8 @@ if TYPE_CHECKING:
 
 
 def watch(
-    incoming: Annotated[Path | None, typer.Argument(help="Folder that images arrive in.")] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", "-o", help="Folder for everything lungsev writes. Default: lungsev-out beside INCOMING."),
-    ] = None,
+    incoming: IncomingArgument = None,
+    out: WatchOutOption = None,
     config: ConfigOption = None,
     once: Annotated[bool, typer.Option("--once", help="Score what is there, then exit.")] = False,
     leave_in_place: Annotated[

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from exam_makers import put_report, scored_report
+from typer.testing import CliRunner
+
+from lungsev.runtime.cli import app
+from lungsev.runtime.dashboard.corrections import Corrections
+from lungsev.runtime.patients.history import History
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    root = tmp_path / "out"
+    for folder in ("reports", "images", "maps", "overlays"):
+        (root / folder).mkdir(parents=True)
+    put_report(root, "a1", scored_report("WARD-1", "2026-11-20T08:00:00", "000111"))
+    put_report(root, "a2", scored_report("WARD-1", "2026-11-21T08:00:00", "012321"))
+    store = Corrections(root)
+    exams = History(root).refresh()
+    for image in ("a1", "a2"):
+        store.add(exams[image], "brixia", {"A": 3}, "effusion", "AB")
+    store.close()
+    return root
+
+
+def test_the_export_counts_what_is_written_and_what_is_left_out(out: Path, tmp_path: Path) -> None:
+    (out / "images" / "a2.png").unlink()
+    result = CliRunner().invoke(app, ["corrections", "export", str(tmp_path / "set"), "--out", str(out)])
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines() == [
+        f"1 image written to {tmp_path / 'set'}",
+        "1 corrected image left out: the original is no longer kept here",
+        "Look at every image for burnt-in letters before you pass the folder on.",
+    ]

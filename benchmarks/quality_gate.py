@@ -27,8 +27,9 @@ from lungsev.errors import ImageError
 from lungsev.inference.select import open_backend
 from lungsev.phantom import NON_CHEST_KINDS, make_non_chest, make_phantom
 from lungsev.preprocessing.canvas import Canvas, to_canvas
-from lungsev.quality.gate import Outputs, assess_quality
+from lungsev.quality.gate import assess_quality
 from lungsev.quality.limits import QualityLimits
+from lungsev.quality.measures import Outputs
 from lungsev.reading.collimation import content_box
 from lungsev.reading.radiograph import Radiograph
 from lungsev.reading.read import read_radiograph, read_radiograph_bytes

@@ -16,15 +16,13 @@ import numpy.typing as npt
 
 from lungsev.preprocessing.canvas import Canvas
 from lungsev.quality.limits import QualityLimits
-from lungsev.quality.lung_shape import LungShape, measure_lungs, radiograph_area
+from lungsev.quality.lung_shape import LungShape, measure_lungs
+from lungsev.quality.measures import Outputs, measure_alignment, measure_grades, measure_image, measure_shape
 from lungsev.quality.messages import NOTES, make_flag
-from lungsev.reading.polarity import chest_likeness
 from lungsev.report import Quality, QualityFlag, Verdict
 
 # Order of the image check's output; `lungsev.networks.image_check` is trained in this order.
 IMAGE_CHECK_CLASSES = ("frontal", "rotated_90", "rotated_180", "rotated_270", "inverted", "no_chest")
-
-Outputs = Mapping[str, npt.NDArray[np.float32]]
 
 
 def assess_quality(
@@ -49,15 +47,37 @@ def assess_quality(
     probability = np.nan_to_num(np.asarray(outputs["lung_mask"], dtype=np.float32)[0, 0])
     shape = measure_lungs(probability >= 0.5, canvas.pixels, canvas.frame)
     check = _image_check(outputs)
-    measures = {**_image_measures(canvas), **_check_measures(check)}
+    measures = measure_image(canvas)
+    if check is not None:
+        measures["frontal_probability"] = float(check[0])
     if shape is not None:
-        measures |= _shape_measures(shape, probability)
-        measures |= _alignment_measures(outputs, probability)
-    measures |= _grade_measures(outputs)
-    refusal = _refusal(measures, shape, check, limits)
-    codes = _warnings(measures, shape, notes, limits) if refusal is None else [refusal]
-    flags = tuple(make_flag(code) for code in codes)
+        measures |= measure_shape(shape, probability)
+        measures |= measure_alignment(outputs, probability)
+    measures |= measure_grades(outputs)
+    flags = tuple(make_flag(code) for code in find_flags(measures, shape, check, notes, limits))
     return Quality(_verdict(flags), flags, {key: round(value, 4) for key, value in measures.items()})
+
+
+def find_flags(
+    measures: Mapping[str, float],
+    shape: LungShape | None,
+    check: npt.NDArray[np.float64] | None,
+    notes: Sequence[str],
+    limits: QualityLimits,
+) -> list[str]:
+    """Return the codes of an image's flags: the reason to refuse it alone, or else everything to warn about.
+
+    Args:
+        measures: As in the report.
+        shape: None where there are no lungs.
+        check: Probability of each of IMAGE_CHECK_CLASSES; None for a bundle without an image check.
+        notes: Codes noted while the image was read.
+        limits: Of the bundle.
+    """
+    refusal = _refusal(measures, shape, check, limits)
+    if refusal is not None or shape is None:
+        return [refusal or "lungs_not_found"]
+    return _warnings(measures, shape, notes, limits)
 
 
 def _refusal(
@@ -116,10 +136,9 @@ def _refusal_of_class(name: str) -> str:
 
 
 def _warnings(
-    measures: Mapping[str, float], shape: LungShape | None, notes: Sequence[str], limits: QualityLimits
+    measures: Mapping[str, float], shape: LungShape, notes: Sequence[str], limits: QualityLimits
 ) -> list[str]:
     """Return the codes of everything that a reader should know about an image that is scored."""
-    assert shape is not None  # an image without lungs was refused
     found = {
         "doubtful_image": measures.get("frontal_probability", 1.0) < limits.frontal_warn,
         "lungs_too_small": shape.fraction < limits.lung_fraction_warn,
@@ -147,83 +166,8 @@ def _verdict(flags: Sequence[QualityFlag]) -> Verdict:
     return "refused" if "refuse" in severities else "warn" if "warn" in severities else "ok"
 
 
-def _image_measures(canvas: Canvas) -> dict[str, float]:
-    """Return statistics that need no network."""
-    side = canvas.pixels.shape[0]
-    y0, x0, y1, x1 = radiograph_area(canvas.frame, side)
-    content = canvas.pixels[y0:y1, x0:x1]
-    step = max(1, side // 16)
-    rows, columns = content.shape[0] // step, content.shape[1] // step
-    if rows == 0 or columns == 0:
-        return dict.fromkeys(("structure", "grain", "chest_likeness", "upside_down", "on_side", "image_pixels"), 0.0)
-    cells = content[: rows * step, : columns * step].reshape(rows, step, columns, step).mean(axis=(1, 3))
-    across = np.abs(np.diff(content[::2], axis=1))
-    likeness, right, upside_down, left = (_likeness(np.rot90(content, turn)) for turn in range(4))
-    return {
-        "structure": float(cells.std()),
-        "grain": float(across.mean()),
-        "chest_likeness": likeness,
-        "upside_down": upside_down - likeness,
-        "on_side": max(left, right) - likeness,
-        "image_pixels": float(side / canvas.frame.scale),
-    }
-
-
-def _likeness(content: npt.NDArray[np.float32]) -> float:
-    return chest_likeness(np.ascontiguousarray(content), (0, 0, *content.shape))
-
-
-def _shape_measures(shape: LungShape, probability: npt.NDArray[np.float32]) -> dict[str, float]:
-    return {
-        "lung_fraction": shape.fraction,
-        "lung_parts": float(shape.parts),
-        "lung_ratio": shape.ratio,
-        "lung_solidity": shape.solidity,
-        "lung_upright": shape.upright,
-        "lung_contrast": shape.contrast,
-        "lung_burnt_out": shape.burnt_out,
-        "lung_slant_deg": shape.slant_deg,
-        "lungs_in_a_row": float(shape.in_a_row),
-        "lung_height": shape.height,
-        "lung_top_share": shape.top_share,
-        "lung_bottom_share": shape.bottom_share,
-        "mask_confidence": float(probability[probability >= 0.5].mean()),
-    }
-
-
-def _alignment_measures(outputs: Outputs, probability: npt.NDArray[np.float32]) -> dict[str, float]:
-    """Return rotation and size of the aligned frame, and the share of the lungs in it."""
-    theta = np.asarray(outputs["theta"], dtype=np.float64)[0]
-    linear, centre = theta[:, :2], theta[:, 2]
-    area = float(abs(np.linalg.det(linear)))
-    if not np.isfinite(theta).all() or area < 1e-4:
-        return {"lungs_in_frame": 0.0}
-    side = probability.shape[0]
-    rows, columns = np.nonzero(probability >= 0.5)
-    points = (np.stack([columns, rows], axis=1) + 0.5) * 2 / side - 1
-    aligned = (points - centre) @ np.linalg.inv(linear).T
-    inside = (np.abs(aligned) <= 1.0).all(axis=1)
-    return {
-        "lungs_in_frame": float(inside.mean()),
-        "frame_scale": float(np.sqrt(area)),
-        "tilt_deg": float(np.degrees(np.arctan2(linear[1, 0] - linear[0, 1], linear[0, 0] + linear[1, 1]))),
-    }
-
-
 def _image_check(outputs: Outputs) -> npt.NDArray[np.float64] | None:
     if "image_check" not in outputs:
         return None
     values = np.nan_to_num(np.asarray(outputs["image_check"], dtype=np.float64)[0])
     return values if values.shape == (len(IMAGE_CHECK_CLASSES),) else None
-
-
-def _check_measures(check: npt.NDArray[np.float64] | None) -> dict[str, float]:
-    return {} if check is None else {"frontal_probability": float(check[0])}
-
-
-def _grade_measures(outputs: Outputs) -> dict[str, float]:
-    """Return the mean probability of the most probable grade over all regions of all schemes."""
-    best = [
-        np.nan_to_num(values[0]).max(axis=-1) for name, values in outputs.items() if name.startswith("probabilities.")
-    ]
-    return {"grade_confidence": float(np.concatenate(best).mean())} if best else {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,8 +17,9 @@ from lungsev.errors import ConfigError
 from lungsev.geometry import CanvasFrame
 from lungsev.phantom import NON_CHEST_KINDS, PhantomOptions, make_non_chest, make_phantom
 from lungsev.preprocessing.canvas import Canvas, to_canvas
-from lungsev.quality.gate import IMAGE_CHECK_CLASSES, assess_quality
+from lungsev.quality.gate import IMAGE_CHECK_CLASSES, assess_quality, find_flags
 from lungsev.quality.limits import QualityLimits
+from lungsev.quality.lung_shape import LungShape
 from lungsev.quality.messages import FLAG_CODES
 from lungsev.reading.collimation import content_box
 from lungsev.reading.radiograph import Radiograph
@@ -68,6 +69,191 @@ def make_chest(seed: int = 2, turn: Turn = lambda image: image, **changes: objec
 
 def codes(quality: Quality) -> set[str]:
     return {flag.code for flag in quality.flags}
+
+
+GOOD_MEASURES = {
+    "structure": 0.2, "grain": 0.02, "chest_likeness": 0.5, "upside_down": -0.6, "on_side": -0.6,
+    "image_pixels": 2000.0, "mask_confidence": 0.95, "lungs_in_frame": 1.0, "tilt_deg": 0.0, "grade_confidence": 0.8,
+}  # fmt: skip
+GOOD_SHAPE = LungShape(
+    fraction=0.3, parts=2, ratio=0.9, one_sided=False, solidity=0.9, upright=0.4, contrast=0.2, burnt_out=0.0,
+    cut_top=False, cut_bottom=False, cut_side=False, top_share=0.0, bottom_share=0.0, height=0.9, in_a_row=2,
+    slant_deg=0.0,
+)  # fmt: skip
+LIMITS = QualityLimits()
+
+
+def flags_of(check: Sequence[float] | None = None, notes: tuple[str, ...] = (), **changes: float) -> list[str]:
+    """Flags of a good image with some measures or properties of its lungs changed."""
+    of_shape = {name: value for name, value in changes.items() if hasattr(GOOD_SHAPE, name)}
+    measures = GOOD_MEASURES | {name: value for name, value in changes.items() if name not in of_shape}
+    if check is not None:
+        measures["frontal_probability"] = check[0]
+    shape = replace(GOOD_SHAPE, **of_shape)  # type: ignore[arg-type]
+    return find_flags(measures, shape, None if check is None else np.array(check), notes, LIMITS)
+
+
+def check_of(seen: str, frontal: float) -> list[float]:
+    return [frontal, *(0.5 if name == seen else 0.1 for name in IMAGE_CHECK_CLASSES[1:])]
+
+
+# Property, a value at its limit and one beyond it, and the flag of the latter.
+LIMIT_OF_EACH_FLAG: list[tuple[str, float, float, str]] = [
+    ("structure", 0.05, 0.0499, "blank"),
+    ("fraction", 0.15, 0.1499, "lungs_too_small"),
+    ("fraction", 0.8, 0.8001, "lungs_too_large"),
+    ("solidity", 0.7, 0.6999, "lung_outline_doubtful"),
+    ("mask_confidence", 0.75, 0.7499, "lung_outline_doubtful"),
+    ("lungs_in_frame", 0.8, 0.7999, "alignment_doubtful"),
+    ("ratio", 0.45, 0.4499, "asymmetric_lungs"),
+    ("tilt_deg", 20.0, 20.01, "tilted"),
+    ("tilt_deg", -20.0, -20.01, "tilted"),
+    ("slant_deg", 20.0, 20.01, "tilted"),
+    ("slant_deg", -20.0, -20.01, "tilted"),
+    ("cut_top", False, True, "apex_clipped"),
+    ("cut_bottom", False, True, "base_clipped"),
+    ("cut_side", False, True, "side_clipped"),
+    ("grain", 0.12, 0.1201, "underexposed"),
+    ("burnt_out", 0.2, 0.2001, "overexposed"),
+    ("contrast", 0.05, 0.0499, "low_contrast"),
+    ("image_pixels", 400, 399, "low_resolution"),
+    ("grade_confidence", 0.42, 0.4199, "low_confidence"),
+    ("in_a_row", 3, 4, "several_images"),
+    ("upside_down", 0.12, 0.1201, "rotated"),
+    ("on_side", 0.4, 0.4001, "rotated"),
+]
+
+
+@pytest.mark.parametrize(("name", "at_limit", "beyond", "code"), LIMIT_OF_EACH_FLAG)
+def test_a_flag_is_raised_beyond_its_limit_and_not_at_it(name: str, at_limit: float, beyond: float, code: str) -> None:
+    assert flags_of(**{name: at_limit}) == []
+    assert flags_of(**{name: beyond}) == [code]
+
+
+def test_what_was_not_measured_is_no_reason_to_warn() -> None:
+    measures = {
+        name: value
+        for name, value in GOOD_MEASURES.items()
+        if name not in ("lungs_in_frame", "tilt_deg", "grade_confidence")
+    }
+    assert find_flags(measures, GOOD_SHAPE, None, (), LIMITS) == []
+
+
+def test_several_warnings_come_in_a_fixed_order_and_a_refusal_comes_alone() -> None:
+    notes = ("window_ignored", "side_not_verified", "polarity_corrected", "colour_converted")
+    warned = ["lungs_too_small", "underexposed", "polarity_corrected", "side_not_verified", "window_ignored"]
+    assert flags_of(notes=notes, fraction=0.1, grain=0.5) == warned
+    assert flags_of(notes=notes, fraction=0.1, grain=0.5, in_a_row=5) == ["several_images"]
+
+
+def test_too_little_lung_is_no_lung_or_an_inverted_image() -> None:
+    assert flags_of(fraction=0.04) == ["lungs_too_small"]
+    assert flags_of(fraction=0.0399) == ["lungs_not_found"]
+    assert flags_of(fraction=0.0399, chest_likeness=-0.38) == ["lungs_not_found"]
+    assert flags_of(fraction=0.0399, chest_likeness=-0.3801) == ["inverted"]
+    assert find_flags(GOOD_MEASURES, None, None, (), LIMITS) == ["lungs_not_found"]
+    assert find_flags(GOOD_MEASURES | {"chest_likeness": -0.5}, None, None, (), LIMITS) == ["inverted"]
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_lungs_that_slope_too_much_are_rotated(sign: int) -> None:
+    assert flags_of(slant_deg=sign * 35.0) == ["tilted"]
+    assert flags_of(slant_deg=sign * 35.01) == ["rotated"]
+
+
+@pytest.mark.parametrize(("edge", "code"), [("top_share", "apex_missing"), ("bottom_share", "base_missing")])
+def test_low_lungs_that_fill_an_edge_lack_a_part(edge: str, code: str) -> None:
+    other = {"top_share": "bottom_share", "bottom_share": "top_share"}[edge]
+    assert flags_of(height=0.5, **{edge: 0.5, other: 0.4}) == []
+    assert flags_of(height=0.5, **{edge: 0.51, other: 0.4}) == [code]
+    assert flags_of(height=0.56, **{edge: 0.51, other: 0.4}) == []
+    assert flags_of(height=0.5, top_share=0.6, bottom_share=0.6) == ["base_missing"]
+
+
+def test_an_inverted_image_is_told_by_likeness_and_contrast_together() -> None:
+    assert flags_of(chest_likeness=-0.5, contrast=0.12) == []
+    assert flags_of(chest_likeness=-0.5, contrast=0.11) == ["inverted"]
+    assert flags_of(chest_likeness=-0.5, contrast=0.11, on_side=0.5) == ["inverted"]
+
+
+def test_what_looks_both_inverted_and_upside_down_is_what_it_resembles_more() -> None:
+    both = {"chest_likeness": -0.5, "contrast": 0.1}
+    assert flags_of(**both, upside_down=0.99) == ["inverted"]
+    assert flags_of(**both, upside_down=1.0) == ["rotated"]
+
+
+def test_one_blob_says_nothing_of_how_the_lungs_are_arranged() -> None:
+    assert flags_of(on_side=0.3, one_sided=False) == []
+    assert flags_of(on_side=0.3, one_sided=True) == ["rotated"]
+    assert flags_of(on_side=0.0, one_sided=True) == []
+
+
+@pytest.mark.parametrize(
+    ("seen", "code"),
+    [
+        ("rotated_90", "rotated"),
+        ("rotated_180", "rotated"),
+        ("rotated_270", "rotated"),
+        ("inverted", "inverted"),
+        ("no_chest", "not_frontal_chest"),
+    ],
+)
+def test_the_image_check_refuses_below_its_limit_and_warns_up_to_another(seen: str, code: str) -> None:
+    unclear = {"upright": 0.2499}  # else lungs as clear as these overrule "no chest"
+    assert flags_of(check_of(seen, 0.1999), **unclear) == [code]
+    assert flags_of(check_of(seen, 0.2), **unclear) == ["doubtful_image"]
+    assert flags_of(check_of(seen, 0.7999), **unclear) == ["doubtful_image"]
+    assert flags_of(check_of(seen, 0.8), **unclear) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "at_limit", "beyond"),
+    [
+        ("fraction", 0.05, 0.0499),
+        ("upright", 0.25, 0.2499),
+        ("mask_confidence", 0.8, 0.7999),
+        ("chest_likeness", 0.0, -0.0001),  # with the contrast of .2
+    ],
+)
+def test_lungs_must_be_clear_in_every_way_to_overrule_no_chest(name: str, at_limit: float, beyond: float) -> None:
+    no_chest = check_of("no_chest", 0.01)
+    assert "doubtful_image" in flags_of(no_chest, **{name: at_limit})
+    assert flags_of(no_chest, **{name: beyond}) == ["not_frontal_chest"]
+    assert find_flags(GOOD_MEASURES, None, np.array(no_chest), (), LIMITS) == ["not_frontal_chest"]
+
+
+def test_clear_lungs_overrule_no_other_class_of_the_check() -> None:
+    assert flags_of(check_of("inverted", 0.01)) == ["inverted"]
+
+
+@pytest.mark.parametrize("weak", [{"upside_down": 0.5}, {"on_side": 0.9}, {"chest_likeness": -0.9}])
+def test_a_sure_check_overrules_the_three_weak_limits(weak: dict[str, float]) -> None:
+    assert flags_of([0.95, 0.05, 0, 0, 0, 0], **weak) == []
+    assert len(flags_of([0.9499, 0.05, 0, 0, 0, 0], **weak)) == 1
+
+
+def test_an_output_of_another_length_is_no_image_check() -> None:
+    case = make_chest(options=PhantomOptions(plain=True), grades=(0,) * 6)
+    quality = case.judge(image_check=np.array([[0.0, 1.0]], np.float32))
+    assert quality.verdict == "ok"
+    assert "frontal_probability" not in quality.measures
+
+
+@pytest.mark.parametrize(
+    ("notes", "verdict"),
+    [((), "ok"), (("side_not_verified",), "ok"), (("polarity_doubtful", "side_not_verified"), "warn")],
+)
+def test_the_verdict_is_that_of_the_most_serious_flag(notes: tuple[str, ...], verdict: str) -> None:
+    case = make_chest(options=PhantomOptions(plain=True), grades=(0,) * 6)
+    assert case.judge(notes=notes).verdict == verdict
+
+
+def test_measures_are_rounded_to_four_digits() -> None:
+    measures = make_chest(options=PhantomOptions(plain=True), grades=(0,) * 6).judge(image_check=SURE).measures
+    assert all(value == round(value, 4) for value in measures.values())
+    assert any(value != round(value, 3) for value in measures.values())
+    assert measures["frontal_probability"] == 0.97
+    assert measures["mask_confidence"] == 0.96
 
 
 def test_a_good_radiograph_passes_without_a_word() -> None:

@@ -1,0 +1,91 @@
+"""Measures of the quality gate: numbers of the image, the lungs' outline, the alignment and the grades."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from lungsev.preprocessing.canvas import Canvas
+from lungsev.quality.lung_shape import FloatImage, LungShape, radiograph_area
+from lungsev.reading.polarity import chest_likeness
+
+Outputs = Mapping[str, npt.NDArray[np.float32]]
+
+
+def measure_image(canvas: Canvas) -> dict[str, float]:
+    """Return statistics that need no network."""
+    side = canvas.pixels.shape[0]
+    y0, x0, y1, x1 = radiograph_area(canvas.frame, side)
+    content = canvas.pixels[y0:y1, x0:x1]
+    step = max(1, side // 16)
+    rows, columns = content.shape[0] // step, content.shape[1] // step
+    if rows == 0 or columns == 0:
+        return dict.fromkeys(("structure", "grain", "chest_likeness", "upside_down", "on_side", "image_pixels"), 0.0)
+    cells = content[: rows * step, : columns * step].reshape(rows, step, columns, step).mean(axis=(1, 3))
+    across = np.abs(np.diff(content[::2], axis=1))
+    likeness, right, upside_down, left = (_likeness(np.rot90(content, turn)) for turn in range(4))
+    return {
+        "structure": float(cells.std()),
+        "grain": float(across.mean()),
+        "chest_likeness": likeness,
+        "upside_down": upside_down - likeness,
+        "on_side": max(left, right) - likeness,
+        "image_pixels": float(side / canvas.frame.scale),
+    }
+
+
+def _likeness(content: FloatImage) -> float:
+    return chest_likeness(np.ascontiguousarray(content), (0, 0, *content.shape))
+
+
+def measure_shape(shape: LungShape, probability: FloatImage) -> dict[str, float]:
+    """Return the measures of the lungs' outline.
+
+    Args:
+        shape: Of the mask.
+        probability: Lung probability [M, M].
+    """
+    return {
+        "lung_fraction": shape.fraction,
+        "lung_parts": float(shape.parts),
+        "lung_ratio": shape.ratio,
+        "lung_solidity": shape.solidity,
+        "lung_upright": shape.upright,
+        "lung_contrast": shape.contrast,
+        "lung_burnt_out": shape.burnt_out,
+        "lung_slant_deg": shape.slant_deg,
+        "lungs_in_a_row": float(shape.in_a_row),
+        "lung_height": shape.height,
+        "lung_top_share": shape.top_share,
+        "lung_bottom_share": shape.bottom_share,
+        "mask_confidence": float(probability[probability >= 0.5].mean()),
+    }
+
+
+def measure_alignment(outputs: Outputs, probability: FloatImage) -> dict[str, float]:
+    """Return rotation and size of the aligned frame, and the share of the lungs in it."""
+    theta = np.asarray(outputs["theta"], dtype=np.float64)[0]
+    linear, centre = theta[:, :2], theta[:, 2]
+    area = float(abs(np.linalg.det(linear))) if np.isfinite(theta).all() else 0.0
+    if area < 1e-4:
+        return {"lungs_in_frame": 0.0}
+    side = probability.shape[0]
+    rows, columns = np.nonzero(probability >= 0.5)
+    points = (np.stack([columns, rows], axis=1) + 0.5) * 2 / side - 1
+    aligned = (points - centre) @ np.linalg.inv(linear).T
+    inside = (np.abs(aligned) <= 1.0).all(axis=1)
+    return {
+        "lungs_in_frame": float(inside.mean()),
+        "frame_scale": float(np.sqrt(area)),
+        "tilt_deg": float(np.degrees(np.arctan2(linear[1, 0] - linear[0, 1], linear[0, 0] + linear[1, 1]))),
+    }
+
+
+def measure_grades(outputs: Outputs) -> dict[str, float]:
+    """Return the mean probability of the most probable grade over all regions of all schemes."""
+    best = [
+        np.nan_to_num(values[0]).max(axis=-1) for name, values in outputs.items() if name.startswith("probabilities.")
+    ]
+    return {"grade_confidence": float(np.concatenate(best).mean())} if best else {}

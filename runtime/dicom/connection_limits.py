@@ -1,7 +1,7 @@
-"""The door of the listener: who may come in, how many, how much they may say and how long they may take.
+"""Limits of the listener's connections: which addresses, how many, how many bytes and how much time.
 
-pynetdicom believes the length a PDU claims, shakes TLS hands on the thread that accepts, and waits for a peer that
-drips. Each is bounded here, before its code sees a byte.
+pynetdicom trusts the length that a PDU claims, does the TLS handshake on the thread that accepts, and waits for a slow
+peer for ever. Each is bounded here, before pynetdicom sees a byte.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _PDU_OVERHEAD_BYTES = 1 << 16  # an association request may be longer than the d
 _HANDSHAKE_SECONDS = 10.0
 
 
-class GuardedServer(ThreadedAssociationServer):
-    """Accepts from allowed addresses, a bounded number of connections, and shakes hands on their own threads."""
+class LimitedServer(ThreadedAssociationServer):
+    """Server for allowed addresses and a bounded number of connections, each with a thread for its TLS handshake."""
 
     settings: ListenSettings
     daemon_threads = True
@@ -38,7 +38,7 @@ class GuardedServer(ThreadedAssociationServer):
         self._networks = [ipaddress.ip_network(item, strict=False) for item in settings.allowed_addresses]
         self._connections: dict[Association, float] = {}
         self._lock = threading.Lock()
-        self._opening: set[Any] = set()  # addresses, from accepting to the association
+        self._opening: set[Any] = set()  # addresses of connections without an association yet
         super().__init__(
             ae,
             (settings.host, settings.port),
@@ -46,27 +46,34 @@ class GuardedServer(ThreadedAssociationServer):
             contexts,
             tls,
             handlers,
-            request_handler=GuardedHandler,
+            request_handler=_LimitedHandler,
         )
 
     def get_request(self) -> tuple[socket.socket, Any]:
+        """Accept a connection and give it a time limit for every read."""
         assert self.socket is not None
         connection, address = self.socket.accept()
         connection.settimeout(self.settings.idle_seconds)
         return connection, address
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
+        """Return whether a new connection is within the limits."""
         if not self._is_allowed(client_address[0]):
-            log.warning("a connection from an address that is not allowed was closed", extra={"code": "address"})
+            log.warning(
+                "refused a connection: its address is not in listen.allowed_addresses", extra={"code": "address"}
+            )
             return False
         with self._lock:
-            if len(self._opening) + len(self._living()) >= 2 * self.settings.max_associations:
-                log.warning("a connection too many was closed", extra={"code": "connections"})
+            if len(self._opening) + len(self._open_associations()) >= 2 * self.settings.max_associations:
+                log.warning(
+                    "refused a connection: there are too many (listen.max_associations)", extra={"code": "connections"}
+                )
                 return False
             self._opening.add(client_address)
         return True
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Do the TLS handshake and serve the peer, on a thread of this connection."""
         try:
             if self.ssl_context is not None:
                 request.settimeout(_HANDSHAKE_SECONDS)
@@ -74,7 +81,7 @@ class GuardedServer(ThreadedAssociationServer):
                 request.settimeout(self.settings.idle_seconds)
             self.finish_request(request, client_address)
         except (OSError, ssl.SSLError):
-            log.warning("a peer failed at the TLS handshake", extra={"code": "tls"})
+            log.warning("the TLS handshake of a peer failed", extra={"code": "tls"})
             self.shutdown_request(request)
         except Exception:
             log.exception("a connection failed")
@@ -84,41 +91,39 @@ class GuardedServer(ThreadedAssociationServer):
                 self._opening.discard(client_address)
 
     def shutdown_request(self, request: Any) -> None:
+        """Close a connection, whatever state it is in."""
         with contextlib.suppress(OSError):
             super().shutdown_request(request)
 
-    def entered(self, association: Association, client_address: Any) -> None:
-        """A peer is connected; its time runs."""
+    def add_association(self, association: Association, client_address: Any) -> None:
+        """Start the time limit of an association."""
         with self._lock:
             self._opening.discard(client_address)
             self._connections[association] = time.monotonic()
 
-    def hang_up_on_the_slow(self) -> int:
-        """Close connections older than the limit; returns how many."""
+    def close_overdue(self) -> None:
+        """Close the associations that are older than `association_seconds`."""
         now = time.monotonic()
         with self._lock:
-            late = [a for a, since in self._living().items() if now - since > self.settings.association_seconds]
+            late = [
+                a for a, since in self._open_associations().items() if now - since > self.settings.association_seconds
+            ]
             for association in late:
                 del self._connections[association]
         for association in late:
-            log.warning("an association took too long and was closed", extra={"code": "time"})
-            close(association)
-        return len(late)
+            log.warning("closed an association: it took longer than listen.association_seconds", extra={"code": "time"})
+            close_association(association)
 
     def close_all(self) -> None:
-        """Hang up on everybody."""
+        """Close all associations."""
         with self._lock:
-            living = list(self._living())
+            living = list(self._open_associations())
         for association in living:
-            close(association)
+            close_association(association)
 
-    def busy(self) -> int:
-        """Connections that are open."""
-        with self._lock:
-            return len(self._living())
-
-    def _living(self) -> dict[Association, float]:
-        self._connections = {a: since for a, since in self._connections.items() if a.is_alive()}
+    def _open_associations(self) -> dict[Association, float]:
+        # An association without a thread number has not been started yet.
+        self._connections = {a: t for a, t in self._connections.items() if a.is_alive() or a.ident is None}
         return self._connections
 
     def _is_allowed(self, address: str) -> bool:
@@ -127,22 +132,22 @@ class GuardedServer(ThreadedAssociationServer):
         return any((mapped or peer) in network for network in self._networks)
 
 
-class GuardedHandler(RequestHandler):
-    """Counts what a peer sends."""
+class _LimitedHandler(RequestHandler):
+    """Handler that counts the bytes of each peer."""
 
-    server: GuardedServer
+    server: LimitedServer
 
     def _create_association(self) -> Any:
         association: Any = super()._create_association()
-        guard = _Guard(association, self.server.settings)
-        association.dul.socket.recv = guard.receive
-        association.lungsev_guard = guard
-        self.server.entered(association, self.client_address)
+        limit = _ByteLimit(association, self.server.settings)
+        association.dul.socket.recv = limit.receive
+        association.lungsev_byte_limit = limit
+        self.server.add_association(association, self.client_address)
         return association
 
 
-class _Guard:
-    """Stands between the socket and pynetdicom."""
+class _ByteLimit:
+    """Byte limit of one association, between the socket and pynetdicom."""
 
     def __init__(self, association: Any, settings: ListenSettings) -> None:
         self._receive = association.dul.socket.recv
@@ -151,37 +156,46 @@ class _Guard:
         self._bytes = 0
 
     def receive(self, count: int) -> bytearray:
-        """Raises OSError, which ends the association, for a PDU or an object longer than allowed."""
+        """Receive bytes for pynetdicom.
+
+        Raises:
+            OSError: A PDU or an object is longer than allowed; this ends the association.
+        """
         if count > self._longest_pdu or self._bytes + count > self._longest_object:
-            log.warning("a peer sent more than is allowed and was hung up on", extra={"code": "size"})
-            raise OSError("more than is allowed")
+            log.warning(
+                "closed an association: its peer sent more than listen.max_pdu_bytes or listen.max_object_mb allow",
+                extra={"code": "size"},
+            )
+            raise OSError("more bytes than allowed")
         self._bytes += count
         return self._receive(count)
 
-    def next_object(self) -> None:
-        """An object is complete: what comes now is counted anew."""
+    def restart_object_limit(self) -> None:
+        """Start counting the next object."""
         self._bytes = 0
 
 
-def next_object(association: Association) -> None:
-    """Start counting anew after an object that was taken."""
-    guard = getattr(association, "lungsev_guard", None)
-    if guard is not None:
-        guard.next_object()
+def restart_object_limit(association: Association) -> None:
+    """Restart the byte limit of an association after a complete object."""
+    limit = getattr(association, "lungsev_byte_limit", None)
+    if limit is not None:
+        limit.restart_object_limit()
 
 
-def close(association: Any) -> None:
-    """Hang up without ceremony: the peer may not be listening to one."""
+def close_association(association: Any) -> None:
+    """Close the connection without the release handshake, which the peer may not answer."""
     with contextlib.suppress(Exception):
         raw = association.dul.socket.socket
         raw.shutdown(socket.SHUT_RDWR)
 
 
 def build_tls_context(settings: ListenSettings) -> ssl.SSLContext | None:
-    """TLS 1.2 or newer (PS3.15 B.12, BCP 195), peers' certificates asked for when authorities are given.
+    """Return the TLS settings (TLS 1.2 or newer: PS3.15 B.12, BCP 195), or None where TLS is off.
+
+    With `tls_authorities`, peers must show a certificate.
 
     Raises:
-        OSError, ssl.SSLError: A file is missing or is no certificate.
+        OSError, ssl.SSLError: A file is missing or is not a certificate.
     """
     if settings.tls_certificate is None or settings.tls_key is None:
         return None

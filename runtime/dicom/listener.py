@@ -1,7 +1,7 @@
-"""The DICOM listener: C-ECHO, C-STORE and storage commitment. It only drops complete files into the inbox.
+"""The DICOM listener: C-ECHO, C-STORE and storage commitment. It writes complete files into the inbox.
 
-The peer hears success when the bytes are flushed to the disk and renamed into the inbox, under a name made here;
-never before.
+A peer is answered with success once the bytes are flushed to the disk and renamed into the inbox, under a name made
+here; never before.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ except ImportError:
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
-from lungsev.runtime.dicom.connection_limits import GuardedServer, build_tls_context, next_object
-from lungsev.runtime.dicom.storage_commitment import ReceivedLog, Reference
+from lungsev.runtime.dicom.connection_limits import LimitedServer, build_tls_context, restart_object_limit
+from lungsev.runtime.dicom.storage_commitment import ReceivedInstances, Reference, commitment_report
 from lungsev.runtime.logs import quiet_libraries
 from lungsev.runtime.settings import ListenSettings
 from lungsev.runtime.watcher.failpoints import pass_failpoint
@@ -39,14 +39,14 @@ from lungsev.system import fsync_folder
 
 log = logging.getLogger("lungsev.runtime.dicom.listener")
 
-# PS3.4 B.5: images, and what units send beside them and a reason is then given for.
+# PS3.4 B.5: radiographs, and what X-ray units send with them, which is skipped with a reason.
 STORAGE_CLASSES = (
     "1.2.840.10008.5.1.4.1.1.1",  # Computed Radiography
     "1.2.840.10008.5.1.4.1.1.1.1",  # Digital X-Ray, For Presentation
     "1.2.840.10008.5.1.4.1.1.1.1.1",  # Digital X-Ray, For Processing
     "1.2.840.10008.5.1.4.1.1.7",  # Secondary Capture
 )
-# The first that the peer offers too is agreed on: uncompressed before lossless before lossy.
+# The first one that the peer offers is accepted: uncompressed before lossless before lossy.
 TRANSFER_SYNTAXES = (
     "1.2.840.10008.1.2.1",  # Explicit VR Little Endian
     "1.2.840.10008.1.2",  # Implicit VR Little Endian
@@ -66,19 +66,19 @@ TRANSFER_SYNTAXES = (
     "1.2.840.10008.1.2.4.203",  # HTJ2K
 )
 VERIFICATION = "1.2.840.10008.1.1"
-COMMITMENT = UID("1.2.840.10008.1.20.1")
-_COMMITMENT = (COMMITMENT, UID("1.2.840.10008.1.20.1.1"))  # class and well-known instance
+STORAGE_COMMITMENT = UID("1.2.840.10008.1.20.1")
+_COMMITMENT_INSTANCE = (STORAGE_COMMITMENT, UID("1.2.840.10008.1.20.1.1"))  # class and well-known instance
 
 SUCCESS, OUT_OF_RESOURCES, CANNOT_UNDERSTAND = 0x0000, 0xA700, 0xC000
 _REPORT_ATTEMPTS, _REPORT_PAUSE_SECONDS = 5, 2.0
-_SWEEP_SECONDS = 5.0
-_REQUEST_SECONDS = 10.0  # from connecting to asking for an association
+_CLEANUP_SECONDS = 5.0
+_REQUEST_SECONDS = 10.0  # from the connection to the association request
 _MAX_REFERENCES = 10_000
 
 
 @contextlib.contextmanager
 def listening(inbox: Path, settings: ListenSettings, min_free_mb: float = 1024.0) -> Iterator[Listener]:
-    """Listen until the block is left; objects on their way in are waited for."""
+    """Run a listener until the block is left; then wait for objects that are being received."""
     listener = Listener(inbox, settings, min_free_mb)
     try:
         listener.start()
@@ -88,11 +88,11 @@ def listening(inbox: Path, settings: ListenSettings, min_free_mb: float = 1024.0
 
 
 class Listener:
-    """One port, one inbox. Owns `INBOX/.receiving`, where files lie until they are complete."""
+    """Listener on one port for one inbox. Owns `INBOX/.receiving`, which holds files until they are complete."""
 
     def __init__(self, inbox: Path, settings: ListenSettings, min_free_mb: float) -> None:
         if not inbox.is_dir():
-            raise LungsevError(f"no folder at {inbox}; expected the folder that received images go to: make it")
+            raise LungsevError(f"no folder at {inbox}; expected the folder that received images go to: create it")
         self._inbox = inbox
         self._receiving = inbox / ".receiving"
         self._settings = settings
@@ -102,39 +102,41 @@ class Listener:
         self._threads: list[threading.Thread] = []
         try:
             self._receiving.mkdir(mode=0o700, exist_ok=True)
-            self._received = ReceivedLog(self._receiving / "received.sqlite")
+            self._received = ReceivedInstances(self._receiving / "received.sqlite")
             tls = build_tls_context(settings)
         except ssl.SSLError:
             raise LungsevError(
-                "listen.tls_*: expected PEM files of a certificate, its key and its authorities"
+                "listen.tls_*: expected PEM files of a certificate, its key and its authorities; check the three files"
             ) from None
         except OSError as error:
             raise LungsevError(f"cannot listen: {error.strerror or error}: {error.filename or inbox}") from None
-        self._sweep(0.0)
+        self._remove_incomplete(0.0)
         self._configure_library()
         self._ae = self._application_entity()
         try:
-            self._server = GuardedServer(self._ae, settings, self._ae.supported_contexts, tls, self._handlers())
+            self._server = LimitedServer(self._ae, settings, self._ae.supported_contexts, tls, self._handlers())
         except OSError as error:
             self._received.close()
             raise LungsevError(
                 f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; choose another listen.port, or "
-                "stop what holds it"
+                "stop the program that uses it"
             ) from None
 
     @property
     def port(self) -> int:
+        """Port that was bound; with 0 in the settings the system chose it."""
         return int(self._server.server_address[1])
 
     def start(self) -> None:
-        for name, target in (("accept", self._server.serve_forever), ("sweep", self._keep_order)):
+        """Start accepting connections, on threads of its own."""
+        for name, target in (("accept", self._server.serve_forever), ("sweep", self._run_cleanup)):
             thread = threading.Thread(target=target, name=f"listener-{name}", daemon=True)
             thread.start()
             self._threads.append(thread)
         log.info("listening")
 
     def stop(self) -> None:
-        """Accept nobody new, let objects on their way finish for a moment, hang up."""
+        """Accept no more connections, let objects finish for a moment, and close everything."""
         self._stop.set()
         if self._threads:
             socketserver.BaseServer.shutdown(self._server)
@@ -166,34 +168,34 @@ class Listener:
         for storage_class in STORAGE_CLASSES:
             ae.add_supported_context(storage_class, list(TRANSFER_SYNTAXES))
         if settings.storage_commitment:
-            ae.add_supported_context(COMMITMENT)
+            ae.add_supported_context(STORAGE_COMMITMENT)
         return ae
 
     def _handlers(self) -> list[Any]:
         return [
             (evt.EVT_C_ECHO, self._on_echo),
             (evt.EVT_C_STORE, self._on_store),
-            (evt.EVT_N_ACTION, self._on_commitment),
+            (evt.EVT_N_ACTION, self._on_storage_commitment),
         ]
 
     def _on_echo(self, event: Any) -> int:
-        next_object(event.assoc)
+        restart_object_limit(event.assoc)
         return SUCCESS
 
     def _on_store(self, event: Any) -> int:
-        next_object(event.assoc)
+        restart_object_limit(event.assoc)
         self._storing += 1
         try:
             if shutil.disk_usage(self._inbox).free < self._min_free_bytes:
-                log.error("refused an object: the disk is nearly full", extra={"code": "disk"})
+                log.error("refused an object: the disk is nearly full (watch.min_free_mb)", extra={"code": "disk"})
                 return OUT_OF_RESOURCES
             self._keep(Path(event.dataset_path))
             request = event.request
-            self._received.note(Reference(str(request.AffectedSOPClassUID), str(request.AffectedSOPInstanceUID)))
+            self._received.add(Reference(str(request.AffectedSOPClassUID), str(request.AffectedSOPInstanceUID)))
             pass_failpoint("accepted")
             return SUCCESS
         except OSError as error:
-            log.error("refused an object: the disk refused it", exc_info=error)
+            log.error("refused an object: the disk failed", exc_info=error)
             return OUT_OF_RESOURCES
         except Exception as error:
             log.error("refused an object", exc_info=error)
@@ -202,7 +204,7 @@ class Listener:
             self._storing -= 1
 
     def _keep(self, complete: Path) -> None:
-        """Flush, rename into the inbox under a name of ours, flush the folder."""
+        """Flush the file, rename it into the inbox under a name made here, and flush the folder."""
         with complete.open("rb") as stream:
             os.fchmod(stream.fileno(), 0o640)  # the watcher may be another user of the group
             os.fsync(stream.fileno())
@@ -210,10 +212,10 @@ class Listener:
         name = time.strftime("%Y%m%dT%H%M%S", time.gmtime()) + f"-{secrets.token_hex(8)}.dcm"
         os.replace(complete, self._inbox / name)
         fsync_folder(self._inbox)
-        log.info("an object was received", extra={"state": "received"})
+        log.info("received an object", extra={"state": "received"})
 
-    def _on_commitment(self, event: Any) -> tuple[int, None]:
-        next_object(event.assoc)
+    def _on_storage_commitment(self, event: Any) -> tuple[int, None]:
+        restart_object_limit(event.assoc)
         if event.action_type != 1:
             return 0x0123, None  # no such action type
         try:
@@ -222,17 +224,17 @@ class Listener:
             items = list(request.ReferencedSOPSequence)[: _MAX_REFERENCES + 1]
             references = [Reference(str(i.ReferencedSOPClassUID), str(i.ReferencedSOPInstanceUID)) for i in items]
         except Exception as error:
-            log.warning("a storage commitment request could not be understood", exc_info=error)
+            log.warning("refused a storage commitment request that could not be decoded", exc_info=error)
             return 0x0115, None  # invalid argument value
         if not references or len(references) > _MAX_REFERENCES:
             return 0x0115, None
-        report = commitment_report(transaction, *self._received.judge(references))
+        report = commitment_report(transaction, *self._received.check(references))
         thread = threading.Thread(target=self._report, args=(event.assoc, report), name="commitment", daemon=True)
         thread.start()
         return SUCCESS, None
 
     def _report(self, association: Any, report: tuple[int, Dataset]) -> None:
-        """Answer on an association of our own where the peer has a port for it, else on its own."""
+        """Report to the port configured for the peer, on a new association, or else on the peer's own association."""
         event_type, information = report
         peer_title = association.requestor.ae_title
         port = self._settings.storage_commitment_ports.get(peer_title)
@@ -242,62 +244,43 @@ class Listener:
             try:
                 if port is None:
                     if not association.is_established:
-                        log.warning("a peer hung up before its commitment report; set listen.storage_commitment_ports")
+                        log.warning(
+                            "a peer released its association before its storage commitment report: "
+                            "set listen.storage_commitment_ports"
+                        )
                         return
-                    status, _ = association.send_n_event_report(information, event_type, *_COMMITMENT)
+                    status, _ = association.send_n_event_report(information, event_type, *_COMMITMENT_INSTANCE)
                 else:
                     status = self._report_to(association.requestor.address, port, peer_title, event_type, information)
                 if status and status.Status == SUCCESS:
                     return
             except Exception as error:
-                log.warning("a commitment report did not arrive", exc_info=error)
-        log.error("a commitment report never arrived")
+                log.warning("a storage commitment report did not arrive and is sent again", exc_info=error)
+        log.error("a storage commitment report did not arrive; it is not sent again")
 
     def _report_to(self, address: str, port: int, title: str, event_type: int, information: Dataset) -> Any:
         caller = AE(self._settings.ae_title)
         caller.acse_timeout = caller.dimse_timeout = caller.network_timeout = self._settings.idle_seconds
-        caller.add_requested_context(COMMITMENT)
-        role = build_role(COMMITMENT, scp_role=True)
+        caller.add_requested_context(STORAGE_COMMITMENT)
+        role = build_role(STORAGE_COMMITMENT, scp_role=True)
         association = caller.associate(address, port, ae_title=title, ext_neg=[role])
         if not association.is_established:
             return None
         try:
-            status, _ = association.send_n_event_report(information, event_type, *_COMMITMENT)
+            status, _ = association.send_n_event_report(information, event_type, *_COMMITMENT_INSTANCE)
             return status
         finally:
             association.release()
 
-    def _keep_order(self) -> None:
-        while not self._stop.wait(min(_SWEEP_SECONDS, self._settings.association_seconds / 4)):
-            self._server.hang_up_on_the_slow()
-            self._sweep(self._settings.association_seconds + self._settings.idle_seconds)
+    def _run_cleanup(self) -> None:
+        while not self._stop.wait(min(_CLEANUP_SECONDS, self._settings.association_seconds / 4)):
+            self._server.close_overdue()
+            self._remove_incomplete(self._settings.association_seconds + self._settings.idle_seconds)
 
-    def _sweep(self, age_seconds: float) -> None:
-        """Remove what broken associations left half-received."""
+    def _remove_incomplete(self, age_seconds: float) -> None:
+        """Remove incomplete files of broken associations that are older than `age_seconds`."""
         oldest = time.time() - age_seconds
         for path in self._receiving.glob("tmp*.dcm"):
             with contextlib.suppress(OSError):
                 if path.stat().st_mtime < oldest:
                     path.unlink()
-
-
-def commitment_report(
-    transaction: str, kept: list[Reference], failed: list[tuple[Reference, int]]
-) -> tuple[int, Dataset]:
-    """Event type and information of the N-EVENT-REPORT (PS3.4 J.3.3)."""
-    information = Dataset()
-    information.TransactionUID = transaction
-    if kept:
-        information.ReferencedSOPSequence = [_item(reference) for reference in kept]
-    if failed:
-        information.FailedSOPSequence = [_item(reference, reason) for reference, reason in failed]
-    return (2 if failed else 1), information
-
-
-def _item(reference: Reference, reason: int | None = None) -> Dataset:
-    item = Dataset()
-    item.ReferencedSOPClassUID = reference.sop_class_uid
-    item.ReferencedSOPInstanceUID = reference.sop_instance_uid
-    if reason is not None:
-        item.FailureReason = reason
-    return item

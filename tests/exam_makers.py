@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import cv2
@@ -73,3 +75,22 @@ def put_report(out: Path, name: str, report: SeverityReport, *, with_image: bool
     (out / "reports" / f"{name}.json").write_text(report.to_json(), encoding="utf-8")
     if with_image:
         cv2.imwrite(str(out / "images" / f"{name}.png"), np.full((200, 200), 90, np.uint8))
+
+
+def course_exam(
+    total: int,
+    hours: float | None,
+    *,
+    name: str = "",
+    patient: str = "PHANTOM-1",
+    view: str | None = "AP",
+    model: ModelInfo = MODEL,
+    uid: str | None = None,
+    written_at: float = 0.0,
+) -> Exam:
+    """An image of a total, spread over zones A-F from the top, some hours after 2 March 2026, 08:15."""
+    grades = "".join(str(max(0, min(3, total - 3 * zone))) for zone in range(6))
+    taken = None if hours is None else (datetime(2026, 3, 2, 8, 15) + timedelta(hours=hours)).isoformat()
+    report = scored_report(patient, taken, grades, view=view, model=model)
+    report = replace(report, image=replace(report.image, sop_instance_uid=uid))
+    return Exam(name or f"image-{hours}-{total}", report, written_at)

@@ -5,55 +5,28 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
-from pathlib import Path
+from datetime import datetime
 
-import cv2
-import numpy as np
 import pytest
+from exam_makers import MODEL, course_exam, exams_by_id, scored_report
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from typer.testing import CliRunner
 
-from lungsev.errors import LungsevError
-from lungsev.report import ImageInfo, ModelInfo, RegionScore, SchemeScore, SeverityReport
-from lungsev.runtime.cli import app
-from lungsev.runtime.commands.trend import trend, trend_name
-from lungsev.runtime.patients.chart import draw_trend
-from lungsev.runtime.patients.history import Exam, History, exams_of
-from lungsev.runtime.patients.trend import patient_trend, readers_disagree, sentence
-
-MODEL = ModelInfo("lungsev-brixia", "1.2.0", "0f" * 32, "onnxruntime", "cpu", "fp32")
-START = datetime(2026, 3, 2, 8, 15)
-
-
-def an_exam(
-    total: int,
-    hours: float | None,
-    *,
-    name: str = "",
-    patient: str = "PHANTOM-1",
-    view: str | None = "AP",
-    model: ModelInfo = MODEL,
-    uid: str | None = None,
-    written_at: float = 0.0,
-) -> Exam:
-    """An image of a total, spread over zones A-F from the top."""
-    grades = [max(0, min(3, total - 3 * i)) for i in range(6)]
-    square = ((0.0, 0.0), (9.0, 0.0), (9.0, 9.0), (0.0, 9.0))
-    regions = tuple(
-        RegionScore(code, f"zone {code}", "both", grade, float(grade), (0.25, 0.25, 0.25, 0.25), (grade, grade), square)
-        for code, grade in zip("ABCDEF", grades, strict=True)
-    )
-    taken = None if hours is None else (START + timedelta(hours=hours)).isoformat()
-    score = SchemeScore(regions, total, float(total), (max(0, total - 2), min(18, total + 2)), 0.8, 18)
-    image = ImageInfo(sop_instance_uid=uid, patient_id=patient, acquired_at=taken, view=view)
-    report = SeverityReport("scored", image, model, scores={"brixia": score})
-    return Exam(name or f"image-{hours}-{total}", report, written_at)
+from lungsev.report import ImageInfo, QualityFlag, SeverityReport
+from lungsev.runtime.patients.history import Exam
+from lungsev.runtime.patients.trend import (
+    RegionChange,
+    TrendPoint,
+    patient_trend,
+    readers_disagree,
+    sentence,
+    signed,
+    time_positions,
+)
 
 
 def changes(totals: Sequence[int]) -> list[str | None]:
-    trend = patient_trend([an_exam(total, 24 * day) for day, total in enumerate(totals)])
+    trend = patient_trend([course_exam(total, 24 * day) for day, total in enumerate(totals)])
     assert trend is not None
     return [point.change for point in trend.points]
 
@@ -71,7 +44,7 @@ def test_a_slow_drift_is_called_once_it_adds_up() -> None:
 
 
 def test_a_step_from_the_image_before_is_a_change_even_where_it_leads_back() -> None:
-    trend = patient_trend([an_exam(total, 24 * day) for day, total in enumerate([5, 7, 4])])
+    trend = patient_trend([course_exam(total, 24 * day) for day, total in enumerate([5, 7, 4])])
     assert trend is not None
     assert [point.change for point in trend.points] == [None, None, "better"]
     assert (
@@ -91,7 +64,7 @@ def test_a_change_is_not_called_again_while_it_lasts() -> None:
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.integers(0, 18), min_size=1, max_size=12), st.randoms())
 def test_order_of_arrival_does_not_matter(totals: list[int], chance) -> None:
-    exams = [an_exam(total, 24 * day, written_at=chance.random()) for day, total in enumerate(totals)]
+    exams = [course_exam(total, 24 * day, written_at=chance.random()) for day, total in enumerate(totals)]
     shuffled = list(exams)
     chance.shuffle(shuffled)
     assert patient_trend(shuffled) == patient_trend(exams)
@@ -100,7 +73,7 @@ def test_order_of_arrival_does_not_matter(totals: list[int], chance) -> None:
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.integers(0, 18), min_size=2, max_size=12))
 def test_every_called_change_is_larger_than_the_readers_disagreement(totals: list[int]) -> None:
-    trend = patient_trend([an_exam(total, 24 * day) for day, total in enumerate(totals)])
+    trend = patient_trend([course_exam(total, 24 * day) for day, total in enumerate(totals)])
     assert trend is not None
     by_id = {point.id: point for point in trend.points}
     for point in trend.points[1:]:
@@ -110,7 +83,7 @@ def test_every_called_change_is_larger_than_the_readers_disagreement(totals: lis
 
 
 def test_hours_and_points_since_the_image_before() -> None:
-    trend = patient_trend([an_exam(5, 0), an_exam(9, 17.5)])
+    trend = patient_trend([course_exam(5, 0), course_exam(9, 17.5)])
     assert trend is not None
     assert (trend.points[1].since_previous, trend.points[1].hours_since_previous) == (4, 17.5)
 
@@ -119,10 +92,10 @@ def test_another_view_is_marked_and_another_model_is_not_compared() -> None:
     newer = replace(MODEL, bundle_sha256="1a" * 32)
     trend = patient_trend(
         [
-            an_exam(5, 0),
-            an_exam(9, 24, view="PA"),
-            an_exam(15, 48, view="PA", model=newer),
-            an_exam(15, 72, model=newer),
+            course_exam(5, 0),
+            course_exam(9, 24, view="PA"),
+            course_exam(15, 48, view="PA", model=newer),
+            course_exam(15, 72, model=newer),
         ]
     )
     assert trend is not None
@@ -133,20 +106,22 @@ def test_another_view_is_marked_and_another_model_is_not_compared() -> None:
 
 
 def test_a_zone_that_moved_by_two_grades_is_named() -> None:
-    trend = patient_trend([an_exam(3, 0), an_exam(6, 24)])
+    trend = patient_trend([course_exam(3, 0), course_exam(6, 24)])
     assert trend is not None
     assert [(change.code, change.before, change.after) for change in trend.points[1].region_changes] == [("B", 0, 3)]
 
 
 def test_an_image_scored_twice_counts_once_with_its_newest_report() -> None:
-    trend = patient_trend([an_exam(5, 0, name="a", uid="1.2.3"), an_exam(7, 0, name="b", uid="1.2.3", written_at=9.0)])
+    trend = patient_trend(
+        [course_exam(5, 0, name="a", uid="1.2.3"), course_exam(7, 0, name="b", uid="1.2.3", written_at=9.0)]
+    )
     assert trend is not None
     assert [point.total for point in trend.points] == [7]
 
 
 def test_images_without_a_date_or_a_score_have_no_place_but_are_counted() -> None:
     skipped = SeverityReport("skipped", ImageInfo(patient_id="PHANTOM-1"), reason="rotated", message="Turned.")
-    trend = patient_trend([an_exam(5, 0), an_exam(9, None, name="undated"), Exam("no", skipped, 0.0)])
+    trend = patient_trend([course_exam(5, 0), course_exam(9, None, name="undated"), Exam("no", skipped, 0.0)])
     assert trend is not None
     assert (len(trend.points), trend.undated, trend.unscored) == (1, ("undated",), 1)
     assert patient_trend([Exam("no", skipped, 0.0)]) is None
@@ -158,74 +133,76 @@ def test_the_threshold_follows_the_schemes_range(total_max: int, threshold: int)
     assert readers_disagree(total_max) == threshold
 
 
-@pytest.mark.parametrize("count", [1, 2, 40])
-def test_the_picture_of_any_number_of_images_can_be_drawn(count: int) -> None:
-    trend = patient_trend([an_exam(day % 19, 7 * day) for day in range(count)])
+def test_a_point_holds_all_that_is_known_of_its_image() -> None:
+    flags = (QualityFlag("tilted", "warn", "The patient is tilted."),)
+    second = scored_report(taken="2026-11-21T08:00:00", grades="012321", view="PA", flags=flags)
+    trend = patient_trend(list(exams_by_id(a=scored_report(grades="000111"), b=second).values()))
     assert trend is not None
-    picture = draw_trend(trend, "Course", 0.5)
-    assert picture.shape[1] == 800
-    assert np.ptp(picture.astype(int)) > 200
+    assert (trend.scheme, trend.total_max, trend.grades, trend.threshold) == ("brixia", 18, (0, 1, 2, 3), 2)
+    assert trend.points[1] == TrendPoint(
+        id="b", acquired_at=datetime(2026, 11, 21, 8), view="PA", model="lungsev-brixia 1.2.0 (0f0f0f0f)",
+        grades={"A": 0, "B": 1, "C": 2, "D": 3, "E": 2, "F": 1}, total=9, total_interval=(7, 11), since_previous=6,
+        hours_since_previous=24.0, since_reference=6, reference_id="a", reference_at=datetime(2026, 11, 20, 8),
+        change="worse", region_changes=(RegionChange("C", "right lower zone", 0, 2),
+                                        RegionChange("D", "left upper zone", 1, 3)),
+        view_changed=True, model_changed=False, doubts=("The patient is tilted.",),
+    )  # fmt: skip
+    assert trend.point("b") is trend.points[1]
+    assert trend.point("c") is None
 
 
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    (tmp_path / "reports").mkdir()
-    for hours, total in ((0, 4), (30, 9), (60, 8)):
-        exam = an_exam(total, hours, patient="=EVIL\x1b[31m")
-        (tmp_path / "reports" / f"{exam.id}.json").write_text(exam.report.to_json(), encoding="utf-8")
-    (tmp_path / "reports" / "broken.json").write_text("{", encoding="utf-8")
-    return tmp_path
+def test_sentences_name_change_reference_view_and_model() -> None:
+    newer = replace(MODEL, version="2.0.0")
+    trend = patient_trend(
+        [course_exam(5, 0), course_exam(9, 24, view=None), course_exam(9, 48, view=None, model=newer),
+         course_exam(9, 72, view=None, model=newer)]
+    )  # fmt: skip
+    assert trend is not None
+    assert [sentence(point, trend.threshold) for point in trend.points] == [
+        "First X-ray of the course.",
+        "Worse by 4 since 02 Mar 08:15: more than the 2 points by which two readers usually differ. "
+        "Different view from the previous X-ray (not recorded).",
+        "±0 since the previous X-ray. Scored by another model: not directly comparable.",
+        "±0 since the previous X-ray: within the 2 points by which two readers usually differ.",
+    ]
+    assert sentence(trend.points[3], 1).endswith("within the 1 point by which two readers usually differ.")
 
 
-def test_the_command_prints_a_table_and_writes_a_picture_that_does_not_name_the_patient(out: Path, capsys) -> None:
-    trend("=EVIL\x1b[31m", out, None, None, json_output=False)
-    printed = capsys.readouterr().out
-    assert "worse +5" in printed
-    assert "\x1b" not in printed
-    (picture,) = (out / "trends").iterdir()
-    assert picture.stem == trend_name("=EVIL\x1b[31m")
-    assert "EVIL" not in picture.name
-    assert cv2.imread(str(picture)) is not None
+def test_json_holds_plain_types_and_a_sentence_for_each_point() -> None:
+    trend = patient_trend([course_exam(5, 0), course_exam(9, 24)])
+    assert trend is not None
+    data = json.loads(json.dumps(trend.to_dict()))
+    assert [point["acquired_at"] for point in data["points"]] == ["2026-03-02T08:15:00", "2026-03-03T08:15:00"]
+    assert [point["reference_at"] for point in data["points"]] == [None, "2026-03-02T08:15:00"]
+    assert [point["sentence"] for point in data["points"]] == [sentence(point, 2) for point in trend.points]
 
 
-def test_the_command_prints_json_for_machines(out: Path) -> None:
-    result = CliRunner().invoke(app, ["trend", "=EVIL\x1b[31m", "--out", str(out), "--json"])
-    assert result.exit_code == 0, result.output
-    data = json.loads(result.stdout)
-    assert [point["total"] for point in data["points"]] == [4, 9, 8]
-    assert data["points"][1]["change"] == "worse"
-    assert data["disclaimer"].startswith("Research use only")
+def test_without_a_name_the_main_scheme_of_the_newest_image_is_taken() -> None:
+    inha = scored_report(taken="2026-11-21T08:00:00", grades="1355", scheme="inha")
+    exams = list(exams_by_id(a=scored_report(), b=inha).values())
+    newest, brixia = patient_trend(exams), patient_trend(exams, "brixia")
+    assert newest is not None
+    assert brixia is not None
+    assert (newest.scheme, newest.grades, [point.id for point in newest.points]) == ("inha", (1, 2, 3, 4, 5), ["b"])
+    assert (brixia.scheme, [point.id for point in brixia.points]) == ("brixia", ["a"])
+    assert patient_trend(exams, "ralo") is None
 
 
-def test_an_unknown_patient_or_folder_is_one_line(out: Path, tmp_path: Path) -> None:
-    with pytest.raises(LungsevError, match="no image of this patient among 3 reports of 1 patient in"):
-        trend("nobody", out, None, None, json_output=False)
-    with pytest.raises(LungsevError, match="cannot read reports"):
-        trend("nobody", tmp_path / "none", None, None, json_output=False)
-    with pytest.raises(LungsevError, match="none with a score under the scheme ralo"):
-        trend("=EVIL\x1b[31m", out, "ralo", None, json_output=False)
+def test_hours_are_rounded_to_a_tenth_and_signs_are_written() -> None:
+    trend = patient_trend([course_exam(5, 0), course_exam(5, 1.27)])
+    assert trend is not None
+    assert trend.points[1].hours_since_previous == 1.3
+    assert [signed(number) for number in (3, 0, -3)] == ["+3", "±0", "-3"]
 
 
-def test_history_reads_a_report_once_and_notices_what_comes_and_goes(out: Path) -> None:
-    history = History(out)
-    first = history.refresh()
-    version = history.version
-    assert len(first) == 3
-    assert history.refresh()["image-0-4"] is first["image-0-4"]
-    assert history.version == version
-    exam = an_exam(3, 90)
-    (out / "reports" / f"{exam.id}.json").write_text(exam.report.to_json(), encoding="utf-8")
-    (out / "reports" / "image-0-4.json").unlink()
-    assert set(history.refresh()) == {"image-30-9", "image-60-8", "image-90-3"}
-    assert history.version > version
-
-
-def test_priors_go_by_the_date_of_the_image(out: Path) -> None:
-    exams = History(out).refresh()
-    assert [exam.id for exam in exams_of(exams, "=EVIL\x1b[31m")] == ["image-0-4", "image-30-9", "image-60-8"]
-
-
-@pytest.mark.parametrize("value", ["yesterday", "", None])
-def test_a_date_that_cannot_be_read_is_no_date(value: str | None) -> None:
-    report = an_exam(3, 0).report
-    assert Exam("x", replace(report, image=replace(report.image, acquired_at=value)), 1.0).acquired_at is None
+def test_positions_follow_the_time_and_keep_apart() -> None:
+    trend = patient_trend([course_exam(5, hours) for hours in (0, 0.1, 24, 95, 96)])
+    assert trend is not None
+    assert time_positions(trend.points, 10, 106) == pytest.approx([10, 10.1, 34, 105, 106])
+    assert time_positions(trend.points, 10, 106, 5) == pytest.approx([10, 15, 34, 101, 106])
+    assert time_positions(trend.points, 10, 106, 1000) == pytest.approx([10, 34, 58, 82, 106])
+    assert time_positions(trend.points[:1], 10, 106, 5) == [10]
+    assert time_positions((), 10, 106, 5) == []
+    twins = patient_trend([course_exam(5, 0, name="a"), course_exam(6, 0, name="b")])
+    assert twins is not None
+    assert time_positions(twins.points, 10, 106, 5) == [10, 15]

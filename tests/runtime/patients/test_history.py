@@ -1,0 +1,130 @@
+"""Reports and reasons read back from a folder."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from exam_makers import course_exam, scored_report
+
+from lungsev.errors import LungsevError
+from lungsev.runtime.patients.history import Exam, History, exams_of
+
+START = datetime(2026, 3, 2, 8, 15)
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    (tmp_path / "reports").mkdir()
+    for hours, total in ((0, 4), (30, 9), (60, 8)):
+        exam = course_exam(total, hours, patient="=EVIL\x1b[31m")
+        (tmp_path / "reports" / f"{exam.id}.json").write_text(exam.report.to_json(), encoding="utf-8")
+    (tmp_path / "reports" / "broken.json").write_text("{", encoding="utf-8")
+    return tmp_path
+
+
+def test_history_reads_a_report_once_and_notices_what_comes_and_goes(out: Path) -> None:
+    history = History(out)
+    first = history.refresh()
+    version = history.version
+    assert len(first) == 3
+    assert history.refresh()["image-0-4"] is first["image-0-4"]
+    assert history.version == version
+    exam = course_exam(3, 90)
+    (out / "reports" / f"{exam.id}.json").write_text(exam.report.to_json(), encoding="utf-8")
+    (out / "reports" / "image-0-4.json").unlink()
+    assert set(history.refresh()) == {"image-30-9", "image-60-8", "image-90-3"}
+    assert history.version > version
+
+
+def test_priors_go_by_the_date_of_the_image(out: Path) -> None:
+    exams = History(out).refresh()
+    assert [exam.id for exam in exams_of(exams, "=EVIL\x1b[31m")] == ["image-0-4", "image-30-9", "image-60-8"]
+
+
+@pytest.mark.parametrize("value", ["yesterday", "", None])
+def test_a_date_that_cannot_be_read_is_no_date(value: str | None) -> None:
+    report = course_exam(3, 0).report
+    assert Exam("x", replace(report, image=replace(report.image, acquired_at=value)), 1.0).acquired_at is None
+
+
+def test_an_exam_has_a_patient_a_moment_and_an_id_of_its_own() -> None:
+    dated, undated = course_exam(3, 0), Exam("x", scored_report(None, None), 1_000_000.0)
+    assert (dated.patient, dated.acquired_at, dated.moment) == ("PHANTOM-1", START, START)
+    assert (undated.patient, undated.acquired_at) == ("(no patient id) x", None)
+    assert undated.moment == datetime.fromtimestamp(1_000_000.0)
+    zoned = scored_report(taken="2026-11-20T08:00:00+02:00")
+    assert Exam("z", zoned, 0.0).acquired_at == datetime(2026, 11, 20, 8)
+
+
+def test_reports_beside_their_images_are_found_where_there_is_no_folder_of_reports(tmp_path: Path) -> None:
+    (tmp_path / "image.dcm.json").write_text(scored_report().to_json(), encoding="utf-8")
+    history = History(tmp_path)
+    assert history.folder == tmp_path
+    assert list(history.refresh()) == ["image.dcm"]
+
+
+def test_files_in_quarantine_are_failed_exams_with_their_reason(out: Path) -> None:
+    (out / "quarantine").mkdir()
+    reason = {"error": "damaged", "message": "The file broke off."}
+    (out / "quarantine" / "q1.reason.json").write_text(json.dumps(reason), encoding="utf-8")
+    for name, text in (("q2", "[]"), ("q3", '{"error": "x"}'), ("q4", "{")):
+        (out / "quarantine" / f"{name}.reason.json").write_text(text, encoding="utf-8")
+    exams = History(out).refresh()
+    assert set(exams) == {"image-0-4", "image-30-9", "image-60-8", "q1"}
+    report = exams["q1"].report
+    assert (report.status, report.error, report.message) == ("failed", "damaged", "The file broke off.")
+
+
+def test_hidden_large_and_other_files_are_passed_over(out: Path, caplog: pytest.LogCaptureFixture) -> None:
+    text = scored_report().to_json()
+    (out / "reports" / ".hidden.json").write_text(text, encoding="utf-8")
+    (out / "reports" / "notes.txt").write_text(text, encoding="utf-8")
+    (out / "reports" / "large.json").write_text(text + " " * (4 << 20), encoding="utf-8")
+    exams = History(out).refresh()
+    assert "large" in exams, "read up to four MiB"
+    assert not {".hidden", "notes", "notes.txt"} & set(exams)
+    assert [record.getMessage() for record in caplog.records] == [
+        "a file among the reports is not a report: ValueError"
+    ]
+
+
+def test_the_stamp_changes_with_files_of_both_folders(out: Path) -> None:
+    history = History(out)
+    assert len(history.stamp()) == 1
+    (out / "quarantine").mkdir()
+    before = history.stamp()
+    assert len(before) == 2
+    os.utime(out / "quarantine", ns=(1, 1))
+    assert history.stamp()[0] == before[0]
+    assert history.stamp()[1] == 1
+
+
+def test_a_changed_report_is_read_again_and_written_at_is_its_time(out: Path) -> None:
+    history = History(out)
+    history.refresh()
+    version = history.version
+    path = out / "reports" / "image-0-4.json"
+    path.write_text(scored_report(grades="333333").to_json(), encoding="utf-8")
+    os.utime(path, (1_000_000, 1_000_000))
+    exam = history.refresh()["image-0-4"]
+    assert exam.report.scores["brixia"].total == 18
+    assert exam.written_at == 1_000_000
+    assert history.version == version + 1
+    history.refresh()
+    assert history.version == version + 1
+
+
+def test_images_of_a_patient_are_sorted_by_time_then_id() -> None:
+    exams = {exam.id: exam for exam in (course_exam(3, 9), course_exam(3, 0, name="b"), course_exam(3, 0, name="a"),
+                                        course_exam(3, 0, patient="OTHER"))}  # fmt: skip
+    assert [exam.id for exam in exams_of(exams, "PHANTOM-1")] == ["a", "b", "image-9-3"]
+
+
+def test_a_folder_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(LungsevError, match="give the folder that watch or score wrote"):
+        History(tmp_path / "none").refresh()

@@ -15,6 +15,7 @@ from lungsev.geometry import (
     box_polygon,
     compose,
     corner_error_px,
+    homogeneous,
     invert,
     warp,
 )
@@ -46,6 +47,81 @@ def alignments(draw: st.DrawFn) -> np.ndarray:
     return np.column_stack([turn @ np.diag([scale_x, scale_y]), shift])
 
 
+def test_points_are_scaled_and_shifted_onto_the_canvas() -> None:
+    frame = CanvasFrame(rows=40, columns=30, size_px=64, scale=0.5, offset_px=(3.0, -4.0))
+    np.testing.assert_array_equal(frame.to_canvas(np.array([[10.0, 20.0], [0.0, 0.0]])), [[8.0, 6.0], [3.0, -4.0]])
+    np.testing.assert_array_equal(frame.to_image(np.array([8.0, 6.0])), [10.0, 20.0])
+
+
+def test_an_alignment_is_applied_with_x_first() -> None:
+    theta = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+    np.testing.assert_array_equal(apply_theta(theta, np.array([[1.0, 10.0], [0.0, 0.0]])), [[24.0, 60.0], [3.0, 6.0]])
+    np.testing.assert_array_equal(homogeneous(theta), [[1, 2, 3], [4, 5, 6], [0, 0, 1]])
+    np.testing.assert_array_equal(compose(theta, np.array([[1.0, 0, 1], [0, 1, 2]])), [[1, 2, 8], [4, 5, 20]])
+
+
+@pytest.mark.parametrize(
+    ("side", "scale", "offset"), [(40, 1.0, (0.0, 0.0)), (20, 1.0, (6.0, 4.0)), (80, 0.5, (3.0, 9.0))]
+)
+def test_a_map_of_any_side_is_read_at_the_centres_of_the_images_pixels(
+    side: int, scale: float, offset: tuple[float, float]
+) -> None:
+    frame = CanvasFrame(rows=20, columns=28, size_px=40, scale=scale, offset_px=offset)
+    ramp = np.broadcast_to((np.arange(side) + 0.5) * 40 / side, (side, side))  # the canvas coordinate of every cell
+    inside = np.s_[2:-2, 2:-2]
+    for axis, values in enumerate((ramp, ramp.T)):
+        found = frame.mask_to_image(values)
+        assert found.dtype == np.float32
+        y, x = np.mgrid[:20, :28] + 0.5
+        expected = (x, y)[axis] * scale + offset[axis]
+        assert found.shape == expected.shape
+        np.testing.assert_allclose(found[inside], expected[inside], atol=0.05)
+
+
+def test_what_is_outside_the_canvas_is_zero() -> None:
+    frame = CanvasFrame(rows=20, columns=20, size_px=20, scale=1.0, offset_px=(10.0, 0.0))
+    found = frame.mask_to_image(np.ones((20, 20)))
+    assert found[:, :10].min() == 1
+    assert found[:, 10:].max() == 0
+
+
+@pytest.mark.parametrize(
+    "theta",
+    [
+        np.array([[0.5, 0.0, 0.2], [0.0, 0.4, -0.3]]),
+        np.array([[0.4, -0.3, 0.1], [0.2, 0.5, 0.05]]),
+    ],
+)
+def test_warp_reads_the_canvas_where_the_alignment_maps_each_pixel(theta: np.ndarray) -> None:
+    rows, columns, size = 48, 64, 16
+    v, u = (np.mgrid[:size, :size] + 0.5) * 2 / size - 1
+    mapped = apply_theta(theta, np.stack([u, v], axis=-1))
+    for axis, length in enumerate((columns, rows)):
+        ramp = np.moveaxis(np.broadcast_to(np.arange(length) + 0.5, (rows + columns - length, length)), 1, 1 - axis)
+        expected = (mapped[..., axis] + 1) / 2 * length
+        np.testing.assert_allclose(warp(ramp, theta, size), expected, atol=0.06)
+
+
+def test_warp_gives_zeros_outside_the_canvas() -> None:
+    warped = warp(np.ones((32, 32)), np.array([[2.0, 0.0, 0.0], [0.0, 2.0, 0.0]]), 16)
+    assert warped.dtype == np.float32
+    assert warped[5:11, 5:11].min() == 1
+    assert warped[:3].max() == warped[:, -3:].max() == 0
+
+
+def test_a_box_is_mapped_through_the_canvas_into_the_image() -> None:
+    frame = CanvasFrame(rows=100, columns=200, size_px=200, scale=2.0, offset_px=(10.0, 50.0))
+    theta = np.array([[0.5, 0.0, 0.2], [0.0, 0.5, -0.1]])
+    polygon = box_polygon((0.25, 0.5, 1.0, 1.0), theta, frame)
+    np.testing.assert_allclose(polygon, [[55.0, 7.5], [80.0, 7.5], [80.0, 45.0], [55.0, 45.0]])
+
+
+def test_the_corner_error_of_a_doubled_frame_is_half_its_diagonal() -> None:
+    double = np.array([[2.0, 0.0, 0.0], [0.0, 2.0, 0.0]])
+    assert corner_error_px(double, IDENTITY_THETA, 512) == pytest.approx(256 * np.sqrt(2))
+    assert corner_error_px(IDENTITY_THETA, IDENTITY_THETA, 512) == 0
+
+
 @repeatable
 @given(frames, points)
 def test_a_point_comes_back_from_the_canvas(frame: CanvasFrame, point: np.ndarray) -> None:
@@ -55,7 +131,7 @@ def test_a_point_comes_back_from_the_canvas(frame: CanvasFrame, point: np.ndarra
 
 @repeatable
 @given(alignments(), points)
-def test_a_point_comes_back_from_the_canonical_frame(theta: np.ndarray, point: np.ndarray) -> None:
+def test_a_point_comes_back_from_the_aligned_frame(theta: np.ndarray, point: np.ndarray) -> None:
     point = point / 5000
     np.testing.assert_allclose(apply_theta(invert(theta), apply_theta(theta, point)), point, atol=1e-6)
 

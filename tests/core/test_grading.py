@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 from lungsev.geometry import IDENTITY_THETA, CanvasFrame
 from lungsev.grading import Calibration, central_quantiles, decode, grade_indices, total_distribution, total_interval
 from lungsev.report import SchemeScore
-from lungsev.schemes import builtin_schemes, load_scheme
+from lungsev.schemes import Region, Scheme, builtin_schemes, load_scheme
 
 FRAME = CanvasFrame(rows=1024, columns=1024, size_px=512, scale=0.5, offset_px=(0.0, 0.0))
 BRIXIA = load_scheme("brixia")
@@ -34,6 +34,153 @@ def test_certain_probabilities_give_their_grades_and_a_point_interval() -> None:
     assert [region.grade for region in score.regions] == [0, 1, 2, 3, 2, 1]
     assert [region.likely for region in score.regions] == [(0, 0), (1, 1), (2, 2), (3, 3), (2, 2), (1, 1)]
     assert (score.total, score.total_expected, score.total_interval, score.total_max) == (9, 9.0, (9, 9), 18)
+
+
+def rows_of(*row: float) -> np.ndarray:
+    """The same distribution for every region."""
+    return np.tile(row, (6, 1))
+
+
+def test_every_number_is_rounded_for_people() -> None:
+    frame = CanvasFrame(rows=1000, columns=1000, size_px=512, scale=0.511, offset_px=(0.3, 0.7))
+    score = decode(BRIXIA, rows_of(0.12345678, 0.2, 0.3, 0.37654322), IDENTITY_THETA, frame, Calibration())
+    region = score.regions[0]
+    assert region.probabilities == (0.1235, 0.2, 0.3, 0.3765)
+    assert region.expected == 1.93
+    assert score.total_expected == 11.58
+    assert region.polygon == ((-0.6, -1.4), (500.4, -1.4), (500.4, 399.4), (-0.6, 399.4))
+
+
+def test_expected_grades_have_three_digits() -> None:
+    assert brixia(rows_of(0.25, 0.2512, 0.2488, 0.25)).regions[0].expected == 1.499
+
+
+def test_a_regions_name_and_side_are_the_schemes() -> None:
+    for region, defined in zip(brixia(certain([0] * 6)).regions, BRIXIA.regions, strict=True):
+        assert (region.code, region.name, region.side) == (defined.code, defined.name, defined.side)
+
+
+def test_sums_that_are_nearly_one_are_made_one() -> None:
+    assert brixia(rows_of(0.505, 0.504, 0.0, 0.0)).regions[0].probabilities == (0.5005, 0.4995, 0.0, 0.0)
+    with pytest.raises(ValueError, match="non-negative and sum to 1"):
+        brixia(rows_of(0.5, 0.511, 0.0, 0.0))
+    with pytest.raises(ValueError, match="non-negative and sum to 1"):
+        brixia(rows_of(0.5, 0.489, 0.0, 0.0))
+
+
+def test_a_probability_may_be_negative_by_rounding_only() -> None:
+    assert brixia(rows_of(1.0, -5e-7, 0.0, 0.0)).total == 0
+    with pytest.raises(ValueError, match="non-negative"):
+        brixia(rows_of(1.0, -2e-6, 0.0, 0.0))
+
+
+def test_a_wrong_shape_is_named() -> None:
+    with pytest.raises(ValueError, match=r"found probabilities of shape \(6, 3\), expected \(6, 4\)"):
+        brixia(np.full((6, 3), 1 / 3))
+
+
+def test_the_decision_is_the_calibrations() -> None:
+    skewed = rows_of(0.4, 0.15, 0.15, 0.3)
+    assert brixia(skewed).total == 0
+    assert brixia(skewed, decision="argmax").total == 0
+    assert brixia(skewed, decision="median").total == 6
+
+
+def test_a_scheme_that_was_not_calibrated_covers_eighty_percent() -> None:
+    assert Calibration() == Calibration(decision="argmax", coverage=0.8, interval_margin=None, region_mass=0.8)
+    assert brixia(certain([0] * 6)).total_interval_coverage == 0.8
+    assert brixia(certain([0] * 6), coverage=0.9).total_interval_coverage == 0.9
+
+
+@pytest.mark.parametrize("name", ["coverage", "region_mass"])
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_a_share_of_nothing_or_of_all_is_refused(name: str, share: float) -> None:
+    with pytest.raises(ValueError, match=name):
+        Calibration.model_validate({name: share})
+
+
+@pytest.mark.parametrize(
+    ("row", "mass", "likely"),
+    [
+        ((0.5, 0.3, 0.2, 0.0), 0.5, (0, 0)),
+        ((0.5, 0.3, 0.2, 0.0), 0.8, (0, 1)),
+        ((0.5, 0.3, 0.2, 0.0), 0.81, (0, 2)),
+        ((0.0, 0.25, 0.5, 0.25), 0.7, (2, 3)),  # of two equal neighbours the higher grade
+        ((0.0, 0.26, 0.5, 0.24), 0.7, (1, 2)),
+        ((0.0, 0.24, 0.5, 0.26), 0.7, (2, 3)),
+        ((0.1, 0.2, 0.3, 0.4), 0.69, (2, 3)),
+        ((0.1, 0.2, 0.3, 0.4), 0.89, (1, 3)),
+        ((0.1, 0.2, 0.3, 0.4), 0.99, (0, 3)),
+        ((0.4, 0.3, 0.2, 0.1), 0.99, (0, 3)),
+        ((0.1, 0.1, 0.6, 0.2), 0.8, (2, 3)),
+    ],
+)
+def test_the_likely_range_grows_from_the_mode_until_it_has_the_mass(
+    row: tuple[float, ...], mass: float, likely: tuple[int, int]
+) -> None:
+    assert brixia(rows_of(*row), region_mass=mass).regions[0].likely == likely
+
+
+def test_likely_grades_are_those_printed() -> None:
+    inha = load_scheme("inha")
+    score = decode(inha, np.tile([0.0, 0.5, 0.5, 0.0, 0.0], (4, 1)), IDENTITY_THETA, FRAME, Calibration())
+    assert score.regions[0].likely == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("grades", "margin", "interval"),
+    [
+        (3, 0.59, (9, 9)),  # the quantiles of a certain 9 are 8.6 and 9.4
+        (3, 0.6, (8, 10)),
+        (3, 1.59, (8, 10)),
+        (3, 1.6, (7, 11)),
+        (3, -0.5, (9, 9)),
+        (0, 0.6, (0, 1)),
+        (6, 0.6, (17, 18)),
+    ],
+)
+def test_the_margin_moves_both_ends_within_the_possible_totals(
+    grades: int, margin: float, interval: tuple[int, int]
+) -> None:
+    probabilities = certain([3] * grades + [0] * (6 - grades))
+    assert total_interval(BRIXIA, probabilities, Calibration(interval_margin=margin)) == interval
+
+
+def test_the_interval_counts_from_the_schemes_lowest_total() -> None:
+    inha = load_scheme("inha")
+    lowest = np.eye(5)[[0] * 4]
+    assert total_interval(inha, lowest, Calibration()) == (4, 4)
+    assert total_interval(inha, lowest, Calibration(interval_margin=0.6)) == (4, 5)
+    highest = np.eye(5)[[4] * 4]
+    assert total_interval(inha, highest, Calibration(interval_margin=0.6)) == (19, 20)
+
+
+def test_the_total_is_in_its_own_interval() -> None:
+    low_grades, high_grades = rows_of(0.34, 0.33, 0.33, 0.0), rows_of(0.0, 0.33, 0.33, 0.34)
+    low, high = total_interval(BRIXIA, low_grades, Calibration())
+    assert low > 0
+    assert (brixia(low_grades).total, brixia(low_grades).total_interval) == (0, (0, high))
+    low, high = total_interval(BRIXIA, high_grades, Calibration())
+    assert high < 18
+    assert (brixia(high_grades).total, brixia(high_grades).total_interval) == (18, (low, 18))
+
+
+def test_grades_with_gaps_keep_them_in_the_totals() -> None:
+    region = Region(code="A", name="both lungs", side="both", box=(0, 0, 1, 1))
+    scheme = Scheme(
+        name="gaps", title="t", source="s", grades=(1, 3, 6), grade_names=("a", "b", "c"), regions=(region,)
+    )
+    np.testing.assert_allclose(total_distribution(scheme, np.array([[0.2, 0.3, 0.5]])), [0.2, 0, 0.3, 0, 0, 0.5])
+
+
+def test_the_median_of_a_distribution_that_is_too_short_is_the_highest_grade() -> None:
+    assert grade_indices(np.array([[0.1, 0.1, 0.1, 0.1]]), "median").tolist() == [3]
+    assert grade_indices(np.array([[[0.5, 0.5], [0.4999, 0.5001]]]), "median").tolist() == [[0, 1]]
+
+
+def test_quantiles_need_no_sum_of_one() -> None:
+    assert central_quantiles(np.full(10, 3.0), 0.6) == (pytest.approx(1.5), pytest.approx(7.5))
+    assert central_quantiles(np.array([0.0, 0.0, 1.0]), 0.8) == (pytest.approx(1.6), pytest.approx(2.4))
 
 
 def test_regions_keep_the_schemes_order_codes_and_side() -> None:

@@ -1,7 +1,7 @@
-"""Logs for machines, without patient data: JSON lines that name images by internal id.
+"""Logs without patient data: JSON lines that name images by their internal id.
 
-Messages of this project are written to hold no patient data. What other libraries say is not under our control
-(pydicom quotes values in its warnings), so only their errors' types and places are kept, never their words.
+The messages of lungsev hold no patient data. Messages of other libraries may (pydicom quotes values in its warnings),
+so only the types and places of their errors are logged, never their text.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ _MAX_BYTES, _KEPT_FILES = 10_000_000, 9
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object per line. Of an exception that is not ours only type and place are told."""
+    """One JSON object for each record; of errors from other libraries only type and place."""
 
     def format(self, record: logging.LogRecord) -> str:
+        """Return a record as JSON."""
         line: dict[str, object] = {
             "at": datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -42,9 +43,10 @@ class JsonFormatter(logging.Formatter):
 
 
 class PlainFormatter(logging.Formatter):
-    """For a person at the terminal."""
+    """One short line for each record, for a person at the terminal."""
 
     def format(self, record: logging.LogRecord) -> str:
+        """Return a record as text without control characters."""
         text = f"{datetime.fromtimestamp(record.created):%H:%M:%S} {record.levelname.lower()}: {record.getMessage()}"
         if record.exc_info and record.exc_info[1] is not None:
             text += f" ({describe_error(record.exc_info[1])})"
@@ -52,17 +54,23 @@ class PlainFormatter(logging.Formatter):
 
 
 def describe_error(error: BaseException) -> str:
-    """Type and place; words only where they are ours."""
-    words = f": {error}" if isinstance(error, LungsevError) else ""
+    """Return type and place of an error, and its message if it is one of lungsev."""
+    message = f": {error}" if isinstance(error, LungsevError) else ""
     number = f" errno {error.errno}" if isinstance(error, OSError) else ""
     frames = traceback.extract_tb(error.__traceback__)
     places = " < ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in reversed(frames[-4:]))
-    return f"{type(error).__name__}{number}{words}" + (f" at {places}" if places else "")
+    return f"{type(error).__name__}{number}{message}" + (f" at {places}" if places else "")
 
 
 @contextlib.contextmanager
 def logging_to(folder: Path | None, level: str, console: bool = True):  # type: ignore[no-untyped-def]
-    """Log to `folder`/watch.jsonl and to standard error; everything else falls silent. Restores what it changed."""
+    """Log to `folder`/watch.jsonl and to standard error, and silence other libraries, until the block is left.
+
+    Args:
+        folder: None for no file.
+        level: Lowest level to log: debug, info, warning or error.
+        console: Whether to log to standard error.
+    """
     own = logging.getLogger(_OWN)
     before = (own.level, own.propagate, list(own.handlers))
     hook = threading.excepthook
@@ -76,14 +84,14 @@ def logging_to(folder: Path | None, level: str, console: bool = True):  # type: 
     if console:
         handlers.append(logging.StreamHandler(sys.stderr))
         handlers[-1].setFormatter(PlainFormatter() if sys.stderr.isatty() else JsonFormatter())
-        if sys.stderr.isatty() and level == "info":  # a person reads the images' own lines already
+        if sys.stderr.isatty() and level == "info":  # the terminal shows a line for each image already
             handlers[-1].setLevel(logging.WARNING)
     own.handlers, own.propagate = handlers, False
     own.setLevel(level.upper())
     threading.excepthook = _log_dead_thread
     quiet_libraries()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # their words may quote tags
+        warnings.simplefilter("ignore")  # they may quote tags
         try:
             yield
         finally:
@@ -94,19 +102,19 @@ def logging_to(folder: Path | None, level: str, console: bool = True):  # type: 
 
 
 def _log_dead_thread(ended: threading.ExceptHookArgs) -> None:
-    """Python itself would print the error's words."""
+    """Log the end of a thread; Python itself would print the error's text."""
     name = ended.thread.name if ended.thread is not None else "unknown"
     logging.getLogger("lungsev.runtime").error("thread %s ended by an error", name, exc_info=ended.exc_value)
 
 
 def quiet_libraries() -> None:
-    """Silence loggers that quote tag values."""
+    """Silence the loggers of libraries that quote tag values."""
     for name in ("pydicom", "pynetdicom", "highdicom", "PIL", "uvicorn.access"):
         logger = logging.getLogger(name)
         logger.setLevel(logging.CRITICAL + 1)
         logger.propagate = False
 
 
-def log_failures_of_disk() -> None:
-    """A full disk must not stop the images because a log line cannot be written."""
+def ignore_log_errors() -> None:
+    """Ignore log lines that cannot be written: a full disk must not stop the watcher."""
     logging.raiseExceptions = os.environ.get("LUNGSEV_DEBUG") == "1"

@@ -1,4 +1,4 @@
-"""Settings of the bedside: `configs/runtime/bedside.yaml` shows every one of them.
+"""Settings of the bedside commands; `configs/runtime/bedside.yaml` shows all of them with their defaults.
 
 Explicit option > file > default; `lungsev.config.load_model` decides it.
 """
@@ -18,7 +18,7 @@ class _Section(BaseModel):
 
 
 class ModelSettings(_Section):
-    """Which model, on what."""
+    """The model and the device it runs on."""
 
     bundle: Path | None = None  # None: the packaged one
     backend: str = "auto"
@@ -26,7 +26,7 @@ class ModelSettings(_Section):
 
 
 class RetentionSettings(_Section):
-    """Days after which what is done may go; None keeps it for ever. Nothing goes by default."""
+    """Days to keep the files of finished images; None, the default, keeps them for ever."""
 
     archive_days: float | None = Field(default=None, ge=0)
     results_days: float | None = Field(default=None, ge=0)
@@ -34,30 +34,36 @@ class RetentionSettings(_Section):
 
 
 class WatchSettings(_Section):
-    """Taking images in."""
+    """The watched folder and how images are taken from it."""
 
     incoming: Path | None = None
-    out: Path | None = None  # None: lungsev-out beside `incoming`
-    leave_in_place: bool = False  # for shares that this box may only read
-    originals: Literal["archive", "delete"] = "archive"  # what becomes of a taken image once its result is on disk
+    out: Path | None = None  # None: lungsev-out next to `incoming`
+    leave_in_place: bool = False  # for shares that are mounted read-only
+    originals: Literal["archive", "delete"] = "archive"  # what happens to an image once its result is on the disk
     scan_seconds: float | None = Field(default=None, gt=0, le=600)  # None: 1 on local disks, 5 on shares
-    settle_seconds: float = Field(default=1.0, ge=0, le=600)  # untouched for so long, and over two scans
+    settle_seconds: float = Field(
+        default=1.0, ge=0, le=600
+    )  # a file must stay unchanged for this long, and over two scans
     unrecognised_settle_seconds: float = Field(
         default=10.0, ge=0, le=600
-    )  # no image yet: perhaps a copy that began with zeros
-    incomplete_seconds: float = Field(default=600.0, gt=0)  # BEDSIDE practice: ten minutes, then a person looks
+    )  # the same for data that is not an image: it may be a copy that starts with zeros
+    incomplete_seconds: float = Field(
+        default=600.0, gt=0
+    )  # then an incomplete file is quarantined, for a person to look at
     max_depth: int = Field(default=600, ge=1, le=5000)
-    max_files: int = Field(default=50_000, ge=1)  # per scan; bounds memory, not what is taken in over time
-    oldest_every: int = Field(default=4, ge=2)  # every n-th image is the oldest that waits, the others the newest
+    max_files: int = Field(default=50_000, ge=1)  # per scan; bounds memory, not the number of images over time
+    oldest_every: int = Field(
+        default=4, ge=2
+    )  # every n-th image is the oldest one that waits, the others are the newest
     retry_first_seconds: float = Field(default=5.0, gt=0)  # doubles with every attempt
     retry_longest_seconds: float = Field(default=900.0, gt=0)
-    attempts: int = Field(default=4, ge=1)  # then quarantine; only attempts that are the image's own fault count
-    min_free_mb: float = Field(default=1024.0, ge=0)  # below it nothing is taken in until there is room again
+    attempts: int = Field(default=4, ge=1)  # then quarantine; failures of the disk or the device do not count
+    min_free_mb: float = Field(default=1024.0, ge=0)  # with less, no image is taken until there is more
     retention: RetentionSettings = RetentionSettings()
 
 
 class ListenSettings(_Section):
-    """Receiving images by DICOM. Off until switched on, and then for the machines listed only."""
+    """Receiving images by DICOM. Off by default; when it is on, only the listed addresses may connect."""
 
     enabled: bool = False
     ae_title: str = Field(default="LUNGSEV", min_length=1, max_length=16, pattern=r"^[A-Z0-9_ -]+$")
@@ -65,23 +71,23 @@ class ListenSettings(_Section):
     port: int = Field(default=11112, ge=0, le=65535)
     inbox: Path | None = None  # None: the watched folder
     allowed_ae_titles: tuple[str, ...] = ()  # empty: any title
-    allowed_addresses: tuple[str, ...] = ("127.0.0.1", "::1")  # addresses or networks, as 10.1.2.0/24
+    allowed_addresses: tuple[str, ...] = ("127.0.0.1", "::1")  # addresses or networks, for example 10.1.2.0/24
     max_associations: int = Field(default=8, ge=1, le=256)
     max_pdu_bytes: int = Field(default=131_072, ge=4096, le=1 << 24)
     max_object_mb: float = Field(default=128.0, gt=0)
-    idle_seconds: float = Field(default=60.0, gt=0)  # a peer that says nothing is hung up on
+    idle_seconds: float = Field(default=60.0, gt=0)  # a peer that sends nothing for this long is disconnected
     association_seconds: float = Field(default=600.0, gt=0)
     storage_commitment: bool = True
     storage_commitment_ports: dict[str, int] = Field(
         default_factory=dict
-    )  # AE title: port its answers go to, if not this association
+    )  # AE title: port that its reports go to, on a new association
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     tls_authorities: Path | None = None  # with it, peers must show a certificate signed by these
 
     @field_validator("allowed_addresses")
     @classmethod
-    def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+    def _check_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         import ipaddress
 
         for item in value:
@@ -89,7 +95,7 @@ class ListenSettings(_Section):
         return value
 
     @model_validator(mode="after")
-    def _tls_is_whole(self) -> ListenSettings:
+    def _check_tls_files(self) -> ListenSettings:
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise ValueError("tls_certificate and tls_key belong together")
         if self.tls_authorities is not None and self.tls_certificate is None:
@@ -106,7 +112,7 @@ class HealthSettings(_Section):
 
 
 class DashboardSettings(_Section):
-    """The dashboard beside the watcher; `lungsev-run dashboard --help` says more."""
+    """The dashboard that runs with the watcher; `lungsev-run dashboard --help` says more."""
 
     enabled: bool = False
     host: str = "127.0.0.1"
@@ -115,12 +121,12 @@ class DashboardSettings(_Section):
 
 
 class BedsideSettings(_Section):
-    """One YAML for everything beside the unit."""
+    """All settings of one bedside computer, in one YAML file."""
 
     model: ModelSettings = ModelSettings()
     watch: WatchSettings = WatchSettings()
     outputs: tuple[str, ...] = ("json", "overlay", "image", "severity_map")  # the last two are for the dashboard
-    destinations: tuple[Destination, ...] = ()  # who is sent what; see destinations.py
+    destinations: tuple[Destination, ...] = ()  # see delivery/destinations.py
     listen: ListenSettings = ListenSettings()
     health: HealthSettings = HealthSettings()
     dashboard: DashboardSettings = DashboardSettings()
@@ -128,13 +134,13 @@ class BedsideSettings(_Section):
 
     @field_validator("outputs")
     @classmethod
-    def _json_comes_first(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+    def _put_json_first(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if "json" not in value:
-            raise ValueError('"json" is the reference form and cannot be left out')
+            raise ValueError('found no "json", which is the reference form: add it to outputs')
         return ("json", *(name for name in value if name != "json"))
 
     @model_validator(mode="after")
-    def _commitment_is_kept(self) -> BedsideSettings:
+    def _check_storage_commitment(self) -> BedsideSettings:
         keeps = self.watch.originals == "archive" and self.watch.retention.archive_days is None
         if self.listen.enabled and self.listen.storage_commitment and not keeps:
             raise ValueError(
@@ -145,12 +151,14 @@ class BedsideSettings(_Section):
         return self
 
     @model_validator(mode="after")
-    def _destinations_get_what_is_written(self) -> BedsideSettings:
+    def _check_destinations(self) -> BedsideSettings:
         names = [destination.name for destination in self.destinations]
         if len(set(names)) != len(names):
-            raise ValueError(f"destinations must have different names, found {', '.join(names)}")
+            raise ValueError(f"found destinations {', '.join(names)}, expected different names")
         for destination in self.destinations:
             missing = set(destination.sends) - set(self.outputs)
             if missing:
-                raise ValueError(f"destination {destination.name} sends {sorted(missing)[0]}, which outputs leaves out")
+                raise ValueError(
+                    f"destination {destination.name} sends {sorted(missing)[0]}, which is not among outputs: add it"
+                )
         return self

@@ -62,7 +62,7 @@ def watch(
     from lungsev.config import load_model
     from lungsev.errors import ConfigError
     from lungsev.runtime.console import count_noun, open_console
-    from lungsev.runtime.logs import log_failures_of_disk, logging_to
+    from lungsev.runtime.logs import ignore_log_errors, logging_to
     from lungsev.runtime.settings import BedsideSettings
     from lungsev.runtime.watcher.layout import Layout
     from lungsev.runtime.watcher.watcher import Watcher, default_out, prepare_folders, stop_on_signals
@@ -84,7 +84,7 @@ def watch(
     layout = Layout(settings.watch.out or default_out(incoming))
     stop = threading.Event()
     stop_on_signals(stop)
-    log_failures_of_disk()
+    ignore_log_errors()
     watcher = Watcher(incoming, layout, settings)
     console = open_console()
     watcher.on_finished = _json_printer(layout) if json_lines else _line_printer(console)

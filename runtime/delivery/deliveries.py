@@ -1,7 +1,4 @@
-"""What became of what was to be sent, for people and machines that are not the watcher: read from its outbox.
-
-`lungsev-run outbox` prints it; the dashboard and /metrics show it.
-"""
+"""State of the deliveries, read from the outbox by other processes: `lungsev-run outbox`, the dashboard, /metrics."""
 
 from __future__ import annotations
 
@@ -15,12 +12,12 @@ from typing import Any
 from lungsev.errors import LungsevError
 from lungsev.runtime.delivery.outbox import Delivery
 
-_HICCUP_SECONDS = 120.0
+_SHORT_WAIT_SECONDS = 120.0  # not worth a message
 
 
 @dataclass(frozen=True)
 class DestinationState:
-    """One destination: files by state, Unix seconds since when the oldest one waits, and why the last did not go."""
+    """One destination: number of files by state, queueing time of the oldest one (Unix seconds), and the last error."""
 
     destination: str
     queued: int
@@ -31,7 +28,7 @@ class DestinationState:
 
 
 def read_states(out: Path) -> list[DestinationState]:
-    """Of every destination that anything was ever queued for; empty where nothing is sent.
+    """Read the state of every destination that a file was ever queued for.
 
     Raises:
         LungsevError: The outbox cannot be read.
@@ -48,25 +45,25 @@ def read_states(out: Path) -> list[DestinationState]:
 
 
 def read_deliveries(out: Path, image: str) -> list[Delivery]:
-    """An image's deliveries, oldest first."""
+    """Read the deliveries of an image, oldest first."""
     columns = ", ".join(Delivery.__dataclass_fields__)
     rows = _read(out, f"SELECT {columns} FROM deliveries WHERE image = ? ORDER BY seq", image)
     return [Delivery(*row) for row in rows]
 
 
 def describe_unsent(states: Sequence[DestinationState], now: float) -> list[str]:
-    """What a person should know: results that were refused, or wait longer than a hiccup lasts."""
-    words = []
+    """Return one sentence for each destination with refused results, or results that wait for over two minutes."""
+    sentences = []
     for state in states:
-        late = state.waiting_since is not None and now - state.waiting_since > _HICCUP_SECONDS
+        late = state.waiting_since is not None and now - state.waiting_since > _SHORT_WAIT_SECONDS
         parts = (
             [f"{state.queued} wait since {format_minute(state.waiting_since)}"] if late and state.waiting_since else []
         )
         parts += [f"{state.refused} were refused"] if state.refused else []
         if parts:
             reason = f" ({state.message})" if state.message else ""
-            words.append(f"Results have not arrived at {state.destination}: {', '.join(parts)}{reason}.")
-    return words
+            sentences.append(f"Results have not arrived at {state.destination}: {', '.join(parts)}{reason}.")
+    return sentences
 
 
 def format_minute(moment: float) -> str:

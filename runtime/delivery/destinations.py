@@ -1,4 +1,4 @@
-"""Where results are sent: settings of the outbox's destinations."""
+"""Settings of the destinations that results are sent to."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ class _Destination(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(pattern=r"^[a-z0-9_-]{1,32}$")
-    sends: tuple[str, ...] = Field(min_length=1)  # names of outputs; each must be among the outputs written
+    sends: tuple[str, ...] = Field(min_length=1)  # names of outputs; each must be among `outputs`
     timeout_seconds: float = Field(default=30.0, gt=0, le=600)
 
     @field_validator("sends")
     @classmethod
-    def _are_whole_files(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+    def _check_sends(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if "csv" in value:
-            raise ValueError("csv is one table that goes on growing and cannot be sent; send json instead")
+            raise ValueError("csv is one growing table for all images and cannot be sent; send json instead")
         return value
 
 
 class _DicomOnly(_Destination):
     @field_validator("sends")
     @classmethod
-    def _are_dicom(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+    def _check_dicom(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         wrong = [name for name in value if name not in DICOM_OUTPUTS]
         if wrong:
             raise ValueError(f"found output {wrong[0]!r}, expected some of {', '.join(DICOM_OUTPUTS)}")
@@ -43,14 +43,14 @@ class DicomDestination(_DicomOnly):
     kind: Literal["dicom"]
     host: str
     port: int = Field(ge=1, le=65535)
-    ae_title: AeTitle  # theirs
-    calling_ae_title: AeTitle = "LUNGSEV"  # ours, as they know us
-    tls_authorities: Path | None = None  # switches TLS on: certificates that may sign theirs
-    tls_certificate: Path | None = None  # ours, where they ask for one
+    ae_title: AeTitle  # of the peer
+    calling_ae_title: AeTitle = "LUNGSEV"  # of lungsev, as the peer knows it
+    tls_authorities: Path | None = None  # switches TLS on: certificates that may sign the peer's
+    tls_certificate: Path | None = None  # of lungsev, for peers that ask for one
     tls_key: Path | None = None
 
     @model_validator(mode="after")
-    def _tls_is_whole(self) -> DicomDestination:
+    def _check_tls_files(self) -> DicomDestination:
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise ValueError("tls_certificate and tls_key belong together")
         if self.tls_certificate is not None and self.tls_authorities is None:
@@ -60,16 +60,16 @@ class DicomDestination(_DicomOnly):
 
 class _WebDestination(_Destination):
     url: str
-    token_file: Path | None = None  # a bearer token, read anew for every request
+    token_file: Path | None = None  # a bearer token, read before every request
 
     @field_validator("url")
     @classmethod
-    def _is_web(cls, value: str) -> str:
+    def _check_url(cls, value: str) -> str:
         parts = urlsplit(value)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("expected a URL as https://pacs.example/dicom-web/studies")
+            raise ValueError("expected a URL like https://pacs.example/dicom-web/studies")
         if parts.username or parts.password:
-            raise ValueError("no user name or password in the URL: use token_file")
+            raise ValueError("found a user name or password in the URL, expected none: use token_file")
         return value
 
 
@@ -80,7 +80,7 @@ class StowDestination(_WebDestination, _DicomOnly):
 
 
 class WebhookDestination(_WebDestination):
-    """Any web service: each file is posted as it is."""
+    """Any web service: each file is posted unchanged."""
 
     kind: Literal["webhook"]
     secret_file: Path | None = None  # signs each body: X-Lungsev-Signature: sha256=<HMAC>

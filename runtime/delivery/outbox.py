@@ -1,12 +1,12 @@
-"""The outbox: what is to be sent, to whom, and what became of it.
+"""The outbox: the queue of files to send to each destination, and the state of every delivery.
 
     queued -> sent | refused
-      `-> queued again, later, for as long as it takes
+      `-> queued (tried again later, without an end)
 
-A file is taken into the outbox's own folder when it is queued, so that retention cannot remove it before it has
-arrived. `sent` is written after the peer acknowledged, never before; a crash between the two sends a file twice,
-which its fixed UID or name makes harmless. A destination that does not answer is left alone for a while, up to
-a quarter of an hour, with all its files: hours of silence cost a handful of attempts and lose nothing.
+A queued file is linked or copied into the folder of the outbox, so that retention cannot delete it before it arrives.
+`sent` is recorded after the peer's acknowledgement; a crash between the two sends a file twice, which its fixed UID or
+name makes harmless. After a failure all files of a destination wait, at most a quarter of an hour: hours without an
+answer cost a few attempts and lose nothing.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ MIGRATIONS = (
 
 @dataclass(frozen=True)
 class Delivery:
-    """One file for one destination. `message` says why it was not taken the last time; times are Unix seconds."""
+    """One file for one destination. `message` is the last error; times are Unix seconds."""
 
     seq: int
     image: str
@@ -78,8 +78,9 @@ class Outbox:
     """A folder of files and an SQLite table. Safe to use from several threads of one process.
 
     Args:
-        folder: Belongs to the outbox; made where it is missing.
-        destinations: Queued files of a destination that is not among them wait until it is again.
+        folder: Folder of the outbox alone; created if it is missing.
+        destinations: Files of any other destination stay queued until it is configured again.
+        sender: Sends one file.
     """
 
     def __init__(self, folder: Path, destinations: Sequence[Destination], sender: Sender = send) -> None:
@@ -98,21 +99,22 @@ class Outbox:
         self._wake = threading.Event()
 
     def close(self) -> None:
+        """Close the table."""
         with self._lock:
             self._connection.close()
 
     def queue(self, image: str, files: Iterable[tuple[str, Path]]) -> int:
-        """Queue an image's files for every destination that wants them; what is queued already stays as it is.
+        """Queue the files of an image for every destination that is sent them; queued files stay as they are.
 
         Args:
-            image: Internal id.
-            files: Output name and path, of files that are complete.
+            image: Id of the image.
+            files: Output name and path of complete files.
 
         Returns:
-            How many deliveries were added.
+            Number of deliveries added.
 
         Raises:
-            OSError: The disk refused; nothing was queued that is not there.
+            OSError: The disk refused; every queued delivery has its file.
         """
         added = 0
         for output, path in files:
@@ -124,7 +126,7 @@ class Outbox:
         return added
 
     def deliver_due(self) -> int:
-        """Try every delivery whose destination is not being left alone. Returns how many arrived."""
+        """Try all deliveries of destinations that are not paused; return how many arrived."""
         arrived = 0
         for destination in self._destinations.values():
             while not self._paused(destination.name):
@@ -135,17 +137,17 @@ class Outbox:
         return arrived
 
     def run(self, stop: threading.Event) -> None:
-        """Deliver until told to stop; for a thread of its own."""
+        """Deliver until `stop` is set; runs on its own thread."""
         while not stop.is_set():
             try:
                 self.deliver_due()
-            except Exception:  # whatever it is, results must go on being sent
-                log.exception("the outbox stumbled; it goes on")
+            except Exception:  # whatever it is, sending must continue
+                log.exception("unexpected error in the outbox; it continues")
             self._wake.wait(_IDLE_SECONDS)
             self._wake.clear()
 
     def retry_refused(self, destination: str) -> int:
-        """Queue refused files again, after their reason was put right. Returns how many."""
+        """Queue refused files again, after their cause was solved; return how many."""
         with self._lock:
             cursor = self._connection.execute(
                 "UPDATE deliveries SET state = 'queued', changed_at = ? WHERE state = 'refused' AND destination = ?",
@@ -177,19 +179,21 @@ class Outbox:
         path = self._folder / delivery.file
         try:
             if not path.is_file():
-                raise SendRefusedError("the file is not in the outbox's folder any more: somebody removed it")
+                raise SendRefusedError("the file was removed from the folder of the outbox")
             self._sender(destination, path, delivery.name)
         except SendRefusedError as error:
-            self._move(delivery, "refused", str(error))
+            self._record(delivery, "refused", str(error))
             log.error("%s refused image %s: %s", destination.name, delivery.image, error, extra=fields)
             return 0
-        except Exception as error:  # a sender that fails in a new way has not sent
+        except Exception as error:  # an unexpected error is not an acknowledgement
             reason = str(error) if isinstance(error, SendLaterError) else f"unexpected {type(error).__name__}"
-            self._move(delivery, "queued", reason)
+            self._record(delivery, "queued", reason)
             pause = self._pause(destination.name)
-            log.warning("%s: %s; next attempt in %.0f s", destination.name, reason, pause, extra=fields)
+            log.warning(
+                "sending to %s failed: %s; next attempt in %.0f s", destination.name, reason, pause, extra=fields
+            )
             return 0
-        self._move(delivery, "sent", None)
+        self._record(delivery, "sent", None)
         self._pauses.pop(destination.name, None)
         with contextlib.suppress(OSError):
             path.unlink()
@@ -206,11 +210,11 @@ class Outbox:
         return time.monotonic() < self._pauses.get(destination, (0.0, 0.0))[0]
 
     def _next(self, destination: str) -> Delivery | None:
-        # What failed least often goes first: one bad file cannot hold back the others.
+        # Deliveries with fewer attempts go first, so that one bad file does not delay the others.
         rows = self._query("WHERE state = 'queued' AND destination = ? ORDER BY attempts, seq LIMIT 1", (destination,))
         return rows[0] if rows else None
 
-    def _move(self, delivery: Delivery, state: DeliveryState, message: str | None) -> None:
+    def _record(self, delivery: Delivery, state: DeliveryState, message: str | None) -> None:
         with self._lock:
             self._connection.execute(
                 "UPDATE deliveries SET state = ?, message = ?, attempts = attempts + 1, changed_at = ? WHERE seq = ?",

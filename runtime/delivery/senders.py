@@ -1,7 +1,7 @@
-"""One function for each way of sending a file. What the peer answered decides, nothing else.
+"""Senders of a file: one function for each kind of destination. Only the peer's answer decides the outcome.
 
-A sender returns when the peer has the file. It raises `SendLaterError` when trying again can help (nobody there,
-disk full, overload) and `SendRefusedError` when it cannot (the peer does not want such a file, or not from us).
+A sender returns when the peer has the file. It raises `SendLaterError` when another attempt can help (no answer, disk
+full, overload) and `SendRefusedError` when it cannot (the peer refuses such files, or files from this sender).
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ _CONTENT_TYPES = {
     ".hl7": "x-application/hl7-v2+er7; charset=utf-8",
     ".dcm": "application/dicom",
 }
-_TRY_AGAIN = frozenset({408, 409, 423, 425, 429})
-_LONGEST_ANSWER = 1 << 20
+_TRANSIENT_STATUS = frozenset({408, 409, 423, 425, 429})
+_MAX_ANSWER_BYTES = 1 << 20
 
 
 class SendLaterError(LungsevError):
@@ -51,34 +51,36 @@ def send(destination: Destination, path: Path, name: str) -> None:
     """Send one file.
 
     Args:
-        name: What the file is called at the other end; made by lungsev, never from a tag.
+        destination: Where to.
+        path: The file.
+        name: Name of the file at the destination; made by lungsev, never from a tag.
 
     Raises:
-        SendLaterError, SendRefusedError: It did not arrive.
+        SendLaterError, SendRefusedError: The file did not arrive.
     """
     match destination:
         case DicomDestination():
-            store_dicom(destination, path)
+            send_c_store(destination, path)
         case StowDestination():
-            store_web(destination, path)
+            send_stow(destination, path)
         case WebhookDestination():
             post_file(destination, path, name)
         case FolderDestination():
-            drop_file(destination, path, name)
+            copy_to_folder(destination, path, name)
 
 
-def drop_file(destination: FolderDestination, path: Path, name: str) -> None:
-    """Copy into a folder, whole or not at all. The folder must exist: a share that is not mounted is no folder."""
+def copy_to_folder(destination: FolderDestination, path: Path, name: str) -> None:
+    """Copy a file into a folder, completely or not at all. The folder must exist: an unmounted share is an error."""
     try:
         write_atomically(destination.path / name, path.read_bytes())
     except OSError as error:
         raise SendLaterError(f"cannot write to the folder: {error.strerror or type(error).__name__}") from None
 
 
-def store_dicom(destination: DicomDestination, path: Path) -> None:
-    """C-STORE; sent is what the peer acknowledged with success or a warning (PS3.4 B.2.3).
+def send_c_store(destination: DicomDestination, path: Path) -> None:
+    """Send by C-STORE; the peer must answer with success or a warning (PS3.4 B.2.3).
 
-    A peer that takes no compressed pictures, as DCMTK's storescp does by default, is sent them uncompressed.
+    A peer that accepts no compressed images, for example DCMTK's storescp by default, is sent uncompressed ones.
     """
     try:
         from pydicom import dcmread
@@ -91,14 +93,14 @@ def store_dicom(destination: DicomDestination, path: Path) -> None:
     entity.connection_timeout = entity.acse_timeout = destination.timeout_seconds
     entity.dimse_timeout = entity.network_timeout = destination.timeout_seconds
     syntax = dataset.file_meta.TransferSyntaxUID
-    # Every peer knows the last one (PS3.5 10.1).
+    # Every peer must accept the last one (PS3.5 10.1).
     for offered in dict.fromkeys((syntax, ExplicitVRLittleEndian, ImplicitVRLittleEndian)):
         entity.add_requested_context(dataset.SOPClassUID, [offered])
     association = entity.associate(
         destination.host, destination.port, ae_title=destination.ae_title, tls_args=_tls(destination)
     )
     if not association.is_established:
-        raise _no_association(association)
+        raise _association_error(association)
     try:
         accepted = [context.transfer_syntax[0] for context in association.accepted_contexts]
         if syntax.is_compressed and syntax not in accepted:
@@ -109,11 +111,11 @@ def store_dicom(destination: DicomDestination, path: Path) -> None:
     finally:
         if association.is_established:
             association.release()
-    _judge_status(status)
+    _check_status(status)
 
 
-def store_web(destination: StowDestination, path: Path) -> None:
-    """STOW-RS (PS3.18 10.5): the answer lists what was not stored, even under status 200."""
+def send_stow(destination: StowDestination, path: Path) -> None:
+    """Send by STOW-RS (PS3.18 10.5); the answer lists what was not stored, even with status 200."""
     boundary = secrets.token_hex(16)
     body = (
         f"--{boundary}\r\nContent-Type: application/dicom\r\n\r\n".encode()
@@ -128,14 +130,14 @@ def store_web(destination: StowDestination, path: Path) -> None:
     try:
         failed = json.loads(answer).get("00081198", {}).get("Value", []) if answer.strip() else []
     except (ValueError, AttributeError):
-        raise SendLaterError("the answer is no STOW-RS response: check the URL") from None
+        raise SendLaterError("the answer is not a STOW-RS response: check the URL") from None
     if failed:
         reason = failed[0].get("00081197", {}).get("Value", [0])[0] if isinstance(failed[0], dict) else 0
-        _judge_code(int(reason))
+        _check_code(int(reason))
 
 
 def post_file(destination: WebhookDestination, path: Path, name: str) -> None:
-    """POST the file as it is; the same file always carries the same Idempotency-Key."""
+    """Send by POST, unchanged; the same file always has the same Idempotency-Key."""
     body = path.read_bytes()
     headers = {
         "Content-Type": _CONTENT_TYPES.get(path.suffix, "application/octet-stream"),
@@ -149,7 +151,7 @@ def post_file(destination: WebhookDestination, path: Path, name: str) -> None:
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Patient data goes where it was configured to go, and nowhere a server points to."""
+    """Follows no redirect: patient data must not leave for an address that a server names."""
 
     def redirect_request(self, *_arguments: Any, **_options: Any) -> None:
         return None
@@ -162,26 +164,26 @@ def _post(url: str, body: bytes, headers: dict[str, str], destination: StowDesti
     opener = urllib.request.build_opener(_NoRedirect)
     try:
         with opener.open(request, timeout=destination.timeout_seconds) as response:
-            return bytes(response.read(_LONGEST_ANSWER))
+            return bytes(response.read(_MAX_ANSWER_BYTES))
     except urllib.error.HTTPError as error:
         with error:
-            if error.code >= 500 or error.code in _TRY_AGAIN:
+            if error.code >= 500 or error.code in _TRANSIENT_STATUS:
                 raise SendLaterError(f"the server answered {error.code}") from None
             hint = ": check the token" if error.code in (401, 403) else ": check the URL" if error.code < 405 else ""
             raise SendRefusedError(f"the server answered {error.code}{hint}") from None
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", error)
-        raise SendLaterError(f"no answer from the server: {_in_words(reason)}") from None
+        raise SendLaterError(f"no answer from the server: {_describe(reason)}") from None
 
 
-def _judge_status(status: Any) -> None:
+def _check_status(status: Any) -> None:
     if "Status" not in status:
-        raise SendLaterError("the peer hung up or did not answer in time")
-    _judge_code(int(status.Status))
+        raise SendLaterError("the peer closed the association or did not answer in time")
+    _check_code(int(status.Status))
 
 
-def _judge_code(code: int) -> None:
-    """DIMSE status to outcome (PS3.7 C, PS3.4 B.2.3): 0xA7xx is a lack of room, the other failures are final."""
+def _check_code(code: int) -> None:
+    """Raise unless a DIMSE status is success or a warning (PS3.7 C, PS3.4 B.2.3). A lack of resources is temporary."""
     if code == 0x0000 or code in (0x0001, 0x0107, 0x0116) or code >> 12 == 0xB:
         return
     if code >> 8 == 0xA7 or code in (0x0110, 0x0213):
@@ -189,12 +191,14 @@ def _judge_code(code: int) -> None:
     raise SendRefusedError(f"the peer refused the object (status 0x{code:04X})")
 
 
-def _no_association(association: Any) -> LungsevError:
+def _association_error(association: Any) -> LungsevError:
     if association.is_rejected:
         return SendLaterError("the peer rejected the association: check the AE titles on both sides")
-    if association.rejected_contexts:  # it talked to us, and wants no such object
-        return SendRefusedError("the peer does not accept this kind of object or its transfer syntax")
-    return SendLaterError("no association with the peer: nobody answers at this address")
+    if association.rejected_contexts:  # it answered, and accepts no such object
+        return SendRefusedError(
+            "the peer does not accept this kind of object or its transfer syntax: check its settings"
+        )
+    return SendLaterError("no association with the peer: check its host and port")
 
 
 def _tls(destination: DicomDestination) -> tuple[ssl.SSLContext, str] | None:
@@ -205,7 +209,7 @@ def _tls(destination: DicomDestination) -> tuple[ssl.SSLContext, str] | None:
         if destination.tls_certificate is not None and destination.tls_key is not None:
             context.load_cert_chain(destination.tls_certificate, destination.tls_key)
     except (OSError, ssl.SSLError) as error:
-        raise SendLaterError(f"cannot use the TLS files: {_in_words(error)}") from None
+        raise SendLaterError(f"cannot use the TLS files: {_describe(error)}") from None
     return context, destination.host
 
 
@@ -213,10 +217,10 @@ def _secret(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise SendLaterError(f"cannot read {path.name}: {_in_words(error)}") from None
+        raise SendLaterError(f"cannot read {path.name}: {_describe(error)}") from None
 
 
-def _in_words(error: object) -> str:
+def _describe(error: object) -> str:
     if isinstance(error, socket.gaierror):
         return "the name of the host is unknown"
     if isinstance(error, TimeoutError):

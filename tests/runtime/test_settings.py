@@ -34,7 +34,7 @@ def test_the_shipped_file_shows_every_setting_with_its_default() -> None:
         ("outputs: [overlay]", "reference form"),
         ("listen: {allowed_addresses: [ward]}", "listen.allowed_addresses"),
         ("listen: {tls_key: key.pem}", "belong together"),
-        ("destinations: [{name: a, kind: folder, path: /x, sends: [dicom_sr]}]", "outputs leaves out"),
+        ("destinations: [{name: a, kind: folder, path: /x, sends: [dicom_sr]}]", "not among outputs: add it"),
     ],
 )
 def test_a_mistake_names_its_key(tmp_path: Path, text: str, words: str) -> None:

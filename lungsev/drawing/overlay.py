@@ -27,6 +27,7 @@ def draw_overlay(scored: ScoredRadiograph, longest_px: int = _LONGEST_PX) -> npt
     """Draw image, panel and notice in one picture.
 
     Args:
+        scored: An image of any status.
         longest_px: Longest side of the image in it; everything else scales along.
 
     Returns:

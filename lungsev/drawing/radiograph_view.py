@@ -42,7 +42,10 @@ def draw_scored_image(scored: ScoredRadiograph, score: SchemeScore, grades: tupl
     """Draw the image with zone polygons, a digit for each, the lung outline and the side marks.
 
     Args:
+        scored: The scored image, with its radiograph.
+        score: The scheme to draw.
         grades: Lowest and highest grade of the scheme.
+        longest_px: Longest side of the sheet.
     """
     assert scored.radiograph is not None
     grey = image_pixels(scored.radiograph.pixels, longest_px)
@@ -129,8 +132,10 @@ def draw_zone(sheet: Sheet, polygon: Points, colour: Colour) -> None:
 
 
 def badge_places(polygons: list[Points], sheet: Sheet) -> list[Points]:
-    """Return the place of each zone's digit: on the zone's lateral edge, off the lung, unless another zone is there;
-    otherwise in the zone's middle. Always inside the picture."""
+    """Return the place of each zone's digit, always inside the picture.
+
+    It is on the zone's lateral edge, off the lung, unless another zone is there; then in the zone's middle.
+    """
     middle = float(np.mean([polygon[:, 0].mean() for polygon in polygons]))
     limits = np.array([sheet.pixels.shape[1], sheet.pixels.shape[0]]) / sheet.scale
     places = []

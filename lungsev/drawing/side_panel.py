@@ -34,6 +34,9 @@ def draw_scored_panel(sheet: Sheet, x: float, scored: ScoredRadiograph, name: st
     """Draw the panel of a scored image from the top of the sheet down and return the y of its end.
 
     Args:
+        sheet: The sheet to draw on.
+        x: Left edge of the panel, in design units.
+        scored: The scored image.
         name: The scheme to show large; the image's other schemes get a line each.
         scheme: Its definition, for the grades' names; None when it is not a built-in one.
     """

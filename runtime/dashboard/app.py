@@ -113,6 +113,7 @@ def create_app(out: Path, token: str, secure_cookie: bool = False) -> FastAPI:
     """Create the application for one output folder.
 
     Args:
+        out: A watcher's output folder, or the folder given to `score --out`.
         token: Requests without it are refused.
         secure_cookie: Whether the dashboard is served by HTTPS only.
     """
@@ -193,7 +194,7 @@ def _add_gate(app: FastAPI, dashboard: Dashboard) -> None:
     @app.post("/login")
     async def login(request: Request) -> Response:
         if not dashboard.access.is_token((await read_form(request)).get("token", "").strip()):
-            await asyncio.sleep(0.5)  # guessing stays slow
+            await asyncio.sleep(0.5)  # slows down guessing
             return dashboard.render(request, "login.html", 401, wrong=True)
         response = RedirectResponse("/", 303)
         dashboard.sign_in(response)

@@ -82,7 +82,11 @@ class Corrections:
         """Store the regions whose grade differs from the current one; all together or none.
 
         Args:
+            exam: The image.
+            scheme: The scheme of the grades.
             grades: Region code to the reader's grade.
+            reason: Why, in up to 500 characters.
+            reader: Name or initials, up to 60 characters.
 
         Returns:
             How many regions changed.

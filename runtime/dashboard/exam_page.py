@@ -140,10 +140,14 @@ def exam_page(
     """Make the page of an image.
 
     Args:
+        exam: The image.
         exams: All images, from which the patient's others are taken.
+        corrected: Corrected grades of all images.
+        now: Local time, for the image's age.
         layers_of: Names of the pictures that exist of an image, by its id.
         corrections: Of this image.
         deliveries: Of this image.
+        private: Whether to hide the patient's id.
     """
     report = exam.report
     images = exams_of(exams, exam.patient)

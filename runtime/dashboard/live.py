@@ -1,4 +1,4 @@
-"""Telling open pages that something changed: one watcher of the folder, many listeners (server-sent events)."""
+"""Live updates of open pages: one task polls the folder, server-sent events tell every page of a change."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from lungsev.errors import LungsevError
 from lungsev.runtime.patients.history import History
 
 log = logging.getLogger("lungsev.runtime.dashboard")
-LOOK_SECONDS = 0.1  # at the folders' times; a report arrives by a rename, which changes them
-REFRESH_SECONDS = 2.0  # at every file, whatever the folders' times say
+POLL_SECONDS = 0.1  # of the folders' times; a report arrives by a rename, which changes them
+REFRESH_SECONDS = 2.0  # of every file, whatever the folders' times are
 BEAT_SECONDS = 4.0
 
 
 class Live:
-    """Looks at the reports ten times a second, whoever listens, and passes on that they changed."""
+    """Notifier of changes. `problem` says why the reports cannot be read at present."""
 
     def __init__(self, history: History) -> None:
         self._history = history
@@ -28,11 +28,11 @@ class Live:
         self.problem: str | None = None
 
     async def watch(self) -> None:
-        """Until cancelled; for one task of the server."""
+        """Poll the folder and notify the pages, until cancelled."""
         stamp: tuple[int, ...] = ()
         refreshed_at = -REFRESH_SECONDS
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)
             seen = self._history.stamp()
             if seen == stamp and time.monotonic() - refreshed_at < REFRESH_SECONDS:
                 continue
@@ -48,13 +48,13 @@ class Live:
                     self._changed.notify_all()
 
     async def announce(self) -> None:
-        """Something else than a report changed: a correction."""
+        """Notify the pages of a change that is not a report: a correction."""
         async with self._changed:
-            self._version += 1  # the next look sets it right and announces nothing twice that matters
+            self._version += 1  # the next poll sets it to the history's again
             self._changed.notify_all()
 
     async def events(self) -> AsyncIterator[bytes]:
-        """The stream of one page: `images` when something changed, `beat` so that silence means a lost connection."""
+        """Yield one page's events: `images` after a change, else `beat`, so that silence means a lost connection."""
         yield _event("beat")
         while True:
             async with self._changed:

@@ -1,4 +1,4 @@
-"""Who may see the dashboard, and what a page may do: token, cookie, forgery check, response headers."""
+"""Access to the dashboard: token, session cookie, check of forms, response headers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ HEADERS = {
 
 
 class Access:
-    """Checks requests against one token. The cookie holds a value derived from it, never the token itself."""
+    """Access by one token. The session cookie has a value derived from it, never the token itself."""
 
     def __init__(self, token: str) -> None:
         self._token = token
@@ -47,20 +47,21 @@ class Access:
         return _same(request.cookies.get(COOKIE, ""), self.session)
 
     def is_token(self, candidate: str) -> bool:
+        """Whether a text is the token, compared in constant time."""
         return _same(candidate, self._token)
 
     def is_genuine(self, request: Request, form_token: str) -> bool:
-        """Whether a form was sent from one of our own pages."""
+        """Whether a form was sent from a page of this dashboard."""
         origin = request.headers.get("origin")
         same_place = origin is None or urlsplit(origin).netloc == request.headers.get("host")
         return same_place and _same(form_token, self.form)
 
 
 def read_token(path: Path) -> str:
-    """The token of a file.
+    """Read the token of a file.
 
     Raises:
-        LungsevError: The file cannot be read, may be read by others, or holds too short a token.
+        LungsevError: The file cannot be read, other users may read it, or its token is too short.
     """
     try:
         token = path.read_text(encoding="utf-8").strip()
@@ -68,20 +69,20 @@ def read_token(path: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         raise LungsevError(f"cannot read the token file {path}: {getattr(error, 'strerror', error)}") from None
     if mode:
-        raise LungsevError(f"the token file {path} may be read by others; expected mode 600: chmod 600 {path}")
+        raise LungsevError(f"other users may read the token file {path}; expected mode 600: chmod 600 {path}")
     if len(token) < _LEAST_TOKEN:
         raise LungsevError(
-            f"the token file {path} holds {len(token)} characters, expected at least {_LEAST_TOKEN}: "
-            "openssl rand -hex 24 makes a good one"
+            f"the token file {path} has {len(token)} characters, expected at least {_LEAST_TOKEN}; "
+            "make one with: openssl rand -hex 24"
         )
     return token
 
 
 def keep_token(out: Path) -> str:
-    """The token of an output folder, made the first time: the address stays the same when the dashboard starts again.
+    """Return the token of an output folder, created on first use, so that the address stays the same.
 
     Raises:
-        LungsevError: As `read_token`, or the folder cannot be written.
+        LungsevError: `read_token` failed, or the folder cannot be written.
     """
     path = out / "dashboard.token"
     try:

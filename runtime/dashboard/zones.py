@@ -49,6 +49,8 @@ def zones_of(
     """Make the zones of a score.
 
     Args:
+        score: The score of a scheme.
+        image: The scored image, for its size.
         grades: Current grade of every region.
         previous: Grades of the previous scored image.
     """
@@ -83,7 +85,9 @@ def _badge(region: RegionScore, middle: float, image: ImageInfo) -> tuple[float,
     """Return the middle of the zone's lateral edge, off the lung; the zone's own middle for zones that are not lateral.
 
     Args:
+        region: The zone.
         middle: x between the lungs.
+        image: For its size.
     """
     rows, columns = image.rows or 1, image.columns or 1
     xs, ys = [x for x, _ in region.polygon], [y for _, y in region.polygon]

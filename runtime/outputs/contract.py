@@ -17,22 +17,22 @@ from lungsev.system import write_atomically
 
 
 class Output(Protocol):
-    """Writer of one format.
-
-    Attributes:
-        name: As the configuration names it: `json`, `overlay`, `dicom_sr`.
-        folder: Where `watch` keeps these files below its output folder: `reports`, `overlays`, `dicom`.
-        suffix: What follows the image's name: `.json`, `.png`, `.sr.dcm`.
-    """
+    """Writer of one format."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Name in the configuration: `json`, `overlay`, `dicom_sr`."""
+        ...
 
     @property
-    def folder(self) -> str: ...
+    def folder(self) -> str:
+        """Where `watch` keeps these files below its output folder: `reports`, `overlays`, `dicom`."""
+        ...
 
     @property
-    def suffix(self) -> str: ...
+    def suffix(self) -> str:
+        """What follows the image's name: `.json`, `.png`, `.sr.dcm`."""
+        ...
 
     def write(self, scored: ScoredRadiograph, target: Path) -> Path | None:
         """Write the image's result to `target`, atomically: the file is whole or it is not there.

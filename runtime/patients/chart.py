@@ -31,6 +31,7 @@ def draw_trend(trend: Trend, title: str, scale: float = 1.0) -> npt.NDArray[np.u
     """Draw the course as uint8 [H, W, 3] RGB.
 
     Args:
+        trend: The course.
         title: Heading; it is not hidden, so it must not name the patient.
         scale: Pixels per design unit.
     """

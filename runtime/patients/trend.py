@@ -102,6 +102,7 @@ def patient_trend(exams: Sequence[Exam], scheme: str | None = None) -> Trend | N
     """Return the course of a patient's images, given in any order.
 
     Args:
+        exams: The patient's images; those without a score are counted.
         scheme: None takes the main scheme of the newest image.
 
     Returns:

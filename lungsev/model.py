@@ -75,14 +75,15 @@ def load(
     """
     with ExitStack() as stack:
         opened = read_bundle(Path(bundle) if bundle is not None else None)
-        scorer = Scorer(opened, stack.enter_context(open_backend(opened, backend, threads)))
         reader: ImageReader = DirectReader()
         if sandbox:
             from lungsev.sandbox.client import Sandbox
 
-            worker = stack.enter_context(Sandbox())
-            worker.start()  # now, or the first image would wait for it
-            reader = worker
+            reader = worker = stack.enter_context(Sandbox())
+            worker.start(wait=False)  # it imports the codecs while the backend opens
+        scorer = Scorer(opened, stack.enter_context(open_backend(opened, backend, threads)))
+        if sandbox:
+            worker.start()
         stack.pop_all()
     return Model(scorer, reader)
 

@@ -13,6 +13,7 @@ Safe to use from several threads; every call has its own worker. Never imports t
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import mmap
@@ -54,13 +55,16 @@ class Sandbox:
         self._forkserver: _Forkserver | None = None
         self._lock = threading.Lock()
 
-    def start(self) -> None:
+    def start(self, wait: bool = True) -> None:
         """Start the fork server now rather than with the first image.
+
+        Args:
+            wait: Return when it is ready. False returns at once, and a later call waits.
 
         Raises:
             LungsevError: It does not start.
         """
-        self._running_forkserver()
+        self._running_forkserver(wait)
 
     def read(self, path: Path) -> Radiograph:
         """Read a radiograph with `read_radiograph` in a worker.
@@ -95,12 +99,14 @@ class Sandbox:
     ) -> None:
         self.close()
 
-    def _running_forkserver(self) -> _Forkserver:
+    def _running_forkserver(self, wait: bool = True) -> _Forkserver:
         with self._lock:
             if self._forkserver is None or not self._forkserver.is_alive():
                 if self._forkserver is not None:
                     self._forkserver.close()
                 self._forkserver = _Forkserver()
+            if wait:
+                self._forkserver.wait_until_ready()
             return self._forkserver
 
 
@@ -120,11 +126,19 @@ class _Forkserver:
                 start_new_session=True,
             )
         self._requests.settimeout(START_SECONDS)
-        try:
-            is_ready = self._requests.recv(len(READY)) == READY
-        except OSError:
-            is_ready = False
-        if not is_ready:
+        self._is_ready = False
+
+    def wait_until_ready(self) -> None:
+        """Wait until it takes requests.
+
+        Raises:
+            LungsevError: It does not start.
+        """
+        if self._is_ready:
+            return
+        with contextlib.suppress(OSError):
+            self._is_ready = self._requests.recv(len(READY)) == READY
+        if not self._is_ready:
             self.close()
             raise LungsevError(
                 "the reading process does not start; try `python -c 'import lungsev.sandbox.forkserver'` "

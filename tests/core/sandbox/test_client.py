@@ -318,3 +318,11 @@ def _rle_bomb() -> bytes:
     pixel_data = whole.index(b"\xe0\x7f\x10\x00")
     items = b"\xfe\xff\x00\xe0\0\0\0\0\xfe\xff\x00\xe0" + struct.pack("<I", len(frame)) + frame
     return whole[: pixel_data + 12] + items + b"\xfe\xff\xdd\xe0\0\0\0\0"
+
+
+def test_a_start_that_does_not_wait_is_waited_for_by_the_first_read(radiograph: Path) -> None:
+    with Sandbox() as sandbox:
+        sandbox.start(wait=False)
+        assert sandbox.read(radiograph).pixels.ndim == 2
+        sandbox.start()  # ready already
+        assert sandbox.read(radiograph).pixels.ndim == 2

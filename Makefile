@@ -8,13 +8,13 @@ SHELL := /bin/sh
 # PYTHON=/path/to/python3.12 chooses the interpreter; DATA= is where the public sources were cloned.
 export PYTHON
 DATA ?= ../shared/cxr
-EXTRAS := train,export,bedside,dev
+EXTRAS := train,export,bedside,dev,docs
 SOURCES := $(shell find lungsev train export runtime configs -type f ! -name '*.pyc' 2>/dev/null)
 
 venv_of = python=$$(sh .ci/find_python.sh) && { $(1)/bin/python -c "" 2>/dev/null || "$$python" -m venv --clear $(1); }
 bin := .venv/bin
 
-.PHONY: help demo test test-slow test-gpu test-faults test-fuzz test-soak check format model check-aarch64 validate-dicom look-at-dashboard architecture mutants clean
+.PHONY: help demo test test-slow test-gpu test-faults test-fuzz test-soak check format model check-aarch64 validate-dicom look-at-dashboard architecture docs mutants clean
 
 help: ## Say what each target does
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-22s %s\n", $$1, $$2 }'
@@ -72,8 +72,13 @@ check-aarch64: .venv/installed ## Show that every runtime dependency has a wheel
 architecture: .venv/installed ## Write the module index of ARCHITECTURE.md from the modules' first lines
 	$(bin)/python .ci/architecture.py
 
+docs: .venv-docs/installed ## Build the documentation site into site/html; needs no network once installed
+	.venv-docs/bin/python .ci/site_pages.py
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/python -m mkdocs build --quiet
+	@echo "open site/html/index.html"
+
 clean: ## Remove what make and the tests made; runs/ stays
-	rm -rf .venv .venv-demo build dist demo-out look .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf .venv .venv-demo .venv-docs build dist site demo-out look .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The demo installs the package as a user gets it: a wheel, without the source tree. A `build/` left by an
@@ -83,6 +88,15 @@ clean: ## Remove what make and the tests made; runs/ stays
 	@echo "Installing the runtime into .venv-demo (no torch)"
 	@rm -rf build
 	.venv-demo/bin/python -m pip install --quiet .
+	@rm -rf build
+	@touch $@
+
+# The site is built from the sources, without torch.
+.venv-docs/installed: pyproject.toml .ci/find_python.sh
+	@$(call venv_of,.venv-docs)
+	@echo "Installing the site's generator into .venv-docs"
+	@rm -rf build
+	.venv-docs/bin/python -m pip install --quiet ".[docs]"
 	@rm -rf build
 	@touch $@
 

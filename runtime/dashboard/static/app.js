@@ -56,7 +56,7 @@
     filter.addEventListener("input", sift);
     document.body.addEventListener("htmx:afterSwap", sift);
   }
-  // A refresh must not take the focus from who moves by keyboard.
+  // A refresh must keep the keyboard focus.
   let focused = null;
   document.body.addEventListener("htmx:beforeSwap", () => { focused = document.activeElement && document.activeElement.getAttribute("href"); });
   document.body.addEventListener("htmx:afterSwap", () => {

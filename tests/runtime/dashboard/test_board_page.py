@@ -143,7 +143,7 @@ def test_a_failed_file_of_a_patient_is_listed_and_a_score_without_a_patient_has_
     assert [card.patient for card in page.cards] == ["(no patient id) s"]
 
 
-def test_who_got_worse_comes_first_and_then_the_newest() -> None:
+def test_who_got_worse_comes_first_however_old_the_images_are() -> None:
     def course(patient: str, day: int, second: str) -> dict[str, SeverityReport]:
         return {
             f"{patient}1": scored_report(patient, f"2026-11-{day - 1}T08:00:00", "111111"),
@@ -151,13 +151,38 @@ def test_who_got_worse_comes_first_and_then_the_newest() -> None:
         }
 
     exams = exams_by_id(
-        **course("better", 21, "000111"), **course("steady", 21, "111111"), **course("worse", 19, "222222"),
-        **course("later", 20, "222222"), first1=scored_report("first", "2026-11-21T09:00:00"),
-        refused1=skipped_report("refused"),
+        **course("better", 19, "000111"), first1=scored_report("first", "2026-11-18T08:00:00"),
+        **course("steady", 17, "111111"), refused1=skipped_report("refused", "2026-11-16T08:00:00"),
+        **course("worse", 15, "222222"),
     )  # fmt: skip
     page = board_page(exams, {}, NOW)
-    assert [card.patient for card in page.cards] == ["later", "worse", "refused", "steady", "first", "better"]
-    assert page.counts == {"patients": 6, "worse": 2, "refused": 1, "steady": 1, "first": 1, "better": 1}
+    assert [card.patient for card in page.cards] == ["worse", "refused", "steady", "first", "better"]
+    assert page.counts == {"patients": 5, "worse": 1, "refused": 1, "steady": 1, "first": 1, "better": 1}
+
+
+def test_within_a_state_the_newest_image_comes_first_and_ids_decide_between_equals() -> None:
+    exams = exams_by_id(**{f"n{day}": scored_report(f"P{day}", f"2026-11-{day}T08:00:00") for day in range(11, 19)})
+    exams |= exams_by_id(x=scored_report("X", "2026-11-18T08:00:00"))
+    found = [card.patient for card in board_page(exams, {}, NOW).cards]
+    assert found == ["X", *(f"P{day}" for day in range(18, 10, -1))]
+
+
+def test_a_patient_with_a_score_has_a_card_whatever_became_of_the_other_files() -> None:
+    failed = replace(failed_report(), image=ImageInfo(patient_id="WARD-1", acquired_at="2026-11-21T08:00:00"))
+    page = board_page(exams_by_id(a1=scored_report(), a2=failed), {}, NOW)
+    assert ([card.state for card in page.cards], page.unread) == (["refused"], ())
+
+
+def test_the_course_is_drawn_to_a_tenth_and_colours_count_from_zero() -> None:
+    exams = exams_by_id(
+        a1=scored_report(taken="2026-11-20T00:00:00", grades="000111"),
+        a2=scored_report(taken="2026-11-20T08:00:00", grades="000111"),
+        a3=scored_report(taken="2026-11-21T00:00:00", grades="000111"),
+    )
+    card = only_card(exams)
+    assert card.spark == ((4.0, 27.3), (41.3, 27.3), (116.0, 27.3))
+    assert card.score is not None
+    assert card.score.severity == 2
 
 
 def test_ids_are_hidden_in_privacy_mode() -> None:

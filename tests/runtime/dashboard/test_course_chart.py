@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime, timedelta
 
 from exam_makers import MODEL, exams_by_id, scored_report, skipped_report
 
@@ -76,3 +77,30 @@ def test_grades_count_from_the_schemes_lowest() -> None:
 
 def test_a_course_without_dates_is_empty() -> None:
     assert chart_of("a1", a1=scored_report(taken=None)).points == ()
+
+
+def test_positions_are_rounded_to_a_tenth() -> None:
+    newer = replace(MODEL, version="2.0.0")
+    chart = chart_of(
+        "a1",
+        a1=scored_report(taken="2026-11-20T00:00:00", grades="12", scheme="ralo"),
+        a2=scored_report(taken="2026-11-20T08:00:00", grades="12", scheme="ralo"),
+        a3=scored_report(taken="2026-11-21T00:00:00", grades="12", scheme="ralo", model=newer),
+    )
+    assert [(point.x, point.y) for point in chart.points] == [(72.0, 149.8), (285.3, 149.8), (712.0, 149.8)]
+    assert chart.points[1].line_from == (72.0, 149.8)
+    assert chart.points[2].model_line_x in (498.6, 498.7)
+
+
+def test_dates_are_at_least_fifty_apart() -> None:
+    def days(*hours: int) -> list[str]:
+        start = datetime(2026, 11, 1)
+        reports = {
+            f"a{number}": scored_report(taken=(start + timedelta(hours=hour)).isoformat())
+            for number, hour in enumerate((0, *hours, 640))
+        }
+        return [point.day for point in chart_of("a0", **reports).points]
+
+    assert days(50) == ["01 Nov", "03 Nov", "27 Nov"]
+    assert days(49) == ["01 Nov", "", "27 Nov"]
+    assert days(30, 79, 129) == ["01 Nov", "", "04 Nov", "06 Nov", "27 Nov"]

@@ -1,13 +1,12 @@
 """Which codec opens which transfer syntax: one table, no guessing at run time.
 
 imagecodecs (BSD) is the only library with permissive decoders for every family here, 12-bit and lossless JPEG
-included; it was also the fastest of those tried. The codestream's own header is compared with the dataset's before a
-decoder sees a byte, since a decoder allocates what the codestream asks for.
+included; it was also the fastest of those tried. The codestream's own header is compared with the dataset's before
+it is decoded, since a decoder allocates what the codestream asks for.
 """
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lungsev.errors import UnreadableImageError
+from lungsev.reading.codestream import CodestreamHeader, CodestreamKind, read_codestream_header, require_jpeg_end
 
 Array = npt.NDArray[np.generic]
 Encoded = Any  # bytes; of native data a view, since copying it costs as much as decoding it
@@ -46,22 +46,14 @@ class FrameShape:
 
     @property
     def dtype(self) -> np.dtype[np.generic]:
+        """Type of a value in native pixel data, with its byte order."""
         order = ">" if self.big_endian else "<"
         return np.dtype(f"{order}{'i' if self.signed else 'u'}{self.bits_allocated // 8}")
 
     @property
     def frame_bytes(self) -> int:
+        """Bytes of the decoded frame."""
         return self.rows * self.columns * self.bits_allocated // 8
-
-
-@dataclass(frozen=True)
-class CodestreamHeader:
-    """What a codestream says of itself. `precision` is in bits."""
-
-    rows: int
-    columns: int
-    components: int
-    precision: int
 
 
 @dataclass(frozen=True)
@@ -69,20 +61,20 @@ class Codec:
     """How one transfer syntax is opened.
 
     Attributes:
-        name: As in the report's `image.decoder`.
+        name: What the report says in `image.decoder`.
         decode: Encoded frame to an array of rows x columns.
-        header: Reads the codestream's own header; None where there is none to read.
+        codestream: Kind of the codestream's own header; None where there is none.
         by_sample: Decoded values are samples of the codestream's precision, not words of BitsAllocated with a HighBit.
     """
 
     name: str
     decode: Callable[[Encoded, FrameShape], Array]
-    header: Callable[[Encoded], CodestreamHeader] | None = None
+    codestream: CodestreamKind | None = None
     by_sample: bool = False
 
 
 def codec_for(syntax: str) -> Codec:
-    """The codec of a transfer syntax.
+    """Return the codec of a transfer syntax.
 
     Raises:
         UnreadableImageError: `unsupported_syntax`.
@@ -103,22 +95,24 @@ def load_codecs() -> None:
 
 
 def decode_frame(encoded: Encoded, codec: Codec, shape: FrameShape) -> Array:
-    """Values of one frame as the codec gives them, [rows, columns].
+    """Decode one frame to its values as the codec gives them, [rows, columns].
 
     Args:
         encoded: Native pixel data, or the joined fragments of the frame.
+        codec: The codec of the transfer syntax.
+        shape: What the dataset says; a codestream that says otherwise is refused.
 
     Raises:
         UnreadableImageError: `wrong_shape`, `too_large`, `truncated` or `damaged`.
     """
-    if codec.header is not None:
+    if codec.codestream is not None:
         _check_expansion(encoded, shape)
         _check_codestream(_read_header(codec, encoded), shape)
     try:
         decoded = codec.decode(encoded, shape)
     except (UnreadableImageError, MemoryError):
         raise
-    except Exception:  # codecs raise what they like; the text may quote the file
+    except Exception:  # codecs raise many types; the text may quote the file
         raise UnreadableImageError("damaged", f"the pixel data cannot be decoded by {codec.name}") from None
     if decoded.shape != (shape.rows, shape.columns):
         found = " x ".join(map(str, decoded.shape))
@@ -127,17 +121,20 @@ def decode_frame(encoded: Encoded, codec: Codec, shape: FrameShape) -> Array:
 
 
 def printable_uid(text: str) -> str:
-    """A UID that is safe in a message: digits and dots only."""
+    """Return a UID that is safe in a message: digits and dots only."""
     cleaned = "".join(c for c in text if c in "0123456789.")[:64]
     return cleaned or "(none)"
 
 
 def _read_header(codec: Codec, encoded: Encoded) -> CodestreamHeader:
-    assert codec.header is not None
+    damaged = UnreadableImageError("damaged", f"the pixel data is not a codestream for {codec.name}")
     try:
-        return codec.header(encoded)
-    except (struct.error, IndexError, ValueError):
-        raise UnreadableImageError("damaged", f"the pixel data is no codestream for {codec.name}") from None
+        header = read_codestream_header(encoded)
+    except UnreadableImageError:
+        raise damaged from None
+    if header.kind != codec.codestream:
+        raise damaged
+    return header
 
 
 def _check_expansion(encoded: Encoded, shape: FrameShape) -> None:
@@ -168,7 +165,7 @@ def _decode_native(encoded: Encoded, shape: FrameShape) -> Array:
         raise UnreadableImageError(
             "truncated", f"pixel data of {len(encoded)} bytes, expected {shape.frame_bytes}: the file was cut short"
         )
-    # Some writers pad; a whole line more is another shape than the header's.
+    # Some writers pad; a whole row more is another shape than the header's.
     if -missing >= max(shape.columns * shape.bits_allocated // 8, 2):
         raise UnreadableImageError(
             "wrong_shape", f"pixel data of {len(encoded)} bytes, expected {shape.frame_bytes} for the stated size"
@@ -182,21 +179,15 @@ def _decode_native(encoded: Encoded, shape: FrameShape) -> Array:
 def _decode_jpeg(encoded: Encoded, shape: FrameShape) -> Array:
     import imagecodecs
 
-    _require_jpeg_end(encoded)  # libjpeg fills what is missing with grey and says nothing
+    require_jpeg_end(encoded)  # libjpeg fills what is missing with grey and says nothing
     return np.asarray(imagecodecs.jpeg8_decode(encoded))
 
 
 def _decode_jpeg_ls(encoded: Encoded, shape: FrameShape) -> Array:
     import imagecodecs
 
-    _require_jpeg_end(encoded)  # CharLS 2.4 may loop for a minute where the data ends too early
+    require_jpeg_end(encoded)  # CharLS 2.4 may loop for a minute where the data ends too early
     return np.asarray(imagecodecs.jpegls_decode(encoded))
-
-
-def _require_jpeg_end(encoded: Encoded) -> None:
-    """Entropy-coded data of JPEG and JPEG-LS never holds the end marker, so it cannot be there by chance."""
-    if encoded.rfind(b"\xff\xd9") < encoded.find(b"\xff\xda"):
-        raise UnreadableImageError("truncated", "the JPEG codestream has no end: the file was cut short")
 
 
 def _decode_jpeg_2000(encoded: Encoded, shape: FrameShape) -> Array:
@@ -216,57 +207,10 @@ def _decode_rle(encoded: Encoded, shape: FrameShape) -> Array:
     return np.frombuffer(room, shape.dtype).reshape(shape.rows, shape.columns)
 
 
-def _jpeg_header(encoded: Encoded) -> CodestreamHeader:
-    """SOF of a JPEG or JPEG-LS codestream (T.81 B.2.2, T.87 C.2.2)."""
-    if encoded[:2] != b"\xff\xd8":
-        raise ValueError("no start of image")
-    position = 2
-    while True:
-        if encoded[position] != 0xFF:
-            raise ValueError("no marker")
-        marker = encoded[position + 1]
-        if marker == 0xFF:
-            position += 1
-            continue
-        (length,) = struct.unpack(">H", encoded[position + 2 : position + 4])
-        if marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):
-            precision, rows, columns, components = struct.unpack(">BHHB", encoded[position + 4 : position + 10])
-            return CodestreamHeader(rows, columns, components, precision)
-        if marker in (0xDA, 0xD9):
-            raise ValueError("pixels before the frame header")
-        position += 2 + length
-
-
-def _jpeg_2000_header(encoded: Encoded) -> CodestreamHeader:
-    """SIZ of a JPEG 2000 codestream (T.800 A.5.1), bare or in a JP2 file, where some writers leave it."""
-    start = _codestream_box(encoded) if encoded[4:8] == b"jP  " else 0
-    if encoded[start : start + 4] != b"\xff\x4f\xff\x51":
-        raise ValueError("no SIZ")
-    right, lower, left, upper = struct.unpack(">IIII", encoded[start + 8 : start + 24])
-    (components,) = struct.unpack(">H", encoded[start + 40 : start + 42])
-    precision = (encoded[start + 42] & 0x7F) + 1
-    return CodestreamHeader(lower - upper, right - left, components, precision)
-
-
-def _codestream_box(encoded: Encoded) -> int:
-    """Where the contiguous codestream of a JP2 file begins (T.800 I.4)."""
-    position = 0
-    while True:
-        length, kind = struct.unpack(">I4s", encoded[position : position + 8])
-        head = 16 if length == 1 else 8
-        if kind == b"jp2c":
-            return position + head
-        if length == 1:
-            (length,) = struct.unpack(">Q", encoded[position + 8 : position + 16])
-        if length < head:
-            raise ValueError("a box that does not move on")
-        position += length
-
-
 NATIVE = Codec("native", _decode_native)
-_JPEG = Codec("imagecodecs/libjpeg-turbo", _decode_jpeg, _jpeg_header, by_sample=True)
-_JPEG_LS = Codec("imagecodecs/charls", _decode_jpeg_ls, _jpeg_header, by_sample=True)
-_JPEG_2000 = Codec("imagecodecs/openjpeg", _decode_jpeg_2000, _jpeg_2000_header, by_sample=True)
+_JPEG = Codec("imagecodecs/libjpeg-turbo", _decode_jpeg, "jpeg", by_sample=True)
+_JPEG_LS = Codec("imagecodecs/charls", _decode_jpeg_ls, "jpeg", by_sample=True)
+_JPEG_2000 = Codec("imagecodecs/openjpeg", _decode_jpeg_2000, "jpeg2000", by_sample=True)
 _RLE = Codec("imagecodecs/dicomrle", _decode_rle)
 
 IMPLICIT_LITTLE = "1.2.840.10008.1.2"

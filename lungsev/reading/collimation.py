@@ -1,12 +1,16 @@
-"""Where the exposed field lies: the image without collimation, padding, letterbox and page borders.
+"""Find the exposed field: the image without collimation, padding, letterbox and page borders.
 
 A border is peeled line by line from each side while the line is flat and looks like no anatomy: pure black, pure
-white or constant to one grey step. Lines of letters are thinner than anatomy: an opening takes them off black, a
-closing off white, before the lines are judged. Several borders may be nested (a white page around a black letterbox
-around the image), so the sides are peeled in turns until nothing moves.
+white or constant to one grey step. What is black and white is measured without the outer lines of exactly one grey,
+which somebody added: the image's own dark and bright lines then count as before within another border.
+Lines of letters are thinner than anatomy: an opening takes them off black, a closing off white, before the lines are
+judged. Several borders may be nested (a white page around a black letterbox around the image), so the sides are peeled
+in turns until nothing moves.
 """
 
 from __future__ import annotations
+
+from math import ceil
 
 import cv2
 import numpy as np
@@ -19,6 +23,7 @@ Mask = npt.NDArray[np.bool_]
 
 WORK_SIDE_PX = 512
 ROBUST = (0.5, 99.5)  # percentiles an image's greys are stretched over
+THIN_SHARE = ROBUST[0] / 100  # an added border of a smaller share of the image does not reach those percentiles
 # Of 255, over the image's own robust range: JPEG ringing and detector noise behind a collimator.
 EXTREME = 15
 BORDER_SHARE = 0.9  # of a line; the rest may be a marker
@@ -28,30 +33,53 @@ MIN_KEPT = 0.3  # of a side; less is no border but an image without contrast
 
 
 def content_box(pixels: Pixels) -> Box:
-    """The exposed field as (y0, x0, y1, x1); the whole image where no plausible one is found.
+    """Return the exposed field as (y0, x0, y1, x1); the whole image where no plausible one is found.
 
     Args:
         pixels: float32 [rows, columns], 0-1.
     """
     rows, columns = pixels.shape
-    work = _work_copy(pixels)
+    work = _shrink(pixels)
     height, width = work.shape
-    y0, x0, y1, x1 = _peel(work)
+    down, across = rows / height, columns / width
+    y0, x0, y1, x1 = _inside_added_border(pixels)
+    inner = work[ceil(y0 / down) : max(int(y1 / down), 1), ceil(x0 / across) : max(int(x1 / across), 1)]
+    y0, x0, y1, x1 = _peel(_stretch(work, *np.percentile(inner[::2, ::2], ROBUST)))
     if y1 - y0 < MIN_KEPT * height or x1 - x0 < MIN_KEPT * width:
         return (0, 0, rows, columns)
-    down, across = rows / height, columns / width
     return _to_the_line(pixels, (round(y0 * down), round(x0 * across), round(y1 * down), round(x1 * across)))
 
 
+def _inside_added_border(pixels: Pixels) -> Box:
+    """Without the outer lines of exactly one grey each; everything where these are too few to matter or too many."""
+    rows, columns = pixels.shape
+    y0, x0, y1, x1 = 0, 0, rows, columns
+    before = None
+    while before != (y0, x0, y1, x1):
+        before = (y0, x0, y1, x1)
+        y0 += _constant_lines(pixels[y0:y1, x0:x1])
+        y1 -= _constant_lines(pixels[y0:y1, x0:x1][::-1])
+        x0 += _constant_lines(pixels[y0:y1, x0:x1].T)
+        x1 -= _constant_lines(pixels[y0:y1, x0:x1].T[::-1])
+    is_thin = rows * columns - (y1 - y0) * (x1 - x0) < THIN_SHARE * rows * columns
+    if is_thin or y1 - y0 < MIN_KEPT * rows or x1 - x0 < MIN_KEPT * columns:
+        return (0, 0, rows, columns)
+    return y0, x0, y1, x1
+
+
+def _constant_lines(lines: Pixels) -> int:
+    """How many lines from the first on are of one grey each; the last line always stays."""
+    return next((i for i, line in enumerate(lines[:-1]) if (line != line[0]).any()), len(lines) - 1)
+
+
 def _to_the_line(pixels: Pixels, box: Box) -> Box:
-    """The same borders, peeled at the image's own resolution near where they were found: whatever lies around an image
-    then leaves the same box of it."""
+    """The same borders, peeled at the image's own resolution near where they were found."""
     y0, x0, y1, x1 = box
     low, high = np.percentile(pixels[y0:y1, x0:x1][::4, ::4], ROBUST)
     reach = int(np.ceil(max(pixels.shape) / WORK_SIDE_PX)) + 1
 
     def peeled(lines: Pixels) -> int:
-        greys = _stretched(lines, low, high)
+        greys = _stretch(lines, low, high)
         return next((i for i, g in enumerate(greys) if not _is_border(g, g <= EXTREME, g >= 255 - EXTREME)), len(greys))
 
     y0, x0 = max(y0 - reach, 0), max(x0 - reach, 0)
@@ -64,19 +92,18 @@ def _to_the_line(pixels: Pixels, box: Box) -> Box:
     return y0, x0, y1, x1
 
 
-def _work_copy(pixels: Pixels) -> Greys:
-    """Shrunk, and stretched over its own range so that tolerances mean the same on every image."""
+def _shrink(pixels: Pixels) -> Pixels:
     rows, columns = pixels.shape
     scale = min(1.0, WORK_SIDE_PX / max(rows, columns))
+    if scale == 1:
+        return pixels
     size = max(1, round(columns * scale)), max(1, round(rows * scale))
     step = max(1, max(rows, columns) // (2 * WORK_SIDE_PX))  # every other pixel of a large image is plenty
-    work = pixels
-    if scale < 1:
-        work = np.asarray(cv2.resize(pixels[::step, ::step], size, interpolation=cv2.INTER_AREA), dtype=np.float32)
-    return _stretched(work, *np.percentile(work[::2, ::2], ROBUST))
+    return np.asarray(cv2.resize(pixels[::step, ::step], size, interpolation=cv2.INTER_AREA), dtype=np.float32)
 
 
-def _stretched(pixels: Pixels, low: float, high: float) -> Greys:
+def _stretch(pixels: Pixels, low: float, high: float) -> Greys:
+    """Over the image's own range, so that tolerances mean the same on every image."""
     stretched = (pixels - np.float32(low)) * np.float32(255.0 / max(float(high - low), 1e-6))
     return np.clip(stretched, 0.0, 255.0).astype(np.uint8)
 

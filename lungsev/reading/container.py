@@ -1,6 +1,6 @@
 """DICOM files as containers: preamble, transfer syntax, deflation, elements, pixel data and its fragments.
 
-What the elements mean is decided in `lungsev.reading.decode`. pydicom parses them, under two restrictions: it is never
+What the elements mean is decided in `lungsev.reading.header`. pydicom parses them, under two restrictions: it is never
 asked to inflate, since it does so without a limit, nor to read pixel data, which it copies.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
 
@@ -15,13 +16,14 @@ from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
 
 from lungsev.errors import UnreadableImageError
-from lungsev.reading import tags
 from lungsev.reading.codecs import DEFLATED, EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE, NATIVE, Codec
+from lungsev.reading.codestream import ReadAt
 from lungsev.reading.limits import ReadLimits
+from lungsev.reading.tags import read_text
 
 PREAMBLE_BYTES = 128
 MAGIC = b"DICM"
-# (0002,0000) and the group lengths, character set, image type and class UID datasets without a preamble begin with.
+# What datasets without a preamble begin with: (0002,0000), group lengths, character set, image type, class UID.
 _BARE_BEGINNINGS = (
     b"\x02\x00\x00\x00",
     b"\x08\x00\x00\x00",
@@ -63,20 +65,29 @@ class DicomFile:
 
 
 def is_dicom(data: bytes) -> bool:
-    """Part 10 files, and bare datasets that begin with a group such files begin with."""
-    return _has_preamble(data) or (len(data) > 8 and data[:4] in _BARE_BEGINNINGS)
+    """Whether these are the bytes of a Part 10 file, or of a bare dataset with a usual first element."""
+    return has_preamble(data) or (len(data) > 8 and data[:4] in _BARE_BEGINNINGS)
+
+
+def has_preamble(data: bytes) -> bool:
+    """Whether the data begins with a preamble and `DICM` (PS3.10 7.1)."""
+    return data[PREAMBLE_BYTES : PREAMBLE_BYTES + 4] == MAGIC
 
 
 def parse_dicom(data: bytes, limits: ReadLimits) -> DicomFile:
-    """The header, its transfer syntax and where the pixel data lies.
+    """Parse the elements before the pixel data and find the pixel data.
 
     Without a preamble the file meta may still come first; without a transfer syntax the dataset is uncompressed and
     its first element tells how.
+
+    Raises:
+        UnreadableImageError: A deflated dataset is cut short, damaged or too large.
+        Exception: pydicom raises many types on damaged elements.
     """
     source = BytesIO(data)
-    source.seek(PREAMBLE_BYTES + 4 if _has_preamble(data) else 0)
+    source.seek(PREAMBLE_BYTES + 4 if has_preamble(data) else 0)
     meta = read_dataset(source, is_implicit_VR=False, is_little_endian=True, stop_when=_after_meta)
-    syntax = tags.read_text(meta, "TransferSyntaxUID") or _guessed_syntax(data[source.tell() : source.tell() + 6])
+    syntax = read_text(meta, "TransferSyntaxUID") or _guessed_syntax(data[source.tell() : source.tell() + 6])
     content: bytes | bytearray = data
     if syntax == DEFLATED:
         content = _inflate(memoryview(data)[source.tell() :], limits)
@@ -86,7 +97,7 @@ def parse_dicom(data: bytes, limits: ReadLimits) -> DicomFile:
         source, is_implicit_VR=syntax == IMPLICIT_LITTLE, is_little_endian=syntax != EXPLICIT_BIG, stop_when=watch
     )
     if "SOPClassUID" not in dataset and "MediaStorageSOPClassUID" in meta:
-        dataset.SOPClassUID = tags.read_text(meta, "MediaStorageSOPClassUID")
+        dataset.SOPClassUID = read_text(meta, "MediaStorageSOPClassUID")
     if watch.pixel_data is None:
         return DicomFile(dataset, syntax, None, is_cut_short=watch.is_cut_short(dataset, len(content)))
     position, length, vr = watch.pixel_data
@@ -96,22 +107,79 @@ def parse_dicom(data: bytes, limits: ReadLimits) -> DicomFile:
 
 
 def encoded_frame(pixel_data: PixelData, codec: Codec) -> memoryview | bytes:
-    """Native values, or the fragments of the one frame joined (PS3.5 A.4)."""
+    """Return native values, or the fragments of the one frame joined (PS3.5 A.4).
+
+    Raises:
+        UnreadableImageError: `damaged` or `truncated`.
+    """
     if codec is NATIVE:
         if pixel_data.is_encapsulated:
-            raise UnreadableImageError("damaged", "the pixel data comes in fragments, the header says uncompressed")
+            raise UnreadableImageError("damaged", "the pixel data is in fragments, the header says uncompressed")
         return pixel_data.value
     if not pixel_data.is_encapsulated:
         raise UnreadableImageError("damaged", "the pixel data is uncompressed, the header names a compression")
-    fragments = _fragments(pixel_data.value)
+    value = pixel_data.value
+    spans = list(fragment_spans(lambda position, count: value[position : position + count], 0, len(value)))
     # The first item is the basic offset table, which one frame does not need.
-    if len(fragments) < 2:
+    if len(spans) < 2:
         raise UnreadableImageError("truncated", "the pixel data holds no fragment")
-    return b"".join(fragments[1:])
+    return b"".join(value[start:end] for start, end in spans[1:])
 
 
-def _has_preamble(data: bytes) -> bool:
-    return data[PREAMBLE_BYTES : PREAMBLE_BYTES + 4] == MAGIC
+def fragment_spans(read_at: ReadAt, position: int, end: int) -> Iterator[tuple[int, int]]:
+    """Yield start and end of each item of encapsulated pixel data, the offset table first (PS3.5 A.4).
+
+    Args:
+        read_at: Reads the data.
+        position: Where the first item begins.
+        end: Where the data ends.
+
+    Raises:
+        UnreadableImageError: `truncated` when the data ends before its sequence delimiter, else `damaged`.
+    """
+    while True:
+        head = read_at(position, 8)
+        if len(head) < 8:
+            raise UnreadableImageError("truncated", "the pixel data has no end: the file was cut short")
+        group, element, length = struct.unpack("<HHI", head)
+        position += 8
+        if (group, element) == SEQUENCE_END:
+            return
+        if (group, element) != ITEM:
+            raise UnreadableImageError("damaged", "the pixel data's fragments are damaged")
+        if position + length > end:
+            raise UnreadableImageError("truncated", "the pixel data's last fragment was cut short")
+        yield position, position + length
+        position += length
+        if length % 2 and read_at(position, 1) == b"\0":  # some writers pad and do not count it
+            position += 1
+
+
+def inflate(deflated: Iterable[bytes | memoryview]) -> Iterator[tuple[bytes, int]]:
+    """Inflate a raw deflate stream (PS3.5 A.5) in steps of at most 1 MiB, so that a bomb is known early.
+
+    Yields:
+        A part of the inflated data, and how many deflated bytes were taken so far.
+
+    Raises:
+        UnreadableImageError: `truncated` or `damaged`.
+    """
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    taken = 0
+    for pending in deflated:
+        taken += len(pending)
+        part = b"?"
+        while not inflater.eof and part:
+            try:
+                part = inflater.decompress(pending, INFLATION_STEP_BYTES)
+            except zlib.error:
+                raise UnreadableImageError("damaged", "the deflated dataset is damaged") from None
+            pending = inflater.unconsumed_tail
+            if part:
+                yield part, taken - len(pending)
+        if inflater.eof:
+            return
+    raise UnreadableImageError("truncated", "the deflated dataset was cut short")
 
 
 def _after_meta(tag: int, vr: str | None, length: int) -> bool:
@@ -119,7 +187,7 @@ def _after_meta(tag: int, vr: str | None, length: int) -> bool:
 
 
 def _guessed_syntax(beginning: bytes) -> str:
-    """From the first element: tag, then perhaps a value representation, which is two capitals."""
+    """From the first element: its tag, then in explicit syntaxes a value representation of two capitals."""
     if not beginning[4:6].isalpha() or not beginning[4:6].isupper():
         return IMPLICIT_LITTLE
     return EXPLICIT_BIG if beginning[:1] == b"\0" else EXPLICIT_LITTLE
@@ -150,45 +218,14 @@ class _Watch:
 
 
 def _inflate(deflated: memoryview, limits: ReadLimits) -> bytearray:
-    """PS3.5 A.5: a raw deflate stream, taken in steps so that a bomb is known before it has gone off."""
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     inflated = bytearray()
-    pending: bytes | memoryview = deflated
-    try:
-        while not inflater.eof:
-            part = inflater.decompress(pending, INFLATION_STEP_BYTES)
-            if not part and not inflater.unconsumed_tail:
-                raise UnreadableImageError("truncated", "the deflated dataset was cut short")
-            inflated += part
-            pending = inflater.unconsumed_tail
-            taken = len(deflated) - len(pending)
-            is_bomb = len(inflated) > INFLATION_FLOOR_BYTES and len(inflated) > limits.inflation_ratio * taken
-            if is_bomb or len(inflated) > limits.inflated_bytes:
-                raise UnreadableImageError(
-                    "too_large",
-                    f"the deflated dataset grows beyond {limits.inflated_bytes} bytes "
-                    f"or {limits.inflation_ratio} times its size",
-                )
-    except zlib.error:
-        raise UnreadableImageError("damaged", "the deflated dataset is damaged") from None
+    for part, taken in inflate([deflated]):
+        inflated += part
+        is_bomb = len(inflated) > INFLATION_FLOOR_BYTES and len(inflated) > limits.inflation_ratio * taken
+        if is_bomb or len(inflated) > limits.inflated_bytes:
+            raise UnreadableImageError(
+                "too_large",
+                f"the deflated dataset grows beyond {limits.inflated_bytes} bytes "
+                f"or {limits.inflation_ratio} times its size",
+            )
     return inflated
-
-
-def _fragments(value: memoryview) -> list[memoryview]:
-    fragments: list[memoryview] = []
-    position = 0
-    while True:
-        if position + 8 > len(value):
-            raise UnreadableImageError("truncated", "the pixel data has no end: the file was cut short")
-        group, element, length = struct.unpack("<HHI", value[position : position + 8])
-        position += 8
-        if (group, element) == SEQUENCE_END:
-            return fragments
-        if (group, element) != ITEM:
-            raise UnreadableImageError("damaged", "the pixel data's fragments are damaged")
-        if position + length > len(value):
-            raise UnreadableImageError("truncated", "the pixel data's last fragment was cut short")
-        fragments.append(value[position : position + length])
-        position += length
-        if length % 2 and value[position : position + 1].tobytes() == b"\0":  # some writers pad and do not count it
-            position += 1

@@ -23,17 +23,19 @@ JPEG_2000 = "1.2.840.10008.1.2.4.91"
 HTJ2K_LOSSLESS = "1.2.840.10008.1.2.4.201"
 RLE = str(RLELossless)
 
-# Of the lossy encoders: as good as what units write.
+# Settings of the lossy encoders, with the quality that X-ray units write.
 JPEG_QUALITY = 95
 NEAR_LOSSLESS_ERROR = 2
 JPEG_2000_PSNR_DB = 60
 
 
 def encode_frame(stored: Stored, syntax: str, bits_stored: int) -> bytes:
-    """One frame's codestream.
+    """Encode one frame to its codestream.
 
     Args:
         stored: uint8 or uint16 [rows, columns].
+        syntax: A transfer syntax UID of `ENCODERS`.
+        bits_stored: Bits of a value, 1 to those of the type.
 
     Raises:
         ValueError: The syntax is not one of `ENCODERS`.
@@ -44,7 +46,7 @@ def encode_frame(stored: Stored, syntax: str, bits_stored: int) -> bytes:
 
 
 def encode_pixel_data(stored: Stored, syntax: str, bits_stored: int) -> bytes:
-    """The value of an encapsulated Pixel Data element (PS3.5 A.4)."""
+    """Encode one frame to the value of an encapsulated Pixel Data element (PS3.5 A.4)."""
     return bytes(encapsulate([encode_frame(stored, syntax, bits_stored)]))
 
 

@@ -1,6 +1,6 @@
-"""From stored values to brightness: modality LUT -> VOI -> polarity, once, in one table.
+"""From stored values to brightness: modality LUT -> VOI -> polarity, in one look-up table.
 
-Sixteen bits at most are stored, so the whole chain is a table of at most 65,536 entries computed in float64 and
+At most 16 bits are stored, so all steps together are a table of at most 65,536 entries, computed in float64 and
 rounded to a grid of 2^-20: the same image in MONOCHROME1 and MONOCHROME2, whose tables differ in the last bits of
 their float64 arithmetic, comes out identical to the bit. DICOM PS3.3 C.7.6.3, C.11.1, C.11.2 and PS3.4 N.2.
 """
@@ -8,7 +8,7 @@ their float64 arithmetic, comes out identical to the bit. DICOM PS3.3 C.7.6.3, C
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import cv2
@@ -17,24 +17,25 @@ import numpy.typing as npt
 
 Curve = npt.NDArray[np.float64]
 Stored = npt.NDArray[np.integer]
+Pixels = npt.NDArray[np.float32]
 Unsigned = npt.NDArray[np.unsignedinteger]  # uint8 or uint16
 VoiFunction = Literal["LINEAR", "LINEAR_EXACT", "SIGMOID"]
 
 GRID = float(1 << 20)
 EXACT_FLOAT32_COUNT = 1 << 24  # OpenCV counts in float32
-# Robust range of images without a usable window: all but the last permille at both ends.
+# Range shown where no window is usable: all but the last permille at both ends.
 ROBUST_PERCENTILES = (0.1, 99.9)
-# A window that maps more of the exposed field to pure black or white than this hides lung; the real windows of
-# the images at hand clip 0-30 %.
+# A window that maps a larger share of the image to pure black or white hides lung; real windows clip 0-30 %.
 MAX_CLIPPED = 0.6
 
 
 @dataclass(frozen=True)
 class Lut:
-    """A LUT of the file: `first` is the input value of the first entry, inputs outside take the end entries.
+    """A look-up table of the file; inputs outside take the first or last entry.
 
     Attributes:
-        entries: As stored, ascending input.
+        first: Input value of the first entry.
+        entries: float64 [N], output values by ascending input.
         bits: Bits of an entry, the output's range.
     """
 
@@ -43,6 +44,7 @@ class Lut:
     bits: int
 
     def apply(self, values: Curve) -> Curve:
+        """Return the entries of these inputs, in the table's own units."""
         index = np.clip(np.floor(values) - self.first, 0, len(self.entries) - 1).astype(np.intp)
         return self.entries[index]
 
@@ -56,7 +58,7 @@ class Window:
     function: VoiFunction = "LINEAR"
 
     def apply(self, values: Curve) -> Curve:
-        """Brightness 0-1, PS3.3 C.11.2.1.2 and C.11.2.1.3."""
+        """Return brightness 0-1 (PS3.3 C.11.2.1.2 and C.11.2.1.3)."""
         if self.function == "SIGMOID":
             return 1.0 / (1.0 + np.exp(np.clip(-4.0 * (values - self.center) / self.width, -700, 700)))
         if self.function == "LINEAR_EXACT":
@@ -66,18 +68,21 @@ class Window:
         return np.clip((values - (self.center - 0.5)) / (self.width - 1.0) + 0.5, 0.0, 1.0)
 
     @property
-    def usable(self) -> bool:
+    def is_usable(self) -> bool:
+        """Whether center and width are finite and the width is one its function allows."""
         smallest = 1.0 if self.function == "LINEAR" else 0.0
         return bool(np.isfinite(self.center) and np.isfinite(self.width) and self.width > smallest)
 
 
 @dataclass(frozen=True)
-class Photometry:
+class Grayscale:
     """How a file says its stored values are to be shown.
 
     Attributes:
         inverted: The output of the VOI step is dark for high values (MONOCHROME1 or shape INVERSE).
+        polarity_conflict: Presentation LUT Shape and Photometric Interpretation contradict each other.
         padding: Stored values, lowest and highest, that are not part of the image.
+        display_ready: 8-bit values of a picture file, shown over 0-255 as they are; nothing else applies.
     """
 
     slope: float = 1.0
@@ -86,55 +91,42 @@ class Photometry:
     voi_luts: Sequence[Lut] = ()
     windows: Sequence[Window] = ()
     inverted: bool = False
+    polarity_conflict: bool = False
     padding: tuple[int, int] | None = None
+    display_ready: bool = False
 
 
-@dataclass(frozen=True)
-class Brightness:
-    """Pixels float32 0-1, bone bright, with what the reading has to say of them."""
-
-    pixels: npt.NDArray[np.float32]
-    notes: tuple[str, ...] = field(default=())
-
-
-def render(stored: Stored, photometry: Photometry) -> Brightness:
+def render(stored: Stored, grayscale: Grayscale) -> tuple[Pixels, tuple[str, ...]]:
     """Show stored values as their file says.
 
     Args:
         stored: uint8, int8, uint16 or int16 [rows, columns], sign extended, unused bits removed.
+        grayscale: What the file says; of several VOI LUTs and windows the first that does not hide the image is
+            taken, else the robust range.
 
     Returns:
-        Bone bright. The VOI LUT or window, of several the first that does not hide the image; else the robust range.
+        float32 [rows, columns], 0-1, and notes: `window_ignored`, `constant`.
     """
     shifted, lowest = _unsigned(stored)
+    if grayscale.display_ready:
+        return _look_up(_on_grid(np.arange(256) / 255.0), shifted), ()
     counts = _histogram(shifted)
     inputs = np.arange(lowest, lowest + len(counts), dtype=np.float64)
-    modality = _modality(inputs, photometry)
+    modality = _modality(inputs, grayscale)
     weights = counts.astype(np.float64)
-    is_padding = _padding_inputs(inputs, weights, photometry.padding)
+    is_padding = _padding_inputs(inputs, weights, grayscale.padding)
     weights[is_padding] = 0.0
-    shown, notes = _voi(modality, weights, photometry)
-    if photometry.inverted:
+    shown, notes = _voi(modality, weights, grayscale)
+    if grayscale.inverted:
         shown = 1.0 - shown
-    pixels = _look_up((np.rint(shown * GRID) / GRID).astype(np.float32), shifted)
+    pixels = _look_up(_on_grid(shown), shifted)
     if is_padding.any():
         pixels[_touches_edge(is_padding.take(shifted))] = 0.0
-    return Brightness(pixels, notes)
-
-
-def render_picture(grey: Stored) -> Brightness:
-    """Show the grey values of a picture file: 8 bits as they are, 16 bits over their robust range.
-
-    Sixteen-bit PNGs and TIFFs often hold the 10 to 14 bits of a detector, so their type's range says nothing.
-    """
-    if grey.dtype == np.uint8:
-        table = (np.rint(np.arange(256) / 255.0 * GRID) / GRID).astype(np.float32)
-        return Brightness(_look_up(table, _unsigned(grey)[0]))
-    return render(grey, Photometry())
+    return pixels, notes
 
 
 def weighted_percentiles(values: Curve, weights: Curve, percentiles: Sequence[float]) -> Curve:
-    """Percentiles of a histogram; symmetric, so that a mirrored histogram gives mirrored percentiles."""
+    """Return percentiles of a histogram; a mirrored histogram gives mirrored percentiles."""
     order = np.argsort(values, kind="stable")
     ordered, mass = values[order], weights[order]
     kept = mass > 0
@@ -143,14 +135,14 @@ def weighted_percentiles(values: Curve, weights: Curve, percentiles: Sequence[fl
     return np.interp(np.asarray(percentiles) / 100.0, middle, ordered)
 
 
-def _voi(modality: Curve, weights: Curve, photometry: Photometry) -> tuple[Curve, tuple[str, ...]]:
-    candidates = [_lut_curve(lut, modality) for lut in photometry.voi_luts if len(lut.entries) > 1]
-    candidates += [window.apply(modality) for window in photometry.windows if window.usable]
+def _voi(modality: Curve, weights: Curve, grayscale: Grayscale) -> tuple[Curve, tuple[str, ...]]:
+    candidates = [_lut_curve(lut, modality) for lut in grayscale.voi_luts if len(lut.entries) > 1]
+    candidates += [window.apply(modality) for window in grayscale.windows if window.is_usable]
     for shown in candidates:
         if _clipped(shown, weights) <= MAX_CLIPPED:
             return shown, ()
     low, high = weighted_percentiles(modality, weights, ROBUST_PERCENTILES)
-    offered = bool(photometry.voi_luts or photometry.windows)
+    offered = bool(grayscale.voi_luts or grayscale.windows)
     notes = ("window_ignored",) if offered else ()
     if high <= low:
         return np.full_like(modality, 0.5), (*notes, "constant")
@@ -174,10 +166,10 @@ def _clipped(shown: Curve, weights: Curve) -> float:
     return float(weights[flat].sum() / weights.sum())
 
 
-def _modality(inputs: Curve, photometry: Photometry) -> Curve:
-    if photometry.modality_lut is not None and len(photometry.modality_lut.entries) > 1:
-        return photometry.modality_lut.apply(inputs)
-    return inputs * photometry.slope + photometry.intercept
+def _modality(inputs: Curve, grayscale: Grayscale) -> Curve:
+    if grayscale.modality_lut is not None and len(grayscale.modality_lut.entries) > 1:
+        return grayscale.modality_lut.apply(inputs)
+    return inputs * grayscale.slope + grayscale.intercept
 
 
 def _padding_inputs(inputs: Curve, weights: Curve, padding: tuple[int, int] | None) -> npt.NDArray[np.bool_]:
@@ -213,7 +205,11 @@ def _histogram(values: Unsigned) -> npt.NDArray[np.float64]:
     return np.asarray(cv2.calcHist([values], [0], None, [top], [0, top]), dtype=np.float64).ravel()
 
 
-def _look_up(table: npt.NDArray[np.float32], values: Unsigned) -> npt.NDArray[np.float32]:
+def _on_grid(table: Curve) -> Pixels:
+    return (np.rint(table * GRID) / GRID).astype(np.float32)
+
+
+def _look_up(table: Pixels, values: Unsigned) -> Pixels:
     if _OPENCV_LOOKS_UP_16_BITS or values.dtype == np.uint8:
         return np.asarray(cv2.LUT(values, table), dtype=np.float32)
     return np.asarray(table[values], dtype=np.float32)

@@ -14,9 +14,10 @@ _LENGTH = frozenset("HF")
 
 
 def turn_to_radiological(stored: Stored, orientation: tuple[str, ...]) -> tuple[Stored, tuple[str, ...]]:
-    """Turn an image so that its orientation becomes L\\F (PS3.3 C.7.6.1.1.1).
+    """Turn an image so that its orientation becomes L and F (PS3.3 C.7.6.1.1.1).
 
     Args:
+        stored: [rows, columns].
         orientation: Direction of the rows and of the columns; the first letter of each is the main one.
 
     Returns:
@@ -30,7 +31,7 @@ def turn_to_radiological(stored: Stored, orientation: tuple[str, ...]) -> tuple[
         return stored, ("side_not_verified",)
     if set(main) & set("AP"):
         raise SkippedImageError(
-            "lateral", "the file says that it is taken from the side; expected from the front or back"
+            "lateral", "the file says that this X-ray is taken from the side, expected from the front or back"
         )
     across, down = main
     if across in _LENGTH and down in _SIDE:

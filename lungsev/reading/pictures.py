@@ -1,14 +1,13 @@
-"""PNG, JPEG and TIFF images: header first, pixels after.
+"""PNG, JPEG and TIFF images, and arrays.
 
-These files say nothing of body part, polarity or side, so an image from one carries `side_not_verified`, and the
-quality gate judges the image alone.
+They say nothing of body part, polarity or side, so such an image carries the note `side_not_verified`, and
+the quality gate judges the pixels alone.
 """
 
 from __future__ import annotations
 
 import struct
 import zlib
-from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -16,121 +15,83 @@ import numpy as np
 import numpy.typing as npt
 
 from lungsev.errors import SkippedImageError, UnreadableImageError
+from lungsev.reading.codestream import CodestreamHeader, find_kind, read_codestream_header, require_jpeg_end
+from lungsev.reading.grayscale import Grayscale
 from lungsev.reading.limits import ReadLimits
+from lungsev.reading.radiograph import Stored, StoredImage, pixel_sha256
+from lungsev.report import ImageInfo
 
-Stored = npt.NDArray[np.integer]
 Decoded = npt.NDArray[Any]
 
-PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _PNG_HEADER_END = 33  # signature and IHDR
 _OWN_TEXT = b"tEXtSoftware\0lungsev result"
-JPEG_MAGIC = b"\xff\xd8\xff"
-TIFF_MAGICS = (b"II*\x00", b"MM\x00*")
-
-# SOF0-15 but for DHT, JPG and DAC, which share the range.
-_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_TIFF_TYPES = {1: "B", 3: "H", 4: "I"}
-
-
-@dataclass(frozen=True)
-class PictureHeader:
-    """What a picture file says of itself before anything is decoded.
-
-    Attributes:
-        orientation: EXIF / TIFF orientation 1-8; 1 is upright.
-        pages: Images in the file, counted up to 2.
-        white_is_zero: TIFF only.
-    """
-
-    kind: str
-    rows: int
-    columns: int
-    orientation: int = 1
-    pages: int = 1
-    white_is_zero: bool = False
-
-
-def picture_kind(data: bytes) -> str | None:
-    """`png`, `jpeg`, `tiff`, or None when it is none of them."""
-    if data.startswith(PNG_MAGIC):
-        return "png"
-    if data.startswith(JPEG_MAGIC):
-        return "jpeg"
-    return "tiff" if data.startswith(TIFF_MAGICS) else None
 
 
 def mark_as_own_output(png: bytes) -> bytes:
-    """A PNG of ours that says so, and is not taken for an image where somebody drops it into a watched folder."""
+    """Return a PNG that lungsev wrote with a mark, so that it is not scored when it is put into a watched folder."""
     chunk = struct.pack(">I", len(_OWN_TEXT) - 4) + _OWN_TEXT + struct.pack(">I", zlib.crc32(_OWN_TEXT))
     return png[:_PNG_HEADER_END] + chunk + png[_PNG_HEADER_END:]
 
 
-def read_picture(data: bytes, limits: ReadLimits) -> tuple[Stored, tuple[str, ...]]:
-    """Decode a picture to grey values, upright.
+def decode_picture(data: bytes, limits: ReadLimits) -> StoredImage:
+    """Decode a PNG, JPEG or TIFF to grey values, upright.
 
     Returns:
-        uint8 or uint16 [rows, columns] and notes.
+        Values in uint8 or uint16. Eight bits are shown as they are; sixteen often hold the 10 to 14 bits of a
+        detector, so the range of their type says nothing, and their own robust range is shown.
 
     Raises:
-        UnreadableImageError: Truncated, damaged, or larger than the limits.
-        SkippedImageError: Several pages, too small, or one of our own pictures.
+        UnreadableImageError: Of no known kind, cut short, damaged, or larger than the limits.
+        SkippedImageError: Several pages, too small, or one of lungsev's own results.
     """
     if data[_PNG_HEADER_END + 4 :].startswith(_OWN_TEXT):
-        raise SkippedImageError("own_output", "this is one of lungsev's own results, not an image")
-    header = read_picture_header(data)
+        raise SkippedImageError("own_output", "this is one of lungsev's own results, not an X-ray")
+    if find_kind(data) not in ("png", "jpeg", "tiff"):
+        raise UnreadableImageError("not_dicom", "the file is neither DICOM nor PNG, JPEG or TIFF")
+    header = read_codestream_header(data)
     if header.pages > 1:
         raise SkippedImageError("multi_frame", "the TIFF holds several images, expected one image")
-    check_size(header.rows, header.columns, limits)
+    limits.check_size(header.rows, header.columns)
     grey, notes = _to_grey(_decode(data, header))
     if header.white_is_zero:
         grey = np.invert(grey)
     if header.orientation != 1:
         grey = turn_upright(grey, header.orientation)
         notes = (*notes, "exif_orientation_applied")
-    return np.ascontiguousarray(grey), (*notes, "side_not_verified")
+    return _stored_image(np.ascontiguousarray(grey), f"opencv/{header.kind}", notes)
 
 
-def check_size(rows: int, columns: int, limits: ReadLimits) -> None:
-    """Refuse a size outside the limits, before anything is decoded.
+def store_array(values: npt.NDArray[Any], limits: ReadLimits) -> StoredImage:
+    """Bring an array to the values a picture file would store.
 
-    Raises:
-        UnreadableImageError: `too_large` or `wrong_shape`.
-        SkippedImageError: `too_small`.
-    """
-    if rows < 1 or columns < 1:
-        raise UnreadableImageError("wrong_shape", f"the image is {rows} x {columns} pixels, expected an image")
-    if rows * columns > limits.pixels or max(rows, columns) > limits.side_px:
-        raise UnreadableImageError(
-            "too_large",
-            f"the image is {rows} x {columns} pixels, the limit is {limits.pixels} pixels and {limits.side_px} a side",
-        )
-    if min(rows, columns) < limits.min_side_px:
-        raise SkippedImageError(
-            "too_small", f"the image is {rows} x {columns} pixels, an image has at least {limits.min_side_px} a side"
-        )
-
-
-def read_picture_header(data: bytes) -> PictureHeader:
-    """Size, orientation and pages, from the header alone.
+    Args:
+        values: Real numbers [rows, columns]; what is not 8-bit is stored as 16 bits over its finite range.
+        limits: Bounds on the size.
 
     Raises:
-        UnreadableImageError: The header is cut short or is of no kind known here.
+        ValueError: The array has another number of dimensions, or holds no real numbers.
+        UnreadableImageError: The image is too large.
+        SkippedImageError: The image is too small.
     """
-    kind = picture_kind(data)
-    try:
-        if kind == "png":
-            return _png_header(data)
-        if kind == "jpeg":
-            return _jpeg_header(data)
-        if kind == "tiff":
-            return _tiff_header(data)
-    except (struct.error, IndexError):
-        raise UnreadableImageError("truncated", f"the {kind} header is cut short") from None
-    raise UnreadableImageError("not_dicom", "the file is neither DICOM nor PNG, JPEG or TIFF")
+    if values.ndim != 2 or values.dtype.kind not in "uif":
+        raise ValueError(f"found {values.dtype} {list(values.shape)}, expected real numbers [rows, columns]")
+    limits.check_size(*values.shape)
+    if values.dtype == np.uint8:
+        return _stored_image(np.ascontiguousarray(values), None, ())
+    finite = np.isfinite(values)
+    low, high = (values[finite].min(), values[finite].max()) if finite.any() else (0, 0)
+    shares = (np.where(finite, values, low).astype(np.float64) - low) / max(float(high) - float(low), 1e-30)
+    return _stored_image(np.rint(shares * 65535).astype(np.uint16), None, ())
+
+
+def _stored_image(values: Stored, decoder: str | None, notes: tuple[str, ...]) -> StoredImage:
+    grayscale = Grayscale(display_ready=values.dtype == np.uint8)
+    info = ImageInfo(pixel_sha256=pixel_sha256(values), decoder=decoder)
+    return StoredImage(values, grayscale, info, (*notes, "side_not_verified"))
 
 
 def turn_upright(grey: Stored, orientation: int) -> Stored:
-    """Undo an EXIF orientation: stored rows and columns to what the photographer saw."""
+    """Undo an EXIF orientation 1-8: stored rows and columns to the image as it was seen (TIFF 6.0, tag 274)."""
     if orientation in (5, 6, 7, 8):
         grey = grey.T
     if orientation in (3, 4, 7, 8):
@@ -140,14 +101,14 @@ def turn_upright(grey: Stored, orientation: int) -> Stored:
     return grey
 
 
-def _decode(data: bytes, header: PictureHeader) -> Decoded:
-    if header.kind == "jpeg" and data.rfind(b"\xff\xd9") < data.find(b"\xff\xda"):
-        raise UnreadableImageError("truncated", "the JPEG has no end marker: it was cut short")
+def _decode(data: bytes, header: CodestreamHeader) -> Decoded:
+    if header.kind == "jpeg":
+        require_jpeg_end(data)
     try:
         decoded = _decode_tiff(data) if header.kind == "tiff" else _decode_png_or_jpeg(data)
     except MemoryError:
         raise
-    except Exception:  # codecs raise what they like
+    except Exception:  # codecs raise many types
         decoded = None
     if decoded is None:
         raise UnreadableImageError("damaged", f"the {header.kind} image cannot be decoded: it is cut short or damaged")
@@ -202,92 +163,8 @@ def _over_black(grey: Decoded, alpha: Decoded) -> Stored:
 
 
 def _is_coloured(colour: Decoded) -> bool:
-    """More than a drawn marker: a photograph of a light box, a heat map, a screenshot."""
+    """Whether more than a drawn marker is coloured: a photograph of a light box, a heat map, a screenshot."""
     step = max(1, min(colour.shape[:2]) // 256)
     sample = colour[::step, ::step].astype(np.int32)
     spread = sample.max(axis=2) - sample.min(axis=2)
     return bool((spread > 0.1 * np.iinfo(colour.dtype).max).mean() > 0.1)
-
-
-def _png_header(data: bytes) -> PictureHeader:
-    if data[12:16] != b"IHDR":
-        raise UnreadableImageError("damaged", "the PNG does not begin with its header")
-    columns, rows = struct.unpack(">II", data[16:24])
-    return PictureHeader("png", rows, columns, _png_orientation(data))
-
-
-def _png_orientation(data: bytes) -> int:
-    """From an eXIf chunk before the pixels, if there is one."""
-    position = 8
-    while position + 8 <= len(data):
-        (length,) = struct.unpack(">I", data[position : position + 4])
-        name = data[position + 4 : position + 8]
-        if name == b"eXIf":
-            return _exif_orientation(data[position + 8 : position + 8 + length])
-        if name in (b"IDAT", b"IEND"):
-            break
-        position += 12 + length
-    return 1
-
-
-def _jpeg_header(data: bytes) -> PictureHeader:
-    position, orientation = 2, 1
-    while True:
-        if data[position] != 0xFF:
-            raise UnreadableImageError("damaged", "the JPEG's markers are damaged")
-        marker = data[position + 1]
-        if marker == 0xFF or 0xD0 <= marker <= 0xD8 or marker == 0x01:  # fill bytes and markers without a length
-            position += 1 if marker == 0xFF else 2
-            continue
-        (length,) = struct.unpack(">H", data[position + 2 : position + 4])
-        if marker in _JPEG_FRAMES:
-            rows, columns = struct.unpack(">HH", data[position + 5 : position + 9])
-            return PictureHeader("jpeg", rows, columns, orientation)
-        if marker == 0xE1 and data[position + 4 : position + 10] == b"Exif\x00\x00":
-            orientation = _exif_orientation(data[position + 10 : position + 2 + length])
-        if marker in (0xDA, 0xD9):
-            raise UnreadableImageError("damaged", "the JPEG has no frame header before its pixels")
-        position += 2 + length
-
-
-def _exif_orientation(block: bytes) -> int:
-    try:
-        value = _tiff_tags(block, _first_ifd(block))[0].get(274, 1)
-    except (struct.error, IndexError, UnreadableImageError):
-        return 1
-    return value if 1 <= value <= 8 else 1
-
-
-def _tiff_header(data: bytes) -> PictureHeader:
-    tags, following = _tiff_tags(data, _first_ifd(data))
-    if 256 not in tags or 257 not in tags:
-        raise UnreadableImageError("damaged", "the TIFF does not state its size")
-    orientation = tags.get(274, 1)
-    return PictureHeader(
-        "tiff",
-        rows=tags[257],
-        columns=tags[256],
-        orientation=orientation if 1 <= orientation <= 8 else 1,
-        pages=2 if following else 1,
-        white_is_zero=tags.get(262) == 0,
-    )
-
-
-def _first_ifd(data: bytes) -> int:
-    order = "<" if data[:2] == b"II" else ">"
-    return int(struct.unpack(order + "I", data[4:8])[0])
-
-
-def _tiff_tags(data: bytes, position: int) -> tuple[dict[int, int], int]:
-    """First values of an image file directory's integer tags, and the next directory's position."""
-    order = "<" if data[:2] == b"II" else ">"
-    (count,) = struct.unpack(order + "H", data[position : position + 2])
-    tags: dict[int, int] = {}
-    for i in range(count):
-        entry = data[position + 2 + 12 * i : position + 14 + 12 * i]
-        tag, kind, _ = struct.unpack(order + "HHI", entry[:8])
-        if kind in _TIFF_TYPES:
-            code = order + _TIFF_TYPES[kind]
-            tags[tag] = struct.unpack(code, entry[8 : 8 + struct.calcsize(code)])[0]
-    end = position + 2 + 12 * count
-    return tags, int(struct.unpack(order + "I", data[end : end + 4])[0])

@@ -1,4 +1,4 @@
-"""Is bone bright? A look at the image itself, since tags in the field are wrong at times."""
+"""Check that bone is bright by the image itself, since DICOM elements are wrong at times."""
 
 from __future__ import annotations
 
@@ -21,20 +21,21 @@ INVERTED_LIKENESS = -0.2
 def correct_polarity(
     pixels: Pixels, box: Box, *, tags_invert: bool, tags_conflict: bool
 ) -> tuple[Pixels, tuple[str, ...]]:
-    """Believe the image where the tags are in doubt.
+    """Let the image decide where its header is not to be relied on.
 
-    Three cases. The tags contradict each other (MONOCHROME2 with a Presentation LUT Shape of INVERSE, or the reverse):
-    the image decides. The tags ask for an inversion that turns bone dark, as when a converter inverted them without
-    changing the tag: it is undone. Nothing asked for an inversion and the image looks inverted: it stays, with
-    a note for the quality gate, since then no tag says what to believe.
+    Three cases. The elements contradict each other (MONOCHROME2 with a Presentation LUT Shape of INVERSE, or the
+    reverse): the image decides. They ask for an inversion that turns bone dark, for example because a converter
+    inverted the pixels without changing the element: it is undone. Nothing asked for an inversion and the image looks
+    inverted: it stays, with a note for the quality gate, since then nothing says which of the two is right.
 
     Args:
-        pixels: float32 [rows, columns], 0-1, as the tags say.
+        pixels: float32 [rows, columns], 0-1, shown as the header says.
         box: The exposed field.
-        tags_invert: The tags asked for an inversion, which is done.
+        tags_invert: The header asked for an inversion, which is done.
+        tags_conflict: Its elements contradict each other.
 
     Returns:
-        Pixels, and `polarity_corrected` or `polarity_doubtful` where there was something to say.
+        float32 [rows, columns], 0-1, and notes: `polarity_corrected` or `polarity_doubtful`.
     """
     likeness = chest_likeness(pixels, box)
     if likeness < (0.0 if tags_conflict else INVERTED_LIKENESS):
@@ -45,7 +46,7 @@ def correct_polarity(
 
 
 def chest_likeness(pixels: Pixels, box: Box) -> float:
-    """Correlation, -1 to 1, of the content with a sketch of a chest."""
+    """Return the correlation, -1 to 1, of the exposed field with a sketch of a chest."""
     y0, x0, y1, x1 = box
     step = max(1, min(y1 - y0, x1 - x0) // (8 * SIDE))
     small = cv2.resize(pixels[y0:y1:step, x0:x1:step], (SIDE, SIDE), interpolation=cv2.INTER_AREA)

@@ -1,10 +1,10 @@
-"""Any supported file to a `Radiograph`: the one door through which images come in.
+"""Any supported file to a `Radiograph`; the only entrance for images.
 
-file -> bytes (regular file, within the size limit)
-     -> DICOM: parse, accept, decode     (dicom, acceptance, codecs)
-        PNG, JPEG, TIFF: decode          (images)
-     -> brightness                       (photometry)
-     -> upright, bone bright, content box (here, orientation, borders)
+file -> bytes (a regular file within the size limit)       here
+     -> values as stored, upright                           decode (DICOM), pictures (PNG, JPEG, TIFF)
+     -> brightness 0-1                                      grayscale
+     -> exposed field                                       collimation
+     -> bone bright                                         polarity
 """
 
 from __future__ import annotations
@@ -17,19 +17,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from lungsev.errors import ImageError, UnreadableImageError
 from lungsev.reading.collimation import content_box
 from lungsev.reading.container import is_dicom
-from lungsev.reading.decode import pixel_sha256, read_dicom
-from lungsev.reading.grayscale import Stored, render, render_picture
+from lungsev.reading.decode import decode_dicom
+from lungsev.reading.grayscale import render
 from lungsev.reading.limits import ReadLimits
-from lungsev.reading.orientation import turn_to_radiological
-from lungsev.reading.pictures import check_size, picture_kind, read_picture
+from lungsev.reading.pictures import decode_picture, store_array
 from lungsev.reading.polarity import correct_polarity
-from lungsev.reading.radiograph import Radiograph
+from lungsev.reading.radiograph import Radiograph, StoredImage
 from lungsev.report import ImageInfo
 
 
@@ -45,21 +43,22 @@ def read_radiograph(path: Path, limits: ReadLimits | None = None) -> Radiograph:
 
 
 def read_radiograph_bytes(data: bytes, limits: ReadLimits | None = None) -> Radiograph:
-    """The same from a file's bytes.
+    """Read an image from a file's bytes.
 
     Raises:
-        UnreadableImageError, SkippedImageError: As `read_radiograph`.
+        UnreadableImageError: The bytes are damaged, hostile or of no known kind.
+        SkippedImageError: The file is intact but no frontal chest radiograph.
     """
     limits = limits or ReadLimits()
     if not data:
         raise UnreadableImageError("empty", "the file is empty")
     sha256 = hashlib.sha256(data).hexdigest()
     try:
-        radiograph = _from_dicom(data, limits) if is_dicom(data) else _from_picture(data, limits)
+        stored = decode_dicom(data, limits) if is_dicom(data) else decode_picture(data, limits)
     except ImageError as error:
         error.image = replace(error.image or ImageInfo(), sha256=sha256)
         raise
-    return replace(radiograph, image=replace(radiograph.image, sha256=sha256))
+    return _to_radiograph(replace(stored, info=replace(stored.info, sha256=sha256)))
 
 
 def radiograph_from_array(values: npt.NDArray[Any], limits: ReadLimits | None = None) -> Radiograph:
@@ -72,24 +71,14 @@ def radiograph_from_array(values: npt.NDArray[Any], limits: ReadLimits | None = 
 
     Raises:
         ValueError: The array has another number of dimensions, or holds no real numbers.
-        UnreadableImageError, SkippedImageError: The image is too large or too small.
+        UnreadableImageError: The image is too large.
+        SkippedImageError: The image is too small.
     """
-    if values.ndim != 2 or values.dtype.kind not in "uif":
-        raise ValueError(f"found {values.dtype} {list(values.shape)}, expected real numbers [rows, columns]")
-    rows, columns = values.shape
-    check_size(rows, columns, limits or ReadLimits())
-    if values.dtype == np.uint8:
-        stored = np.ascontiguousarray(values)
-    else:
-        finite = np.isfinite(values)
-        low, high = (values[finite].min(), values[finite].max()) if finite.any() else (0, 0)
-        shares = (np.where(finite, values, low).astype(np.float64) - low) / max(float(high) - float(low), 1e-30)
-        stored = np.rint(shares * 65535).astype(np.uint16)
-    return _from_grey(stored, ("side_not_verified",), None)
+    return _to_radiograph(store_array(values, limits or ReadLimits()))
 
 
 def read_file(path: Path, limits: ReadLimits) -> bytes:
-    """All bytes of a regular file; nothing else is opened, and nothing blocks.
+    """Read all bytes of a regular file; nothing else is opened, and nothing blocks.
 
     Raises:
         UnreadableImageError: `not_found`, `not_a_file`, `too_large` or `unreadable`.
@@ -136,28 +125,13 @@ def _not_a_file() -> UnreadableImageError:
     return UnreadableImageError("not_a_file", "this is not a regular file; expected an image")
 
 
-def _from_dicom(data: bytes, limits: ReadLimits) -> Radiograph:
-    radiograph = read_dicom(data, limits)
-    stored, notes = turn_to_radiological(radiograph.stored, radiograph.orientation)
-    brightness = render(stored, radiograph.photometry)
-    box = content_box(brightness.pixels)
+def _to_radiograph(stored: StoredImage) -> Radiograph:
+    grayscale = stored.grayscale
+    brightness, render_notes = render(stored.values, grayscale)
+    box = content_box(brightness)
     pixels, polarity_notes = correct_polarity(
-        brightness.pixels, box, tags_invert=radiograph.photometry.inverted, tags_conflict=radiograph.shape_conflict
+        brightness, box, tags_invert=grayscale.inverted, tags_conflict=grayscale.polarity_conflict
     )
     rows, columns = pixels.shape
-    notes = (*notes, *brightness.notes, *polarity_notes)
-    return Radiograph(pixels, replace(radiograph.image, rows=rows, columns=columns), box, notes)
-
-
-def _from_picture(data: bytes, limits: ReadLimits) -> Radiograph:
-    stored, notes = read_picture(data, limits)
-    return _from_grey(stored, notes, f"opencv/{picture_kind(data)}")
-
-
-def _from_grey(stored: Stored, notes: tuple[str, ...], decoder: str | None) -> Radiograph:
-    brightness = render_picture(stored)
-    box = content_box(brightness.pixels)
-    pixels, polarity_notes = correct_polarity(brightness.pixels, box, tags_invert=False, tags_conflict=False)
-    rows, columns = stored.shape
-    image = ImageInfo(rows=rows, columns=columns, pixel_sha256=pixel_sha256(stored), decoder=decoder)
-    return Radiograph(pixels, image, box, (*notes, *brightness.notes, *polarity_notes))
+    notes = (*stored.notes, *render_notes, *polarity_notes)
+    return Radiograph(pixels, replace(stored.info, rows=rows, columns=columns), box, notes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -107,21 +108,24 @@ def test_a_radiograph_without_contrast_is_mid_grey() -> None:
 
 @pytest.mark.shared
 def test_real_radiographs_survive_new_borders_and_windows(shared_dir: Path) -> None:
-    moved = []
-    for path in sorted((shared_dir / "cxr" / "lung-masks" / "images").iterdir())[::40]:
-        radiograph = read_radiograph(path)
-        rows, columns = radiograph.pixels.shape
-        plain = to_canvas(radiograph)
-        changed = radiograph_of(
-            cv2.copyMakeBorder(
-                radiograph.pixels * 0.7 + 0.1, rows // 8, 0, columns // 6, 9, cv2.BORDER_CONSTANT, value=0
-            )
-        )
-        frame = to_canvas(changed).frame
-        offset = frame.to_canvas(np.array([columns // 6, rows // 8], dtype=float))
-        back = replace(frame, rows=rows, columns=columns, offset_px=(float(offset[0]), float(offset[1])))
-        inner = np.s_[rows // 10 : -rows // 10, columns // 10 : -columns // 10]
-        difference = plain.frame.mask_to_image(plain.pixels) - back.mask_to_image(to_canvas(changed).pixels)
-        moved.append(float(np.abs(difference[inner]).mean()))
-    assert np.median(moved) < 0.01
-    assert max(moved) < 0.03
+    paths = sorted((shared_dir / "cxr" / "lung-masks" / "images").iterdir())
+    with ThreadPoolExecutor(2) as pool:
+        moved = dict(zip(paths, pool.map(_change_in_a_new_border_and_window, paths), strict=True))
+    assert np.median(list(moved.values())) < 0.001
+    assert {path.name: change for path, change in moved.items() if change >= 0.02} == {}
+
+
+def _change_in_a_new_border_and_window(path: Path) -> float:
+    """Mean change of the grey (0-1) that the canvas shows at each pixel of the image's middle."""
+    radiograph = read_radiograph(path)
+    rows, columns = radiograph.pixels.shape
+    top, left = rows // 8, columns // 6
+    changed = radiograph_of(
+        cv2.copyMakeBorder(radiograph.pixels * 0.7 + 0.1, top, 0, left, 9, cv2.BORDER_CONSTANT, value=0)
+    )
+    plain, bordered = to_canvas(radiograph), to_canvas(changed)
+    offset = bordered.frame.to_canvas(np.array([left, top], dtype=float))
+    back = replace(bordered.frame, rows=rows, columns=columns, offset_px=(float(offset[0]), float(offset[1])))
+    inner = np.s_[rows // 10 : -rows // 10, columns // 10 : -columns // 10]
+    difference = plain.frame.mask_to_image(plain.pixels) - back.mask_to_image(bordered.pixels)
+    return float(np.abs(difference[inner]).mean())

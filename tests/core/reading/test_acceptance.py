@@ -1,4 +1,4 @@
-"""The tags let frontal chest radiographs pass and give a reason for the rest."""
+"""By its header a frontal chest radiograph is accepted; everything else is skipped with a reason."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import pytest
 from odd_images import image_dataset, sequence_of, setting
 
 from lungsev.errors import SkippedImageError
-from lungsev.reading.acceptance import require_frontal_chest
+from lungsev.reading.acceptance import may_be_radiograph, require_frontal_chest
+from lungsev.reading.header import DicomHeader, read_header
 
 CR = "1.2.840.10008.5.1.4.1.1.1"
 DX = "1.2.840.10008.5.1.4.1.1.1.1"
@@ -39,7 +40,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # odd values are
         {"ViewPosition": "AP", "SeriesDescription": "LATERAL"},
     ],
 )
-def test_radiographs_of_ours_pass(tags: dict[str, Any]) -> None:
+def test_frontal_chest_radiographs_are_accepted(tags: dict[str, Any]) -> None:
     require_frontal_chest(_changed(tags))
 
 
@@ -74,11 +75,18 @@ def test_radiographs_of_ours_pass(tags: dict[str, Any]) -> None:
         ("oblique", {"ViewPosition": "RAO"}),
     ],
 )
-def test_what_is_not_ours_is_skipped_with_its_reason(code: str, tags: dict[str, Any]) -> None:
+def test_everything_else_is_skipped_with_its_reason(code: str, tags: dict[str, Any]) -> None:
     with pytest.raises(SkippedImageError) as caught:
         require_frontal_chest(_changed(tags))
     assert caught.value.code == code
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("sop_class", "expected"), [(CR, True), (None, True), ("1.2.840.10008.5.1.4.1.1.2", False)])
+def test_a_file_cut_short_may_be_a_radiograph_unless_its_class_says_otherwise(
+    sop_class: str | None, expected: bool
+) -> None:
+    assert may_be_radiograph(_changed({"SOPClassUID": sop_class})) is expected
 
 
 def test_a_message_never_quotes_a_tag() -> None:
@@ -88,7 +96,7 @@ def test_a_message_never_quotes_a_tag() -> None:
     assert "<" not in str(caught.value)
 
 
-def _changed(tags: dict[str, Any]) -> Any:
+def _changed(tags: dict[str, Any]) -> DicomHeader:
     dataset = image_dataset()
     setting(**{key: sequence_of(**value) if isinstance(value, dict) else value for key, value in tags.items()})(dataset)
-    return dataset
+    return read_header(dataset, "1.2.840.10008.1.2.1")

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lungsev.phantom.lettering import draw_text
-from lungsev.reading.collimation import content_box
+from lungsev.reading.collimation import _inside_added_border, content_box
 
 Pixels = npt.NDArray[np.float32]
 
@@ -44,6 +44,31 @@ def test_a_border_of_one_grey_is_cut_to_the_line(sides: tuple[int, int, int, int
 def test_nested_borders_are_cut() -> None:
     pixels = framed(framed(radiograph(), (60, 0, 60, 0), 0.0), (30, 30, 30, 30), 1.0)
     np.testing.assert_allclose(content_box(pixels), (90, 30, 650, 470), atol=4)
+
+
+@pytest.mark.parametrize("inside", [(0.1, 0.8), (0.2, 0.9)])
+def test_dark_lines_of_the_radiograph_itself_are_cut_within_another_border_as_without_it(
+    inside: tuple[float, float],
+) -> None:
+    dark, span = inside[0], inside[1] - inside[0]
+    pixels = radiograph().copy()
+    pixels[-60:] = np.random.default_rng(0).uniform(0.0, 0.05, (60, 440))
+    assert content_box(pixels)[2] == 500
+    bordered = framed(dark + span * pixels, (70, 55, 0, 9), 0.0)
+    np.testing.assert_allclose(content_box(bordered), (70, 55, 570, 495), atol=4)
+
+
+def test_a_border_too_thin_to_reach_the_percentiles_changes_no_measure() -> None:
+    pixels = framed(radiograph(), (0, 0, 0, 2), 0.0)
+    assert _inside_added_border(pixels) == (0, 0, *pixels.shape)
+    assert _inside_added_border(framed(radiograph(), (0, 0, 0, 3), 0.0)) == (0, 0, 560, 440)
+
+
+def test_added_borders_are_found_on_every_side_and_in_each_other() -> None:
+    pixels = framed(framed(radiograph(), (6, 0, 7, 0), 0.25), (3, 4, 5, 9), 1.0)
+    assert _inside_added_border(pixels) == (9, 4, 569, 444)
+    assert _inside_added_border(framed(radiograph(), (900, 0, 900, 0), 0.0)) == (0, 0, 2360, 440)
+    assert _inside_added_border(np.full((80, 90), 0.5, np.float32)) == (0, 0, 80, 90)
 
 
 def test_a_noisy_shutter_is_cut() -> None:

@@ -8,7 +8,6 @@ import struct
 import zlib
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from odd_images import (
     bare_header,
@@ -21,21 +20,19 @@ from odd_images import (
     to_bytes,
 )
 from pydicom import uid
-from pydicom.dataset import Dataset
 
 from lungsev.errors import SkippedImageError, UnreadableImageError
 from lungsev.reading.container import is_dicom
-from lungsev.reading.decode import pixel_sha256, read_dicom
+from lungsev.reading.decode import decode_dicom
 from lungsev.reading.encoding import ENCODERS, JPEG_2000, JPEG_BASELINE, JPEG_EXTENDED, JPEG_LS_NEAR
 from lungsev.reading.limits import ReadLimits
+from lungsev.reading.radiograph import Stored, pixel_sha256
 
 LIMITS = ReadLimits()
 SYNTAXES = ["implicit", "explicit", "big_endian", "deflated", "rle", "jpeg_ls", "jpeg_2000"]
 
 LOSSY_SYNTAXES = {JPEG_BASELINE, JPEG_EXTENDED, JPEG_LS_NEAR, JPEG_2000}
 LOSSLESS_SYNTAXES = [str(uid.ExplicitVRLittleEndian), *(syntax for syntax in ENCODERS if syntax not in LOSSY_SYNTAXES)]
-
-Stored = npt.NDArray[np.integer]
 
 
 def expected_values() -> Stored:
@@ -45,28 +42,28 @@ def expected_values() -> Stored:
 
 def failure(data: bytes, limits: ReadLimits = LIMITS) -> UnreadableImageError:
     with pytest.raises(UnreadableImageError) as caught:
-        read_dicom(data, limits)
+        decode_dicom(data, limits)
     assert "\n" not in str(caught.value)
     return caught.value
 
 
 @pytest.mark.parametrize("syntax", SYNTAXES)
 def test_every_lossless_syntax_carries_the_same_values(syntax: str) -> None:
-    radiograph = read_dicom(image_bytes(bits=12, transfer_syntax=syntax), LIMITS)
-    np.testing.assert_array_equal(radiograph.stored, expected_values())
-    assert radiograph.stored.dtype == np.uint16
-    assert radiograph.image.pixel_sha256 == pixel_sha256(expected_values())
-    assert radiograph.image.decoder
+    decoded = decode_dicom(image_bytes(bits=12, transfer_syntax=syntax), LIMITS)
+    np.testing.assert_array_equal(decoded.values, expected_values())
+    assert decoded.values.dtype == np.uint16
+    assert decoded.info.pixel_sha256 == pixel_sha256(expected_values())
+    assert decoded.info.decoder
 
 
 def test_the_report_names_the_codec_and_the_syntax() -> None:
-    image = read_dicom(image_bytes(transfer_syntax="jpeg_ls"), LIMITS).image
+    image = decode_dicom(image_bytes(transfer_syntax="jpeg_ls"), LIMITS).info
     assert image.decoder == "imagecodecs/charls"
     assert image.transfer_syntax == uid.JPEGLSLossless
 
 
 def test_what_the_report_says_of_the_radiograph() -> None:
-    image = read_dicom(image_bytes(patient_id="P7"), LIMITS).image
+    image = decode_dicom(image_bytes(patient_id="P7"), LIMITS).info
     dataset = image_dataset(patient_id="P7")
     assert image.patient_id == "P7"
     assert image.sop_instance_uid == dataset.SOPInstanceUID
@@ -82,9 +79,9 @@ def test_signed_radiographs_keep_their_sign(bits: int, syntax: str) -> None:
     half = 1 << (bits - 1)
     signed = np.linspace(-half, half - 1, 64 * 80).astype(np.int8 if bits == 8 else np.int16).reshape(64, 80)
     words = signed.view(np.uint8 if bits == 8 else np.uint16) & ((1 << bits) - 1)
-    radiograph = read_dicom(encoded_image(words, syntax, bits=bits, PixelRepresentation=1), LIMITS)
-    np.testing.assert_array_equal(radiograph.stored, signed)
-    assert radiograph.stored.dtype == signed.dtype
+    decoded = decode_dicom(encoded_image(words, syntax, bits=bits, PixelRepresentation=1), LIMITS)
+    np.testing.assert_array_equal(decoded.values, signed)
+    assert decoded.values.dtype == signed.dtype
 
 
 @pytest.mark.parametrize("high_bit", [11, 13, 15])
@@ -95,35 +92,35 @@ def test_values_high_in_their_words_and_what_lies_beside_them(high_bit: int) -> 
     words |= np.uint16(1) if below else np.uint16(0)  # an overlay plane below
     if high_bit < 15:
         words |= np.uint16(1 << 15)  # and one above
-    radiograph = read_dicom(encoded_image(words, uid.ExplicitVRLittleEndian, bits=12, HighBit=high_bit), LIMITS)
-    np.testing.assert_array_equal(radiograph.stored, values)
+    decoded = decode_dicom(encoded_image(words, uid.ExplicitVRLittleEndian, bits=12, HighBit=high_bit), LIMITS)
+    np.testing.assert_array_equal(decoded.values, values)
 
 
 @pytest.mark.parametrize("stored_bits", [8, 9, 10, 11, 16])
 @pytest.mark.parametrize("syntax", [uid.ExplicitVRLittleEndian, *LOSSLESS_SYNTAXES[1:]])
 def test_a_wrong_number_of_stored_bits_costs_no_value(stored_bits: int, syntax: str) -> None:
     tags = {"BitsStored": stored_bits, "HighBit": stored_bits - 1}
-    radiograph = read_dicom(encoded_image(expected_values(), syntax, bits=12, **tags), LIMITS)
-    np.testing.assert_array_equal(radiograph.stored, expected_values())
+    decoded = decode_dicom(encoded_image(expected_values(), syntax, bits=12, **tags), LIMITS)
+    np.testing.assert_array_equal(decoded.values, expected_values())
 
 
 def test_unsigned_values_under_a_sign_keep_their_order() -> None:
     tags = {"PixelRepresentation": 1}
-    radiograph = read_dicom(encoded_image(expected_values(), uid.ExplicitVRLittleEndian, bits=12, **tags), LIMITS)
-    np.testing.assert_array_equal(radiograph.stored, expected_values())
+    decoded = decode_dicom(encoded_image(expected_values(), uid.ExplicitVRLittleEndian, bits=12, **tags), LIMITS)
+    np.testing.assert_array_equal(decoded.values, expected_values())
 
 
 def test_an_overlay_above_the_stored_bits_is_no_part_of_the_radiograph() -> None:
     words = expected_values().copy()
     words[20:60, 30:34] |= 1 << 12
     words[100, ::2] |= 1 << 13
-    radiograph = read_dicom(encoded_image(words, uid.ExplicitVRLittleEndian, bits=12), LIMITS)
-    np.testing.assert_array_equal(radiograph.stored, expected_values())
+    decoded = decode_dicom(encoded_image(words, uid.ExplicitVRLittleEndian, bits=12), LIMITS)
+    np.testing.assert_array_equal(decoded.values, expected_values())
 
 
 def test_a_high_bit_that_makes_no_sense_is_ignored() -> None:
-    radiograph = read_dicom(encoded_image(expected_values(), uid.ExplicitVRLittleEndian, bits=12, HighBit=3), LIMITS)
-    np.testing.assert_array_equal(radiograph.stored, expected_values())
+    decoded = decode_dicom(encoded_image(expected_values(), uid.ExplicitVRLittleEndian, bits=12, HighBit=3), LIMITS)
+    np.testing.assert_array_equal(decoded.values, expected_values())
 
 
 def test_pixels_in_several_fragments_are_joined() -> None:
@@ -135,8 +132,8 @@ def test_pixels_in_several_fragments_are_joined() -> None:
     body = whole[item + 8 : item + 8 + length]
     parts = [body[:100], body[100:1000], body[1000:]]
     items = b"".join(b"\xfe\xff\x00\xe0" + struct.pack("<I", len(part)) + part for part in parts)
-    radiograph = read_dicom(whole[:item] + items + whole[item + 8 + length :], LIMITS)
-    np.testing.assert_array_equal(radiograph.stored, expected_values())
+    decoded = decode_dicom(whole[:item] + items + whole[item + 8 + length :], LIMITS)
+    np.testing.assert_array_equal(decoded.values, expected_values())
 
 
 @pytest.mark.parametrize("pad", [b"", b"\0"])
@@ -147,8 +144,8 @@ def test_a_fragment_of_odd_length_may_be_padded_or_not(pad: bytes) -> None:
     body = whole[item + 8 : item + 8 + length] + b"\0"
     assert len(body) % 2 == 1, "an even fragment, as the standard has it, and one more byte"
     odd = whole[: item + 4] + struct.pack("<I", len(body)) + body + pad + whole[item + 8 + length :]
-    radiograph = read_dicom(odd, LIMITS)
-    np.testing.assert_array_equal(radiograph.stored, expected_values())
+    decoded = decode_dicom(odd, LIMITS)
+    np.testing.assert_array_equal(decoded.values, expected_values())
 
 
 @pytest.mark.parametrize("syntax", ["implicit", "explicit"])
@@ -156,93 +153,23 @@ def test_a_bare_dataset_is_read_without_preamble(syntax: str) -> None:
     whole = image_bytes(transfer_syntax=syntax, bits=12)
     bare = whole[132 + 12 + struct.unpack("<I", whole[140:144])[0] :]
     assert is_dicom(bare)
-    radiograph = read_dicom(bare, LIMITS)
-    np.testing.assert_array_equal(radiograph.stored, expected_values())
-    assert radiograph.image.transfer_syntax == (
+    decoded = decode_dicom(bare, LIMITS)
+    np.testing.assert_array_equal(decoded.values, expected_values())
+    assert decoded.info.transfer_syntax == (
         uid.ImplicitVRLittleEndian if syntax == "implicit" else uid.ExplicitVRLittleEndian
     )
 
 
 def test_a_bare_big_endian_dataset_is_read() -> None:
     whole = image_bytes(transfer_syntax="big_endian", bits=12)
-    radiograph = read_dicom(whole[132 + 12 + struct.unpack("<I", whole[140:144])[0] :], LIMITS)
-    np.testing.assert_array_equal(radiograph.stored, expected_values())
+    decoded = decode_dicom(whole[132 + 12 + struct.unpack("<I", whole[140:144])[0] :], LIMITS)
+    np.testing.assert_array_equal(decoded.values, expected_values())
 
 
 def test_the_class_may_stand_in_the_file_meta_alone() -> None:
-    assert read_dicom(image_bytes(setting(SOPClassUID=None)), LIMITS).image.sop_class_uid == image_dataset().SOPClassUID
-
-
-@pytest.mark.parametrize(
-    ("photometric", "shape", "inverted", "conflict"),
-    [
-        ("MONOCHROME1", "INVERSE", True, False),
-        ("MONOCHROME1", "IDENTITY", True, True),
-        ("MONOCHROME1", None, True, False),
-        ("MONOCHROME2", "IDENTITY", False, False),
-        ("MONOCHROME2", "INVERSE", False, True),
-        ("MONOCHROME2", None, False, False),
-        (None, "INVERSE", True, False),
-        (None, None, False, False),
-    ],
-)
-def test_polarity_is_asked_for_once(photometric: str | None, shape: str | None, inverted: bool, conflict: bool) -> None:
-    data = image_bytes(setting(PhotometricInterpretation=photometric, PresentationLUTShape=shape))
-    radiograph = read_dicom(data, LIMITS)
-    assert (radiograph.photometry.inverted, radiograph.shape_conflict) == (inverted, conflict)
-
-
-def test_windows_and_their_function_are_read() -> None:
-    radiograph = read_dicom(
-        image_bytes(setting(WindowCenter=["100", "200.5"], WindowWidth=["50", "70"], VOILUTFunction="SIGMOID")),
-        LIMITS,
+    assert (
+        decode_dicom(image_bytes(setting(SOPClassUID=None)), LIMITS).info.sop_class_uid == image_dataset().SOPClassUID
     )
-    assert [(w.center, w.width, w.function) for w in radiograph.photometry.windows] == [
-        (100.0, 50.0, "SIGMOID"),
-        (200.5, 70.0, "SIGMOID"),
-    ]
-
-
-@pytest.mark.filterwarnings("ignore::UserWarning")
-@pytest.mark.parametrize("stored_as", ["OW", "US"])
-def test_luts_are_read_in_every_form(stored_as: str) -> None:
-    def add_lut(dataset: Dataset) -> None:
-        item = Dataset()
-        item.add_new(0x00283002, "US", [0, 10, 12])  # 0 stands for 65,536 entries
-        entries = np.arange(65536) // 16
-        item.add_new(0x00283006, stored_as, entries.astype("<u2").tobytes() if stored_as == "OW" else entries.tolist())
-        dataset.VOILUTSequence = [item]
-
-    (lut,) = read_dicom(image_bytes(add_lut), LIMITS).photometry.voi_luts
-    assert (lut.first, lut.bits, len(lut.entries)) == (10, 12, 65536)
-    assert lut.entries[-1] == 4095
-
-
-@pytest.mark.parametrize(
-    "item",
-    [
-        {"LUTDescriptor": [256, 0]},
-        {"LUTDescriptor": [256, 0, 16]},
-        {"LUTDescriptor": [256, 0, 99], "LUTData": [1, 2, 3]},
-        {"LUTDescriptor": [256, 0, 16], "LUTData": [5]},
-    ],
-)
-@pytest.mark.filterwarnings("ignore::UserWarning")
-def test_a_damaged_lut_is_as_good_as_none(item: dict[str, object]) -> None:
-    def add_lut(dataset: Dataset) -> None:
-        dataset.VOILUTSequence = sequence_of(**item)
-        dataset.VOILUTSequence[0]["LUTDescriptor"].VR = "US"
-        if "LUTData" in dataset.VOILUTSequence[0]:
-            dataset.VOILUTSequence[0]["LUTData"].VR = "US"
-
-    assert read_dicom(image_bytes(add_lut), LIMITS).photometry.voi_luts == ()
-
-
-def test_padding_is_a_value_or_a_range() -> None:
-    assert read_dicom(image_bytes(), LIMITS).photometry.padding is None
-    assert read_dicom(image_bytes(setting(PixelPaddingValue=0)), LIMITS).photometry.padding == (0, 0)
-    ranged = setting(PixelPaddingValue=4095, PixelPaddingRangeLimit=4000)
-    assert read_dicom(image_bytes(ranged), LIMITS).photometry.padding == (4000, 4095)
 
 
 @pytest.mark.parametrize("kept", [140, 200, 600, 1200, -200, -2])
@@ -295,7 +222,7 @@ def test_an_unknown_syntax_is_named() -> None:
 
 def test_a_file_without_pixels_is_skipped_with_what_is_known() -> None:
     with pytest.raises(SkippedImageError) as caught:
-        read_dicom(to_bytes(bare_header(Modality="CR", PatientID="P1")), LIMITS)
+        decode_dicom(to_bytes(bare_header(Modality="CR", PatientID="P1")), LIMITS)
     assert caught.value.code == "no_pixels"
     assert caught.value.image is not None
     assert caught.value.image.patient_id == "P1"
@@ -306,19 +233,19 @@ def test_a_structured_report_is_skipped_for_its_class() -> None:
     report["ContentSequence"].is_undefined_length = True
     report.SOPClassUID = report.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.88.33"
     with pytest.raises(SkippedImageError) as caught:
-        read_dicom(to_bytes(report), LIMITS)
+        decode_dicom(to_bytes(report), LIMITS)
     assert caught.value.code == "unsupported_sop_class"
 
 
 def test_a_skipped_radiograph_is_still_known() -> None:
     with pytest.raises(SkippedImageError) as caught:
-        read_dicom(image_bytes(body_part="HAND"), LIMITS)
+        decode_dicom(image_bytes(body_part="HAND"), LIMITS)
     assert caught.value.image is not None
     assert caught.value.image.sop_instance_uid == image_dataset().SOPInstanceUID
 
 
 def test_deep_nesting_is_refused_without_harm() -> None:
-    assert read_dicom(nested_sequences(20), LIMITS).stored.shape == (160, 128)
+    assert decode_dicom(nested_sequences(20), LIMITS).values.shape == (160, 128)
     assert failure(nested_sequences(3000)).code == "too_deep"
 
 
@@ -343,7 +270,7 @@ def test_flipped_bits_never_raise_anything_else(seed: int) -> None:
     for place in rng.integers(132, 132 + (len(data) - 132) // (8 if seed % 2 else 1), 40):
         data[place] = rng.integers(256)
     with contextlib.suppress(UnreadableImageError, SkippedImageError):
-        assert read_dicom(bytes(data), LIMITS).stored.ndim == 2
+        assert decode_dicom(bytes(data), LIMITS).values.ndim == 2
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from odd_images import image_dataset
 from pydicom.pixels import apply_voi_lut
 
-from lungsev.reading.grayscale import Lut, Photometry, Window, render, render_picture, weighted_percentiles
+from lungsev.reading.grayscale import Grayscale, Lut, Window, render, weighted_percentiles
 
 Values = npt.NDArray[np.integer]
 
@@ -26,12 +26,12 @@ def test_windows_follow_the_standard_as_pydicom_reads_it(function: str) -> None:
     stored = ramp(4095)
     expected = apply_voi_lut(stored, dataset).astype(np.float64)
     expected /= 4095
-    shown = render(stored, Photometry(windows=[Window(1800.0, 2500.0, function)])).pixels
+    shown = render(stored, Grayscale(windows=[Window(1800.0, 2500.0, function)]))[0]
     np.testing.assert_allclose(shown, expected, atol=1 / 4000)
 
 
 def test_a_linear_window_reaches_black_and_white_where_the_standard_says() -> None:
-    shown = render(ramp(4095), Photometry(windows=[Window(2048, 4096)])).pixels
+    shown = render(ramp(4095), Grayscale(windows=[Window(2048, 4096)]))[0]
     assert shown.min() == 0.0
     assert shown.max() == 1.0
     assert shown.dtype == np.float32
@@ -39,14 +39,14 @@ def test_a_linear_window_reaches_black_and_white_where_the_standard_says() -> No
 
 def test_rescale_comes_before_the_window() -> None:
     stored = ramp(1000)
-    plain = render(stored, Photometry(windows=[Window(500, 800)]))
-    rescaled = render(stored, Photometry(slope=2.0, intercept=-100, windows=[Window(899.5, 1599)]))
-    np.testing.assert_allclose(rescaled.pixels, plain.pixels, atol=1e-6)
+    plain, _ = render(stored, Grayscale(windows=[Window(500, 800)]))
+    rescaled, _ = render(stored, Grayscale(slope=2.0, intercept=-100, windows=[Window(899.5, 1599)]))
+    np.testing.assert_allclose(rescaled, plain, atol=1e-6)
 
 
 def test_a_negative_slope_inverts() -> None:
     stored = ramp(1000)
-    shown = render(stored, Photometry(slope=-1.0, intercept=1000, windows=[Window(500.5, 1001)])).pixels
+    shown = render(stored, Grayscale(slope=-1.0, intercept=1000, windows=[Window(500.5, 1001)]))[0]
     assert shown[0, 0] == 1.0
     assert shown[-1, -1] == 0.0
 
@@ -54,16 +54,16 @@ def test_a_negative_slope_inverts() -> None:
 def test_a_modality_lut_replaces_rescale() -> None:
     stored = ramp(255)
     squared = Lut(first=0, entries=np.arange(256.0) ** 2, bits=16)
-    shown = render(stored, Photometry(slope=7.0, modality_lut=squared, windows=[Window(32513, 65026)])).pixels
+    shown = render(stored, Grayscale(slope=7.0, modality_lut=squared, windows=[Window(32513, 65026)]))[0]
     np.testing.assert_allclose(shown, (stored / 255.0) ** 2, atol=1e-4)
 
 
 def test_a_voi_lut_comes_before_the_window() -> None:
     stored = ramp(1023)
     lut = Lut(first=0, entries=np.linspace(0, 4095, 1024), bits=12)
-    shown = render(stored, Photometry(voi_luts=[lut], windows=[Window(100, 50)]))
-    np.testing.assert_allclose(shown.pixels, stored / 1023, atol=1e-3)
-    assert shown.notes == ()
+    shown, notes = render(stored, Grayscale(voi_luts=[lut], windows=[Window(100, 50)]))
+    np.testing.assert_allclose(shown, stored / 1023, atol=1e-3)
+    assert notes == ()
 
 
 def test_inputs_beyond_a_lut_take_its_ends() -> None:
@@ -73,37 +73,37 @@ def test_inputs_beyond_a_lut_take_its_ends() -> None:
 
 def test_a_lut_that_fills_ten_of_its_sixteen_bits_still_reaches_white() -> None:
     lut = Lut(first=0, entries=np.arange(1024.0), bits=16)
-    assert render(ramp(1023), Photometry(voi_luts=[lut])).pixels.max() == 1.0
+    assert render(ramp(1023), Grayscale(voi_luts=[lut]))[0].max() == 1.0
 
 
 @pytest.mark.parametrize("bad", [Window(0, 0), Window(float("nan"), 10), Window(5, float("inf")), Window(60000, 2)])
 def test_of_several_windows_the_first_that_shows_the_radiograph_is_taken(bad: Window) -> None:
     good = Window(2048, 4096)
-    assert render(ramp(4095), Photometry(windows=[bad, good])).notes == ()
+    assert render(ramp(4095), Grayscale(windows=[bad, good]))[1] == ()
     np.testing.assert_array_equal(
-        render(ramp(4095), Photometry(windows=[bad, good])).pixels,
-        render(ramp(4095), Photometry(windows=[good])).pixels,
+        render(ramp(4095), Grayscale(windows=[bad, good]))[0],
+        render(ramp(4095), Grayscale(windows=[good]))[0],
     )
 
 
 def test_a_window_that_hides_the_radiograph_is_ignored_aloud() -> None:
-    shown = render(ramp(4095), Photometry(windows=[Window(60000, 100)]))
-    assert shown.notes == ("window_ignored",)
-    assert np.ptp(shown.pixels) > 0.99
+    shown, notes = render(ramp(4095), Grayscale(windows=[Window(60000, 100)]))
+    assert notes == ("window_ignored",)
+    assert np.ptp(shown) > 0.99
 
 
 def test_without_a_window_the_robust_range_is_shown() -> None:
     stored = ramp(1000)
     stored[0, 0] = 65535
-    shown = render(stored, Photometry())
-    assert shown.notes == ()
-    assert 0.99 < np.quantile(shown.pixels, 0.995) <= 1.0
+    shown, notes = render(stored, Grayscale())
+    assert notes == ()
+    assert 0.99 < np.quantile(shown, 0.995) <= 1.0
 
 
 def test_a_constant_radiograph_is_grey_and_says_so() -> None:
-    shown = render(np.full((64, 64), 700, np.uint16), Photometry(windows=[Window(100, 50)]))
-    assert "constant" in shown.notes
-    assert set(np.unique(shown.pixels)) == {0.5}
+    shown, notes = render(np.full((64, 64), 700, np.uint16), Grayscale(windows=[Window(100, 50)]))
+    assert "constant" in notes
+    assert set(np.unique(shown)) == {0.5}
 
 
 @settings(derandomize=True, deadline=None, max_examples=40)
@@ -127,15 +127,15 @@ def test_both_photometric_interpretations_give_the_same_bits(
     # Mirrored modality values x' = low + high - x; LINEAR is centred half a unit below its centre.
     mirrored_middle = low + high - middle + (1 if function == "LINEAR" else 0)
     mirrored = [] if function is None else [Window(mirrored_middle, span, function)]  # type: ignore[arg-type]
-    second = render(stored, Photometry(slope, intercept, windows=windows))
-    first = render((top - stored).astype(np.uint16), Photometry(slope, intercept, windows=mirrored, inverted=True))
-    np.testing.assert_array_equal(first.pixels, second.pixels)
+    second, _ = render(stored, Grayscale(slope, intercept, windows=windows))
+    first, _ = render((top - stored).astype(np.uint16), Grayscale(slope, intercept, windows=mirrored, inverted=True))
+    np.testing.assert_array_equal(first, second)
 
 
 @pytest.mark.parametrize("dtype", ["i1", "i2"])
 def test_signed_values_keep_their_order(dtype: str) -> None:
     stored = np.linspace(-100, 100, 64 * 64).astype(dtype).reshape(64, 64)
-    shown = render(stored, Photometry(windows=[Window(0.5, 201)])).pixels
+    shown = render(stored, Grayscale(windows=[Window(0.5, 201)]))[0]
     np.testing.assert_allclose(shown, (stored + 100.0) / 200, atol=1e-6)
 
 
@@ -143,26 +143,26 @@ def test_padding_at_the_edge_is_black_and_inside_it_is_radiograph() -> None:
     stored = np.full((60, 60), 900, np.uint16)
     stored[10:50, 10:50] = ramp(800)[:40, :40]
     stored[30, 30] = 900
-    shown = render(stored, Photometry(inverted=True, windows=[Window(450, 900)], padding=(900, 900))).pixels
+    shown = render(stored, Grayscale(inverted=True, windows=[Window(450, 900)], padding=(900, 900)))[0]
     assert shown[0, 0] == shown[5, 55] == 0.0
-    assert shown[30, 30] == render(stored, Photometry(inverted=True, windows=[Window(450, 900)])).pixels[30, 30]
+    assert shown[30, 30] == render(stored, Grayscale(inverted=True, windows=[Window(450, 900)]))[0][30, 30]
 
 
 def test_padding_does_not_move_the_robust_range() -> None:
     stored = ramp(1000)
     padded = np.pad(stored, 20, constant_values=4000)
-    shown = render(padded, Photometry(padding=(4000, 4095))).pixels[20:-20, 20:-20]
-    np.testing.assert_array_equal(shown, render(stored, Photometry()).pixels)
+    shown = render(padded, Grayscale(padding=(4000, 4095)))[0][20:-20, 20:-20]
+    np.testing.assert_array_equal(shown, render(stored, Grayscale())[0])
 
 
 def test_a_radiograph_that_is_all_padding_is_still_shown() -> None:
-    assert render(ramp(100), Photometry(padding=(0, 4095))).pixels.max() == 1.0
+    assert render(ramp(100), Grayscale(padding=(0, 4095)))[0].max() == 1.0
 
 
 def test_pictures_of_8_bits_are_shown_as_they_are_and_of_16_over_their_range() -> None:
     eight = np.arange(256, dtype=np.uint8).reshape(16, 16)
-    np.testing.assert_allclose(render_picture(eight).pixels, eight / 255, atol=1e-6)
-    assert render_picture(ramp(4095)).pixels.max() == 1.0
+    np.testing.assert_allclose(render(eight, Grayscale(display_ready=True))[0], eight / 255, atol=1e-6)
+    assert render(ramp(4095), Grayscale())[0].max() == 1.0
 
 
 def test_percentiles_of_a_histogram_are_those_of_its_values() -> None:
@@ -173,8 +173,8 @@ def test_percentiles_of_a_histogram_are_those_of_its_values() -> None:
 
 
 def test_large_radiographs_and_old_opencv_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    stored, photometry = ramp(4095), Photometry(windows=[Window(2000, 3000)])
-    expected = render(stored, photometry).pixels
+    stored, grayscale = ramp(4095), Grayscale(windows=[Window(2000, 3000)])
+    expected = render(stored, grayscale)[0]
     monkeypatch.setattr("lungsev.reading.grayscale._OPENCV_LOOKS_UP_16_BITS", False)
     monkeypatch.setattr("lungsev.reading.grayscale.EXACT_FLOAT32_COUNT", 1)
-    np.testing.assert_array_equal(render(stored, photometry).pixels, expected)
+    np.testing.assert_array_equal(render(stored, grayscale)[0], expected)

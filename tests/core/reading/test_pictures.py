@@ -12,10 +12,16 @@ import pytest
 
 from lungsev.errors import SkippedImageError, UnreadableImageError
 from lungsev.reading.limits import ReadLimits
-from lungsev.reading.pictures import mark_as_own_output, picture_kind, read_picture, read_picture_header, turn_upright
+from lungsev.reading.pictures import decode_picture, mark_as_own_output, turn_upright
+from lungsev.reading.radiograph import Stored
 
 LIMITS = ReadLimits()
 GREY = np.add.outer(np.arange(90, dtype=np.uint16), np.arange(120, dtype=np.uint16)).astype(np.uint8)
+
+
+def read(data: bytes) -> tuple[Stored, tuple[str, ...]]:
+    image = decode_picture(data, LIMITS)
+    return image.values, image.notes
 
 
 def encoded(image: npt.NDArray[np.generic], suffix: str) -> bytes:
@@ -26,13 +32,13 @@ def encoded(image: npt.NDArray[np.generic], suffix: str) -> bytes:
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_lossless_grey_comes_back(suffix: str, dtype: type) -> None:
     stored = GREY.astype(dtype) * (1 if dtype is np.uint8 else 257)
-    grey, notes = read_picture(encoded(stored, suffix), LIMITS)
+    grey, notes = read(encoded(stored, suffix))
     np.testing.assert_array_equal(grey, stored)
     assert notes == ("side_not_verified",)
 
 
 def test_a_jpeg_comes_back_nearly() -> None:
-    grey, _ = read_picture(encoded(GREY, ".jpg"), LIMITS)
+    grey, _ = read(encoded(GREY, ".jpg"))
     np.testing.assert_allclose(grey.astype(int), GREY, atol=4)
 
 
@@ -41,7 +47,7 @@ def test_a_jpeg_comes_back_nearly() -> None:
 def test_a_grey_radiograph_saved_in_colour_is_grey(channels: int, dtype: type) -> None:
     scale = 1 if dtype is np.uint8 else 257
     layers = [GREY.astype(dtype) * scale] * 3 + [np.full(GREY.shape, np.iinfo(dtype).max, dtype)] * (channels - 3)
-    grey, notes = read_picture(encoded(np.dstack(layers), ".png"), LIMITS)
+    grey, notes = read(encoded(np.dstack(layers), ".png"))
     np.testing.assert_allclose(grey.astype(int), GREY.astype(int) * scale, atol=scale)
     assert notes == ("side_not_verified",)
 
@@ -49,51 +55,51 @@ def test_a_grey_radiograph_saved_in_colour_is_grey(channels: int, dtype: type) -
 def test_transparent_pixels_are_black() -> None:
     alpha = np.full(GREY.shape, 255, np.uint8)
     alpha[:, :60] = 0
-    grey, _ = read_picture(encoded(np.dstack([GREY, GREY, GREY, alpha]), ".png"), LIMITS)
+    grey, _ = read(encoded(np.dstack([GREY, GREY, GREY, alpha]), ".png"))
     assert grey[:, :60].max() == 0
     np.testing.assert_array_equal(grey[:, 60:], GREY[:, 60:])
 
 
 def test_a_palette_is_resolved() -> None:
-    grey, _ = read_picture(_palette_png(GREY), LIMITS)
+    grey, _ = read(_palette_png(GREY))
     np.testing.assert_array_equal(grey, 255 - GREY)
 
 
 def test_a_coloured_picture_is_noted() -> None:
     coloured = np.dstack([GREY, 255 - GREY, np.zeros_like(GREY)])
-    assert "colour_converted" in read_picture(encoded(coloured, ".png"), LIMITS)[1]
+    assert "colour_converted" in read(encoded(coloured, ".png"))[1]
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_a_tiff_with_white_as_zero_is_inverted(order: str) -> None:
-    grey, _ = read_picture(_tiff(GREY, order, white_is_zero=True), LIMITS)
+    grey, _ = read(_tiff(GREY, order, white_is_zero=True))
     np.testing.assert_array_equal(grey, 255 - GREY)
-    grey, _ = read_picture(_tiff(GREY, order, white_is_zero=False), LIMITS)
+    grey, _ = read(_tiff(GREY, order, white_is_zero=False))
     np.testing.assert_array_equal(grey, GREY)
 
 
 def test_a_tiff_of_several_pages_is_skipped() -> None:
     with pytest.raises(SkippedImageError) as caught:
-        read_picture(cv2.imencodemulti(".tiff", [GREY, GREY])[1].tobytes(), LIMITS)
+        read(cv2.imencodemulti(".tiff", [GREY, GREY])[1].tobytes())
     assert caught.value.code == "multi_frame"
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("kind", ["jpeg", "png", "tiff"])
-def test_a_radiograph_saved_lying_is_stood_up(kind: str, orientation: int) -> None:
-    lying = _lie_down(GREY, orientation)
+def test_an_image_saved_on_its_side_is_turned_upright(kind: str, orientation: int) -> None:
+    turned = _turned(GREY, orientation)
     if kind == "tiff":
-        data = _tiff(lying, "<", orientation=orientation)
+        data = _tiff(turned, "<", orientation=orientation)
     else:
-        data = _with_exif(encoded(lying, f".{kind}"), kind, orientation)
-    grey, notes = read_picture(data, LIMITS)
+        data = _with_exif(encoded(turned, f".{kind}"), kind, orientation)
+    grey, notes = read(data)
     np.testing.assert_allclose(grey.astype(int), GREY, atol=4)
     assert ("exif_orientation_applied" in notes) == (orientation != 1)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_turning_upright_undoes_lying_down(orientation: int) -> None:
-    np.testing.assert_array_equal(turn_upright(_lie_down(GREY, orientation), orientation), GREY)
+def test_every_exif_orientation_is_undone(orientation: int) -> None:
+    np.testing.assert_array_equal(turn_upright(_turned(GREY, orientation), orientation), GREY)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tiff"])
@@ -101,7 +107,7 @@ def test_turning_upright_undoes_lying_down(orientation: int) -> None:
 def test_a_picture_cut_short_is_refused(suffix: str, kept: float) -> None:
     whole = encoded(np.random.default_rng(0).integers(0, 255, (100, 100)).astype(np.uint8), suffix)
     with pytest.raises(UnreadableImageError) as caught:
-        read_picture(whole[: int(len(whole) * kept)], LIMITS)
+        read(whole[: int(len(whole) * kept)])
     assert caught.value.code in ("truncated", "damaged")
     assert "\n" not in str(caught.value)
 
@@ -111,15 +117,14 @@ def test_a_picture_cut_short_is_refused(suffix: str, kept: float) -> None:
 )
 def test_a_beginning_alone_is_truncated(data: bytes) -> None:
     with pytest.raises(UnreadableImageError) as caught:
-        read_picture_header(data)
+        read(data)
     assert caught.value.code in ("truncated", "damaged")
 
 
 @pytest.mark.parametrize("data", [b"hello", b"", b"GIF89a", b"\x00" * 200])
 def test_other_files_are_named_as_such(data: bytes) -> None:
-    assert picture_kind(data) is None
     with pytest.raises(UnreadableImageError) as caught:
-        read_picture_header(data)
+        read(data)
     assert caught.value.code == "not_dicom"
 
 
@@ -131,31 +136,31 @@ def test_a_bomb_is_known_by_its_header(kind: str) -> None:
         "tiff": _tiff(GREY, "<", claims=(60_000, 60_000)),
     }[kind]
     with pytest.raises(UnreadableImageError) as caught:
-        read_picture(data, LIMITS)
+        read(data)
     assert caught.value.code == "too_large"
     assert "60000" in str(caught.value)
 
 
 def test_a_size_of_nothing_is_a_wrong_shape() -> None:
     with pytest.raises(UnreadableImageError) as caught:
-        read_picture(_resized_png(encoded(GREY, ".png"), 0, 100), LIMITS)
+        read(_resized_png(encoded(GREY, ".png"), 0, 100))
     assert caught.value.code == "wrong_shape"
 
 
 def test_an_icon_is_skipped() -> None:
     with pytest.raises(SkippedImageError) as caught:
-        read_picture(encoded(GREY[:32, :32], ".png"), LIMITS)
+        read(encoded(GREY[:32, :32], ".png"))
     assert caught.value.code == "too_small"
 
 
 def test_floating_point_tiffs_are_read_over_their_range() -> None:
     values = np.linspace(-1, 3, 100 * 100, dtype=np.float32).reshape(100, 100)
-    grey, _ = read_picture(encoded(values, ".tiff"), LIMITS)
+    grey, _ = read(encoded(values, ".tiff"))
     assert (grey.min(), grey.max()) == (0, 65535)
     np.testing.assert_allclose(grey / 65535 * 4 - 1, values, atol=1e-3)
 
 
-def _lie_down(grey: npt.NDArray[np.uint8], orientation: int) -> npt.NDArray[np.uint8]:
+def _turned(grey: npt.NDArray[np.uint8], orientation: int) -> npt.NDArray[np.uint8]:
     """Stored so that the EXIF orientation brings the image back: TIFF 6.0, tag 274."""
     rows_first = {
         1: grey,
@@ -225,10 +230,10 @@ def _tiff(
     return magic + struct.pack(f"{order}I", 8 + grey.size) + grey.tobytes() + directory
 
 
-def test_a_picture_of_ours_opens_everywhere_and_is_no_radiograph() -> None:
+def test_an_own_output_opens_everywhere_and_is_not_scored() -> None:
     grey = np.random.default_rng(1).integers(0, 255, (96, 80), np.uint8)
     ours = mark_as_own_output(cv2.imencode(".png", grey)[1].tobytes())
     np.testing.assert_array_equal(cv2.imdecode(np.frombuffer(ours, np.uint8), cv2.IMREAD_UNCHANGED), grey)
     with pytest.raises(SkippedImageError) as caught:
-        read_picture(ours, ReadLimits())
+        read(ours)
     assert caught.value.code == "own_output"

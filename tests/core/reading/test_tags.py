@@ -1,4 +1,4 @@
-"""Tags are read without an exception, whatever they hold."""
+"""Elements are read without an exception, whatever they hold."""
 
 from __future__ import annotations
 
@@ -44,27 +44,3 @@ def test_a_scalar_where_a_sequence_belongs_is_no_item() -> None:
     dataset = Dataset()
     dataset.Modality = "CR"
     assert tags.read_items(dataset, "Modality") == []
-
-
-@pytest.mark.parametrize(
-    ("elements", "expected"),
-    [
-        ({"AcquisitionDateTime": "20260302081500.123456+0100", "StudyDate": "20200101"}, "2026-03-02T08:15:00"),
-        ({"AcquisitionDate": "20260302", "AcquisitionTime": "081500.5"}, "2026-03-02T08:15:00"),
-        ({"AcquisitionDate": "20260302", "AcquisitionTime": "0815"}, "2026-03-02T08:15:00"),
-        ({"AcquisitionDate": "2026.03.02", "AcquisitionTime": "08:15:07"}, "2026-03-02T08:15:07"),
-        ({"ContentDate": "20260302", "ContentTime": "081501", "StudyDate": "20200101"}, "2026-03-02T08:15:01"),
-        ({"SeriesDate": "20260302", "StudyDate": "20200101"}, "2026-03-02"),
-        ({"StudyDate": "20260302", "StudyTime": "081500"}, "2026-03-02T08:15:00"),
-        ({"AcquisitionDate": "20261302", "StudyDate": "20260302"}, "2026-03-02"),
-        ({"StudyDate": "00010101"}, None),
-        ({"StudyDate": "yesterday"}, None),
-        ({}, None),
-    ],
-)
-@pytest.mark.filterwarnings("ignore::UserWarning")
-def test_the_most_exact_time_wins(elements: dict[str, str], expected: str | None) -> None:
-    dataset = Dataset()
-    for keyword, value in elements.items():
-        setattr(dataset, keyword, value)
-    assert tags.acquired_at(dataset) == expected

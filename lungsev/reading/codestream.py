@@ -1,0 +1,252 @@
+"""What PNG, JPEG, JPEG-LS, JPEG 2000 and TIFF say of themselves: size, depth, orientation; nothing is decoded.
+
+Every read is checked against the end of the data and every loop moves on, so that damaged or hostile bytes cost a
+refusal and nothing else.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from lungsev.errors import UnreadableImageError
+
+CodestreamKind = Literal["png", "jpeg", "jpeg2000", "tiff"]
+ReadAt = Callable[[int, int], bytes | memoryview]  # position and count to the bytes there, fewer at the end
+
+PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+JPEG_MAGIC = b"\xff\xd8\xff"
+TIFF_MAGICS = (b"II*\x00", b"MM\x00*")
+JPEG_2000_MAGIC = b"\xff\x4f\xff\x51"  # SOC and SIZ
+JPEG_END = b"\xff\xd9"
+_JPEG_SCAN = b"\xff\xda"
+
+# SOF0-15 (but for DHT, JPG and DAC, which share the range) of T.81 table B.1, and SOF55 of T.87.
+_JPEG_FRAMES = (frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}) | {0xF7}
+_JPEG_WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
+_PNG_COMPONENTS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # colour type -> components; a palette index is one
+_TIFF_TYPES = {1: "B", 3: "H", 4: "I"}
+_WIDTH, _LENGTH, _BITS, _PHOTOMETRIC, _ORIENTATION, _SAMPLES = 256, 257, 258, 262, 274, 277  # TIFF 6.0
+
+
+@dataclass(frozen=True)
+class CodestreamHeader:
+    """What a codestream says of itself.
+
+    Attributes:
+        components: Values of one pixel.
+        precision: Bits of one component; of the first where they differ.
+        orientation: EXIF or TIFF orientation 1-8; 1 is upright.
+        pages: Images in the file, counted up to 2.
+        white_is_zero: TIFF only.
+    """
+
+    kind: CodestreamKind
+    rows: int
+    columns: int
+    components: int
+    precision: int
+    orientation: int = 1
+    pages: int = 1
+    white_is_zero: bool = False
+
+
+def find_kind(data: bytes) -> CodestreamKind | None:
+    """Return which format the data begins like; None when it is none known here."""
+    if data.startswith(PNG_MAGIC):
+        return "png"
+    if data.startswith(JPEG_MAGIC):
+        return "jpeg"
+    if data.startswith(TIFF_MAGICS):
+        return "tiff"
+    return "jpeg2000" if data.startswith(JPEG_2000_MAGIC) or _is_jp2(data) else None
+
+
+def read_codestream_header(data: bytes) -> CodestreamHeader:
+    """Read size, depth, orientation and pages from the header alone.
+
+    Raises:
+        UnreadableImageError: `truncated` when the header is cut short, else `damaged`.
+    """
+    kind = find_kind(data)
+    if kind is None:
+        raise _damaged("the data is neither PNG, JPEG, JPEG 2000 nor TIFF")
+    return _HEADERS[kind](data)
+
+
+def require_jpeg_end(data: bytes) -> None:
+    """Refuse a JPEG or JPEG-LS codestream without its end marker, which entropy-coded data never holds by chance.
+
+    Raises:
+        UnreadableImageError: `truncated`.
+    """
+    if data.rfind(JPEG_END) < data.find(_JPEG_SCAN):
+        raise UnreadableImageError("truncated", "the JPEG data has no end: the file was cut short")
+
+
+def png_chunks(read_at: ReadAt) -> Iterator[tuple[bytes, int, int]]:
+    """Yield name, position and length of each chunk's body, up to the end chunk.
+
+    Raises:
+        UnreadableImageError: `truncated` when the data ends before the end chunk.
+    """
+    position = len(PNG_MAGIC)
+    name = b""
+    while name != b"IEND":
+        head = read_at(position, 8)
+        if len(head) < 8:
+            raise _cut_short()
+        length, name = struct.unpack(">I4s", head)
+        yield name, position + 8, length
+        position += 12 + length
+
+
+def first_tiff_directory(data: bytes) -> int:
+    """Return the position of the first image file directory.
+
+    Raises:
+        UnreadableImageError: `truncated`.
+    """
+    return int(_unpack(_tiff_order(data) + "I", data, 4)[0])
+
+
+def _cut_short() -> UnreadableImageError:
+    return UnreadableImageError("truncated", "the header of the image data is cut short")
+
+
+def _damaged(message: str) -> UnreadableImageError:
+    return UnreadableImageError("damaged", message)
+
+
+def _unpack(layout: str, data: bytes, position: int) -> tuple[Any, ...]:
+    if position + struct.calcsize(layout) > len(data):
+        raise _cut_short()
+    return struct.unpack_from(layout, data, position)
+
+
+def _png_header(data: bytes) -> CodestreamHeader:
+    """PNG 11.2.2."""
+    if data[12:16] != b"IHDR":
+        raise _damaged("the PNG does not begin with its header")
+    columns, rows, precision, colour = _unpack(">IIBB", data, 16)
+    return CodestreamHeader("png", rows, columns, _PNG_COMPONENTS.get(colour, 0), precision, _png_orientation(data))
+
+
+def _png_orientation(data: bytes) -> int:
+    """From an eXIf chunk before the pixels, if there is one."""
+    try:
+        for name, position, length in png_chunks(lambda position, count: data[position : position + count]):
+            if name == b"eXIf":
+                return _exif_orientation(data[position : position + length])
+            if name == b"IDAT":
+                break
+    except UnreadableImageError:  # cut short before the pixels: the decoder says so
+        pass
+    return 1
+
+
+def _jpeg_header(data: bytes) -> CodestreamHeader:
+    """SOF of a JPEG or JPEG-LS codestream (T.81 B.2.2, T.87 C.2.2), and the EXIF orientation before it."""
+    position, orientation = 2, 1
+    while True:
+        prefix, marker = _unpack("BB", data, position)
+        if prefix != 0xFF:
+            raise _damaged("the JPEG's markers are damaged")
+        if marker == 0xFF or marker in _JPEG_WITHOUT_LENGTH:  # 0xFF: a fill byte
+            position += 1 if marker == 0xFF else 2
+            continue
+        (length,) = _unpack(">H", data, position + 2)
+        if marker in _JPEG_FRAMES:
+            precision, rows, columns, components = _unpack(">BHHB", data, position + 4)
+            return CodestreamHeader("jpeg", rows, columns, components, precision, orientation)
+        if marker == 0xE1 and data[position + 4 : position + 10] == b"Exif\x00\x00":
+            orientation = _exif_orientation(data[position + 10 : position + 2 + length])
+        if marker in (0xDA, 0xD9):
+            raise _damaged("the JPEG has no frame header before its pixels")
+        position += 2 + length
+
+
+def _exif_orientation(block: bytes) -> int:
+    try:
+        return _valid_orientation(_tiff_tags(block, first_tiff_directory(block))[0])
+    except UnreadableImageError:
+        return 1
+
+
+def _tiff_header(data: bytes) -> CodestreamHeader:
+    tags, following = _tiff_tags(data, first_tiff_directory(data))
+    if _WIDTH not in tags or _LENGTH not in tags:
+        raise _damaged("the TIFF does not state its size")
+    return CodestreamHeader(
+        "tiff",
+        rows=tags[_LENGTH],
+        columns=tags[_WIDTH],
+        components=tags.get(_SAMPLES, 1),
+        precision=tags.get(_BITS, 1),
+        orientation=_valid_orientation(tags),
+        pages=2 if following else 1,
+        white_is_zero=tags.get(_PHOTOMETRIC) == 0,
+    )
+
+
+def _valid_orientation(tags: dict[int, int]) -> int:
+    orientation = tags.get(_ORIENTATION, 1)
+    return orientation if 1 <= orientation <= 8 else 1
+
+
+def _tiff_order(data: bytes) -> str:
+    return "<" if data[:2] == b"II" else ">"
+
+
+def _tiff_tags(data: bytes, position: int) -> tuple[dict[int, int], int]:
+    """First values of a directory's integer tags, and the next directory's position (TIFF 6.0 section 2)."""
+    order = _tiff_order(data)
+    (count,) = _unpack(order + "H", data, position)
+    tags: dict[int, int] = {}
+    for entry in range(position + 2, position + 2 + 12 * count, 12):
+        tag, kind, values = _unpack(order + "HHI", data, entry)
+        if kind in _TIFF_TYPES:
+            layout, place = order + _TIFF_TYPES[kind], entry + 8
+            if tag == _BITS and values * struct.calcsize(layout) > 4:  # too many for the entry: it says where they are
+                (place,) = _unpack(order + "I", data, place)
+            (tags[tag],) = _unpack(layout, data, place)
+    return tags, int(_unpack(order + "I", data, position + 2 + 12 * count)[0])
+
+
+def _is_jp2(data: bytes) -> bool:
+    return data[4:8] == b"jP  "
+
+
+def _jpeg_2000_header(data: bytes) -> CodestreamHeader:
+    """SIZ of a JPEG 2000 codestream (T.800 A.5.1), bare or in a JP2 file, where some writers leave it."""
+    start = _codestream_box(data) if _is_jp2(data) else 0
+    if data[start : start + 4] != JPEG_2000_MAGIC:
+        raise _damaged("the JPEG 2000 data does not begin with its size")
+    right, lower, left, upper = _unpack(">IIII", data, start + 8)
+    components, precision = _unpack(">HB", data, start + 40)
+    return CodestreamHeader("jpeg2000", lower - upper, right - left, components, (precision & 0x7F) + 1)
+
+
+def _codestream_box(data: bytes) -> int:
+    """Where the contiguous codestream of a JP2 file begins (T.800 I.4)."""
+    position = 0
+    while True:
+        length, kind = _unpack(">I4s", data, position)
+        head = 16 if length == 1 else 8
+        if kind == b"jp2c":
+            return position + head
+        if length == 1:
+            (length,) = _unpack(">Q", data, position + 8)
+        if length < head:
+            raise _damaged("the boxes of the JPEG 2000 file are damaged")
+        position += length
+
+
+_HEADERS: dict[CodestreamKind, Callable[[bytes], CodestreamHeader]] = {
+    "png": _png_header,
+    "jpeg": _jpeg_header,
+    "jpeg2000": _jpeg_2000_header,
+    "tiff": _tiff_header,
+}

@@ -1,0 +1,228 @@
+"""The DICOM header, read once into one record: what acceptance, decoding, grayscale, orientation and the report need.
+
+No later step touches a pydicom dataset. An absent or damaged value is None or empty here; a step that cannot do
+without it refuses the image.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+from pydicom.dataset import Dataset
+
+from lungsev.reading.grayscale import Grayscale, Lut, Window
+from lungsev.reading.tags import read_integer, read_items, read_number, read_numbers, read_text, read_texts
+from lungsev.report import ImageInfo
+
+# Most exact first: when the plate was exposed, then when the image, the series and the study were begun.
+_TIMES = (
+    ("AcquisitionDate", "AcquisitionTime"),
+    ("ContentDate", "ContentTime"),
+    ("SeriesDate", "SeriesTime"),
+    ("StudyDate", "StudyTime"),
+)
+
+
+@dataclass(frozen=True)
+class DicomHeader:
+    """What lungsev takes from the header of a DICOM file.
+
+    Attributes:
+        acquired_at: ISO 8601 without zone; a date alone when the time is missing.
+        body_parts: Body Part Examined, then the meanings in Anatomic Region Sequence.
+        view_meanings: The meanings in View Code Sequence.
+        signed: Pixel Representation is 1.
+        orientation: Patient Orientation of the rows and of the columns, upper case; empty when absent.
+    """
+
+    transfer_syntax: str
+    # Identity and description, for the report and for acceptance
+    sop_class_uid: str | None
+    sop_instance_uid: str | None
+    study_instance_uid: str | None
+    series_instance_uid: str | None
+    patient_id: str | None
+    acquired_at: str | None
+    modality: str | None
+    view_position: str | None
+    # For acceptance; code strings in upper case
+    manufacturer: str | None
+    model_name: str | None
+    series_description: str | None
+    presentation_intent: str
+    conversion_type: str
+    image_type: tuple[str, ...]
+    body_parts: tuple[str, ...]
+    view_meanings: tuple[str, ...]
+    frames: int | None
+    samples_per_pixel: int | None
+    photometric_interpretation: str
+    # For the pixels
+    rows: int | None
+    columns: int | None
+    bits_allocated: int | None
+    bits_stored: int | None
+    high_bit: int | None
+    signed: bool
+    orientation: tuple[str, ...]
+    grayscale: Grayscale
+
+    def image_info(self) -> ImageInfo:
+        """Return what the report says of the image before its pixels are decoded."""
+        return ImageInfo(
+            sop_instance_uid=self.sop_instance_uid,
+            study_instance_uid=self.study_instance_uid,
+            series_instance_uid=self.series_instance_uid,
+            sop_class_uid=self.sop_class_uid,
+            patient_id=self.patient_id,
+            acquired_at=self.acquired_at,
+            modality=self.modality,
+            view=self.view_position,
+            rows=self.rows,
+            columns=self.columns,
+            transfer_syntax=self.transfer_syntax,
+        )
+
+
+def read_header(dataset: Dataset, transfer_syntax: str) -> DicomHeader:
+    """Read every element lungsev uses; nothing is judged here, and a damaged value is no error."""
+    photometric_interpretation = _read_code(dataset, "PhotometricInterpretation")
+    signed = read_integer(dataset, "PixelRepresentation") == 1
+    return DicomHeader(
+        transfer_syntax=transfer_syntax,
+        sop_class_uid=read_text(dataset, "SOPClassUID"),
+        sop_instance_uid=read_text(dataset, "SOPInstanceUID"),
+        study_instance_uid=read_text(dataset, "StudyInstanceUID"),
+        series_instance_uid=read_text(dataset, "SeriesInstanceUID"),
+        patient_id=read_text(dataset, "PatientID"),
+        acquired_at=_read_acquired_at(dataset),
+        modality=read_text(dataset, "Modality"),
+        view_position=read_text(dataset, "ViewPosition"),
+        manufacturer=read_text(dataset, "Manufacturer"),
+        model_name=read_text(dataset, "ManufacturerModelName"),
+        series_description=read_text(dataset, "SeriesDescription"),
+        presentation_intent=_read_code(dataset, "PresentationIntentType"),
+        conversion_type=_read_code(dataset, "ConversionType"),
+        image_type=_read_codes(dataset, "ImageType"),
+        body_parts=(read_text(dataset, "BodyPartExamined") or "", *_read_meanings(dataset, "AnatomicRegionSequence")),
+        view_meanings=_read_meanings(dataset, "ViewCodeSequence"),
+        frames=read_integer(dataset, "NumberOfFrames"),
+        samples_per_pixel=read_integer(dataset, "SamplesPerPixel"),
+        photometric_interpretation=photometric_interpretation,
+        rows=read_integer(dataset, "Rows"),
+        columns=read_integer(dataset, "Columns"),
+        bits_allocated=read_integer(dataset, "BitsAllocated"),
+        bits_stored=read_integer(dataset, "BitsStored"),
+        high_bit=read_integer(dataset, "HighBit"),
+        signed=signed,
+        orientation=_read_codes(dataset, "PatientOrientation"),
+        grayscale=_read_grayscale(dataset, photometric_interpretation, signed),
+    )
+
+
+def _read_code(dataset: Dataset, keyword: str) -> str:
+    return (read_text(dataset, keyword) or "").upper()
+
+
+def _read_codes(dataset: Dataset, keyword: str) -> tuple[str, ...]:
+    return tuple(value.upper() for value in read_texts(dataset, keyword))
+
+
+def _read_meanings(dataset: Dataset, keyword: str) -> tuple[str, ...]:
+    return tuple(read_text(item, "CodeMeaning") or "" for item in read_items(dataset, keyword))
+
+
+def _read_acquired_at(dataset: Dataset) -> str | None:
+    moment = _parse_date_time(read_text(dataset, "AcquisitionDateTime"))
+    if moment is not None:
+        return moment
+    for date_keyword, time_keyword in _TIMES:
+        date = (read_text(dataset, date_keyword) or "").replace(".", "").replace("-", "")
+        moment = _parse_date_time(date + (read_text(dataset, time_keyword) or "")) if date else None
+        if moment is not None:
+            return moment
+    return None
+
+
+def _parse_date_time(value: str | None) -> str | None:
+    """YYYYMMDD[HHMMSS[.F]][zone] to ISO 8601 (PS3.5 6.2, DT, DA and TM)."""
+    match = re.match(r"(\d{8})(\d{2}:?\d{2}(?::?\d{2})?)?", value or "")
+    if match is None:
+        return None
+    date, time = match[1], (match[2] or "").replace(":", "")
+    try:
+        moment = datetime.strptime(date + time, "%Y%m%d" + "%H%M%S"[: len(time)])
+    except ValueError:
+        return None
+    if moment.year < 1895:  # before Roentgen's discovery
+        return None
+    return moment.isoformat() if time else moment.date().isoformat()
+
+
+def _read_grayscale(dataset: Dataset, photometric_interpretation: str, signed: bool) -> Grayscale:
+    """PS3.3 C.7.6.3.1.2, C.11.1, C.11.2 and C.11.6."""
+    slope, intercept = read_number(dataset, "RescaleSlope"), read_number(dataset, "RescaleIntercept")
+    lut_shape = _read_code(dataset, "PresentationLUTShape")
+    inverted = photometric_interpretation == "MONOCHROME1" or (
+        not photometric_interpretation and lut_shape == "INVERSE"
+    )
+    return Grayscale(
+        slope=slope if slope else 1.0,
+        intercept=intercept or 0.0,
+        modality_lut=next(iter(_read_luts(dataset, "ModalityLUTSequence", signed)), None),
+        voi_luts=_read_luts(dataset, "VOILUTSequence", signed or (intercept or 0.0) < 0),
+        windows=_read_windows(dataset),
+        inverted=inverted,
+        polarity_conflict=lut_shape in ("IDENTITY", "INVERSE") and (lut_shape == "INVERSE") != inverted,
+        padding=_read_padding(dataset, signed),
+    )
+
+
+def _read_windows(dataset: Dataset) -> tuple[Window, ...]:
+    centers, widths = read_numbers(dataset, "WindowCenter"), read_numbers(dataset, "WindowWidth")
+    named = _read_code(dataset, "VOILUTFunction")
+    function = named if named in ("LINEAR", "LINEAR_EXACT", "SIGMOID") else "LINEAR"
+    return tuple(Window(center, width, function) for center, width in zip(centers, widths, strict=False))  # type: ignore[arg-type]
+
+
+def _read_luts(dataset: Dataset, keyword: str, signed: bool) -> tuple[Lut, ...]:
+    luts = (_read_lut(item, signed) for item in read_items(dataset, keyword))
+    return tuple(lut for lut in luts if lut is not None)
+
+
+def _read_lut(item: Dataset, signed: bool) -> Lut | None:
+    """PS3.3 C.11.1.1 and C.11.2.1.1: descriptor is entries (0 is 65,536), first input, bits of an entry."""
+    descriptor = read_numbers(item, "LUTDescriptor")
+    if len(descriptor) != 3:
+        return None
+    entries, first, bits = (int(value) for value in descriptor)
+    entries = entries % 65536 or 65536
+    if signed and first > 32767:
+        first -= 65536
+    try:
+        data = item["LUTData"].value
+        if isinstance(data, bytes):
+            code = "B" if len(data) < 2 * entries else "H"
+            values = np.frombuffer(data, np.dtype(code).newbyteorder("<"), count=entries).astype(np.float64)
+        else:
+            values = np.asarray(data, dtype=np.float64).ravel()[:entries]
+    except Exception:  # pydicom raises many types here, all of which mean a damaged table
+        return None
+    if not 1 <= bits <= 16 or len(values) < 2 or values.min() < 0:
+        return None
+    return Lut(first=first, entries=values, bits=bits)
+
+
+def _read_padding(dataset: Dataset, signed: bool) -> tuple[int, int] | None:
+    """PS3.3 C.7.5.1.1.2: one value, or a range with its limit."""
+    value = read_integer(dataset, "PixelPaddingValue")
+    if value is None:
+        return None
+    limit = read_integer(dataset, "PixelPaddingRangeLimit")
+    ends = [value, value if limit is None else limit]
+    if signed:
+        ends = [end - 65536 if end > 32767 else end for end in ends]
+    return min(ends), max(ends)

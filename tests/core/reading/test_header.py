@@ -1,0 +1,237 @@
+"""One record holds what lungsev takes from a DICOM header; what is absent or damaged is empty in it."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+import pytest
+from odd_images import image_dataset, sequence_of, setting
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset
+from pydicom.tag import Tag
+
+from lungsev.reading.header import DicomHeader, read_header
+
+EXPLICIT = "1.2.840.10008.1.2.1"
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # odd values are the point here
+
+
+def header_of(**elements: Any) -> DicomHeader:
+    dataset = image_dataset(bits=12, voi="none", rescale=None)
+    setting(**elements)(dataset)
+    return read_header(dataset, EXPLICIT)
+
+
+def with_lut(**elements: Any) -> DicomHeader:
+    """A VOI LUT whose values are unsigned shorts."""
+    dataset = image_dataset(voi="none", rescale=None)
+    dataset.VOILUTSequence = sequence_of(**elements)
+    for keyword in elements:
+        dataset.VOILUTSequence[0][keyword].VR = "US"
+    return read_header(dataset, EXPLICIT)
+
+
+def test_every_element_of_a_radiograph_is_read() -> None:
+    elements: dict[str, Any] = {
+        "PatientID": "P7",
+        "Manufacturer": "Aldea Medical",
+        "ManufacturerModelName": "M1",
+        "SeriesDescription": "Chest ap",
+        "PresentationIntentType": "for presentation",
+        "ConversionType": "df",
+        "ImageType": ["derived", "primary"],
+        "BodyPartExamined": "CHEST",
+        "AnatomicRegionSequence": sequence_of(CodeMeaning="Chest"),
+        "ViewPosition": "AP",
+        "ViewCodeSequence": sequence_of(CodeMeaning="antero-posterior"),
+        "NumberOfFrames": 1,
+        "PatientOrientation": ["l", "f"],
+        "PixelRepresentation": 1,
+    }
+    header, dataset = header_of(**elements), image_dataset()
+    assert (header.sop_class_uid, header.sop_instance_uid) == (dataset.SOPClassUID, dataset.SOPInstanceUID)
+    assert (header.study_instance_uid, header.series_instance_uid) == (
+        dataset.StudyInstanceUID,
+        dataset.SeriesInstanceUID,
+    )
+    assert (header.patient_id, header.modality, header.view_position) == ("P7", "CR", "AP")
+    assert (header.manufacturer, header.model_name, header.series_description) == ("Aldea Medical", "M1", "Chest ap")
+    assert (header.presentation_intent, header.conversion_type) == ("FOR PRESENTATION", "DF")
+    assert (header.image_type, header.orientation) == (("DERIVED", "PRIMARY"), ("L", "F"))
+    assert (header.body_parts, header.view_meanings) == (("CHEST", "Chest"), ("antero-posterior",))
+    assert (header.frames, header.samples_per_pixel, header.photometric_interpretation) == (1, 1, "MONOCHROME2")
+    assert (header.rows, header.columns) == (160, 128)
+    assert (header.bits_allocated, header.bits_stored, header.high_bit, header.signed) == (16, 12, 11, True)
+    assert (header.transfer_syntax, header.acquired_at) == (EXPLICIT, "2026-03-02T08:15:00")
+
+
+def test_an_empty_dataset_has_an_empty_header() -> None:
+    header = read_header(Dataset(), EXPLICIT)
+    filled = {field.name for field in fields(header) if getattr(header, field.name) not in (None, "", (), False)}
+    assert filled == {"transfer_syntax", "body_parts", "grayscale"}
+    assert header.body_parts == ("",)
+    grayscale = header.grayscale
+    assert (grayscale.slope, grayscale.intercept, grayscale.padding, grayscale.inverted) == (1.0, 0.0, None, False)
+    assert (grayscale.modality_lut, grayscale.voi_luts, grayscale.windows) == (None, (), ())
+
+
+def test_the_report_gets_the_identity_of_the_image() -> None:
+    header = header_of(PatientID="P7")
+    info = header.image_info()
+    assert (info.patient_id, info.modality, info.view, info.rows, info.columns) == ("P7", "CR", "AP", 160, 128)
+    assert (info.sop_class_uid, info.sop_instance_uid) == (header.sop_class_uid, header.sop_instance_uid)
+    assert (info.study_instance_uid, info.series_instance_uid) == (
+        header.study_instance_uid,
+        header.series_instance_uid,
+    )
+    assert (info.acquired_at, info.transfer_syntax) == ("2026-03-02T08:15:00", EXPLICIT)
+    assert (info.sha256, info.pixel_sha256, info.decoder) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("elements", "expected"),
+    [
+        ({"AcquisitionDateTime": "20260302081500.123456+0100", "StudyDate": "20200101"}, "2026-03-02T08:15:00"),
+        ({"AcquisitionDate": "20260302", "AcquisitionTime": "081500.5"}, "2026-03-02T08:15:00"),
+        ({"AcquisitionDate": "20260302", "AcquisitionTime": "0815"}, "2026-03-02T08:15:00"),
+        ({"AcquisitionDate": "2026.03.02", "AcquisitionTime": "08:15:07"}, "2026-03-02T08:15:07"),
+        ({"ContentDate": "20260302", "ContentTime": "081501", "StudyDate": "20200101"}, "2026-03-02T08:15:01"),
+        ({"SeriesDate": "20260302", "StudyDate": "20200101"}, "2026-03-02"),
+        ({"StudyDate": "20260302", "StudyTime": "081500"}, "2026-03-02T08:15:00"),
+        ({"AcquisitionDate": "20261302", "StudyDate": "20260302"}, "2026-03-02"),
+        ({"StudyDate": "00010101"}, None),
+        ({"StudyDate": "yesterday"}, None),
+        ({}, None),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_the_most_exact_time_wins(elements: dict[str, str], expected: str | None) -> None:
+    dataset = Dataset()
+    for keyword, value in elements.items():
+        setattr(dataset, keyword, value)
+    assert read_header(dataset, EXPLICIT).acquired_at == expected
+
+
+@pytest.mark.parametrize(
+    ("photometric", "shape", "inverted", "conflict"),
+    [
+        ("MONOCHROME1", "INVERSE", True, False),
+        ("MONOCHROME1", "IDENTITY", True, True),
+        ("MONOCHROME1", None, True, False),
+        ("MONOCHROME2", "IDENTITY", False, False),
+        ("MONOCHROME2", "INVERSE", False, True),
+        ("MONOCHROME2", None, False, False),
+        (None, "INVERSE", True, False),
+        (None, None, False, False),
+    ],
+)
+def test_polarity_and_its_contradictions_are_read(
+    photometric: str | None, shape: str | None, inverted: bool, conflict: bool
+) -> None:
+    grayscale = header_of(PhotometricInterpretation=photometric, PresentationLUTShape=shape).grayscale
+    assert (grayscale.inverted, grayscale.polarity_conflict) == (inverted, conflict)
+
+
+@pytest.mark.parametrize(
+    ("slope", "intercept", "expected"), [("2", "-5", (2.0, -5.0)), ("0", None, (1.0, 0.0)), (None, "7", (1.0, 7.0))]
+)
+def test_a_slope_of_zero_reads_as_one(slope: str | None, intercept: str | None, expected: tuple[float, float]) -> None:
+    grayscale = header_of(RescaleSlope=slope, RescaleIntercept=intercept).grayscale
+    assert (grayscale.slope, grayscale.intercept) == expected
+
+
+@pytest.mark.parametrize(
+    ("named", "function"),
+    [("SIGMOID", "SIGMOID"), ("linear_exact", "LINEAR_EXACT"), (None, "LINEAR"), ("SPLINE", "LINEAR")],
+)
+def test_windows_and_their_function_are_read(named: str | None, function: str) -> None:
+    elements = {"WindowCenter": ["100", "200.5", "7"], "WindowWidth": ["50", "70"], "VOILUTFunction": named}
+    windows = header_of(**elements).grayscale.windows
+    assert [(w.center, w.width, w.function) for w in windows] == [(100.0, 50.0, function), (200.5, 70.0, function)]
+
+
+@pytest.mark.parametrize("stored_as", ["OW", "US"])
+@pytest.mark.parametrize("keyword", ["VOILUTSequence", "ModalityLUTSequence"])
+def test_luts_are_read_in_every_form(stored_as: str, keyword: str) -> None:
+    item = Dataset()
+    item.add_new(0x00283002, "US", [0, 10, 12])  # 0 stands for 65,536 entries
+    entries = np.arange(65536) // 16
+    item.add_new(0x00283006, stored_as, entries.astype("<u2").tobytes() if stored_as == "OW" else entries.tolist())
+    grayscale = header_of(**{keyword: [item]}).grayscale
+    lut = grayscale.voi_luts[0] if keyword == "VOILUTSequence" else grayscale.modality_lut
+    assert lut is not None
+    assert (lut.first, lut.bits, len(lut.entries)) == (10, 12, 65536)
+    assert (lut.entries[0], lut.entries[16], lut.entries[-1]) == (0, 1, 4095)
+
+
+def test_entries_of_one_byte_are_read_from_a_short_table() -> None:
+    item = Dataset()
+    item.add_new(0x00283002, "US", [4, 0, 8])
+    item.add_new(0x00283006, "OW", bytes([1, 2, 3, 250]))
+    (lut,) = header_of(VOILUTSequence=[item]).grayscale.voi_luts
+    np.testing.assert_array_equal(lut.entries, [1, 2, 3, 250])
+
+
+@pytest.mark.parametrize(
+    ("elements", "first"),
+    [
+        ({}, 65534),
+        ({"PixelRepresentation": 1}, -2),
+        ({"RescaleSlope": 1, "RescaleIntercept": -100}, -2),
+        ({"RescaleSlope": 1, "RescaleIntercept": 100}, 65534),
+    ],
+)
+def test_the_first_input_is_negative_where_the_inputs_can_be(elements: dict[str, Any], first: int) -> None:
+    item = Dataset()
+    item.add_new(0x00283002, "US", [2, 65534, 8])
+    item.add_new(0x00283006, "OW", bytes([1, 2]))
+    (lut,) = header_of(VOILUTSequence=[item], **elements).grayscale.voi_luts
+    assert lut.first == first
+
+
+@pytest.mark.parametrize(
+    "elements",
+    [
+        {"LUTDescriptor": [256, 0]},
+        {"LUTDescriptor": [256, 0, 16]},
+        {"LUTDescriptor": [256, 0, 99], "LUTData": [1, 2, 3]},
+        {"LUTDescriptor": [256, 0, 0], "LUTData": [1, 2, 3]},
+        {"LUTDescriptor": [256, 0, 16], "LUTData": [5]},
+    ],
+)
+def test_a_damaged_lut_reads_as_absent(elements: dict[str, object]) -> None:
+    assert with_lut(**elements).grayscale.voi_luts == ()
+
+
+def test_a_lut_that_pydicom_cannot_convert_reads_as_absent() -> None:
+    item = Dataset()
+    item.add_new(0x00283002, "US", [2, 0, 8])
+    item[0x00283006] = RawDataElement(Tag(0x00283006), "XX", 3, b"abc", 0, False, True)
+    dataset = image_dataset(voi="none", rescale=None)
+    dataset.VOILUTSequence = [item]
+    assert read_header(dataset, EXPLICIT).grayscale.voi_luts == ()
+
+
+@pytest.mark.parametrize(
+    ("elements", "expected"),
+    [
+        ({}, None),
+        ({"PixelPaddingValue": 0}, (0, 0)),
+        ({"PixelPaddingValue": 4095, "PixelPaddingRangeLimit": 4000}, (4000, 4095)),
+        ({"PixelPaddingRangeLimit": 4000}, None),
+    ],
+)
+def test_padding_is_a_value_or_a_range(elements: dict[str, int], expected: tuple[int, int] | None) -> None:
+    assert header_of(**elements).grayscale.padding == expected
+
+
+def test_padding_of_signed_values_is_negative_where_it_was_written_unsigned() -> None:
+    dataset = image_dataset(voi="none", rescale=None)
+    dataset.PixelRepresentation = 1
+    for tag, value in ((0x00280120, 65534), (0x00280121, 100)):
+        dataset[tag] = RawDataElement(Tag(tag), "US", 2, struct.pack("<H", value), 0, False, True)
+    assert read_header(dataset, EXPLICIT).grayscale.padding == (-2, 100)

@@ -16,6 +16,9 @@ import numpy as np
 import onnx
 import onnxruntime
 
+from lungsev.inference.tensorrt.cuda import CudaBindingsDriver, CudaDriver, PycudaDriver
+from lungsev.inference.tensorrt.library import TensorRTLibrary, describe_library
+
 
 class FakeDevice:
     """The GPU both bindings talk to. `fail` maps a call's name to the error code it returns."""
@@ -413,3 +416,15 @@ def make_fake_tensorrt(device: FakeDevice, **faults: Any) -> Any:
         builds=0,
     )
     return module
+
+
+def bindings(device: FakeDevice) -> Callable[[], CudaDriver]:
+    return lambda: CudaBindingsDriver(FakeCudaBindings(device))
+
+
+def pycuda(device: FakeDevice) -> Callable[[], CudaDriver]:
+    return lambda: PycudaDriver(FakePycuda(device), FakeLibcuda(device))
+
+
+def library_of(module: Any) -> TensorRTLibrary:
+    return describe_library(module, "tensorrt")

@@ -1,0 +1,54 @@
+"""An engine on a fake GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_nvidia import FakeDevice, bindings, library_of, make_fake_tensorrt
+
+from lungsev.bundle.archive import Bundle
+from lungsev.inference.parity import ParityCase, parity_cases
+from lungsev.inference.tensorrt import engine
+from lungsev.inference.tensorrt.cuda import CudaDriver
+from lungsev.inference.tensorrt.engine import EngineRequest, open_tensorrt
+
+
+@pytest.fixture
+def device() -> FakeDevice:
+    return FakeDevice()
+
+
+@pytest.fixture(scope="module")
+def cases() -> list[ParityCase]:
+    """The gate's own images, drawn once."""
+    return list(parity_cases(512))
+
+
+@pytest.fixture
+def open_engine(
+    tiny_bundle: Bundle,
+    tmp_path: Path,
+    device: FakeDevice,
+    cases: list[ParityCase],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[..., Any]:
+    monkeypatch.setattr(engine, "parity_cases", lambda _size_px: iter(cases))
+
+    def opened(
+        module: Any = None, driver: Callable[[FakeDevice], Callable[[], CudaDriver]] = bindings, **request: Any
+    ) -> Any:
+        module = module or make_fake_tensorrt(device)
+        return open_tensorrt(
+            tiny_bundle,
+            EngineRequest(cache_dir=tmp_path / "engines", **request),
+            said.append,
+            library=library_of(module),
+            open_device=driver(device),
+        )
+
+    said: list[str] = []
+    opened.said = said  # type: ignore[attr-defined]
+    return opened

@@ -55,7 +55,7 @@ def trend(
     path = png or out / "trends" / f"{trend_name(patient)}.png"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, encode_png(draw_trend(course, f"Course of {count_noun(len(course.points), 'image')}")))
+        write_atomically(path, encode_png(draw_trend(course, f"Course of {count_noun(len(course.points), 'X-ray')}")))
     except OSError as error:
         raise LungsevError(f"cannot write the picture: {error.strerror or error}; choose another --png") from None
     if json_output:

@@ -43,7 +43,7 @@ class TrendPoint:
             reported change.
         change: Set when the total moved by more than the readers' disagreement since the reference.
         view_changed, model_changed: Since the previous image; may explain part of the difference.
-        doubts: Messages of the image's quality flags.
+        quality_messages: Of the image's quality flags.
     """
 
     id: str
@@ -62,7 +62,7 @@ class TrendPoint:
     region_changes: tuple[RegionChange, ...] = ()
     view_changed: bool = False
     model_changed: bool = False
-    doubts: tuple[str, ...] = ()
+    quality_messages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -196,9 +196,16 @@ def _next_point(
     assert report.model is not None
     model = f"{report.model.name} {report.model.version} ({report.model.bundle_sha256[:8]})"
     grades = {region.code: region.grade for region in score.regions}
-    doubts = tuple(flag.message for flag in report.quality.flags)
+    messages = tuple(flag.message for flag in report.quality.flags)
     plain = TrendPoint(
-        exam.id, exam.acquired_at, report.image.view, model, grades, score.total, score.total_interval, doubts=doubts
+        id=exam.id,
+        acquired_at=exam.acquired_at,
+        view=report.image.view,
+        model=model,
+        grades=grades,
+        total=score.total,
+        total_interval=score.total_interval,
+        quality_messages=messages,
     )
     if previous is None or reference is None:
         return plain

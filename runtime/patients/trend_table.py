@@ -11,10 +11,10 @@ from lungsev.runtime.patients.trend import Trend, TrendPoint, sentence, signed
 
 def trend_table(trend: Trend) -> Table:
     """Return the images as rows, oldest first."""
-    title = f"{trend.scheme}, {count_noun(len(trend.points), 'image')}"
+    title = f"{trend.scheme}, {count_noun(len(trend.points), 'X-ray')}"
     table = Table(title=title, title_justify="left", pad_edge=False, box=SIMPLE_HEAD)
     codes = list(trend.points[0].grades) if trend.points else []
-    for head in ("taken", "view", " ".join(codes), "total", "since last", "remark"):
+    for head in ("taken", "view", " ".join(codes), "total", "since previous", "remark"):
         table.add_column(head, no_wrap=head != "remark")
     for point in trend.points:
         table.add_row(
@@ -24,23 +24,23 @@ def trend_table(trend: Trend) -> Table:
             f"{point.total:2d} ({point.total_interval[0]}-{point.total_interval[1]})",
             ""
             if point.since_previous is None
-            else f"{signed(point.since_previous)} in {point.hours_since_previous:.0f}h",
-            ", ".join(_remark(point)),
+            else f"{signed(point.since_previous)} in {point.hours_since_previous:.0f} h",
+            ", ".join(_remarks_on(point)),
         )
     return table
 
 
-def _remark(point: TrendPoint) -> list[str]:
-    words = []
+def _remarks_on(point: TrendPoint) -> list[str]:
+    remarks = []
     if point.change is not None and point.since_reference is not None:
-        words.append(f"{point.change} {signed(point.since_reference)}")
+        remarks.append(f"{point.change} {signed(point.since_reference)}")
     if point.view_changed:
-        words.append("other view")
+        remarks.append("different view")
     if point.model_changed:
-        words.append("other model")
-    if point.doubts:
-        words.append("doubts")
-    return words
+        remarks.append("another model")
+    if point.quality_messages:
+        remarks.append("quality flags")
+    return remarks
 
 
 def trend_remarks(trend: Trend) -> list[str]:
@@ -48,9 +48,9 @@ def trend_remarks(trend: Trend) -> list[str]:
     remarks = [f"Latest: {sentence(trend.points[-1], trend.threshold)}"] if trend.points else []
     if trend.points and trend.points[-1].region_changes:
         moved = ", ".join(f"{zone.code} {zone.before} to {zone.after}" for zone in trend.points[-1].region_changes)
-        remarks.append(f"Zones that moved by more than one grade: {moved}.")
+        remarks.append(f"Zones that changed by more than one grade: {moved}.")
     if trend.undated:
-        remarks.append(f"Left out: {count_noun(len(trend.undated), 'scored image')} without a date.")
+        remarks.append(f"Left out: {count_noun(len(trend.undated), 'scored X-ray')} without a date.")
     if trend.unscored:
-        remarks.append(f"Left out: {count_noun(trend.unscored, 'image')} without a score.")
+        remarks.append(f"Left out: {count_noun(trend.unscored, 'X-ray')} without a score.")
     return remarks

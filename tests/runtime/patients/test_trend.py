@@ -145,7 +145,7 @@ def test_a_point_holds_all_that_is_known_of_its_image() -> None:
         hours_since_previous=24.0, since_reference=6, reference_id="a", reference_at=datetime(2026, 11, 20, 8),
         change="worse", region_changes=(RegionChange("C", "right lower zone", 0, 2),
                                         RegionChange("D", "left upper zone", 1, 3)),
-        view_changed=True, model_changed=False, doubts=("The patient is tilted.",),
+        view_changed=True, model_changed=False, quality_messages=("The patient is tilted.",),
     )  # fmt: skip
     assert trend.point("b") is trend.points[1]
     assert trend.point("c") is None

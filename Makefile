@@ -1,5 +1,5 @@
 # Every target sets up what it needs on a machine that has only Python 3.10 to 3.13 and make.
-# Paths stay relative, so the checkout may lie in a folder with spaces.
+# Paths stay relative, so the checkout may be in a folder with spaces.
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
@@ -49,7 +49,7 @@ check: .venv/installed ## Format, lint, types and tests: what a commit must pass
 	.ci/types $(bin)/python
 	$(bin)/python -m pytest
 
-# The network is compared with its graphs on the scored images, where they lie in DATA, besides phantoms.
+# The network is compared with its graphs on the scored images, where DATA has them, and on phantoms.
 model: .venv/installed ## Train and export the model that ships; DATA=folder with the public clones
 	$(bin)/lungsev-train model --data "$(DATA)"
 	images=$$(find "$(DATA)" -maxdepth 2 -type d -name public-cohen-subset | head -n 1); \
@@ -87,7 +87,7 @@ clean: ## Remove what make and the tests made; runs/ stays
 	@$(call venv_of,.venv-demo)
 	@echo "Installing the runtime into .venv-demo (no torch)"
 	@rm -rf build
-	.venv-demo/bin/python -m pip install --quiet .
+	@.ci/install.sh .venv-demo/bin/python .
 	@rm -rf build
 	@touch $@
 
@@ -96,13 +96,13 @@ clean: ## Remove what make and the tests made; runs/ stays
 	@$(call venv_of,.venv-docs)
 	@echo "Installing the site's generator into .venv-docs"
 	@rm -rf build
-	.venv-docs/bin/python -m pip install --quiet ".[docs]"
+	@.ci/install.sh .venv-docs/bin/python ".[docs]"
 	@rm -rf build
 	@touch $@
 
 .venv/installed: pyproject.toml .ci/find_python.sh
 	@$(call venv_of,.venv)
 	@echo "Installing torch and the rest into .venv: several gigabytes, minutes the first time"
-	$(bin)/python -m pip install --quiet -e ".[$(EXTRAS)]"
-	@$(bin)/python -m pip install --quiet -e ".[rtx]" || echo "TensorRT-RTX has no wheel here; its tests are skipped"
+	@.ci/install.sh $(bin)/python -e ".[$(EXTRAS)]"
+	@.ci/install.sh $(bin)/python -e ".[rtx]" || echo "TensorRT-RTX has no wheel here; its tests are skipped"
 	@touch $@

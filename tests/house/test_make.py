@@ -77,11 +77,26 @@ def test_make_alone_says_what_every_target_does() -> None:
     assert sorted(listed) == sorted(targets)
 
 
-@pytest.mark.parametrize("target", ["demo", "test", "check", "model", "test-slow", "test-gpu", "check-aarch64"])
+@pytest.mark.parametrize(
+    "target", ["demo", "test", "check", "docs", "mutants", "model", "test-slow", "test-gpu", "check-aarch64"]
+)
 def test_the_targets_a_newcomer_is_told_of_exist(target: str) -> None:
     assert "Nothing to be done" not in make("--dry-run", "--always-make", target)
 
 
 def test_continuous_integration_runs_what_a_developer_runs() -> None:
-    assert "make test" in (ROOT / ".ci/run").read_text(encoding="utf-8")
+    assert "make check" in (ROOT / ".ci/run").read_text(encoding="utf-8")
     assert os.access(ROOT / ".ci/run", os.X_OK)
+
+
+def test_make_check_runs_format_lint_types_and_tests() -> None:
+    commands = make("--dry-run", "--always-make", "check")
+    for command in ("ruff format --check", "ruff check", ".ci/types", "-m pytest"):
+        assert command in commands
+
+
+def test_an_installation_that_fails_says_why_and_stops_make(tmp_path: Path) -> None:
+    fails = program(tmp_path / "python", '#!/bin/sh\necho "no such package: $5" >&2\nexit 3\n')
+    result = subprocess.run([ROOT / ".ci/install.sh", fails, "nothing"], capture_output=True, text=True, timeout=30)
+    assert (result.returncode, result.stdout) == (3, "")
+    assert result.stderr == "no such package: nothing\n"

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from lungsev.errors import LungsevError
 
-_EXTRAS = ("image", "code", "ms", "state", "peer")
+_EXTRAS = ("image", "code", "ms", "state", "destination")
 _OWN = "lungsev"
 _MAX_BYTES, _KEPT_FILES = 10_000_000, 9
 

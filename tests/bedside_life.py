@@ -13,6 +13,8 @@ from bedside_images import Bedside, drop, png
 from lungsev.runtime.watcher.ledger import Ledger
 from lungsev.runtime.watcher.ledger_schema import FINAL_STATES
 
+PATIENCE_SECONDS = 250.0  # for what a busy machine does late
+
 # A server that has imported everything forks the processes to kill: seconds less for each.
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["bedside_program"])
@@ -27,14 +29,14 @@ def start(side: Bedside, fault: str = "", *options: str) -> ForkServerProcess:
 def run(side: Bedside, fault: str = "", *options: str) -> int | None:
     """Let it take in what is there; returns its exit code."""
     process = start(side, fault, *options)
-    process.join(250)
+    process.join(PATIENCE_SECONDS)
     assert process.exitcode is not None, "it hangs"
     return process.exitcode
 
 
 def stop(process: ForkServerProcess) -> None:
     process.terminate()
-    process.join(60)
+    process.join(PATIENCE_SECONDS)
     assert process.exitcode == 0
 
 
@@ -67,7 +69,8 @@ def check(side: Bedside, scored: int, skipped: int, reasons: int, went_away: boo
     assert sum(counts.values()) == ended == scored + skipped + reasons
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 60.0) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = PATIENCE_SECONDS) -> None:
+    """Wait until something has happened; on an idle machine that takes no time."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end

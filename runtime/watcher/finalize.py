@@ -53,7 +53,7 @@ def write_outputs(
         except Exception:
             if not written:
                 raise
-            log.exception("output %s of image %s failed", output.name, image.id)
+            log.exception("output %s of image %s failed", output.name, image.id, extra={"image": image.id})
             continue
         if path is not None:
             written.append((output.name, path))
@@ -73,7 +73,8 @@ def finish_result(image: ImageRow, end: State, layout: Layout, ledger: Ledger, s
     elif os.path.lexists(work):
         move_into_folder(work, layout.archive_file(image))
     elif not os.path.lexists(layout.archive_file(image)):
-        log.warning("the original of image %s is missing: it was removed from work/", image.id)
+        extra = {"image": image.id}
+        log.warning("the original of image %s is missing: it was removed from work/", image.id, extra=extra)
     pass_failpoint("archived")
     ledger.transition(image.id, end)
     pass_failpoint("done")

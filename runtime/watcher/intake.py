@@ -169,7 +169,8 @@ class Intake:
         self._ledger.transition(
             candidate.image_id, "vanished", code="vanished", message="The file was removed before it had settled."
         )
-        log.warning("image %s was removed before it had settled", candidate.image_id)
+        image_id = candidate.image_id
+        log.warning("image %s was removed before it had settled", image_id, extra={"image": image_id})
 
     def _add(self, new: list[Entry], now: float) -> None:
         if not new:

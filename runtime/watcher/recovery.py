@@ -103,7 +103,7 @@ def _continue_image(
     if image.state == "vanished" and not os.path.lexists(layout.work_file(image)):
         return
     if finish_interrupted(image, layout, ledger, settings):
-        log.info("image %s was finished, only the ledger did not know", image.id)
+        log.info("image %s was finished, only the ledger did not know", image.id, extra={"image": image.id})
     elif os.path.lexists(layout.work_file(image)):
         if source is not None and not settings.leave_in_place and _is_same_file(source, image):
             remove_file(source)  # copied across file systems, and the process died before it removed the source
@@ -146,7 +146,8 @@ def _adopt_work_files(layout: Layout, ledger: Ledger) -> None:
             info = path.stat()
             suffix = match[2] or ""
             ledger.restore(match[1], suffix, "claimed", size=info.st_size, mtime_ns=info.st_mtime_ns)
-            log.warning("image %s was in work/ but not in the ledger; it is scored now", match[1])
+            extra = {"image": match[1]}
+            log.warning("image %s was in work/ but not in the ledger; it is scored now", match[1], extra=extra)
         elif image.state == "quarantined":
             move_into_folder(path, layout.quarantine / path.name)
         elif image.state in FINAL_STATES:

@@ -75,11 +75,6 @@ class Scoring:
         self._unarchived: set[str] = set()
         self._unrecorded: dict[str, tuple[int, str, str | None]] = {}  # attempts, code and message of failed images
 
-    @property
-    def ready(self) -> bool:
-        """Whether a model is open."""
-        return self._model is not None
-
     def open(self) -> None:
         """Open the model and run it once: errors show at the start, and the first image does not wait.
 
@@ -232,7 +227,8 @@ class Scoring:
 
     def _backend_failed(self, image: ImageRow, error: BackendError) -> None:
         """Reopen the device after a failure, and test it without the image: a broken device counts against no image."""
-        log.error("inference failed on image %s; the device is reopened: %s", image.id, error)
+        extra = {"image": image.id, "code": "backend"}
+        log.error("inference failed on image %s; the device is reopened: %s", image.id, error, extra=extra)
         self.close()
         try:
             self.open()

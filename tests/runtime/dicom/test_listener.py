@@ -15,7 +15,7 @@ from typing import Any
 
 import pydicom
 import pytest
-from bedside_life import wait_for
+from bedside_life import PATIENCE_SECONDS, wait_for
 
 from lungsev.errors import LungsevError
 from lungsev.phantom import make_phantom, write_phantom_dicom
@@ -31,7 +31,6 @@ from lungsev.runtime.dicom.listener import (  # noqa: E402
 )
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # hostile values make pydicom and pynetdicom warn
-PATIENCE_SECONDS = 90.0  # for what comes at once on an idle machine
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +166,7 @@ def test_peers_that_connect_and_say_nothing_do_not_keep_others_out(serve: Callab
     with contextlib.ExitStack() as stack:
         for _ in range(12):
             stack.enter_context(socket.create_connection(address, timeout=PATIENCE_SECONDS))
-        wait_for(lambda: is_served(listener), PATIENCE_SECONDS)
+        wait_for(lambda: is_served(listener))
 
 
 def is_served(listener: Listener) -> bool:

@@ -5,11 +5,11 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
 from bedside_images import QUICK_BEDSIDE, Bedside, QuickModel, drop, png
+from bedside_life import PATIENCE_SECONDS, wait_for
 
 from lungsev.errors import BundleError, FolderLockedError, LungsevError
 from lungsev.runtime.settings import BedsideSettings
@@ -111,9 +111,9 @@ def test_sigterm_lets_the_image_at_hand_finish(side: Bedside) -> None:
     environment = {**os.environ, "LUNGSEV_FAILPOINTS": "decoded=sleep:0.2@1-"}
     command = [sys.executable, str(PROGRAM), str(side.incoming.parent), "--stay"]
     with subprocess.Popen(command, env=environment) as process:
-        _wait_for(lambda: len(side.reports()) >= 2)
+        wait_for(lambda: len(side.reports()) >= 2)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=20) == 0
+        assert process.wait(timeout=PATIENCE_SECONDS) == 0
     assert 2 <= len(side.reports()) < 30
     ledger = Ledger.open(side.layout.ledger)
     counts = ledger.counts()
@@ -154,11 +154,3 @@ def test_folders_are_checked_before_anything_is_opened(tmp_path: Path, side: Bed
 def test_the_default_output_folder_lies_beside(tmp_path: Path) -> None:
     assert default_out(tmp_path / "incoming") == tmp_path / "lungsev-out"
     assert default_out(Path("/incoming")) == Path("/lungsev-out")
-
-
-def _wait_for(condition: object, seconds: float = 20.0) -> None:
-    assert callable(condition)
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)

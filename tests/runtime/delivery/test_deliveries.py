@@ -1,5 +1,3 @@
-"""What people are told of what was sent."""
-
 from __future__ import annotations
 
 import re
@@ -45,7 +43,7 @@ def out(tmp_path: Path) -> Iterator[Path]:
     outbox.close()
 
 
-def test_states_are_what_the_peers_said(out: Path) -> None:
+def test_the_state_of_each_destination_follows_from_the_answers_of_its_peer(out: Path) -> None:
     away, picky, share = read_states(out)
     assert (away.queued, away.sent, away.refused, away.message) == (2, 0, 0, "nobody answers")
     assert (picky.queued, picky.sent, picky.refused, picky.message) == (0, 0, 2, "not such an object")
@@ -53,7 +51,7 @@ def test_states_are_what_the_peers_said(out: Path) -> None:
     assert [delivery.state for delivery in read_deliveries(out, "one")] == ["queued", "sent", "refused"]
 
 
-def test_a_hiccup_is_no_news_and_hours_are(out: Path) -> None:
+def test_a_short_wait_is_not_mentioned_and_hours_and_refusals_are(out: Path) -> None:
     states = read_states(out)
     since = states[0].waiting_since
     assert since is not None
@@ -64,7 +62,7 @@ def test_a_hiccup_is_no_news_and_hours_are(out: Path) -> None:
     assert re.fullmatch(r"Results have not arrived at away: 2 wait since .{16} \(nobody answers\)\.", late)
 
 
-def test_nothing_is_said_where_nothing_is_sent(tmp_path: Path) -> None:
+def test_without_an_outbox_there_are_no_deliveries_and_a_damaged_one_is_an_error(tmp_path: Path) -> None:
     assert read_states(tmp_path) == []
     assert read_deliveries(tmp_path, "one") == []
     (tmp_path / "outbox").mkdir()

@@ -1,0 +1,289 @@
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from bedside_life import PATIENCE_SECONDS
+from pydantic import TypeAdapter
+
+from lungsev.runtime.delivery.destinations import Destination
+from lungsev.runtime.delivery.senders import SendLaterError, SendRefusedError, send
+
+# pynetdicom leaves sockets of failed associations to the garbage collector.
+leaky = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
+
+
+def destination(**fields: Any) -> Destination:
+    return TypeAdapter(Destination).validate_python({"name": "there", "sends": ["json"], **fields})
+
+
+def test_a_folder_must_exist_and_gets_the_complete_file(tmp_path: Path, report_file: Path) -> None:
+    share = tmp_path / "share"
+    with pytest.raises(SendLaterError, match="No such file"):
+        send(destination(kind="folder", path=share), report_file, "image.json")
+    share.mkdir()
+    send(destination(kind="folder", path=share), report_file, "image.json")
+    assert (share / "image.json").read_bytes() == report_file.read_bytes()
+
+
+class Web:
+    """A web server that answers as told and remembers what it was sent."""
+
+    def __init__(self) -> None:
+        self.status, self.answer = 200, b""
+        self.requests: list[tuple[str, dict[str, str], bytes]] = []
+        web = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                web.requests.append((self.path, dict(self.headers), body))
+                self.send_response(web.status)
+                if web.status == 302:
+                    self.send_header("Location", "http://127.0.0.1:9/elsewhere")
+                self.send_header("Content-Length", str(len(web.answer)))
+                self.end_headers()
+                self.wfile.write(web.answer)
+
+            def log_message(self, *_arguments: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/studies"
+        self.thread = threading.Thread(target=self.server.serve_forever)
+        self.thread.start()
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
+
+
+@pytest.fixture
+def web() -> Iterator[Web]:
+    server = Web()
+    yield server
+    server.close()
+
+
+def test_a_webhook_request_is_signed_authorised_and_idempotent(web: Web, tmp_path: Path, report_file: Path) -> None:
+    (tmp_path / "token").write_text("t0ken\n", encoding="utf-8")
+    (tmp_path / "secret").write_text("s3cret", encoding="utf-8")
+    there = destination(kind="webhook", url=web.url, token_file=tmp_path / "token", secret_file=tmp_path / "secret")
+    for _ in range(2):
+        send(there, report_file, "image.json")
+    (_, headers, body), (_, again, _) = web.requests
+    assert body == report_file.read_bytes()
+    assert headers["Authorization"] == "Bearer t0ken"
+    assert headers["Content-Type"] == "application/json"
+    assert headers["X-Lungsev-Signature"] == f"sha256={hmac.new(b's3cret', body, hashlib.sha256).hexdigest()}"
+    assert headers["Idempotency-Key"] == again["Idempotency-Key"]
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [(500, SendLaterError), (503, SendLaterError), (429, SendLaterError), (403, SendRefusedError),
+     (404, SendRefusedError), (302, SendRefusedError)],
+)  # fmt: skip
+def test_the_status_of_a_web_server_decides_whether_to_try_again(
+    web: Web, report_file: Path, status: int, outcome: type[Exception]
+) -> None:
+    web.status = status
+    with pytest.raises(outcome, match=str(status)):
+        send(destination(kind="webhook", url=web.url), report_file, "image.json")
+
+
+def test_a_web_server_that_does_not_answer_is_tried_again(report_file: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with pytest.raises(SendLaterError, match="no answer"):
+        send(destination(kind="webhook", url=f"http://127.0.0.1:{port}/"), report_file, "image.json")
+
+
+@pytest.mark.parametrize(
+    ("status", "answer", "outcome"),
+    [
+        (200, {}, None),
+        (200, {"00081199": {"vr": "SQ", "Value": [{}]}}, None),
+        (202, {"00081198": {"vr": "SQ", "Value": [{"00081197": {"vr": "US", "Value": [0xA700]}}]}}, SendLaterError),
+        (200, {"00081198": {"vr": "SQ", "Value": [{"00081197": {"vr": "US", "Value": [0xC000]}}]}}, SendRefusedError),
+        (200, "<html>", SendLaterError),
+        (503, {}, SendLaterError),
+        (400, {}, SendRefusedError),
+    ],
+)
+def test_stow_goes_by_the_list_of_failed_objects_rather_than_the_status(
+    web: Web, report_file: Path, status: int, answer: object, outcome: type[Exception] | None
+) -> None:
+    web.status = status
+    web.answer = answer.encode() if isinstance(answer, str) else json.dumps(answer).encode()
+    there = destination(kind="stow", url=web.url, sends=["dicom_sr"])
+    if outcome is None:
+        send(there, report_file, "image.sr.dcm")
+        path, headers, body = web.requests[0]
+        boundary = headers["Content-Type"].split("boundary=")[1]
+        assert path == "/studies"
+        assert 'type="application/dicom"' in headers["Content-Type"]
+        assert body.startswith(f"--{boundary}\r\nContent-Type: application/dicom\r\n\r\n".encode())
+        assert body.endswith(f"\r\n--{boundary}--\r\n".encode())
+        assert report_file.read_bytes() in body
+    else:
+        with pytest.raises(outcome):
+            send(there, report_file, "image.sr.dcm")
+
+
+@pytest.fixture
+def sr_file(tmp_path: Path) -> Path:
+    pydicom = pytest.importorskip("pydicom")
+    dataset = pydicom.Dataset()
+    dataset.SOPClassUID = "1.2.840.10008.5.1.4.1.1.88.33"
+    dataset.SOPInstanceUID = "2.25.1234"
+    dataset.PatientID, dataset.Modality = "PHANTOM-1", "SR"
+    dataset.file_meta = pydicom.dataset.FileMetaDataset()
+    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    dataset.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.1"
+    path = tmp_path / "image.sr.dcm"
+    dataset.save_as(path, enforce_file_format=True)
+    return path
+
+
+def dicom_destination(port: int, **fields: Any) -> Destination:
+    return destination(
+        kind="dicom",
+        host="127.0.0.1",
+        port=port,
+        ae_title="PACS",
+        sends=["dicom_sr"],
+        timeout_seconds=PATIENCE_SECONDS,
+        **fields,
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [(0x0000, None), (0xB000, None), (0xA700, SendLaterError), (0xA900, SendRefusedError), (0xC001, SendRefusedError)],
+)
+def test_c_store_goes_by_the_status_of_the_peer(sr_file: Path, status: int, outcome: type[Exception] | None) -> None:
+    pynetdicom = pytest.importorskip("pynetdicom")
+    stored: list[str] = []
+
+    def take(event: Any) -> int:
+        stored.append(event.dataset.SOPInstanceUID)
+        return status
+
+    entity = pynetdicom.AE(ae_title="PACS")
+    entity.add_supported_context("1.2.840.10008.5.1.4.1.1.88.33")
+    server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(pynetdicom.evt.EVT_C_STORE, take)])
+    try:
+        there = dicom_destination(server.server_address[1])
+        if outcome is None:
+            send(there, sr_file, "image.sr.dcm")
+        else:
+            with pytest.raises(outcome):
+                send(there, sr_file, "image.sr.dcm")
+        assert stored == ["2.25.1234"]
+    finally:
+        server.shutdown()
+
+
+@leaky
+def test_a_peer_that_does_not_accept_the_object_is_not_tried_again(sr_file: Path) -> None:
+    pynetdicom = pytest.importorskip("pynetdicom")
+    entity = pynetdicom.AE(ae_title="PACS")
+    entity.add_supported_context("1.2.840.10008.1.1")
+    server = entity.start_server(("127.0.0.1", 0), block=False)
+    try:
+        with pytest.raises(SendRefusedError, match="does not accept"):
+            send(dicom_destination(server.server_address[1]), sr_file, "image.sr.dcm")
+    finally:
+        server.shutdown()
+
+
+@leaky
+def test_a_dicom_peer_that_does_not_answer_is_tried_again(sr_file: Path) -> None:
+    pytest.importorskip("pynetdicom")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with pytest.raises(SendLaterError, match="check its host and port"):
+        send(dicom_destination(port), sr_file, "image.sr.dcm")
+
+
+@leaky
+def test_a_peer_that_accepts_no_compressed_images_is_sent_uncompressed_ones(tmp_path: Path) -> None:
+    pynetdicom = pytest.importorskip("pynetdicom")
+    pydicom = pytest.importorskip("pydicom")
+    picture = np.zeros((16, 24, 3), np.uint8)
+    picture[:, 12:] = (250, 230, 100)
+    path = a_capture(tmp_path, picture)
+    uid = pydicom.dcmread(path).SOPInstanceUID
+    stored = []
+    entity = pynetdicom.AE(ae_title="PACS")
+    entity.add_supported_context("1.2.840.10008.5.1.4.1.1.7", "1.2.840.10008.1.2")
+
+    def take(event: Any) -> int:
+        stored.append((event.dataset, event.context.transfer_syntax))
+        return 0x0000
+
+    server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(pynetdicom.evt.EVT_C_STORE, take)])
+    try:
+        send(dicom_destination(server.server_address[1]), path, "image.sc.dcm")
+    finally:
+        server.shutdown()
+    ((dataset, syntax),) = stored
+    assert (dataset.SOPInstanceUID, syntax) == (uid, "1.2.840.10008.1.2")
+    assert dataset.PhotometricInterpretation == "RGB"
+    found = np.frombuffer(dataset.PixelData, np.uint8)[: picture.size].reshape(picture.shape)
+    np.testing.assert_allclose(found[:, ::20].astype(int), picture[:, ::20].astype(int), atol=6)
+
+
+def a_capture(folder: Path, picture: Any) -> Path:
+    """A Secondary Capture as the outputs write it: JPEG."""
+    from lungsev.report import ImageInfo, SeverityReport
+    from lungsev.runtime.outputs.dicom_sc import encode_capture
+
+    header = pytest.importorskip("pydicom").Dataset()
+    header.SOPClassUID, header.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.1", "2.25.77"
+    path = folder / "image.sc.dcm"
+    path.write_bytes(encode_capture(SeverityReport("skipped", ImageInfo(), reason="lateral"), header, picture))
+    return path
+
+
+@leaky
+@pytest.mark.skipif(shutil.which("storescp") is None, reason="DCMTK's storescp is not installed")
+def test_dcmtk_receives_what_is_sent(sr_file: Path, tmp_path: Path) -> None:
+    pydicom = pytest.importorskip("pydicom")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    received = tmp_path / "received"
+    received.mkdir()
+    server = subprocess.Popen(["storescp", "--aetitle", "PACS", "--output-directory", str(received), str(port)])
+    try:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                send(dicom_destination(port), sr_file, "image.sr.dcm")
+                break
+            except SendLaterError:
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+        (file,) = received.iterdir()
+        assert pydicom.dcmread(file).SOPInstanceUID == "2.25.1234"
+    finally:
+        server.terminate()
+        server.wait(timeout=PATIENCE_SECONDS)

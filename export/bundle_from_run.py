@@ -1,4 +1,4 @@
-"""From a run folder to a bundle that was compared with its network before it was written."""
+"""From a run folder to a bundle, written only after its graphs were compared with the network."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from importlib import metadata
+from importlib.metadata import version as installed_version
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ from lungsev.export.card import write_card
 from lungsev.export.deployable import Deployable
 from lungsev.export.graph.costs import total_gflop
 from lungsev.export.graph.fp16 import HalfGraph
-from lungsev.export.graph.mixed_precision import Remembered, half_within_tolerance, run_graph
+from lungsev.export.graph.mixed_precision import CaseOutputs, half_within_tolerance, run_graph
 from lungsev.export.graph.split_concat import split_concat
 from lungsev.export.onnx_from_network import OPSET, onnx_from_network, with_metadata
 from lungsev.export.run_folder import RunFolder, read_run
@@ -54,18 +54,19 @@ MEANINGS = {
     "severity_map": "expected grade per cell of the canonical frame",
 }
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What the user chose.
+    """Choices of the user.
 
     Attributes:
+        half: Also write the half-precision graph.
         name, version: Of the model; None derives them from the schemes and the run.
         images: Real images to compare on besides the phantoms.
-        data: Sources the run itself does not name, as those of the stages before it.
-        licence, intended_use: Go into the manifest and the card.
+        data: Data sources that the run does not name, for example those of earlier stages.
+        licence, intended_use: Written into the manifest and the card.
     """
 
     half: bool = False
@@ -79,93 +80,101 @@ class ExportOptions:
 
 @dataclass(frozen=True)
 class Exported:
-    """A bundle that was written, and the comparisons it passed."""
+    """A written bundle and the comparisons that its graphs passed."""
 
     bundle: Bundle
     parities: tuple[Parity, ...]
 
 
 def bundle_from_run(
-    run: Path, out: Path, options: ExportOptions = ExportOptions(), say: Say = lambda _: None
+    run: Path, out: Path, options: ExportOptions = ExportOptions(), log: Log = lambda _: None
 ) -> Exported:
-    """Trace, convert, compare, and only then write.
+    """Trace a run's network, convert it, compare the graphs with it, and only then write the bundle.
 
     Args:
         run: Run folder with `network.pt`.
         out: Folder or .zip of the bundle.
-        say: Told each step in one line.
+        options: Choices of the user.
+        log: Receives one line about each step.
 
     Raises:
-        ConfigError: The run is not one.
+        ConfigError: `run` is not the folder of a finished severity run.
         ParityError: A graph differs from the network by more than the tolerance; nothing is written.
         BundleError: The bundle cannot be written.
     """
     folder = read_run(run)
     settings, _ = read_network(run, FusedSettings)
     schemes = tuple(load_scheme(name) for name in settings.severity.schemes)
-    say(f"network of {folder.name}: {', '.join(scheme.name for scheme in schemes)}")
+    log(f"network of {folder.name}: {', '.join(scheme.name for scheme in schemes)}")
     network = load_network(run)
     deployable = Deployable(network, CANVAS_SIZE_PX)
     cases = list(parity_cases(deployable.size_px, radiographs=options.images))
-    as_trained = Remembered(_run_torch(deployable), cases)
+    as_trained = CaseOutputs(_run_torch(deployable), cases)
     if options.half:
         round_weights(network, deployable.example())
     name = options.name or f"lungsev-{'-'.join(scheme.name for scheme in schemes)}"
     version = options.version or f"{lungsev.__version__}+{folder.stamp}"
-    words = {"lungsev.name": name, "lungsev.version": version, "lungsev.preprocessing": PREPROCESSING_VERSION}
-    traced = onnx_from_network(deployable, {**words, "lungsev.precision": "fp32"})
+    metadata = {"lungsev.name": name, "lungsev.version": version, "lungsev.preprocessing": PREPROCESSING_VERSION}
+    traced = onnx_from_network(deployable, {**metadata, "lungsev.precision": "fp32"})
     graph = split_concat(traced)
-    say(f"FP32 graph: opset {OPSET}, {len(graph) / 1e6:.1f} MB")
+    log(f"FP32 graph: opset {OPSET}, {len(graph) / 1e6:.1f} MB")
     manifest = _manifest(folder, schemes, deployable, graph, options, name, version)
     parities = _compare_with_torch(deployable, as_trained, graph, cases, manifest, options.half)
     for parity in parities:
-        say(str(parity))
+        log(str(parity))
     graphs: dict[Precision, bytes] = {"fp32": graph}
     report: dict[str, object] = {}
     if options.half:
-        half, proofs = half_within_tolerance(traced, cases, manifest, say, full=graph)
-        say(
-            f"FP16 graph: {len(half.data) / 1e6:.1f} MB, {half.half_layers} of {half.layers} layers and "
-            f"{half.half_share:.1%} of the arithmetic in half precision; {proofs[0]}"
-        )
-        parities += proofs
-        report["half_precision"] = {
-            "share_of_arithmetic": round(half.half_share, 4),
-            "layers": half.half_layers,
-            "of_layers": half.layers,
-            "fp32_parts": [island.part for island in half.islands],
-        }
-        graphs["fp16"] = with_metadata(half.data, {**words, "lungsev.precision": "fp16"})
+        half, passed = half_within_tolerance(traced, cases, manifest, log, full=graph)
+        parities += passed
+        report["half_precision"] = _describe_half(half)
+        log(f"{_half_line(half)}; {passed[0]}")
+        graphs["fp16"] = with_metadata(half.data, {**metadata, "lungsev.precision": "fp16"})
         manifest = _with_half(manifest, half)
     report["comparisons"] = [parity.to_dict() for parity in parities]
-    card = write_card(manifest, parities)
-    text = json.dumps(report, indent=2) + "\n"
-    bundle = write_bundle(out, manifest, graphs, card, {"parity.json": text.encode("utf-8")})
+    files = {"parity.json": (json.dumps(report, indent=2) + "\n").encode("utf-8")}
+    bundle = write_bundle(out, manifest, graphs, write_card(manifest, parities), files)
     return Exported(bundle, tuple(parities))
 
 
 def _compare_with_torch(
     deployable: Deployable,
-    as_trained: Remembered,
+    as_trained: CaseOutputs,
     graph: bytes,
     cases: Sequence[ParityCase],
     manifest: Manifest,
     rounded: bool,
 ) -> list[Parity]:
-    """The FP32 graph against its network; and that network, if its weights were rounded, against what was trained.
+    """Compare the FP32 graph with its network, and a network of rounded weights with the network as trained.
 
     Raises:
         ParityError: One of them differs by more than its tolerance.
     """
-    network = Remembered(_run_torch(deployable), cases) if rounded else as_trained
+    network = CaseOutputs(_run_torch(deployable), cases) if rounded else as_trained
     parities = []
     if rounded:
-        trained, now = ("PyTorch as trained", as_trained.infer), ("PyTorch with weights of half", network.infer)
-        parities.append(compare(trained, now, cases, manifest))
+        trained = ("PyTorch as trained", as_trained.infer)
+        parities.append(compare(trained, ("PyTorch with rounded weights", network.infer), cases, manifest))
         parities[-1].require(ROUNDED_WEIGHTS_TOLERANCE)
     parities.append(compare(("PyTorch FP32", network.infer), ("ONNX FP32", run_graph(graph)), cases, manifest))
     parities[-1].require(FP32_TOLERANCE)
     return parities
+
+
+def _half_line(half: HalfGraph) -> str:
+    return (
+        f"FP16 graph: {len(half.data) / 1e6:.1f} MB, {half.half_layers} of {half.layers} layers and "
+        f"{half.half_share:.1%} of the arithmetic in half precision"
+    )
+
+
+def _describe_half(half: HalfGraph) -> dict[str, object]:
+    return {
+        "share_of_arithmetic": round(half.half_share, 4),
+        "layers": half.half_layers,
+        "of_layers": half.layers,
+        "fp32_parts": [island.part for island in half.islands],
+    }
 
 
 def _with_half(manifest: Manifest, half: HalfGraph) -> Manifest:
@@ -210,7 +219,7 @@ def _manifest(
             versions={
                 "lungsev": lungsev.__version__,
                 "torch": torch.__version__,
-                **{package: metadata.version(package) for package in ("onnx", "onnxscript", "onnxruntime")},
+                **{package: installed_version(package) for package in ("onnx", "onnxscript", "onnxruntime")},
             },
         ),
         metrics=folder.metrics,

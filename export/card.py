@@ -1,4 +1,4 @@
-"""The model card: what a person should know before trusting a number, made from the manifest alone."""
+"""The model card in Markdown: what a reader needs to know before using the model, made from the manifest."""
 
 from __future__ import annotations
 
@@ -6,33 +6,34 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from lungsev.bundle.manifest import Manifest
-from lungsev.export.card_tables import measured_parts
+from lungsev.export.card_tables import format_number, markdown_table, measured_parts
 from lungsev.inference.parity import Parity
 from lungsev.report import DISCLAIMER
 
 
 def write_card(manifest: Manifest, parities: Iterable[Parity] = ()) -> str:
-    """Markdown."""
+    """Return the card of a model, with one line for each comparison that its graphs passed."""
     parts = [
         f"# {manifest.name} {manifest.version}",
         f"**{DISCLAIMER}**",
         manifest.intended_use,
-        "## What it says",
+        "## What it predicts",
         *(_scheme_lines(manifest)),
         "## Data",
         *(_data_lines(manifest)),
-        "## How good it is",
+        "## Accuracy",
         *measured_parts(manifest.metrics, [region.code for region in manifest.schemes[0].regions]),
-        "Every figure of the run:",
+        "All figures of the run:",
         _metrics_table(manifest.metrics),
         "## Train it on more",
-        "These images are few. BrixIA's 4,695 are handed out on request (https://brixia.github.io), and a hospital has "
-        "its own. Put lung masks and graded images side by side into one folder, look with `lungsev-train data check`; "
-        "then `lungsev-train model --data DIR` and `lungsev-export --fp16`.",
+        "The training set is small. The BrixIA dataset of 4,695 images is available on request "
+        "(https://brixia.github.io), and a hospital has its own images. Put lung masks and graded images side by side "
+        "into one folder and check it with `lungsev-train data check`; then run `lungsev-train model --data DIR` and "
+        "`lungsev-export --fp16`.",
         "## Limits",
-        "Images of children, laterals, CT scouts and images without both lungs were not part of the evaluation. The "
-        "quality gate refuses what it recognises as such; it does not recognise everything. A total is given with an "
-        "interval because readers themselves differ; a change smaller than that is not a change.",
+        "The evaluation had no images of children, lateral images, CT scouts or images without both lungs. The quality "
+        "gate refuses those that it recognises, which is not all of them. Readers differ from each other, so a total "
+        "has an interval; a change smaller than the interval is not evidence of a change.",
         "## Graphs",
         *(_graph_lines(manifest)),
         *(f"- {parity}" for parity in parities),
@@ -69,10 +70,8 @@ def _data_lines(manifest: Manifest) -> Iterator[str]:
 
 
 def _metrics_table(metrics: Mapping[str, Any]) -> str:
-    rows = list(_flatten(metrics))
-    if not rows:
-        return "The run states no metrics."
-    return "\n".join(["| measure | value |", "| --- | --- |", *(f"| {key} | {value} |" for key, value in rows)])
+    rows = [(key, [value]) for key, value in _flatten(metrics)]
+    return markdown_table("measure", ["value"], rows) if rows else "The run states no metrics."
 
 
 def _flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -81,13 +80,9 @@ def _flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
             yield from _flatten(item, f"{prefix}.{key}" if prefix else str(key))
     elif isinstance(value, list | tuple):
         if len(value) <= 12 and all(isinstance(item, int | float) for item in value):
-            yield prefix, ", ".join(_number(item) for item in value)
+            yield prefix, ", ".join(format_number(item, 4) for item in value)
     elif isinstance(value, bool | int | float | str):
-        yield prefix, _number(value)
-
-
-def _number(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value).replace("|", "/").replace("\n", " ")
+        yield prefix, format_number(value, 4)
 
 
 def _graph_lines(manifest: Manifest) -> Iterator[str]:
@@ -113,7 +108,7 @@ def _provenance(manifest: Manifest) -> str:
 
 
 def _joined_lists(parts: Iterable[str]) -> list[str]:
-    """List items that follow each other belong to one list."""
+    """Join list items that follow each other into one list."""
     joined: list[str] = []
     for part in parts:
         if part.startswith("- ") and joined and joined[-1].startswith("- "):

@@ -1,4 +1,4 @@
-"""The card's tables of what was measured: against readers, per region, view and finding, and where it fails."""
+"""Tables of the model card: agreement with readers, per region, view and finding, and the largest errors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SUMMARY = {
 
 
 def measured_parts(metrics: Mapping[str, Any], regions: Sequence[str]) -> Iterator[str]:
-    """Paragraphs and tables of the test part; nothing where the run measured none."""
+    """Yield paragraphs and tables about the test part; nothing if the run has no test part."""
     test = metrics.get("results", {}).get("test")
     if not isinstance(test, Mapping) or "expected_total" not in test:
         return
@@ -26,14 +26,18 @@ def measured_parts(metrics: Mapping[str, Any], regions: Sequence[str]) -> Iterat
     for name, key in (("second radiologist", "second_reader"), ("hand-crafted features, ridge", "handcrafted")):
         if key in test:
             rows[name] = test[key]
+    protocol = metrics.get("split", {}).get("protocol", "split unknown")
     yield (
-        f"Against the first reader, on images held back ({metrics.get('split', {}).get('protocol', 'split unknown')}). "
-        f"Expected calibration error {_number(test.get('calibration_error'))}; the interval of the total covers "
-        f"{_number(test['interval']['coverage'])} of the images, "
-        f"stated {_number(test['interval']['stated_coverage'])}, {_number(test['interval']['mean_width'])} points wide."
+        f"Agreement with the first reader on held-out images ({protocol}). "
+        f"The expected calibration error is {format_number(test.get('calibration_error'))}. The interval of the total "
+        f"covers {format_number(test['interval']['coverage'])} of the images (stated: "
+        f"{format_number(test['interval']['stated_coverage'])}) and is {format_number(test['interval']['mean_width'])} "
+        "points wide on average."
     )
-    yield _table("", SUMMARY, [(name, [row.get(key) for key in SUMMARY.values()]) for name, row in rows.items()])
-    yield _table(
+    yield markdown_table(
+        "", SUMMARY, [(name, [row.get(key) for key in SUMMARY.values()]) for name, row in rows.items()]
+    )
+    yield markdown_table(
         "region",
         ["accuracy", "MAE", *(["MAE of the second radiologist"] if "second_reader" in test else [])],
         [(code, values) for code, values in zip(regions, _per_region(test), strict=False)],
@@ -41,10 +45,12 @@ def measured_parts(metrics: Mapping[str, Any], regions: Sequence[str]) -> Iterat
     for title, key in (("view", "views"), ("finding", "findings")):
         if test.get(key):
             groups = [(name, [row.get(k) for k in SUMMARY.values()]) for name, row in test[key].items()]
-            yield _table(title, SUMMARY, groups)
+            yield markdown_table(title, SUMMARY, groups)
     if test.get("worst"):
-        yield "Where it fails most: the images whose total is furthest from the first reader's."
-        yield _table("image", ["view", "finding", "readers", "expected total", "interval"], _worst(test["worst"]))
+        yield "The largest errors: the images whose total is furthest from the first reader's."
+        yield markdown_table(
+            "image", ["view", "finding", "readers", "expected total", "interval"], _worst(test["worst"])
+        )
 
 
 def _per_region(test: Mapping[str, Any]) -> Iterator[list[Any]]:
@@ -70,14 +76,16 @@ def _worst(images: Iterable[Mapping[str, Any]]) -> list[tuple[str, list[Any]]]:
     ]
 
 
-def _table(corner: str, heads: Iterable[str], rows: Iterable[tuple[str, Sequence[Any]]]) -> str:
+def markdown_table(corner: str, heads: Iterable[str], rows: Iterable[tuple[str, Sequence[Any]]]) -> str:
+    """Return a Markdown table whose first column is under `corner` and names the rows."""
     heads = list(heads)
     lines = ["| " + " | ".join([corner, *heads]) + " |", "|" + " --- |" * (len(heads) + 1)]
-    lines += ["| " + " | ".join([_number(name), *map(_number, values)]) + " |" for name, values in rows]
+    lines += ["| " + " | ".join([format_number(name), *map(format_number, values)]) + " |" for name, values in rows]
     return "\n".join(lines)
 
 
-def _number(value: Any) -> str:
+def format_number(value: Any, digits: int = 3) -> str:
+    """Return a table cell: floats with so many significant digits, None as a dash, text without table marks."""
     if value is None:
         return "-"
-    return f"{value:.3g}" if isinstance(value, float) else str(value).replace("|", "/").replace("\n", " ")
+    return f"{value:.{digits}g}" if isinstance(value, float) else str(value).replace("|", "/").replace("\n", " ")

@@ -1,4 +1,4 @@
-"""`lungsev-export`: from a checkpoint to a bundle, from a bundle to what a device or a server runs."""
+"""`lungsev-export`: from a checkpoint to a bundle, and from a bundle to an engine or a Triton repository."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class _BundleByDefault(TyperGroup):
 app = typer.Typer(
     name="lungsev-export",
     cls=_BundleByDefault,
-    help="Turn a trained network into a bundle, and a bundle into what a device or a server runs.\n\n"
-    "Without a command it is `bundle`: lungsev-export [RUN] [--fp16] [--out BUNDLE] [--images DIR].\n\n"
-    "Exit codes: 0 done, 1 something an operator can put right (one line says what), 2 wrong usage.",
+    help="Export a trained network as a bundle, and a bundle as a TensorRT engine or a Triton repository.\n\n"
+    "`bundle` is the default command: lungsev-export [RUN] [--fp16] [--out BUNDLE] [--images DIR].\n\n"
+    "Exit codes: 0 done, 1 an error that the operator can correct (one line says how), 2 wrong usage.",
     epilog="Example: lungsev-export runs/brixia/20261123-120000 --fp16 --out model.zip",
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -42,7 +42,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="JSON on standard outpu
 
 
 def main() -> None:
-    """Entry point: an operator's error becomes one line and its exit code."""
+    """Run the command; an operator's error becomes one line on standard error and an exit code."""
     try:
         app()
     except LungsevError as error:
@@ -67,7 +67,7 @@ def bundle_command(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder or .zip. Default: bundles/<name>-<version> here.")
     ] = None,
-    fp16: Annotated[bool, typer.Option("--fp16", help="Also the half-precision graph for TensorRT.")] = False,
+    fp16: Annotated[bool, typer.Option("--fp16", help="Also write the half-precision graph for TensorRT.")] = False,
     images: Annotated[
         Path | None, typer.Option("--images", help="Folder of real images to compare the graphs on, besides phantoms.")
     ] = None,
@@ -75,13 +75,13 @@ def bundle_command(
     model_version: Annotated[str | None, typer.Option("--model-version", help="Version of the model.")] = None,
     data: Annotated[
         list[str] | None,
-        typer.Option("--data", help="A data source for the card that the run does not name; repeat it."),
+        typer.Option("--data", help="A data source for the card that the run does not name; repeatable."),
     ] = None,
-    licence: Annotated[str | None, typer.Option("--licence", help="Terms of the weights.")] = None,
+    licence: Annotated[str | None, typer.Option("--licence", help="Licence of the weights.")] = None,
     intended_use: Annotated[str | None, typer.Option("--intended-use", help="What the model is for.")] = None,
     json_output: JsonOption = False,
 ) -> None:
-    """Write a bundle from a run: trace, compare with the network, and refuse to write what differs."""
+    """Write a bundle from a run; refuse if a graph differs from the network."""
     try:
         from lungsev.export.bundle_from_run import DEFAULT_LICENCE, DEFAULT_USE, ExportOptions, bundle_from_run
     except ImportError as error:
@@ -92,7 +92,7 @@ def bundle_command(
     from lungsev.inference.parity import radiographs_in
 
     if images is not None and not images.is_dir():
-        raise LungsevError(f"--images {images} is no folder")
+        raise LungsevError(f"--images {images} is not a folder; give the folder of the images")
     found = run if run is not None else newest_run()
     options = ExportOptions(
         half=fp16,
@@ -104,7 +104,7 @@ def bundle_command(
         intended_use=intended_use or DEFAULT_USE,
     )
     target = out if out is not None else Path("bundles") / found.resolve().name
-    exported = bundle_from_run(found, target, options, say=_say_to(sys.stderr))
+    exported = bundle_from_run(found, target, options, log=_say_to(sys.stderr))
     sizes = {name: len(exported.bundle.graph_bytes(name)) for name in exported.bundle.precisions}
     if json_output:
         document = {
@@ -128,13 +128,15 @@ def triton_command(
     bundle: Annotated[Path, typer.Argument(help="Bundle folder or .zip.")],
     out: Annotated[Path, typer.Argument(help="Folder of the model repository.")],
     max_batch: Annotated[
-        int, typer.Option("--max-batch", min=1, max=256, help="Images in one run; 1: no gathering.")
+        int, typer.Option("--max-batch", min=1, max=256, help="Images in one run; 1 turns batching off.")
     ] = 8,
-    queue_us: Annotated[int, typer.Option("--queue-us", min=0, help="Microseconds an image waits for others.")] = 2000,
+    queue_us: Annotated[
+        int, typer.Option("--queue-us", min=0, help="Microseconds that an image waits for others.")
+    ] = 2000,
     plan: Annotated[Path | None, typer.Option("--plan", help="TensorRT plan built for the server's GPU.")] = None,
-    cpu: Annotated[bool, typer.Option("--cpu", help="Keep the models off the GPU.")] = False,
+    cpu: Annotated[bool, typer.Option("--cpu", help="Run the models on the CPU.")] = False,
 ) -> None:
-    """Write a Triton model repository with dynamic batching, warm-up and a client example."""
+    """Write a Triton model repository with dynamic batching, warm-up and an example client."""
     try:
         from lungsev.export.triton.repository import TritonOptions, triton_from_bundle
     except ImportError as error:
@@ -144,7 +146,7 @@ def triton_command(
     from lungsev.bundle.archive import read_bundle
 
     options = TritonOptions(max_batch, queue_us, plan, gpu=not cpu)
-    models = triton_from_bundle(read_bundle(bundle), out, options, say=_say_to(sys.stderr))
+    models = triton_from_bundle(read_bundle(bundle), out, options, log=_say_to(sys.stderr))
     command = f"NVIDIA_TF32_OVERRIDE=0 tritonserver --model-repository {out.resolve()}"
     print(f"{out}: {', '.join(models)}; serve it with {command}")
 

@@ -1,4 +1,4 @@
-"""The module that is traced: the fused network with a fixed batch of one and its outputs in a fixed order."""
+"""The module to trace: the fused network with a batch of one and its outputs in a fixed order."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from torch import Tensor, nn
 
 
 class Deployable(nn.Module):
-    """Wraps a fused network for tracing.
+    """A fused network wrapped for tracing.
 
     Args:
-        network: image [N, 1, S, S] -> dict of the outputs named in the bundle contract.
+        network: Module from image [N, 1, S, S] to a dict of the outputs that the bundle contract names.
         size_px: S.
     """
 
@@ -24,13 +24,14 @@ class Deployable(nn.Module):
 
     @property
     def output_names(self) -> list[str]:
+        """Names of the outputs, in order."""
         return list(self.output_shapes)
 
     def example(self) -> Tensor:
-        """An input of the right shape: float32 [1, 1, S, S]."""
+        """Return an input of the right shape: float32 [1, 1, S, S]."""
         return torch.linspace(0.0, 1.0, self.size_px**2).reshape(1, 1, self.size_px, self.size_px)
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """image [1, 1, S, S] -> the outputs in the order of `output_names`, float32."""
+        """Map an image [1, 1, S, S] to the outputs in the order of `output_names`, float32."""
         outputs: dict[str, Tensor] = self.network(image)
         return tuple(outputs[name].float() for name in self.output_shapes)

@@ -1,4 +1,4 @@
-"""What a bundle takes from a run folder of `lungsev-train` besides the weights."""
+"""Metrics, calibration and provenance that a bundle takes from a run folder of `lungsev-train`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lungsev.errors import ConfigError
 DEFAULT_ROOT = Path("runs")
 SEVERITY_COMMANDS = ("brixia", "inha", "custom")
 
-# What a layout of `lungsev-train` is, for readers of the model card.
+# Layout of `lungsev-train` -> description on the model card.
 DATA_SOURCES = {
     "cohen": "Brixia scores by two radiologists on public images (Signoroni et al. 2021, CC BY-NC-SA 4.0; images of "
     "the COVID-19 image data collection, Cohen et al. 2020, each under its own licence)",
@@ -32,9 +32,13 @@ class RunFolder:
     """A finished severity run.
 
     Attributes:
-        config: Resolved settings without any path of the machine that trained.
-        metrics: metrics.json without calibration.
+        path: Folder of the run.
+        config: Resolved settings, without paths of the machine that trained.
+        made_by: Commit, start time and command of the run.
+        metrics: metrics.json without calibration and data.
         calibration: Scheme name to the fields of `lungsev.grading.Calibration`.
+        split_sha256: Hash of the split; None if the run has no split.
+        data: Descriptions of the data sources.
     """
 
     path: Path
@@ -47,21 +51,21 @@ class RunFolder:
 
     @property
     def stamp(self) -> str:
-        """When the run was started, as `20261123-041500`; its folder's name where it does not say."""
+        """Start of the run, for example `20261123-041500`; the folder's name if the run does not state it."""
         digits = "".join(character for character in self.made_by.get("started_at", "") if character.isdigit())
         return f"{digits[:8]}-{digits[8:14]}" if len(digits) >= 14 else self.path.name.replace(" ", "-")
 
     @property
     def name(self) -> str:
-        """As `brixia/20261123-031500`: says which run without saying where."""
+        """Command and folder, for example `brixia/20261123-031500`: names the run without its path."""
         return f"{self.path.parent.name}/{self.path.name}"
 
 
 def newest_run(root: Path = DEFAULT_ROOT) -> Path:
-    """The severity run with the newest finished network.
+    """Return the severity run with the newest finished network.
 
     Raises:
-        ConfigError: There is none.
+        ConfigError: There is no finished run below `root`.
     """
     networks = [
         path
@@ -71,21 +75,20 @@ def newest_run(root: Path = DEFAULT_ROOT) -> Path:
     ]
     if not networks:
         raise ConfigError(
-            f"there is no finished severity run under {root}/; train one with lungsev-train brixia, "
-            "or name a run folder"
+            f"found no finished severity run under {root}/; train one with lungsev-train brixia, or give a run folder"
         )
     return max(networks, key=lambda path: path.stat().st_mtime).parent
 
 
 def read_run(path: Path) -> RunFolder:
-    """Read what a finished run says of itself.
+    """Read a finished run.
 
     Raises:
-        ConfigError: The folder is no finished run.
+        ConfigError: The folder is not one of a finished run.
     """
     if not (path / "network.pt").is_file():
         raise ConfigError(
-            f"{path} has no network.pt; expected the folder of a finished run, as runs/brixia/<timestamp>"
+            f"{path} has no network.pt; expected the folder of a finished run, for example runs/brixia/<timestamp>"
         )
     document = read_yaml(path / "config.yaml")
     metrics = _read_json(path / "metrics.json")
@@ -103,7 +106,7 @@ def read_run(path: Path) -> RunFolder:
 
 
 def without_paths(value: Any) -> Any:
-    """The same settings with every absolute path cut to its last part: a bundle travels, its paths do not."""
+    """Return the same settings with every path cut to its last part, since it is valid on one machine only."""
     if isinstance(value, dict):
         return {key: without_paths(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -126,17 +129,17 @@ def _read_json(path: Path) -> dict[str, Any]:
         data = json.loads(path.read_text(encoding="utf-8"))
     except OSError:
         raise ConfigError(
-            f"{path} is missing: the run is not finished; start it again, or export another run"
+            f"{path} is missing, so the run is not finished; continue it, or export another run"
         ) from None
     except ValueError:
         raise ConfigError(f"{path} is not valid JSON; evaluate the run again") from None
     if not isinstance(data, dict):
-        raise ConfigError(f"{path} holds no mapping; evaluate the run again")
+        raise ConfigError(f"{path} holds {type(data).__name__}, expected a mapping; evaluate the run again")
     return data
 
 
 def _split_hash(path: Path) -> str | None:
-    """The hash the split states of itself, or that of its file."""
+    """Return the hash that the split states, or else that of its file."""
     if not path.is_file():
         return None
     stated = _read_json(path).get("sha256")

@@ -1,4 +1,4 @@
-"""The same graph for any number of images at once, for servers that gather requests."""
+"""A graph for any number of images at once, for servers that collect requests into batches."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import onnx
 from onnx import numpy_helper, shape_inference
 
 from lungsev.errors import ParityError
+from lungsev.export.graph.cleanup import without_unused
 from lungsev.export.graph.costs import tensor_shapes, with_shapes
-from lungsev.export.graph.drop_unused import drop_unused
 from lungsev.export.onnx_from_network import check_graph
 from lungsev.inference.onnxruntime import open_session
 
@@ -16,12 +16,16 @@ TOLERANCE = 1e-3
 
 
 def batched_graph(data: bytes, half: bool = False) -> bytes:
-    """Free the batch of a graph that was traced with one image, and prove it on three different ones.
+    """Make the batch size of a graph traced with one image variable, and compare it on three images.
 
-    Shapes that Reshape and Expand take are written anew without it; nothing else of our graphs depends on it.
+    Only the shapes that Reshape and Expand take depend on the batch size; they are replaced.
+
+    Args:
+        data: Serialised ONNX whose inputs and outputs have a batch of one.
+        half: The graph is in half precision, and ten times the difference is allowed.
 
     Raises:
-        ParityError: The freed graph does not say of several images what it says of each.
+        ParityError: The graph gives other results for several images together than for each of them.
     """
     check_graph(data)
     model = with_shapes(onnx.load_from_string(data))
@@ -29,22 +33,21 @@ def batched_graph(data: bytes, half: bool = False) -> bytes:
     shapes = tensor_shapes(model)
     for node in graph.node:
         if node.op_type in ("Reshape", "Expand"):
-            # A side of -1 is what is left over, an expanded side of 1 is the source's own.
+            # Reshape computes a side of -1; Expand keeps the source's side where 1 is asked for.
             free = -1 if node.op_type == "Reshape" else 1
             shape = np.array([free, *shapes[node.output[0]][1:]], np.int64)
             node.input[1] = f"{node.name}_any_batch"
             graph.initializer.append(numpy_helper.from_array(shape, node.input[1]))
     for info in (*graph.input, *graph.output):
         info.type.tensor_type.shape.dim[0].dim_param = "batch"
-    drop_unused(graph)
-    model = shape_inference.infer_shapes(model, check_type=True)
-    freed = bytes(model.SerializeToString())
-    _prove(data, freed, TOLERANCE * (10 if half else 1))
-    return freed
+    model = shape_inference.infer_shapes(without_unused(model), check_type=True)
+    batched = bytes(model.SerializeToString())
+    _compare_batched(data, batched, TOLERANCE * (10 if half else 1))
+    return batched
 
 
-def _prove(single: bytes, freed: bytes, tolerance: float) -> None:
-    one, many = open_session(single), open_session(freed)
+def _compare_batched(single: bytes, batched: bytes, tolerance: float) -> None:
+    one, many = open_session(single), open_session(batched)
     side = one.get_inputs()[0].shape[-1]
     images = np.random.default_rng(0).random((3, 1, side, side), dtype=np.float32)
     images *= np.linspace(0.3, 1.0, 3, dtype=np.float32)[:, None, None, None]

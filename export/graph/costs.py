@@ -1,4 +1,4 @@
-"""What a graph costs: floating-point operations of one image, node by node, from its static shapes."""
+"""Floating-point operations of one image, node by node, from a graph's static shapes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Shape = tuple[int, ...]
 
 
 def with_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with the type and shape of every intermediate result written into it.
+    """Return the model with the type and shape of every intermediate result written into it.
 
     Raises:
         onnx.shape_inference.InferenceError: Types or shapes of the graph contradict each other.
@@ -21,7 +21,7 @@ def with_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def tensor_shapes(model: onnx.ModelProto) -> dict[str, Shape]:
-    """Shape of every tensor of a model that went through `with_shapes`; an unknown dimension is 0."""
+    """Return the shape of every tensor of a model that went through `with_shapes`; an unknown dimension is 0."""
     graph = model.graph
     shapes = {
         info.name: tuple(dim.dim_value for dim in info.type.tensor_type.shape.dim)
@@ -32,7 +32,7 @@ def tensor_shapes(model: onnx.ModelProto) -> dict[str, Shape]:
 
 
 def node_flop(node: onnx.NodeProto, shapes: Mapping[str, Shape]) -> int:
-    """Operations of a convolution or matrix product, a multiply-add as two; 0 for everything else."""
+    """Count the operations of a convolution or matrix product, a multiply-add as two; 0 for all other nodes."""
     if node.op_type == "Conv":
         output, weight = shapes[node.output[0]], shapes[node.input[1]]
         return 2 * math.prod(output) * math.prod(weight[1:])
@@ -45,12 +45,12 @@ def node_flop(node: onnx.NodeProto, shapes: Mapping[str, Shape]) -> int:
 
 
 def total_gflop(model: onnx.ModelProto) -> float:
-    """1e9 operations of one run of the graph."""
+    """Return the operations of one run of the graph, in units of 1e9."""
     shaped = with_shapes(model)
     shapes = tensor_shapes(shaped)
     return sum(node_flop(node, shapes) for node in shaped.graph.node) / 1e9
 
 
 def integer_attribute(node: onnx.NodeProto, name: str, default: int = 0) -> int:
-    """A node's attribute; the standard's default where the node does not state it."""
+    """Return a node's attribute, or the standard's default where the node does not state it."""
     return next((attribute.i for attribute in node.attribute if attribute.name == name), default)

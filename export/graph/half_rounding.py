@@ -1,9 +1,9 @@
-"""What a half-precision graph computes on a device that really rounds.
+"""Explicit rounding, so that a processor computes what a half-precision graph computes on a GPU.
 
 ONNX Runtime's CPU provider computes FP16 operations in FP32 and drops the rounding between them, so a half graph looks
-better there than it is (measured: a sum that loses four digits on a GPU lost none). Explicit casts it keeps. So
-every half-precision result is rounded here by a pair of them: products are summed in FP32 and rounded once,
-as tensor cores do; what a device fuses it rounds less often than this.
+better there than it is (measured: a sum that loses four digits on a GPU lost none). It keeps explicit casts, so a pair
+of them rounds every half-precision result here: products are summed in FP32 and rounded once, as tensor cores do. A
+device that fuses operations rounds less often.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from lungsev.export.graph.costs import with_shapes
 
 
 def with_explicit_rounding(half: bytes) -> bytes:
-    """An FP32 graph that rounds wherever the half graph does."""
+    """Return an FP32 graph that rounds wherever the half graph does; both are serialised ONNX."""
     model = with_shapes(onnx.load_from_string(half))
     graph = model.graph
     halves = {info.name for info in graph.value_info if info.type.tensor_type.elem_type == TensorProto.FLOAT16}

@@ -1,7 +1,7 @@
-"""How much of the network's entry must stay FP32 so that the half graph passes its gate: found by measuring.
+"""Search for the smallest FP32 entry of the network with which the half graph keeps the grades.
 
-The first layers on the image cost little and decide most: a stem of 288 weights alone moved the grades of the packaged
-network more than everything behind it. So FP32 grows from the image inwards, a tenth of the network's depth at a time.
+The first layers cost little and decide most: rounding a stem of 288 weights changed the grades of the packaged network
+more than rounding all later layers. So FP32 grows from the image inwards, a tenth of the network's depth at a time.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ import onnx
 
 from lungsev.bundle.manifest import Manifest
 from lungsev.errors import ParityError
-from lungsev.export.graph.fp16 import HalfGraph, half_from_onnx, named_constants, names_of_warp
+from lungsev.export.graph.cleanup import with_named_constants
+from lungsev.export.graph.fp16 import HalfGraph, half_from_onnx
 from lungsev.export.graph.half_rounding import with_explicit_rounding
+from lungsev.export.graph.islands import names_of_warp
 from lungsev.inference.backend import Outputs
 from lungsev.inference.onnxruntime import open_session
 from lungsev.inference.parity import HALF_TOLERANCE, Infer, Parity, ParityCase, compare
@@ -23,32 +25,34 @@ STEPS = 10
 PROBES = 20
 LEAST_SHARE = 0.1
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 def half_within_tolerance(
     graph: bytes,
     cases: Sequence[ParityCase],
     manifest: Manifest,
-    say: Say = lambda _: None,
+    log: Log = lambda _: None,
     probes: int = PROBES,
     full: bytes | None = None,
 ) -> tuple[HalfGraph, tuple[Parity, ...]]:
-    """The half graph with the shallowest FP32 entry the gate allows.
+    """Convert with the smallest FP32 entry that stays within HALF_TOLERANCE.
 
     Args:
         graph: FP32 graph to convert.
-        cases: What the gate compares on.
-        probes: The search looks at the first so many cases; only what passes there is compared on all of them.
-        full: The FP32 graph that ships, which the half graph is compared with; None: the one that is converted.
+        cases: Inputs to compare on.
+        manifest: Schemes and calibration, which decide the grades.
+        log: Receives one line about each graph that is too far from FP32.
+        probes: The search compares on this many cases first, and on all of them only what passes.
+        full: FP32 graph to compare with; None is the one that is converted.
 
     Returns:
         The graph and the comparisons it passed: rounded as a GPU rounds, and as ONNX Runtime computes it here.
 
     Raises:
-        ParityError: Hardly any of the arithmetic can be in half precision.
+        ParityError: Less than LEAST_SHARE of the arithmetic can be in half precision.
     """
-    reference = Remembered(run_graph(full or graph), cases)
+    reference = CaseOutputs(run_graph(full or graph), cases)
     depths = conv_depths(graph)
     step = max(depths.values(), default=0) // STEPS
     worst: Parity | None = None
@@ -67,7 +71,7 @@ def half_within_tolerance(
         else:
             return half, parities
         worst = next(parity for parity in parities if not parity.within(HALF_TOLERANCE))
-        say(f"{half.half_share:.1%} of the arithmetic in half is too far away: {worst}")
+        log(f"{half.half_share:.1%} of the arithmetic in half precision is too far from FP32: {worst}")
     raise ParityError(
         f"this network does not keep its grades in half precision even with {1 - half.half_share:.0%} of its "
         f"arithmetic in FP32 ({worst}); export it without --fp16"
@@ -75,9 +79,8 @@ def half_within_tolerance(
 
 
 def conv_depths(graph: bytes) -> dict[str, int]:
-    """Convolutions between the image, or the image as it was warped, and each operation: the most there are."""
-    model = onnx.load_from_string(graph)
-    named_constants(model.graph)
+    """Return, for each node, the most convolutions between the image (or the warped image) and its result."""
+    model = with_named_constants(onnx.load_from_string(graph))
     warp = names_of_warp(model.graph)
     reached: dict[str, int] = {}
     depths: dict[str, int] = {}
@@ -89,7 +92,7 @@ def conv_depths(graph: bytes) -> dict[str, int]:
 
 
 def run_graph(graph: bytes) -> Infer:
-    """A graph on the CPU as a function of the image."""
+    """Return a function that runs a graph on the CPU."""
     session = open_session(graph)
     names = [output.name for output in session.get_outputs()]
 
@@ -99,11 +102,17 @@ def run_graph(graph: bytes) -> Infer:
     return infer
 
 
-class Remembered:
-    """What something answered to each case, asked once for all comparisons."""
+class CaseOutputs:
+    """Outputs for each case, computed once for all comparisons.
+
+    Args:
+        infer: Computes the outputs.
+        cases: Inputs.
+    """
 
     def __init__(self, infer: Infer, cases: Iterable[ParityCase]) -> None:
-        self._answers = {id(case.image): infer(case.image) for case in cases}
+        self._outputs = {id(case.image): infer(case.image) for case in cases}
 
     def infer(self, image: np.ndarray) -> Outputs:
-        return self._answers[id(image)]
+        """Return the outputs for the image of one of the cases."""
+        return self._outputs[id(image)]

@@ -1,8 +1,8 @@
-"""A convolution of concatenated features as the sum of convolutions of each: the same numbers, and nothing is copied.
+"""A convolution of concatenated features as the sum of one convolution each: equal results without the copy.
 
-A processor's blocked convolutions read features sixteen channels at a time and have to leave that layout to
-concatenate other widths; the sum they add on the way. Measured on the packaged graph: 4 % of its time
-(docs/decisions/0013). A GPU concatenates for nothing, so its graph stays as it is.
+ONNX Runtime's blocked convolutions read features sixteen channels at a time and must leave that layout to concatenate
+other widths, while they can add a sum in place. Measured on the packaged graph: 4 % of its time (docs/decisions/0013).
+On a GPU concatenation costs nothing, so the FP16 graph is not changed.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from lungsev.export.graph.cleanup import without_unused
 from lungsev.export.graph.costs import integer_attribute, tensor_shapes, with_shapes
-from lungsev.export.graph.drop_unused import drop_unused
 
 
 def split_concat(data: bytes) -> bytes:
-    """The graph with every convolution of a concatenation along channels taken apart.
+    """Split every convolution of a concatenation along channels.
 
     Args:
         data: Serialised ONNX with static shapes.
@@ -43,14 +43,13 @@ def split_concat(data: bytes) -> bytes:
         nodes.extend(_sum_of_convolutions(node, sources, parts, graph))
     del graph.node[:]
     graph.node.extend(nodes)
-    drop_unused(graph)
-    model = with_shapes(model)
+    model = with_shapes(without_unused(model))
     onnx.checker.check_model(model)
     return bytes(model.SerializeToString())
 
 
 def _joined_from(name: str, joined: Mapping[str, onnx.NodeProto]) -> list[str]:
-    """What was concatenated into a tensor, concatenations of concatenations opened too."""
+    """Return the tensors concatenated into one, through concatenations of concatenations."""
     if name not in joined:
         return [name]
     return [source for part in joined[name].input for source in _joined_from(part, joined)]
@@ -59,7 +58,7 @@ def _joined_from(name: str, joined: Mapping[str, onnx.NodeProto]) -> list[str]:
 def _sum_of_convolutions(
     node: onnx.NodeProto, sources: list[str], kernels: list[np.ndarray], graph: onnx.GraphProto
 ) -> list[onnx.NodeProto]:
-    """The nodes, their last result under the name of the old one; the bias goes with the first."""
+    """Return nodes whose last result has the name of the old one; the first convolution has the bias."""
     made: list[onnx.NodeProto] = []
     total = ""
     for index, (source, kernel) in enumerate(zip(sources, kernels, strict=True)):

@@ -1,7 +1,9 @@
-"""Ask a Triton server that serves a lungsev bundle: python client.py image.dcm --url localhost:8000
+"""Score images with a Triton server that serves a lungsev bundle.
 
-Needs lungsev and `pip install tritonclient[http]`. Preparation and decoding are lungsev's, so that an image gets the
-same score from the server as from `lungsev-run score`. Research use only. Not for clinical use.
+    python client.py image.dcm --url localhost:8000
+
+Needs lungsev and `pip install tritonclient[http]`. Preprocessing and decoding are lungsev's, so that the server gives
+an image the same grades as `lungsev-run score`. Research use only. Not for clinical use.
 """
 
 from __future__ import annotations
@@ -31,7 +33,10 @@ def main() -> None:
     text = (Path(__file__).parent / "manifest.yaml").read_text(encoding="utf-8")
     manifest = Manifest.model_validate(yaml.safe_load(text))
     if manifest.preprocessing_version != PREPROCESSING_VERSION:
-        raise SystemExit(f"this server takes images prepared by version {manifest.preprocessing_version}")
+        raise SystemExit(
+            f"the server expects preprocessing {manifest.preprocessing_version}, found {PREPROCESSING_VERSION}; "
+            "install the lungsev version that wrote the bundle"
+        )
     client = InferenceServerClient(options.url)
     for path in options.images:
         radiograph = read_radiograph(path)

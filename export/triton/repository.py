@@ -1,12 +1,12 @@
-"""A Triton model repository from a bundle: where many stations send to one server.
+"""A Triton model repository from a bundle, for many stations that send to one server.
 
     OUT/lungsev_fp32/      ONNX, CPU or GPU
     OUT/lungsev_fp16/      ONNX, half precision, accelerated with TensorRT on the server's own GPU
     OUT/lungsev_plan/      TensorRT plan of one image, when one is given
-    OUT/client.py          an example that prepares, asks and decodes as lungsev does
+    OUT/client.py          an example client: preprocessing, request, decoding
 
-Preprocessing and decoding stay with the client: they exist once, in lungsev. NVIDIA's libraries multiply FP32 as TF32,
-with no more mantissa than half precision, unless the server is started with NVIDIA_TF32_OVERRIDE=0.
+Preprocessing and decoding run in the client, with lungsev's own code. NVIDIA's libraries multiply FP32 as TF32, whose
+mantissa is as short as that of half precision, unless the server is started with NVIDIA_TF32_OVERRIDE=0.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ MARK = "lungsev_triton_repository"
 
 @dataclass(frozen=True)
 class TritonOptions:
-    """How the server gathers images.
+    """How the server collects images into batches.
 
     Attributes:
-        max_batch: Images in one run; 1 turns gathering off.
+        max_batch: Images in one run; 1 turns batching off.
         queue_us: How long the first image of a batch waits for others, microseconds.
         plan: A TensorRT plan built for the server's GPU.
         gpu: Run on GPUs; False keeps every model on the CPU.
@@ -42,16 +42,22 @@ class TritonOptions:
 
 
 def triton_from_bundle(
-    bundle: Bundle, out: Path, options: TritonOptions = TritonOptions(), say: Callable[[str], None] = lambda _: None
+    bundle: Bundle, out: Path, options: TritonOptions = TritonOptions(), log: Callable[[str], None] = lambda _: None
 ) -> list[str]:
-    """Write the repository at once or not at all.
+    """Write the repository completely or not at all.
+
+    Args:
+        bundle: Its graphs are served.
+        out: New or empty folder, or an earlier repository, which is replaced.
+        options: How the server collects images.
+        log: Receives one line about each graph.
 
     Returns:
         Names of the models in it.
 
     Raises:
-        BundleError: `out` holds something else, or cannot be written.
-        ParityError: The batched graph differs.
+        BundleError: `out` holds other files, or cannot be written.
+        ParityError: A batched graph gives other results than the graph of one image.
     """
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / MARK).is_file())):
         raise BundleError(f"{out} holds other files; choose another folder")
@@ -62,7 +68,7 @@ def triton_from_bundle(
         graph = bundle.graph_bytes(precision)
         if options.max_batch > 1:
             graph = batched_graph(graph, half=precision == "fp16")
-            say(f"{name}: several images at once say what each says alone")
+            log(f"{name}: a batch of images gives the same results as single images")
         files[f"{name}/1/model.onnx"] = graph
         files[f"{name}/config.pbtxt"] = model_config(name, bundle.manifest, options, precision).encode()
         models.append(name)
@@ -77,7 +83,7 @@ def triton_from_bundle(
 
 
 def model_config(name: str, manifest: Manifest, options: TritonOptions, precision: Precision | None) -> str:
-    """config.pbtxt; `precision` None is the plan, whose batch is the one it was built with."""
+    """Return config.pbtxt; `precision` None is for the plan, whose batch size was fixed when it was built."""
     batched = options.max_batch > 1 and precision is not None
     lines = [
         f'name: "{name}"',
@@ -100,7 +106,7 @@ def model_config(name: str, manifest: Manifest, options: TritonOptions, precisio
         )
     size = manifest.input.size_px
     dims = f"[ 1, {size}, {size} ]" if batched else f"[ 1, 1, {size}, {size} ]"
-    # The first image of the day must not be the one that waits for kernels to load.
+    # Without a warm-up the first image would wait until all kernels are loaded.
     lines.append(
         f'model_warmup [ {{ name: "first" batch_size: {1 if batched else 0} inputs {{ key: "{manifest.input.name}" '
         f"value {{ data_type: TYPE_FP32 dims: {dims} zero_data: true }} }} }} ]"
@@ -119,7 +125,9 @@ def _read_plan(path: Path) -> bytes:
     except OSError as error:
         raise BundleError(f"cannot read the plan {path}: {error.strerror or error}") from None
     if len(data) < 1024:
-        raise BundleError(f"{path} is no TensorRT plan; build one on the server with lungsev-export engine")
+        raise BundleError(
+            f"{path} has {len(data)} bytes and is no TensorRT plan; build one on the server with lungsev-export engine"
+        )
     return data
 
 

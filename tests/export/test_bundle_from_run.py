@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +11,9 @@ import torch
 
 from lungsev.bundle.archive import verify_bundle
 from lungsev.bundle.onnx_facts import read_onnx
-from lungsev.errors import ConfigError, ParityError
+from lungsev.errors import ParityError
 from lungsev.export import bundle_from_run as module
 from lungsev.export.bundle_from_run import Exported, ExportOptions, bundle_from_run
-from lungsev.export.onnx_from_network import check_graph
-from lungsev.export.run_folder import newest_run, read_run, without_paths
 from lungsev.inference.select import open_backend
 from lungsev.networks.fused import FusedNetwork
 from lungsev.networks.half_weights import round_weights
@@ -88,7 +85,7 @@ def test_the_card_tells_a_person(exported: Exported) -> None:
         assert words in card
 
 
-def test_the_parity_report_lies_in_the_bundle(exported: Exported) -> None:
+def test_the_parity_report_is_in_the_bundle(exported: Exported) -> None:
     report = json.loads(exported.bundle.file_bytes("parity.json"))
     half = report["half_precision"]
     assert half["share_of_arithmetic"] == exported.bundle.manifest.graphs["fp16"].half_share
@@ -96,7 +93,7 @@ def test_the_parity_report_lies_in_the_bundle(exported: Exported) -> None:
     assert {"alignment", "warp", "softmax"} <= set(half["fp32_parts"])
     comparisons = report["comparisons"]
     assert [(c["reference"], c["candidate"]) for c in comparisons] == [
-        ("PyTorch as trained", "PyTorch with weights of half"),
+        ("PyTorch as trained", "PyTorch with rounded weights"),
         ("PyTorch FP32", "ONNX FP32"),
         ("ONNX FP32", "ONNX FP16, rounded as a GPU does"),
         ("ONNX FP32", "ONNX FP16"),
@@ -116,65 +113,3 @@ def test_a_graph_that_differs_is_not_written(
     with pytest.raises(ParityError, match=r"probabilities 0\.\d+ \(allowed 0\.001\)"):
         bundle_from_run(small_run, tmp_path / "b", ExportOptions())
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    ("plant", "message"),
-    [
-        (lambda m: setattr(m.opset_import[0], "version", 20), "opset 20"),
-        (lambda m: set_weight(m, np.nan), "NaN"),
-        (lambda m: m.graph.node.add(op_type="RoiAlign", name="roi"), "RoiAlign"),
-        (lambda m: setattr(m.graph.input[0].type.tensor_type.shape.dim[0], "dim_param", "batch"), "every side"),
-    ],
-)
-def test_a_planted_fault_is_named(exported: Exported, plant: Callable[[onnx.ModelProto], None], message: str) -> None:
-    model = onnx.load_from_string(exported.bundle.graph_bytes())
-    check_graph(model.SerializeToString())
-    plant(model)
-    with pytest.raises(ParityError, match=message):
-        check_graph(model.SerializeToString())
-
-
-@pytest.mark.parametrize("mode", ["linear", "nearest"])
-def test_a_grid_sample_that_is_misread_is_named(turning_graph: bytes, mode: str) -> None:
-    model = onnx.load_from_string(turning_graph)
-    node = next(node for node in model.graph.node if node.op_type == "GridSample")
-    next(attribute for attribute in node.attribute if attribute.name == "mode").s = mode.encode()
-    with pytest.raises(ParityError, match=f"mode '{mode}'"):
-        check_graph(model.SerializeToString())
-
-
-def set_weight(model: onnx.ModelProto, value: float) -> None:
-    weight = next(t for t in model.graph.initializer if t.data_type == onnx.TensorProto.FLOAT)
-    weight.CopyFrom(onnx.numpy_helper.from_array(np.full(weight.dims, value, np.float32), weight.name))
-
-
-def test_paths_are_cut_from_settings() -> None:
-    settings = {
-        "data": "/secret/place/images",
-        "n": 3,
-        "list": ["../up/masks", "plain"],
-        "command": "train --data /a/b",
-    }
-    assert without_paths(settings) == {
-        "data": "images",
-        "n": 3,
-        "list": ["masks", "plain"],
-        "command": "train --data b",
-    }
-
-
-def test_the_newest_finished_run_is_found(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="no finished severity run"):
-        newest_run(tmp_path)
-    for stamp in ("20260101-000000", "20260102-000000"):
-        folder = tmp_path / "brixia" / stamp
-        folder.mkdir(parents=True)
-        (folder / "network.pt").write_bytes(b"")
-    (tmp_path / "brixia" / "20260101-000000" / "metrics.json").write_text("{}")
-    assert newest_run(tmp_path).name == "20260101-000000"
-
-
-def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"no network\.pt"):
-        read_run(tmp_path)

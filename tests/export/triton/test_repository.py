@@ -4,15 +4,13 @@ import re
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 from typer.testing import CliRunner
 
 from lungsev.bundle.archive import Bundle
-from lungsev.errors import BundleError, ParityError
+from lungsev.errors import BundleError
 from lungsev.export.bundle_from_run import Exported
 from lungsev.export.cli import app
-from lungsev.export.graph.batched import batched_graph
 from lungsev.export.triton.repository import TritonOptions, model_config, triton_from_bundle
 from lungsev.inference.onnxruntime import open_session
 
@@ -45,20 +43,7 @@ def test_the_configuration_states_every_tensor_as_the_bundle_does(exported: Expo
         assert config.count("[") == config.count("]")
 
 
-def test_a_graph_that_mixes_images_is_refused(exported: Exported) -> None:
-    model = onnx.load_from_string(exported.bundle.graph_bytes())
-    for node in model.graph.node:
-        for names in (node.input, node.output):
-            for index, name in enumerate(names):
-                if name == "lung_mask":
-                    names[index] = "mask_each"
-    model.graph.node.append(onnx.helper.make_node("ReduceMax", ["image"], ["peak"], name="peak", keepdims=0))
-    model.graph.node.append(onnx.helper.make_node("Add", ["mask_each", "peak"], ["lung_mask"], name="mixed"))
-    with pytest.raises(ParityError, match="lung_mask of several images at once differs"):
-        batched_graph(model.SerializeToString())
-
-
-def test_a_plan_is_taken_along_with_its_own_batch(tiny_bundle: Bundle, tmp_path: Path) -> None:
+def test_a_plan_is_copied_and_has_its_own_batch(tiny_bundle: Bundle, tmp_path: Path) -> None:
     (tmp_path / "engine.plan").write_bytes(b"x" * 4096)
     models = triton_from_bundle(
         tiny_bundle, tmp_path / "models", TritonOptions(max_batch=1, plan=tmp_path / "engine.plan")
@@ -69,15 +54,15 @@ def test_a_plan_is_taken_along_with_its_own_batch(tiny_bundle: Bundle, tmp_path:
     assert "max_batch_size: 0" in config
 
 
-def test_other_files_are_left_alone(tiny_bundle: Bundle, tmp_path: Path) -> None:
+def test_a_folder_with_other_files_is_refused(tiny_bundle: Bundle, tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(BundleError, match="holds other files"):
         triton_from_bundle(tiny_bundle, tmp_path, TritonOptions(max_batch=1))
     assert (tmp_path / "thesis.tex").exists()
 
 
-def test_the_command_writes_again_over_its_own_and_the_client_compiles(tiny_bundle: Bundle, tmp_path: Path) -> None:
+def test_the_command_replaces_its_own_repository_and_nothing_else(tiny_bundle: Bundle, tmp_path: Path) -> None:
     for _ in range(2):
         result = CliRunner().invoke(app, ["triton", str(tiny_bundle.path), str(tmp_path / "m"), "--max-batch", "1"])
         assert result.exit_code == 0, result.output
-    compile((tmp_path / "m" / "client.py").read_text(), "client.py", "exec")
+    assert (tmp_path / "m" / "client.py").is_file()

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from tiny_bundle import tiny_manifest
+
+from lungsev.bundle.manifest import GraphSpec, PrecisionIsland, Provenance
+from lungsev.export.card import write_card
+from lungsev.inference.parity import Parity
+
+PARITY = Parity("FP32", "FP16", 10, 0.001, 0.01, 0.002, 0.1, 0, 60, 0.01, "phantom 1")
+
+
+def test_the_card_says_what_is_predicted_and_that_it_is_research() -> None:
+    card = write_card(tiny_manifest())
+    assert card.startswith("# tiny 1\n\n**Research use only.")
+    assert "A right upper zone" in card
+    assert "total interval not calibrated" in card
+    assert "The run states no data sources" in card
+    assert "The run states no metrics." in card
+
+
+def test_metrics_are_listed_flat_and_long_lists_left_out() -> None:
+    card = write_card(tiny_manifest(metrics={"a": {"b": 0.123456}, "few": [1, 2.5], "many": list(range(20))}))
+    assert "| a.b | 0.1235 |" in card
+    assert "| few | 1, 2.5 |" in card
+    assert "many" not in card
+
+
+def test_graphs_islands_and_comparisons_are_one_list() -> None:
+    half = GraphSpec(
+        opset=18, gflop=2.5, half_share=0.9, fp32_islands=(PrecisionIsland(part="warp", reason="it is small"),)
+    )
+    card = write_card(tiny_manifest(graphs={"fp32": GraphSpec(opset=18), "fp16": half}), [PARITY])
+    graphs = card.split("## Graphs\n\n")[1].split("\n\n")[0].splitlines()
+    assert graphs[0] == "- fp32: opset 18"
+    assert graphs[1] == "- fp16: opset 18, 2.5 GFLOP per image, 90.0% of it in half precision"
+    assert graphs[2] == "- fp16 keeps warp in FP32: it is small"
+    assert "0 of 60 grades changed" in graphs[3]
+
+
+def test_the_provenance_names_run_commit_and_split() -> None:
+    source = Provenance(
+        created_at="2026-01-01",
+        run="brixia/1",
+        commit="0123",
+        data=("images",),
+        split_sha256="f" * 64,
+        versions={"onnx": "1"},
+    )
+    card = write_card(tiny_manifest(provenance=source))
+    assert "- images\n- Split by patient, sha256 ffffffffffffffff…" in card
+    assert "from run brixia/1 (commit 0123)" in card
+    assert "onnx 1" in card

@@ -1,0 +1,107 @@
+"""The traced graph is clean, and what TensorRT would misread is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import numpy_helper
+from torch import Tensor, nn
+
+from lungsev.errors import ParityError
+from lungsev.export.bundle_from_run import Exported
+from lungsev.export.deployable import Deployable
+from lungsev.export.onnx_from_network import check_graph, onnx_from_network, with_metadata
+from lungsev.inference.onnxruntime import open_session
+
+pytestmark = pytest.mark.timeout(400)  # the one export of the session: 17 s of CPU, minutes on a busy machine
+
+
+class Normalised(nn.Module):
+    """Batch normalisation after a convolution, before one, and after one that is used twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(1, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4)
+        self.before, self.last = nn.BatchNorm2d(8), nn.Conv2d(8, 1, 1)
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        left, right = (self.norm(self.conv(side)).relu() for side in (image, image.flip(-1)))
+        return {"lung_mask": self.last(self.before(torch.cat([left, right], dim=1)))}
+
+
+@pytest.fixture(scope="module")
+def normalised() -> Normalised:
+    torch.manual_seed(0)
+    network = Normalised()
+    with torch.no_grad():
+        for _ in range(3):
+            network(torch.rand(2, 1, 16, 16) * 3)
+    return network.eval()
+
+
+@pytest.fixture(scope="module")
+def traced(normalised: Normalised) -> bytes:
+    return onnx_from_network(Deployable(normalised, 16), {"lungsev.name": "small"})
+
+
+def test_batch_normalisation_is_fused_or_split_and_the_results_stay(normalised: Normalised, traced: bytes) -> None:
+    kinds = [node.op_type for node in onnx.load_from_string(traced).graph.node]
+    assert "BatchNormalization" not in kinds
+    assert (kinds.count("Conv"), kinds.count("Mul"), kinds.count("Add")) == (3, 1, 1)
+    image = np.random.default_rng(0).random((1, 1, 16, 16), dtype=np.float32)
+    found = open_session(traced).run(["lung_mask"], {"image": image})[0]
+    with torch.inference_mode():
+        expected = normalised(torch.from_numpy(image))["lung_mask"].numpy()
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_a_kernel_used_twice_is_stored_once(traced: bytes) -> None:
+    graph = onnx.load_from_string(traced).graph
+    kernels = [node.input[1] for node in graph.node if node.op_type == "Conv"]
+    assert len(set(kernels)) == 2
+    assert len({numpy_helper.to_array(tensor).tobytes() for tensor in graph.initializer}) == len(graph.initializer)
+
+
+def test_the_graph_identifies_itself_and_nothing_else(traced: bytes) -> None:
+    model = onnx.load_from_string(traced)
+    assert model.producer_name == "lungsev"
+    assert {entry.key: entry.value for entry in model.metadata_props} == {"lungsev.name": "small"}
+    assert not any(node.metadata_props or node.doc_string for node in model.graph.node)
+    assert len({node.name for node in model.graph.node}) == len(model.graph.node)
+    other = onnx.load_from_string(with_metadata(traced, {"a": "b"}))
+    assert {entry.key: entry.value for entry in other.metadata_props} == {"a": "b"}
+
+
+@pytest.mark.parametrize(
+    ("plant", "message"),
+    [
+        (lambda m: setattr(m.opset_import[0], "version", 20), "opset 20"),
+        (lambda m: set_weight(m, np.nan), "NaN"),
+        (lambda m: m.graph.node.add(op_type="RoiAlign", name="roi"), "RoiAlign"),
+        (lambda m: setattr(m.graph.input[0].type.tensor_type.shape.dim[0], "dim_param", "batch"), "every side"),
+    ],
+)
+def test_a_planted_fault_is_named(exported: Exported, plant: Callable[[onnx.ModelProto], None], message: str) -> None:
+    model = onnx.load_from_string(exported.bundle.graph_bytes())
+    check_graph(model.SerializeToString())
+    plant(model)
+    with pytest.raises(ParityError, match=message):
+        check_graph(model.SerializeToString())
+
+
+@pytest.mark.parametrize("mode", ["linear", "nearest"])
+def test_a_grid_sample_that_is_misread_is_named(turning_graph: bytes, mode: str) -> None:
+    model = onnx.load_from_string(turning_graph)
+    node = next(node for node in model.graph.node if node.op_type == "GridSample")
+    next(attribute for attribute in node.attribute if attribute.name == "mode").s = mode.encode()
+    with pytest.raises(ParityError, match=f"mode '{mode}'"):
+        check_graph(model.SerializeToString())
+
+
+def set_weight(model: onnx.ModelProto, value: float) -> None:
+    weight = next(t for t in model.graph.initializer if t.data_type == onnx.TensorProto.FLOAT)
+    weight.CopyFrom(onnx.numpy_helper.from_array(np.full(weight.dims, value, np.float32), weight.name))

@@ -19,10 +19,12 @@ from lungsev.bundle.archive import Bundle, write_bundle
 from lungsev.bundle.manifest import GraphSpec, InputSpec, Manifest, OutputSpec, Precision, Provenance
 from lungsev.export.card import write_card
 from lungsev.export.deployable import Deployable
+from lungsev.export.fuse_batchnorm import fuse_batchnorm
 from lungsev.export.graph.costs import total_gflop
 from lungsev.export.graph.fp16 import HalfGraph
 from lungsev.export.graph.mixed_precision import CaseOutputs, half_within_tolerance, run_graph
 from lungsev.export.graph.split_concat import split_concat
+from lungsev.export.half_weights import round_weights
 from lungsev.export.onnx_from_network import OPSET, onnx_from_network, with_metadata
 from lungsev.export.run_folder import RunFolder, read_run
 from lungsev.grading import Calibration
@@ -36,7 +38,6 @@ from lungsev.inference.parity import (
     parity_cases,
 )
 from lungsev.networks.checkpoint import load_network, read_network
-from lungsev.networks.half_weights import round_weights
 from lungsev.networks.settings import FusedSettings
 from lungsev.preprocessing.canvas import CANVAS_SIZE_PX, PREPROCESSING_VERSION
 from lungsev.schemes import Scheme, load_scheme
@@ -110,8 +111,9 @@ def bundle_from_run(
     deployable = Deployable(network, CANVAS_SIZE_PX)
     cases = list(parity_cases(deployable.size_px, radiographs=options.images))
     as_trained = CaseOutputs(_run_torch(deployable), cases)
+    fuse_batchnorm(network, deployable.example())
     if options.half:
-        round_weights(network, deployable.example())
+        round_weights(network)
     name = options.name or f"lungsev-{'-'.join(scheme.name for scheme in schemes)}"
     version = options.version or f"{lungsev.__version__}+{folder.stamp}"
     metadata = {"lungsev.name": name, "lungsev.version": version, "lungsev.preprocessing": PREPROCESSING_VERSION}

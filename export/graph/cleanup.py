@@ -33,11 +33,13 @@ def clean_traced(model: onnx_ir.Model) -> onnx.ModelProto:
 def without_unused(model: onnx.ModelProto) -> onnx.ModelProto:
     """Return a rewritten model without operations and weights that no output needs.
 
-    They would be shipped to every device, and ONNX Runtime would warn of them at every start. Shapes and types that the
-    model states for intermediate results are dropped too, since the rewriting may have changed them.
+    They would be shipped to every device, and ONNX Runtime would warn of them at every start. Stated types and shapes
+    of results are dropped too, since the rewriting may have changed them.
     """
     del model.graph.value_info[:]
-    return onnx_ir.to_proto(RemoveUnusedNodesPass()(onnx_ir.from_proto(model)).model)
+    clean = onnx_ir.to_proto(RemoveUnusedNodesPass()(onnx_ir.from_proto(model)).model)
+    del clean.graph.value_info[:]  # onnx-ir states weights among them
+    return clean
 
 
 def with_named_constants(model: onnx.ModelProto) -> onnx.ModelProto:

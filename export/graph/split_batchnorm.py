@@ -1,7 +1,6 @@
-"""Batch normalisation that follows no convolution, as a product and a sum.
+"""Batch normalisation that could not be fused into a convolution, as a product and a sum.
 
-The exporter fuses every other one into its convolution (docs/decisions/0014). What is left, for example before the
-convolutions of a DenseNet, would be read in mixed precision by TensorRT 10.7 and later only.
+It is what precedes the convolutions of a DenseNet, for example. TensorRT reads it in mixed precision since 10.7 only.
 """
 
 from __future__ import annotations

@@ -14,9 +14,10 @@ from lungsev.bundle.onnx_facts import read_onnx
 from lungsev.errors import ParityError
 from lungsev.export import bundle_from_run as module
 from lungsev.export.bundle_from_run import Exported, ExportOptions, bundle_from_run
+from lungsev.export.fuse_batchnorm import fuse_batchnorm
+from lungsev.export.half_weights import round_weights
 from lungsev.inference.select import open_backend
 from lungsev.networks.fused import FusedNetwork
-from lungsev.networks.half_weights import round_weights
 from lungsev.phantom import make_phantom
 
 pytestmark = pytest.mark.timeout(400)  # the one export of the session: 17 s of CPU, minutes on a busy machine
@@ -30,7 +31,8 @@ def test_the_bundle_verifies(exported: Exported) -> None:
 def test_the_bundle_says_what_the_network_says(exported: Exported, small_network: FusedNetwork) -> None:
     image = np.ascontiguousarray(make_phantom(7, size_px=(512, 512)).pixels[None, None], dtype=np.float32)
     small_network = copy.deepcopy(small_network)
-    round_weights(small_network, torch.from_numpy(image))
+    fuse_batchnorm(small_network, torch.from_numpy(image))
+    round_weights(small_network)
     with torch.inference_mode():
         expected = {name: value.numpy() for name, value in small_network(torch.from_numpy(image)).items()}
     with open_backend(exported.bundle, "onnxruntime") as backend:

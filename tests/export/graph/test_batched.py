@@ -3,7 +3,6 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
-from tiny_bundle import tiny_graph
 
 from lungsev.errors import ParityError
 from lungsev.export.bundle_from_run import Exported
@@ -31,12 +30,4 @@ def test_a_graph_that_mixes_images_is_refused(exported: Exported) -> None:
     model.graph.node.append(onnx.helper.make_node("ReduceMax", ["image"], ["peak"], name="peak", keepdims=0))
     model.graph.node.append(onnx.helper.make_node("Add", ["mask_each", "peak"], ["lung_mask"], name="mixed"))
     with pytest.raises(ParityError, match="lung_mask of several images at once differs"):
-        batched_graph(model.SerializeToString())
-
-
-def test_a_graph_whose_weights_fix_the_batch_is_refused() -> None:
-    model = onnx.load_from_string(tiny_graph())
-    batch = next(node for node in model.graph.node if node.op_type == "MatMul")
-    batch.input[1] = batch.input[0]  # a constant product: one result whatever the number of images
-    with pytest.raises(ParityError):
         batched_graph(model.SerializeToString())

@@ -31,7 +31,7 @@ def test_what_passes_a_few_images_is_tried_on_all() -> None:
     assert [parity.cases for parity in parities] == [len(CASES)] * 2
 
 
-def test_a_network_that_loses_its_grades_in_half_precision_is_refused_with_the_numbers(
+def test_a_network_that_loses_its_grades_is_refused_with_the_numbers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("lungsev.export.graph.mixed_precision.LEAST_SHARE", 0.9)

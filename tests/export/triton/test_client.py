@@ -12,13 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+import lungsev
 from lungsev.bundle.archive import Bundle
 from lungsev.export.triton.repository import TritonOptions, triton_from_bundle
 from lungsev.inference.onnxruntime import open_session
-from lungsev.inference.select import open_backend
 from lungsev.phantom import make_non_chest, make_phantom, write_phantom_dicom
 from lungsev.phantom.picture_writer import write_picture
-from lungsev.pipeline import Scorer
 
 
 class InferInput:
@@ -78,8 +77,8 @@ def test_an_image_gets_the_grades_of_lungsev(
 ) -> None:
     path = write_phantom_dicom(make_phantom(4), tmp_path / "image.dcm")
     run(client, monkeypatch, path)
-    with open_backend(tiny_bundle, "onnxruntime") as backend:
-        score = Scorer(tiny_bundle, backend).score_file(path).report.scores["brixia"]
+    with lungsev.load(tiny_bundle.path) as model:
+        score = model.score(path).scores["brixia"]
     grades = " ".join(f"{region.code}{region.grade}" for region in score.regions)
     assert capsys.readouterr().out == f"image.dcm: brixia {score.total}/{score.total_max} ({grades})\n"
 
@@ -96,5 +95,5 @@ def test_another_preprocessing_version_is_refused(
     client: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(client, "PREPROCESSING_VERSION", "0")
-    with pytest.raises(SystemExit, match="the server expects preprocessing .* found 0"):
+    with pytest.raises(SystemExit, match=r"the server expects preprocessing .* found 0"):
         run(client, monkeypatch, tmp_path / "image.dcm")

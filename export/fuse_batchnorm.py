@@ -5,6 +5,8 @@ The exporter fuses it too, but not where a convolution is used twice, and in flo
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
@@ -21,9 +23,14 @@ def fuse_batchnorm(network: nn.Module, example: Tensor) -> None:
         example: An input; a run on it tells which normalisation reads which convolution.
     """
     for conv, norm in _fusable(network, example):
-        statistics = (_double(norm.running_mean), _double(norm.running_var), norm.eps)
         weight, bias = fuse_conv_bn_weights(
-            conv.weight.double(), _double(conv.bias), *statistics, _double(norm.weight), _double(norm.bias)
+            conv.weight.double(),
+            _double(conv.bias),
+            norm.running_mean.double(),
+            norm.running_var.double(),
+            norm.eps,
+            _double(norm.weight),
+            _double(norm.bias),
         )
         conv.weight, conv.bias = nn.Parameter(weight.float()), nn.Parameter(bias.float())
         # timm's normalisations hold dropout and activation as children, torch's have none.
@@ -34,7 +41,7 @@ def fuse_batchnorm(network: nn.Module, example: Tensor) -> None:
                     setattr(parent, name, rest)
 
 
-def _fusable(network: nn.Module, example: Tensor) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
+def _fusable(network: nn.Module, example: Tensor) -> list[tuple[Any, Any]]:
     made_by: dict[int, tuple[nn.Module, Tensor]] = {}
     readers: dict[nn.Module, set[nn.Module]] = {}
     sources: dict[nn.Module, set[nn.Module | None]] = {}
@@ -61,7 +68,7 @@ def _fusable(network: nn.Module, example: Tensor) -> list[tuple[nn.Conv2d, nn.Ba
         for hook in hooks:
             hook.remove()
     pairs = [(next(iter(convs)), norm) for norm, convs in sources.items() if len(convs) == 1]
-    return [(conv, norm) for conv, norm in pairs if conv is not None and readers[conv] == {norm}]  # type: ignore[misc]
+    return [(conv, norm) for conv, norm in pairs if conv is not None and readers[conv] == {norm}]
 
 
 def _double(tensor: Tensor | None) -> Tensor | None:

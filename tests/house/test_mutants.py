@@ -78,3 +78,9 @@ print(lungsev.errors.LungsevError.limit, lungsev.errors.__file__)
 )
 def test_a_modules_tests_are_found_by_its_place(script: dict[str, Any], module: str, test: str) -> None:
     assert script["mirrored_test"](Path(module)).as_posix() == test
+
+
+def test_the_chosen_modules_and_their_tests_exist(script: dict[str, Any]) -> None:
+    for module in script["CHOSEN"]:
+        assert (ROOT / module).is_file()
+        assert (ROOT / script["mirrored_test"](Path(module))).is_file()

@@ -133,7 +133,9 @@ CASES = [(kind, seed) for kind in KINDS for seed in range(8)]
 @pytest.mark.parametrize(
     ("kind", "seed"), [pytest.param(*case, marks=() if case in FEW else pytest.mark.faults) for case in CASES]
 )
-def test_the_next_start_mends_it(kind: str, seed: int, snapshot: Path, tmp_path: Path) -> None:
+def test_the_next_start_repairs_the_ledger_and_loses_no_image(
+    kind: str, seed: int, snapshot: Path, tmp_path: Path
+) -> None:
     shutil.copytree(snapshot, tmp_path / "side")
     side = Bedside(tmp_path / "side/incoming", Layout(tmp_path / "side/out"))
     damage(kind, side.layout.ledger, random.Random(f"{kind} {seed}"))

@@ -23,7 +23,7 @@ def test_every_line_is_json_and_names_the_image(tmp_path: Path) -> None:
     assert (line["image"], line["ms"], line["level"]) == ("2026-1", 12, "info")
 
 
-def test_words_of_other_peoples_errors_are_not_kept(tmp_path: Path) -> None:
+def test_the_text_of_errors_of_other_libraries_is_not_logged(tmp_path: Path) -> None:
     def reads_a_tag() -> None:
         raise ValueError("invalid value 'CANARY^PATIENT'")
 
@@ -43,7 +43,9 @@ def test_words_of_other_peoples_errors_are_not_kept(tmp_path: Path) -> None:
     assert "the device is gone" in text
 
 
-def test_a_thread_that_dies_is_logged_without_its_words(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_thread_that_dies_is_logged_without_the_text_of_its_error(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     def die() -> None:
         raise AttributeError("no attribute 'CANARY'")
 
@@ -57,12 +59,12 @@ def test_a_thread_that_dies_is_logged_without_its_words(tmp_path: Path, capfd: p
     assert "CANARY" not in capfd.readouterr().err + json.dumps(line)
 
 
-def test_an_os_error_tells_its_number_but_not_its_path() -> None:
+def test_an_os_error_is_described_by_its_number_and_not_its_path() -> None:
     text = describe_error(FileNotFoundError(2, "No such file", "/in/CANARY^PATIENT.dcm"))
     assert text == "FileNotFoundError errno 2"
 
 
-def test_logging_is_as_before_afterwards(tmp_path: Path) -> None:
+def test_logging_is_restored_at_the_end(tmp_path: Path) -> None:
     own = logging.getLogger("lungsev")
     before = (list(own.handlers), own.level, own.propagate)
     with logging_to(tmp_path, "debug", console=False):

@@ -89,7 +89,7 @@ def test_a_disk_that_is_full_to_the_last_byte_costs_no_image(disk: Path, kilobyt
     check(side, scored=IMAGES, skipped=0, reasons=0)
 
 
-def test_a_disk_that_fills_and_empties_again_and_again(disk: Path) -> None:
+def test_a_disk_that_fills_up_and_is_emptied_repeatedly_costs_no_image(disk: Path) -> None:
     side = Bedside.make(disk)
     process = start(side, "", "--stay")
     for turn in range(4):
@@ -103,7 +103,7 @@ def test_a_disk_that_fills_and_empties_again_and_again(disk: Path) -> None:
     check(side, scored=4 * IMAGES, skipped=0, reasons=0)
 
 
-def test_a_disk_that_came_up_read_only_is_said_and_costs_no_image(disk: Path) -> None:
+def test_a_disk_that_is_mounted_read_only_is_an_error_and_costs_no_image(disk: Path) -> None:
     side = Bedside.make(disk)
     drop_images(side)
     process = start(side, "", "--stay")
@@ -118,7 +118,7 @@ def test_a_disk_that_came_up_read_only_is_said_and_costs_no_image(disk: Path) ->
 
 
 @pytest.mark.parametrize("which", ["incoming", "out"])
-def test_a_folder_that_is_unmounted_and_comes_back(tmp_path: Path, mount: Mount, which: str) -> None:
+def test_a_folder_that_is_unmounted_and_mounted_again_costs_no_image(tmp_path: Path, mount: Mount, which: str) -> None:
     side = Bedside.make(tmp_path)
     folder = tmp_path / which
     backing = folder.rename(tmp_path / f"{which}-disk")
@@ -140,7 +140,7 @@ def test_a_folder_that_is_unmounted_and_comes_back(tmp_path: Path, mount: Mount,
     assert list(folder.iterdir()) == [], "something was written under the mount point"
 
 
-def test_a_watched_folder_that_may_only_be_read_is_said_and_costs_no_image(tmp_path: Path, mount: Mount) -> None:
+def test_a_watched_folder_that_becomes_read_only_is_logged_and_costs_no_image(tmp_path: Path, mount: Mount) -> None:
     side = Bedside.make(tmp_path)
     backing = side.incoming.rename(tmp_path / "share")
     side.incoming.mkdir()

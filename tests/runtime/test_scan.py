@@ -12,7 +12,7 @@ def names(folder: Path, **limits: int) -> set[bytes]:
     return {entry.source for entry in scan_folder(folder, **limits).entries}
 
 
-def test_finds_files_at_every_depth(tmp_path: Path) -> None:
+def test_files_are_found_at_every_depth(tmp_path: Path) -> None:
     deep = tmp_path / "ward" / "unit 7" / "today"
     deep.mkdir(parents=True)
     (tmp_path / "a.dcm").write_bytes(b"1")
@@ -44,7 +44,7 @@ def test_unfinished_files_are_counted_and_unfinished_folders_are_not_entered(tmp
     assert scan_folder(tmp_path).unfinished == len(UNFINISHED)
 
 
-def test_follows_no_link_and_opens_nothing_but_regular_files(tmp_path: Path) -> None:
+def test_links_pipes_and_devices_are_not_entries(tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "secret").write_bytes(b"x")
@@ -79,13 +79,13 @@ def test_files_that_are_taken_already_are_left_out_and_do_not_count(tmp_path: Pa
     assert [entry.source for entry in scan.entries] == [b"new"]
 
 
-def test_a_name_that_is_not_text_is_a_name(tmp_path: Path) -> None:
+def test_names_need_not_be_text(tmp_path: Path) -> None:
     name = b"image-\xff\xfe\n\x1b[31m.dcm"
     (tmp_path / os.fsdecode(name)).write_bytes(b"x")
     assert names(tmp_path) == {name}
 
 
-def test_500_folders_deep_is_not_too_deep_but_there_is_an_end(tmp_path: Path) -> None:
+def test_500_nested_folders_are_scanned_and_the_depth_is_bounded(tmp_path: Path) -> None:
     folder = tmp_path
     for _ in range(500):
         folder = folder / "d"
@@ -125,12 +125,12 @@ def test_a_folder_that_may_not_be_read_is_counted(tmp_path: Path) -> None:
     assert scan_folder(tmp_path).unreadable == 1
 
 
-def test_a_folder_that_is_gone_is_an_error(tmp_path: Path) -> None:
+def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         scan_folder(tmp_path / "unmounted")
 
 
-def test_shares_are_told_from_local_disks(tmp_path: Path) -> None:
+def test_network_shares_are_distinguished_from_local_disks(tmp_path: Path) -> None:
     share = tmp_path / "share with space" / "ward"
     share.mkdir(parents=True)
     mounts = tmp_path / "mounts"

@@ -46,7 +46,7 @@ def test_a_mistake_names_its_key(tmp_path: Path, text: str, words: str) -> None:
     assert str(path) in str(caught.value)
 
 
-def test_options_go_before_the_file(tmp_path: Path) -> None:
+def test_options_override_the_file(tmp_path: Path) -> None:
     path = tmp_path / "bedside.yaml"
     path.write_text("watch: {incoming: /a, settle_seconds: 3}")
     settings = load_model(BedsideSettings, path, {"watch.incoming": Path("/b"), "watch.out": None})

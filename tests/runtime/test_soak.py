@@ -41,7 +41,7 @@ def ended(side: Bedside) -> int:
     return len(list(side.layout.reports.glob("*.json"))) + len(side.reasons())
 
 
-def test_bursts_for_minutes_leave_memory_and_descriptors_flat(side: Bedside) -> None:
+def test_memory_and_descriptors_stay_flat_in_minutes_of_bursts(side: Bedside) -> None:
     chance = random.Random(1)
     command = [sys.executable, str(PROGRAM), str(side.incoming.parent), "--stay", "watch.incomplete_seconds=5"]
     dropped = 0
@@ -82,7 +82,7 @@ def quantile(values: Iterable[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
-def test_one_image_after_the_other_and_then_a_burst_with_the_packaged_model(side: Bedside, tmp_path: Path) -> None:
+def test_the_packaged_model_keeps_up_with_single_images_and_a_burst(side: Bedside, tmp_path: Path) -> None:
     """Prints what docs/operations.md tells: latency of single images, rate of a burst, wait of the newest."""
 
     def image(seed: int, instance: int, size_px: tuple[int, int] = (2500, 2048)) -> bytes:

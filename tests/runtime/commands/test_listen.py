@@ -23,7 +23,7 @@ def test_the_inbox_may_come_from_the_file(tmp_path: Path, key: str) -> None:
         listen(config=config, port=0)
 
 
-def test_options_go_before_the_file(tmp_path: Path) -> None:
+def test_options_override_the_file(tmp_path: Path) -> None:
     config = tmp_path / "bedside.yaml"
     config.write_text("listen: {host: 127.0.0.1, allowed_addresses: [nonsense]}", encoding="utf-8")
     with pytest.raises(LungsevError, match="allowed_addresses"):

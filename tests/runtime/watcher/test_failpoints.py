@@ -28,7 +28,7 @@ def side(tmp_path: Path) -> Bedside:
 @pytest.mark.parametrize(
     "point", [pytest.param(p, marks=() if p in SOME else pytest.mark.faults) for p in WATCH_POINTS]
 )
-def test_killed_at_a_point_it_goes_on_where_it_was(side: Bedside, point: str, times: int) -> None:
+def test_a_watcher_killed_at_any_failpoint_continues_where_it_was(side: Bedside, point: str, times: int) -> None:
     if times > 1 and point in ("reason_written", "quarantined"):
         times = 2  # only two images go that way
     fill(side)
@@ -39,7 +39,7 @@ def test_killed_at_a_point_it_goes_on_where_it_was(side: Bedside, point: str, ti
 
 @pytest.mark.faults
 @pytest.mark.parametrize("point", WATCH_POINTS)
-def test_killed_at_the_same_point_in_every_life_it_still_gets_on(side: Bedside, point: str) -> None:
+def test_a_watcher_killed_at_the_same_failpoint_four_times_still_finishes(side: Bedside, point: str) -> None:
     fill(side)
     for _ in range(4):
         run(side, f"{point}=kill@2")
@@ -72,7 +72,7 @@ def test_a_folder_that_is_unmounted_for_a_while_costs_no_image(side: Bedside) ->
 
 @pytest.mark.faults
 @pytest.mark.parametrize("fault", ["", "written=kill@2"])
-def test_a_clock_that_jumps_by_years_at_every_look_costs_no_image(side: Bedside, fault: str) -> None:
+def test_a_clock_that_jumps_by_years_costs_no_image(side: Bedside, fault: str) -> None:
     fill(side)
     retention = ("--jumping-clock", "watch.retention.archive_days=10000", "watch.retention.results_days=10000")
     assert run(side, fault, *retention) == (-signal.SIGKILL if fault else 0)
@@ -101,7 +101,7 @@ def odd_path(chance: random.Random, number: int) -> str:
 
 @pytest.mark.faults
 @pytest.mark.timeout(1500)
-def test_2000_images_and_20_kills_at_random_moments_and_not_an_image_is_lost(side: Bedside) -> None:
+def test_of_2000_images_none_is_lost_in_20_kills_at_random_moments(side: Bedside) -> None:
     chance = random.Random(6)
     count, kills = 2000, 20
     for life in range(kills):

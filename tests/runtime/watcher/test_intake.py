@@ -57,7 +57,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     ledger.close()
 
 
-def test_a_settled_image_is_taken_into_work_under_a_name_of_ours(desk: Desk) -> None:
+def test_a_settled_image_is_moved_to_work_under_a_name_made_here(desk: Desk) -> None:
     drop(desk.side.incoming, "ward/Müller^Anna.png", png(1))
     assert desk.look() == 0
     assert desk.only().state == "seen"
@@ -70,7 +70,7 @@ def test_a_settled_image_is_taken_into_work_under_a_name_of_ours(desk: Desk) -> 
     assert list(desk.side.incoming.rglob("*.png")) == []
 
 
-def test_an_image_that_grows_is_left_until_it_stops(desk: Desk) -> None:
+def test_a_file_that_grows_is_left_until_it_stops(desk: Desk) -> None:
     path = desk.side.incoming / "image.png"
     for length in range(10, len(png(1)), 5):
         path.write_bytes(png(1)[:length])
@@ -80,7 +80,7 @@ def test_an_image_that_grows_is_left_until_it_stops(desk: Desk) -> None:
     assert desk.look(times=3) == 1
 
 
-def test_a_copy_that_stalls_is_not_taken_for_an_image(desk: Desk) -> None:
+def test_an_incomplete_copy_is_not_taken_before_it_is_complete(desk: Desk) -> None:
     path = drop(desk.side.incoming, "image.png", png(1)[:-4])
     assert desk.look(after=100, times=5) == 0
     assert desk.only().state == "settled" or desk.only().state == "seen"
@@ -88,13 +88,13 @@ def test_a_copy_that_stalls_is_not_taken_for_an_image(desk: Desk) -> None:
     assert desk.look(times=4) == 1
 
 
-def test_after_ten_minutes_it_is_taken_to_be_put_aside(desk: Desk) -> None:
+def test_after_ten_minutes_an_incomplete_file_is_claimed_for_quarantine(desk: Desk) -> None:
     drop(desk.side.incoming, "image.png", png(1)[:-4])
     assert desk.look(after=100, times=8) == 1
     assert (desk.only().state, desk.only().code) == ("claimed", "incomplete")
 
 
-def test_draining_waits_for_nothing_that_has_no_end(desk: Desk) -> None:
+def test_with_drain_incomplete_files_are_not_waited_for(desk: Desk) -> None:
     desk.drain = True
     desk.open()
     drop(desk.side.incoming, "image.png", png(1)[:-4])
@@ -103,7 +103,7 @@ def test_draining_waits_for_nothing_that_has_no_end(desk: Desk) -> None:
     assert {image.code for image in desk.ledger.images("claimed")} == {"incomplete", None}
 
 
-def test_what_is_no_image_yet_gets_more_time(desk: Desk) -> None:
+def test_a_file_that_is_not_an_image_yet_gets_more_time(desk: Desk) -> None:
     path = drop(desk.side.incoming, "image.png", b"\0" * 400)
     assert desk.look(times=6) == 0
     path.write_bytes(png(1))
@@ -118,7 +118,7 @@ def test_a_clock_that_jumps_changes_nothing(desk: Desk) -> None:
     assert desk.look(times=4) == 1
 
 
-def test_the_writers_own_rename_is_the_same_image(desk: Desk) -> None:
+def test_a_file_renamed_by_its_writer_is_the_same_image(desk: Desk) -> None:
     first = drop(desk.side.incoming, "image.uploading", png(1))
     desk.look()
     image_id = desk.only().id
@@ -127,7 +127,7 @@ def test_the_writers_own_rename_is_the_same_image(desk: Desk) -> None:
     assert (desk.only().id, desk.only().source) == (image_id, b"image.png")
 
 
-def test_a_file_somebody_takes_away_is_accounted_for(desk: Desk) -> None:
+def test_a_file_that_is_removed_is_recorded_as_vanished(desk: Desk) -> None:
     path = drop(desk.side.incoming, "image.png", png(1))
     desk.look()
     path.unlink()
@@ -154,7 +154,7 @@ def test_the_newest_is_claimed_first(desk: Desk) -> None:
     assert claimed == [b"2.png", b"1.png", b"0.png"]
 
 
-def test_leaving_in_place_copies_once_and_again_only_what_changed(desk: Desk) -> None:
+def test_a_file_that_stays_in_place_is_copied_once_and_again_after_a_change(desk: Desk) -> None:
     desk.settings = SETTINGS.model_copy(update={"leave_in_place": True})
     desk.open()
     path = drop(desk.side.incoming, "image.png", png(1))
@@ -168,7 +168,7 @@ def test_leaving_in_place_copies_once_and_again_only_what_changed(desk: Desk) ->
     assert desk.look(times=5) == 1
 
 
-def test_a_folder_we_may_not_take_from_blocks_and_loses_nothing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_permission_to_move_images_none_is_lost(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     drop(desk.side.incoming, "image.png", png(1))
     with monkeypatch.context() as patch:
 
@@ -182,7 +182,7 @@ def test_a_folder_we_may_not_take_from_blocks_and_loses_nothing(desk: Desk, monk
     assert desk.look() == 1
 
 
-def test_a_new_process_goes_on_with_what_the_old_one_saw(desk: Desk) -> None:
+def test_a_new_process_continues_with_the_files_that_the_old_one_saw(desk: Desk) -> None:
     drop(desk.side.incoming, "image.png", png(1))
     desk.look()
     image_id = desk.only().id
@@ -191,7 +191,7 @@ def test_a_new_process_goes_on_with_what_the_old_one_saw(desk: Desk) -> None:
     assert desk.only().id == image_id
 
 
-def test_across_file_systems_the_source_goes_only_after_a_whole_copy(
+def test_across_file_systems_the_source_is_removed_after_a_complete_copy(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drop(desk.side.incoming, "image.png", png(1))
@@ -208,7 +208,9 @@ def test_across_file_systems_the_source_goes_only_after_a_whole_copy(
     assert not (desk.side.incoming / "image.png").exists()
 
 
-def test_the_ledger_is_told_once_the_image_lies_in_work(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_claim_that_the_ledger_refuses_is_recorded_at_a_later_step(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     drop(desk.side.incoming, "image.png", png(1))
     move = desk.ledger.transition
 
@@ -230,7 +232,7 @@ def test_the_ledger_is_told_once_the_image_lies_in_work(desk: Desk, monkeypatch:
     assert (desk.only().state, desk.intake.waiting) == ("claimed", 0)
 
 
-def test_when_work_is_gone_the_image_stays_where_it_is(desk: Desk) -> None:
+def test_when_the_work_folder_is_missing_the_image_stays_where_it_is(desk: Desk) -> None:
     path = drop(desk.side.incoming, "image.png", png(1))
     desk.look(times=2)
     desk.side.layout.work.rmdir()
@@ -241,7 +243,7 @@ def test_when_work_is_gone_the_image_stays_where_it_is(desk: Desk) -> None:
     assert desk.look() == 1
 
 
-def test_what_stays_in_place_does_not_crowd_out_what_is_new(desk: Desk) -> None:
+def test_files_that_stay_in_place_do_not_count_for_the_limit_of_a_scan(desk: Desk) -> None:
     desk.settings = SETTINGS.model_copy(update={"leave_in_place": True, "max_files": 5})
     for number in range(20):
         desk.open()
@@ -249,14 +251,16 @@ def test_what_stays_in_place_does_not_crowd_out_what_is_new(desk: Desk) -> None:
         assert desk.look(times=4) == 1
 
 
-def test_the_newest_of_a_backlog_has_the_highest_number(desk: Desk) -> None:
+def test_the_newest_file_of_a_backlog_has_the_highest_number(desk: Desk) -> None:
     for number in (3, 1, 2):
         os.utime(drop(desk.side.incoming, f"{number}.png", png(number)), (number, number))
     desk.look()
     assert [image.source for image in desk.ledger.images("seen")] == [b"1.png", b"2.png", b"3.png"]
 
 
-def test_an_image_taken_away_beside_a_folder_that_cannot_be_listed(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_removed_file_is_noticed_although_a_folder_cannot_be_listed(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = drop(desk.side.incoming, "image.png", png(1))
     (desk.side.incoming / "locked").mkdir()
     scandir = os.scandir
@@ -273,7 +277,7 @@ def test_an_image_taken_away_beside_a_folder_that_cannot_be_listed(desk: Desk, m
     assert (desk.only().state, desk.intake.waiting) == ("vanished", 0)
 
 
-def test_names_of_unfinished_copies_are_left_alone_and_in_the_end_said(
+def test_files_with_unfinished_names_are_left_alone_and_at_last_logged(
     desk: Desk, caplog: pytest.LogCaptureFixture
 ) -> None:
     for name in (".image.png", "image.png.part"):

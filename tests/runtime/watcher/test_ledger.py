@@ -38,7 +38,7 @@ def ledger(path: Path, opened: Callable[[Path], Ledger]) -> Ledger:
     return opened(path)
 
 
-def test_what_was_entered_is_there_after_reopening(
+def test_images_and_their_fields_are_there_after_reopening(
     path: Path, ledger: Ledger, opened: Callable[[Path], Ledger]
 ) -> None:
     (image_id,) = ledger.add([new(b"\xff\x00name")])
@@ -49,14 +49,14 @@ def test_what_was_entered_is_there_after_reopening(
     assert (image.source, image.state, image.attempts, image.sha256) == (b"\xff\x00name", "claimed", 2, "ab")
 
 
-def test_it_is_written_through_to_the_disk_and_for_its_owner_only(path: Path, ledger: Ledger) -> None:
+def test_commits_reach_the_disk_and_only_the_owner_may_read_them(path: Path, ledger: Ledger) -> None:
     connection = ledger._connection
     assert connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
     assert connection.execute("PRAGMA synchronous").fetchone()[0] == 2
     assert path.stat().st_mode & 0o077 == 0
 
 
-def test_ids_never_repeat_and_names_are_made_from_them_alone(ledger: Ledger) -> None:
+def test_ids_never_repeat_and_file_names_are_made_from_them_alone(ledger: Ledger) -> None:
     ids = ledger.add([new(b"../../etc/evil.dcm")] * 500)
     assert len(set(ids)) == 500
     image = ledger.image(ids[0])
@@ -64,7 +64,7 @@ def test_ids_never_repeat_and_names_are_made_from_them_alone(ledger: Ledger) -> 
     assert image.file_name == f"{ids[0]}.dcm"
 
 
-def test_the_newest_or_the_oldest_that_waits(ledger: Ledger) -> None:
+def test_the_newest_or_the_oldest_waiting_image_is_picked(ledger: Ledger) -> None:
     first, second, third = ledger.add([new(), new(), new()])
     assert ledger.next_claimed(newest=True) is None
     for image_id in (first, second, third):
@@ -99,7 +99,7 @@ def test_a_transaction_that_fails_leaves_nothing(ledger: Ledger) -> None:
     assert sum(ledger.counts().values()) == 0
 
 
-def test_a_damaged_file_is_told_from_one_that_cannot_be_opened(tmp_path: Path, path: Path) -> None:
+def test_a_damaged_file_is_distinguished_from_one_that_cannot_be_opened(tmp_path: Path, path: Path) -> None:
     path.write_bytes(b"this is no database, however long it may be" * 100)
     with pytest.raises(LedgerCorruptError):
         Ledger.open(path)

@@ -48,7 +48,7 @@ def drain(side: Bedside) -> None:
     Watcher(side.incoming, side.layout, QUICK_BEDSIDE, QuickModel).run(threading.Event(), once=True)
 
 
-def test_a_claim_that_was_only_intended_is_made_again(side: Bedside, ledger_of: Callable[[], Ledger]) -> None:
+def test_an_image_claimed_but_not_moved_is_seen_again(side: Bedside, ledger_of: Callable[[], Ledger]) -> None:
     ledger = ledger_of()
     image = enter(ledger, drop(side.incoming, "a.png", png(1)))
     reconcile(side.incoming, side.layout, ledger, OUTPUTS, QUICK)
@@ -57,7 +57,7 @@ def test_a_claim_that_was_only_intended_is_made_again(side: Bedside, ledger_of: 
     assert again.state == "seen"
 
 
-def test_a_source_that_was_copied_but_not_removed_goes(side: Bedside, ledger_of: Callable[[], Ledger]) -> None:
+def test_a_source_that_was_copied_but_not_removed_is_removed(side: Bedside, ledger_of: Callable[[], Ledger]) -> None:
     ledger = ledger_of()
     source = drop(side.incoming, "a.png", png(1))
     image = enter(ledger, source)
@@ -81,7 +81,7 @@ def test_another_image_under_the_same_name_is_not_taken_for_the_source(
     assert source.read_bytes() == png(2)
 
 
-def test_an_image_taken_out_of_work_has_a_reason(side: Bedside, ledger_of: Callable[[], Ledger]) -> None:
+def test_an_image_removed_from_work_gets_a_reason(side: Bedside, ledger_of: Callable[[], Ledger]) -> None:
     ledger = ledger_of()
     source = drop(side.incoming, "a.png", png(1))
     image = enter(ledger, source)
@@ -90,7 +90,7 @@ def test_an_image_taken_out_of_work_has_a_reason(side: Bedside, ledger_of: Calla
     assert side.reasons() == [image.id]
 
 
-def test_half_written_files_of_a_dead_process_go(side: Bedside, ledger_of: Callable[[], Ledger]) -> None:
+def test_incomplete_files_of_a_dead_process_are_removed(side: Bedside, ledger_of: Callable[[], Ledger]) -> None:
     for folder in (side.layout.work, side.layout.reports, side.layout.quarantine):
         (folder / ".x.png.part").write_bytes(b"half")
     reconcile(side.incoming, side.layout, ledger_of(), OUTPUTS, QUICK)
@@ -98,7 +98,7 @@ def test_half_written_files_of_a_dead_process_go(side: Bedside, ledger_of: Calla
 
 
 @pytest.mark.parametrize("damage", [b"", b"no database at all, but long enough to be looked at" * 50, None])
-def test_a_lost_ledger_is_made_anew_and_duplicates_stay_duplicates(side: Bedside, damage: bytes | None) -> None:
+def test_a_lost_ledger_is_rebuilt_and_duplicates_are_still_recognised(side: Bedside, damage: bytes | None) -> None:
     drop(side.incoming, "a.png", png(1))
     drop(side.incoming, "b.png", b"no image")
     drain(side)
@@ -127,7 +127,7 @@ def test_images_in_work_survive_a_lost_ledger(side: Bedside, ledger_of: Callable
     assert list(side.reports()) == [image.id]
 
 
-def test_a_ledger_from_a_backup_believes_the_disk(side: Bedside, ledger_of: Callable[[], Ledger]) -> None:
+def test_a_ledger_from_a_backup_is_corrected_from_the_disk(side: Bedside, ledger_of: Callable[[], Ledger]) -> None:
     """It calls seen what has a result since, what lies in work/, and what is in quarantine."""
     drop(side.incoming, "scored.png", png(1))
     drop(side.incoming, "letter", b"no image")
@@ -148,7 +148,7 @@ def test_a_ledger_from_a_backup_believes_the_disk(side: Bedside, ledger_of: Call
     assert ledger_of().counts()["vanished"] == 0
 
 
-def test_a_result_whose_image_was_archived_is_not_thrown_away(side: Bedside, ledger_of: Callable[[], Ledger]) -> None:
+def test_the_result_of_an_archived_image_is_kept(side: Bedside, ledger_of: Callable[[], Ledger]) -> None:
     drop(side.incoming, "scored.png", png(1))
     drain(side)
     ledger = ledger_of()
@@ -160,7 +160,7 @@ def test_a_result_whose_image_was_archived_is_not_thrown_away(side: Bedside, led
     assert side.reasons() == []
 
 
-def test_a_lost_ledger_does_not_score_again_what_stays_in_place(side: Bedside) -> None:
+def test_after_a_lost_ledger_files_that_stay_in_place_are_not_scored_again(side: Bedside) -> None:
     watch = QUICK_BEDSIDE.watch.model_copy(update={"leave_in_place": True})
     settings = QUICK_BEDSIDE.model_copy(update={"watch": watch})
 

@@ -46,13 +46,13 @@ def end(side: Bedside, ledger: Ledger, state: str) -> ImageRow:
     return image
 
 
-def test_nothing_goes_by_default(side: Bedside, ledger: Ledger) -> None:
+def test_by_default_nothing_is_deleted(side: Bedside, ledger: Ledger) -> None:
     end(side, ledger, "done")
     later = 1e12
     assert apply_retention(side.layout, ledger, OUTPUTS, RetentionSettings(), now=later) == 0
 
 
-def test_each_kind_goes_after_its_days_and_open_images_never(side: Bedside, ledger: Ledger) -> None:
+def test_each_kind_of_file_is_deleted_after_its_days_and_unfinished_images_never(side: Bedside, ledger: Ledger) -> None:
     import time
 
     done, aside, working = (end(side, ledger, state) for state in ("done", "quarantined", "claimed"))
@@ -73,7 +73,7 @@ def test_each_kind_goes_after_its_days_and_open_images_never(side: Bedside, ledg
     assert ledger.image(done.id) is not None
 
 
-def test_the_watermark_pauses_once_and_goes_on_with_room_to_spare(
+def test_the_disk_limit_pauses_once_and_resumes_with_space_to_spare(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     free = 2000.0
@@ -91,7 +91,7 @@ def test_the_watermark_pauses_once_and_goes_on_with_room_to_spare(
     assert [record.message.split(":")[0] for record in caplog.records] == ["paused", "resumed"]
 
 
-def test_a_clock_that_jumps_ahead_lets_nothing_go_for_an_hour(side: Bedside, ledger: Ledger) -> None:
+def test_after_a_jump_of_the_clock_nothing_is_deleted_for_an_hour(side: Bedside, ledger: Ledger) -> None:
     import time
 
     image = end(side, ledger, "done")

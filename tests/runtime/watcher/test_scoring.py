@@ -71,7 +71,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     ledger.close()
 
 
-def test_an_image_ends_with_a_report_and_its_original_in_the_archive(desk: Desk) -> None:
+def test_a_scored_image_has_a_report_and_its_original_is_archived(desk: Desk) -> None:
     image_id = desk.claim(png(1))
     desk.run()
     image = desk.image(image_id)
@@ -122,14 +122,14 @@ def test_an_unreadable_image_goes_to_quarantine_with_its_reason(desk: Desk) -> N
     assert desk.side.reports() == {}
 
 
-def test_what_had_no_end_is_put_aside_unread(desk: Desk) -> None:
+def test_an_incomplete_file_is_quarantined_unread(desk: Desk) -> None:
     image_id = desk.claim(png(1)[:-4], code="incomplete")
     desk.run()
     assert (desk.image(image_id).state, desk.image(image_id).code) == ("quarantined", "incomplete")
     assert desk.model.seen == []
 
 
-def test_a_codec_that_crashes_is_tried_again_ever_later_and_then_no_more(desk: Desk) -> None:
+def test_after_a_decoder_crash_the_delay_doubles_and_then_the_image_is_quarantined(desk: Desk) -> None:
     desk.model.failures[png(1)] = lambda: UnreadableImageError("decoder_crashed", "The decoder crashed.")
     image_id = desk.claim(png(1))
     desk.run()
@@ -145,7 +145,7 @@ def test_a_codec_that_crashes_is_tried_again_ever_later_and_then_no_more(desk: D
     assert (desk.image(image_id).state, desk.image(image_id).attempts) == ("quarantined", 3)
 
 
-def test_one_bad_image_does_not_hold_up_the_others(desk: Desk) -> None:
+def test_one_bad_image_does_not_delay_the_others(desk: Desk) -> None:
     desk.model.failures[png(1)] = lambda: UnreadableImageError("decoder_timeout", "It took too long.")
     desk.claim(png(1))
     good = desk.claim(png(2))
@@ -153,7 +153,7 @@ def test_one_bad_image_does_not_hold_up_the_others(desk: Desk) -> None:
     assert desk.image(good).state == "done"
 
 
-def test_an_image_that_killed_the_process_too_often_is_put_aside(desk: Desk) -> None:
+def test_an_image_that_killed_the_process_too_often_is_quarantined(desk: Desk) -> None:
     image_id = desk.claim(png(1))
     desk.ledger.transition(image_id, "claimed", attempts=3)
     desk.run()
@@ -179,7 +179,7 @@ def test_a_broken_device_counts_against_no_image(desk: Desk, monkeypatch: pytest
     assert desk.image(image_id).state == "done"
 
 
-def test_an_image_that_breaks_a_working_device_is_put_aside_at_last(desk: Desk) -> None:
+def test_an_image_that_fails_on_a_working_device_is_quarantined_at_last(desk: Desk) -> None:
     image_id = desk.claim(png(1))
     desk.model.score_error = lambda image: BackendError("NaN")
     for _ in range(4):
@@ -188,7 +188,9 @@ def test_an_image_that_breaks_a_working_device_is_put_aside_at_last(desk: Desk) 
     assert (desk.image(image_id).state, desk.image(image_id).code) == ("quarantined", "backend")
 
 
-def test_a_full_disk_is_nobodys_fault_and_leaves_nothing_half(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_costs_no_attempt_and_leaves_no_incomplete_file(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     image_id = desk.claim(png(1))
 
     def full(*_: object) -> None:
@@ -206,7 +208,7 @@ def test_a_full_disk_is_nobodys_fault_and_leaves_nothing_half(desk: Desk, monkey
         image_id = desk.claim(png(2))
 
 
-def test_an_output_that_breaks_does_not_take_the_report_with_it(desk: Desk) -> None:
+def test_an_output_that_fails_does_not_cost_the_report(desk: Desk) -> None:
     class Broken:
         name, folder, suffix = "broken", "overlays", ".png"
 
@@ -220,7 +222,7 @@ def test_an_output_that_breaks_does_not_take_the_report_with_it(desk: Desk) -> N
     assert list(desk.side.reports()) == [image_id]
 
 
-def test_the_newest_goes_first_and_the_oldest_does_not_starve(desk: Desk) -> None:
+def test_the_newest_image_goes_first_and_every_fourth_time_the_oldest(desk: Desk) -> None:
     images = [desk.claim(png(number)) for number in range(12)]
     order = []
     for _ in range(8):
@@ -229,7 +231,7 @@ def test_the_newest_goes_first_and_the_oldest_does_not_starve(desk: Desk) -> Non
     assert order == [11, 10, 9, 0, 8, 7, 6, 1]
 
 
-def test_originals_can_be_deleted_by_policy(desk: Desk) -> None:
+def test_originals_are_deleted_where_the_settings_say_so(desk: Desk) -> None:
     desk.scoring._settings = QUICK.model_copy(update={"originals": "delete"})
     image_id = desk.claim(png(1))
     desk.run()
@@ -237,7 +239,7 @@ def test_originals_can_be_deleted_by_policy(desk: Desk) -> None:
     assert desk.side.leftovers() == []
 
 
-def test_an_image_never_ends_with_a_result_and_a_reason(desk: Desk) -> None:
+def test_an_image_never_has_both_a_result_and_a_reason(desk: Desk) -> None:
     image_id = desk.claim(png(1))
     target = finalize.output_file(desk.side.layout, open_outputs(("json",))[0], desk.image(image_id))
     target.write_text("{}")  # a result of an attempt that the process did not survive
@@ -247,9 +249,7 @@ def test_an_image_never_ends_with_a_result_and_a_reason(desk: Desk) -> None:
     assert not target.exists()
 
 
-def test_a_ledger_that_refuses_costs_no_attempt_and_no_image_is_forgotten(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_ledger_that_refuses_costs_no_attempt_and_no_image(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     image_id = desk.claim(png(1))
     move = desk.ledger.transition
     for refused in ("scored", "written", "done") * 4:
@@ -270,7 +270,7 @@ def test_a_ledger_that_refuses_costs_no_attempt_and_no_image_is_forgotten(
 
 
 @pytest.mark.parametrize("what", ["link", "pipe", "folder", "nothing"])
-def test_what_was_swapped_before_it_was_taken_is_put_aside_unread(desk: Desk, what: str) -> None:
+def test_a_link_pipe_or_folder_in_the_place_of_an_image_is_quarantined_unread(desk: Desk, what: str) -> None:
     image_id = desk.claim(png(1))
     path = desk.side.layout.work_file(desk.image(image_id))
     path.unlink()
@@ -287,7 +287,7 @@ def test_what_was_swapped_before_it_was_taken_is_put_aside_unread(desk: Desk, wh
     assert list(desk.side.layout.work.iterdir()) == []
 
 
-def test_an_unmounted_disk_is_no_fault_of_the_image(desk: Desk) -> None:
+def test_an_unmounted_disk_costs_no_attempt(desk: Desk) -> None:
     image_id = desk.claim(png(1))
     away = desk.side.layout.work.rename(desk.side.layout.root / "away")
     with pytest.raises(FileNotFoundError):

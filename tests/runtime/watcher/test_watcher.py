@@ -31,7 +31,7 @@ def drain(side: Bedside, settings: BedsideSettings = QUICK_BEDSIDE) -> Watcher:
     return watcher
 
 
-def test_once_brings_everything_to_an_end_and_returns(side: Bedside) -> None:
+def test_with_once_every_file_is_finished_and_the_watcher_returns(side: Bedside) -> None:
     for number in range(20):
         drop(side.incoming, f"ward {number % 3}/unit-{number}/image.png", png(number))
     drop(side.incoming, "copy.png", png(0))
@@ -53,7 +53,7 @@ def test_a_second_run_has_nothing_to_do(side: Bedside) -> None:
     assert len(side.reports()) == 1
 
 
-def test_leaving_in_place_scores_once_and_keeps_every_file(side: Bedside) -> None:
+def test_files_left_in_place_are_scored_once_and_kept(side: Bedside) -> None:
     settings = QUICK_BEDSIDE.model_copy(
         update={"watch": QUICK_BEDSIDE.watch.model_copy(update={"leave_in_place": True})}
     )
@@ -65,7 +65,7 @@ def test_leaving_in_place_scores_once_and_keeps_every_file(side: Bedside) -> Non
     assert side.leftovers() == []
 
 
-def test_names_that_are_not_text_and_things_that_are_no_files(side: Bedside) -> None:
+def test_names_need_not_be_text_and_only_regular_files_are_taken(side: Bedside) -> None:
     drop(side.incoming, os.fsdecode(b"\xff\xfe\n\x1b[31m.png"), png(1))
     os.mkfifo(side.incoming / "fifo")
     (side.incoming / "link.png").symlink_to("/etc/passwd")
@@ -73,7 +73,7 @@ def test_names_that_are_not_text_and_things_that_are_no_files(side: Bedside) -> 
     assert (side.incoming / "fifo").exists()
 
 
-def test_images_are_scored_as_they_arrive_until_told_to_stop(side: Bedside) -> None:
+def test_images_are_scored_as_they_arrive_until_the_watcher_is_stopped(side: Bedside) -> None:
     stop = threading.Event()
     watcher = Watcher(side.incoming, side.layout, QUICK_BEDSIDE, QuickModel)
     watcher.on_finished = lambda ended: stop.set() if watcher.finished_count == 2 else None
@@ -97,7 +97,7 @@ def test_one_watcher_per_folder(side: Bedside, tmp_path: Path) -> None:
     drain(side)
 
 
-def test_a_bundle_that_does_not_hold_is_said_at_once(side: Bedside) -> None:
+def test_a_broken_bundle_is_an_error_at_the_start(side: Bedside) -> None:
     def no_bundle() -> QuickModel:
         raise BundleError("no bundle")
 
@@ -105,7 +105,7 @@ def test_a_bundle_that_does_not_hold_is_said_at_once(side: Bedside) -> None:
         Watcher(side.incoming, side.layout, QUICK_BEDSIDE, no_bundle).run(threading.Event())
 
 
-def test_sigterm_lets_the_image_at_hand_finish(side: Bedside) -> None:
+def test_sigterm_lets_the_current_image_finish(side: Bedside) -> None:
     for number in range(30):
         drop(side.incoming, f"{number}.png", png(number))
     environment = {**os.environ, "LUNGSEV_FAILPOINTS": "decoded=sleep:0.2@1-"}
@@ -122,7 +122,7 @@ def test_sigterm_lets_the_image_at_hand_finish(side: Bedside) -> None:
     assert counts["done"] == len(side.reports())
 
 
-def test_a_nearly_full_disk_pauses_and_says_so(side: Bedside) -> None:
+def test_on_a_nearly_full_disk_no_image_is_taken(side: Bedside) -> None:
     watch = QUICK_BEDSIDE.watch.model_copy(update={"min_free_mb": 1e12})
     image = drop(side.incoming, "image.png", png(1))
     with pytest.raises(LungsevError, match="disk is nearly full"):
@@ -151,6 +151,6 @@ def test_folders_are_checked_before_anything_is_opened(tmp_path: Path, side: Bed
         prepare_folders(side.incoming, Layout(side.incoming), QUICK_BEDSIDE)
 
 
-def test_the_default_output_folder_lies_beside(tmp_path: Path) -> None:
+def test_the_default_output_folder_is_next_to_the_watched_one(tmp_path: Path) -> None:
     assert default_out(tmp_path / "incoming") == tmp_path / "lungsev-out"
     assert default_out(Path("/incoming")) == Path("/lungsev-out")

@@ -27,7 +27,7 @@ from PIL import Image
 HOSTILE = "<script>alert(1)</script>"
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 CLIENTS = 50
-SETTLE_SECONDS = 1.0  # the default of watch.settle_seconds: a file must lie untouched for so long
+SETTLE_SECONDS = 1.0  # the default of watch.settle_seconds: a file must be unchanged for so long
 PAGE_KB = 200
 IN_DOCS = ("board", "board-light", "exam-map-and-prior", "refused", "course", "phone", "connection-lost")
 
@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def make_unit(folder: Path) -> tuple[Path, Path]:
-    """Phantom patients, scored by the packaged model through the real watcher; what a run left is used again."""
+    """Make phantom patients and let the watcher score them; an earlier run's unit is used again."""
     incoming, out = folder / "incoming", folder / "out"
     if not out.is_dir():
         subprocess.run([lungsev_run(), "phantoms", str(incoming)], check=True)
@@ -66,7 +66,7 @@ def make_unit(folder: Path) -> tuple[Path, Path]:
 
 
 def drop_radiograph(incoming: Path, seed: int, patient: str) -> float:
-    """As a unit does: write beside, then rename. Returns when."""
+    """Write under another name, then rename, as a hospital's unit does; return when."""
     from lungsev.phantom import make_phantom, write_phantom_dicom
 
     path = incoming / f"{seed}.dcm"
@@ -178,7 +178,7 @@ def look(
         watcher.kill()
         page.wait_for_selector("#lost:not([hidden])", timeout=30_000)
         page.screenshot(path=shots / "connection-lost.png")
-        del problems[complaints:]  # the browser rightly complains of the server we killed
+        del problems[complaints:]  # the browser complains that the server was killed
         browser.close()
     return problems
 

@@ -68,7 +68,7 @@ def source_files() -> list[str]:
 
 
 def installed_path(source: str) -> str:
-    """Where a file of the checkout lies in the wheel."""
+    """Return where the wheel has a file of the checkout."""
     folder, _, rest = source.partition("/")
     return f"{FOLDERS[folder]}/{rest}"
 
@@ -83,7 +83,7 @@ def test_every_package_is_listed(project: dict[str, Any]) -> None:
 def test_every_package_has_an_init() -> None:
     for path in source_files():
         if path.endswith(".py"):
-            assert (ROOT / path).parent.joinpath("__init__.py").is_file(), f"{path} lies in a folder without __init__"
+            assert (ROOT / path).parent.joinpath("__init__.py").is_file(), f"{path} is in a folder without __init__"
 
 
 def test_the_wheel_holds_every_file_of_the_rooms(wheel: Path) -> None:

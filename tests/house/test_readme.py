@@ -24,8 +24,8 @@ COMMANDS = {
     "lungsev-train": "lungsev.train.cli",
     "lungsev-export": "lungsev.export.cli",
 }
-# Words that may start a line of a shell block beside our own commands.
-OF_THE_SYSTEM = {
+# Commands of the system that a shell block may use.
+SYSTEM_COMMANDS = {
     *("git", "cd", "pip", "python", "python3", "torchrun", "tensorboard"),
     *("mkdir", "cp", "curl", "rsync", "sqlite3", "install", "useradd", "chmod", "chown", "tee", "apt", "apt-get"),
     *(".", "systemctl", "systemd-analyze", "journalctl", "docker", "nvpmodel", "jetson_clocks", "find", "done"),
@@ -56,13 +56,13 @@ def complaint(line: str) -> str | None:
         return f"make has no target {missing[0]}" if missing else None
     if program in COMMANDS:
         return option_complaint(program, arguments)
-    if program in OF_THE_SYSTEM:
+    if program in SYSTEM_COMMANDS:
         return None
     return f"{program} is not a command known here"
 
 
 def option_complaint(program: str, arguments: list[str]) -> str | None:
-    """An unknown sub-command or option of one of our three commands."""
+    """Return what is wrong with the sub-command or an option of one of the three commands."""
     module = importlib.import_module(COMMANDS[program])
     command: Any = typer.main.get_command(module.app)
     known = {option for parameter in command.params for option in parameter.opts}

@@ -35,8 +35,11 @@ def text_of(path: Path) -> str:
         return ""
 
 
-@pytest.mark.parametrize("name", ["README.md", "CHANGELOG.md", "LICENSE", "docs/glossary.md", ".ci/run", "Makefile"])
-def test_the_papers_of_a_project_are_there(name: str) -> None:
+DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CHANGELOG.md", "CITATION.cff", "LICENSE", "SECURITY.md", "docs/index.md")
+
+
+@pytest.mark.parametrize("name", [*DOCUMENTS, ".ci/run", "Makefile"])
+def test_the_documents_of_a_project_are_there(name: str) -> None:
     assert (ROOT / name).stat().st_size > 50
 
 
@@ -116,7 +119,7 @@ def test_no_underscore_name_leaves_its_module() -> None:
 
 
 def test_every_module_is_within_reach_of_a_test() -> None:
-    """Tests mirror the source: a module is named by a test, or used by one that is."""
+    """A module is named by a test, or used by a module that is."""
     tests = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py"))
     mirrored = {path.stem.removeprefix("test_") for path in (ROOT / "tests").rglob("test_*.py")}
     files = module_files(ROOT)

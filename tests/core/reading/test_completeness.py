@@ -1,5 +1,8 @@
+"""A file is told complete, cut short or unknown by its structure alone."""
+
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import pytest
@@ -46,6 +49,44 @@ def test_pixel_data_that_claims_more_than_there_is_waits(tmp_path: Path) -> None
     assert check_completeness(path) == "incomplete"
 
 
+def test_elements_behind_the_pixel_data_count_too(tmp_path: Path) -> None:
+    path = write_phantom_dicom(RADIOGRAPH, tmp_path / "image.dcm", transfer_syntax="jpeg_ls")
+    padding = struct.pack("<HH2sHI", 0xFFFC, 0xFFFC, b"OB", 0, 6) + bytes(6)
+    path.write_bytes(path.read_bytes() + padding)
+    assert check_completeness(path) == "complete"
+    path.write_bytes(path.read_bytes()[:-1])
+    assert check_completeness(path) == "incomplete"
+
+
+def test_a_fragment_whose_padding_is_not_counted_is_complete(tmp_path: Path) -> None:
+    path = write_phantom_dicom(RADIOGRAPH, tmp_path / "image.dcm", transfer_syntax="jpeg_ls")
+    data = path.read_bytes()
+    item = data.index(b"\xfe\xff\x00\xe0", data.index(b"\xe0\x7f\x10\x00") + 20)
+    (length,) = struct.unpack("<I", data[item + 4 : item + 8])
+    path.write_bytes(
+        data[: item + 4]
+        + struct.pack("<I", length + 1)
+        + data[item + 8 : item + 8 + length]
+        + b"a\0"
+        + data[item + 8 + length :]
+    )
+    assert check_completeness(path) == "complete"
+
+
+def test_an_item_of_known_length_is_walked_into(tmp_path: Path) -> None:
+    path = write_phantom_dicom(RADIOGRAPH, tmp_path / "image.dcm", transfer_syntax="explicit")
+    data = path.read_bytes()
+    place = data.index(b"\xe0\x7f\x10\x00OW")
+    element = struct.pack("<HH2sH", 0x0008, 0x0060, b"CS", 2) + b"CR"
+    known = struct.pack("<HHI", 0xFFFE, 0xE000, len(element)) + element
+    closed = struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
+    sequence = struct.pack("<HH2sHI", 0x0040, 0x0275, b"SQ", 0, 0xFFFFFFFF) + known
+    path.write_bytes(data[:place] + sequence + closed + data[place:])
+    assert check_completeness(path) == "complete"
+    path.write_bytes(data[:place] + sequence + data[place:])
+    assert check_completeness(path) == "incomplete"
+
+
 def test_pictures(tmp_path: Path) -> None:
     picture = tmp_path / "image.png"
     picture.write_bytes(png(1))
@@ -67,9 +108,18 @@ def test_pictures(tmp_path: Path) -> None:
         (b"hello, this is a letter", "unrecognised"),
         (b"\0" * 128 + b"DICM" + b"\xff" * 400, "unrecognised"),
         (b"II*\0\xff\xff\xff\x00", "incomplete"),
+        (b"II*\0", "incomplete"),
+        (b"MM\0*\0\0\0\x08" + bytes(2), "complete"),
+        (b"MM\0*\0\0\0\x08" + bytes(1), "incomplete"),
+        (b"\x89PNG", "incomplete"),
+        (b"\xff\x4f\xff\x51" + bytes(300), "unrecognised"),
+        (b"\0" * 128 + b"DICM", "incomplete"),
+        (b"\0" * 128 + b"DICM\x02\0\0\0UL\x04\0\0\0\0\0", "incomplete"),
+        (b"\0" * 128 + b"DICM\x02\0\0\0UL\x04\0\0\0\0\0\x08\0\x05\0", "unrecognised"),
+        (b"\0" * 128 + b"DICM\x02\0\x02\0UT\0\0\0\0\x20\0", "unrecognised"),
     ],
 )
-def test_what_is_no_radiograph(tmp_path: Path, data: bytes, verdict: str) -> None:
+def test_other_files_are_unrecognised_and_beginnings_incomplete(tmp_path: Path, data: bytes, verdict: str) -> None:
     path = tmp_path / "file"
     path.write_bytes(data)
     assert check_completeness(path) == verdict

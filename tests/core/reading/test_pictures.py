@@ -11,9 +11,10 @@ import numpy.typing as npt
 import pytest
 
 from lungsev.errors import SkippedImageError, UnreadableImageError
+from lungsev.reading.grayscale import Grayscale
 from lungsev.reading.limits import ReadLimits
 from lungsev.reading.pictures import decode_picture, mark_as_own_output, turn_upright
-from lungsev.reading.radiograph import Stored
+from lungsev.reading.radiograph import Stored, pixel_sha256
 
 LIMITS = ReadLimits()
 GREY = np.add.outer(np.arange(90, dtype=np.uint16), np.arange(120, dtype=np.uint16)).astype(np.uint8)
@@ -145,6 +146,22 @@ def test_a_size_of_nothing_is_a_wrong_shape() -> None:
     with pytest.raises(UnreadableImageError) as caught:
         read(_resized_png(encoded(GREY, ".png"), 0, 100))
     assert caught.value.code == "wrong_shape"
+
+
+def test_the_report_names_the_decoder_and_hashes_the_upright_values() -> None:
+    image = decode_picture(_tiff(_turned(GREY, 6), "<", orientation=6), LIMITS)
+    assert (image.info.decoder, image.info.pixel_sha256) == ("opencv/tiff", pixel_sha256(GREY))
+    assert image.grayscale == Grayscale(display_ready=True)
+    wide = decode_picture(encoded(GREY.astype(np.uint16) * 257, ".png"), LIMITS)
+    assert wide.grayscale == Grayscale(display_ready=False)
+
+
+def test_a_codestream_that_is_no_picture_format_is_named_as_such() -> None:
+    import imagecodecs
+
+    with pytest.raises(UnreadableImageError) as caught:
+        read(bytes(imagecodecs.jpeg2k_encode(GREY, codecformat="j2k")))
+    assert caught.value.code == "not_dicom"
 
 
 def test_an_icon_is_skipped() -> None:

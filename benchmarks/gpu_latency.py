@@ -1,10 +1,10 @@
-"""One image on an NVIDIA GPU, from host memory to host memory: lungsev's engines beside PyTorch and the floor.
+"""Latency of one image on an NVIDIA GPU, host memory to host memory: lungsev's engines, PyTorch, theoretical floor.
 
     python benchmarks/gpu_latency.py [--bundle BUNDLE] [--run RUN] [--json FILE] [--seconds 200]
 
-What is missing on the machine (TensorRT, ONNX Runtime for CUDA) or does not work is a line in the result with the
-reason, never the end of the run. Without --run the PyTorch networks have the bundle's settings and random weights:
-weights do not change the time. Needs the extras `export` and `tensorrt`.
+A part that is missing on the machine (TensorRT, ONNX Runtime for CUDA) or fails is a line in the result with the
+reason, and the run continues. Without --run the PyTorch networks have the bundle's settings and random weights: the
+time does not depend on them. Needs the extras `export` and `tensorrt`.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ import onnx
 import torch
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import nn
+from torch_networks import Result, TorchRunner, device_ms, example, timed, torch_network
 
 from lungsev.bundle.archive import Bundle, read_bundle
 from lungsev.export.graph.costs import total_gflop
@@ -39,21 +39,14 @@ from lungsev.inference.tensorrt.build import BuildOptions, build_engine
 from lungsev.inference.tensorrt.cuda import open_driver
 from lungsev.inference.tensorrt.library import FLAVOURS, Flavour, TensorRTLibrary, load_tensorrt
 from lungsev.inference.tensorrt.runner import TensorRTBackend
-from lungsev.networks.build import build_fused
-from lungsev.networks.checkpoint import load_network
-from lungsev.networks.fused import FusedNetwork
-from lungsev.networks.settings import FusedSettings, SeveritySettings
 from lungsev.runtime.benchmark.floor import KNOWN_DEVICES
 
-Infer = Callable[[np.ndarray], Any]
-Result = dict[str, Any]
-WARM_UP, RUNS = 30, 300
 PCIE_BYTES_PER_S = 55e9  # 16 lanes of the fifth generation, as drivers reach them
 COMPILE_MODES = ("reduce-overhead", "max-autotune")
 
 
 class Parts:
-    """Runs the parts of the measurement one by one; one that fails leaves its reason and stops nothing."""
+    """Runs the parts of the measurement one by one; a failed part leaves its reason and the others run."""
 
     def __init__(self, result: Result, target: Path | None, seconds: float) -> None:
         self.result, self._target = result, target
@@ -61,10 +54,11 @@ class Parts:
 
     @property
     def seconds_left(self) -> float:
+        """Seconds until the deadline."""
         return self._deadline - time.monotonic()
 
     def run(self, name: str, part: Callable[[], Any], needs_s: float = 5.0) -> None:
-        """Keep what the part returned, or why it did not."""
+        """Store the result of a part, or the reason why it has none."""
         started = time.monotonic()
         if self.seconds_left < needs_s:
             self.keep(name, {"skipped": f"{self.seconds_left:.0f} s left, it may take {needs_s:.0f}"})
@@ -78,97 +72,19 @@ class Parts:
         self.keep(name, {**found, "part_seconds": round(time.monotonic() - started, 1)})
 
     def keep(self, name: str, found: Result) -> None:
+        """Store a result, print it, and write the file."""
         self.result["parts"][name] = found
         print(f"{name}: {json.dumps(found)}", flush=True)
         self.write()
 
     def write(self) -> None:
+        """Write all results so far, if a file was asked for."""
         if self._target is not None:
             self._target.write_text(json.dumps(self.result, indent=2) + "\n", encoding="utf-8")
 
 
-class MixedNetwork(nn.Module):
-    """The fused network in half precision with the FP32 islands of the exported graph."""
-
-    def __init__(self, network: FusedNetwork) -> None:
-        super().__init__()
-        self.network = network
-        network.segmentation.half()
-        network.severity.half()
-        for member in network.severity.members:
-            for head in member.scheme_heads.float().values():
-                head.register_forward_pre_hook(lambda _head, tokens: (tokens[0].float(),))
-        network.severity.exact_maps.float()
-
-    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """image [1, 1, S, S] float32 -> mask, theta, then probabilities and map of every scheme."""
-        net = self.network
-        small = functional.avg_pool2d(image, image.shape[-1] // net.segmentation_px)
-        logits, deepest = net.segmentation.with_features(small.half())
-        mask = logits.float().sigmoid()
-        theta = net.alignment(mask)
-        outputs = [mask, theta]
-        if net.segmentation.image_check is not None:
-            outputs.append(net.segmentation.image_check(deepest).float().softmax(dim=-1))
-        crop, _ = net.aligned(image, mask, theta, upright=not net.alignment.rotation)
-        for pair in net.severity(crop.half()).values():
-            outputs += [value.float() for value in pair]
-        return tuple(outputs)
-
-
-class PlainNetwork(nn.Module):
-    """The fused network with its outputs in a tuple."""
-
-    def __init__(self, network: FusedNetwork) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        return tuple(self.network(image).values())
-
-
-class TorchRunner:
-    """Pinned memory -> device -> network -> pinned memory, optionally as one recorded CUDA graph."""
-
-    def __init__(self, network: Callable[[Tensor], tuple[Tensor, ...]], size_px: int, graph: bool) -> None:
-        self._network = network
-        self._host = torch.zeros(1, 1, size_px, size_px).pin_memory()
-        self._device = self._host.cuda()
-        self._stream = torch.cuda.Stream()
-        with torch.inference_mode(), torch.cuda.stream(self._stream):
-            for _ in range(4):
-                outputs = network(self._device)
-            self._results = [torch.empty(value.shape, dtype=value.dtype).pin_memory() for value in outputs]
-        self._stream.synchronize()
-        self._graph: torch.cuda.CUDAGraph | None = None
-        if graph:
-            recorded = torch.cuda.CUDAGraph()
-            with torch.inference_mode(), torch.cuda.graph(recorded, stream=self._stream):
-                self._static = network(self._device)
-            self._graph = recorded
-
-    @property
-    def device_ms(self) -> float | None:
-        """Of the recorded graph alone, back to back."""
-        if self._graph is None:
-            return None
-        with torch.cuda.stream(self._stream):
-            return round(device_ms(self._graph.replay, 100), 4)
-
-    def __call__(self, image: np.ndarray) -> list[np.ndarray]:
-        np.copyto(self._host.numpy(), image)
-        with torch.inference_mode(), torch.cuda.stream(self._stream):
-            self._device.copy_(self._host, non_blocking=True)
-            if self._graph is not None:
-                self._graph.replay()
-            outputs = self._network(self._device) if self._graph is None else self._static
-            for target, value in zip(self._results, outputs, strict=True):
-                target.copy_(value, non_blocking=True)
-        self._stream.synchronize()
-        return [value.numpy().copy() for value in self._results]
-
-
 def main() -> None:
+    """Measure, print, and write JSON if asked."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--bundle", type=Path, help="default: the packaged one")
     parser.add_argument("--run", type=Path, help="run folder whose network PyTorch runs; default: random weights")
@@ -194,7 +110,7 @@ def main() -> None:
 
 
 def every_part(parts: Parts, bundle: Bundle, options: argparse.Namespace) -> None:
-    """What may crash or never end runs in a process of its own."""
+    """Run all parts; a part that may crash or hang runs in its own process."""
     parts.run("machine", machine)
     parts.run("floor", lambda: floor(bundle))
     apart(parts, options, "tensorrt_rtx", at_most_s=70)
@@ -207,7 +123,7 @@ def every_part(parts: Parts, bundle: Bundle, options: argparse.Namespace) -> Non
 
 
 def apart(parts: Parts, options: argparse.Namespace, part: str, at_most_s: float) -> None:
-    """Run one part of this script in another process and take over what it wrote."""
+    """Run one part of this script in another process and store its results."""
     limit = min(at_most_s, parts.seconds_left - 3)
     if limit < 15:
         parts.keep(part, {"skipped": f"{limit:.0f} s left"})
@@ -230,7 +146,7 @@ def apart(parts: Parts, options: argparse.Namespace, part: str, at_most_s: float
 
 
 def engine_parts(parts: Parts, bundle: Bundle, flavour: Flavour) -> None:
-    """Does this TensorRT take this card, and how fast is its engine?"""
+    """Build and time the engines of one TensorRT flavour."""
     library: TensorRTLibrary | None = None
 
     def describe() -> Result:
@@ -252,7 +168,7 @@ def engine_parts(parts: Parts, bundle: Bundle, flavour: Flavour) -> None:
 
 
 def torch_parts(parts: Parts, bundle: Bundle, run: Path | None) -> None:
-    """The same network in PyTorch, eager and recorded."""
+    """Time the same network in PyTorch, eager and as a CUDA graph."""
     image = example(bundle)
     for name, mixed, graph, last in (
         ("PyTorch fp16 CUDA graph", True, True, False),
@@ -268,29 +184,13 @@ def torch_parts(parts: Parts, bundle: Bundle, run: Path | None) -> None:
 
 
 def timed_torch(network: nn.Module, image: np.ndarray, graph: bool) -> Result:
+    """Time a network from host to host and on the GPU alone."""
     runner = TorchRunner(network, image.shape[-1], graph)
     return {**timed(runner, image), "device_ms": runner.device_ms}
 
 
-def torch_network(bundle: Bundle, run: Path | None, mixed: bool, channels_last: bool) -> nn.Module:
-    """On the device, in eval mode."""
-    network = load_network(run) if run is not None else build_fused(settings_of(bundle), pretrained=False)
-    made = (MixedNetwork(network) if mixed else PlainNetwork(network)).eval().cuda()
-    return made.to(memory_format=torch.channels_last) if channels_last else made
-
-
-def settings_of(bundle: Bundle) -> FusedSettings:
-    """Of the network the bundle was made of, as far as its provenance tells."""
-    manifest = bundle.manifest
-    known = dict((manifest.provenance.config or {}).get("network") or {})
-    known = {key: value for key, value in known.items() if key in SeveritySettings.model_fields}
-    known |= {"pretrained": "none", "schemes": [scheme.name for scheme in manifest.schemes]}
-    known["members"] = int((manifest.metrics or {}).get("members", known.get("members", 1)))
-    return FusedSettings(severity=SeveritySettings.model_validate(known))
-
-
 def machine() -> Result:
-    """The card and what measures it."""
+    """Describe the GPU, the processor and the libraries."""
     properties = torch.cuda.get_device_properties(0)
     asked = "name,driver_version,clocks.sm,clocks.mem,power.limit,persistence_mode"
     smi = subprocess.run(
@@ -316,39 +216,27 @@ def machine() -> Result:
 
 
 def matrix_tflops(side: int = 8192) -> float:
+    """Return the measured TFLOP/s of an FP16 matrix product."""
     a = torch.randn(side, side, device="cuda", dtype=torch.float16)
     return 2 * side**3 / device_ms(lambda: a @ a, 10) / 1e9
 
 
 def copy_rate(megabytes: int = 1024) -> float:
-    """10^9 bytes a second, read and written."""
+    """Return 10^9 bytes per second, read and written."""
     a = torch.empty(megabytes << 20, device="cuda", dtype=torch.uint8)
     b = torch.empty_like(a)
     return 2 * a.numel() / device_ms(lambda: b.copy_(a), 10) / 1e6
 
 
-def device_ms(work: Callable[[], object], repeats: int) -> float:
-    """Milliseconds of one run on the device, back to back."""
-    for _ in range(3):
-        work()
-    start, stop = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-    start.record()
-    for _ in range(repeats):
-        work()
-    stop.record()
-    torch.cuda.synchronize()
-    return start.elapsed_time(stop) / repeats
-
-
 def graphs_of(bundle: Bundle) -> dict[str, bytes]:
-    """Both precisions; a bundle without the half graph gets one made here, which passed no gate."""
+    """Return both graphs; for a bundle without the half graph, one is converted here without a comparison."""
     fp32 = bundle.graph_bytes("fp32")
     half = bundle.graph_bytes("fp16") if "fp16" in bundle.precisions else half_from_onnx(fp32).data
     return {"fp32": fp32, "fp16": half}
 
 
 def floor(bundle: Bundle) -> Result:
-    """Arithmetic and weight traffic at the data sheet's peak: what no program can beat."""
+    """Return the times of arithmetic, weights and transfer at the data sheet's peak."""
     graph = bundle.graph_bytes("fp32")
     gflop = total_gflop(onnx.load_from_string(graph))
     name = torch.cuda.get_device_name()
@@ -364,7 +252,7 @@ def floor(bundle: Bundle) -> Result:
 
 
 def engine(bundle: Bundle, library: TensorRTLibrary, precision: str, graph: bytes) -> Result:
-    """Build for this card, load, compare with the FP32 graph, time."""
+    """Build an engine for this GPU, compare it with the FP32 graph, and time it."""
     built = build_engine(graph, library, BuildOptions())
     found: Result = {
         "build_seconds": built.build_seconds,
@@ -386,7 +274,7 @@ def engine(bundle: Bundle, library: TensorRTLibrary, precision: str, graph: byte
 
 
 def foreign_plans(library: TensorRTLibrary, graph: bytes) -> Result:
-    """What TensorRT-RTX says of plans that were built ahead of time for other cards."""
+    """Report whether TensorRT-RTX loads plans that were built ahead of time for other GPUs."""
     said: Result = {}
     for capability in ("8.0", "8.9", "12.0"):
         try:
@@ -401,6 +289,7 @@ def foreign_plans(library: TensorRTLibrary, graph: bytes) -> Result:
 
 
 def onnxruntime_cuda(bundle: Bundle) -> Result:
+    """Time ONNX Runtime on the GPU."""
     import onnxruntime
 
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
@@ -410,11 +299,13 @@ def onnxruntime_cuda(bundle: Bundle) -> Result:
 
 
 def onnxruntime_cpu(bundle: Bundle) -> Result:
+    """Time ONNX Runtime on the processor."""
     session = open_session(bundle.graph_bytes("fp32"))
     return timed(lambda radiograph: session.run(None, {"image": radiograph}), example(bundle), runs=30)
 
 
 def compiled(bundle: Bundle, run: Path | None, mode: str) -> Result:
+    """Time torch.compile, whose modes record CUDA graphs themselves."""
     image = example(bundle)
     started = time.monotonic()
     network = torch.compile(torch_network(bundle, run, mixed=True, channels_last=False), mode=mode)
@@ -423,25 +314,8 @@ def compiled(bundle: Bundle, run: Path | None, mode: str) -> Result:
     return {"compile_seconds": round(seconds, 1), **timed(runner, image)}
 
 
-def example(bundle: Bundle) -> np.ndarray:
-    side = bundle.manifest.input.size_px
-    return np.random.default_rng(0).random((1, 1, side, side), dtype=np.float32)
-
-
-def timed(infer: Infer, image: np.ndarray, runs: int = RUNS) -> Result:
-    """Milliseconds from an image in host memory to outputs in host memory."""
-    samples = []
-    for index in range(min(WARM_UP, runs) + runs):
-        started = time.perf_counter()
-        infer(image)
-        if index >= min(WARM_UP, runs):
-            samples.append((time.perf_counter() - started) * 1000)
-    p50, p95, p99 = (round(float(value), 4) for value in np.percentile(samples, [50, 95, 99]))
-    return {"p50_ms": p50, "p95_ms": p95, "p99_ms": p99, "fastest_ms": round(min(samples), 4)}
-
-
 def show(result: Result) -> None:
-    """Fastest first; then what did not run, with the reason."""
+    """Print a table, fastest first, then the parts that did not run, with the reason."""
     parts = result["parts"]
     table = Table(title=f"one image, host to host: {parts.get('machine', {}).get('gpu', 'no GPU')}")
     for column in ("candidate", "p50 ms", "p95 ms", "p99 ms", "parity"):

@@ -1,10 +1,10 @@
-"""How many images per second reach the network, and what each costs: is the loader faster than the GPU?
+"""Images per second that the training loader delivers, and the time of each part, to compare with the GPU.
 
     python benchmarks/loader.py
     python benchmarks/loader.py --data ../shared/cxr/brixia-cohen --workers 0 2 4
     python benchmarks/loader.py --json
 
-Images come from the cache and are cropped and changed as in training; without --data they are drawn.
+Images come from the cache and are cropped and augmented as in training; without --data they are synthetic.
 """
 
 from __future__ import annotations
@@ -24,18 +24,19 @@ from lungsev.geometry import compose
 from lungsev.phantom import write_dataset
 from lungsev.train.configs import built_in_or_path
 from lungsev.train.data.augmentation import apply_photometry, draw_geometry, draw_photometry
-from lungsev.train.data.cache import CachedRadiograph, prepare
-from lungsev.train.data.datasets import GradedRadiograph, load_graded
+from lungsev.train.data.cache import CachedImage, prepare
+from lungsev.train.data.datasets import GradedImage, load_graded
 from lungsev.train.data.loaders import generator_of, make_loader
-from lungsev.train.tasks.severity import SeverityRadiographs, SeverityRunSettings, crop
+from lungsev.train.tasks.severity import SeverityImages, SeverityRunSettings, crop
 
-DRAWN = 24
-RADIOGRAPHS = 256
+SYNTHETIC = 24
+IMAGES = 256
 
 
 def main() -> None:
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, help="folder of graded images; default: drawn ones")
+    parser.add_argument("--data", type=Path, help="folder of graded images; default: synthetic ones")
     parser.add_argument("--config", default="brixia/modern", help="training config")
     parser.add_argument("--workers", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--json", action="store_true")
@@ -43,8 +44,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = arguments.data
         if root is None:
-            root = Path(folder, "drawn")
-            write_dataset(root, "brixia", DRAWN, 0)
+            root = Path(folder, "synthetic")
+            write_dataset(root, "brixia", SYNTHETIC, 0)
         found = measure(root, Path(folder, "cache"), arguments.config, arguments.workers)
     if arguments.json:
         print(json.dumps(found))
@@ -58,16 +59,16 @@ def measure(root: Path, cache: Path, config: str, workers: list[int]) -> dict[st
     settings = load_model(SeverityRunSettings, built_in_or_path(config), {})
     dataset = load_graded(root)
     began = time.perf_counter()
-    ready = prepare(dataset.radiographs, cache).radiographs
+    ready = prepare(dataset.images, cache).images
     filled = len(ready) / (time.perf_counter() - began)
-    radiographs = [radiograph for radiograph in dataset.radiographs if radiograph.name in ready]
+    images = [image for image in dataset.images if image.name in ready]
     found: dict[str, Any] = {
         "config": config,
         "crop": f"{settings.network.crop_px} px, oversampled {settings.network.oversample} times",
         "images per second, first reading, 1 process": round(filled, 1),
-        "milliseconds per image": _parts(ready[radiographs[0].name], settings),
+        "milliseconds per image": _parts(ready[images[0].name], settings),
     }
-    repeated = [radiographs[index % len(radiographs)] for index in range(RADIOGRAPHS)]
+    repeated = [images[index % len(images)] for index in range(IMAGES)]
     for count in workers:
         found[f"images per second, {count} workers"] = round(
             _throughput(repeated, ready, dataset.scheme, settings, count), 1
@@ -76,17 +77,15 @@ def measure(root: Path, cache: Path, config: str, workers: list[int]) -> dict[st
 
 
 def _throughput(
-    radiographs: list[GradedRadiograph],
-    ready: dict[str, CachedRadiograph],
+    images: list[GradedImage],
+    ready: dict[str, CachedImage],
     scheme: Any,
     settings: SeverityRunSettings,
     workers: int,
 ) -> float:
-    """Of the second epoch: worker processes start in the first."""
-    thetas = np.tile(np.eye(2, 3), (len(radiographs), 1, 1))
-    dataset = SeverityRadiographs(
-        radiographs, [ready[radiograph.name] for radiograph in radiographs], thetas, scheme, settings, augmented=True
-    )
+    """Return the images per second of the second epoch; worker processes start in the first."""
+    thetas = np.tile(np.eye(2, 3), (len(images), 1, 1))
+    dataset = SeverityImages(images, [ready[image.name] for image in images], thetas, scheme, settings, augmented=True)
     loader = make_loader(dataset, settings.loop.batch_size, True, 0, workers)
     rate = 0.0
     for epoch in range(2):
@@ -97,13 +96,13 @@ def _throughput(
     return rate
 
 
-def _parts(radiograph: CachedRadiograph, settings: SeverityRunSettings) -> dict[str, float]:
+def _parts(cached: CachedImage, settings: SeverityRunSettings) -> dict[str, float]:
     cv2.setNumThreads(1)
     generator = generator_of(0, (0, 0))
-    canvas, theta = radiograph.canvas(), np.eye(2, 3)
+    canvas, theta = cached.canvas(), np.eye(2, 3)
     image = crop(canvas, theta, settings.network)
     parts = {
-        "canvas from the cache": lambda: radiograph.canvas(),
+        "canvas from the cache": lambda: cached.canvas(),
         "crop": lambda: crop(
             canvas, compose(theta, draw_geometry(settings.geometry, generator).matrix()), settings.network
         ),

@@ -1,4 +1,4 @@
-"""Refusals of the quality gate per kind of image, and where its measures lie.
+"""Refusals of the quality gate per kind of image, and the distribution of its measures.
 
     python benchmarks/quality_gate.py --shared ../shared --out benchmarks/quality_gate.md
     python benchmarks/quality_gate.py --shared ../shared --lungs human
@@ -56,7 +56,7 @@ WRONG: dict[str, Callable[[npt.NDArray], npt.NDArray]] = {
 
 @dataclass(frozen=True)
 class Shown:
-    """One image shown to the gate. `lungs` as people outlined them, None where nobody did."""
+    """One image shown to the gate. `lungs` as people outlined them, None for an image without an outline."""
 
     kind: str
     is_chest: bool
@@ -67,6 +67,7 @@ class Shown:
 
 
 def main() -> None:
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shared", type=Path, required=True, help="folder of real images")
     parser.add_argument("--lungs", choices=("network", "human"), default="network")
@@ -107,6 +108,7 @@ def every_radiograph(shared: Path, every: int) -> Iterator[Shown]:
 
 
 def tables(judged: dict[str, list[Quality]], chest: dict[str, bool]) -> list[str]:
+    """Return the lines of the Markdown tables: verdicts per kind of image, then measures."""
     lines = ["| image | should | images | ok | warn | refused | reasons of refusal |", "|---|---|---|---|---|---|---|"]
     for kind, found in judged.items():
         verdicts = Counter(quality.verdict for quality in found)

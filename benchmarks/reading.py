@@ -37,6 +37,7 @@ Pixels = npt.NDArray[np.float32]
 
 
 def main() -> None:
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shared", type=Path, help="folder that holds cxr/lung-masks")
     arguments = parser.parse_args()
@@ -109,7 +110,7 @@ def _print_robustness(radiographs: list[Path]) -> None:
 
 
 def _changes(pixels: Pixels) -> Iterator[tuple[str, Pixels, tuple[int, int]]]:
-    """Name, changed image, and where the image's origin lies on it."""
+    """Name, changed image, and where the image's origin is on it."""
     rows, columns = pixels.shape
     top, left = rows // 8, columns // 6
     for name, value in (("black", 0.0), ("grey", 0.5), ("white", 1.0)):

@@ -1,4 +1,4 @@
-"""lungsev beside what a user would pick instead, in one run on one machine:
+"""Time of lungsev and of its alternatives, in one run on one machine.
 
     python benchmarks/side_by_side.py [--bundle BUNDLE] [--run RUN] [--rounds 15] [--json FILE]
 
@@ -25,11 +25,11 @@ import cv2
 import numpy as np
 import timm
 import torch
-from gpu_latency import settings_of
 from rich.console import Console
 from rich.table import Table
 from segmentation_models_pytorch import UnetPlusPlus
 from torch import nn
+from torch_networks import settings_of
 
 from lungsev.bundle.archive import Bundle, read_bundle
 from lungsev.errors import LungsevError
@@ -73,6 +73,7 @@ class ReferenceShape:
 
     @torch.inference_mode()
     def __call__(self, canvas: np.ndarray) -> np.ndarray:
+        """Return the grade probabilities [regions, grades] of a canvas [S, S]."""
         image = torch.from_numpy(canvas)[None, None]
         mask = self.segment(image).sigmoid()[0, 0].numpy()
         small = cv2.resize(mask, (256, 256), interpolation=cv2.INTER_AREA)
@@ -153,7 +154,7 @@ def collect(bundle: Bundle, path: Path, run: Path | None, compiled: bool) -> dic
 
 
 def dense_network() -> tuple[str, nn.Module]:
-    """torchxrayvision's DenseNet121 where it is installed, else the same network of timm."""
+    """Return the DenseNet121 of torchxrayvision if that is installed, else the same network of timm."""
     if find_spec("torchxrayvision") is None:
         network = timm.create_model("densenet121", num_classes=18, in_chans=1)
         return "DenseNet121 of timm (torchxrayvision's)", network.eval()

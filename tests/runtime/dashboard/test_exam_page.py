@@ -44,6 +44,7 @@ def test_the_head_says_who_which_image_when_and_which_view() -> None:
     assert (page.taken, page.age, page.view) == ("2026-11-21 08:00", "28 h ago", "AP")
     assert (page.previous_id, page.next_id) == ("a1", "a3")
     assert page.layers == {"image", "map", "overlay"}
+    assert (page.saved, page.wrong) == (0, "")
 
 
 def test_the_first_and_the_last_image_have_one_neighbour() -> None:

@@ -64,7 +64,7 @@ def test_an_exam_has_a_patient_a_moment_and_an_id_of_its_own() -> None:
 def test_reports_beside_their_images_are_found_where_there_is_no_folder_of_reports(tmp_path: Path) -> None:
     (tmp_path / "image.dcm.json").write_text(scored_report().to_json(), encoding="utf-8")
     history = History(tmp_path)
-    assert history.folder == tmp_path
+    assert (history.folder, history.version) == (tmp_path, 0)
     assert list(history.refresh()) == ["image.dcm"]
 
 
@@ -126,5 +126,9 @@ def test_images_of_a_patient_are_sorted_by_time_then_id() -> None:
 
 
 def test_a_folder_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(LungsevError, match="give the folder that watch or score wrote"):
+    with pytest.raises(LungsevError) as caught:
         History(tmp_path / "none").refresh()
+    assert str(caught.value) == (
+        f"cannot read reports in {tmp_path / 'none'}: No such file or directory; "
+        "give the folder that watch or score wrote"
+    )

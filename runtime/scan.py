@@ -25,7 +25,7 @@ class Entry:
 
     @property
     def signature(self) -> tuple[int, int, int]:
-        """Changes whenever somebody writes to the file or puts another in its place."""
+        """Value that changes with every write to the file and with another file in its place."""
         return self.size, self.mtime_ns, self.inode
 
 

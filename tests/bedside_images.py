@@ -33,7 +33,7 @@ QUICK_BEDSIDE = BedsideSettings(watch=QUICK, outputs=("json",))
 
 
 def png(value: int, side: int = 8) -> bytes:
-    """A whole little PNG, grey, different for every value."""
+    """A complete small grey PNG, different for every value."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -49,9 +49,9 @@ def drop(folder: Path, name: str, data: bytes) -> Path:
     """Put a file into a folder in one go."""
     target = folder / name
     target.parent.mkdir(parents=True, exist_ok=True)
-    beside = target.with_name(f".{target.name}.part")
-    beside.write_bytes(data)
-    os.replace(beside, target)
+    unfinished = target.with_name(f".{target.name}.part")
+    unfinished.write_bytes(data)
+    os.replace(unfinished, target)
     return target
 
 
@@ -121,7 +121,7 @@ class Bedside:
         return sorted(path.name.removesuffix(".reason.json") for path in self.layout.quarantine.glob("*.reason.json"))
 
     def leftovers(self) -> list[Path]:
-        """Files that nobody should leave behind: half-written ones, and images still in work/."""
+        """Files that must not be left behind: incomplete ones, and images in work/."""
         unfinished = [path for path in self.layout.root.rglob("*") if path.name.endswith((".part", ".tmp"))]
         return unfinished + [path for path in self.layout.work.iterdir() if path.is_file()]
 

@@ -1,4 +1,4 @@
-"""Every way a ledger can be damaged between two runs: the next start mends it; no image is lost or scored twice."""
+"""Damage of the ledger between two runs: the next start repairs it; no image is lost or scored twice."""
 
 from __future__ import annotations
 

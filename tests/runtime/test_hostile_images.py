@@ -1,4 +1,4 @@
-"""What the whole chain makes of images nobody wants: the real reader, network and watcher."""
+"""Hostile images through the whole chain: the real decoders, network and watcher."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def test_the_shipped_file_shows_every_setting_with_its_default() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "message"),
     [
         ("watch: {setle_seconds: 3}", "setle_seconds"),
         ("watch: {originals: burn}", "watch.originals"),
@@ -37,12 +37,12 @@ def test_the_shipped_file_shows_every_setting_with_its_default() -> None:
         ("destinations: [{name: a, kind: folder, path: /x, sends: [dicom_sr]}]", "not among outputs: add it"),
     ],
 )
-def test_a_mistake_names_its_key(tmp_path: Path, text: str, words: str) -> None:
+def test_a_mistake_names_its_key(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "bedside.yaml"
     path.write_text(text)
     with pytest.raises(ConfigError) as caught:
         load_model(BedsideSettings, path)
-    assert words in str(caught.value)
+    assert message in str(caught.value)
     assert str(path) in str(caught.value)
 
 

@@ -29,7 +29,7 @@ def out(tmp_path: Path) -> Iterator[Path]:
 
     def sender(destination: Destination, path: Path, name: str) -> None:
         if destination.name == "away":
-            raise SendLaterError("nobody answers")
+            raise SendLaterError("no answer")
         if destination.name == "picky":
             raise SendRefusedError("not such an object")
 
@@ -45,7 +45,7 @@ def out(tmp_path: Path) -> Iterator[Path]:
 
 def test_the_state_of_each_destination_follows_from_the_answers_of_its_peer(out: Path) -> None:
     away, picky, share = read_states(out)
-    assert (away.queued, away.sent, away.refused, away.message) == (2, 0, 0, "nobody answers")
+    assert (away.queued, away.sent, away.refused, away.message) == (2, 0, 0, "no answer")
     assert (picky.queued, picky.sent, picky.refused, picky.message) == (0, 0, 2, "not such an object")
     assert (share.queued, share.sent, share.refused, share.message) == (0, 2, 0, None)
     assert [delivery.state for delivery in read_deliveries(out, "one")] == ["queued", "sent", "refused"]
@@ -55,11 +55,11 @@ def test_a_short_wait_is_not_mentioned_and_hours_and_refusals_are(out: Path) -> 
     states = read_states(out)
     since = states[0].waiting_since
     assert since is not None
-    assert [words.split(":")[0] for words in describe_unsent(states, since + 10)] == [
+    assert [sentence.split(":")[0] for sentence in describe_unsent(states, since + 10)] == [
         "Results have not arrived at picky"
     ]
     late = describe_unsent(states, since + 4 * 3600)[0]
-    assert re.fullmatch(r"Results have not arrived at away: 2 wait since .{16} \(nobody answers\)\.", late)
+    assert re.fullmatch(r"Results have not arrived at away: 2 wait since .{16} \(no answer\)\.", late)
 
 
 def test_without_an_outbox_there_are_no_deliveries_and_a_damaged_one_is_an_error(tmp_path: Path) -> None:

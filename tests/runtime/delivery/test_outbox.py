@@ -93,7 +93,7 @@ def test_a_destination_that_does_not_answer_for_hours_loses_nothing(
     """Six hours of silence, then the peer is back."""
     clock = [1000.0]
     monkeypatch.setattr(outbox_module.time, "monotonic", lambda: clock[0])
-    peer.answer = SendLaterError("nobody answers")
+    peer.answer = SendLaterError("no answer")
     outbox = open_outbox()
     for number in range(5):
         copy = report_file.with_name(f"image{number}.json")
@@ -105,7 +105,7 @@ def test_a_destination_that_does_not_answer_for_hours_loses_nothing(
         clock[0] += 10
     assert 20 < peer.attempts < 60, "back-off: about one attempt in a quarter of an hour"
     (state,) = read_states(report_file.parent)
-    assert (state.queued, state.sent, state.message) == (5, 0, "nobody answers")
+    assert (state.queued, state.sent, state.message) == (5, 0, "no answer")
     peer.answer = None
     clock[0] += 900
     outbox.deliver_due()
@@ -117,7 +117,7 @@ def test_a_destination_that_does_not_answer_for_hours_loses_nothing(
 def test_queued_files_survive_the_process(open_outbox, peer: Peer, report_file: Path) -> None:
     first = open_outbox()
     first.queue("image", [("json", report_file)])
-    peer.answer = SendLaterError("nobody answers")
+    peer.answer = SendLaterError("no answer")
     first.deliver_due()
     first.close()
     peer.answer = None

@@ -39,7 +39,7 @@ def test_a_folder_must_exist_and_gets_the_complete_file(tmp_path: Path, report_f
 
 
 class Web:
-    """A web server that answers as told and remembers what it was sent."""
+    """A web server whose answer the test sets, and the requests it received."""
 
     def __init__(self) -> None:
         self.status, self.answer = 200, b""

@@ -1,4 +1,4 @@
-"""kill -9 at every named point, and at moments nobody chose: each image ends with one result or one reason."""
+"""kill -9 at every failpoint and at random moments: each image gets one result or one reason."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ def test_gauges_show_the_values_of_the_last_request() -> None:
 
 
 def test_deliveries_are_shown_by_destination_and_state() -> None:
-    page = Metrics().render({}, {}, [DestinationState("away", 2, 0, 1, 5.0, "nobody answers")])
+    page = Metrics().render({}, {}, [DestinationState("away", 2, 0, 1, 5.0, "no answer")])
     found = {dict(labels)["state"]: count for (name, labels), count in samples(page).items() if "deliveries" in name}
     assert found == {"queued": 2, "sent": 0, "refused": 1}
 

@@ -128,7 +128,7 @@ def test_images_in_work_survive_a_lost_ledger(side: Bedside, ledger_of: Callable
 
 
 def test_a_ledger_from_a_backup_is_corrected_from_the_disk(side: Bedside, ledger_of: Callable[[], Ledger]) -> None:
-    """It calls seen what has a result since, what lies in work/, and what is in quarantine."""
+    """It calls seen what has a result by now, what is in work/, and what is in quarantine."""
     drop(side.incoming, "scored.png", png(1))
     drop(side.incoming, "letter", b"no image")
     drain(side)

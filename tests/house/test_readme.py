@@ -13,6 +13,7 @@ import typer.main
 import yaml
 
 from lungsev.phantom import make_phantom, write_phantom_dicom
+from lungsev.quality.messages import make_flag
 from lungsev.schemes import load_scheme
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -113,6 +114,12 @@ def test_the_figures_of_readme_and_measurements_are_those_of_the_packaged_model(
     measurements = (ROOT / "docs/measurements.md").read_text(encoding="utf-8")
     for figure in f"{grades[0]} / {totals[0]} / {grades[1]} / {totals[1]}".split(" / "):
         assert f"| {figure} |" in measurements
+
+
+def test_the_messages_in_the_expected_output_are_those_of_the_program() -> None:
+    output = code_block(README, "text", "hand.png")
+    for code in ("not_frontal_chest", "side_clipped"):
+        assert make_flag(code).message in output
 
 
 def test_the_python_of_readme_runs(

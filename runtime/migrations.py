@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from lungsev.errors import LungsevError
 
@@ -32,7 +32,7 @@ def migrate(connection: sqlite3.Connection, migrations: Sequence[str], name: str
     connection.execute("BEGIN IMMEDIATE")
     try:
         for script in migrations[schema_version(connection) :]:  # another process may have migrated meanwhile
-            for statement in filter(str.strip, script.split(";")):
+            for statement in _split(script):
                 connection.execute(statement)
         connection.execute(f"PRAGMA user_version={len(migrations)}")
         connection.execute("COMMIT")
@@ -45,3 +45,13 @@ def migrate(connection: sqlite3.Connection, migrations: Sequence[str], name: str
 def schema_version(connection: sqlite3.Connection) -> int:
     """Return how many migrations a database has been through; 0 for a new one."""
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _split(script: str) -> Iterator[str]:
+    """Split a script into statements, of which a trigger's holds semicolons."""
+    statement = ""
+    for part in script.split(";"):
+        statement += f"{part};"
+        if part.strip() and sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

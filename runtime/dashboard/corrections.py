@@ -10,32 +10,40 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from lungsev.errors import LungsevError
+from lungsev.runtime.migrations import migrate
 from lungsev.runtime.patients.history import Exam
 
 LONGEST_REASON = 500
 LONGEST_READER = 60
 
-_TABLES = """
-CREATE TABLE IF NOT EXISTS corrections (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    image TEXT NOT NULL,
-    scheme TEXT NOT NULL,
-    region TEXT NOT NULL,
-    model_grade INTEGER NOT NULL,
-    before INTEGER NOT NULL,
-    grade INTEGER NOT NULL,
-    reason TEXT NOT NULL,
-    reader TEXT NOT NULL,
-    model TEXT NOT NULL,
-    at TEXT NOT NULL
-);
-CREATE INDEX IF NOT EXISTS corrections_by_image ON corrections (image, scheme, seq);
-CREATE TRIGGER IF NOT EXISTS corrections_stay BEFORE UPDATE ON corrections
-    BEGIN SELECT RAISE(ABORT, 'corrections are never changed'); END;
-CREATE TRIGGER IF NOT EXISTS corrections_remain BEFORE DELETE ON corrections
-    BEGIN SELECT RAISE(ABORT, 'corrections are never removed'); END;
-PRAGMA user_version = 1;
-"""
+MIGRATIONS = (
+    """
+    CREATE TABLE corrections (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        film TEXT NOT NULL,
+        scheme TEXT NOT NULL,
+        region TEXT NOT NULL,
+        model_grade INTEGER NOT NULL,
+        before INTEGER NOT NULL,
+        grade INTEGER NOT NULL,
+        reason TEXT NOT NULL,
+        reader TEXT NOT NULL,
+        model TEXT NOT NULL,
+        at TEXT NOT NULL
+    );
+    CREATE INDEX corrections_by_film ON corrections (film, scheme, seq);
+    CREATE TRIGGER corrections_stay BEFORE UPDATE ON corrections
+        BEGIN SELECT RAISE(ABORT, 'corrections are never changed'); END;
+    CREATE TRIGGER corrections_remain BEFORE DELETE ON corrections
+        BEGIN SELECT RAISE(ABORT, 'corrections are never removed'); END;
+    """,
+    # DICOM's word: image.
+    """
+    ALTER TABLE corrections RENAME COLUMN film TO image;
+    DROP INDEX corrections_by_film;
+    CREATE INDEX corrections_by_image ON corrections (image, scheme, seq);
+    """,
+)
 # (image, scheme) to region code to grade
 CorrectedGrades = Mapping[tuple[str, str], Mapping[str, int]]
 _COLUMNS = "seq, image, scheme, region, model_grade, before, grade, reason, reader, model, at"
@@ -69,7 +77,7 @@ class Corrections:
             path.chmod(0o600)
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=FULL")
-            self._connection.executescript(_TABLES)
+            migrate(self._connection, MIGRATIONS, str(path))
         except (sqlite3.Error, OSError) as error:
             raise LungsevError(f"cannot open {path}: {error}; check the folder's owner and the disk") from None
 

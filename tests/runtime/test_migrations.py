@@ -53,6 +53,13 @@ def test_a_migration_that_fails_leaves_the_old_schema_and_version(connection: sq
     assert tables(connection) == {"b"}
 
 
+def test_a_trigger_with_semicolons_is_one_statement(connection: sqlite3.Connection) -> None:
+    trigger = "CREATE TRIGGER stay BEFORE DELETE ON a BEGIN SELECT RAISE(ABORT, 'never; ever'); END;"
+    migrate(connection, (FIRST + trigger,), "the file")
+    with pytest.raises(sqlite3.IntegrityError, match="never; ever"):
+        connection.execute("DELETE FROM a")
+
+
 def test_a_file_of_a_newer_release_is_refused_and_the_message_says_what_to_do(connection: sqlite3.Connection) -> None:
     migrate(connection, (FIRST, SECOND), "the file")
     with pytest.raises(LungsevError, match=r"the file has schema version 2.*up to 1: install the newer lungsev"):

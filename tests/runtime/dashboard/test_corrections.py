@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -28,6 +29,37 @@ def test_corrections_can_neither_be_changed_nor_removed(out: Path) -> None:
             with pytest.raises(sqlite3.IntegrityError, match="never"):
                 connection.execute(statement)
     connection.close()
+
+
+# What the release before wrote.
+OLD_TABLE = """
+CREATE TABLE IF NOT EXISTS corrections (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, film TEXT NOT NULL, scheme TEXT NOT NULL, region TEXT NOT NULL,
+    model_grade INTEGER NOT NULL, before INTEGER NOT NULL, grade INTEGER NOT NULL, reason TEXT NOT NULL,
+    reader TEXT NOT NULL, model TEXT NOT NULL, at TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS corrections_by_film ON corrections (film, scheme, seq);
+CREATE TRIGGER IF NOT EXISTS corrections_stay BEFORE UPDATE ON corrections
+    BEGIN SELECT RAISE(ABORT, 'corrections are never changed'); END;
+CREATE TRIGGER IF NOT EXISTS corrections_remain BEFORE DELETE ON corrections
+    BEGIN SELECT RAISE(ABORT, 'corrections are never removed'); END;
+PRAGMA user_version = 1;
+INSERT INTO corrections VALUES (1, 'a', 'brixia', 'A', 0, 0, 2, 'effusion', 'AB', 'm', '2026-11-22T08:15:00+00:00');
+"""
+
+
+def test_corrections_of_an_older_release_are_kept_and_still_protected(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "corrections.sqlite", isolation_level=None)) as connection:
+        connection.executescript(OLD_TABLE)
+    with closing(Corrections(tmp_path)) as store:
+        assert [(item.image, item.region, item.grade, item.reader) for item in store.of_image("a")] == [
+            ("a", "A", 2, "AB")
+        ]
+        assert store.corrected_grades() == {("a", "brixia"): {"A": 2}}
+    with closing(sqlite3.connect(tmp_path / "corrections.sqlite")) as connection:
+        for statement in ("DELETE FROM corrections", "UPDATE corrections SET grade = 3"):
+            with pytest.raises(sqlite3.IntegrityError, match="never"):
+                connection.execute(statement)
 
 
 @pytest.fixture

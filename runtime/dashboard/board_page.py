@@ -164,13 +164,14 @@ def _change(point: TrendPoint | None) -> tuple[str, str, str]:
     if point is None or point.since_previous is None or point.hours_since_previous is None:
         return "first", "First X-ray", ""
     span = format_span(point.hours_since_previous * 3600)
-    since = f"{signed(point.since_previous)} since the previous X-ray, {span} before"
+    moved = signed(point.since_previous)
+    since = f"{moved} since the previous X-ray, {span} before"
     if point.model_changed:
         return "steady", "Scored by another model", "not comparable with the previous X-ray"
     if point.change is None or point.since_reference is None:
         return "steady", "No clear change", since
     if point.reference_at is not None and point.since_reference != point.since_previous:
-        since = f"since {point.reference_at:%d %b %H:%M}; {since}"
+        since = f"since {point.reference_at:%d %b %H:%M} ({moved} in the last {span})"
     return point.change, f"{point.change.capitalize()} by {abs(point.since_reference)}", since
 
 

@@ -67,7 +67,7 @@ def test_a_slow_improvement_is_told_from_where_it_began() -> None:
     )
     card = only_card(exams)
     assert (card.state, card.headline) == ("better", "Better by 4")
-    assert card.detail == "since 19 Nov 08:00; -2 since the previous X-ray, 24 h before"
+    assert card.detail == "since 19 Nov 08:00 (-2 in the last 24 h)"
 
 
 def test_scores_of_two_models_are_not_compared() -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_nvidia import FakeDevice, bindings, library_of, make_fake_tensorrt
+from fake_cuda import FakeDevice, bindings
+from fake_tensorrt import library_of, make_fake_tensorrt
 
 from lungsev.bundle.archive import Bundle
 from lungsev.inference.parity import ParityCase, parity_cases

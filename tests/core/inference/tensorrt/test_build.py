@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from fake_nvidia import FakeDevice, library_of, make_fake_tensorrt
+from fake_cuda import FakeDevice
+from fake_tensorrt import library_of, make_fake_tensorrt
 from tiny_bundle import tiny_graph
 
 from lungsev.errors import BackendError

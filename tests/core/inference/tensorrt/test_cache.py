@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_nvidia import FakeDevice, make_fake_tensorrt
+from fake_cuda import FakeDevice
+from fake_tensorrt import make_fake_tensorrt
 
 from lungsev.errors import BackendError
 from lungsev.inference.tensorrt.build import BuiltEngine

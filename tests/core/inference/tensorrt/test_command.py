@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 import typer
-from fake_nvidia import FakeCudaBindings, FakeDevice, make_fake_tensorrt
+from fake_cuda import FakeCudaBindings, FakeDevice
+from fake_tensorrt import make_fake_tensorrt
 from typer.testing import CliRunner
 
 from lungsev.bundle.archive import Bundle

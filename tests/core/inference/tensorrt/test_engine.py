@@ -7,7 +7,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from fake_nvidia import FakeDevice, bindings, make_fake_tensorrt
+from fake_cuda import FakeDevice, bindings
+from fake_tensorrt import make_fake_tensorrt
 
 from lungsev.bundle.archive import Bundle
 from lungsev.errors import BackendError

@@ -6,7 +6,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from fake_nvidia import FakeDevice, library_of, make_fake_tensorrt
+from fake_cuda import FakeDevice
+from fake_tensorrt import library_of, make_fake_tensorrt
 
 from lungsev.errors import BackendError
 from lungsev.inference.tensorrt.library import describe_library, missing_message

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_nvidia import FakeDevice, bindings, pycuda
+from fake_cuda import FakeDevice, bindings, pycuda
 
 from lungsev.bundle.archive import Bundle
 from lungsev.errors import BackendError

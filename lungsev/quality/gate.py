@@ -75,8 +75,9 @@ def find_flags(
         limits: Of the bundle.
     """
     refusal = _refusal(measures, shape, check, limits)
-    if refusal is not None or shape is None:
-        return [refusal or "lungs_not_found"]
+    if refusal is not None:
+        return [refusal]
+    assert shape is not None  # an image without lungs was refused
     return _warnings(measures, shape, notes, limits)
 
 

@@ -178,6 +178,12 @@ def test_the_median_of_a_distribution_that_is_too_short_is_the_highest_grade() -
     assert grade_indices(np.array([[[0.5, 0.5], [0.4999, 0.5001]]]), "median").tolist() == [[0, 1]]
 
 
+def test_grades_are_on_the_last_axis_of_any_number() -> None:
+    rows = np.array([[[0.1, 0.9], [0.8, 0.2], [0.3, 0.7]]])
+    assert grade_indices(rows, "argmax").tolist() == grade_indices(rows, "median").tolist() == [[1, 0, 1]]
+    assert grade_indices(np.full((1, 3, 2), 0.1), "median").tolist() == [[1, 1, 1]]
+
+
 def test_quantiles_need_no_sum_of_one() -> None:
     assert central_quantiles(np.full(10, 3.0), 0.6) == (pytest.approx(1.5), pytest.approx(7.5))
     assert central_quantiles(np.array([0.0, 0.0, 1.0]), 0.8) == (pytest.approx(1.6), pytest.approx(2.4))

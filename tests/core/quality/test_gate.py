@@ -174,6 +174,7 @@ def test_an_inverted_image_is_told_by_likeness_and_contrast_together() -> None:
     assert flags_of(chest_likeness=-0.5, contrast=0.12) == []
     assert flags_of(chest_likeness=-0.5, contrast=0.11) == ["inverted"]
     assert flags_of(chest_likeness=-0.5, contrast=0.11, on_side=0.5) == ["inverted"]
+    assert flags_of(chest_likeness=0.1, contrast=-0.6, upside_down=-0.1) == ["inverted"]
 
 
 def test_what_looks_both_inverted_and_upside_down_is_what_it_resembles_more() -> None:
@@ -230,6 +231,12 @@ def test_clear_lungs_overrule_no_other_class_of_the_check() -> None:
 def test_a_sure_check_overrules_the_three_weak_limits(weak: dict[str, float]) -> None:
     assert flags_of([0.95, 0.05, 0, 0, 0, 0], **weak) == []
     assert len(flags_of([0.9499, 0.05, 0, 0, 0, 0], **weak)) == 1
+
+
+def test_a_pixel_is_lung_from_a_probability_of_one_half_on() -> None:
+    case = make_chest(size_px=256)
+    half = case.lungs.astype(np.float32)[None, None] * np.float32(0.5)
+    assert case.judge(lung_mask=half).measures["mask_confidence"] == 0.5
 
 
 def test_an_output_of_another_length_is_no_image_check() -> None:

@@ -1,4 +1,4 @@
-"""A corpus of files nobody wants, made here: cut, lying, hostile and merely odd. Seeded, a few megabytes in all."""
+"""A seeded corpus of bad files, a few megabytes in all: cut short, contradictory, hostile and merely odd."""
 
 from __future__ import annotations
 
@@ -26,7 +26,14 @@ def write_corpus(folder: Path, mutations: int = 40) -> list[Path]:
     (folder / "whole").unlink()
     paths = []
     explicit = whole["explicit"]
-    plain = (*_odd(), *_lying(explicit), *_nested(explicit), *_cut(whole), *_bombs(whole), *_mutated(whole, mutations))
+    plain = (
+        *_odd(),
+        *_contradictory(explicit),
+        *_nested(explicit),
+        *_cut(whole),
+        *_bombs(whole),
+        *_mutated(whole, mutations),
+    )
     for name, data in plain:
         paths.append(folder / name)
         paths[-1].write_bytes(data)
@@ -53,7 +60,7 @@ def _cut(whole: dict[str, bytes]) -> Iterator[tuple[str, bytes]]:
             yield f"cut-{syntax}-{share}.dcm", data[: int(len(data) * share)]
 
 
-def _lying(data: bytes) -> Iterator[tuple[str, bytes]]:
+def _contradictory(data: bytes) -> Iterator[tuple[str, bytes]]:
     """The header says one thing, the pixels another (explicit VR little endian)."""
 
     def with_us(tag: bytes, value: int) -> bytes:
@@ -74,7 +81,7 @@ def _lying(data: bytes) -> Iterator[tuple[str, bytes]]:
 
 
 def _nested(data: bytes) -> Iterator[tuple[str, bytes]]:
-    """Sequences in sequences, written by hand: pydicom does not come to an end with them."""
+    """Sequences in sequences, written as bytes: pydicom takes too long to write them."""
     opening = struct.pack("<HH2sHI", 0x0040, 0x0275, b"SQ", 0, 0xFFFFFFFF) + struct.pack(
         "<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF
     )

@@ -1,7 +1,7 @@
-"""From an image to the square canvas the network sees, and the frame for the way back.
+"""From a radiograph to the square canvas the network sees, and the frame for the way back.
 
-The canvas is made robust here rather than left to the window in the file: images of the training sets were windowed
-by whoever saved them as JPEG, a bedside radiograph brings its own window, and neither is known to the network. So
+The canvas does not rely on the window in the file: images of the training sets were windowed by whoever saved them as
+JPEG, a bedside radiograph has its own window, and neither is known to the network. So
 (1) borders are cut (collimation, padding, letterbox, page), (2) the exposed field is centred without distortion and
 resampled by area, (3) the 5th and 95th percentiles of its middle are moved to fixed grey values. Quantiles that far
 from the ends, and from the edges, are reached by neither markers, captions and remains of a border nor by a window's
@@ -40,7 +40,7 @@ class Canvas:
 
     Attributes:
         pixels: float32 [size_px, size_px], 0-1, bone bright; 0 outside the image.
-        frame: Where the image lies on it.
+        frame: Where the image is on it.
     """
 
     pixels: Pixels
@@ -48,7 +48,12 @@ class Canvas:
 
 
 def to_canvas(radiograph: Radiograph, size_px: int = CANVAS_SIZE_PX) -> Canvas:
-    """Lay the exposed field of an image on a square canvas."""
+    """Lay the exposed field of a radiograph on a square canvas.
+
+    Args:
+        radiograph: Upright, bone bright, with its exposed field.
+        size_px: Side of the canvas.
+    """
     rows, columns = radiograph.pixels.shape
     y0, x0, y1, x1 = radiograph.content_box_px
     height, width = y1 - y0, x1 - x0
@@ -65,7 +70,7 @@ def to_canvas(radiograph: Radiograph, size_px: int = CANVAS_SIZE_PX) -> Canvas:
 
 
 def resample(pixels: Pixels, size_xy: tuple[int, int]) -> Pixels:
-    """By area where it shrinks, bilinear where it grows."""
+    """Resize to (width, height), by area where the image shrinks, bilinear where it grows."""
     shrinks = size_xy[0] < pixels.shape[1] or size_xy[1] < pixels.shape[0]
     resized = cv2.resize(pixels, size_xy, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     return np.asarray(resized, dtype=np.float32)

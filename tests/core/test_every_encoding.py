@@ -1,5 +1,7 @@
-"""One image in every lossless encoding, by several makers of encoders, and in both photometric interpretations: one
-report. DCMTK and pydicom's plugins write what lungsev itself does not."""
+"""One image gives one report in every lossless encoding, by several encoders, and in both photometric interpretations.
+
+DCMTK and pydicom's plugins write what lungsev itself does not.
+"""
 
 from __future__ import annotations
 
@@ -97,7 +99,9 @@ def carriers(plain: Path, folder: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize(("bits", "signed", "photometric"), KINDS)
-def test_our_own_encoders(model: Model, tmp_path: Path, bits: int, signed: bool, photometric: str) -> None:
+def test_every_own_encoder_gives_the_same_report(
+    model: Model, tmp_path: Path, bits: int, signed: bool, photometric: str
+) -> None:
     stored = as_stored(small_radiograph(), bits, signed, photometric)
     tags = {"PhotometricInterpretation": photometric}
     expected = report_of(model, write(tmp_path, stored, bits, **tags))
@@ -109,7 +113,9 @@ def test_our_own_encoders(model: Model, tmp_path: Path, bits: int, signed: bool,
 
 @pytest.mark.parametrize("bits", [8, 12, 16])
 @pytest.mark.parametrize("signed", [False, True])
-def test_both_photometric_interpretations(model: Model, tmp_path: Path, bits: int, signed: bool) -> None:
+def test_both_photometric_interpretations_give_the_same_report(
+    model: Model, tmp_path: Path, bits: int, signed: bool
+) -> None:
     reports = []
     for photometric in ("MONOCHROME1", "MONOCHROME2"):
         stored = as_stored(small_radiograph(), bits, signed, "MONOCHROME2")
@@ -121,7 +127,9 @@ def test_both_photometric_interpretations(model: Model, tmp_path: Path, bits: in
 
 @pytest.mark.parametrize("around", [0, 900, 4095])
 @pytest.mark.parametrize("is_told", [False, True])
-def test_what_lies_around_the_radiograph(model: Model, tmp_path: Path, around: int, is_told: bool) -> None:
+def test_a_border_around_the_radiograph_changes_no_score(
+    model: Model, tmp_path: Path, around: int, is_told: bool
+) -> None:
     stored = as_stored(small_radiograph(), 12, False, "MONOCHROME2")
     framed = np.pad(stored, ((40, 23), (17, 61)), constant_values=around)
     tags = {"WindowCenter": 2048, "WindowWidth": 4096}
@@ -136,7 +144,9 @@ def test_what_lies_around_the_radiograph(model: Model, tmp_path: Path, around: i
 
 @pytest.mark.skipif(shutil.which("dcmcjpls") is None, reason="DCMTK is not installed")
 @pytest.mark.parametrize(("bits", "signed", "photometric"), KINDS)
-def test_other_makers_encoders(model: Model, tmp_path: Path, bits: int, signed: bool, photometric: str) -> None:
+def test_every_other_encoder_gives_the_same_report(
+    model: Model, tmp_path: Path, bits: int, signed: bool, photometric: str
+) -> None:
     stored = as_stored(small_radiograph(), bits, signed, photometric)
     plain = write(tmp_path, stored, bits, PhotometricInterpretation=photometric, PixelRepresentation=int(signed))
     expected = report_of(model, plain)

@@ -1,4 +1,4 @@
-"""DICOM files: what is stored in them, whatever carries it, and one clear line for what is broken."""
+"""DICOM files give the same stored values in every encoding; a broken file gives one clear line."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_signed_radiographs_keep_their_sign(bits: int, syntax: str) -> None:
 
 
 @pytest.mark.parametrize("high_bit", [11, 13, 15])
-def test_values_high_in_their_words_and_what_lies_beside_them(high_bit: int) -> None:
+def test_values_high_in_their_words_with_overlays_beside_them(high_bit: int) -> None:
     values = expected_values()
     below = high_bit - 11
     words = (values << below).astype(np.uint16)
@@ -206,7 +206,7 @@ def test_a_header_that_makes_no_sense_is_refused(code: str, tags: dict[str, obje
     assert failure(image_bytes(setting(**tags))).code == code
 
 
-def test_a_compression_that_is_not_there_is_found_out() -> None:
+def test_a_compression_that_is_stated_and_absent_is_refused() -> None:
     raw = image_bytes(bits=12)
     claimed = raw.replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.5\0")
     assert failure(claimed).code == "damaged"

@@ -1,4 +1,4 @@
-"""Images are turned to the radiological view, patient's right on the image's left, when a tag says how they lie."""
+"""Images are turned to the radiological view, patient's right on the image's left, by their Patient Orientation."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ UPRIGHT = np.array([[1, 2, 3], [4, 5, 6]], np.uint16)
         (("RF", "FL"), UPRIGHT[:, ::-1]),
     ],
 )
-def test_every_other_lie_is_turned_and_noted(orientation: tuple[str, str], stored: np.ndarray) -> None:
+def test_every_other_orientation_is_turned_and_noted(orientation: tuple[str, str], stored: np.ndarray) -> None:
     turned, notes = turn_to_radiological(stored, orientation)
     np.testing.assert_array_equal(turned, UPRIGHT)
     assert turned.flags.c_contiguous

@@ -1,4 +1,4 @@
-"""The image is believed where the tags are in doubt."""
+"""The image decides where its header is not to be relied on."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_an_image_without_contrast_looks_like_nothing() -> None:
         (True, False, False, "polarity_doubtful"),
     ],
 )
-def test_only_doubtful_tags_are_overruled(
+def test_only_contradictory_or_wrong_headers_are_overruled(
     negative: bool, tags_invert: bool, tags_conflict: bool, note: str | None
 ) -> None:
     bright = make_phantom(

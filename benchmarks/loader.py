@@ -106,7 +106,7 @@ def _parts(cached: CachedImage, settings: SeverityRunSettings) -> dict[str, floa
         "crop": lambda: crop(
             canvas, compose(theta, draw_geometry(settings.geometry, generator).matrix()), settings.network
         ),
-        "photometry": lambda: apply_photometry(image, draw_photometry(settings.photometry, generator)),
+        "intensity": lambda: apply_intensity(image, draw_intensity(settings.intensity, generator)),
     }
     return {name: round(_milliseconds(work), 2) for name, work in parts.items()}
 

@@ -31,9 +31,8 @@ class MixedNetwork(nn.Module):
         self.network = network
         network.segmentation.half()
         network.severity.half()
-        for member in network.severity.members:
-            for head in member.scheme_heads.float().values():
-                head.register_forward_pre_hook(lambda _head, tokens: (tokens[0].float(),))
+        for head in network.severity.scheme_heads.float().values():
+            head.register_forward_pre_hook(lambda _head, tokens: (tokens[0].float(),))
         network.severity.exact_maps.float()
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
@@ -119,7 +118,6 @@ def settings_of(bundle: Bundle) -> FusedSettings:
     known = dict((manifest.provenance.config or {}).get("network") or {})
     known = {key: value for key, value in known.items() if key in SeveritySettings.model_fields}
     known |= {"pretrained": "none", "schemes": [scheme.name for scheme in manifest.schemes]}
-    known["members"] = int((manifest.metrics or {}).get("members", known.get("members", 1)))
     return FusedSettings(severity=SeveritySettings.model_validate(known))
 
 

@@ -30,8 +30,9 @@ def round_weights(network: FusedNetwork) -> None:
 
 
 def _half_modules(network: FusedNetwork) -> Iterator[nn.Module]:
-    heads = {part for member in network.severity.members for part in member.scheme_heads.modules()}
-    for part in (network.segmentation.net, network.severity.lower, network.severity.members):
+    severity = network.severity
+    kept = {*severity.scheme_heads.modules(), *severity.exact_maps.modules()}
+    for part in (network.segmentation.net, severity):
         for module in part.modules():
-            if module not in heads and not isinstance(module, (nn.LayerNorm, *NORMS)):
+            if module not in kept and not isinstance(module, (nn.LayerNorm, *NORMS)):
                 yield module

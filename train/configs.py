@@ -1,4 +1,4 @@
-"""The configs that come with lungsev: `configs/train/*.yaml`, found by name, and what one takes over from another."""
+"""Finds the built-in configs, `configs/train/*.yaml`, by name, and merges each with its base."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from lungsev.errors import ConfigError
 
 
 def built_in_configs() -> tuple[str, ...]:
-    """Names of the built-in training configs, as `brixia/paper_resnet34`."""
+    """Return the names of the built-in training configs, e.g. `brixia/paper_resnet34`."""
     root = _folder()
     return tuple(sorted(str(path.relative_to(root).with_suffix("")) for path in root.rglob("*.yaml")))
 
 
 def built_in_or_path(name: str) -> Path:
-    """A YAML file by path, or a built-in config by name.
+    """Find a YAML file by path, or a built-in config by name.
 
     Raises:
         ConfigError: Neither exists.
@@ -34,7 +34,7 @@ def built_in_or_path(name: str) -> Path:
 
 
 def read_config(path: Path, followed: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """Settings of a YAML file laid over those of its `base:`, another built-in config or path; sections are merged.
+    """Read a YAML file and merge it over its `base:`, another built-in config or path.
 
     Raises:
         ConfigError: A file cannot be read, or the bases go round in a circle.
@@ -50,7 +50,7 @@ def read_config(path: Path, followed: tuple[Path, ...] = ()) -> dict[str, Any]:
 
 
 def default_config(command: str) -> Path | None:
-    """The config a command uses when none is named; None: the defaults of its settings class."""
+    """Return the config a command uses when none is named; None: the defaults of its settings class."""
     path = _folder() / f"{command}.yaml"
     return path if path.is_file() else None
 
@@ -64,5 +64,5 @@ def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 
 
 def _folder() -> Path:
-    """setuptools installs packages unzipped, so the resources are files."""
+    """Setuptools installs packages unzipped, so the resources are files."""
     return Path(str(resources.files("lungsev.configs"))) / "train"

@@ -1,4 +1,4 @@
-"""What training says on the screen: rich on a terminal, plain lines elsewhere, nothing on other ranks."""
+"""Messages of a training: rich on a terminal, plain lines elsewhere, nothing on other ranks."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def is_main_process() -> bool:
 
 
 def leave_stdout_to_machines(yes: bool) -> None:
-    """With --json, words for people go to standard error, so that what a pipe gets is JSON and nothing else."""
+    """Send messages to standard error, so that with --json a pipe gets JSON and nothing else."""
     global _aside
     _aside = yes
 
@@ -36,7 +36,7 @@ def print_json(data: Any) -> None:
 
 
 def console() -> Console:
-    """Where people read; silent on the other processes of a torchrun. Made anew, as tests swap sys.stdout."""
+    """Return a new console for people; silent on the other processes of a torchrun."""
     return Console(quiet=not is_main_process(), highlight=False, soft_wrap=True, stderr=_aside)
 
 

@@ -47,22 +47,27 @@ class Run:
 
     @property
     def checkpoints(self) -> Path:
+        """Return the folder of the checkpoints."""
         return self.path / "checkpoints"
 
     @property
     def last_checkpoint(self) -> Path:
+        """Return the checkpoint of the last epoch."""
         return self.checkpoints / "last.ckpt"
 
     @property
     def network(self) -> Path:
+        """Return the file of the result."""
         return self.path / "network.pt"
 
     @property
     def splits(self) -> Path:
+        """Return the file of the split."""
         return self.path / "splits.json"
 
     @property
     def is_finished(self) -> bool:
+        """Tell whether result and metrics are there."""
         return self.network.is_file() and (self.path / "metrics.json").is_file()
 
     def settings(self) -> dict[str, Any]:
@@ -77,6 +82,7 @@ class Run:
             raise LungsevError(f"{self.path} has no metrics.json: the run is not finished; start it again") from None
 
     def write_metrics(self, metrics: dict[str, Any]) -> None:
+        """Write metrics.json."""
         write_json(self.path / "metrics.json", metrics)
 
     def history(self) -> list[dict[str, float]]:
@@ -97,9 +103,11 @@ class Run:
 def open_run(
     command: str, settings: Settings, out: Path | None = None, resume: Path | None = None, fresh: bool = False
 ) -> Run:
-    """The folder to train in: a new one, or an unfinished one of the same settings, which is continued.
+    """Return the folder to train in: a new one, or an unfinished one of the same settings, which is continued.
 
     Args:
+        command: The command's name.
+        settings: Resolved.
         out: The run folder itself; None makes one under `runs/<command>/`.
         resume: Continue exactly this run.
         fresh: Never continue an unfinished run.
@@ -118,7 +126,7 @@ def open_run(
         raise ConfigError("several processes need one run folder they can agree on: give --out DIR with torchrun")
     for run in [Run(out)] if out is not None else reversed(list_runs(command)):
         if (run.path / "config.yaml").is_file() and _continues(run, settings, fresh, named=out is not None):
-            say(f"Continuing the unfinished run {run.path} (--fresh starts anew)")
+            say(f"Continuing the unfinished run {run.path} (--fresh starts a new one)")
             return run
     run = Run(out if out is not None else _new_folder(command))
     if is_main_process():
@@ -130,7 +138,7 @@ def open_run(
 
 
 def _continues(run: Run, settings: Settings, fresh: bool, named: bool) -> bool:
-    """Whether an existing run is the one to go on with. One that was named and is not raises."""
+    """Tell whether an existing run is the one to continue. One that was named and is not raises."""
     if run.is_finished:
         reason = "a finished run; give another --out, or evaluate it"
     elif not made_with(run, settings):
@@ -202,14 +210,14 @@ def finished_run(path: Path) -> Run:
     run = Run(path)
     if not (path / "config.yaml").is_file():
         state = "holds no config.yaml" if path.is_dir() else "does not exist"
-        raise ConfigError(f"{path} {state}, expected a run folder as runs/brixia/<timestamp>")
+        raise ConfigError(f"{path} {state}, expected a run folder, e.g. runs/brixia/<timestamp>")
     if not run.network.is_file():
         raise ConfigError(f"{path} has no network.pt: the run is not finished; start it again with --resume {path}")
     return run
 
 
 def fingerprint(settings: Settings) -> str:
-    """Hash of what decides the result; where the cache lies and how many workers load it does not."""
+    """Return the hash of what decides the result, which cache and workers do not."""
     return _hash(json.loads(settings.model_dump_json()))
 
 

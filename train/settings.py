@@ -47,10 +47,11 @@ class DataSettings(Settings):
 
     @property
     def num_workers(self) -> int:
+        """Return the number of loader processes."""
         return self.workers if self.workers is not None else min(8, max(0, (os.cpu_count() or 1) - 1))
 
 
-class OptimiserSettings(Settings):
+class OptimizerSettings(Settings):
     """How weights move."""
 
     name: Literal["sgd", "adamw"] = "adamw"
@@ -67,7 +68,7 @@ class LoopSettings(Settings):
     """How long, how fast, on what."""
 
     epochs: Positive = 30
-    batch_size: Positive = 16  # images per optimiser step, over all devices and accumulated steps together
+    batch_size: Positive = 16  # images per optimizer step, over all devices and accumulated steps together
     accumulate: Positive = 1  # steps whose gradients are summed
     seed: int = 0
     ema: Share = 0.0  # decay of the averaged weights per step, as 0.99; 0 is off

@@ -1,4 +1,4 @@
-"""The spatial transformer that reads a lung mask and says where the canonical frame lies on the canvas."""
+"""The spatial transformer that finds the aligned frame on the canvas from a lung mask."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-# An edge lies where this many rows or columns (of the fine mask) that hold any lung have been passed, or where
+# An edge is where this many rows or columns (of the fine mask) that hold any lung have been passed, or where
 # this share of the lungs' area has: the first is exact, the second deaf to specks.
 EDGE_LINES = (0.5, 2.0)
 EDGE_SHARES = (0.01, 0.05)
@@ -54,7 +54,7 @@ class AlignmentNetwork(nn.Module):
             self.theta.bias.copy_(torch.tensor([1.0, 0.0, 0.0, 0.0, 1.0, 0.0]))
 
     def forward(self, mask: Tensor) -> Tensor:
-        """mask [N, 1, M, M] probability 0-1, M a multiple of 2 * input_px -> theta [N, 2, 3] float32."""
+        """Mask [N, 1, M, M] probability 0-1, M a multiple of 2 * input_px -> theta [N, 2, 3] float32."""
         fine = functional.avg_pool2d(mask, mask.shape[-1] // (2 * self.input_px))
         edges = self.edges(fine).to(mask.dtype)
         features = self.features(functional.avg_pool2d(fine, 2)).flatten(1)
@@ -76,7 +76,7 @@ class MaskEdges(nn.Module):
         self.register_buffer("shares", torch.tensor(EDGE_SHARES).reshape(1, -1, 1), persistent=False)
 
     def forward(self, mask: Tensor) -> Tensor:
-        """mask [N, 1, M, M] -> [N, 4 * (lines + shares)] float32 throughout."""
+        """Mask [N, 1, M, M] -> [N, 4 * (lines + shares)] float32 throughout."""
         plane = mask.float()[:, 0]
         edges = []
         for across in (1, 2):

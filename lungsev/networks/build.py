@@ -1,23 +1,23 @@
-"""Networks from settings."""
+"""Builds networks from their settings."""
 
 from __future__ import annotations
 
-from lungsev.errors import ConfigError
 from lungsev.networks.alignment import AlignmentNetwork
-from lungsev.networks.backbone import LowerBackbone, PassOn, UpperBackbone, WholeBackbone
+from lungsev.networks.backbone import Backbone
 from lungsev.networks.fused import FusedNetwork
 from lungsev.networks.pretrained import imagenet_state
 from lungsev.networks.pyramid import PyramidBackbone
 from lungsev.networks.segmentation import SegmentationNetwork
 from lungsev.networks.settings import AlignmentSettings, FusedSettings, SegmentationSettings, SeveritySettings
-from lungsev.networks.severity import SeverityMember, SeverityNetwork
+from lungsev.networks.severity import SeverityNetwork
 from lungsev.schemes import load_scheme
 
 
 def build_segmentation(settings: SegmentationSettings, pretrained: bool = True) -> SegmentationNetwork:
-    """A network to train.
+    """Return a network to train.
 
     Args:
+        settings: Of the network.
         pretrained: False skips the ImageNet weights, for a network whose own weights come next.
 
     Raises:
@@ -30,60 +30,40 @@ def build_segmentation(settings: SegmentationSettings, pretrained: bool = True) 
 
 
 def build_alignment(settings: AlignmentSettings) -> AlignmentNetwork:
-    """A network at the identity."""
+    """Return a network that starts at the identity."""
     return AlignmentNetwork(settings.input_px, settings.width, settings.rotation)
 
 
 def build_severity(settings: SeveritySettings, pretrained: bool = True) -> SeverityNetwork:
-    """A network to train, its members alike but for their random parts; arguments as `build_segmentation`."""
-    schemes = [load_scheme(name) for name in settings.schemes]
-    lower, uppers = build_backbone(settings, pretrained)
-    kinds = (settings.head,) if isinstance(settings.head, str) else settings.head
-    members = [
-        SeverityMember(
-            upper,
-            schemes,
-            crop_px=settings.crop_px,
-            dim=settings.dim,
-            position_aware=settings.position_aware,
-            heads=settings.heads,
-            mlp_ratio=settings.mlp_ratio,
-            dropout=settings.dropout,
-            head=kinds[index % len(kinds)],
-            hidden=settings.hidden,
-            context=settings.context,
-            mask_attention=settings.mask_attention,
-        )
-        for index, upper in enumerate(uppers)
-    ]
-    return SeverityNetwork(lower, members, settings.crop_px, schemes, settings.mirror)
+    """Return a network to train; arguments and errors as `build_segmentation`."""
+    return SeverityNetwork(
+        build_backbone(settings, pretrained),
+        [load_scheme(name) for name in settings.schemes],
+        crop_px=settings.crop_px,
+        dim=settings.dim,
+        position_aware=settings.position_aware,
+        heads=settings.heads,
+        mlp_ratio=settings.mlp_ratio,
+        dropout=settings.dropout,
+        head=settings.head,
+        hidden=settings.hidden,
+        context=settings.context,
+        mask_attention=settings.mask_attention,
+        flip_tta=settings.flip_tta,
+    )
 
 
-def build_backbone(settings: SeveritySettings, pretrained: bool = True) -> tuple[LowerBackbone, list[UpperBackbone]]:
-    """The shared part and one upper part for each member; arguments as `build_segmentation`."""
-    name, taps, stride, stages = settings.backbone, settings.out_indices, settings.stride, settings.shared_stages
-    lower: LowerBackbone
-    uppers: list[UpperBackbone]
-    if settings.neck == "pyramid":
-        if stages != 0:
-            raise ConfigError("neck: pyramid needs shared_stages: 0, since every level of the backbone is its own")
-        lower, uppers = LowerBackbone(name, 0), [PyramidBackbone(name, taps, stride) for _ in range(settings.members)]
-    elif stages == "all":
-        lower = whole = WholeBackbone(name, taps, stride)
-        uppers = [PassOn(whole.channels, stride) for _ in range(settings.members)]
-    else:
-        lower = LowerBackbone(name, stages)
-        uppers = [UpperBackbone(name, taps, stride, stages) for _ in range(settings.members)]
+def build_backbone(settings: SeveritySettings, pretrained: bool = True) -> Backbone:
+    """Return the backbone of a severity network; arguments and errors as `build_segmentation`."""
+    kind = PyramidBackbone if settings.neck == "pyramid" else Backbone
+    backbone = kind(settings.backbone, settings.out_indices, settings.stride)
     if pretrained and settings.pretrained == "imagenet":
-        state = imagenet_state(name)
-        lower.load_weights(state)
-        for upper in uppers:
-            upper.load_weights(state)
-    return lower, uppers
+        backbone.load_weights(imagenet_state(settings.backbone))
+    return backbone
 
 
 def build_fused(settings: FusedSettings, pretrained: bool = True) -> FusedNetwork:
-    """All three in one; arguments as `build_segmentation`."""
+    """Return all three in one; arguments and errors as `build_segmentation`."""
     return FusedNetwork(
         build_segmentation(settings.segmentation, pretrained),
         build_alignment(settings.alignment),

@@ -49,7 +49,9 @@ def save_checkpoint(
     Args:
         run: Run folder.
         settings: Of the network; its class says what kind of network it is.
-        segmentation_settings, segmentation: The network an alignment was trained for, kept with it.
+        network: Its weights are written.
+        segmentation_settings: Of `segmentation`.
+        segmentation: The network an alignment was trained for, stored with it.
     """
     parts = {_kind_of(type(settings)): _part(settings, network)}
     if segmentation is not None and segmentation_settings is not None:

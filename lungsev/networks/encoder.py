@@ -1,4 +1,4 @@
-"""The position-aware feature encoder (Lee, Kim and Lee, MICCAI 2024): what lies where, in one transformer block.
+"""The position-aware feature encoder (Lee, Kim and Lee, MICCAI 2024): one transformer block.
 
 Attention is divided by sqrt(head dimension) before the softmax, and the positional embedding starts small:
 the paper's code divides by sqrt(model dimension) after it and starts at a standard deviation of 1.
@@ -27,7 +27,7 @@ class PositionAwareEncoder(nn.Module):
         nn.init.trunc_normal_(self.position, std=0.02)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """tokens [N, L, D] -> [N, L, D]."""
+        """Tokens [N, L, D] -> [N, L, D]."""
         x = tokens + self.position
         x = x + self.dropout(self.attention(self.norm1(x)))
         return x + self.dropout(self.mlp(self.norm2(x)))
@@ -44,7 +44,7 @@ class SelfAttention(nn.Module):
         self.out = nn.Linear(dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x [N, L, D] -> [N, L, D]."""
+        """X [N, L, D] -> [N, L, D]."""
         n, length, dim = x.shape
         q, k, v = self.qkv(x).reshape(n, length, 3, self.heads, dim // self.heads).permute(2, 0, 3, 1, 4)
         weights = ((q * self.scale) @ k.transpose(-2, -1)).float().softmax(dim=-1).to(v.dtype)  # [N, heads, L, L]

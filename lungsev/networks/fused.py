@@ -38,13 +38,16 @@ class FusedNetwork(nn.Module):
         self.severity = severity
         self.segmentation_px = segmentation_px
         self.warp = AffineWarp(severity.crop_px, oversample)
-        self.warp_mask = AffineWarp(severity.token_side, COVERAGE_SAMPLES) if severity.needs_coverage else None
+        self.warp_mask = (
+            AffineWarp(severity.token_side, COVERAGE_SAMPLES) if severity.mask_attention is not None else None
+        )
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
-        """image [N, 1, 512, 512] 0-1, bone bright ->
+        """Find the lungs of images [N, 1, 512, 512] 0-1, bone bright; align and grade them.
 
-        lung_mask [N, 1, M, M] 0-1; theta [N, 2, 3]; image_check [N, K] when the network has it; for each scheme
-        probabilities.<scheme> [N, R, G] and severity_map.<scheme> [N, 16, 16].
+        Returns:
+            lung_mask [N, 1, M, M] 0-1; theta [N, 2, 3]; image_check [N, K] when the network has it; for each scheme
+            probabilities.<scheme> [N, R, G] and severity_map.<scheme> [N, 16, 16].
         """
         mask, theta, deepest = self.locate(image)
         outputs = {"lung_mask": mask, "theta": theta}
@@ -57,7 +60,7 @@ class FusedNetwork(nn.Module):
         return outputs
 
     def locate(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """lung mask [N, 1, M, M], theta [N, 2, 3], and the segmentation's deepest features."""
+        """Lung mask [N, 1, M, M], theta [N, 2, 3], and the segmentation's deepest features."""
         small = functional.avg_pool2d(image, CANVAS_SIZE_PX // self.segmentation_px)
         mask_logits, deepest = self.segmentation.with_features(small)
         mask = mask_logits.float().sigmoid()
@@ -71,9 +74,12 @@ class FusedNetwork(nn.Module):
     def aligned(
         self, image: Tensor, mask: Tensor, theta: Tensor, upright: bool = False
     ) -> tuple[Tensor, Tensor | None]:
-        """The crop, and the lungs' share of each token's cell where the severity network asks for it.
+        """Return the crop, and the lungs' share of each token's cell where the severity network asks for it.
 
         Args:
+            image: [N, 1, 512, 512] 0-1.
+            mask: [N, 1, M, M] 0-1.
+            theta: [N, 2, 3].
             upright: theta is known not to turn.
         """
         crop = self.warp.upright(image, theta) if upright else self.warp(image, theta)

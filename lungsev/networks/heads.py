@@ -48,15 +48,15 @@ class SchemeHead(nn.Module):
         self.register_buffer("grades", torch.tensor(scheme.grades, dtype=torch.float32), persistent=False)
 
     def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """tokens [N, L, D] -> probabilities [N, R, G], expected grade per cell of the map [N, 16, 16]; float32."""
+        """Tokens [N, L, D] -> probabilities [N, R, G], expected grade per cell of the map [N, 16, 16]; float32."""
         return self.logits(tokens).float().softmax(dim=-1), self.severity_map(tokens)
 
     def logits(self, tokens: Tensor) -> Tensor:
-        """tokens [N, L, D] -> [N, R, G]."""
+        """Tokens [N, L, D] -> [N, R, G]."""
         return self._classified(self.pool(tokens), tokens)
 
     def severity_map(self, tokens: Tensor) -> Tensor:
-        """tokens [N, L, D] -> [N, 16, 16] float32: what the head would say of a region of one token."""
+        """Tokens [N, L, D] -> [N, 16, 16] float32: what the head would say of a region of one token."""
         return self.to_map(self._classified(tokens, tokens).float().softmax(dim=-1) @ self.grades)
 
     def _classified(self, features: Tensor, tokens: Tensor) -> Tensor:
@@ -93,5 +93,5 @@ class OrdinalClassifier(nn.Module):
         self.register_buffer("steps", torch.arange(grades, dtype=torch.float32), persistent=False)
 
     def forward(self, features: Tensor) -> Tensor:
-        """features [..., D] -> [..., G]."""
+        """Features [..., D] -> [..., G]."""
         return self.severity(features) * self.steps.to(features.dtype) - self.thresholds

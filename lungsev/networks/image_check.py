@@ -24,10 +24,10 @@ class ImageCheckHead(nn.Module):
         )
 
     def forward(self, features: Tensor) -> Tensor:
-        """features [N, C, h, w], h and w multiples of `grid` -> logits [N, K]."""
+        """Features [N, C, h, w], h and w multiples of `grid` -> logits [N, K]."""
         return self.classify(self.pool(features))
 
     def pool(self, features: Tensor) -> Tensor:
-        """features [N, C, h, w] -> [N, C * grid * grid]."""
+        """Features [N, C, h, w] -> [N, C * grid * grid]."""
         size = features.shape[-1] // self.grid
         return nn.functional.avg_pool2d(features, size).flatten(1)

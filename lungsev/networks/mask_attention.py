@@ -1,4 +1,4 @@
-"""Attention by the lung mask: what lies outside the lungs speaks more softly."""
+"""Attention by the lung mask: features outside the lungs are dimmed."""
 
 from __future__ import annotations
 
@@ -18,5 +18,5 @@ class MaskAttention(nn.Module):
         self.offset = nn.Parameter(torch.tensor(-1.0))
 
     def forward(self, features: Tensor, coverage: Tensor) -> Tensor:
-        """features [N, C, h, w], coverage [N, 1, h, w] 0-1 -> [N, C, h, w]."""
+        """Features [N, C, h, w], coverage [N, 1, h, w] 0-1 -> [N, C, h, w]."""
         return features * (self.slope * coverage.to(features.dtype) + self.offset).sigmoid()

@@ -19,7 +19,7 @@ class RegionPooling(nn.Module):
         self.register_buffer("matrix", torch.from_numpy(scheme.pooling_matrix(rows, columns)), persistent=False)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """tokens [N, rows * columns, D] -> [N, R, D]."""
+        """Tokens [N, rows * columns, D] -> [N, R, D]."""
         return self.matrix.to(tokens.dtype) @ tokens
 
 
@@ -35,7 +35,7 @@ class GridResample(nn.Module):
         self.register_buffer("matrix", torch.from_numpy(_grid_matrix(rows, columns, side)), persistent=False)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """tokens [N, rows * columns] -> [N, side, side]."""
+        """Tokens [N, rows * columns] -> [N, side, side]."""
         resampled = tokens if self.identity else tokens @ self.matrix.to(tokens.dtype).T
         return resampled.reshape(-1, self.side, self.side)
 
@@ -43,8 +43,8 @@ class GridResample(nn.Module):
 class ExactMap(nn.Module):
     """Correct a severity map by as little as possible, so that its mean over each region's box is the region's score.
 
-    Averages of members, of softmaxes and of mirrored looks do not commute with the pooling; this makes the map exact
-    to the expected grades again, whatever heads they come from. Values may pass the ends of the scale by a little.
+    Averages of softmaxes and of flipped copies do not commute with the pooling; this makes the map exact to the
+    expected grades again, whatever head they come from. Values may pass the ends of the scale by a little.
     """
 
     pool: Tensor

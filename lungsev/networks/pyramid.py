@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lungsev.networks.backbone import UpperBackbone
+from lungsev.networks.backbone import Backbone
 
 
-class PyramidBackbone(UpperBackbone):
+class PyramidBackbone(Backbone):
     """Backbone -> feature pyramid (Lin et al. 2017) -> a tower shared by its levels, as RetinaNet's head -> their mean.
 
     With a linear head behind it, the mean of the levels' features gives the mean of the levels' logits.
@@ -35,9 +35,9 @@ class PyramidBackbone(UpperBackbone):
         self.tower = nn.Sequential(*layers)
         self.channels = channels
 
-    def forward(self, shared: Tensor) -> Tensor:
-        """Output of the lower part -> [N, channels, S / stride, S / stride]."""
-        levels = [lateral(level) for lateral, level in zip(self.lateral, self.net(shared), strict=True)]
+    def forward(self, image: Tensor) -> Tensor:
+        """Image [N, 1, S, S] 0-1 -> [N, channels, S / stride, S / stride]."""
+        levels = [lateral(level) for lateral, level in zip(self.lateral, self._levels(image), strict=True)]
         for index in range(len(levels) - 2, -1, -1):
             ratio = self.reductions[index + 1] / self.reductions[index]
             coarser = functional.interpolate(levels[index + 1], scale_factor=ratio, mode="nearest")

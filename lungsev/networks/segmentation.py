@@ -33,11 +33,11 @@ class SegmentationNetwork(nn.Module):
         self.image_check = ImageCheckHead(self.net.encoder.out_channels[-1]) if image_check else None
 
     def forward(self, image: Tensor) -> Tensor:
-        """image [N, 1, M, M] 0-1 -> logits of the lung mask [N, 1, M, M]."""
+        """Image [N, 1, M, M] 0-1 -> logits of the lung mask [N, 1, M, M]."""
         return self.with_features(image)[0]
 
     def with_features(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """image [N, 1, M, M] 0-1 -> mask logits [N, 1, M, M], deepest features [N, C, M/32, M/32]."""
+        """Image [N, 1, M, M] 0-1 -> mask logits [N, 1, M, M], deepest features [N, C, M/32, M/32]."""
         features = self.encode(image)
         return self.net.segmentation_head(self.net.decoder(features)), features[-1]
 

@@ -28,7 +28,7 @@ class SegmentationSettings(NetworkSettings):
 
 
 class AlignmentSettings(NetworkSettings):
-    """From mask to canonical frame."""
+    """From mask to aligned frame."""
 
     input_px: Positive = 64
     width: Positive = 16
@@ -49,13 +49,11 @@ class SeveritySettings(NetworkSettings):
     heads: Positive = 8
     mlp_ratio: Annotated[float, Field(gt=0)] = 4.0
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    head: HeadKind | tuple[HeadKind, ...] = "linear"  # several: the members take turns
+    head: HeadKind = "linear"
     hidden: Annotated[int, Field(ge=0)] = 0  # width inside the mlp head; 0: as its input
     mask_attention: bool = False  # features outside the lung mask are dimmed, by how much is learned
     context: bool = False  # show each region the mean of the image beside its own tokens
-    mirror: bool = False  # grade the mirrored crop too and average: twice the backbone's cost
-    members: Positive = 1  # upper parts trained apart on one shared lower part; their probabilities are averaged
-    shared_stages: Annotated[int, Field(ge=0)] | Literal["all"] = 0  # stages of the backbone the members share
+    flip_tta: bool = False  # grade the flipped crop too and average: twice the backbone's cost
     schemes: tuple[str, ...] = ("brixia",)  # names of built-in schemes or paths of YAML files
     pretrained: Pretrained = "imagenet"
 

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 
 class AffineWarp(nn.Module):
-    """Resample an image into the canonical frame of `size_px`, bilinear, zeros outside.
+    """Resample an image into the aligned frame of `size_px`, bilinear, zeros outside.
 
     Equals `lungsev.geometry.warp`; `oversample` averages that many samples per side and pixel, which keeps
     fine texture from turning into noise where the frame is smaller than the lungs are on the canvas.
@@ -32,7 +32,7 @@ class AffineWarp(nn.Module):
         self.register_buffer("samples", centres.reshape(1, size_px, oversample), persistent=False)
 
     def forward(self, image: Tensor, theta: Tensor) -> Tensor:
-        """image [N, C, H, W], theta [N, 2, 3] (canonical to image) -> [N, C, size_px, size_px]."""
+        """Image [N, C, H, W], theta [N, 2, 3] (aligned frame to image) -> [N, C, size_px, size_px]."""
         side = self.size_px * self.oversample
         grid = (self.base_grid.unsqueeze(0) @ theta.float().transpose(1, 2)).reshape(-1, side, side, 2)
         warped = functional.grid_sample(image.float(), grid, mode="bilinear", padding_mode="zeros", align_corners=False)
@@ -71,5 +71,5 @@ def base_grid(size_px: int) -> Tensor:
 
 
 def corner_points() -> Tensor:
-    """Corners of the canonical frame as homogeneous (x, y, 1): float32 [4, 3]."""
+    """Corners of the aligned frame as homogeneous (x, y, 1): float32 [4, 3]."""
     return torch.tensor([[-1.0, -1.0, 1.0], [1.0, -1.0, 1.0], [1.0, 1.0, 1.0], [-1.0, 1.0, 1.0]])

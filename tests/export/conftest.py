@@ -24,7 +24,7 @@ SETTINGS = FusedSettings(
     ),
     alignment=AlignmentSettings(width=4),
     severity=SeveritySettings(
-        backbone="test_efficientnet", crop_px=128, dim=32, heads=2, mlp_ratio=2.0, mirror=True, pretrained="none"
+        backbone="test_efficientnet", crop_px=128, dim=32, heads=2, mlp_ratio=2.0, flip_tta=True, pretrained="none"
     ),
 )
 

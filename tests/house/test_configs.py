@@ -31,9 +31,9 @@ def load_training_config(path: Path) -> object:
     from lungsev.train.tasks.recipe import ModelSettings
     from lungsev.train.tasks.segmentation import SegmentSettings
     from lungsev.train.tasks.severity import SeverityRunSettings
-    from lungsev.train.tasks.upstream import FirstStages
+    from lungsev.train.tasks.upstream import UpstreamSettings
 
-    settings = {"segment": SegmentSettings, "align": AlignSettings, "model": ModelSettings, "trial": FirstStages}
+    settings = {"segment": SegmentSettings, "align": AlignSettings, "model": ModelSettings, "trial": UpstreamSettings}
     command = path.relative_to(CONFIGS / "train").parts[0].removesuffix(".yaml")
     return load_model(settings.get(command, SeverityRunSettings), path, None, read_config)
 

@@ -19,7 +19,7 @@ SEVERITY = SeveritySettings(
     pretrained="none",
     dropout=0.0,
     mask_attention=True,
-    mirror=True,
+    flip_tta=True,
 )
 
 

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from lungsev.errors import ConfigError
-from lungsev.networks.backbone import LowerBackbone, UpperBackbone
 from lungsev.networks.build import build_severity
 from lungsev.networks.heads import SchemeHead, grade_classifier
 from lungsev.networks.pooling import GridResample, RegionPooling
@@ -99,49 +98,6 @@ def test_shapes_with_any_backbone_with_and_without_the_encoder(
         torch.testing.assert_close(probabilities.sum(-1), torch.ones(2, regions))
 
 
-def test_a_cut_backbone_computes_what_the_whole_one_does() -> None:
-    torch.manual_seed(0)
-    whole = UpperBackbone("tf_efficientnet_lite0", (3, 4))
-    lower = LowerBackbone("tf_efficientnet_lite0", 4)
-    upper = UpperBackbone("tf_efficientnet_lite0", (3, 4), shared_stages=4)
-    state = whole.net.state_dict()
-    lower.load_weights(state)
-    upper.load_weights(state)
-    for part in (whole, lower, upper):
-        part.eval()
-    image = torch.rand(1, 1, 64, 64)
-    with torch.no_grad():
-        torch.testing.assert_close(upper(lower(image)), whole(LowerBackbone("tf_efficientnet_lite0")(image)))
-
-
-def test_members_share_the_lower_part_and_average_their_probabilities() -> None:
-    network = tiny(members=3, shared_stages=4)
-    crop = torch.rand(2, 1, 64, 64)
-    with torch.no_grad():
-        shared = network.lower(crop)
-        each = torch.stack([member(shared)["brixia"][0] for member in network.members])
-        together, _ = network(crop)["brixia"]
-        from_logits = network.logits(crop)["brixia"].softmax(-1)
-    assert (each[0] - each[1]).abs().max() > 1e-4
-    torch.testing.assert_close(together, each.mean(0))
-    torch.testing.assert_close(from_logits, together, atol=1e-5, rtol=1e-4)
-
-
-def test_members_may_share_the_whole_backbone() -> None:
-    network = tiny(members=2, shared_stages="all", backbone="resnet18", position_aware=False)
-    heads = sum(parameter.numel() for parameter in network.members.parameters())
-    assert heads < 0.01 * sum(parameter.numel() for parameter in network.lower.parameters())
-    torch.manual_seed(0)
-    alone = tiny(backbone="resnet18", position_aware=False)
-    alone.members[0].upper.load_state_dict(network.lower.levels.state_dict())
-    for name in ("project", "norm", "scheme_heads"):
-        getattr(alone.members[0], name).load_state_dict(getattr(network.members[0], name).state_dict())
-    network.members = network.members[:1]
-    crop = torch.rand(1, 1, 64, 64)
-    with torch.no_grad():
-        torch.testing.assert_close(network(crop)["brixia"], alone(crop)["brixia"])
-
-
 def test_mirroring_a_radiograph_mirrors_the_regions_once_the_network_is_symmetric() -> None:
     """With a mirrored token grid the pooled regions swap sides: boxes and partners belong together."""
     scheme = load_scheme("brixia")
@@ -159,8 +115,8 @@ def test_mirroring_a_radiograph_mirrors_the_regions_once_the_network_is_symmetri
     torch.testing.assert_close(right_left, swapped)
 
 
-def test_with_a_second_look_a_mirrored_radiograph_gets_mirrored_grades() -> None:
-    network = tiny(mirror=True, schemes=("brixia", "inha"))
+def test_with_flip_tta_a_flipped_radiograph_gets_flipped_grades() -> None:
+    network = tiny(flip_tta=True, schemes=("brixia", "inha"))
     crop = torch.rand(2, 1, 64, 64)
     with torch.no_grad():
         seen, behind = network(crop), network(crop.flip(3))
@@ -170,10 +126,10 @@ def test_with_a_second_look_a_mirrored_radiograph_gets_mirrored_grades() -> None
         torch.testing.assert_close(behind[name][1].flip(2), seen[name][1], atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("mirror", [False, True])
-def test_the_mean_of_the_map_over_a_box_is_the_expected_grade(mirror: bool) -> None:
-    """Whatever heads, members and looks the grades come from."""
-    network = tiny(mirror=mirror, members=2, shared_stages=4, head=("ordinal", "mlp"), schemes=("brixia", "inha"))
+@pytest.mark.parametrize("flip_tta", [False, True])
+@pytest.mark.parametrize("head", ["linear", "ordinal", "mlp"])
+def test_the_mean_of_the_map_over_a_box_is_the_expected_grade(head: str, flip_tta: bool) -> None:
+    network = tiny(flip_tta=flip_tta, head=head, schemes=("brixia", "inha"))
     with torch.no_grad():
         outputs = network(torch.rand(2, 1, 64, 64))
     for name, (probabilities, severity_map) in outputs.items():
@@ -181,12 +137,6 @@ def test_the_mean_of_the_map_over_a_box_is_the_expected_grade(mirror: bool) -> N
         pooled = severity_map.reshape(2, -1) @ torch.from_numpy(scheme.pooling_matrix(16, 16)).T
         expected = probabilities @ torch.tensor(scheme.grades, dtype=torch.float32)
         torch.testing.assert_close(pooled, expected, atol=1e-4, rtol=0)
-
-
-def test_members_take_turns_with_the_kinds_of_head() -> None:
-    network = tiny(members=3, shared_stages="all", head=("ordinal", "mlp"), hidden=8)
-    kinds = [type(member.scheme_heads["brixia"].classify).__name__ for member in network.members]
-    assert kinds == ["OrdinalClassifier", "Sequential", "OrdinalClassifier"]
 
 
 def test_context_lets_a_region_know_the_rest_of_the_radiograph_and_keeps_the_map_exact() -> None:
@@ -215,16 +165,6 @@ def test_a_fitted_scale_centres_the_features_of_regions() -> None:
     centred = scale(pooled.reshape(120, 3, 1, 1)).reshape(120, 3)
     torch.testing.assert_close(centred.mean(0), torch.zeros(3), atol=1e-4, rtol=0)
     torch.testing.assert_close(centred.std(0), torch.ones(3), atol=1e-3, rtol=0)
-
-
-def test_stages_of_a_backbone_that_cannot_be_cut_are_refused() -> None:
-    with pytest.raises(ConfigError, match="shared_stages"):
-        build_severity(TINY.model_copy(update={"backbone": "resnet18", "shared_stages": 2}))
-
-
-def test_a_tap_among_the_shared_stages_is_refused() -> None:
-    with pytest.raises(ConfigError, match="shared stages"):
-        UpperBackbone("tf_efficientnet_lite0", (1, 4), shared_stages=4)
 
 
 def test_an_unknown_backbone_is_named() -> None:

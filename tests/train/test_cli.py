@@ -116,7 +116,7 @@ def test_a_run_is_evaluated_and_reported(
         run_severity(settings, run)
         runs.append(run)
     code, out, error = lungsev_train(
-        "evaluate", runs[0].path, runs[1].path, "--view", "flip", "--out", tmp_path / "both"
+        "evaluate", runs[0].path, runs[1].path, "--tta", "flip", "--out", tmp_path / "both"
     )
     assert (code, error) == (0, "")
     metrics = json.loads((tmp_path / "both" / "metrics.json").read_text())

@@ -36,7 +36,7 @@ def predictions(count: int, seed: int, readers: tuple[str, ...] = ("senior", "ju
 def run(label: str, parts: dict[str, Predictions], initial: dict[str, Any] | None = None, **network: Any) -> RunReport:
     settings = {
         "title": label if label.startswith("CXR") else "",
-        "network": {"backbone": "resnet18", "neck": "concat", "members": 1, **network},
+        "network": {"backbone": "resnet18", "neck": "concat", **network},
         "initial": initial or {},
     }
     history = [{"epoch": 0, "train/loss": 1.0, "validation/loss": 0.9}, {"epoch": 1, "train/loss": 0.8}]

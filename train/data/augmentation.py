@@ -1,6 +1,6 @@
-"""Changes an image may meet before it is seen: other patients' positions, other units' exposure.
+"""Augmentation: other positions of the patient, other intensities of the exposure.
 
-First every parameter is drawn, then it is applied: what was done to an image is a value that can be printed and
+Every parameter is sampled before any is applied: what was done to an image is a value that can be printed and
 repeated. Images are grey and have one right way up: no hue, no vertical flip, no change of polarity.
 """
 
@@ -26,14 +26,14 @@ class GeometrySettings(Settings):
 
     p: Probability = 0.8
     rotation_deg: Annotated[float, Field(ge=0, le=45)] = 10.0
-    scale: Share = 0.1  # as a share, both axes drawn apart
+    scale: Share = 0.1  # as a share, each axis on its own
     shift: Share = 0.05  # of the frame's side
     shear: Share = 0.0
     flip: Probability = 0.0  # left-right; labels and sides are swapped with it
 
 
-class PhotometrySettings(Settings):
-    """Exposure, detector and the window somebody chose."""
+class IntensitySettings(Settings):
+    """Intensity augmentation: exposure, detector and display window."""
 
     p: Probability = 0.8
     brightness: Share = 0.1
@@ -43,11 +43,11 @@ class PhotometrySettings(Settings):
     sharpen: Annotated[float, Field(ge=0)] = 0.5  # amount of unsharp masking, up to
     noise: Share = 0.02  # standard deviation, up to
     shade: Share = 0.0  # strength of a slow gradient over the image (heel effect, a turned patient), up to
-    erase: Probability = 0.0  # a grey patch over part of the image, as an electrode or a label
+    erase: Probability = 0.0  # a grey patch over part of the image, e.g. an electrode or a label
 
 
 class DistortionSettings(Settings):
-    """Smooth local displacement, for masks that a network has drawn."""
+    """Smooth local displacement, for masks that a network has predicted."""
 
     p: Probability = 0.0
     strength: Share = 0.03  # largest displacement, of the frame's side
@@ -56,7 +56,7 @@ class DistortionSettings(Settings):
 
 @dataclass(frozen=True)
 class Geometry:
-    """One drawn affine change of the canonical frame; angles in degrees, shifts in frame sides."""
+    """One affine change of the aligned frame; angles in degrees, shifts in frame sides."""
 
     rotation_deg: float = 0.0
     scale_xy: tuple[float, float] = (1.0, 1.0)
@@ -65,7 +65,7 @@ class Geometry:
     flip: bool = False
 
     def matrix(self) -> Theta:
-        """[2, 3] in normalised coordinates: a point of the changed frame to where it lay before."""
+        """[2, 3] in normalised coordinates: a point of the changed frame to its place before."""
         angle = np.deg2rad(self.rotation_deg)
         rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         stretch = np.diag(self.scale_xy) @ np.array([[1.0, self.shear], [0.0, 1.0]])
@@ -74,8 +74,8 @@ class Geometry:
 
 
 @dataclass(frozen=True)
-class Photometry:
-    """One drawn change of grey values, applied in the order of the fields."""
+class Intensity:
+    """One change of grey values, applied in the order of the fields."""
 
     gamma: float = 1.0
     contrast: float = 1.0
@@ -97,7 +97,7 @@ class Distortion:
 
 
 def draw_geometry(settings: GeometrySettings, generator: np.random.Generator) -> Geometry:
-    """Draw an affine change; the flip is drawn apart from `p`."""
+    """Draw an affine change; the flip is sampled apart from `p`."""
     on = generator.random(4) < settings.p
     values = generator.uniform(-1.0, 1.0, 6)
     flip = bool(generator.random() < settings.flip)
@@ -113,7 +113,7 @@ def draw_geometry(settings: GeometrySettings, generator: np.random.Generator) ->
     )
 
 
-def draw_photometry(settings: PhotometrySettings, generator: np.random.Generator) -> Photometry:
+def draw_intensity(settings: IntensitySettings, generator: np.random.Generator) -> Intensity:
     """Draw a change of grey values."""
     on = generator.random(6) < settings.p
     signed = generator.uniform(-1.0, 1.0, 5)
@@ -121,7 +121,7 @@ def draw_photometry(settings: PhotometrySettings, generator: np.random.Generator
     blurs = generator.random() < 0.5  # an image is blurred or sharpened, not both
     box = generator.uniform(0.0, 1.0, 5)
     erase = generator.random() < settings.erase
-    return Photometry(
+    return Intensity(
         gamma=float((1 - settings.gamma) ** (on[0] * signed[0])),
         contrast=float(1 + on[1] * signed[1] * settings.contrast),
         brightness=float(on[2] * signed[2] * settings.brightness),
@@ -145,7 +145,7 @@ def draw_distortion(settings: DistortionSettings, generator: np.random.Generator
     return Distortion(nodes.astype(np.float32))
 
 
-def apply_photometry(image: Image, draw: Photometry) -> Image:
+def apply_intensity(image: Image, draw: Intensity) -> Image:
     """Change the grey values of [H, W] in 0-1; returns a new array in 0-1."""
     changed = np.clip(image, 0.0, 1.0) ** np.float32(draw.gamma)
     changed = (changed - 0.5) * np.float32(draw.contrast) + np.float32(0.5 + draw.brightness)
@@ -167,7 +167,7 @@ def apply_photometry(image: Image, draw: Photometry) -> Image:
 
 
 def apply_distortion(image: npt.NDArray, draw: Distortion, nearest: bool = False) -> npt.NDArray:
-    """Move the content of [H, W] along the drawn displacement, zeros from outside."""
+    """Move the content of [H, W] along a displacement, zeros from outside."""
     if draw.nodes is None:
         return image
     rows, columns = image.shape

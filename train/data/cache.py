@@ -4,7 +4,7 @@ An entry is named by the hash of the image's bytes (and of its mask's), the prep
 canvas size, so a changed image or a changed chain makes a new entry and an old one is never wrong. Canvases are
 kept as uint16 (1/65535 of the grey range), half the size of float32 and finer than any image.
 
-The cache holds pictures of patients: keep it where the images themselves may lie.
+The cache holds pictures of patients: store it where the images themselves may be.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ QUANTA = 65535.0
 
 @dataclass(frozen=True)
 class CachedImage:
-    """Where a prepared image lies.
+    """A prepared image on disk.
 
     Attributes:
         key: Name of the entry; equal images share it.
@@ -77,7 +77,7 @@ class Prepared:
 
 
 def prepare(images: Sequence[Image], cache: Path, size_px: int = CANVAS_SIZE_PX, workers: int = 1) -> Prepared:
-    """Make what is missing of the cache, in parallel, and say where every image lies.
+    """Make what is missing of the cache, in parallel, and return where every image is.
 
     Killed at any moment it leaves whole entries only: each is written beside its place and moved there.
     """
@@ -186,7 +186,7 @@ def _load(target: Path, key: str) -> CachedImage | None:
         frame = CanvasFrame(**{**meta["frame"], "offset_px": tuple(meta["frame"]["offset_px"])})
         mask = _mask_path(target)
         if _canvas_path(target).stat().st_size <= 2 * frame.size_px**2:
-            return None  # cut short by a power cut or a full disk: made anew
+            return None  # cut short by a power cut or a full disk: made again
         return CachedImage(
             key=key,
             canvas_path=_canvas_path(target),
@@ -196,7 +196,7 @@ def _load(target: Path, key: str) -> CachedImage | None:
             info=ImageInfo(**meta["info"]),
         )
     except (OSError, ValueError, KeyError, TypeError):
-        return None  # absent, or written by a release that knew other fields: made anew
+        return None  # absent, or written by a release that knew other fields: made again
 
 
 def _info(info: ImageInfo) -> dict[str, Any]:
@@ -214,8 +214,8 @@ def _map(work: Any, images: Sequence[Image], workers: int) -> Iterable[CachedIma
             yield from pool.map(work, images, chunksize=4)
         except BrokenProcessPool:
             raise LungsevError(
-                "a process that reads images died (killed, or memory ran out); start the same command again to go on "
-                "with the images it had not read, with fewer processes: --set data.workers=1"
+                "a process that reads images died (killed, or memory ran out); start the same command again to "
+                "continue with the images it had not read, with fewer processes: --set data.workers=1"
             ) from None
 
 

@@ -32,7 +32,7 @@ class EpochSampler(Sampler[Key]):
     """Indices of one process: every world-size-th of one permutation that all processes share.
 
     Args:
-        weights: Chance of each item to be drawn, with replacement; None visits each item once.
+        weights: Chance of each item to be sampled, with replacement; None visits each item once.
         per_step: Images of one process in one step.
         rank, world: Of this process; None reads torchrun's environment.
     """
@@ -65,7 +65,7 @@ class EpochSampler(Sampler[Key]):
 
     @property
     def trains(self) -> bool:
-        """Whether images are drawn for training, and not only measured."""
+        """Tell whether images are sampled for training, and not only measured."""
         return self.shuffle or self.weights is not None
 
     def __iter__(self) -> Iterator[Key]:

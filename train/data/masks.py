@@ -1,4 +1,4 @@
-"""Lung masks in their published forms, turned into one: 0 background, 1 patient's right lung, 2 left lung."""
+"""Decoders of lung masks in their published forms: 0 background, 1 patient's right lung, 2 left lung."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from lungsev.errors import DatasetError
 
 LabelArray = npt.NDArray[np.uint8]
 RIGHT, LEFT = 1, 2
+SMALLEST_LUNG_PX = 20
 
 
 def read_mask(paths: tuple[Path, ...]) -> LabelArray:
-    """One file: labels 0/1/2 as they are; two values: sides told apart by position. Module-level for workers."""
+    """Decode one file: labels 0/1/2 as they are; two values: sides told apart by position."""
     image = read_grey(paths[0])
     if set(np.unique(image)) <= {0, RIGHT, LEFT} and image.max() == LEFT:
         return image
@@ -27,7 +28,7 @@ def read_mask(paths: tuple[Path, ...]) -> LabelArray:
 
 
 def read_two_masks(paths: tuple[Path, ...]) -> LabelArray:
-    """Two binary files, one per lung; the patient's right lung is the one further left in the image.
+    """Decode two binary files, one per lung; the patient's right lung is the one further left in the image.
 
     Whether a folder called `left` means the patient's left or the image's is not said by all who publish masks.
     """
@@ -39,7 +40,7 @@ def read_two_masks(paths: tuple[Path, ...]) -> LabelArray:
 
 
 def read_polygons(paths: tuple[Path, ...]) -> LabelArray:
-    """Darwin JSON of V7, a file or a member of a zip: polygons named after the lungs."""
+    """Draw the lung polygons of V7's Darwin JSON, a file or a member of a zip."""
     try:
         if len(paths) == 2:
             with zipfile.ZipFile(paths[0]) as archive:
@@ -53,12 +54,17 @@ def read_polygons(paths: tuple[Path, ...]) -> LabelArray:
                 cv2.fillPoly(mask, _rings(annotation.get("polygon", {})), 1)
     except (KeyError, IndexError, TypeError, ValueError) as error:
         reason = f"{type(error).__name__} {error}"
-        raise DatasetError(f"{paths[-1].name} is no annotation of Darwin that can be drawn: {reason}") from None
+        raise DatasetError(f"{paths[-1].name} is no annotation of Darwin that can be filled: {reason}") from None
     return sides_of(mask > 0)
 
 
+def shows_both_lungs(labels: LabelArray) -> bool:
+    """Tell whether a mask holds some of each lung: a box around one lung is no frame for two."""
+    return all(int((labels == side).sum()) >= SMALLEST_LUNG_PX for side in (RIGHT, LEFT))
+
+
 def read_grey(path: Path) -> LabelArray:
-    """An 8-bit image of any colour model as grey values.
+    """Decode an 8-bit image of any colour model to grey values.
 
     Raises:
         DatasetError: The file cannot be decoded.
@@ -72,7 +78,7 @@ def read_grey(path: Path) -> LabelArray:
 
 
 def sides_of(lungs: npt.NDArray[np.bool_]) -> LabelArray:
-    """Tell right from left: the two largest parts by where their centres lie, the smaller parts with the nearer one.
+    """Tell right from left: the two largest parts by their centres, the smaller parts with the nearer one.
 
     Lungs that touch are cut at the narrowest column near the middle of the mask.
     """
@@ -115,7 +121,7 @@ def _rings(polygon: dict[str, Any]) -> list[npt.NDArray[np.int32]]:
 
 
 def _first_gif_frame(data: bytes) -> LabelArray | None:
-    """OpenCV reads GIF only where it was built with it; Pillow comes with the training extra's torchvision."""
+    """Decode with Pillow, since OpenCV reads GIF only where it was built with it."""
     from PIL import Image, UnidentifiedImageError
 
     try:

@@ -1,4 +1,4 @@
-"""From settings to images and split: what every training command does first."""
+"""Preparation of a training: from settings to images and split."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lungsev.train.settings import DataSettings, SplitSettings
 
 
 def require_root(data: DataSettings) -> Path:
-    """The dataset's folder.
+    """Return the dataset's folder.
 
     Raises:
         ConfigError: None was given.
@@ -29,7 +29,7 @@ def require_root(data: DataSettings) -> Path:
 
 
 def ready_images(images: Sequence[AnyImage], data: DataSettings) -> tuple[list[AnyImage], dict[str, CachedImage]]:
-    """Images that can be read, and where each is prepared. Patients who share a picture become one patient.
+    """Return the images that can be read, and their prepared forms. Patients who share a picture become one patient.
 
     Protocol `pafe` keeps patients as published, since it is there to repeat a published split.
 
@@ -45,8 +45,8 @@ def ready_images(images: Sequence[AnyImage], data: DataSettings) -> tuple[list[A
     if strangers:
         keeps = data.split.protocol == "pafe"
         names = ", ".join(f"{readable[one].name} = {readable[other].name}" for one, other in strangers[:3])
-        fate = "pafe keeps them apart, as published" if keeps else "they count as one patient"
-        warn(f"{len(strangers)} pictures come under two patients ({names}): {fate}")
+        treatment = "pafe keeps them apart, as published" if keeps else "they count as one patient"
+        warn(f"{len(strangers)} pictures come under two patients ({names}): {treatment}")
         if not keeps:
             patients = joined_patients([image.patient for image in readable], strangers)
             readable = [replace(image, patient=patient) for image, patient in zip(readable, patients, strict=True)]
@@ -56,9 +56,12 @@ def ready_images(images: Sequence[AnyImage], data: DataSettings) -> tuple[list[A
 def split_dataset(
     images: Sequence[Splittable], settings: SplitSettings, run: Run, findings: Sequence[str] = ()
 ) -> Split:
-    """The split of a run: the one it was started with, one of a file, or a new one; saved beside the run.
+    """Return the split of a run: the one it was started with, one of a file, or a new one; saved beside the run.
 
     Args:
+        images: All that can be read.
+        settings: Protocol and shares.
+        run: Where the split is saved.
         findings: Only images with one of these train; all others become the test part.
 
     Raises:
@@ -73,7 +76,7 @@ def split_dataset(
             raise DatasetError(f"{source} names {len(missing)} images that are not in the dataset, first {missing[0]}")
     else:
         if settings.fold == "all":
-            raise ValueError("fold `all` is a matter of the command, not of one run")
+            raise ValueError("expected one fold of a cross-validation, found `all`")
         split = split_images(
             images, settings.protocol, settings.seed, settings.folds, settings.fold, settings.validation, settings.test
         )
@@ -91,7 +94,7 @@ def split_dataset(
 
 
 def usable(images: Sequence[AnyImage], cached: Mapping[str, CachedImage], data: DataSettings) -> list[AnyImage]:
-    """Images whose patients may be trained on here, whatever name a barred patient's picture has here.
+    """Return the images whose patients may be trained on here, under whatever name.
 
     Raises:
         DatasetError: None is left.
@@ -99,33 +102,33 @@ def usable(images: Sequence[AnyImage], cached: Mapping[str, CachedImage], data: 
     if data.exclude_patients_of is None:
         return list(images)
     own = [cached[image.name] for image in images]
-    barred = _barred([image.patient for image in images], own, data.exclude_patients_of, data)
-    kept = [image for image, stays_out in zip(images, barred, strict=True) if not stays_out]
+    held_out = _held_out([image.patient for image in images], own, data.exclude_patients_of, data)
+    kept = [image for image, stays_out in zip(images, held_out, strict=True) if not stays_out]
     if not kept:
         raise DatasetError(f"every image is of a patient of {data.exclude_patients_of}; nothing is left to train on")
     say(f"Left out: {len(images) - len(kept)} images of patients of {data.exclude_patients_of.name}")
     return kept
 
 
-def _barred(patients: Sequence[str], cached: Sequence[CachedImage], graded: Path, data: DataSettings) -> list[bool]:
-    """Which rows are of a patient of `graded`, by name or because both have a picture in common."""
+def _held_out(patients: Sequence[str], cached: Sequence[CachedImage], graded: Path, data: DataSettings) -> list[bool]:
+    """Tell which rows are of a patient of `graded`, by name or because both have a picture in common."""
     theirs = load_graded(graded).images
     prepared = prepare(theirs, data.cache, workers=max(1, data.num_workers)).images
     readable = [image for image in theirs if image.name in prepared]
     twins = find_twins([*(prepared[image.name] for image in readable), *cached])
     joined = joined_patients([*(image.patient for image in readable), *patients], twins)
-    barred = {image.patient for image in theirs} | set(joined[: len(readable)])
-    return [patient in barred for patient in joined[len(readable) :]]
+    held_out = {image.patient for image in theirs} | set(joined[: len(readable)])
+    return [patient in held_out for patient in joined[len(readable) :]]
 
 
 def left_out(images: Sequence[AnyImage], kept: Sequence[AnyImage]) -> list[AnyImage]:
-    """Images that `usable` did not keep: nobody here has trained on their patients, so they can be measured."""
+    """Return the images that `usable` did not keep: no stage has trained on their patients, so they measure it."""
     names = {image.name for image in kept}
     return [image for image in images if image.name not in names]
 
 
-def trunk_path(path: Path | None, command: str) -> Path:
-    """The run a later stage builds on: the one named, or the newest finished one of a command.
+def upstream_run(path: Path | None, command: str) -> Path:
+    """Return the run a later stage builds on: the one named, or the newest finished one of a command.
 
     Raises:
         ConfigError: There is none.
@@ -135,7 +138,7 @@ def trunk_path(path: Path | None, command: str) -> Path:
     found = newest_finished((command,))
     if found is None:
         name = {"segment": "segmentation", "align": "alignment"}[command]
-        more = ", or let it be trained from lung masks with --lungs DIR (--lungs drawn for a trial)"
+        more = ", or let it be trained from lung masks with --lungs DIR (--lungs synthetic for a trial)"
         more = more if command == "align" else ""
         raise ConfigError(
             f"no finished run under {DEFAULT_ROOT}/{command}: run `lungsev-train {command} --data DIR` first, "

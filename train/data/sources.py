@@ -1,4 +1,4 @@
-"""Finding the datasets in one folder that holds several, as clones lie side by side."""
+"""Finds the datasets in a folder that holds several of them side by side."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ def find_dataset(root: Path, task: Task, names: tuple[str, ...]) -> tuple[Path, 
     """The folder of the first of some layouts, in a folder or directly below it.
 
     Args:
+        root: The folder.
+        task: What the dataset is for.
         names: Layouts in order of preference.
 
     Raises:

@@ -31,9 +31,12 @@ class Splittable(Protocol):
     """What a split needs to know of an image."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Return the name, unique in its dataset."""
+
     @property
-    def patient(self) -> str: ...
+    def patient(self) -> str:
+        """Return the patient, who is never on two sides of a split."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ class Split:
         return hashlib.sha256(text.encode()).hexdigest()
 
     def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON types."""
         return {
             "protocol": self.protocol,
             "seed": self.seed,
@@ -70,6 +74,7 @@ class Split:
         }
 
     def save(self, path: Path) -> None:
+        """Write the split as JSON."""
         write_atomically(path, json.dumps(self.to_dict(), indent=1, ensure_ascii=False))
 
     @classmethod
@@ -103,6 +108,11 @@ def split_images(
     """Split by patient.
 
     Args:
+        images: All images.
+        protocol: How to split.
+        seed: Of the random choice of patients.
+        folds: Of protocol `kfold`.
+        fold: The fold that is tested.
         validation: Share of the patients that are not tested; of all patients for `all`.
         test: Share of the patients, for `holdout`.
 
@@ -150,7 +160,7 @@ def describe_protocols(images: Sequence[Splittable]) -> dict[str, dict[str, int]
 def by_finding(images: Sequence[Splittable], split: Split, findings: Sequence[str]) -> Split:
     """Move every patient without one of the findings to the test part: portability from one illness to others.
 
-    An image of several findings, as `COVID-19, ARDS`, has each of them. One of unknown finding is in no part, as it
+    An image of several findings, e.g. `COVID-19, ARDS`, has each of them. One of unknown finding is in no part, as it
     could be of either kind. Images of a patient with both kinds follow those with one of the findings.
 
     Raises:

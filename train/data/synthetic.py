@@ -1,4 +1,4 @@
-"""Drawn chests among real images, so that the image check does not take every drawing for something else."""
+"""Phantom chests among real images, so that the image check does not reject every phantom."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lungsev.train.data.cache import mask_to_canvas
 
 
 @dataclass(frozen=True)
-class DrawnImage:
+class SyntheticImage:
     """A phantom on its canvas; what training asks of a `CachedImage`."""
 
     pixels: npt.NDArray[np.float32]
@@ -33,13 +33,13 @@ class DrawnImage:
         return self.labels
 
 
-def draw_chests(count: int, seed: int) -> list[DrawnImage]:
-    """`count` phantom chests of all severities."""
-    return list(_drawn(count, seed))
+def make_chests(count: int, seed: int) -> list[SyntheticImage]:
+    """Return `count` phantom chests of all severities."""
+    return list(_make(count, seed))
 
 
-def _drawn(count: int, seed: int) -> Iterator[DrawnImage]:
-    for index in track(range(count), "Drawing chests", count):
+def _make(count: int, seed: int) -> Iterator[SyntheticImage]:
+    for index in track(range(count), "Making phantom chests", count):
         phantom = make_phantom(seed * 100_003 + index, size_px=CANVAS_SIZE_PX)
         canvas = to_canvas(Radiograph(phantom.pixels, ImageInfo(), content_box(phantom.pixels)))
-        yield DrawnImage(canvas.pixels, mask_to_canvas(phantom.lung_mask, canvas.frame))
+        yield SyntheticImage(canvas.pixels, mask_to_canvas(phantom.lung_mask, canvas.frame))

@@ -43,9 +43,10 @@ def read_table(
 ) -> Table:
     """Read a delimited text file with one header row.
 
-    Rows with more cells than the header have an unquoted separator somewhere: nobody can say which cell is which.
+    Rows with more cells than the header have an unquoted separator somewhere: it is unknown which cell is which.
 
     Args:
+        path: The file.
         required: Columns that must be there, in any case of letters; rows hold them as spelt here.
         comment: Lines that begin with this are skipped.
         optional: Further columns whose spelling is put right.
@@ -93,7 +94,7 @@ def read_cells(path: Path, lines: Sequence[str], delimiter: str) -> list[list[st
 
 
 def read_text(path: Path) -> str:
-    """Text of a file in UTF-8 or UTF-16 as its BOM says, else in UTF-8, or else in Windows-1252; lines end in \\n.
+    """Decode a file as UTF-8 or UTF-16 by its BOM, else as UTF-8 or Windows-1252; lines end in a line feed.
 
     Raises:
         DatasetError: The file cannot be read, or is no text.
@@ -109,7 +110,7 @@ def read_text(path: Path) -> str:
         text = data.decode("cp1252", errors="replace")
     if "\0" in text:
         raise DatasetError(
-            f"{path.name} is no text file, expected a table as .csv; export it from the spreadsheet anew"
+            f"{path.name} is no text file, expected a table as .csv; export it from the spreadsheet again"
         )
     return text.replace("\r\n", "\n").replace("\r", "\n")
 

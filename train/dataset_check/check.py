@@ -1,4 +1,4 @@
-"""`lungsev-train data check DIR`: what a dataset holds, what is wrong with it, and what to do about it."""
+"""`lungsev-train data check DIR`: describes a dataset, finds what is wrong with it, and says what to do."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from lungsev.train.data.aligned_masks import shows_both_lungs
 from lungsev.train.data.cache import Prepared, prepare
 from lungsev.train.data.datasets import Dataset, GradedDataset, GradedImage, LabelledDataset, load_all
 from lungsev.train.data.datasets.contract import Task
 from lungsev.train.data.duplicates import find_twins
+from lungsev.train.data.masks import shows_both_lungs
 from lungsev.train.data.splits import describe_protocols
 from lungsev.train.dataset_check.description import (
     PER_MAKER,
@@ -66,6 +66,7 @@ class Check:
     advice: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON types."""
         return asdict(self)
 
     def lines(self) -> list[str]:
@@ -169,7 +170,7 @@ def _reading_advice(prepared: Prepared, dataset: Dataset) -> list[str]:
         return advice
     one_sided = [name for name, image in prepared.images.items() if not shows_both_lungs(image.mask())]
     if one_sided:
-        advice.append(f"masks that lack a lung ({len(one_sided)}, as {one_sided[0]}): `align` leaves them out")
+        advice.append(f"masks that lack a lung ({len(one_sided)}, e.g. {one_sided[0]}): `align` leaves them out")
     return advice
 
 
@@ -202,7 +203,7 @@ def _grade_advice(dataset: Dataset, tables: dict[str, Table]) -> list[str]:
     rare = [str(grade) for grade in dataset.scheme.grades if float((grades == grade).mean()) < RARE]
     if rare:
         advice.append(
-            f"rare grades ({', '.join(rare)}, under 5 % of regions): --set balance=true draws rare totals more often"
+            f"rare grades ({', '.join(rare)}, under 5 % of regions): --set balance=true samples rare totals more often"
         )
     leaking = tables.get("consensus images", {}).get("patients who have other images", 0)
     if leaking:
@@ -217,10 +218,10 @@ def _polarity_advice(
     dataset: Dataset, prepared: Prepared, headers: dict[str, tuple[str, str]], tables: dict[str, Table]
 ) -> list[str]:
     advice = []
-    doubtful = [name for name, image in prepared.images.items() if "polarity_doubtful" in image.notes]
-    if doubtful:
+    inverted = [name for name, image in prepared.images.items() if "polarity_doubtful" in image.notes]
+    if inverted:
         advice.append(
-            f"images that look inverted though no tag says so ({len(doubtful)}, as {doubtful[0]}): look at them, and "
+            f"images that look inverted though no tag says so ({len(inverted)}, e.g. {inverted[0]}): look at them, and "
             "invert or remove those that are"
         )
     contradicted = [

@@ -72,7 +72,9 @@ def image_tables(images: Sequence[Image], prepared: Prepared) -> dict[str, Table
     """What is known of the images whatever the task."""
     per_patient = Counter(Counter(image.patient for image in images).values())
     infos = {name: image.info for name, image in prepared.images.items()}
-    views = [image.view or (infos[image.name].view if image.name in infos else "") or UNSAID for image in images]
+    views = [
+        image.view_position or (infos[image.name].view if image.name in infos else "") or UNSAID for image in images
+    ]
     sides = [min(info.rows, info.columns) for info in infos.values() if info.rows and info.columns]
     parts: dict[str, set[str]] = defaultdict(set)
     for image in images:
@@ -80,7 +82,7 @@ def image_tables(images: Sequence[Image], prepared: Prepared) -> dict[str, Table
     subsets = counts([getattr(image, "subset", "") or "none" for image in images])
     tables = {
         "patients by their number of images": {str(number): per_patient[number] for number in sorted(per_patient)},
-        "views": counts(views),
+        "view positions": counts(views),
         "findings": counts([image.finding or UNSAID for image in images]),
         "subsets": subsets,
         "patients across subsets": {"patients": sum(len(found) > 1 for found in parts.values())},

@@ -56,7 +56,8 @@ def handcrafted_metrics(
     Args:
         crops: N aligned crops [S, S].
         reference: Grades [N, R] of the reader.
-        folds: Rows held back in each fold, every row once.
+        folds: Rows held out in each fold, every row once.
+        scheme: With the regions R.
     """
     features = np.stack([region_features(crop, scheme) for crop in crops])
     said = np.zeros_like(reference, dtype=np.float64)

@@ -1,4 +1,4 @@
-"""The measurement taken apart: how well it holds per view and finding, and on which images it fails most."""
+"""Breaks a measurement down by view position and finding, and lists the images with the largest errors."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ WORST = 8
 
 
 def breakdown(predictions: Predictions, calibration: Calibration) -> dict[str, Any]:
-    """`views` and `findings`: name -> metrics; `worst`: the images whose total is furthest from the reference."""
+    """Break down by `view_positions` and `findings`, name -> metrics; list the `worst` images by their total."""
     return {
-        "views": by_group(predictions, predictions.views, calibration.decision),
+        "view_positions": by_group(predictions, predictions.view_positions, calibration.decision),
         "findings": by_group(predictions, predictions.findings, calibration.decision),
         "worst": worst_images(predictions, calibration),
     }
@@ -51,7 +51,7 @@ def worst_images(predictions: Predictions, calibration: Calibration, count: int 
         images.append(
             {
                 "image": predictions.names[row],
-                "view": predictions.views[row],
+                "view_position": predictions.view_positions[row],
                 "finding": predictions.findings[row],
                 "readers": {reader: total for reader, total in readers.items() if np.isfinite(total)},
                 "expected_total": round(float(expected[row]), 1),

@@ -1,24 +1,36 @@
-"""Probabilities that mean what they say, and totals with an interval that holds as often as stated.
+"""Calibration: a temperature for the probabilities, and a margin for the interval of the total.
 
-Both are fitted on images that were not trained on; the fewer there are, the more the result is drawn to doing nothing.
+Both are fitted on images that were not trained on; the fewer there are, the nearer both are to no change.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
 from lungsev.grading import central_quantiles, total_distribution
 from lungsev.train.evaluation.predictions import Predictions
+from lungsev.train.settings import Settings
 
 FloatArray = npt.NDArray[np.float64]
 MIN_IMAGES = 8  # with fewer, a temperature or a margin is noise
 
 
+class CalibrationSettings(Settings):
+    """What is done with a trained network before it is measured."""
+
+    temperature: bool = True  # fit it on the validation part
+    coverage: Annotated[float, Field(gt=0, lt=1)] = 0.8  # of the total's interval
+    conformal: bool = True  # widen the interval so that it covers as often on the validation part
+    decision: Literal["argmax", "median"] = "argmax"  # argmax: accuracy; median: mean absolute error
+
+
 def fit_temperature(probabilities: FloatArray, target: FloatArray, prior_images: float = 5.0) -> float:
-    """The number logits are divided by so that the readers' grades become most likely (Guo et al. 2017).
+    """Return what logits are divided by to make the readers' grades most likely (Guo et al. 2017).
 
     Args:
         probabilities: [N, R, G] at temperature 1.
@@ -42,16 +54,16 @@ def fit_temperature(probabilities: FloatArray, target: FloatArray, prior_images:
 
 
 def with_temperature(probabilities: FloatArray, temperature: float) -> FloatArray:
-    """softmax(log p / temperature), [..., G]."""
+    """Return softmax(log p / temperature), [..., G]."""
     powered = np.clip(probabilities, 1e-12, None) ** (1.0 / temperature)
     return powered / powered.sum(axis=-1, keepdims=True)
 
 
 def conformal_margin(predictions: Predictions, coverage: float) -> float | None:
-    """Points by which the interval of the total must be widened (or may shrink) to cover the readers' total.
+    """Return the points by which the interval of the total is widened (or shrunk) to cover the readers' total.
 
     Split conformal prediction on quantile intervals (Romano, Patterson and Candes 2019): the finite-sample
-    quantile of how far each calibration image's total lies outside its interval; negative where all lie inside.
+    quantile of how far each calibration image's total is outside its interval; negative where all are inside.
 
     Returns:
         None when there are too few images to promise that coverage.

@@ -1,7 +1,7 @@
-"""`lungsev-train evaluate RUN|BUNDLE... --data DIR`: what a network says of a dataset, and how well it agrees.
+"""`lungsev-train evaluate RUN|BUNDLE... --data DIR`: grades a dataset and measures the agreement with its readers.
 
 Several sources are an ensemble: their probabilities are averaged. Images the sources were trained on are set apart
-by name and by patient, whatever folder they lie in.
+by name and by patient, whatever their folder.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from lungsev.train.data.cache import CachedImage, demand_readable, prepare
 from lungsev.train.data.datasets import GradedImage, load_graded
 from lungsev.train.data.duplicates import find_twins, joined_patients
 from lungsev.train.data.splits import Split
-from lungsev.train.evaluation.inference import Outputs, embed, predict_with_views
+from lungsev.train.evaluation.inference import Outputs, embed, predict_with_tta
 from lungsev.train.evaluation.predictions import collect, summarise
-from lungsev.train.evaluation.samples import keep, map_name
+from lungsev.train.evaluation.samples import map_name, report_samples
 from lungsev.train.runs import Run, finished_run, write_json
 from lungsev.train.settings import Settings
 
@@ -37,14 +37,14 @@ class EvaluateSettings(Settings):
     data: Path | None = None  # None: the dataset of the first run
     layout: str | None = None
     scheme: str | None = None
-    views: tuple[str, ...] = ()  # test-time views: flip, zoom_in, zoom_out, turn_left, turn_right
+    tta: tuple[str, ...] = ()  # test-time augmentation: flip, zoom_in, zoom_out, turn_left, turn_right
     cache: Path = Path("runs/cache")
     workers: int = 1
     skip_unreadable: bool = False
 
 
 def evaluate(settings: EvaluateSettings, out: Path) -> dict[str, Any]:
-    """Grade every image and leave predictions, keepsakes, metrics.json and metrics.md in `out`.
+    """Grade every image and leave predictions, report samples, metrics.json and metrics.md in `out`.
 
     Raises:
         ConfigError: A source is neither a finished run nor a bundle, or grades by another scheme.
@@ -62,7 +62,7 @@ def evaluate(settings: EvaluateSettings, out: Path) -> dict[str, Any]:
     cached = [prepared.images[image.name] for image in images]
     patients = joined_patients([image.patient for image in images], find_twins(cached))
     images = [replace(image, patient=patient) for image, patient in zip(images, patients, strict=True)]
-    outputs = [_outputs(path, cached, dataset.scheme, settings.views) for path in settings.sources]
+    outputs = [_outputs(path, cached, dataset.scheme, settings.tta) for path in settings.sources]
     probabilities = np.mean([output[f"probabilities.{dataset.scheme.name}"] for output in outputs], axis=0)
     predictions = collect(dataset.scheme, images, probabilities, outputs[0]["theta"])
     calibration = _calibration(settings.sources, dataset.scheme)
@@ -80,14 +80,16 @@ def evaluate(settings: EvaluateSettings, out: Path) -> dict[str, Any]:
     embeddings = None
     if runs and not is_bundle(settings.sources[0]):
         embeddings = embed(load_network(runs[0].path), [cached[row] for row in rows], dataset.scheme)
-    kept = keep(predictions.select(rows), [cached[r] for r in rows], _maps(outputs, dataset.scheme)[rows], embeddings)
-    kept.save(out / f"keepsakes-{shown}.npz")
+    maps = _maps(outputs, dataset.scheme)[rows]
+    report_samples(predictions.select(rows), [cached[r] for r in rows], maps, embeddings).save(
+        out / f"samples-{shown}.npz"
+    )
     metrics = {
         "task": "evaluation",
         "sources": [path.name for path in settings.sources],
         "data": [dataset.name],
         "scheme": dataset.scheme.name,
-        "views": list(settings.views),
+        "tta": list(settings.tta),
         "calibration": {dataset.scheme.name: calibration.model_dump(mode="json")},
         "results": results,
     }
@@ -116,38 +118,36 @@ def _root_and_scheme(settings: EvaluateSettings, runs: Sequence[Run]) -> tuple[P
     if settings.data is not None:
         return settings.data, settings.scheme
     if not runs:
-        raise ConfigError("a bundle says nothing of images on this machine: give their folder with --data DIR")
+        raise ConfigError("a bundle does not name a dataset: give its folder with --data DIR")
     own = runs[0].settings()
     root = own.get("data", {}).get("root")
     if root is None:
-        raise ConfigError(f"{runs[0].path} does not say where its images lie: give --data DIR")
+        raise ConfigError(f"{runs[0].path} does not say where its images are: give --data DIR")
     return Path(root), settings.scheme or own.get("scheme")
 
 
-def _outputs(source: Path, images: Sequence[CachedImage], scheme: Scheme, views: Sequence[str]) -> Outputs:
-    outputs = (
-        _bundle_outputs(source, images, views) if is_bundle(source) else _run_outputs(source, images, scheme, views)
-    )
+def _outputs(source: Path, images: Sequence[CachedImage], scheme: Scheme, tta: Sequence[str]) -> Outputs:
+    outputs = _bundle_outputs(source, images, tta) if is_bundle(source) else _run_outputs(source, images, scheme, tta)
     if f"probabilities.{scheme.name}" not in outputs:
         known = ", ".join(name.partition(".")[2] for name in outputs if name.startswith("probabilities."))
         raise ConfigError(f"{source} grades by {known}, the images are graded by {scheme.name}")
     return outputs
 
 
-def _run_outputs(source: Path, images: Sequence[CachedImage], scheme: Scheme, views: Sequence[str]) -> Outputs:
+def _run_outputs(source: Path, images: Sequence[CachedImage], scheme: Scheme, tta: Sequence[str]) -> Outputs:
     network = load_network(source)
-    known = network.severity.members[0].scheme_heads  # type: ignore[union-attr]
-    if scheme.name not in known:  # type: ignore[operator]
-        raise ConfigError(f"{source} grades by {', '.join(known)}, the images are graded by {scheme.name}")  # type: ignore[arg-type]
-    return predict_with_views(network, images, [scheme], views)
+    known = network.severity.scheme_heads
+    if scheme.name not in known:
+        raise ConfigError(f"{source} grades by {', '.join(known)}, the images are graded by {scheme.name}")
+    return predict_with_tta(network, images, [scheme], tta)
 
 
-def _bundle_outputs(source: Path, images: Sequence[CachedImage], views: Sequence[str]) -> Outputs:
+def _bundle_outputs(source: Path, images: Sequence[CachedImage], tta: Sequence[str]) -> Outputs:
     from lungsev.bundle.archive import read_bundle
     from lungsev.inference.select import open_backend
 
-    if views:
-        raise ConfigError("test-time views need the network of a run; a bundle holds one fixed graph")
+    if tta:
+        raise ConfigError("test-time augmentation needs the network of a run; a bundle holds one fixed graph")
     collected: dict[str, list[Any]] = {}
     with open_backend(read_bundle(source)) as backend:
         for image in track(images, f"Scoring images by {source.name}", len(images)):

@@ -1,4 +1,4 @@
-"""Running a fused network over cached images, with test-time views if wanted."""
+"""Runs a fused network over cached images, with test-time augmentation if wanted."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lungsev.train.console import track
 from lungsev.train.data.augmentation import Geometry
 from lungsev.train.data.cache import CachedImage
 
-VIEWS: dict[str, Geometry] = {
+TTA: dict[str, Geometry] = {
     "flip": Geometry(flip=True),
     "zoom_in": Geometry(scale_xy=(0.95, 0.95)),
     "zoom_out": Geometry(scale_xy=(1.05, 1.05)),
@@ -27,11 +27,11 @@ VIEWS: dict[str, Geometry] = {
 Outputs = dict[str, npt.NDArray[np.float32]]
 
 
-def demand_views(names: Sequence[str]) -> tuple[str, ...]:
-    """Names of views that exist. Raises ConfigError for one that does not."""
+def known_tta(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the names once each. Raises ConfigError for a test-time augmentation that does not exist."""
     for name in names:
-        if name not in VIEWS:
-            raise ConfigError(f"view {name!r} is unknown; there are {', '.join(VIEWS)}")
+        if name not in TTA:
+            raise ConfigError(f"test-time augmentation {name!r} is unknown; expected one of {', '.join(TTA)}")
     return tuple(dict.fromkeys(names))
 
 
@@ -50,48 +50,50 @@ def predict(
     return {name: np.concatenate(values) for name, values in collected.items()}
 
 
-def predict_with_views(
+def predict_with_tta(
     network: FusedNetwork,
     radiographs: Sequence[CachedImage],
     schemes: Sequence[Scheme],
-    views: Sequence[str],
+    tta: Sequence[str],
     batch: int = 8,
 ) -> Outputs:
-    """As `predict`, with probabilities averaged over the image as it is and changed views of the aligned crop.
+    """Run `predict`, and average the probabilities with those of changed copies of the aligned crop.
 
-    A flipped view's regions are swapped back by the scheme's flip_permutation.
+    The regions of a flipped copy are permuted back.
     """
     outputs = predict(network, radiographs, batch)
-    if not views:
+    if not tta:
         return outputs
     sums = {scheme.name: outputs[f"probabilities.{scheme.name}"].copy() for scheme in schemes}
     with torch.inference_mode():
-        for start in track(range(0, len(radiographs), batch), "Looking again", -(-len(radiographs) // batch)):
+        for start in track(range(0, len(radiographs), batch), "Augmented copies", -(-len(radiographs) // batch)):
             images = torch.from_numpy(
                 np.stack([radiograph.canvas() for radiograph in radiographs[start : start + batch]])
             )[:, None]
             mask, theta, _ = network.locate(images)
-            for view in views:
-                found = network.grade(images, mask, _changed(theta, VIEWS[view]))
+            for name in tta:
+                found = network.grade(images, mask, _changed(theta, TTA[name]))
                 for scheme in schemes:
                     probabilities = found[scheme.name][0].float().numpy()
-                    if VIEWS[view].flip:
+                    if TTA[name].flip:
                         probabilities = probabilities[:, list(scheme.flip_permutation)]
                     sums[scheme.name][start : start + batch] += probabilities
     for name, total in sums.items():
-        outputs[f"probabilities.{name}"] = total / (1 + len(views))
+        outputs[f"probabilities.{name}"] = total / (1 + len(tta))
     return outputs
 
 
 def _changed(theta: Tensor, geometry: Geometry) -> Tensor:
-    """theta after the view's change of the canonical frame, [N, 2, 3]."""
+    """Return theta after a change of the aligned frame, [N, 2, 3]."""
     matrix = torch.eye(3)
     matrix[:2] = torch.from_numpy(geometry.matrix()).float()
     return theta @ matrix
 
 
 def embed(network: Any, radiographs: Sequence[CachedImage], scheme: Scheme, batch: int = 8) -> npt.NDArray[np.float32]:
-    """Region embeddings before the head, mean of the members: [N, R, D]."""
+    """Return the region embeddings before the head: [N, R, D]."""
+    severity = network.severity
+    pool = severity.scheme_heads[scheme.name].pool
     collected = []
     with torch.inference_mode():
         for start in track(range(0, len(radiographs), batch), "Embedding regions", -(-len(radiographs) // batch)):
@@ -99,8 +101,5 @@ def embed(network: Any, radiographs: Sequence[CachedImage], scheme: Scheme, batc
                 np.stack([radiograph.canvas() for radiograph in radiographs[start : start + batch]])
             )[:, None]
             mask, theta, _ = network.locate(images)
-            crop, coverage = network.aligned(images, mask, theta)
-            shared = network.severity.lower(crop)
-            regions = [m.scheme_heads[scheme.name].pool(m.tokens(shared, coverage)) for m in network.severity.members]
-            collected.append(torch.stack(regions).mean(dim=0).numpy())
+            collected.append(pool(severity.tokens(*network.aligned(images, mask, theta))).numpy())
     return np.concatenate(collected)

@@ -1,4 +1,4 @@
-"""How well grades agree with a reader's. Pure NumPy functions; images lie on the first axis.
+"""Measures of agreement with a reader's grades. Pure NumPy functions; images are on the first axis.
 
 `reference` and `predicted` hold grades as printed (0-3 for Brixia), [N, R] for N images of R regions
 or any other shape that the two share. A statistic of nothing, or of constant values where it is
@@ -20,7 +20,7 @@ Statistic = Callable[..., float]
 
 @dataclass(frozen=True)
 class Interval:
-    """A value with its bootstrap interval; `coverage` is nominal, as 0.95."""
+    """A value with its bootstrap interval; `coverage` is nominal, e.g. 0.95."""
 
     value: float
     low: float
@@ -106,7 +106,7 @@ def accuracy(reference: Array, predicted: Array) -> float:
 
 
 def mean_absolute_error(reference: Array, predicted: Array) -> float:
-    """mean |predicted - reference|, in grades."""
+    """Mean |predicted - reference|, in grades."""
     reference, predicted = _matching(reference, predicted)
     return _mean(np.abs(predicted - reference))
 
@@ -176,7 +176,7 @@ def reliability_curve(probabilities: Array, reference_index: Array, bins: int = 
 
 
 def interval_coverage(reference: Array, low: Array, high: Array) -> float:
-    """Share of reference values that lie in [low, high]."""
+    """Return the share of reference values in [low, high]."""
     reference = np.asarray(reference, dtype=np.float64)
     return _mean((np.asarray(low) <= reference) & (reference <= np.asarray(high)))
 
@@ -198,11 +198,15 @@ def bootstrap_interval(
     seed: int = 0,
     groups: Array | None = None,
 ) -> Interval:
-    """Percentile interval of `statistic(*arrays)` when images are drawn again with replacement.
+    """Percentile interval of `statistic(*arrays)` when images are resampled with replacement.
 
     Args:
         statistic: Takes the arrays, resampled together along axis 0.
-        groups: [N] patient of each image; then whole patients are drawn, since images of one patient
+        *arrays: [N, ...] each.
+        resamples: Number of them.
+        coverage: Of the interval.
+        seed: Of the resampling.
+        groups: [N] patient of each image; then whole patients are resampled, since images of one patient
             are not independent.
     """
     values = [np.asarray(array) for array in arrays]
@@ -242,8 +246,8 @@ def _resampled_rows(count: int, resamples: int, seed: int, groups: Array | None)
         return [generator.integers(0, count, count) for _ in range(resamples)]
     _, member = np.unique(np.asarray(groups), return_inverse=True)
     rows_of = [np.flatnonzero(member == group) for group in range(member.max() + 1)]
-    drawn = generator.integers(0, len(rows_of), (resamples, len(rows_of)))
-    return [np.concatenate([rows_of[group] for group in draw]) for draw in drawn]
+    sampled = generator.integers(0, len(rows_of), (resamples, len(rows_of)))
+    return [np.concatenate([rows_of[group] for group in draw]) for draw in sampled]
 
 
 def _quantiles(draws: Array, coverage: float) -> tuple[float, float]:

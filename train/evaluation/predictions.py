@@ -1,4 +1,4 @@
-"""What a network said of a set of images, kept with what the readers said: everything a report is made of."""
+"""Predictions: a network's grade distributions of some images beside their readers' grades."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Predictions:
 
     Attributes:
         scheme: With the regions R and grades G of the arrays.
-        names, patients, views, findings: One per image.
+        names, patients, view_positions, findings: One per image.
         readings: Reader to grades [N, R], NaN where the reader did not read the image.
         probabilities: [N, R, G], calibrated.
         thetas: [N, 2, 3].
@@ -36,7 +36,7 @@ class Predictions:
     scheme: Scheme
     names: tuple[str, ...]
     patients: tuple[str, ...]
-    views: tuple[str, ...]
+    view_positions: tuple[str, ...]
     findings: tuple[str, ...]
     readings: dict[str, FloatArray]
     probabilities: FloatArray
@@ -72,7 +72,7 @@ class Predictions:
             self.scheme,
             tuple(self.names[i] for i in index),
             tuple(self.patients[i] for i in index),
-            tuple(self.views[i] for i in index),
+            tuple(self.view_positions[i] for i in index),
             tuple(self.findings[i] for i in index),
             {reader: grades[index] for reader, grades in self.readings.items()},
             self.probabilities[index],
@@ -80,13 +80,14 @@ class Predictions:
         )
 
     def save(self, path: Path) -> None:
+        """Write the predictions as JSON."""
         write_json(
             path,
             {
                 "scheme": self.scheme.model_dump(mode="json"),
                 "names": self.names,
                 "patients": self.patients,
-                "views": self.views,
+                "view_positions": self.view_positions,
                 "findings": self.findings,
                 "readings": {reader: _with_nulls(grades) for reader, grades in self.readings.items()},
                 "probabilities": np.round(self.probabilities, 6).tolist(),
@@ -107,7 +108,7 @@ class Predictions:
                 Scheme.model_validate(data["scheme"]),
                 tuple(data["names"]),
                 tuple(data["patients"]),
-                tuple(data["views"]),
+                tuple(data["view_positions"]),
                 tuple(data["findings"]),
                 {reader: np.array(grades, dtype=np.float64) for reader, grades in data["readings"].items()},
                 np.array(data["probabilities"], dtype=np.float64),
@@ -127,7 +128,7 @@ def collect(
         scheme,
         tuple(image.name for image in images),
         tuple(image.patient for image in images),
-        tuple(image.view for image in images),
+        tuple(image.view_position for image in images),
         tuple(image.finding for image in images),
         {reader: np.array([image.readings.get(reader, missing) for image in images]) for reader in readers},
         np.asarray(probabilities, dtype=np.float64),
@@ -136,7 +137,7 @@ def collect(
 
 
 def ranked_readers(orders: Sequence[Sequence[str]]) -> list[str]:
-    """All readers, each after those that some image or part puts before him: a consensus that few images have leads."""
+    """All readers, each after those that some image or part puts first: a consensus that few images have leads."""
     places: dict[str, int] = {}
     for order in orders:
         for place, reader in enumerate(order):
@@ -164,7 +165,7 @@ def join(parts: Sequence[Predictions]) -> Predictions:
         parts[0].scheme,
         tuple(name for part in parts for name in part.names),
         tuple(patient for part in parts for patient in part.patients),
-        tuple(view for part in parts for view in part.views),
+        tuple(view for part in parts for view in part.view_positions),
         tuple(finding for part in parts for finding in part.findings),
         readings,
         np.concatenate([part.probabilities for part in parts]),

@@ -1,6 +1,6 @@
-"""What a report shows of single images: a few canvases with their maps, and the embedding of every region.
+"""Report samples: a few canvases with their maps, and the embedding of every region.
 
-Kept in the run folder as .npz. They are pictures of patients, like the cache.
+They are saved in the run folder as .npz. They are pictures of patients, like the cache.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ SAMPLE_PX = 320
 
 
 @dataclass(frozen=True)
-class Keepsakes:
+class ReportSamples:
     """Rows are positions in the predictions of the same part.
 
     Attributes:
         sample_rows: [K] images shown.
         canvases: uint8 [K, SAMPLE_PX, SAMPLE_PX].
-        maps: float32 [K, 16, 16] expected grade in the canonical frame.
+        maps: float32 [K, 16, 16] expected grade in the aligned frame.
         embeddings: float32 [N, R, D] of all images, or None.
     """
 
@@ -40,13 +40,14 @@ class Keepsakes:
     embeddings: npt.NDArray[np.float32] | None
 
     def save(self, path: Path) -> None:
+        """Write the samples as .npz."""
         arrays: dict[str, Any] = {"sample_rows": self.sample_rows, "canvases": self.canvases, "maps": self.maps}
         if self.embeddings is not None:
             arrays["embeddings"] = self.embeddings.astype(np.float16)
         np.savez_compressed(path, **arrays)
 
     @classmethod
-    def load(cls, path: Path) -> Keepsakes:
+    def load(cls, path: Path) -> ReportSamples:
         """Raises LungsevError when the file is damaged."""
         try:
             with np.load(path) as stored:
@@ -56,17 +57,17 @@ class Keepsakes:
             raise LungsevError(f"cannot read {path}: {error}; evaluate the run again") from None
 
 
-def keep(
+def report_samples(
     predictions: Predictions,
     images: Sequence[CachedImage],
     maps: npt.NDArray[np.float32],
     embeddings: npt.NDArray[np.float32] | None,
-) -> Keepsakes:
+) -> ReportSamples:
     """Choose images over the whole range of totals, the best and the worst graded among them."""
     rows = choose_samples(predictions)
     canvases = [cv2.resize(images[r].canvas(), (SAMPLE_PX, SAMPLE_PX), interpolation=cv2.INTER_AREA) for r in rows]
     shown = np.clip(np.stack(canvases) * 255, 0, 255).astype(np.uint8)
-    return Keepsakes(np.asarray(rows, dtype=np.int64), shown, maps[rows].astype(np.float32), embeddings)
+    return ReportSamples(np.asarray(rows, dtype=np.int64), shown, maps[rows].astype(np.float32), embeddings)
 
 
 def choose_samples(predictions: Predictions, count: int = SAMPLES) -> list[int]:

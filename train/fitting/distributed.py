@@ -1,4 +1,4 @@
-"""Several processes train as one: batch statistics and dropout are those of the whole batch, wherever its images lie.
+"""Trains several processes as one: batch statistics and dropout are those of the batch of all processes.
 
 DistributedDataParallel averages gradients; a batch normalisation of each process alone would still see other numbers
 than one process sees, and the loss would depend on how many processes share the work.

@@ -1,16 +1,11 @@
-"""The loop around every network: Lightning with our optimisers, averaged weights, checkpoints and plain progress."""
+"""Fits a network with Lightning: optimizer, averaged weights, checkpoints and progress."""
 
 from __future__ import annotations
 
 import ctypes
-import json
-import logging
-import math
 import os
 import sys
-import time
-import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,18 +13,19 @@ from typing import Any
 import lightning as L
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar, WeightAveraging
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
 from lungsev.errors import ConfigError, LungsevError
-from lungsev.train.console import is_main_process, say
+from lungsev.train.console import is_main_process
 from lungsev.train.data.loaders import world_size
 from lungsev.train.fitting.checkpoints import WholeCheckpoints, newest_checkpoint
 from lungsev.train.fitting.distributed import WholeBatch, one_batch
 from lungsev.train.fitting.loggers import loggers_of
+from lungsev.train.fitting.optimization import WarmedAverage, learning_rate_factor, make_optimizer
+from lungsev.train.fitting.progress import EpochLines, quiet_lightning
 from lungsev.train.runs import Run
-from lungsev.train.settings import LoopSettings, OptimiserSettings
+from lungsev.train.settings import LoopSettings, OptimizerSettings
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # malloc.h
 MONITOR = "validation/loss"
@@ -37,26 +33,31 @@ PRECISIONS: dict[str, Any] = {"32": "32-true", "bf16": "bf16-mixed", "fp16": "16
 
 
 class TrainingModule(L.LightningModule):
-    """A network with its optimiser and, if wanted, its averaged weights.
+    """A network with its optimizer.
 
-    Subclasses implement `loss_of(batch, network, part)`; validation runs on the averaged weights when there are any.
+    Subclasses implement `loss_of(batch, network, part)`; where weights are averaged, validation sees the average.
     """
 
-    def __init__(self, network: nn.Module, optimiser: OptimiserSettings, loop: LoopSettings) -> None:
+    def __init__(self, network: nn.Module, optimizer: OptimizerSettings, loop: LoopSettings) -> None:
         super().__init__()
         self.network = network
-        self.optimiser = optimiser
+        self.optimizer = optimizer
         self.loop = loop
         self.whole_batch = WholeBatch()
-        self.average: AveragedModel | None = None
-        if loop.ema > 0:
-            self.average = AveragedModel(network, multi_avg_fn=WarmedAverage(loop.ema), use_buffers=True)
-            self.average.requires_grad_(False)
+        self.frozen: list[nn.Module] = []  # parts whose normalisation keeps its statistics
 
-    @property
-    def best_network(self) -> nn.Module:
-        """The averaged network, or the trained one where none is kept."""
-        return self.average.module if self.average is not None else self.network
+    def freeze_parts(self, parts: Sequence[nn.Module]) -> None:
+        """Stop some parts from learning; their normalisation keeps its statistics too."""
+        self.frozen += parts
+        for part in parts:
+            part.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> TrainingModule:
+        """Set the mode of all parts but the frozen ones, which stay in eval mode."""
+        super().train(mode)
+        for part in self.frozen:
+            part.eval()
+        return self
 
     def loss_of(self, batch: dict[str, Any], network: nn.Module, part: str) -> Tensor:
         """Scalar loss of a batch; may log further numbers as `<part>/<name>`."""
@@ -67,12 +68,14 @@ class TrainingModule(L.LightningModule):
         return []
 
     def on_train_batch_start(self, batch: Any, batch_index: int) -> None:
+        """Seed the step, so that dropout and mixup do not depend on where a run was stopped."""
         # Dropout and mixup then do not depend on where a run was stopped before, nor on when loaders were made.
         place = (self.loop.seed, self.current_epoch, batch_index)
         torch.manual_seed(int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0] >> 1))
         self.whole_batch.rows = self._images_from(batch_index, 1)
 
     def training_step(self, batch: dict[str, Any], batch_index: int) -> Tensor:
+        """Return the loss of a batch, weighted by its share of the optimizer's step."""
         loss = self.loss_of(batch, self.network, "train")
         self.log_number("train/loss", loss, batch)
         return loss * self._share_of_step(batch, batch_index)
@@ -93,7 +96,8 @@ class TrainingModule(L.LightningModule):
         return int(min(size * batches, loader.sampler.total - size * batch_index))
 
     def validation_step(self, batch: dict[str, Any], batch_index: int) -> None:
-        self.log_number(MONITOR, self.loss_of(batch, self.best_network, "validation"), batch)
+        """Log the loss of a batch."""
+        self.log_number(MONITOR, self.loss_of(batch, self.network, "validation"), batch)
 
     def log_number(self, name: str, value: Tensor | float, batch: dict[str, Any]) -> None:
         """Mean over the epoch and over all processes, weighted by the images of each batch."""
@@ -101,66 +105,21 @@ class TrainingModule(L.LightningModule):
         size = len(batch["index"]) * self.trainer.world_size
         self.log(name, value, on_step=False, on_epoch=True, batch_size=size, sync_dist=True)
 
-    def on_train_batch_end(self, outputs: Any, batch: Any, batch_index: int) -> None:
-        stepped = (batch_index + 1) % self.loop.accumulate == 0 or self.trainer.is_last_batch
-        if self.average is not None and stepped:
-            self.average.update_parameters(self.network)
-
     def configure_optimizers(self) -> Any:
-        settings = self.optimiser
-        slow = {id(parameter) for parameter in self.backbone_parameters()}
-        groups: list[dict[str, Any]] = []
-        for is_slow, factor in ((False, 1.0), (True, settings.backbone_lr_factor)):
-            members = [p for p in self.network.parameters() if (id(p) in slow) == is_slow and p.requires_grad]
-            # Biases and norms are not decayed: pulling them to zero regularises nothing.
-            for decays in (True, False):
-                chosen = [p for p in members if (p.ndim > 1) == decays]
-                if chosen and factor > 0:
-                    decay = settings.weight_decay if decays else 0.0
-                    groups.append({"params": chosen, "lr": settings.lr * factor, "weight_decay": decay})
-        if settings.name == "sgd":
-            optimiser: torch.optim.Optimizer = torch.optim.SGD(groups, lr=settings.lr, momentum=settings.momentum)
-        else:
-            optimiser = torch.optim.AdamW(groups, lr=settings.lr)
+        """Make the optimizer and its schedule."""
+        settings = self.optimizer
+        optimizer = make_optimizer(self.network.parameters(), self.backbone_parameters(), settings)
         total = max(1, int(self.trainer.estimated_stepping_batches))
         warmup = round(settings.warmup_epochs * total / self.loop.epochs)
         schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimiser, lambda step: learning_rate_factor(step, total, warmup, settings.schedule)
+            optimizer, lambda step: learning_rate_factor(step, total, warmup, settings.schedule)
         )
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-
-class WarmedAverage:
-    """Exponential moving average whose memory grows with the steps taken: decay = min(decay, (1 + n) / (10 + n)).
-
-    A short run would otherwise end with the weights it began with. All tensors of a kind at once: one by one they
-    cost a GPU more than the step itself.
-    """
-
-    def __init__(self, decay: float) -> None:
-        self.decay = decay
-
-    def __call__(self, averages: Any, currents: Any, steps: Tensor | int) -> None:
-        decay = min(self.decay, (1 + int(steps)) / (10 + int(steps)))
-        if averages[0].is_floating_point():
-            torch._foreach_lerp_(averages, currents, 1 - decay)
-        else:
-            torch._foreach_copy_(averages, currents)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
 def seed_weights(seed: int) -> None:
     """Make the next network's random weights repeatable; call it before the network is built."""
     torch.manual_seed(seed)
-
-
-def learning_rate_factor(step: int, total: int, warmup: int, schedule: str) -> float:
-    """Share of the full rate at a step: a linear start, then constant or half a cosine down to a hundredth."""
-    if step < warmup:
-        return (step + 1) / warmup
-    if schedule == "constant":
-        return 1.0
-    done = min(1.0, (step - warmup) / max(1, total - warmup))
-    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done))
 
 
 def fit(module: TrainingModule, run: Run, train: Any, validation: Any | None) -> nn.Module:
@@ -174,6 +133,7 @@ def fit(module: TrainingModule, run: Run, train: Any, validation: Any | None) ->
     module.to(memory_format=torch.channels_last)
     keeps_best = loop.keep == "best" and validation is not None
     last, best = _checkpoint(run, "last", None), _checkpoint(run, "best", MONITOR)
+    average: list[Callback] = [WeightAveraging(multi_avg_fn=WarmedAverage(loop.ema))] if loop.ema > 0 else []
     bar: list[Callback] = [RichProgressBar(leave=False)] if _on_terminal() else []
     stopper: list[Callback] = [EarlyStopping(MONITOR, patience=loop.patience)] if loop.patience and validation else []
     with quiet_lightning():
@@ -185,9 +145,9 @@ def fit(module: TrainingModule, run: Run, train: Any, validation: Any | None) ->
             precision=PRECISIONS[loop.precision],
             max_epochs=loop.epochs,
             accumulate_grad_batches=loop.accumulate,
-            gradient_clip_val=module.optimiser.gradient_clip,
+            gradient_clip_val=module.optimizer.gradient_clip,
             deterministic=loop.deterministic,
-            callbacks=[EpochLines(run), *bar, *stopper, *([best] if keeps_best else []), last],
+            callbacks=[*average, EpochLines(run), *bar, *stopper, *([best] if keeps_best else []), last],
             logger=loggers_of(loop.loggers, run),
             plugins=[WholeCheckpoints()],
             use_distributed_sampler=False,
@@ -203,12 +163,12 @@ def fit(module: TrainingModule, run: Run, train: Any, validation: Any | None) ->
     if keeps_best and best.best_model_path and Path(best.best_model_path).is_file():
         state = torch.load(best.best_model_path, map_location="cpu", weights_only=False)
         module.load_state_dict(state["state_dict"])
-    return module.best_network.cpu().eval()
+    return module.network.cpu().eval()
 
 
 @contextmanager
 def reasons_in_one_line() -> Iterator[None]:
-    """What stops a training for reasons outside of it, in one line each."""
+    """Turn what stops a training for reasons outside of it into one line each."""
     try:
         yield
     except SystemExit:  # Lightning's answer to Ctrl-C, and to a scheduler's or a container's SIGTERM
@@ -224,8 +184,8 @@ def reasons_in_one_line() -> Iterator[None]:
         if "DataLoader worker" not in str(error):
             raise
         raise LungsevError(
-            "a process that loads images died (killed, or memory ran out); start the same command again to go on from "
-            "the last epoch, with fewer of them: --set data.workers=1"
+            "a process that loads images died (killed, or memory ran out); start the same command again to "
+            "continue from the last epoch, with fewer of them: --set data.workers=1"
         ) from None
 
 
@@ -245,7 +205,7 @@ def _checkpoint(run: Run, name: str, monitor: str | None) -> ModelCheckpoint:
 
 
 def make_cpu_fast() -> None:
-    """What a training step on a CPU costs beside its arithmetic: memory given back and taken anew, and denormals.
+    """Avoid what slows a training step on a CPU: memory returned to the system and taken again, and denormals.
 
     glibc returns every large tensor to the system and faults it in again, which takes a third of a step.
     """
@@ -258,83 +218,15 @@ def make_cpu_fast() -> None:
             libc.mallopt(M_TOP_PAD, 512 * 2**20)
 
 
-class EpochLines(Callback):
-    """One JSON line per epoch for the report; one plain line on screens that show no bar."""
-
-    def __init__(self, run: Run) -> None:
-        self.run = run
-        self.started = 0.0
-        self.images = 0
-
-    def on_train_epoch_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        self.started, self.images = time.perf_counter(), 0
-
-    def on_train_batch_end(
-        self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Any, batch_index: int
-    ) -> None:
-        self.images += len(batch["index"]) * trainer.world_size
-
-    def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        if not is_main_process():
-            return
-        seconds = time.perf_counter() - self.started
-        numbers = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        rate = trainer.optimizers[0].param_groups[0]["lr"]
-        record = {
-            "epoch": trainer.current_epoch,
-            "seconds": round(seconds, 3),
-            "images_per_second": round(self.images / seconds, 2),
-            "learning_rate": rate,
-            **{name: (value if math.isfinite(value) else None) for name, value in sorted(numbers.items())},
-        }
-        self._append(json.dumps(record) + "\n")
-        if not math.isfinite(numbers.get("train/loss", 0.0)):
-            raise LungsevError(
-                f"the loss of epoch {trainer.current_epoch + 1} is no number any more; learn slower (a tenth of "
-                "optimiser.lr) or with loop.precision=32, as a new run"
-            )
-        words = "  ".join(f"{name} {value:.4f}" for name, value in sorted(numbers.items()))
-        say(
-            f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {words}  ({record['images_per_second']} images/s)"
-        )
-
-    def _append(self, line: str) -> None:
-        path = self.run.path / "history.jsonl"
-        cut_short = path.is_file() and not path.read_bytes().endswith(b"\n")  # by a kill
-        with path.open("a", encoding="utf-8") as file:
-            file.write("\n" * cut_short + line)
-
-
-@contextmanager
-def quiet_lightning() -> Iterator[None]:
-    """Lightning's advice is for people who write loops, not for those who train with ours."""
-    loggers = [logging.getLogger(name) for name in ("lightning", "lightning.pytorch", "lightning.fabric")]
-    levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"lightning(\..*)?")
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
-        warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*optimizer.step.*")
-        warnings.filterwarnings("ignore", message=".*Grad strides do not match bucket view strides.*")
-        warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        try:
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
-
-
 def accelerator_of(loop: LoopSettings) -> str:
-    """For Lightning. Raises ConfigError when it is not here."""
+    """Return Lightning's accelerator. Raises ConfigError when this machine has none."""
     if loop.accelerator == "gpu" and not torch.cuda.is_available():
         raise ConfigError("loop.accelerator is gpu, but torch finds none here; expected auto or cpu")
     return loop.accelerator
 
 
 def devices_of(loop: LoopSettings) -> int:
-    """Of this machine, for Lightning. Raises ConfigError when they need processes that were not started."""
+    """Return the devices of this machine. Raises ConfigError when they need processes that were not started."""
     if "LOCAL_WORLD_SIZE" in os.environ:
         return int(os.environ["LOCAL_WORLD_SIZE"])
     if loop.devices not in ("auto", 1):

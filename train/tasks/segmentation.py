@@ -1,4 +1,4 @@
-"""`lungsev-train segment`: U-Net++ finds the lungs, and a small head says what it was shown."""
+"""`lungsev-train segment`: trains a U-Net++ to find the lungs, and a small head to check the image."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ from lungsev.train.data import cache as image_cache
 from lungsev.train.data.augmentation import (
     DistortionSettings,
     GeometrySettings,
-    PhotometrySettings,
+    IntensitySettings,
     apply_distortion,
-    apply_photometry,
+    apply_intensity,
     draw_distortion,
     draw_geometry,
-    draw_photometry,
+    draw_intensity,
 )
 from lungsev.train.data.datasets import load_masked
 from lungsev.train.data.loaders import Key, generator_of, make_loader
 from lungsev.train.data.preparation import left_out, ready_images, require_root, split_dataset, usable
-from lungsev.train.data.synthetic import DrawnImage, draw_chests
+from lungsev.train.data.synthetic import SyntheticImage, make_chests
 from lungsev.train.evaluation.metrics import bootstrap_interval, dice
 from lungsev.train.fitting.fit import TrainingModule, fit, seed_weights
 from lungsev.train.fitting.losses import mask_loss
 from lungsev.train.runs import Run
-from lungsev.train.settings import DataSettings, LoopSettings, OptimiserSettings, Positive, Settings, Share
+from lungsev.train.settings import DataSettings, LoopSettings, OptimizerSettings, Positive, Settings, Share
 
-MEASURED = ("validation", "test", "barred")  # barred: images of the patients that may not be trained on
+MEASURED = ("validation", "test", "held_out")  # held_out: images of the patients that may not be trained on
 FRONTAL = IMAGE_CHECK_CLASSES.index("frontal")
 
 
@@ -51,25 +51,25 @@ class SegmentSettings(Settings):
 
     data: DataSettings = DataSettings()
     network: SegmentationSettings = SegmentationSettings()
-    optimiser: OptimiserSettings = OptimiserSettings(lr=2e-3)
+    optimizer: OptimizerSettings = OptimizerSettings(lr=2e-3)
     loop: LoopSettings = LoopSettings(epochs=30, batch_size=8, ema=0.99)
     geometry: GeometrySettings = GeometrySettings(rotation_deg=15, scale=0.2, shift=0.08, shear=0.05)
-    photometry: PhotometrySettings = PhotometrySettings(brightness=0.15, contrast=0.35, gamma=0.35, shade=0.2)
+    intensity: IntensitySettings = IntensitySettings(brightness=0.15, contrast=0.35, gamma=0.35, shade=0.2)
     distortion: DistortionSettings = DistortionSettings(p=0.3)
     train_px: Positive | None = None  # side of the training images; None: the network's own. Smaller is faster
     zoom: Share = 0.3  # share of images shown as a window of 0.7 to 1 of their side, which fits smaller images
-    frozen_stages: Annotated[int, Field(ge=0)] = 0  # of a pretrained EfficientNet encoder; edges are edges on any image
-    wrong_images: Share = 0.3  # share of images shown turned, inverted or replaced by no chest, for the image check
+    freeze_stages: Annotated[int, Field(ge=0)] = 0  # of a pretrained EfficientNet encoder; edges are edges on any image
+    ood_rate: Share = 0.3  # share of images shown turned, inverted or replaced by no chest, for the image check
     image_check_weight: float = 0.3  # of the image check's loss beside the mask's
-    drawn: Annotated[int, Field(ge=0)] = 16  # phantom chests among the images: no_chest is taught by drawings too
+    synthetic: Annotated[int, Field(ge=0)] = 16  # phantom chests among the images: no_chest is taught by phantoms too
 
 
 class SegmentationImages:
-    """Canvases and lung masks at the network's side, changed anew in each epoch."""
+    """Canvases and lung masks at the network's side, augmented differently in each epoch."""
 
     def __init__(
         self,
-        radiographs: Sequence[image_cache.CachedImage | DrawnImage],
+        radiographs: Sequence[image_cache.CachedImage | SyntheticImage],
         settings: SegmentSettings,
         side_px: int,
         augmented: bool,
@@ -80,7 +80,7 @@ class SegmentationImages:
         return len(self.images)
 
     def __getitem__(self, key: Key) -> dict[str, Any]:
-        """image, mask float32 [1, M, M]; kind: index of IMAGE_CHECK_CLASSES; index."""
+        """Return image, mask float32 [1, M, M]; kind: index of IMAGE_CHECK_CLASSES; index."""
         radiograph = self.images[key[1]]
         source_px = max(self.side_px, self.settings.network.size_px)
         image = shrink(radiograph.canvas(), source_px)
@@ -90,7 +90,7 @@ class SegmentationImages:
         if self.augmented:
             image, mask = self._changed(image, mask, generator)
         if self.settings.network.image_check:
-            image, mask, kind = self._maybe_wrong(image, mask, generator)
+            image, mask, kind = self._maybe_ood(image, mask, generator)
         return {
             "image": torch.from_numpy(np.ascontiguousarray(image))[None],
             "mask": torch.from_numpy(np.ascontiguousarray(mask >= 0.5).astype(np.float32))[None],
@@ -102,24 +102,24 @@ class SegmentationImages:
         self, image: npt.NDArray[np.float32], mask: npt.NDArray[np.float32], generator: np.random.Generator
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         geometry = draw_geometry(self.settings.geometry, generator)
-        photometry = draw_photometry(self.settings.photometry, generator)
+        intensity = draw_intensity(self.settings.intensity, generator)
         distortion = draw_distortion(self.settings.distortion, generator)
         matrix = geometry.matrix()
         if generator.random() < self.settings.zoom:
             matrix[:, :2] *= generator.uniform(0.7, 1.0)
         image, mask = (apply_distortion(warp(plane, matrix, self.side_px), distortion) for plane in (image, mask))
-        return apply_photometry(image, photometry), mask
+        return apply_intensity(image, intensity), mask
 
-    def _maybe_wrong(
+    def _maybe_ood(
         self, image: npt.NDArray[np.float32], mask: npt.NDArray[np.float32], generator: np.random.Generator
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], int]:
-        """Show some images as nobody should: the head learns to refuse them. Validation does it too, repeatably."""
+        """Turn, invert or replace some images, so that the head learns to refuse them. Validation does it too."""
         chance, choice = generator.random(), int(generator.integers(8))
-        if chance >= self.settings.wrong_images:
+        if chance >= self.settings.ood_rate:
             return image, mask, FRONTAL
         if choice < 3:
             turns = choice + 1
-            # rotated_90 is an image that lies 90 degrees clockwise of upright.
+            # rotated_90 is an image that is 90 degrees clockwise of upright.
             return np.rot90(image, -turns), np.rot90(mask, -turns), IMAGE_CHECK_CLASSES.index(f"rotated_{90 * turns}")
         if choice == 3:
             return 1.0 - image, mask, IMAGE_CHECK_CLASSES.index("inverted")
@@ -127,7 +127,7 @@ class SegmentationImages:
 
 
 def no_chest(radiograph: npt.NDArray[np.float32], generator: np.random.Generator) -> npt.NDArray[np.float32]:
-    """A picture [M, M] of anything else: a phantom of another body part, or real texture out of place.
+    """Return a picture [M, M] of anything else: a phantom of another body part, or real texture out of place.
 
     Phantoms alone would teach the head to tell phantoms from images; pieces of real images are no chest either.
     """
@@ -161,19 +161,12 @@ class SegmentationModule(TrainingModule):
     """Binary cross-entropy and Dice for the mask, cross-entropy for the image check."""
 
     def __init__(self, network: nn.Module, settings: SegmentSettings) -> None:
-        super().__init__(network, settings.optimiser, settings.loop)
+        super().__init__(network, settings.optimizer, settings.loop)
         self.settings = settings
-        self.still = frozen_stages(network.net.encoder.model, settings.frozen_stages)  # type: ignore[union-attr]
-        for part in self.still:
-            part.requires_grad_(False)
-
-    def train(self, mode: bool = True) -> SegmentationModule:
-        super().train(mode)
-        for part in self.still:
-            part.eval()  # their normalisation keeps its statistics too
-        return self
+        self.freeze_parts(encoder_stages(network.net.encoder.model, settings.freeze_stages))  # type: ignore[union-attr]
 
     def loss_of(self, batch: dict[str, Any], network: Any, part: str) -> Tensor:
+        """Return the mask's loss plus that of the image check."""
         logits, deepest = network.with_features(batch["image"])
         # A turned image's mask is turned with it; only what is no chest has nothing to outline.
         loss = mask_loss(logits, batch["mask"])
@@ -185,11 +178,12 @@ class SegmentationModule(TrainingModule):
         return loss
 
     def backbone_parameters(self) -> list[nn.Parameter]:
+        """Return the parameters of the encoder."""
         return list(self.network.net.encoder.parameters())  # type: ignore[union-attr, arg-type]
 
 
-def frozen_stages(encoder: Any, stages: int) -> list[nn.Module]:
-    """The stem and the first stages of an EfficientNet.
+def encoder_stages(encoder: Any, stages: int) -> list[nn.Module]:
+    """Return the stem and the first stages of an EfficientNet.
 
     Raises:
         ConfigError: The encoder is of another family.
@@ -197,7 +191,7 @@ def frozen_stages(encoder: Any, stages: int) -> list[nn.Module]:
     if stages == 0:
         return []
     if not all(hasattr(encoder, part) for part in ("conv_stem", "bn1", "blocks")):
-        raise ConfigError("frozen_stages needs an encoder of timm's EfficientNet family; set it to 0")
+        raise ConfigError("freeze_stages needs an encoder of timm's EfficientNet family; set it to 0")
     return [encoder.conv_stem, encoder.bn1, *encoder.blocks[:stages]]
 
 
@@ -216,10 +210,10 @@ def run_segmentation(settings: SegmentSettings, run: Run) -> dict[str, Any]:
     seed_weights(settings.loop.seed)
     network = build_segmentation(settings.network)
     parts = {part: [prepared[name] for name in names] for part, names in split.parts.items()}
-    parts["barred"] = [prepared[radiograph.name] for radiograph in left_out(readable, radiographs)]
+    parts["held_out"] = [prepared[radiograph.name] for radiograph in left_out(readable, radiographs)]
     say(f"Finding lungs in {len(parts['train'])} images of {dataset.name} ({split.protocol}), run {run.path}")
-    drawn = draw_chests(settings.drawn, settings.loop.seed) if settings.network.image_check else []
-    best = fit(SegmentationModule(network, settings), run, *_loaders(parts, drawn, settings))
+    synthetic = make_chests(settings.synthetic, settings.loop.seed) if settings.network.image_check else []
+    best = fit(SegmentationModule(network, settings), run, *_loaders(parts, synthetic, settings))
     if not is_main_process():
         return {}
     metrics = {
@@ -236,7 +230,7 @@ def run_segmentation(settings: SegmentSettings, run: Run) -> dict[str, Any]:
 def measure(
     network: nn.Module, radiographs: Sequence[image_cache.CachedImage], settings: SegmentSettings
 ) -> dict[str, Any]:
-    """Dice per image at the canvas's own mask, thresholded at one half; image check on turned and inverted images."""
+    """Measure Dice of masks thresholded at one half, on the canvas, and the image check's accuracy."""
     scores = []
     for radiograph, mask in zip(
         radiographs, predict_masks(network, radiographs, settings.network.size_px), strict=True
@@ -260,7 +254,7 @@ def measure(
 def predict_masks(
     network: Any, radiographs: Sequence[image_cache.CachedImage], side_px: int, batch: int = 16
 ) -> list[npt.NDArray[np.float32]]:
-    """Soft masks [M, M] of unchanged images."""
+    """Predict the soft masks [M, M] of unchanged images."""
     masks: list[npt.NDArray[np.float32]] = []
     with torch.inference_mode():
         for start in range(0, len(radiographs), batch):
@@ -273,7 +267,7 @@ def predict_masks(
 
 
 def image_check_accuracy(network: Any, radiographs: Sequence[image_cache.CachedImage], side_px: int) -> float:
-    """Share of right answers over each image upright, turned three ways and inverted."""
+    """Return the share of right answers over each image upright, turned three ways and inverted."""
     hits = []
     with torch.inference_mode():
         for radiograph in radiographs:
@@ -286,15 +280,15 @@ def image_check_accuracy(network: Any, radiographs: Sequence[image_cache.CachedI
 
 
 def shrink(image: npt.NDArray[np.float32], side_px: int) -> npt.NDArray[np.float32]:
-    """Area resampling, as the fused network's average pooling."""
+    """Resample by area, as the fused network's average pooling does."""
     return np.asarray(cv2.resize(image, (side_px, side_px), interpolation=cv2.INTER_AREA), dtype=np.float32)
 
 
 def _loaders(
-    parts: dict[str, list[image_cache.CachedImage]], drawn: Sequence[DrawnImage], settings: SegmentSettings
+    parts: dict[str, list[image_cache.CachedImage]], synthetic: Sequence[SyntheticImage], settings: SegmentSettings
 ) -> tuple[Any, Any]:
     loop, workers, side = settings.loop, settings.data.num_workers, settings.network.size_px
-    train = SegmentationImages([*parts["train"], *drawn], settings, settings.train_px or side, augmented=True)
+    train = SegmentationImages([*parts["train"], *synthetic], settings, settings.train_px or side, augmented=True)
     train_loader = make_loader(train, loop.batch_size, True, loop.seed, workers, loop.accumulate)
     if not parts.get("validation"):
         return train_loader, None

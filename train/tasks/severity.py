@@ -1,4 +1,4 @@
-"""`lungsev-train brixia | inha | custom`: the grades of every region, from images aligned by the earlier stages."""
+"""`lungsev-train brixia | inha | custom`: grades every region of images that the earlier stages aligned."""
 
 from __future__ import annotations
 
@@ -23,31 +23,22 @@ from lungsev.train.console import is_main_process, say, warn
 from lungsev.train.data import cache as image_cache
 from lungsev.train.data.augmentation import (
     GeometrySettings,
-    PhotometrySettings,
-    apply_photometry,
+    IntensitySettings,
+    apply_intensity,
     draw_geometry,
-    draw_photometry,
+    draw_intensity,
 )
 from lungsev.train.data.datasets import GradedDataset, GradedImage, load_graded
 from lungsev.train.data.loaders import Key, generator_of, make_loader
-from lungsev.train.data.preparation import ready_images, require_root, split_dataset, trunk_path
-from lungsev.train.evaluation.outcome import measure_run
+from lungsev.train.data.preparation import ready_images, require_root, split_dataset, upstream_run
+from lungsev.train.evaluation.calibration import CalibrationSettings
+from lungsev.train.evaluation.measure import measure_run
 from lungsev.train.fitting.fit import TrainingModule, fit, seed_weights
 from lungsev.train.fitting.losses import SeverityLossSettings, expected_grade, severity_loss, target_distribution
 from lungsev.train.runs import Run
-from lungsev.train.settings import DataSettings, LoopSettings, OptimiserSettings, Settings, Share
+from lungsev.train.settings import DataSettings, LoopSettings, OptimizerSettings, Positive, Settings, Share
 from lungsev.train.tasks.initial_weights import InitialSettings, build_initial, newest_source
-from lungsev.train.tasks.spatial_normalizer import Trunk, image_masks, image_thetas
-from lungsev.train.tasks.teachers import teacher_probabilities
-
-
-class OutcomeSettings(Settings):
-    """What is done with a trained network before it is measured."""
-
-    temperature: bool = True  # fit it on the validation part
-    coverage: Annotated[float, Field(gt=0, lt=1)] = 0.8  # of the total's interval
-    conformal: bool = True  # widen the interval so that it covers as often on the validation part
-    decision: Literal["argmax", "median"] = "argmax"  # argmax: accuracy; median: mean absolute error
+from lungsev.train.tasks.spatial_normalizer import SpatialNormalizer, image_masks, image_thetas
 
 
 class SeverityRunSettings(Settings):
@@ -61,20 +52,20 @@ class SeverityRunSettings(Settings):
     initial: InitialSettings = InitialSettings()
     readers: Literal["first", "soft", "random"] = "soft"  # soft: mean of the readers' distributions
     first_reader: Share | None = None  # weight of the first reader in the mean; None: all count alike
-    still_norms: bool = False  # normalisation keeps its statistics: a hundred images say less than pretraining did
+    freeze_norms: bool = False  # normalisation keeps its statistics: a hundred images say less than pretraining did
     loss: SeverityLossSettings = SeverityLossSettings()
-    optimiser: OptimiserSettings = OptimiserSettings()
+    optimizer: OptimizerSettings = OptimizerSettings()
     loop: LoopSettings = LoopSettings(epochs=40, batch_size=16, ema=0.99)
     geometry: GeometrySettings = GeometrySettings(flip=0.5)
-    photometry: PhotometrySettings = PhotometrySettings()
+    intensity: IntensitySettings = IntensitySettings()
     mixup: Annotated[float, Field(ge=0)] = 0.0  # Beta(mixup, mixup); 0 is off
-    balance: bool = False  # draw images of rare totals as often as common ones
-    teachers: tuple[Path, ...] = ()  # severity runs whose mean prediction is distilled with loss.distillation
-    outcome: OutcomeSettings = OutcomeSettings()
+    balance: bool = False  # sample images of rare totals as often as common ones
+    ensemble: Positive = 1  # networks of different seeds, whose probabilities are averaged
+    calibration: CalibrationSettings = CalibrationSettings()
 
 
 class SeverityImages:
-    """Crops in the canonical frame with the readers' distributions, changed anew in each epoch."""
+    """Crops in the aligned frame with the readers' distributions, augmented differently in each epoch."""
 
     def __init__(
         self,
@@ -84,38 +75,34 @@ class SeverityImages:
         scheme: Scheme,
         settings: SeverityRunSettings,
         augmented: bool,
-        teacher: npt.NDArray[np.float32] | None = None,
         masks: npt.NDArray[np.uint8] | None = None,
     ) -> None:
         self.images, self.cached, self.thetas = list(radiographs), list(cached), thetas
         self.scheme, self.settings, self.augmented = scheme, settings, augmented
-        self.teacher, self.masks = teacher, masks
+        self.masks = masks
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __getitem__(self, key: Key) -> dict[str, Any]:
-        """image float32 [1, S, S]; target float32 [R, G]; index; and where they are wanted teacher as target, and
-        coverage float32 [1, h, w], the lungs' share of each token."""
+        """Return image float32 [1, S, S]; target float32 [R, G]; index.
+
+        Mask attention needs coverage too, float32 [1, h, w]: the lungs' share of each token.
+        """
         index, settings = key[1], self.settings
         generator = generator_of(settings.loop.seed, key)
         theta, canvas = self.thetas[index], self.cached[index].canvas()
         target = reader_target(self.images[index], self.scheme, settings, generator)
-        teacher = None if self.teacher is None else self.teacher[index]
         if not self.augmented:
             image = crop(canvas, theta, settings.network)
         else:
             geometry = draw_geometry(settings.geometry, generator)
-            photometry = draw_photometry(settings.photometry, generator)
+            intensity = draw_intensity(settings.intensity, generator)
             theta = compose(theta, geometry.matrix())
-            image = apply_photometry(crop(canvas, theta, settings.network), photometry)
+            image = apply_intensity(crop(canvas, theta, settings.network), intensity)
             if geometry.flip:
-                swap = list(self.scheme.flip_permutation)
-                target = target[swap]
-                teacher = None if teacher is None else teacher[swap]
+                target = target[list(self.scheme.flip_permutation)]
         item = {"image": torch.from_numpy(image)[None], "target": torch.from_numpy(target), "index": index}
-        if teacher is not None:
-            item["teacher"] = torch.from_numpy(np.ascontiguousarray(teacher))
         if self.masks is not None:
             item["coverage"] = torch.from_numpy(token_coverage(self.masks[index], theta, settings.network))[None]
         return item
@@ -124,7 +111,7 @@ class SeverityImages:
 def crop(
     canvas: npt.NDArray[np.float32], theta: npt.NDArray[np.float64], network: SeveritySettings
 ) -> npt.NDArray[np.float32]:
-    """The canonical frame as the fused network samples it: float32 [crop_px, crop_px]."""
+    """Sample the aligned frame as the fused network does: float32 [crop_px, crop_px]."""
     fine = warp(canvas, theta, network.crop_px * network.oversample)
     if network.oversample == 1:
         return fine
@@ -134,7 +121,7 @@ def crop(
 def token_coverage(
     mask: npt.NDArray[np.uint8], theta: npt.NDArray[np.float64], network: SeveritySettings
 ) -> npt.NDArray[np.float32]:
-    """The lungs' share of the cell of each token, as the fused network finds it: float32 [h, w]."""
+    """Return the lungs' share of the cell of each token, as the fused network finds it: float32 [h, w]."""
     side = network.crop_px // network.stride
     fine = warp(mask.astype(np.float32) / 255, theta, side * COVERAGE_SAMPLES)
     return np.asarray(cv2.resize(fine, (side, side), interpolation=cv2.INTER_AREA), np.float32)
@@ -143,7 +130,7 @@ def token_coverage(
 def reader_target(
     radiograph: GradedImage, scheme: Scheme, settings: SeverityRunSettings, generator: np.random.Generator
 ) -> npt.NDArray[np.float32]:
-    """An image's distribution [R, G]: of the first reader, of all, or of one drawn anew each time."""
+    """Return an image's distribution [R, G]: of the first reader, of all, or of a random one."""
     readings = list(radiograph.readings.values())
     weights = None
     if settings.readers == "first":
@@ -157,60 +144,40 @@ def reader_target(
 
 
 class SeverityModule(TrainingModule):
-    """Each member learns by its own loss; validation looks at their mean."""
+    """Learns the readers' distributions of every region."""
 
     def __init__(self, network: nn.Module, scheme: Scheme, settings: SeverityRunSettings) -> None:
         if settings.geometry.flip > 0:
-            _demand_mirror(scheme)
-        super().__init__(network, settings.optimiser, settings.loop)
+            _require_flip(scheme)
+        super().__init__(network, settings.optimizer, settings.loop)
         self.settings, self.scheme = settings, scheme
-        self.still: list[nn.Module] = []
-        self.hold_still(settings.initial.frozen)
-
-    def hold_still(self, what: str) -> None:
-        """Stop some parts from learning; their normalisation keeps its statistics too."""
-        if what == "lower":
-            self.still = [self.network.lower]  # type: ignore[list-item]
-        elif what == "all_but_heads":
-            self.still = [self.network.lower]  # type: ignore[list-item]
-            for member in self.network.members:  # type: ignore[union-attr]
-                self.still += [member.upper, member.project, member.encoder, member.norm]
-        for part in self.still:
-            part.requires_grad_(False)
-
-    def train(self, mode: bool = True) -> SeverityModule:
-        super().train(mode)
-        norms = [part for part in self.network.modules() if isinstance(part, nn.BatchNorm2d)]
-        for part in (*self.still, *(norms if self.settings.still_norms else ())):
-            part.eval()
-        return self
+        if settings.initial.freeze == "all_but_heads":
+            self.freeze_parts([network.backbone, network.project, network.encoder, network.norm])  # type: ignore[list-item]
+        if settings.freeze_norms:
+            self.frozen += [part for part in network.modules() if isinstance(part, nn.BatchNorm2d)]
 
     def loss_of(self, batch: dict[str, Any], network: Any, part: str) -> Tensor:
+        """Return the loss of a batch, mixed up in training if the settings say so."""
         if part == "train" and self.settings.mixup > 0:
             batch = mixed(batch, self.settings.mixup)
-        image, target, coverage = batch["image"], batch["target"], batch.get("coverage")
-        if part == "train":
-            shared = network.lower(image)
-            member_logits = [member.logits(shared, coverage)[self.scheme.name] for member in network.members]
-        else:
-            member_logits = [network.logits(image, coverage)[self.scheme.name]]
-        losses = [severity_loss(logits, target, self.settings.loss, batch.get("teacher")) for logits in member_logits]
-        self._log_grades(member_logits, target, batch, part)
-        return torch.stack(losses).mean()
+        target = batch["target"]
+        logits = network.logits(batch["image"], batch.get("coverage"))[self.scheme.name]
+        self._log_grades(logits, target, batch, part)
+        return severity_loss(logits, target, self.settings.loss)
 
-    def _log_grades(self, member_logits: list[Tensor], target: Tensor, batch: dict[str, Any], part: str) -> None:
-        probabilities = torch.stack([logits.detach().float().softmax(dim=-1) for logits in member_logits]).mean(dim=0)
+    def _log_grades(self, logits: Tensor, target: Tensor, batch: dict[str, Any], part: str) -> None:
+        probabilities = logits.detach().float().softmax(dim=-1)
         hits = (probabilities.argmax(dim=-1) == target.argmax(dim=-1)).float().mean()
         self.log_number(f"{part}/accuracy", hits, batch)
         distance = (expected_grade(probabilities) - expected_grade(target)).abs().mean()
         self.log_number(f"{part}/expected_mae", distance, batch)
 
     def backbone_parameters(self) -> list[nn.Parameter]:
-        parts = [self.network.lower, *(member.upper for member in self.network.members)]  # type: ignore[union-attr]
-        return [parameter for part in parts for parameter in part.parameters()]  # type: ignore[union-attr]
+        """Return the parameters of the backbone."""
+        return list(self.network.backbone.parameters())  # type: ignore[union-attr, arg-type]
 
 
-def _demand_mirror(scheme: Scheme) -> None:
+def _require_flip(scheme: Scheme) -> None:
     try:
         _ = scheme.flip_permutation
     except ValueError as error:
@@ -218,7 +185,7 @@ def _demand_mirror(scheme: Scheme) -> None:
 
 
 def mixed(batch: dict[str, Any], alpha: float) -> dict[str, Any]:
-    """Each image blended with another of its batch, all that is known of it in proportion (Zhang et al. 2018)."""
+    """Blend each image and its target with those of another image of the batch (Zhang et al. 2018)."""
     share = float(torch.distributions.Beta(alpha, alpha).sample())
     order = torch.randperm(len(batch["image"]), device=batch["image"].device)
     return {
@@ -227,15 +194,15 @@ def mixed(batch: dict[str, Any], alpha: float) -> dict[str, Any]:
 
 
 def resolve(settings: SeverityRunSettings) -> SeverityRunSettings:
-    """Settings with the runs they build on named, so that a resumed run builds on the same."""
+    """Name the runs that the settings build on, so that a resumed run builds on the same."""
     initial = settings.initial
     if initial.source == "newest":
         initial = initial.model_copy(update={"source": newest_source(settings.network)})
-    return settings.model_copy(update={"alignment": trunk_path(settings.alignment, "align"), "initial": initial})
+    return settings.model_copy(update={"alignment": upstream_run(settings.alignment, "align"), "initial": initial})
 
 
 def load_dataset(settings: SeverityRunSettings) -> GradedDataset:
-    """The images of the settings, problems said aloud."""
+    """Load the images of the settings, and print what is wrong with them."""
     dataset = load_graded(require_root(settings.data), settings.data.layout, settings.scheme)
     for problem in dataset.problems:
         warn(problem)
@@ -253,24 +220,22 @@ def run_severity(settings: SeverityRunSettings, run: Run) -> dict[str, Any]:
     scheme = dataset.scheme
     network_settings = settings.network.model_copy(update={"schemes": (scheme_name(settings, dataset),)})
     settings = settings.model_copy(update={"network": network_settings})
-    trunk = Trunk.load(trunk_path(settings.alignment, "align"))
+    normalizer = SpatialNormalizer.load(upstream_run(settings.alignment, "align"))
     seed_weights(settings.loop.seed)
     network = build_initial(settings.network, settings.initial)  # before the images: a wrong name is known in seconds
     radiographs, prepared = ready_images(dataset.images, settings.data)
     cached = [prepared[radiograph.name] for radiograph in radiographs]
-    thetas = image_thetas(trunk, cached, settings.data.cache)
-    masks = image_masks(trunk, cached, settings.data.cache) if settings.network.mask_attention else None
+    thetas = image_thetas(normalizer, cached, settings.data.cache)
+    masks = image_masks(normalizer, cached, settings.data.cache) if settings.network.mask_attention else None
     split = split_dataset(radiographs, settings.data.split, run, settings.data.findings)
     row_of = {radiograph.name: row for row, radiograph in enumerate(radiographs)}
     parts = {part: [row_of[name] for name in names] for part, names in split.parts.items()}
-    teacher = teacher_probabilities(settings.teachers, scheme, radiographs, prepared) if settings.teachers else None
 
     def dataset_of(part: str, augmented: bool) -> SeverityImages:
         rows = parts[part]
         chosen, shown = [radiographs[row] for row in rows], [cached[row] for row in rows]
-        taught = None if teacher is None else teacher[rows]
         lungs = None if masks is None else masks[rows]
-        return SeverityImages(chosen, shown, thetas[rows], scheme, settings, augmented, taught, lungs)
+        return SeverityImages(chosen, shown, thetas[rows], scheme, settings, augmented, lungs)
 
     module = SeverityModule(network, scheme, settings)
     say(f"Grading {len(parts['train'])} images of {dataset.name} by {scheme.title} ({split.protocol}), run {run.path}")
@@ -279,10 +244,12 @@ def run_severity(settings: SeverityRunSettings, run: Run) -> dict[str, Any]:
     best = fit(module, run, *_loaders(train, held, settings))
     if not is_main_process():
         return {}
-    fused = trunk.fuse(best, settings.network)
-    metrics = measure_run(fused, run, dataset, radiographs, cached, split, settings.outcome)
+    fused = normalizer.fuse(best, settings.network)
+    metrics = measure_run(fused, run, dataset, radiographs, cached, split, settings.calibration)
     fused_settings = FusedSettings(
-        segmentation=trunk.segmentation_settings, alignment=trunk.alignment_settings, severity=settings.network
+        segmentation=normalizer.segmentation_settings,
+        alignment=normalizer.alignment_settings,
+        severity=settings.network,
     )
     save_checkpoint(run.path, fused_settings, fused)
     run.write_metrics(metrics)
@@ -290,7 +257,7 @@ def run_severity(settings: SeverityRunSettings, run: Run) -> dict[str, Any]:
 
 
 def scheme_name(settings: SeverityRunSettings, dataset: GradedDataset) -> str:
-    """How the network's settings name the scheme: a built-in name or the path of its YAML file."""
+    """Return how the network's settings name the scheme: a built-in name or the path of its YAML file."""
     from lungsev.schemes import builtin_schemes
 
     if dataset.scheme.name in builtin_schemes():

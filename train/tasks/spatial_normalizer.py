@@ -1,4 +1,4 @@
-"""Segmentation and alignment as trained before: where the canonical frame of each image lies, and the fused whole."""
+"""Spatial normalisation by trained networks: the aligned frame of each image, and the fused network."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BATCH = 16
 
 
 @dataclass(frozen=True)
-class Trunk:
+class SpatialNormalizer:
     """Both networks, in eval mode; `sha256` is of their weights."""
 
     segmentation: SegmentationNetwork
@@ -37,12 +37,13 @@ class Trunk:
     alignment_settings: AlignmentSettings
 
     @classmethod
-    def load(cls, run: Path) -> Trunk:
+    def load(cls, run: Path) -> SpatialNormalizer:
         """From a finished alignment run, which holds both. Raises ConfigError when it is not what it should be."""
         return cls(*load_segmentation(run), *load_alignment(run))
 
     @property
     def sha256(self) -> str:
+        """Return the hash of both networks' weights."""
         digest = hashlib.sha256()
         for network in (self.segmentation, self.alignment):
             for name, value in sorted(network.state_dict().items()):
@@ -62,19 +63,23 @@ class Trunk:
         return fused.eval()
 
 
-def image_thetas(trunk: Trunk, radiographs: Sequence[CachedImage], cache: Path) -> npt.NDArray[np.float64]:
-    """theta of every image, [N, 2, 3]; kept in the cache under the networks' hash."""
-    path = cache / "thetas" / f"v{PREPROCESSING_VERSION}-{trunk.sha256[:24]}.npz"
-    return _remembered(path, radiographs, lambda canvases: thetas_of(trunk, canvases), "Aligning images")
+def image_thetas(
+    normalizer: SpatialNormalizer, radiographs: Sequence[CachedImage], cache: Path
+) -> npt.NDArray[np.float64]:
+    """Return theta of every image, [N, 2, 3]; stored in the cache under the networks' hash."""
+    path = cache / "thetas" / f"v{PREPROCESSING_VERSION}-{normalizer.sha256[:24]}.npz"
+    return _cached(path, radiographs, lambda canvases: thetas_of(normalizer, canvases), "Aligning images")
 
 
-def image_masks(trunk: Trunk, radiographs: Sequence[CachedImage], cache: Path) -> npt.NDArray[np.uint8]:
-    """Lung mask of every image, 0-255, [N, M, M]; kept as the thetas are."""
-    path = cache / "masks" / f"{trunk.sha256[:24]}.npz"
-    return _remembered(path, radiographs, lambda canvases: masks_of(trunk, canvases), "Finding lungs")
+def image_masks(
+    normalizer: SpatialNormalizer, radiographs: Sequence[CachedImage], cache: Path
+) -> npt.NDArray[np.uint8]:
+    """Return the lung mask of every image, 0-255, [N, M, M]; stored as the thetas are."""
+    path = cache / "masks" / f"{normalizer.sha256[:24]}.npz"
+    return _cached(path, radiographs, lambda canvases: masks_of(normalizer, canvases), "Finding lungs")
 
 
-def _remembered(path: Path, radiographs: Sequence[CachedImage], work: Callable[[Any], Any], title: str) -> Any:
+def _cached(path: Path, radiographs: Sequence[CachedImage], work: Callable[[Any], Any], title: str) -> Any:
     """One array per image, computed for those that `path` does not hold yet."""
     known: dict[str, npt.NDArray[Any]] = {}
     if path.is_file():
@@ -93,20 +98,20 @@ def _remembered(path: Path, radiographs: Sequence[CachedImage], work: Callable[[
     return np.stack([known[radiograph.key] for radiograph in radiographs])
 
 
-def thetas_of(trunk: Trunk, canvases: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float64]:
-    """theta of canvases [S, S], float64 [N, 2, 3]."""
+def thetas_of(normalizer: SpatialNormalizer, canvases: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float64]:
+    """Theta of canvases [S, S], float64 [N, 2, 3]."""
     with torch.inference_mode():
-        return np.asarray(trunk.alignment(_masks(trunk, canvases)).numpy(), dtype=np.float64)
+        return np.asarray(normalizer.alignment(_masks(normalizer, canvases)).numpy(), dtype=np.float64)
 
 
-def masks_of(trunk: Trunk, canvases: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.uint8]:
+def masks_of(normalizer: SpatialNormalizer, canvases: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.uint8]:
     """Lung masks of canvases [S, S], 0-255, [N, M, M]."""
-    return np.asarray((_masks(trunk, canvases)[:, 0] * 255).round().byte().numpy())
+    return np.asarray((_masks(normalizer, canvases)[:, 0] * 255).round().byte().numpy())
 
 
-def _masks(trunk: Trunk, canvases: Sequence[npt.NDArray[np.float32]]) -> torch.Tensor:
-    side = trunk.segmentation_settings.size_px
+def _masks(normalizer: SpatialNormalizer, canvases: Sequence[npt.NDArray[np.float32]]) -> torch.Tensor:
+    side = normalizer.segmentation_settings.size_px
     images = torch.from_numpy(np.stack([shrink(canvas, side) for canvas in canvases]))[:, None]
     with torch.inference_mode():
-        found: torch.Tensor = trunk.segmentation(images)
+        found: torch.Tensor = normalizer.segmentation(images)
         return found.float().sigmoid()

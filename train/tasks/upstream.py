@@ -1,4 +1,4 @@
-"""`--lungs DIR`: segmentation and alignment for a severity command, trained first where that was not done before."""
+"""`--lungs DIR`: segmentation and alignment upstream of a severity command, trained first where needed."""
 
 from __future__ import annotations
 
@@ -15,25 +15,27 @@ from lungsev.train.settings import Settings
 from lungsev.train.tasks.alignment import AlignSettings, run_alignment
 from lungsev.train.tasks.segmentation import SegmentSettings, run_segmentation
 
-DRAWN = "drawn"  # in place of a folder: images that are drawn for it
-DRAWN_IMAGES = 80
+SYNTHETIC = "synthetic"  # in place of a folder: phantom images that are made for it
+SYNTHETIC_IMAGES = 80
 
 
-class FirstStages(Settings):
+class UpstreamSettings(Settings):
     """Both stages; their data.root is the folder of lung masks."""
 
     segment: SegmentSettings = SegmentSettings()
     align: AlignSettings = AlignSettings()
 
 
-def align_by(lungs: str) -> Path:
-    """The finished alignment run made from a folder of lung masks, or from drawn ones; trained now if there is none.
+def upstream_alignment(lungs: str) -> Path:
+    """Return the finished alignment run of a folder of lung masks, or of synthetic ones; train it if there is none.
 
     Raises:
         DatasetError: The folder holds no lung masks.
     """
-    stages = load_model(FirstStages, built_in_or_path("trial" if lungs == DRAWN else "model"), None, _read_stages)
-    root = _drawn_images() if lungs == DRAWN else Path(lungs)
+    stages = load_model(
+        UpstreamSettings, built_in_or_path("trial" if lungs == SYNTHETIC else "model"), None, _read_stages
+    )
+    root = _synthetic_images() if lungs == SYNTHETIC else Path(lungs)
     segmentation = _stage("segment", _on(stages.segment, root), run_segmentation)
     align = _on(stages.align, root).model_copy(update={"segmentation": segmentation})
     return _stage("align", align, run_alignment)
@@ -41,16 +43,16 @@ def align_by(lungs: str) -> Path:
 
 def _read_stages(path: Path) -> dict[str, Any]:
     document = read_config(path)
-    return {name: document[name] for name in FirstStages.model_fields}
+    return {name: document[name] for name in UpstreamSettings.model_fields}
 
 
-def _drawn_images() -> Path:
-    root = DEFAULT_ROOT / "cache" / "drawn-lungs"
+def _synthetic_images() -> Path:
+    root = DEFAULT_ROOT / "cache" / "synthetic-lungs"
     if not root.is_dir():
         root.parent.mkdir(parents=True, exist_ok=True)
-        say("The lungs are learned from drawn images: enough for a trial; for real images give --lungs DIR")
-        with progress_of("Drawing images", DRAWN_IMAGES) as advance, atomic_folder(root) as folder:
-            write_dataset(folder, "lungs", DRAWN_IMAGES, 0, advance)
+        say("Segmentation and alignment train on synthetic images, enough for a trial; for real ones give --lungs DIR")
+        with progress_of("Making images", SYNTHETIC_IMAGES) as advance, atomic_folder(root) as folder:
+            write_dataset(folder, "lungs", SYNTHETIC_IMAGES, 0, advance)
     return root
 
 

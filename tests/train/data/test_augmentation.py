@@ -14,25 +14,25 @@ from lungsev.train.data.augmentation import (
     DistortionSettings,
     Geometry,
     GeometrySettings,
-    Photometry,
-    PhotometrySettings,
+    Intensity,
+    IntensitySettings,
     apply_distortion,
-    apply_photometry,
+    apply_intensity,
     draw_distortion,
     draw_geometry,
-    draw_photometry,
+    draw_intensity,
     swap_sides,
 )
 
-STRONG = PhotometrySettings(p=1, brightness=0.4, contrast=0.6, gamma=0.5, noise=0.1, shade=0.5, erase=1.0)
+STRONG = IntensitySettings(p=1, brightness=0.4, contrast=0.6, gamma=0.5, noise=0.1, shade=0.5, erase=1.0)
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10_000))
 def test_an_image_stays_between_zero_and_one_and_the_same_draw_gives_the_same_image(seed: int) -> None:
     image = np.random.default_rng(0).random((24, 32)).astype(np.float32)
-    draws = [draw_photometry(STRONG, np.random.default_rng(seed)) for _ in range(2)]
-    first, second = (apply_photometry(image, draw) for draw in draws)
+    draws = [draw_intensity(STRONG, np.random.default_rng(seed)) for _ in range(2)]
+    first, second = (apply_intensity(image, draw) for draw in draws)
     assert draws[0] == draws[1]
     assert np.array_equal(first, second)
     assert first.dtype == np.float32
@@ -41,7 +41,7 @@ def test_an_image_stays_between_zero_and_one_and_the_same_draw_gives_the_same_im
 
 def test_nothing_drawn_changes_nothing() -> None:
     image = np.random.default_rng(0).random((16, 16)).astype(np.float32)
-    assert np.allclose(apply_photometry(image, Photometry()), image, atol=1e-6)
+    assert np.allclose(apply_intensity(image, Intensity()), image, atol=1e-6)
     assert np.allclose(Geometry().matrix(), np.eye(3)[:2])
     assert apply_distortion(image, Distortion()) is image
     off = draw_geometry(GeometrySettings(p=0, flip=0), np.random.default_rng(0))

@@ -35,7 +35,7 @@ def predictions() -> Predictions:
 
 
 def test_each_group_is_measured_alone_and_small_ones_are_left_out(predictions: Predictions) -> None:
-    found = by_group(predictions, predictions.views, "median")
+    found = by_group(predictions, predictions.view_positions, "median")
     assert list(found) == ["AP"]
     assert found["AP"]["images"] == 8
     assert found["AP"]["accuracy"] == 1.0

@@ -29,10 +29,10 @@ def test_every_row_is_a_config_and_differs_from_the_recipe_in_what_it_says() -> 
     assert set(ROWS[1]) | set(ROWS[2]) <= set(built_in_configs())
     recipe, row = settings_of("brixia/paper"), settings_of("brixia/paper_resnet18_sn")
     assert (row.network.backbone, row.network.position_aware) == ("resnet18", False)
-    assert row.optimiser == recipe.optimiser
+    assert row.optimizer == recipe.optimizer
     assert row.network.model_copy(update={"backbone": "resnet34", "position_aware": True}) == recipe.network
-    assert settings_of("inha/linear_probe_resnet50").initial.frozen == "all_but_heads"
-    assert settings_of("brixia/bsnet_ensemble").network.members == 5
+    assert settings_of("inha/linear_probe_resnet50").initial.freeze == "all_but_heads"
+    assert settings_of("brixia/bsnet_ensemble").ensemble == 5
 
 
 def test_a_config_of_ones_own_builds_on_another_and_a_circle_is_refused(tmp_path: Path) -> None:
@@ -100,8 +100,8 @@ def test_earlier_stages_are_trained_once_for_a_folder_of_lungs(
     monkeypatch.setattr(upstream, "run_segmentation", tiny)
     monkeypatch.setattr(upstream, "run_alignment", tiny)
     lungs = str(phantom_dataset("lungs"))
-    first = upstream.align_by(lungs)
+    first = upstream.upstream_alignment(lungs)
     assert trained == ["segment", "align"]
     assert Run(first).settings()["segmentation"].startswith("runs/segment/")
-    assert upstream.align_by(lungs) == first
+    assert upstream.upstream_alignment(lungs) == first
     assert len(trained) == 2

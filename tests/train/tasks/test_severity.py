@@ -18,7 +18,7 @@ from lungsev.networks.checkpoint import load_network
 from lungsev.train.evaluation.predictions import Predictions
 from lungsev.train.fitting import fit
 from lungsev.train.runs import Run, open_run
-from lungsev.train.tasks.cross_validation import run_folds
+from lungsev.train.tasks.cross_validation import run_folds, run_grading
 from lungsev.train.tasks.severity import SeverityRunSettings, load_dataset, run_severity
 
 SettingsMaker = Callable[..., SeverityRunSettings]
@@ -56,7 +56,7 @@ def test_a_severity_run_leaves_a_network_a_split_predictions_and_metrics(
 def test_a_run_that_was_stopped_goes_on_and_ends_as_if_it_had_not_been(
     severity_settings: SettingsMaker, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
-    settings = severity_settings({"loop.epochs": 3, "loop.ema": 0.9, "optimiser.warmup_epochs": 0})
+    settings = severity_settings({"loop.epochs": 3, "loop.ema": 0.9, "optimizer.warmup_epochs": 0})
     whole = open_run("brixia", settings, out=tmp_path / "whole")
     run_severity(settings, whole)
 
@@ -115,6 +115,18 @@ def test_cross_validation_grades_every_image_by_a_network_that_never_saw_it(
     assert metrics["split"]["shared_patients"] == 0
 
 
+@pytest.mark.slow
+def test_an_ensemble_averages_networks_of_different_seeds(severity_settings: SettingsMaker) -> None:
+    settings = severity_settings({"ensemble": 2})
+    run = open_run("brixia", settings)
+    metrics = run_grading(settings, run)
+    each = [Predictions.load(run.path / name / "predictions-test.json").probabilities for name in metrics["networks"]]
+    averaged = Predictions.load(run.path / "predictions-test.json").probabilities
+    assert np.abs(each[0] - each[1]).max() > 1e-3
+    np.testing.assert_allclose(averaged, (each[0] + each[1]) / 2, atol=1e-6)
+    assert metrics["results"]["test"]["argmax"]["images"] == len(averaged)
+
+
 @pytest.mark.parametrize(
     "overrides",
     [
@@ -126,12 +138,11 @@ def test_cross_validation_grades_every_image_by_a_network_that_never_saw_it(
             "loss.expected_l1": 0.5,
             "loss.label_smoothing": 0.1,
             "network.head": "ordinal",
-            "network.members": 2,
             "network.mask_attention": True,
-            "network.mirror": True,
+            "network.flip_tta": True,
             "balance": True,
             "loop.accumulate": 2,
-            "optimiser.name": "sgd",
+            "optimizer.name": "sgd",
             "loop.keep": "last",
         },
     ],
@@ -153,30 +164,15 @@ def test_portability_starts_from_another_schemes_network(severity_settings: Sett
     before = torch.load(source.network, weights_only=True)
     for frozen in ("none", "all_but_heads"):
         settings = severity_settings(
-            {"initial.source": str(source.path), "initial.frozen": frozen, "optimiser.lr": 0.01}, layout="inha"
+            {"initial.source": str(source.path), "initial.freeze": frozen, "optimizer.lr": 0.01}, layout="inha"
         )
         run = open_run("inha", settings)
         run_severity(settings, run)
         state = dict(_named(torch.load(run.network, weights_only=True)))
         old = dict(_named(before))
-        shared = [k for k in old if "members.0.project.weight" in k]
+        shared = [k for k in old if "severity.project.weight" in k]
         assert shared
         assert all(torch.equal(old[k], state[k]) for k in shared) == (frozen == "all_but_heads")
-
-
-@pytest.mark.slow
-def test_an_ensemble_is_distilled_into_one_network(severity_settings: SettingsMaker) -> None:
-    teacher_settings = severity_settings()
-    teacher = open_run("brixia", teacher_settings)
-    run_severity(teacher_settings, teacher)
-    settings = severity_settings({"teachers": [str(teacher.path)], "loss.distillation": 1.0, "loss.cross_entropy": 0.0})
-    run = open_run("brixia", settings)
-    run_severity(settings, run)
-    # Only the teacher speaks: cross-entropy with its distributions is at least their entropy.
-    assert run.history()[0]["train/loss"] > 0.5
-    inha = severity_settings({"teachers": [str(teacher.path)]}, layout="inha")
-    with pytest.raises(ConfigError, match="does not grade by inha"):
-        run_severity(inha, open_run("inha", inha))
 
 
 def test_training_on_covid_is_measured_on_other_pneumonias(
@@ -237,7 +233,7 @@ def test_accumulated_steps_are_one_batch_to_the_last_image(severity_settings: Se
                 "loop.epochs": 2,
                 "loop.ema": 0.0,
                 "loop.keep": "last",
-                "optimiser.name": "sgd",
+                "optimizer.name": "sgd",
                 "data.split.validation": 0.0,
             }
         )

@@ -1,4 +1,4 @@
-"""Few images: views made once, copies that never saw the images they are measured on, one network at the end."""
+"""The soup: copies that never saw the images they are measured on, and one network at the end."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from lungsev.config import load_model
 from lungsev.errors import ConfigError, DatasetError
 from lungsev.networks.checkpoint import load_alignment, load_network, load_segmentation, save_checkpoint
 from lungsev.phantom import make_phantom
+from lungsev.train.data import crop_bank
 from lungsev.train.data.datasets import load_graded, load_labelled
 from lungsev.train.data.datasets.labelled import find_labelled
 from lungsev.train.data.splits import Split, split_images
@@ -23,7 +24,7 @@ from lungsev.train.runs import Run, open_run
 from lungsev.train.tasks import soup as module
 from lungsev.train.tasks.pretraining import PretrainSettings, run_pretraining
 from lungsev.train.tasks.severity import SeverityRunSettings, reader_target
-from lungsev.train.tasks.soup import EnsembleSettings, run_ensemble
+from lungsev.train.tasks.soup import SoupSettings, run_soup
 
 TINY_BACKBONE = {"network.backbone": "mobilenetv3_small_050", "network.crop_px": 32, "network.pretrained": "none"}
 
@@ -31,8 +32,8 @@ TINY_BACKBONE = {"network.backbone": "mobilenetv3_small_050", "network.crop_px":
 @pytest.fixture
 def settings(
     alignment_run: Run, phantom_dataset: Callable[[str], Path], cache_dir: Path
-) -> Callable[..., EnsembleSettings]:
-    def make(**changes: object) -> EnsembleSettings:
+) -> Callable[..., SoupSettings]:
+    def make(**changes: object) -> SoupSettings:
         overrides: dict[str, object] = {
             **TINY_BACKBONE,
             "data.root": str(phantom_dataset("cohen")),
@@ -40,7 +41,7 @@ def settings(
             "data.workers": 0,
             "data.split.folds": 2,
             "alignment": str(alignment_run.path),
-            "views": 3,
+            "augmentations": 3,
             "repeats": 1,
             "network.dim": 0,
             "network.position_aware": False,
@@ -50,7 +51,7 @@ def settings(
             "loop.loggers": [],
             "network.oversample": 1,
         }
-        return load_model(EnsembleSettings, None, {**overrides, **changes})
+        return load_model(SoupSettings, None, {**overrides, **changes})
 
     return make
 
@@ -70,11 +71,11 @@ def labelled_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_image_is_graded_by_a_network_that_never_saw_its_patient(
-    settings: Callable[..., EnsembleSettings], tmp_path: Path
+    settings: Callable[..., SoupSettings], tmp_path: Path
 ) -> None:
     chosen = settings()
-    run = open_run("ensemble", chosen, out=tmp_path / "run")
-    metrics = run_ensemble(chosen, run)
+    run = open_run("soup", chosen, out=tmp_path / "run")
+    metrics = run_soup(chosen, run)
     tested: list[str] = []
     for fold in range(2):
         split = Split.load(run.path / f"fold-{fold}" / "splits.json")
@@ -87,7 +88,7 @@ def test_every_image_is_graded_by_a_network_that_never_saw_its_patient(
 
 
 def test_one_picture_of_two_patients_lies_in_one_fold(
-    settings: Callable[..., EnsembleSettings], phantom_dataset: Callable[[str], Path], tmp_path: Path
+    settings: Callable[..., SoupSettings], phantom_dataset: Callable[[str], Path], tmp_path: Path
 ) -> None:
     root = tmp_path / "cohen"
     shutil.copytree(phantom_dataset("cohen"), root)
@@ -97,34 +98,33 @@ def test_one_picture_of_two_patients_lies_in_one_fold(
     other = next(image for name in parts["train"] if (image := images[name]).path.suffix == one.path.suffix)
     shutil.copyfile(one.path, other.path)
     chosen = settings(**{"data.root": str(root)})
-    run = open_run("ensemble", chosen, out=tmp_path / "run")
-    run_ensemble(chosen, run)
+    run = open_run("soup", chosen, out=tmp_path / "run")
+    run_soup(chosen, run)
     for fold in range(2):
         held = Split.load(run.path / f"fold-{fold}" / "splits.json").parts["test"]
         assert (one.name in held) == (other.name in held)
 
 
 def test_what_ships_is_the_mean_of_copies_trained_on_all_images(
-    settings: Callable[..., EnsembleSettings], tmp_path: Path
+    settings: Callable[..., SoupSettings], tmp_path: Path
 ) -> None:
     chosen = settings(repeats=2)
-    run = open_run("ensemble", chosen, out=tmp_path / "run")
-    metrics = run_ensemble(chosen, run)
+    run = open_run("soup", chosen, out=tmp_path / "run")
+    metrics = run_soup(chosen, run)
     network = load_network(run.path)
     copies = [torch.load(run.path / "all" / f"copy-{n}" / "network.pt", weights_only=True) for n in range(2)]
-    name = "members.0.scheme_heads.brixia.classify.weight"
+    name = "scheme_heads.brixia.classify.weight"
     assert not torch.equal(copies[0][name], copies[1][name])
     torch.testing.assert_close(network.severity.state_dict()[name], (copies[0][name] + copies[1][name]) / 2)
-    (member,) = network.severity.members
-    assert float(member.scheme_heads["brixia"].temperature) == pytest.approx(metrics["temperature"]["brixia"])
-    assert member.scale.deviation.min() > 0
+    assert float(network.severity.scheme_heads["brixia"].temperature) == pytest.approx(metrics["temperature"]["brixia"])
+    assert network.severity.scale.deviation.min() > 0
     with torch.no_grad():
         outputs = network(torch.rand(1, 1, 512, 512))
     assert outputs["probabilities.brixia"].shape == (1, 6, 4)
 
 
 def test_what_ships_may_find_lungs_otherwise_than_what_was_measured(
-    settings: Callable[..., EnsembleSettings], alignment_run: Run, tmp_path: Path
+    settings: Callable[..., SoupSettings], alignment_run: Run, tmp_path: Path
 ) -> None:
     other = tmp_path / "other"
     shutil.copytree(alignment_run.path, other)
@@ -133,32 +133,32 @@ def test_what_ships_may_find_lungs_otherwise_than_what_was_measured(
     lungs, lung_settings = load_segmentation(other)
     save_checkpoint(other, network_settings, network, lung_settings, lungs)
     chosen = settings(repeats=1, final_alignment=str(other))
-    run = open_run("ensemble", chosen, out=tmp_path / "run")
-    run_ensemble(chosen, run)
+    run = open_run("soup", chosen, out=tmp_path / "run")
+    run_soup(chosen, run)
     torch.testing.assert_close(load_network(run.path).alignment.theta.bias, network.theta.bias)
 
 
 def test_a_stopped_run_takes_over_the_copies_it_had(
-    settings: Callable[..., EnsembleSettings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    settings: Callable[..., SoupSettings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chosen = settings()
-    run = open_run("ensemble", chosen, out=tmp_path / "run")
-    run_ensemble(chosen, run)
+    run = open_run("soup", chosen, out=tmp_path / "run")
+    run_soup(chosen, run)
     first = json.loads((run.path / "predictions-test.json").read_text())["probabilities"]
     (run.path / "network.pt").unlink()
     monkeypatch.setattr(module, "fit", None)  # training again would fail
-    run_ensemble(chosen, run)
+    run_soup(chosen, run)
     again = json.loads((run.path / "predictions-test.json").read_text())["probabilities"]
     np.testing.assert_allclose(again, first, atol=1e-4)
 
 
 def test_a_bank_that_does_not_fit_is_refused_before_it_is_filled(
-    settings: Callable[..., EnsembleSettings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    settings: Callable[..., SoupSettings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "BANK_LIMIT_BYTES", 1000)
+    monkeypatch.setattr(crop_bank, "BANK_LIMIT_BYTES", 1000)
     chosen = settings()
-    with pytest.raises(ConfigError, match="set views lower"):
-        run_ensemble(chosen, open_run("ensemble", chosen, out=tmp_path / "run"))
+    with pytest.raises(ConfigError, match="set augmentations lower"):
+        run_soup(chosen, open_run("soup", chosen, out=tmp_path / "run"))
 
 
 def test_the_first_reader_weighs_more_and_a_lone_one_everything() -> None:
@@ -174,8 +174,8 @@ def test_the_first_reader_weighs_more_and_a_lone_one_everything() -> None:
     np.testing.assert_allclose(alone[0], [0, 1, 0, 0], atol=1e-6)
 
 
-def test_pretraining_leaves_a_backbone_that_the_ensemble_takes_over(
-    settings: Callable[..., EnsembleSettings],
+def test_pretraining_leaves_a_backbone_that_the_soup_takes_over(
+    settings: Callable[..., SoupSettings],
     labelled_images: Path,
     phantom_dataset: Callable[[str], Path],
     alignment_run: Run,
@@ -203,12 +203,12 @@ def test_pretraining_leaves_a_backbone_that_the_ensemble_takes_over(
     assert 0 <= metrics["validation"]["accuracy"] <= 1
     assert run.is_finished
     state = torch.load(run.network, weights_only=True)
-    ensemble_settings = settings(repeats=1, still_norms=True, **{"initial.encoder_weights": str(run.network)})
-    ensemble_run = open_run("ensemble", ensemble_settings, out=tmp_path / "run")
-    run_ensemble(ensemble_settings, ensemble_run)
-    upper = load_network(ensemble_run.path).severity.members[0].upper.state_dict()
+    soup_settings = settings(repeats=1, freeze_norms=True, **{"initial.encoder_weights": str(run.network)})
+    soup_run = open_run("soup", soup_settings, out=tmp_path / "run")
+    run_soup(soup_settings, soup_run)
+    backbone = load_network(soup_run.path).severity.backbone.state_dict()
     moved = 0
-    for key, value in upper.items():
+    for key, value in backbone.items():
         short = key.removeprefix("net.")
         if "running" in key:
             assert torch.equal(value, state[short]), key
@@ -216,11 +216,11 @@ def test_pretraining_leaves_a_backbone_that_the_ensemble_takes_over(
     assert moved > 0
 
 
-def test_weights_of_another_backbone_are_refused(settings: Callable[..., EnsembleSettings], tmp_path: Path) -> None:
+def test_weights_of_another_backbone_are_refused(settings: Callable[..., SoupSettings], tmp_path: Path) -> None:
     torch.save({"conv1.weight": torch.zeros(1)}, tmp_path / "other.pt")
     chosen = settings(**{"initial.encoder_weights": str(tmp_path / "other.pt")})
     with pytest.raises(ConfigError, match="fits the backbone in 0 of"):
-        run_ensemble(chosen, open_run("ensemble", chosen, out=tmp_path / "run"))
+        run_soup(chosen, open_run("soup", chosen, out=tmp_path / "run"))
 
 
 def test_a_table_with_one_class_is_no_dataset(tmp_path: Path) -> None:

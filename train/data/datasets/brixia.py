@@ -82,7 +82,7 @@ def _radiograph(
         path=path,
         patient=known(row["Subject"]) or row["Filename"],
         readings=readings,
-        view=row.get("Modality", ""),
+        view_position=row.get("Modality", ""),
         maker=row.get("Manufacturer", ""),
         polarity=row.get("PhotometricInterpretation", ""),
         subset=CONSENSUS if flagged or mode is not None else "",

@@ -55,7 +55,7 @@ def load(root: Path, scheme: str | None = None) -> GradedDataset:
                     path=path,
                     patient=patient or name,
                     readings=complete,
-                    view=person.get("view", ""),
+                    view_position=person.get("view", ""),
                     finding=person.get("finding", ""),
                 )
             )

@@ -1,6 +1,6 @@
 """Cohen's severity scores: geographic extent 0-8 and opacity 0-6 of the whole image, means of raters.
 
-`covid-severity-scores.csv` begins with `##` comment lines; images lie in `images/`; `metadata.csv` of the
+`covid-severity-scores.csv` begins with `##` comment lines; images are in `images/`; `metadata.csv` of the
 image data collection, where it is there, says the patient. The copy with `index.csv` and a `patient` column works too.
 """
 
@@ -22,6 +22,7 @@ def load(root: Path, scheme: str | None = None) -> GradedDataset:
     """Images with one mean score.
 
     Args:
+        root: Folder of the dataset.
         scheme: `extent` (the default) or `opacity`.
 
     Raises:
@@ -49,7 +50,7 @@ def load(root: Path, scheme: str | None = None) -> GradedDataset:
             invalid.append(name)
         else:
             view = views.get(Path(name).stem, "")
-            images.append(GradedImage(name, path, patients.get(name) or name, {"raters": (score,)}, view=view))
+            images.append(GradedImage(name, path, patients.get(name) or name, {"raters": (score,)}, view_position=view))
     problems = (
         *table.problems,
         *summarise(missing, f"images of {tables[0].name} without a file in images/"),

@@ -21,6 +21,7 @@ class Collection:
 
     @property
     def images(self) -> Path:
+        """Return the folder of the images."""
         return self.root / "images"
 
 

@@ -19,9 +19,9 @@ from lungsev.reading.read import read_radiograph
 from lungsev.schemes import Scheme
 
 Task = Literal["severity", "lungs", "labels"]
-ImageReader = Callable[[Path], Radiograph]
+ImageLoader = Callable[[Path], Radiograph]
 LabelArray = npt.NDArray[np.uint8]
-MaskReader = Callable[[tuple[Path, ...]], LabelArray]
+MaskLoader = Callable[[tuple[Path, ...]], LabelArray]
 
 
 def read_image(path: Path) -> Radiograph:
@@ -37,21 +37,21 @@ class GradedImage:
         name: Unique in its dataset and stable; splits are saved by it.
         patient: Images of one patient never fall on two sides of a split.
         readings: Reader to one grade per region, as printed; the first reader is the reference. Means of
-            several raters may lie between grades.
+            several raters may be between grades.
         maker, polarity: Manufacturer and photometric interpretation, where the annotations say them.
-        subset: A part of the dataset with a meaning of its own, as `consensus`.
+        subset: A part of the dataset with a meaning of its own, e.g. `consensus`.
     """
 
     name: str
     path: Path
     patient: str
     readings: Mapping[str, tuple[float, ...]]
-    view: str = ""
+    view_position: str = ""
     finding: str = ""
     maker: str = ""
     polarity: str = ""
     subset: str = ""
-    read: ImageReader = field(default=read_image, repr=False)
+    read: ImageLoader = field(default=read_image, repr=False)
 
     @property
     def reference(self) -> tuple[float, ...]:
@@ -60,6 +60,7 @@ class GradedImage:
 
     @property
     def total(self) -> float:
+        """Return the sum of the first reader's grades."""
         return float(sum(self.reference))
 
 
@@ -76,10 +77,10 @@ class MaskedImage:
     path: Path
     patient: str
     mask_paths: tuple[Path, ...]
-    read_mask: MaskReader = field(repr=False)
-    view: str = ""
+    read_mask: MaskLoader = field(repr=False)
+    view_position: str = ""
     finding: str = ""
-    read: ImageReader = field(default=read_image, repr=False)
+    read: ImageLoader = field(default=read_image, repr=False)
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,8 @@ class LabelledImage:
     path: Path
     patient: str
     finding: str
-    view: str = ""
-    read: ImageReader = field(default=read_image, repr=False)
+    view_position: str = ""
+    read: ImageLoader = field(default=read_image, repr=False)
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,7 @@ ANY_TABLE = 90  # rank of layouts that take any folder with one table
 
 @dataclass(frozen=True)
 class Layout:
-    """How one dataset lies in a folder.
+    """The layout of a dataset in its folder.
 
     Attributes:
         expects: What the folder holds, for the message when nothing is recognised.

@@ -1,7 +1,7 @@
 """Any CSV with one row per image, and a scheme.
 
 Columns: the image (`filename`, `image`, `id` ...), optionally `patient`, `view`, `finding`, `maker`, and for each
-region its code (`A` ... `F`) or reader and code (`senior-A`). Images lie beside the table, in `images/` or `images/`.
+region its code (`A` ... `F`) or reader and code (`senior-A`). Images are beside the table or in `images/`.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ def load(root: Path, scheme: str | None = None) -> GradedDataset:
     """Images of the folder's one table.
 
     Args:
+        root: Folder of the dataset.
         scheme: Name or path; None takes `scheme.yaml` of the folder.
 
     Raises:
@@ -84,7 +85,7 @@ def _radiograph(
         path=path,
         patient=patient or name,
         readings=readings,
-        view=lowered.get("view", ""),
+        view_position=lowered.get("view", ""),
         finding=lowered.get("finding", ""),
         maker=lowered.get("maker", "") or lowered.get("manufacturer", ""),
         polarity=lowered.get("photometricinterpretation", ""),
@@ -114,7 +115,7 @@ def _reader_columns(table: Table, scheme: Scheme) -> dict[str, list[str]]:
 
 
 def _grades(row: dict[str, str], columns: list[str], scheme: Scheme) -> tuple[float, ...] | None:
-    """One number per region inside the scheme's range, or None. Means of raters may lie between grades."""
+    """One number per region inside the scheme's range, or None. Means of raters may be between grades."""
     values = [number(row.get(column)) for column in columns]
     low, high = scheme.grades[0], scheme.grades[-1]
     inside = tuple(value for value in values if value is not None and low <= value <= high)

@@ -67,6 +67,7 @@ class Listing:
         )
 
     def find(self, key: str) -> Path | None:
+        """Return the file of that name, stem or number; None when there is none."""
         stem = _stem(key)
         exact = self.by_name.get(key) or self.by_stem.get(key) or self.by_stem.get(stem)
         return exact or self.by_number.get(_number(stem))

@@ -1,4 +1,4 @@
-"""Images with one label each, for pre-training: `labels.csv` (image, class, patient) beside `images/` or `images/`."""
+"""Images with one label each, for pre-training: `labels.csv` (image, class, patient) beside `images/`."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def load(root: Path, scheme: str | None = None) -> LabelledDataset:
         raise DatasetError(f"{root} holds {len(images)} images of {TABLE}, expected images of at least two classes")
     problems = (
         *table.problems,
-        *summarise(missing, f"images of {TABLE} without a file in images/ or images/"),
+        *summarise(missing, f"images of {TABLE} without a file in images/"),
         *summarise(unlabelled, f"rows of {TABLE} without a class, left out"),
         *summarise(strangers, "images without a patient, each counted as a patient of its own"),
     )
@@ -55,7 +55,7 @@ def find_labelled(root: Path) -> Path | None:
 LAYOUT = Layout(
     name="labelled",
     task="labels",
-    expects=f"{TABLE} (image, class, patient) beside images/ or images/",
+    expects=f"{TABLE} (image, class, patient) beside images/",
     recognises=lambda root: (root / TABLE).is_file(),
     load=load,
 )

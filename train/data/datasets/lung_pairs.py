@@ -42,7 +42,7 @@ def pairs(name: str, root: Path, image_folder: Path, mask_folder: Path) -> Maske
                     patient=patient or path.stem,
                     mask_paths=(mask,),
                     read_mask=read_mask,
-                    view=person.get("view", ""),
+                    view_position=person.get("view", ""),
                     finding=person.get("finding", ""),
                 )
             )

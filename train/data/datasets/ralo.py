@@ -21,6 +21,7 @@ def load(root: Path, scheme: str | None = None) -> GradedDataset:
     """Images with each reader's grade per lung.
 
     Args:
+        root: Folder of the dataset.
         scheme: `ralo` for the geographic extent (the default) or `ralo_opacity`.
 
     Raises:
@@ -65,7 +66,7 @@ def _first_row(finder: ImageFinder, rows: int) -> int:
         if finder.find(witness) is not None:
             return first
     raise DatasetError(
-        f"{FOLDER} holds neither 0.jpg nor {rows}.jpg, so nobody can say whether images are counted from 0 or 1; "
+        f"{FOLDER} holds neither 0.jpg nor {rows}.jpg, so it is unknown whether images are counted from 0 or 1; "
         "restore the first or the last image of the table"
     )
 

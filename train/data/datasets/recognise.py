@@ -1,4 +1,4 @@
-"""Which dataset a folder is."""
+"""Recognises which dataset a folder is, and loads it."""
 
 from __future__ import annotations
 
@@ -41,6 +41,7 @@ def load_graded(root: Path, layout: str | None = None, scheme: str | None = None
     """Load a folder of graded images.
 
     Args:
+        root: Folder of the dataset.
         layout: Name of a layout; None recognises it.
         scheme: Scheme by name or path, for datasets that have no scheme of their own.
 
@@ -135,7 +136,7 @@ def _unknown(root: Path, candidates: Sequence[Layout]) -> str:
     if below:
         return f"{text}, but it holds {', '.join(str(path) for path in below[:5])}; name one of them"
     known = "; ".join(f"{layout.name} ({layout.expects})" for layout in candidates)
-    return f"{text}; name a folder that lies as one of these layouts: {known}"
+    return f"{text}; name a folder in one of these layouts: {known}"
 
 
 def _fits(image: GradedImage, scheme: Scheme) -> bool:

@@ -46,7 +46,13 @@ def load(root: Path, scheme: str | None = None) -> MaskedDataset:
             view = person.get("view") or _tag(tags, "view")
             radiographs.append(
                 MaskedImage(
-                    path.name, path, patient, paths, read_polygons, view=view, finding=person.get("finding", "")
+                    path.name,
+                    path,
+                    patient,
+                    paths,
+                    read_polygons,
+                    view_position=view,
+                    finding=person.get("finding", ""),
                 )
             )
     problems = (
@@ -57,7 +63,7 @@ def load(root: Path, scheme: str | None = None) -> MaskedDataset:
 
 
 def _documents(root: Path) -> Iterator[tuple[tuple[Path, ...], dict[str, Any]]]:
-    """Every document with where it lies: a file, or a zip and a member.
+    """Yield every document with its place: a file, or a zip and a member.
 
     Raises:
         DatasetError: One cannot be read.

@@ -172,25 +172,25 @@ def totals(runs: Sequence[RunReport]) -> Figure | None:
 
 def samples(run: RunReport) -> Figure | None:
     """Images with their zones, reader's and model's grades, and the severity map (paper, Fig. 3b)."""
-    if run.kept is None:
+    if run.samples is None:
         return None
-    predictions, kept = run.kept
-    count = len(kept.sample_rows)
+    predictions, images = run.samples
+    count = len(images.sample_rows)
     scheme = predictions.scheme
     columns = min(4, count)
     bands = -(-count // columns)
     figure = Figure(figsize=(3.0 * columns, 6.3 * bands), layout="constrained")
     grid = np.atleast_2d(figure.subplots(2 * bands, columns, squeeze=False))
-    side = kept.canvases.shape[1]
+    side = images.canvases.shape[1]
     frame = CanvasFrame(side, side, side, 1.0, (0.0, 0.0))
     grades = predictions.grades()
-    for index, row in enumerate(kept.sample_rows):
+    for index, row in enumerate(images.sample_rows):
         band, column = divmod(index, columns)
         above, below = grid[2 * band, column], grid[2 * band + 1, column]
         theta = predictions.thetas[row]
         reference = predictions.reference[row]
         for axes in (above, below):
-            axes.imshow(kept.canvases[index], cmap="gray", vmin=0, vmax=255)
+            axes.imshow(images.canvases[index], cmap="gray", vmin=0, vmax=255)
             axes.set_xlim(0, side)
             axes.set_ylim(side, 0)
         for region_index, region in enumerate(scheme.regions):
@@ -204,7 +204,7 @@ def samples(run: RunReport) -> Figure | None:
                 x, y, text, color=colour, ha="center", va="center", fontsize=10, weight="bold", path_effects=OUTLINE
             )
         below.imshow(
-            _map_on_canvas(kept.maps[index], theta, side, scheme.grades),
+            _map_on_canvas(images.maps[index], theta, side, scheme.grades),
             extent=(0, side, side, 0),
             interpolation="bilinear",
         )
@@ -221,10 +221,10 @@ def samples(run: RunReport) -> Figure | None:
 
 def embeddings(run: RunReport) -> Figure | None:
     """t-SNE of the region embeddings, coloured by position and by the reader's grade (paper, Fig. 4)."""
-    if run.kept is None or run.kept[1].embeddings is None:
+    if run.samples is None or run.samples[1].embeddings is None:
         return None
-    predictions, kept = run.kept
-    stacked = np.asarray(kept.embeddings)
+    predictions, images = run.samples
+    stacked = np.asarray(images.embeddings)
     points = stacked.reshape(-1, stacked.shape[-1]).astype(np.float64)
     if len(points) < 12:
         return None

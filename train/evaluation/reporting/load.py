@@ -1,4 +1,4 @@
-"""What a report needs of each run."""
+"""Loads what a report needs of each run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lungsev.errors import LungsevError
 from lungsev.grading import Calibration
 from lungsev.train.console import warn
 from lungsev.train.evaluation.predictions import Predictions
-from lungsev.train.evaluation.samples import Keepsakes
+from lungsev.train.evaluation.samples import ReportSamples
 from lungsev.train.runs import Run
 
 PARTS = ("train", "validation", "test", "consensus")
@@ -22,9 +22,9 @@ class RunReport:
     """One run or evaluation.
 
     Attributes:
-        label: As `ResNet34 + SN + PAFE`; unique in a report.
+        label: E.g. `ResNet34 + SN + PAFE`; unique in a report.
         parts: Predictions by part.
-        kept: Keepsakes of single images and the predictions their rows count in; None where none were kept.
+        samples: Report samples and the predictions their rows count in; None where there are none.
         history: Numbers of each epoch; empty for an evaluation.
     """
 
@@ -33,7 +33,7 @@ class RunReport:
     settings: dict[str, Any]
     metrics: dict[str, Any]
     parts: dict[str, Predictions]
-    kept: tuple[Predictions, Keepsakes] | None
+    samples: tuple[Predictions, ReportSamples] | None
     history: list[dict[str, float]]
 
     @property
@@ -43,15 +43,18 @@ class RunReport:
 
     @property
     def predictions(self) -> Predictions:
+        """Return the predictions of the measured part."""
         return self.parts[self.measured]
 
     @property
     def calibration(self) -> Calibration:
+        """Return the calibration of the measured scheme."""
         stated = self.metrics.get("calibration", {}).get(self.predictions.scheme.name, {})
         return Calibration.model_validate(stated)
 
     @property
     def backbone(self) -> str:
+        """Return timm's name of the backbone; empty where the run does not say."""
         return str(self.settings.get("network", {}).get("backbone", ""))
 
     @property
@@ -64,8 +67,8 @@ class RunReport:
     def recipe(self) -> tuple[Any, ...]:
         """What two runs must share for their difference to be the position-aware encoder's."""
         network = self.settings.get("network", {})
-        traits = tuple(network.get(key) for key in ("backbone", "neck", "members", "mask_attention", "crop_px"))
-        return (*traits, self.encoder_weights, self.start)
+        traits = tuple(network.get(key) for key in ("backbone", "neck", "mask_attention", "crop_px"))
+        return (*traits, self.settings.get("ensemble"), self.encoder_weights, self.start)
 
     @property
     def position_aware(self) -> bool | None:
@@ -79,11 +82,11 @@ class RunReport:
         initial = self.settings.get("initial", {})
         if not initial.get("source"):
             return "scratch"
-        return "linear probe" if initial.get("frozen") == "all_but_heads" else "fine-tuned"
+        return "linear probe" if initial.get("freeze") == "all_but_heads" else "fine-tuned"
 
 
 def load_runs(paths: Sequence[Path]) -> list[RunReport]:
-    """Read run and evaluation folders; one that is not finished is left out with a word, as globs catch such too.
+    """Read run and evaluation folders; warn of one that is not finished and leave it out.
 
     Raises:
         LungsevError: None of them holds predictions.
@@ -104,12 +107,12 @@ def load_runs(paths: Sequence[Path]) -> list[RunReport]:
     for run in loaded:
         counts[run.label] = counts.get(run.label, 0) + 1
         label = run.label if counts[run.label] == 1 else f"{run.label} ({counts[run.label]})"
-        unique.append(RunReport(run.path, label, run.settings, run.metrics, run.parts, run.kept, run.history))
+        unique.append(RunReport(run.path, label, run.settings, run.metrics, run.parts, run.samples, run.history))
     return unique
 
 
 def baseline_of(run: RunReport, runs: Sequence[RunReport]) -> RunReport | None:
-    """The run of spatial normalisation alone that is otherwise alike, for a run with the encoder."""
+    """Return the run of spatial normalisation alone that is otherwise alike, for a run with the encoder."""
     if not run.position_aware:
         return None
     return next((other for other in runs if other.position_aware is False and other.recipe == run.recipe), None)
@@ -124,23 +127,23 @@ def _load(path: Path) -> RunReport:
     settings = run.settings() if (path / "config.yaml").is_file() else {}
     metrics = run.metrics()
     history = run.history()
-    folds = [Run(path / fold) for fold in metrics.get("folds", [])]
-    if folds and not history:
-        history = _mean_history([fold.history() for fold in folds])
-    kept = _kept([path, *(fold.path for fold in folds[:1])])
-    return RunReport(path, _label(path, settings, metrics), settings, metrics, parts, kept, history)
+    below = [Run(path / name) for name in (*metrics.get("folds", []), *metrics.get("networks", []))]
+    if below and not history:
+        history = _mean_history([one.history() for one in below])
+    samples = _samples([path, *(one.path for one in below[:1])])
+    return RunReport(path, _label(path, settings, metrics), settings, metrics, parts, samples, history)
 
 
 def _has(path: Path, part: str) -> bool:
     return (path / f"predictions-{part}.json").is_file()
 
 
-def _kept(folders: list[Path]) -> tuple[Predictions, Keepsakes] | None:
+def _samples(folders: list[Path]) -> tuple[Predictions, ReportSamples] | None:
     for folder in folders:
         for part in ("test", "consensus", "validation", "train"):
-            file = folder / f"keepsakes-{part}.npz"
+            file = folder / f"samples-{part}.npz"
             if file.is_file():
-                return Predictions.load(folder / f"predictions-{part}.json"), Keepsakes.load(file)
+                return Predictions.load(folder / f"predictions-{part}.json"), ReportSamples.load(file)
     return None
 
 
@@ -156,13 +159,13 @@ def _label(path: Path, settings: dict[str, Any], metrics: dict[str, Any]) -> str
         str(network.get("backbone", path.name)).replace("resnet", "ResNet").replace("tf_efficientnet", "EfficientNet")
     )
     if network.get("neck") == "pyramid":
-        members = network.get("members", 1)
-        return f"BS-Net ({backbone}{f', {members} members' if members > 1 else ''})"
+        networks = settings.get("ensemble", 1)
+        return f"BS-Net ({backbone}{f', ensemble of {networks}' if networks > 1 else ''})"
     label = f"{backbone} + SN" + (" + PAFE" if network.get("position_aware") else "")
     label += " + mask attention" if network.get("mask_attention") else ""
     initial = settings.get("initial", {})
     if initial.get("source"):
-        label += ", linear probe" if initial.get("frozen") == "all_but_heads" else ", fine-tuned"
+        label += ", linear probe" if initial.get("freeze") == "all_but_heads" else ", fine-tuned"
     return label
 
 

@@ -52,6 +52,7 @@ class Table:
     note: str = ""
 
     def markdown(self) -> str:
+        """Return the table as Markdown."""
         lines = [f"### {self.title}", "", f"| {' | '.join(self.columns)} |", "|" + "---|" * len(self.columns)]
         lines += [f"| {' | '.join(row)} |" for row in self.rows]
         return "\n".join([*lines, "", self.note]) + "\n"
@@ -66,7 +67,7 @@ def all_tables(runs: Sequence[RunReport]) -> list[Table]:
         agreement_table(runs),
         paired_table(runs),
         intervals_table(runs),
-        group_table(runs, "view"),
+        group_table(runs, "view position"),
         group_table(runs, "finding"),
     ]
     return [table for table in tables if table.rows]
@@ -228,11 +229,11 @@ def intervals_table(runs: Sequence[RunReport]) -> Table:
 
 
 def group_table(runs: Sequence[RunReport], kind: str) -> Table:
-    """Accuracy and MAE per view or per finding."""
+    """Compare accuracy and MAE per view position or per finding."""
     rows = []
     for run in runs:
         predictions = run.predictions
-        words = predictions.views if kind == "view" else predictions.findings
+        words = predictions.view_positions if kind == "view position" else predictions.findings
         groups = _grouped(words)
         for group, members in groups.items() if len(set(words) - {""}) > 1 else ():
             chosen = predictions.select(members)
@@ -285,7 +286,7 @@ def _paper_1(run: RunReport) -> str:
     if run.settings.get("title") or network.get("mask_attention"):
         return "-"
     if network.get("neck") == "pyramid":
-        return PAPER_BSNET if network.get("members", 1) > 1 else "-"
+        return PAPER_BSNET if run.settings.get("ensemble", 1) > 1 else "-"
     return PAPER_TABLE_1.get((run.backbone.split(".")[0], bool(run.position_aware)), "-")
 
 

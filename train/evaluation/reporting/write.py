@@ -1,4 +1,4 @@
-"""The page: one HTML file that needs nothing beside it, tables.md, and the figures as PNG."""
+"""Writes the report: one HTML file that needs nothing beside it, tables.md, and the figures as PNG."""
 
 from __future__ import annotations
 
@@ -44,17 +44,17 @@ def write_report(paths: Sequence[Path], out: Path, title: str) -> Path:
     runs = load_runs(paths)
     tables = all_tables(runs)
     (out / "figures").mkdir(parents=True, exist_ok=True)
-    drawn = []
+    plotted = []
     plans = _plans(runs)
-    for name, caption, draw in track(plans, "Drawing figures", len(plans)):
+    for name, caption, draw in track(plans, "Plotting figures", len(plans)):
         figure = draw()
         if figure is not None:
             data = _png(figure)
             (out / "figures" / f"{name}.png").write_bytes(data)
-            drawn.append((name, caption, data))
+            plotted.append((name, caption, data))
     write_atomically(out / "tables.md", "\n".join(table.markdown() for table in tables))
     page = out / "report.html"
-    write_atomically(page, _page(title, tables, drawn))
+    write_atomically(page, _page(title, tables, plotted))
     return page
 
 
@@ -77,7 +77,7 @@ def _plans(runs: Sequence[RunReport]) -> list[Plan]:
             (
                 f"{scheme}-reliability",
                 "Confidence and agreement; on the dashed line the probabilities mean what they say. Larger points hold "
-                f"more regions, fewer than {figures.MIN_REGIONS} are not drawn.",
+                f"more regions, fewer than {figures.MIN_REGIONS} are not shown.",
                 partial(figures.reliability, same),
             ),
             (
@@ -87,7 +87,7 @@ def _plans(runs: Sequence[RunReport]) -> list[Plan]:
             ),
         ]
     for number, run in enumerate(runs, start=1):
-        one = " (of the first fold)" if run.metrics.get("folds") else ""
+        one = " (of the first fold or network)" if run.metrics.get("folds") or run.metrics.get("networks") else ""
         plans += [
             (f"run{number}-totals", f"{run.label}: total beside the reader's.", partial(figures.totals, [run])),
             (
@@ -106,7 +106,7 @@ def _plans(runs: Sequence[RunReport]) -> list[Plan]:
 
 
 def measured_parts(runs: Sequence[RunReport]) -> str:
-    """Where the numbers of some runs are from, as `test part` or `test or consensus part`."""
+    """Name the part that the numbers of some runs are from, e.g. `test or consensus part`."""
     return f"{' or '.join(dict.fromkeys(run.measured for run in runs))} part"
 
 
@@ -116,7 +116,7 @@ def _png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def _page(title: str, tables: Sequence[Table], drawn: Sequence[tuple[str, str, bytes]]) -> str:
+def _page(title: str, tables: Sequence[Table], plotted: Sequence[tuple[str, str, bytes]]) -> str:
     parts = [
         "<!doctype html><html lang='en'><head><meta charset='utf-8'>",
         "<meta name='viewport' content='width=device-width, initial-scale=1'>",
@@ -124,9 +124,9 @@ def _page(title: str, tables: Sequence[Table], drawn: Sequence[tuple[str, str, b
         f"<p class='note'>lungsev {lungsev.__version__}. <span class='disclaimer'>{html.escape(DISCLAIMER)}</span></p>",
     ]
     parts += [_table(table) for table in tables]
-    if drawn:
+    if plotted:
         parts.append("<h2>Figures</h2>")
-    for name, caption, data in drawn:
+    for name, caption, data in plotted:
         image = base64.b64encode(data).decode()
         parts.append(
             f"<figure id='{html.escape(name)}'><img alt='{html.escape(caption)}' src='data:image/png;base64,{image}'>"

@@ -104,16 +104,17 @@ def test_killed_wherever_a_file_is_written_it_loses_at_most_one_epoch(
 
 ASKED = """
 import os, signal, sys
-from lungsev.train import cli, loops
+from lungsev.train import cli
+from lungsev.train.fitting import progress
 name = sys.argv.pop(1)
-original = loops.EpochLines.on_train_epoch_start
+original = progress.EpochLines.on_train_epoch_start
 
 def asked(self, trainer, module):
     original(self, trainer, module)
     if trainer.current_epoch == 1:
         os.kill(os.getpid(), getattr(signal, name))
 
-loops.EpochLines.on_train_epoch_start = asked
+progress.EpochLines.on_train_epoch_start = asked
 cli.main()
 """
 

@@ -179,7 +179,7 @@ def test_damaged_annotations_of_v7_are_one_line(phantom_dataset: DatasetMaker, t
         load_masked(root)
     document.write_bytes(whole.replace(b'"width"', b'"breadth"'))
     image = next(image for image in load_masked(root).images if image.mask_paths[-1] == document)
-    with pytest.raises(DatasetError, match="no annotation of Darwin that can be drawn: KeyError"):
+    with pytest.raises(DatasetError, match="no annotation of Darwin that can be filled: KeyError"):
         image.read_mask(image.mask_paths)
 
 

@@ -1,9 +1,9 @@
-"""After training: calibrate on the validation part, measure every part that was held back."""
+"""Measurement after training: calibrate on the validation part, then measure every part that was held back."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -14,27 +14,14 @@ from lungsev.train.console import say, warn
 from lungsev.train.data.cache import CachedImage
 from lungsev.train.data.datasets import GradedDataset, GradedImage
 from lungsev.train.data.splits import Split
-from lungsev.train.evaluation.calibration import MIN_IMAGES, conformal_margin, fit_temperature
+from lungsev.train.evaluation.calibration import MIN_IMAGES, CalibrationSettings, conformal_margin, fit_temperature
 from lungsev.train.evaluation.inference import embed, predict
 from lungsev.train.evaluation.predictions import Predictions, collect, summarise
-from lungsev.train.evaluation.samples import keep, map_name
+from lungsev.train.evaluation.samples import map_name, report_samples
 from lungsev.train.fitting.losses import target_distribution
 from lungsev.train.runs import Run
 
 MEASURED = ("validation", "test", "consensus")
-
-
-class Wishes(Protocol):
-    """What of `OutcomeSettings` is read here."""
-
-    @property
-    def temperature(self) -> bool: ...
-    @property
-    def coverage(self) -> float: ...
-    @property
-    def conformal(self) -> bool: ...
-    @property
-    def decision(self) -> Any: ...
 
 
 def measure_run(
@@ -44,7 +31,7 @@ def measure_run(
     images: Sequence[GradedImage],
     cached: Sequence[CachedImage],
     split: Split,
-    wishes: Wishes,
+    settings: CalibrationSettings,
 ) -> dict[str, Any]:
     """Calibrate `fused` in place, save the predictions of every part, return what metrics.json holds."""
     scheme, row_of = dataset.scheme, {image.name: row for row, image in enumerate(images)}
@@ -59,7 +46,7 @@ def measure_run(
         probabilities = outputs[f"probabilities.{scheme.name}"]
         return collect(scheme, [images[row] for row in rows], probabilities, outputs["theta"])
 
-    calibration, temperature = calibrate(fused, scheme, parts, images, predict_part, wishes)
+    calibration, temperature = calibrate(fused, scheme, parts, images, predict_part, settings)
     results: dict[str, Any] = {}
     shown = next((part for part in ("consensus", "test", "validation", "train") if parts.get(part)), "train")
     for part in ("train", *MEASURED):
@@ -69,10 +56,10 @@ def measure_run(
         predictions.save(run.path / f"predictions-{part}.json")
         if part == shown:
             shown_images = [cached[row] for row in parts[part]]
-            kept = keep(predictions, shown_images, maps[part], embed(fused, shown_images, scheme))
-            kept.save(run.path / f"keepsakes-{part}.npz")
+            samples = report_samples(predictions, shown_images, maps[part], embed(fused, shown_images, scheme))
+            samples.save(run.path / f"samples-{part}.npz")
         results[part] = summarise(predictions, calibration)
-        found = results[part][wishes.decision]
+        found = results[part][settings.decision]
         say(
             f"{part}: {found['images']} images, accuracy {found['accuracy']:.3f}, MAE {found['mae']:.3f}, "
             f"total MAE {found['total_mae']:.2f}"
@@ -94,19 +81,19 @@ def calibrate(
     parts: dict[str, list[int]],
     images: Sequence[GradedImage],
     predict_part: Any,
-    wishes: Wishes,
+    settings: CalibrationSettings,
 ) -> tuple[Calibration, float]:
-    """Temperature into the heads, margin into the calibration; without enough validation images neither."""
-    plain = Calibration(decision=wishes.decision, coverage=wishes.coverage)
+    """Fit temperature and margin, the temperature into the heads; too few validation images change nothing."""
+    plain = Calibration(decision=settings.decision, coverage=settings.coverage)
     rows = parts.get("validation", [])
     if len(rows) < MIN_IMAGES:
         warn(f"{len(rows)} validation images: too few to calibrate, probabilities are as trained")
         return plain, 1.0
     temperature = 1.0
     before = predict_part("validation")
-    if wishes.temperature:
+    if settings.temperature:
         target = np.stack([target_distribution(list(images[row].readings.values()), scheme.grades) for row in rows])
         temperature = fit_temperature(before.probabilities, target.astype(np.float64))
         fused.severity.set_temperature(scheme.name, temperature)
-    margin = conformal_margin(predict_part("validation"), wishes.coverage) if wishes.conformal else None
+    margin = conformal_margin(predict_part("validation"), settings.coverage) if settings.conformal else None
     return plain.model_copy(update={"interval_margin": margin}), temperature

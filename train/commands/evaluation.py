@@ -1,0 +1,69 @@
+"""The commands that measure trained networks and report on them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lungsev.train.commands.options import DataFolder, Json, Scheme
+
+app = typer.Typer()
+
+
+@app.command()
+def evaluate(
+    sources: Annotated[list[Path], typer.Argument(metavar="RUN|BUNDLE...", help="Several are averaged.")],
+    data: DataFolder = None,
+    scheme: Scheme = None,
+    tta: Annotated[
+        list[str] | None,
+        typer.Option("--tta", help="Augmented copy: flip, zoom_in, zoom_out, turn_left, turn_right; repeatable."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder; default RUN/evaluation/<dataset>.")] = None,
+    skip_unreadable: Annotated[bool, typer.Option("--skip-unreadable", help="Leave damaged images out.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Grade a dataset by a trained run, a bundle or an ensemble of them, and measure the agreement with its readers.
+
+    Example: lungsev-train evaluate runs/brixia/RUN --data ../shared/cxr/brixia-cohen --tta flip
+    """
+    from lungsev.train.console import print_json, say
+    from lungsev.train.evaluation.evaluate import EvaluateSettings, default_folder
+    from lungsev.train.evaluation.evaluate import evaluate as run_evaluation
+    from lungsev.train.evaluation.inference import known_tta
+    from lungsev.train.evaluation.reporting import write_report
+    from lungsev.train.settings import DataSettings
+
+    settings = EvaluateSettings(
+        sources=tuple(sources),
+        data=data,
+        scheme=scheme,
+        tta=known_tta(tta or []),
+        workers=max(1, DataSettings().num_workers),
+        skip_unreadable=skip_unreadable,
+    )
+    folder = out if out is not None else default_folder(settings)
+    metrics = run_evaluation(settings, folder)
+    say(f"Report: {write_report([folder], folder / 'report', folder.name)}")
+    say(f"Done: {folder}")
+    if as_json:
+        print_json({"out": str(folder), **metrics})
+
+
+@app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run or evaluation folders.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder of the page, tables and figures.")] = Path("runs/report"),
+    title: Annotated[str, typer.Option("--title", help="Heading of the page.")] = "lungsev training report",
+) -> None:
+    """Write one self-contained page, Markdown tables and figures over any number of runs.
+
+    Example: lungsev-train report runs/brixia/* --out runs/report
+    """
+    from lungsev.train.console import say
+    from lungsev.train.evaluation.reporting import write_report
+
+    page = write_report(runs, out, title)
+    say(f"Done: {page}")

@@ -1,0 +1,90 @@
+"""Progress of a training: numbers of each epoch, and Lightning without its advice."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import Callback
+
+from lungsev.errors import LungsevError
+from lungsev.train.console import is_main_process, say
+from lungsev.train.runs import Run
+
+
+class EpochLines(Callback):
+    """One JSON line per epoch for the report; one plain line on screens that show no bar."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.started = 0.0
+        self.images = 0
+
+    def on_train_epoch_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Start the clock."""
+        self.started, self.images = time.perf_counter(), 0
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Any, batch_index: int
+    ) -> None:
+        """Count the images."""
+        self.images += len(batch["index"]) * trainer.world_size
+
+    def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Write and print the numbers of the epoch. Raises LungsevError when the loss is not finite."""
+        if not is_main_process():
+            return
+        seconds = time.perf_counter() - self.started
+        numbers = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        rate = trainer.optimizers[0].param_groups[0]["lr"]
+        record = {
+            "epoch": trainer.current_epoch,
+            "seconds": round(seconds, 3),
+            "images_per_second": round(self.images / seconds, 2),
+            "learning_rate": rate,
+            **{name: (value if math.isfinite(value) else None) for name, value in sorted(numbers.items())},
+        }
+        self._append(json.dumps(record) + "\n")
+        if not math.isfinite(numbers.get("train/loss", 0.0)):
+            raise LungsevError(
+                f"the loss of epoch {trainer.current_epoch + 1} is not a finite number; learn slower (a tenth of "
+                "optimizer.lr) or with loop.precision=32, as a new run"
+            )
+        words = "  ".join(f"{name} {value:.4f}" for name, value in sorted(numbers.items()))
+        say(
+            f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {words}  ({record['images_per_second']} images/s)"
+        )
+
+    def _append(self, line: str) -> None:
+        path = self.run.path / "history.jsonl"
+        cut_short = path.is_file() and not path.read_bytes().endswith(b"\n")  # by a kill
+        with path.open("a", encoding="utf-8") as file:
+            file.write("\n" * cut_short + line)
+
+
+@contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Silence Lightning's advice, which is for people who write training loops."""
+    loggers = [logging.getLogger(name) for name in ("lightning", "lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"lightning(\..*)?")
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
+        warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*optimizer.step.*")
+        warnings.filterwarnings("ignore", message=".*Grad strides do not match bucket view strides.*")
+        warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

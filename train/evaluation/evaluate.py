@@ -77,13 +77,11 @@ def evaluate(settings: EvaluateSettings, out: Path) -> dict[str, Any]:
         say(f"{part}: {found['images']} images, accuracy {found['accuracy']:.3f}, MAE {found['mae']:.3f}")
     shown = "test" if "test" in parts else next(iter(parts))
     rows = parts[shown]
+    chosen_images, maps = [cached[row] for row in rows], _maps(outputs, dataset.scheme)[rows]
     embeddings = None
     if runs and not is_bundle(settings.sources[0]):
-        embeddings = embed(load_network(runs[0].path), [cached[row] for row in rows], dataset.scheme)
-    maps = _maps(outputs, dataset.scheme)[rows]
-    report_samples(predictions.select(rows), [cached[r] for r in rows], maps, embeddings).save(
-        out / f"samples-{shown}.npz"
-    )
+        embeddings = embed(load_network(runs[0].path), chosen_images, dataset.scheme)
+    report_samples(predictions.select(rows), chosen_images, maps, embeddings).save(out / f"samples-{shown}.npz")
     metrics = {
         "task": "evaluation",
         "sources": [path.name for path in settings.sources],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,13 +38,11 @@ def known_tta(names: Sequence[str]) -> tuple[str, ...]:
 def predict(
     network: FusedNetwork, radiographs: Sequence[CachedImage], batch: int = 8, title: str = "Scoring images"
 ) -> Outputs:
-    """Every output of the fused network but the mask, images on the first axis."""
+    """Return every output of the fused network but the mask, images on the first axis."""
     collected: dict[str, list[npt.NDArray[np.float32]]] = {}
     with torch.inference_mode():
-        starts = range(0, len(radiographs), batch)
-        for start in track(starts, title, len(starts)):
-            images = np.stack([radiograph.canvas() for radiograph in radiographs[start : start + batch]])
-            for name, value in network(torch.from_numpy(images)[:, None]).items():
+        for _, images in _batches(radiographs, batch, title):
+            for name, value in network(images).items():
                 if name != "lung_mask":
                     collected.setdefault(name, []).append(value.numpy())
     return {name: np.concatenate(values) for name, values in collected.items()}
@@ -66,10 +64,7 @@ def predict_with_tta(
         return outputs
     sums = {scheme.name: outputs[f"probabilities.{scheme.name}"].copy() for scheme in schemes}
     with torch.inference_mode():
-        for start in track(range(0, len(radiographs), batch), "Augmented copies", -(-len(radiographs) // batch)):
-            images = torch.from_numpy(
-                np.stack([radiograph.canvas() for radiograph in radiographs[start : start + batch]])
-            )[:, None]
+        for start, images in _batches(radiographs, batch, "Augmented copies"):
             mask, theta, _ = network.locate(images)
             for name in tta:
                 found = network.grade(images, mask, _changed(theta, TTA[name]))
@@ -83,23 +78,28 @@ def predict_with_tta(
     return outputs
 
 
-def _changed(theta: Tensor, geometry: Geometry) -> Tensor:
-    """Return theta after a change of the aligned frame, [N, 2, 3]."""
-    matrix = torch.eye(3)
-    matrix[:2] = torch.from_numpy(geometry.matrix()).float()
-    return theta @ matrix
-
-
 def embed(network: Any, radiographs: Sequence[CachedImage], scheme: Scheme, batch: int = 8) -> npt.NDArray[np.float32]:
     """Return the region embeddings before the head: [N, R, D]."""
     severity = network.severity
     pool = severity.scheme_heads[scheme.name].pool
     collected = []
     with torch.inference_mode():
-        for start in track(range(0, len(radiographs), batch), "Embedding regions", -(-len(radiographs) // batch)):
-            images = torch.from_numpy(
-                np.stack([radiograph.canvas() for radiograph in radiographs[start : start + batch]])
-            )[:, None]
+        for _, images in _batches(radiographs, batch, "Embedding regions"):
             mask, theta, _ = network.locate(images)
             collected.append(pool(severity.tokens(*network.aligned(images, mask, theta))).numpy())
     return np.concatenate(collected)
+
+
+def _batches(radiographs: Sequence[CachedImage], size: int, title: str) -> Iterator[tuple[int, Tensor]]:
+    """Yield the first row and the canvases [n, 1, S, S] of each batch."""
+    starts = range(0, len(radiographs), size)
+    for start in track(starts, title, len(starts)):
+        canvases = np.stack([radiograph.canvas() for radiograph in radiographs[start : start + size]])
+        yield start, torch.from_numpy(canvases)[:, None]
+
+
+def _changed(theta: Tensor, geometry: Geometry) -> Tensor:
+    """Return theta after a change of the aligned frame, [N, 2, 3]."""
+    matrix = torch.eye(3)
+    matrix[:2] = torch.from_numpy(geometry.matrix()).float()
+    return theta @ matrix

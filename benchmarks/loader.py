@@ -23,7 +23,7 @@ from lungsev.config import load_model
 from lungsev.geometry import compose
 from lungsev.phantom import write_dataset
 from lungsev.train.configs import built_in_or_path
-from lungsev.train.data.augmentation import apply_photometry, draw_geometry, draw_photometry
+from lungsev.train.data.augmentation import apply_intensity, draw_geometry, draw_intensity
 from lungsev.train.data.cache import CachedImage, prepare
 from lungsev.train.data.datasets import GradedImage, load_graded
 from lungsev.train.data.loaders import generator_of, make_loader

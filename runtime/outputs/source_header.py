@@ -153,7 +153,7 @@ def to_stored_points(points: npt.ArrayLike, header: Dataset) -> npt.NDArray[np.f
 
 def _main_directions(header: Dataset) -> tuple[str, str, bool]:
     """Return the directions of rows and columns before the image was flipped, and whether it was transposed."""
-    orientation = [str(value)[:1] for value in header.get("PatientOrientation") or ()]
+    orientation = [value[:1].upper() for value in tags.read_texts(header, "PatientOrientation")]
     if len(orientation) != 2:
         return "L", "F", False
     across, down = orientation

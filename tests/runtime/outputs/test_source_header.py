@@ -20,8 +20,9 @@ from lungsev.runtime.outputs.source_header import (
 @pytest.mark.parametrize(
     ("orientation", "stored"),
     [(["L", "F"], (10, 20)), (["R", "F"], (90, 20)), (["L", "H"], (10, 180)), (["R", "H"], (90, 180)),
-     ([], (10, 20)), (["A", "F"], (10, 20))],
+     ([], (10, 20)), (["A", "F"], (10, 20)), (["r", "f"], (90, 20))],
 )  # fmt: skip
+@pytest.mark.filterwarnings("ignore::UserWarning")  # lower case is not allowed in DICOM and read all the same
 def test_points_go_back_to_the_stored_matrix(orientation: list[str], stored: tuple[int, int]) -> None:
     header = Dataset()
     header.Rows, header.Columns, header.PatientOrientation = 200, 100, orientation

@@ -204,3 +204,15 @@ def test_a_report_without_a_model_has_one_line_of_origin(drawn: list[Drawn]) -> 
     report = SeverityReport("failed", ImageInfo(acquired_at="2026-11-22T08:15:30", view="PA"), error="truncated")
     draw_refused_panel(new_sheet(), 0.0, report)
     assert [call.text for call in drawn if isinstance(call, Text)][-1] == "Acquired 2026-11-22 08:15, view PA"
+
+
+def test_the_map_counts_from_the_schemes_lowest_grade_and_follows_the_sheets_scale(
+    make_scored, drawn: list[Drawn]
+) -> None:
+    scored = replace(make_scored(scheme="inha"), severity_map={"inha": np.ones((16, 16), np.float32)})
+    sheet = Sheet(310, 1000, (0, 0, 0), 0.5)
+    draw_scored_panel(sheet, 10.0, scored, "inha", load_scheme("inha"))
+    lungs, bar = (call for call in drawn if isinstance(call, Pasted))
+    assert (lungs.width_px, lungs.height_px, bar.width_px, bar.height_px) == (118, 118, 11, 83)
+    left, top = round(lungs.x / 2), round(lungs.y / 2)
+    assert (np.ptp(sheet.pixels[top : top + 116, left : left + 116].astype(int), axis=2) == 0).all(), "nothing is wrong"

@@ -1,0 +1,243 @@
+"""Rules of size and shape: folders, files, functions, import cycles, repeated constants, a test file for each module.
+
+Complexity (at most 15) is checked by the linter. What is allowed to break a rule is listed here with its reason; an
+entry that no longer needs its permission fails too.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections import Counter, defaultdict
+from pathlib import Path
+
+from module_imports import imports_of, module_files
+
+ROOT = Path(__file__).resolve().parents[2]
+ROOMS = ("lungsev", "train", "export", "runtime")
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+FOLDER_FILES = 18
+FILE_LINES = 350
+FUNCTION_LINES = 50
+
+LONG_FILES: dict[str, str] = {}
+LONG_FUNCTIONS: dict[str, str] = {}
+REPEATED_CONSTANTS = {
+    "BATCH": "images of one pass without gradients: what fits beside each task's own network",
+    "DEFAULT_ROOT": "train writes runs where export looks for them, and the rooms never import each other",
+    "PARTS": "the parts that a split makes, and the order in which a report shows them",
+    "ZONES": "the phantom writes a published table and train reads it: neither may follow the other",
+    "_SHIFT": "fraction bits that OpenCV draws with, in the overlay and in the phantom",
+    "_IMAGE_SIZE_PX": "the demo and the unit of phantom patients choose their images' size each for itself",
+}
+# Test file of another place: the modules it tests.
+TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
+    "tests/core/bundle/test_archive.py": ("lungsev/bundle/manifest.py",),
+    "tests/core/inference/tensorrt/test_engine.py": ("lungsev/inference/tensorrt/cuda.py",),
+    "tests/core/inference/test_onnxruntime.py": ("lungsev/inference/backend.py",),
+    "tests/core/quality/test_gate.py": ("lungsev/quality/messages.py",),
+    "tests/core/quality/test_measures.py": ("lungsev/quality/lung_shape.py",),
+    "tests/core/reading/test_read.py": ("lungsev/errors.py",),
+    "tests/core/sandbox/test_client.py": ("lungsev/sandbox/forkserver.py",),
+    "tests/export/test_bundle_from_run.py": ("lungsev/inference/parity.py",),
+    "tests/export/test_engine.py": ("export/cli.py",),
+    "tests/networks/test_fused.py": (
+        "lungsev/networks/alignment.py",
+        "lungsev/networks/image_check.py",
+        "lungsev/networks/segmentation.py",
+    ),
+    "tests/networks/test_severity.py": (
+        "lungsev/networks/backbone.py",
+        "lungsev/networks/build.py",
+        "lungsev/networks/heads.py",
+        "lungsev/networks/pooling.py",
+        "lungsev/networks/pyramid.py",
+    ),
+    "tests/runtime/test_cli.py": ("runtime/commands/dashboard.py",),
+    "tests/train/data/datasets/test_recognise.py": (
+        "train/data/datasets/brixia.py",
+        "train/data/datasets/cohen.py",
+        "train/data/datasets/cohen_severity.py",
+        "train/data/datasets/collection.py",
+        "train/data/datasets/contract.py",
+        "train/data/datasets/custom.py",
+        "train/data/datasets/files.py",
+        "train/data/datasets/inha.py",
+        "train/data/datasets/jsrt.py",
+        "train/data/datasets/labelled.py",
+        "train/data/datasets/lung_pairs.py",
+        "train/data/datasets/montgomery.py",
+        "train/data/datasets/ralo.py",
+        "train/data/datasets/shenzhen.py",
+        "train/data/datasets/v7.py",
+    ),
+    "tests/train/data/test_cache.py": ("train/data/masks.py",),
+    "tests/train/data/test_duplicates.py": ("train/data/preparation.py",),
+    "tests/train/dataset_check/test_check.py": ("train/dataset_check/description.py",),
+    "tests/train/evaluation/test_breakdown.py": ("train/evaluation/baseline.py",),
+    "tests/train/fitting/test_checkpoints.py": ("train/runs.py",),
+    "tests/train/fitting/test_distributed.py": ("train/data/loaders.py",),
+    "tests/train/fitting/test_fit.py": ("train/fitting/loggers.py", "train/fitting/progress.py"),
+    "tests/train/fitting/test_optimization.py": ("train/settings.py",),
+    "tests/train/tasks/test_severity.py": ("train/tasks/cross_validation.py",),
+    "tests/train/tasks/test_soup.py": (
+        "lungsev/networks/checkpoint.py",
+        "train/data/crop_bank.py",
+        "train/tasks/ensemble.py",
+        "train/tasks/pretraining.py",
+    ),
+    "tests/train/test_cli.py": (
+        "train/commands/data.py",
+        "train/commands/evaluation.py",
+        "train/commands/training.py",
+        "train/configs.py",
+        "train/console.py",
+        "train/data/sources.py",
+        "train/data/synthetic.py",
+        "train/evaluation/evaluate.py",
+        "train/evaluation/inference.py",
+        "train/evaluation/measure.py",
+        "train/tasks/alignment.py",
+        "train/tasks/initial_weights.py",
+        "train/tasks/recipe.py",
+        "train/tasks/segmentation.py",
+        "train/tasks/spatial_normalizer.py",
+        "train/tasks/upstream.py",
+    ),
+    "tests/train/test_reporting.py": (
+        "train/evaluation/predictions.py",
+        "train/evaluation/reporting/figures.py",
+        "train/evaluation/reporting/load.py",
+        "train/evaluation/reporting/tables.py",
+        "train/evaluation/reporting/write.py",
+        "train/evaluation/samples.py",
+    ),
+}
+
+
+def modules(root: Path) -> list[Path]:
+    return [path for room in ROOMS for path in sorted((root / room).rglob("*.py"))]
+
+
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def functions(path: Path) -> list[Function]:
+    return [node for node in ast.walk(tree_of(path)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+
+
+def test_no_folder_is_wide() -> None:
+    counted = Counter(path.parent.relative_to(ROOT).as_posix() for path in modules(ROOT) if path.name != "__init__.py")
+    assert {folder: count for folder, count in counted.items() if count > FOLDER_FILES} == {}
+
+
+def test_no_file_is_long() -> None:
+    lines = {path.relative_to(ROOT).as_posix(): len(path.read_bytes().splitlines()) for path in modules(ROOT)}
+    assert {name: count for name, count in lines.items() if count > FILE_LINES}.keys() == LONG_FILES.keys()
+
+
+def test_no_function_is_long() -> None:
+    found = {
+        f"{path.relative_to(ROOT).as_posix()}:{function.name}": lines
+        for path in modules(ROOT)
+        for function in functions(path)
+        if (lines := body_lines(function)) > FUNCTION_LINES
+    }
+    assert found.keys() == LONG_FUNCTIONS.keys()
+
+
+def body_lines(function: Function) -> int:
+    """Return a function's lines without its signature and docstring, which are longer the better it is described."""
+    first = function.body[0]
+    is_docstring = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
+    start = first.end_lineno if is_docstring else first.lineno - 1
+    return (function.end_lineno or 0) - (start or 0)
+
+
+def test_no_modules_import_one_another_when_they_are_loaded() -> None:
+    assert cycles(ROOT) == []
+
+
+def cycles(root: Path) -> list[list[str]]:
+    """Return the groups of modules of which each reaches each."""
+    files = module_files(root)
+    graph = {module: loaded_imports(module, path) & files.keys() for module, path in files.items()}
+    reached = {module: reachable(module, graph) for module in graph}
+    groups = {frozenset(other for other in reached[module] if module in reached[other]) for module in graph}
+    return sorted(sorted(group) for group in groups if group)
+
+
+def loaded_imports(module: str, path: Path) -> set[str]:
+    """Return what a module imports outside functions and TYPE_CHECKING; packages that contain it do not count."""
+    late = {
+        inner.lineno
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        or (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test))
+        for inner in ast.walk(node)
+        if isinstance(inner, ast.Import | ast.ImportFrom)
+    }
+    return {
+        name
+        for name, line in imports_of(module, path)
+        if line not in late and not (f"{module}.").startswith(f"{name}.")
+    }
+
+
+def reachable(start: str, graph: dict[str, set[str]]) -> set[str]:
+    seen: set[str] = set()
+    waiting = [start]
+    while waiting:
+        found = graph[waiting.pop()] - seen
+        seen |= found
+        waiting += found
+    return seen
+
+
+def test_a_planted_cycle_is_seen(tmp_path: Path) -> None:
+    for name, text in {
+        "a": "from lungsev.b import x",
+        "b": "import lungsev.c",
+        "c": "from lungsev import a",
+        "d": "def f():\n    import lungsev.e",
+        "e": "import lungsev.d",
+    }.items():
+        (tmp_path / "lungsev").mkdir(exist_ok=True)
+        (tmp_path / f"lungsev/{name}.py").write_text(text, encoding="utf-8")
+    assert cycles(tmp_path) == [["lungsev.a", "lungsev.b", "lungsev.c"]]
+
+
+def test_a_constant_is_defined_once() -> None:
+    assert repeated_constants(ROOT).keys() == REPEATED_CONSTANTS.keys()
+
+
+def repeated_constants(root: Path) -> dict[str, list[str]]:
+    """Return the constants that several modules define with one name and one value."""
+    found: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for path in modules(root):
+        for node in tree_of(path).body:
+            target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+            value = getattr(node, "value", None)
+            if isinstance(target, ast.Name) and re.fullmatch(r"_?[A-Z][A-Z0-9_]+", target.id) and value is not None:
+                found[target.id, ast.unparse(value)].append(path.relative_to(root).as_posix())
+    return {name: places for (name, _), places in found.items() if len(places) > 1}
+
+
+def test_every_module_with_logic_has_a_test_file_in_its_place() -> None:
+    without = {
+        path.relative_to(ROOT).as_posix()
+        for path in modules(ROOT)
+        if functions(path) and not path.name.startswith("__")
+        if not (ROOT / mirrored_test(path.relative_to(ROOT))).is_file()
+    }
+    listed = [module for tested in TESTED_ELSEWHERE.values() for module in tested]
+    assert sorted(without) == sorted(listed)
+    assert [test for test in TESTED_ELSEWHERE if not (ROOT / test).is_file()] == []
+
+
+def mirrored_test(path: Path) -> Path:
+    parts = path.parts
+    if parts[0] == "lungsev":
+        parts = parts[1:] if parts[1] == "networks" else ("core", *parts[1:])
+    return Path("tests", *parts[:-1], f"test_{path.name}")

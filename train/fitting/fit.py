@@ -133,7 +133,8 @@ def fit(module: TrainingModule, run: Run, train: Any, validation: Any | None) ->
     module.to(memory_format=torch.channels_last)
     keeps_best = loop.keep == "best" and validation is not None
     last, best = _checkpoint(run, "last", None), _checkpoint(run, "best", MONITOR)
-    average: list[Callback] = [WeightAveraging(multi_avg_fn=WarmedAverage(loop.ema))] if loop.ema > 0 else []
+    averaging = WeightAveraging(average_device(loop), multi_avg_fn=WarmedAverage(loop.ema))
+    average: list[Callback] = [averaging] if loop.ema > 0 else []
     bar: list[Callback] = [RichProgressBar(leave=False)] if _on_terminal() else []
     stopper: list[Callback] = [EarlyStopping(MONITOR, patience=loop.patience)] if loop.patience and validation else []
     with quiet_lightning():
@@ -235,6 +236,13 @@ def devices_of(loop: LoopSettings) -> int:
             f"`torchrun --nproc_per_node={loop.devices} -m lungsev.train ... --out DIR`"
         )
     return 1
+
+
+def average_device(loop: LoopSettings) -> torch.device:
+    """Return this process's GPU, or the CPU without one: left to itself, Lightning averages on the CPU."""
+    if accelerator_of(loop) == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
 
 
 def _nodes(loop: LoopSettings) -> int:

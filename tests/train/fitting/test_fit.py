@@ -41,6 +41,15 @@ def test_devices_that_are_not_there_are_refused(monkeypatch: pytest.MonkeyPatch)
         fit.devices_of(LoopSettings(devices=2))
 
 
+def test_weights_are_averaged_where_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert fit.average_device(LoopSettings()) == torch.device("cuda", 1)
+    assert fit.average_device(LoopSettings(accelerator="cpu")) == torch.device("cpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert fit.average_device(LoopSettings()) == torch.device("cpu")
+
+
 def test_a_loss_that_is_no_number_stops_the_run(severity_settings: SettingsMaker) -> None:
     settings = severity_settings({"optimizer.lr": 1e12, "optimizer.gradient_clip": None, "optimizer.name": "sgd"})
     with pytest.raises(LungsevError, match="not a finite number; learn slower"):

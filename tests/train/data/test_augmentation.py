@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lungsev.geometry import compose, warp
-from lungsev.train.data.aligned_masks import shows_both_lungs
 from lungsev.train.data.augmentation import (
     Distortion,
     DistortionSettings,
@@ -23,6 +22,7 @@ from lungsev.train.data.augmentation import (
     draw_intensity,
     swap_sides,
 )
+from lungsev.train.data.masks import shows_both_lungs
 
 STRONG = IntensitySettings(p=1, brightness=0.4, contrast=0.6, gamma=0.5, noise=0.1, shade=0.5, erase=1.0)
 

@@ -83,7 +83,7 @@ def test_images_with_labels_are_a_dataset_too(labelled: Path, cache_dir: Path) -
     check = only(labelled, cache_dir)
     assert (check.name, check.task, check.images) == ("labelled", "labels", 4)
     assert check.tables["findings"] == {"normal": 2, "viral": 2}
-    assert check.problems == ("images of labels.csv without a file in images/ or images/: 1 (9)",)
+    assert check.problems == ("images of labels.csv without a file in images/: 1 (9)",)
 
 
 def test_json_is_all_that_standard_output_gets(

@@ -40,7 +40,7 @@ CHOSEN = (
     *("lungsev/grading.py", "lungsev/geometry.py", "runtime/patients/trend.py", "runtime/patients/history.py"),
     *("lungsev/quality/gate.py", "lungsev/quality/measures.py"),
 )
-# Loaded once, before the fork. None of them loads a module of ours.
+# Loaded once, before the fork. None of them loads a module of lungsev.
 PRELOADED = (
     *("numpy", "cv2", "pydicom", "pydantic", "yaml", "typer", "rich", "onnxruntime", "imagecodecs", "PIL.Image"),
     *("fastapi", "jinja2", "starlette.testclient", "hypothesis", "onnx", "pytest"),

@@ -14,7 +14,7 @@ ROOMS = ("lungsev", "train", "export", "runtime")
 
 
 def main() -> None:
-    """Write the pages anew, so that none of a module that is gone remains."""
+    """Rewrite all pages, so that no page of a removed module remains."""
     source = ROOT / "site/source"
     shutil.rmtree(source, ignore_errors=True)
     subprocess.run([ROOT / ".ci/linked_tree.sh", source / "packages"], cwd=ROOT, check=True)

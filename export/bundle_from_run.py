@@ -49,10 +49,10 @@ DEFAULT_USE = (
 )
 MEANINGS = {
     "lung_mask": "probability of lung on the canvas",
-    "theta": "affine map from the canonical frame to the canvas, normalised coordinates",
+    "theta": "affine map from the aligned frame to the canvas, normalised coordinates",
     "image_check": "probability of frontal, rotated_90, rotated_180, rotated_270, inverted, no_chest",
     "probabilities": "calibrated grade distribution of every region",
-    "severity_map": "expected grade per cell of the canonical frame",
+    "severity_map": "expected grade per cell of the aligned frame",
 }
 
 Log = Callable[[str], None]

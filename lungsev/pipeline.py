@@ -36,7 +36,7 @@ class ScoredRadiograph:
         radiograph: None when the image could not be read.
         canvas: What the network saw; None when the image could not be read.
         lung_mask: float32 [M, M], 0-1, on the canvas; None unless the image was scored.
-        severity_map: Scheme name to float32 [rows, columns]: expected grade per token of the canonical frame.
+        severity_map: Scheme name to float32 [rows, columns]: expected grade per token of the aligned frame.
         source: The file it came from, for formats that quote its header; None for an image in memory.
         stages_ms: Milliseconds of every stage in order, not rounded: `read`, `prepare`, `infer`, `decode`.
     """

@@ -194,7 +194,7 @@ def _draw_triangle(sheet: Sheet, x: float, y: float, colour: Colour) -> None:
 
 
 def _columns(regions: Sequence[RegionScore]) -> list[list[RegionScore]]:
-    """Regions of the patient's right, then of the left; one column when a region lies on both."""
+    """Regions of the patient's right, then of the left; one column when a region is on both sides."""
     right = [region for region in regions if region.side == "right"]
     left = [region for region in regions if region.side == "left"]
     return [right, left] if right and left and len(right) + len(left) == len(regions) else [list(regions)]

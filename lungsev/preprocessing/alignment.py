@@ -1,4 +1,4 @@
-"""The canonical frame: what "aligned" means, defined on a lung mask."""
+"""The aligned frame: what "aligned" means, defined on a lung mask."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SMALLEST_PART = 0.1
 
 
 def alignment_from_mask(mask: npt.NDArray[np.generic]) -> npt.NDArray[np.float64]:
-    """Return theta of the canonical frame: the box around both lungs, with a fixed margin.
+    """Return theta of the aligned frame: the box around both lungs, with a fixed margin.
 
     No rotation and no shear: the box is what the zones of the schemes are drawn in, its four edges can be read
     off any mask, and an angle estimated from two lungs of different disease is less steady than none.

@@ -36,7 +36,7 @@ class LungShape:
         one_sided: No gap parts the mask, neither between columns nor between rows.
         solidity: Area of the parts over the area of their convex hulls; ragged masks have little.
         upright: Fill of the box's middle rows less that of its middle columns: positive where two lungs stand
-            side by side with the mediastinum between them, negative where they lie one above the other.
+            side by side with the mediastinum between them, negative where one is above the other.
         contrast: Grey of the tissue around the lungs less the lungs' own; negative on inverted images.
         burnt_out: Share of the lungs that is black without detail.
         cut_top, cut_bottom, cut_side: Lung touches that edge of the image over some length.
@@ -70,7 +70,7 @@ def measure_lungs(lungs: Mask, pixels: FloatImage, frame: CanvasFrame) -> LungSh
     Args:
         lungs: [M, M] on the canvas.
         pixels: The canvas [S, S].
-        frame: Where the image lies on the canvas.
+        frame: Where the image is on the canvas.
     """
     whole = _without_specks(lungs)
     if whole is None:

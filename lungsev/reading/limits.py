@@ -18,7 +18,7 @@ class ReadLimits:
 
     Attributes:
         file_bytes: Size on disk. The largest detectors write 4,300 x 4,300 x 2 bytes = 35 MiB uncompressed.
-        pixels: Rows x columns. 36 million covers every detector (18.5 million) and film digitiser with room.
+        pixels: Rows x columns. 36 million covers every detector (18.5 million) and film digitisers with room.
         side_px: Rows or columns; also keeps the products of sizes far from 32-bit overflow in the codecs.
         min_side_px: Below it there is nothing to grade: icons, dose screens, cropped thumbnails.
         inflated_bytes: Dataset after inflation (deflated transfer syntax); a large image and its header fit.

@@ -45,7 +45,7 @@ def severity_layer(scored: ScoredRadiograph) -> npt.NDArray[np.uint8]:
     ratio = MAP_LONGEST_PX / max(rows, columns)
     size = (max(1, round(columns * ratio)), max(1, round(rows * ratio)))
     values = smooth_map(scored.severity_map[name], _FINE)
-    # Three corners of the canonical frame fix the affine map from its cells to the image.
+    # Three corners of the aligned frame fix the affine map from its cells to the image.
     corners = np.array([[-1.0, -1.0], [1.0, -1.0], [-1.0, 1.0]])
     canvas = (apply_theta(np.array(scored.report.alignment), corners) + 1) / 2 * scored.canvas.frame.size_px
     on_radiograph = scored.canvas.frame.to_image(canvas) * ratio

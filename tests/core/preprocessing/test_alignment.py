@@ -1,4 +1,4 @@
-"""The canonical frame is the box around both lungs, whatever else is on the mask."""
+"""The aligned frame is the box around both lungs, whatever else is on the mask."""
 
 from __future__ import annotations
 

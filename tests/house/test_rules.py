@@ -104,14 +104,6 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
         "train/tasks/spatial_normalizer.py",
         "train/tasks/upstream.py",
     ),
-    "tests/train/test_reporting.py": (
-        "train/evaluation/predictions.py",
-        "train/evaluation/reporting/figures.py",
-        "train/evaluation/reporting/load.py",
-        "train/evaluation/reporting/tables.py",
-        "train/evaluation/reporting/write.py",
-        "train/evaluation/samples.py",
-    ),
 }
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from lungsev.train import cli
-from lungsev.train.configs import built_in_configs
 from lungsev.train.evaluation.reporting import tables
 from lungsev.train.runs import open_run
 from lungsev.train.tasks.severity import SeverityRunSettings, run_severity
@@ -153,12 +152,3 @@ def test_wrong_usage_is_exit_code_two(lungsev_train: Callable) -> None:
 def test_help_does_not_load_torch() -> None:
     script = "import sys, lungsev.train.cli; sys.exit('torch' in sys.modules or 'lightning' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], env=os.environ, check=False).returncode == 0
-
-
-def test_the_tables_rows_are_configs() -> None:
-    names = built_in_configs()
-    for depth in (18, 34, 50):
-        assert f"brixia/paper_resnet{depth}" in names
-        assert f"brixia/paper_resnet{depth}_sn" in names
-        assert {f"inha/{mode}_resnet{depth}" for mode in ("scratch", "finetune", "linear_probe")} <= set(names)
-    assert {"brixia/bsnet", "brixia/bsnet_ensemble", "brixia/cxr_clip_resnet50", "brixia/modern"} <= set(names)

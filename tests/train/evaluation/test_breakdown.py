@@ -9,7 +9,6 @@ import pytest
 
 from lungsev.grading import Calibration
 from lungsev.schemes import load_scheme
-from lungsev.train.evaluation.baseline import handcrafted_metrics
 from lungsev.train.evaluation.breakdown import by_group, worst_images
 from lungsev.train.evaluation.predictions import Predictions
 
@@ -51,18 +50,3 @@ def test_the_worst_images_come_first_with_what_each_reader_said(predictions: Pre
     for image in worst:
         assert image["expected_total"] - image["readers"]["S"] == pytest.approx(6)
         assert image["readers"].get("J") == (18.0 if image["image"] == "image10" else None)
-
-
-def test_features_without_a_network_find_what_is_bright() -> None:
-    grades = RNG.integers(0, 4, (40, 6)).astype(float)
-    crops = []
-    for row in grades:
-        crop = RNG.normal(0.2, 0.02, (64, 64))
-        for region, grade in zip(SCHEME.regions, row, strict=True):
-            y0, x0, y1, x1 = (round(edge * 64) for edge in region.box)
-            crop[y0:y1, x0:x1] += 0.15 * grade
-        crops.append(crop.astype(np.float32))
-    folds = [list(range(start, 40, 4)) for start in range(4)]
-    assert handcrafted_metrics(crops, grades, folds, SCHEME)["kappa"] > 0.7
-    shuffled = grades[RNG.permutation(40)]
-    assert handcrafted_metrics(crops, shuffled, folds, SCHEME)["kappa"] < 0.3

@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from lungsev.train.fitting.checkpoints import newest_checkpoint
-from lungsev.train.runs import Run, open_run
+from lungsev.train.runs import Run
 from lungsev.train.tasks.severity import SeverityRunSettings
 
 EPOCHS = 5
@@ -150,27 +150,3 @@ def test_a_checkpoint_that_is_damaged_is_passed_over_and_leftovers_go(tmp_path: 
         assert not list(run.checkpoints.glob(".*"))
     torch.save({"epoch": 2}, run.last_checkpoint)
     assert newest_checkpoint(run) == run.last_checkpoint
-
-
-def test_two_processes_do_not_train_in_one_folder(
-    severity_settings: Callable[..., SeverityRunSettings], tmp_path: Path
-) -> None:
-    settings = severity_settings()
-    run = open_run("brixia", settings, out=tmp_path / "run")
-    script = (
-        "import sys; from pathlib import Path; from lungsev.train.runs import open_run, settings_of; "
-        "from lungsev.train.tasks.severity import SeverityRunSettings; from lungsev.errors import FolderLockedError\n"
-        "path = Path(sys.argv[1]); settings = settings_of(path, SeverityRunSettings)\n"
-        "try: open_run('brixia', settings, out=path)\n"
-        "except FolderLockedError as error: sys.exit(error.exit_code)"
-    )
-    command = [sys.executable, "-c", script, str(run.path)]
-    assert subprocess.run(command, check=False, cwd=tmp_path).returncode == 3
-
-
-def test_a_killed_run_is_found_among_later_ones(severity_settings: Callable[..., SeverityRunSettings]) -> None:
-    settings = severity_settings()
-    first = open_run("brixia", settings)
-    other = open_run("brixia", severity_settings({"loop.seed": 3}))
-    assert other.path != first.path
-    assert open_run("brixia", settings).path == first.path

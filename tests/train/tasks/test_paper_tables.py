@@ -35,17 +35,6 @@ def test_every_row_is_a_config_and_differs_from_the_recipe_in_what_it_says() -> 
     assert settings_of("brixia/bsnet_ensemble").ensemble == 5
 
 
-def test_a_config_of_ones_own_builds_on_another_and_a_circle_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "below.yaml").write_text("base: brixia/paper\nloop: {epochs: 7}\n")
-    (tmp_path / "mine.yaml").write_text("base: below.yaml\nnetwork: {backbone: densenet121}\n")
-    merged = read_config(tmp_path / "mine.yaml")
-    assert (merged["loop"]["epochs"], merged["loop"]["batch_size"]) == (7, 64)
-    assert (merged["network"]["backbone"], merged["network"]["dim"]) == ("densenet121", 768)
-    (tmp_path / "below.yaml").write_text("base: mine.yaml\n")
-    with pytest.raises(ConfigError, match="leads back to itself"):
-        read_config(tmp_path / "mine.yaml")
-
-
 def test_rows_are_chosen_by_name() -> None:
     assert chosen_rows(1, ["bsnet"]) == ("brixia/bsnet",)
     assert len(chosen_rows(2, [])) == 9

@@ -1,0 +1,38 @@
+"""The yardstick without a network."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lungsev.schemes import load_scheme
+from lungsev.train.evaluation.baseline import QUANTILES, SCALES_PX, handcrafted_metrics, region_features
+
+SCHEME = load_scheme("brixia")
+RNG = np.random.default_rng(0)
+
+
+def test_features_without_a_network_find_what_is_bright() -> None:
+    grades = RNG.integers(0, 4, (40, 6)).astype(float)
+    crops = []
+    for row in grades:
+        crop = RNG.normal(0.2, 0.02, (64, 64))
+        for region, grade in zip(SCHEME.regions, row, strict=True):
+            y0, x0, y1, x1 = (round(edge * 64) for edge in region.box)
+            crop[y0:y1, x0:x1] += 0.15 * grade
+        crops.append(crop.astype(np.float32))
+    folds = [list(range(start, 40, 4)) for start in range(4)]
+    assert handcrafted_metrics(crops, grades, folds, SCHEME)["kappa"] > 0.7
+    shuffled = grades[RNG.permutation(40)]
+    assert handcrafted_metrics(crops, shuffled, folds, SCHEME)["kappa"] < 0.3
+
+
+def test_a_regions_features_stand_beside_those_of_the_whole_crop() -> None:
+    crop = np.zeros((64, 64), np.float32)
+    y0, x0, y1, x1 = (round(edge * 64) for edge in SCHEME.regions[2].box)
+    crop[y0:y1, x0:x1] = 0.5
+    features = region_features(crop, SCHEME)
+    one = 2 + len(QUANTILES) + len(SCALES_PX)
+    assert features.shape == (6, 2 * one + 2)
+    assert features[2, 0] == 0.5
+    assert (features[2, 1], features[2, 4]) == (0.0, 0.5)
+    np.testing.assert_array_equal(features[:, one], np.full(6, features[0, one]))

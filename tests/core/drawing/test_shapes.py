@@ -155,3 +155,69 @@ def test_text_wraps_within_its_width() -> None:
     font = shapes.load_font(shapes.REGULAR, 26)
     assert all(font.getlength(line) <= 306 for line in lines)
     assert "".join(lines).replace(" ", "") == ("thepatientisturned" * 5) + "x" * 90
+
+
+def test_a_line_of_exactly_the_width_is_kept_and_a_wider_one_is_broken() -> None:
+    font = shapes.load_font(shapes.REGULAR, 40)
+    assert shapes.wrap("one two", 40, font.getlength("one two")) == ["one two"]
+    assert shapes.wrap("one two", 40, font.getlength("one two") - 0.5) == ["one", "two"]
+    assert shapes.wrap("one", 40, font.getlength("one")) == ["one"]
+    assert shapes.wrap("wwwww", 40, font.getlength("www")) == ["www", "ww"]
+    assert shapes.wrap("wwwww", 40, font.getlength("www") - 0.5) == ["ww", "ww", "w"]
+
+
+def test_letters_are_shown_up_to_the_end_of_extended_latin() -> None:
+    assert shapes.printable("\u024f\u0250\u0251") == "\u024f??"
+
+
+@pytest.mark.parametrize(("width", "height"), [(40, 10), (10, 40)])
+def test_a_radius_too_large_gives_half_circles_at_the_ends(width: int, height: int) -> None:
+    found, expected = Sheet(60, 60, BLACK), Sheet(60, 60, BLACK)
+    found.rectangle(10, 10, width, height, RED, radius=50)
+    expected.rectangle(10, 10, width, height, RED, radius=5)
+    np.testing.assert_array_equal(found.pixels, expected.pixels)
+
+
+def test_corners_are_square_without_a_radius_and_round_with_one_of_1() -> None:
+    square, round_ = Sheet(60, 60, BLACK, 10.0), Sheet(60, 60, BLACK, 10.0)
+    square.rectangle(1, 1, 4, 4, RED)
+    round_.rectangle(1, 1, 4, 4, RED, radius=1)
+    assert (square.pixels[11, 11] == RED).all()
+    assert not round_.pixels[11, 11].any()
+    assert (round_.pixels[14, 14] == RED).all()
+
+
+def test_a_transparent_shape_mixes_exactly_and_reaches_the_sheets_corner() -> None:
+    sheet = Sheet(30, 30, BLACK)
+    sheet.rectangle(-5, -5, 12, 12, WHITE, alpha=0.6)
+    assert sheet.pixels[0, 0].tolist() == sheet.pixels[5, 5].tolist() == [153, 153, 153]
+
+
+def test_the_thinnest_line_is_one_pixel_high() -> None:
+    sheet = Sheet(40, 40, BLACK)
+    sheet.lines([(5, 5), (15, 5)], WHITE, width=0.1)
+    assert covered(sheet)[1:4:2] == (5, 6)
+
+
+def test_the_smallest_letters_have_six_pixels() -> None:
+    sheet = Sheet(60, 30, BLACK)
+    assert sheet.text(5, 20, "HHHH", 1, WHITE) == shapes.load_font(shapes.REGULAR, 6).getlength("HHHH")
+
+
+def test_text_outside_the_sheet_leaves_it_as_it_was() -> None:
+    sheet = Sheet(60, 60, BLACK)
+    for x, y in ((5, -20), (5, 100), (-40, 30), (100, 30)):
+        sheet.text(x, y, "H", 15, WHITE)
+    assert not sheet.pixels.any()
+
+
+@pytest.mark.parametrize(("scale", "size", "border"), [(1.0, 10, 2), (2.0, 30, 5)])
+def test_a_halo_is_nine_hundredths_of_the_letters_and_at_least_two_pixels(
+    scale: float, size: float, border: int
+) -> None:
+    plain, halo = Sheet(160, 160, BLACK, scale), Sheet(160, 160, BLACK, scale)
+    plain.text(20, 50, "H", size, WHITE)
+    halo.text(20, 50, "H", size, WHITE, halo=RED)
+    left, top, right, bottom = covered(plain)
+    assert covered(halo) == (left - border, top - border, right + border, bottom + border)
+    assert left == pytest.approx(20 * scale + 0.1 * size * scale, abs=1)

@@ -132,3 +132,22 @@ def test_a_folder_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
         f"cannot read reports in {tmp_path / 'none'}: No such file or directory; "
         "give the folder that watch or score wrote"
     )
+
+
+def test_a_report_is_read_up_to_four_mebibytes_and_no_further(out: Path) -> None:
+    text = scored_report().to_json().encode()
+    (out / "reports" / "large.json").write_bytes(text + b" " * ((4 << 20) - len(text)) + b"x")
+    (out / "reports" / "too-early.json").write_bytes(text + b" " * ((4 << 20) - len(text) - 1) + b"x")
+    exams = History(out).refresh()
+    assert "large" in exams
+    assert "too-early" not in exams
+
+
+def test_a_link_that_leads_nowhere_is_passed_over_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "link.json").symlink_to(tmp_path / "gone")
+    assert not History(tmp_path).refresh()
+    assert [(record.name, record.getMessage()) for record in caplog.records] == [
+        ("lungsev.runtime.patients.history", "a file among the reports is not a report: FileNotFoundError")
+    ]

@@ -41,6 +41,7 @@ def test_more_than_two_points_are_a_change() -> None:
 
 def test_a_slow_drift_is_called_once_it_adds_up() -> None:
     assert changes([4, 5, 6, 7, 8, 9, 10]) == [None, None, None, "worse", None, None, "worse"]
+    assert changes([6, 7, 9, 7, 6]) == [None, None, "worse", None, "better"]
 
 
 def test_a_step_from_the_image_before_is_a_change_even_where_it_leads_back() -> None:
@@ -206,3 +207,20 @@ def test_positions_follow_the_time_and_keep_apart() -> None:
     twins = patient_trend([course_exam(5, 0, name="a"), course_exam(6, 0, name="b")])
     assert twins is not None
     assert time_positions(twins.points, 10, 106, 5) == [10, 15]
+
+
+def test_two_points_take_the_ends_a_second_apart_and_at_one_time() -> None:
+    second, twins = (
+        patient_trend([course_exam(5, 0, name="a"), course_exam(6, hours, name="b")]) for hours in (1 / 3600, 0)
+    )
+    assert second is not None
+    assert twins is not None
+    assert time_positions(second.points, 10, 106) == [10, 106]
+    assert time_positions(twins.points, 10, 106, 1000) == [10, 106]
+
+
+def test_of_two_reports_written_at_once_the_later_id_counts() -> None:
+    exams = [course_exam(7, 0, name="b", uid="1.2.3"), course_exam(5, 0, name="a", uid="1.2.3")]
+    trend = patient_trend(exams)
+    assert trend is not None
+    assert [(point.id, point.total) for point in trend.points] == [("b", 7)]

@@ -32,27 +32,9 @@ REPEATED_CONSTANTS = {
 }
 # Test file of another place: the modules it tests.
 TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
-    "tests/core/bundle/test_archive.py": ("lungsev/bundle/manifest.py",),
     "tests/core/inference/tensorrt/test_engine.py": ("lungsev/inference/tensorrt/cuda.py",),
     "tests/core/inference/test_onnxruntime.py": ("lungsev/inference/backend.py",),
-    "tests/core/quality/test_gate.py": ("lungsev/quality/messages.py",),
-    "tests/core/quality/test_measures.py": ("lungsev/quality/lung_shape.py",),
-    "tests/core/reading/test_read.py": ("lungsev/errors.py",),
-    "tests/core/sandbox/test_client.py": ("lungsev/sandbox/forkserver.py",),
-    "tests/export/test_bundle_from_run.py": ("lungsev/inference/parity.py",),
     "tests/export/test_engine.py": ("export/cli.py",),
-    "tests/networks/test_fused.py": (
-        "lungsev/networks/alignment.py",
-        "lungsev/networks/image_check.py",
-        "lungsev/networks/segmentation.py",
-    ),
-    "tests/networks/test_severity.py": (
-        "lungsev/networks/backbone.py",
-        "lungsev/networks/build.py",
-        "lungsev/networks/heads.py",
-        "lungsev/networks/pooling.py",
-        "lungsev/networks/pyramid.py",
-    ),
     "tests/runtime/test_cli.py": ("runtime/commands/dashboard.py",),
     "tests/train/data/datasets/test_recognise.py": (
         "train/data/datasets/brixia.py",
@@ -78,7 +60,6 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     "tests/train/fitting/test_fit.py": ("train/fitting/loggers.py",),
     "tests/train/tasks/test_severity.py": ("train/tasks/cross_validation.py",),
     "tests/train/tasks/test_soup.py": (
-        "lungsev/networks/checkpoint.py",
         "train/data/crop_bank.py",
         "train/tasks/ensemble.py",
         "train/tasks/pretraining.py",

@@ -1,4 +1,4 @@
-"""The whole chain as one graph: names, shapes, parts that agree with each other, and checkpoints."""
+"""The whole chain as one graph: names, shapes, and parts that agree with each other."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ import pytest
 import torch
 from torch.nn import functional
 
-from lungsev.errors import ConfigError
 from lungsev.networks import FusedNetwork
-from lungsev.networks.build import build_alignment, build_fused, build_segmentation
-from lungsev.networks.checkpoint import load_alignment, load_network, load_segmentation, save_checkpoint
+from lungsev.networks.build import build_fused
+from lungsev.networks.checkpoint import load_network, save_checkpoint
 from lungsev.networks.settings import AlignmentSettings, FusedSettings, SegmentationSettings, SeveritySettings
 from lungsev.quality.gate import IMAGE_CHECK_CLASSES
 
@@ -126,31 +125,3 @@ def test_a_saved_network_answers_as_before(network: FusedNetwork, radiograph: to
         before, after = network(radiograph), loaded(radiograph)
     for name, value in before.items():
         assert torch.equal(value, after[name]), name
-
-
-def test_an_alignment_run_holds_its_segmentation_too(tmp_path: Path) -> None:
-    segmentation = build_segmentation(TINY.segmentation)
-    alignment = build_alignment(TINY.alignment)
-    save_checkpoint(tmp_path, TINY.alignment, alignment, TINY.segmentation, segmentation)
-    loaded, settings = load_segmentation(tmp_path)
-    assert settings == TINY.segmentation
-    assert torch.equal(loaded.net.segmentation_head[0].weight, segmentation.net.segmentation_head[0].weight)
-    assert load_alignment(tmp_path)[1] == TINY.alignment
-
-
-def test_the_wrong_run_is_named_with_what_it_holds(tmp_path: Path) -> None:
-    save_checkpoint(tmp_path, TINY.alignment, build_alignment(TINY.alignment))
-    with pytest.raises(ConfigError, match="kind alignment, expected fused"):
-        load_network(tmp_path)
-
-
-@pytest.mark.parametrize("content", [b"", b"not a network", b"PK\x03\x04 cut"])
-def test_a_damaged_file_is_one_line(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "network.pt").write_bytes(content)
-    with pytest.raises(ConfigError, match="damaged"):
-        load_network(tmp_path)
-
-
-def test_a_missing_run_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="does not exist"):
-        load_network(tmp_path / "none")

@@ -1,0 +1,42 @@
+"""What the quality gate says: codes for machines, sentences for people."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from lungsev.quality.messages import FLAG_CODES, NOTES, make_flag
+from lungsev.report import QualityFlag
+
+
+@pytest.mark.parametrize("code", FLAG_CODES)
+def test_every_message_is_one_or_more_whole_sentences_about_the_x_ray(code: str) -> None:
+    flag = make_flag(code)
+    assert re.fullmatch(r"[a-z_]+", flag.code)
+    assert all(sentence[0].isupper() for sentence in re.split(r"(?<=\.) ", flag.message))
+    assert flag.message.endswith(".")
+    assert not re.search(r"\b(film|pixel spacing|theta|mask|polarity)\b", flag.message)
+
+
+def test_a_flag_has_its_code_its_severity_and_its_message() -> None:
+    assert make_flag("tilted") == QualityFlag("tilted", "warn", "The patient is tilted on the X-ray.")
+    assert make_flag("side_not_verified").severity == "info"
+    with pytest.raises(KeyError):
+        make_flag("beautiful")
+
+
+def test_these_and_only_these_refuse_an_image() -> None:
+    assert {code for code in FLAG_CODES if make_flag(code).severity == "refuse"} == {
+        "blank", "inverted", "rotated", "not_frontal_chest", "lungs_not_found", "several_images", "apex_missing",
+        "base_missing",
+    }  # fmt: skip
+
+
+def test_notes_of_the_reading_have_flags_that_do_not_refuse() -> None:
+    assert set(NOTES) <= set(FLAG_CODES)
+    assert all(make_flag(note).severity != "refuse" for note in NOTES)
+
+
+def test_no_two_flags_say_the_same() -> None:
+    assert len({make_flag(code).message for code in FLAG_CODES}) == len(FLAG_CODES)

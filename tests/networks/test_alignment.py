@@ -1,0 +1,57 @@
+"""The network that turns a lung mask into the aligned frame."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from lungsev.networks.alignment import AlignmentNetwork, MaskEdges
+
+
+def block(y0: int, x0: int, y1: int, x1: int, side: int = 128) -> torch.Tensor:
+    mask = torch.zeros(1, 1, side, side)
+    mask[..., y0:y1, x0:x1] = 1
+    return mask
+
+
+def test_an_untrained_network_is_the_identity_for_any_mask() -> None:
+    torch.manual_seed(0)
+    with torch.no_grad():
+        theta = AlignmentNetwork(width=4).eval()(torch.rand(2, 1, 256, 256))
+    torch.testing.assert_close(theta, torch.tensor([[1.0, 0, 0], [0, 1.0, 0]]).expand(2, 2, 3))
+
+
+@pytest.mark.parametrize("rotation", [False, True])
+def test_only_a_network_that_may_turn_turns(rotation: bool) -> None:
+    network = AlignmentNetwork(width=4, rotation=rotation).eval()
+    with torch.no_grad():
+        network.theta.bias.copy_(torch.tensor([0.8, -0.2, 0.1, 0.3, 0.9, -0.1]))
+        theta = network(block(30, 30, 90, 90))[0]
+    turn, shear = (-0.2, 0.3) if rotation else (0.0, 0.0)
+    torch.testing.assert_close(theta, torch.tensor([[0.8, turn, 0.1], [shear, 0.9, -0.1]]))
+
+
+def test_an_input_that_four_halvings_do_not_divide_is_refused() -> None:
+    with pytest.raises(ValueError, match="multiple of 16, found 40"):
+        AlignmentNetwork(input_px=40)
+
+
+def test_edges_are_where_the_mask_begins_and_ends() -> None:
+    edges = MaskEdges(128)(block(16, 40, 112, 72)).reshape(2, 4, 2)  # columns and rows; first and last of each kind
+    for found, (first, last) in zip(edges, ((40, 72), (16, 112)), strict=True):
+        torch.testing.assert_close(
+            found[:2], torch.tensor([[first / 64 - 1] * 2, [last / 64 - 1] * 2]), atol=0.04, rtol=0
+        )
+        assert (found[2] > first / 64 - 1.01).all()
+        assert (found[3] < last / 64 - 0.99).all()
+
+
+def test_edges_follow_a_mask_that_moves_and_are_deaf_to_a_speck() -> None:
+    edges = MaskEdges(128)
+    here = edges(block(16, 40, 112, 72))
+    there = edges(block(16, 48, 112, 80))
+    torch.testing.assert_close(there[:, :8] - here[:, :8], torch.full((1, 8), 8 / 64), atol=1e-3, rtol=0)
+    torch.testing.assert_close(there[:, 8:], here[:, 8:], atol=1e-3, rtol=0)
+    with_speck = block(16, 40, 112, 72)
+    with_speck[..., 60, 4] = 1
+    torch.testing.assert_close(edges(with_speck)[:, 4:8], here[:, 4:8], atol=0.01, rtol=0)

@@ -1,0 +1,63 @@
+"""Any timm network as a source of features."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from lungsev.errors import ConfigError
+from lungsev.networks.backbone import Backbone, timm_name
+
+NAME = "mobilenetv3_small_050"
+
+
+@pytest.fixture(scope="module")
+def backbone() -> Backbone:
+    torch.manual_seed(0)
+    return Backbone(NAME).eval()
+
+
+def test_an_unknown_name_is_answered_with_those_near_it() -> None:
+    assert timm_name(NAME) == NAME
+    with pytest.raises(ConfigError, match=r"'resnet1' is unknown .* do you mean .*resnet"):
+        timm_name("resnet1")
+
+
+def test_levels_of_every_stride_come_on_one_grid() -> None:
+    torch.manual_seed(0)
+    backbone = Backbone(NAME, (2, 3, 4)).eval()
+    with torch.no_grad():
+        features = backbone(torch.rand(2, 1, 64, 64))
+    assert backbone.reductions == (8, 16, 32)
+    assert features.shape == (2, backbone.channels, 4, 4)
+
+
+def test_finer_levels_are_averaged_and_coarser_ones_enlarged(backbone: Backbone) -> None:
+    fine = torch.tensor([[[[1.0, 3.0], [5.0, 7.0]]]])
+    torch.testing.assert_close(backbone._resize(fine, 8), torch.tensor([[[[4.0]]]]))
+    torch.testing.assert_close(backbone._resize(fine, 16), fine)
+    enlarged = backbone._resize(fine, 32)
+    assert enlarged.shape == (1, 1, 4, 4)
+    torch.testing.assert_close(enlarged.mean(), torch.tensor(4.0))
+
+
+def test_timm_sees_the_image_between_minus_one_and_one(backbone: Backbone) -> None:
+    seen: list[torch.Tensor] = []
+    hook = backbone.net.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    with torch.no_grad():
+        backbone(torch.tensor([0.0, 1.0]).repeat(32).expand(1, 1, 64, 64))
+    hook.remove()
+    assert seen[0].unique().tolist() == [-1.0, 1.0]
+
+
+def test_weights_go_out_and_in_under_timms_names_and_a_missing_one_is_an_error(backbone: Backbone) -> None:
+    state = backbone.timm_state()
+    other = Backbone(NAME).eval()
+    other.load_weights({**state, "classifier.weight": torch.zeros(3)})
+    image = torch.rand(1, 1, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(other(image), backbone(image))
+    name = next(key for key in state if key.endswith("weight"))
+    del state[name]
+    with pytest.raises(RuntimeError, match=name):
+        other.load_weights(state)

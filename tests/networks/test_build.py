@@ -1,0 +1,55 @@
+"""Settings become the networks they describe."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from lungsev.errors import ConfigError
+from lungsev.networks import build
+from lungsev.networks.backbone import Backbone
+from lungsev.networks.build import build_alignment, build_backbone, build_segmentation, build_severity
+from lungsev.networks.pyramid import PyramidBackbone
+from lungsev.networks.settings import AlignmentSettings, SegmentationSettings, SeveritySettings
+
+TINY = SeveritySettings(backbone="mobilenetv3_small_050", crop_px=64, dim=16, heads=4, mlp_ratio=1.0, pretrained="none")
+
+
+def test_the_neck_decides_the_kind_of_backbone() -> None:
+    assert type(build_backbone(TINY)) is Backbone
+    assert type(build_backbone(TINY.model_copy(update={"neck": "pyramid"}))) is PyramidBackbone
+
+
+def test_imagenet_weights_are_loaded_unless_others_come_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = {key: torch.full_like(value, 2) for key, value in build_backbone(TINY).timm_state().items()}
+    monkeypatch.setattr(build, "imagenet_state", lambda name: known)
+    settings = TINY.model_copy(update={"pretrained": "imagenet"})
+    assert all((value == 2).all() for value in build_backbone(settings).timm_state().values())
+    for other in (build_backbone(settings, pretrained=False), build_backbone(TINY)):
+        assert not all((value == 2).all() for value in other.timm_state().values())
+
+
+def test_the_settings_of_a_severity_network_reach_its_parts() -> None:
+    changes = {"schemes": ("brixia", "inha"), "mask_attention": True, "flip_tta": True, "head": "ordinal"}
+    network = build_severity(TINY.model_copy(update=changes))
+    assert (network.crop_px, network.token_side, network.project.out_channels) == (64, 4, 16)
+    assert list(network.scheme_heads) == ["brixia", "inha"]
+    assert network.mask_attention is not None
+    assert network.flip_tta is not None
+    plain = build_severity(TINY)
+    assert plain.mask_attention is None
+    assert plain.flip_tta is None
+
+
+def test_the_settings_of_the_other_networks_reach_them_too() -> None:
+    alignment = build_alignment(AlignmentSettings(input_px=32, width=4, rotation=True))
+    assert (alignment.input_px, alignment.rotation, alignment.features[0].out_channels) == (32, True, 4)
+    settings = SegmentationSettings(
+        encoder="mobilenetv3_small_050", decoder_channels=(16, 8, 8, 8, 8), image_check=False, pretrained="none"
+    )
+    assert build_segmentation(settings).image_check is None
+
+
+def test_an_unknown_backbone_is_named() -> None:
+    with pytest.raises(ConfigError, match="chestnet"):
+        build_severity(TINY.model_copy(update={"backbone": "chestnet"}))

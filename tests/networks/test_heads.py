@@ -1,0 +1,73 @@
+"""One head per scheme: probabilities of every region, and a map that agrees with them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from lungsev.networks.heads import OrdinalClassifier, SchemeHead, grade_classifier
+from lungsev.schemes import load_scheme
+
+
+@pytest.mark.parametrize("kind", ["linear", "ordinal"])
+def test_the_map_is_exact_to_the_score(kind: str) -> None:
+    """The mean of the token logits inside a region's box is the region's logits."""
+    torch.manual_seed(0)
+    scheme = load_scheme("brixia")
+    head = SchemeHead(scheme, 16, 12, kind)  # type: ignore[arg-type]
+    tokens = torch.randn(2, 256, 12)
+    torch.testing.assert_close(head.pool(head.classify(tokens)), head.logits(tokens), atol=1e-5, rtol=1e-4)
+
+
+def test_a_uniform_radiograph_has_the_same_grade_in_map_and_regions() -> None:
+    scheme = load_scheme("brixia")
+    head = SchemeHead(scheme, 16, 12)
+    probabilities, severity_map = head(torch.randn(1, 1, 12).expand(1, 256, 12))
+    expected = probabilities @ torch.tensor(scheme.grades, dtype=torch.float32)
+    torch.testing.assert_close(severity_map.amin(), expected.amax(), atol=1e-4, rtol=0)
+
+
+def test_ordinal_grades_move_along_the_scale() -> None:
+    """A higher severity never makes a lower grade likelier than it was against a higher one."""
+    classifier = grade_classifier("ordinal", 1, 4)
+    torch.nn.init.ones_(classifier.severity.weight)
+    mild, severe = classifier(torch.tensor([[0.0], [1.0]]))
+    assert ((severe - mild).diff() > 0).all()
+
+
+def test_context_lets_a_region_know_the_rest_of_the_radiograph_and_keeps_the_map_exact() -> None:
+    torch.manual_seed(0)
+    scheme = load_scheme("brixia")
+    head = SchemeHead(scheme, 16, 12, "ordinal", context=True)
+    tokens = torch.randn(1, 256, 12)
+    elsewhere = tokens.clone()
+    elsewhere[:, 200:] += 1.0  # rows 12-15: zones C and F
+    assert (head.logits(elsewhere)[:, 0] - head.logits(tokens)[:, 0]).abs().max() > 1e-4
+    token_logits = head._classified(tokens, tokens)
+    torch.testing.assert_close(head.pool(token_logits), head.logits(tokens), atol=1e-5, rtol=1e-4)
+
+
+def test_the_temperature_divides_the_logits() -> None:
+    torch.manual_seed(0)
+    head = SchemeHead(load_scheme("brixia"), 16, 12)
+    tokens = torch.randn(1, 256, 12)
+    sharp = head.logits(tokens)
+    head.temperature.fill_(2.0)
+    torch.testing.assert_close(head.logits(tokens), sharp / 2)
+
+
+def test_the_logit_of_a_grade_is_the_grade_times_the_severity_less_its_threshold() -> None:
+    classifier = OrdinalClassifier(2, 4)
+    with torch.no_grad():
+        classifier.severity.weight.copy_(torch.tensor([[1.0, 2.0]]))
+        classifier.thresholds.copy_(torch.tensor([0.0, 1.0, 3.0, 6.0]))
+    logits = classifier(torch.tensor([[1.0, 0.5]]))
+    torch.testing.assert_close(logits, torch.tensor([[0.0, 1.0, 1.0, 0.0]]))
+
+
+def test_an_mlp_is_as_wide_as_its_input_unless_told() -> None:
+    for hidden, width in ((0, 6), (9, 9)):
+        classifier = grade_classifier("mlp", 6, 4, hidden)
+        linear = [layer for layer in classifier.modules() if isinstance(layer, nn.Linear)]
+        assert [layer.weight.shape for layer in linear] == [(width, 6), (4, width)]

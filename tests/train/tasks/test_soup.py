@@ -13,12 +13,11 @@ import pytest
 import torch
 
 from lungsev.config import load_model
-from lungsev.errors import ConfigError, DatasetError
+from lungsev.errors import ConfigError
 from lungsev.networks.checkpoint import load_alignment, load_network, load_segmentation, save_checkpoint
 from lungsev.phantom import make_phantom
 from lungsev.train.data import crop_bank
-from lungsev.train.data.datasets import load_graded, load_labelled
-from lungsev.train.data.datasets.labelled import find_labelled
+from lungsev.train.data.datasets import load_graded
 from lungsev.train.data.splits import Split, split_images
 from lungsev.train.runs import Run, open_run
 from lungsev.train.tasks import soup as module
@@ -221,15 +220,3 @@ def test_weights_of_another_backbone_are_refused(settings: Callable[..., SoupSet
     chosen = settings(**{"initial.encoder_weights": str(tmp_path / "other.pt")})
     with pytest.raises(ConfigError, match="fits the backbone in 0 of"):
         run_soup(chosen, open_run("soup", chosen, out=tmp_path / "run"))
-
-
-def test_a_table_with_one_class_is_no_dataset(tmp_path: Path) -> None:
-    (tmp_path / "labels.csv").write_text("stem,finding\na,normal\n")
-    with pytest.raises(DatasetError, match="at least two classes"):
-        load_labelled(tmp_path)
-
-
-def test_the_folder_of_labelled_images_is_found_below_the_data(labelled_images: Path, tmp_path: Path) -> None:
-    assert find_labelled(labelled_images) == labelled_images
-    assert find_labelled(labelled_images.parent) is not None
-    assert find_labelled(tmp_path) is None

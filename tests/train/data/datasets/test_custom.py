@@ -1,0 +1,84 @@
+"""Any table with one row per image, and any scheme."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lungsev.errors import DatasetError
+from lungsev.train.data.datasets import load_graded
+from lungsev.train.data.datasets.custom import load
+
+DatasetMaker = Callable[[str], Path]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = tmp_path / "mine"
+    (root / "images").mkdir(parents=True)
+    for name in ("a.png", "b.png", "c.png"):
+        (root / "images" / name).touch()
+    (root / "scheme.yaml").write_text(
+        "name: halves\ntitle: Halves\nsource: test\ngrades: [0, 1]\ngrade_names: [clear, ill]\n"
+        "regions:\n  - {code: R, name: right, side: right, box: [0, 0, 1, 0.5]}\n"
+        "  - {code: L, name: left, side: left, box: [0, 0.5, 1, 1]}\n"
+    )
+    return root
+
+
+def test_any_table_and_any_scheme_make_a_dataset(phantom_dataset: DatasetMaker, tmp_path: Path) -> None:
+    images = sorted((phantom_dataset("inha") / "images").iterdir())[:3]
+    for image in images:
+        shutil.copy(image, tmp_path)
+    (tmp_path / "scheme.yaml").write_text(
+        "name: halves\ntitle: Halves\nsource: test\ngrades: [0, 1]\ngrade_names: [clear, ill]\n"
+        "regions:\n  - {code: R, name: right, side: right, box: [0, 0, 1, 0.5]}\n"
+        "  - {code: L, name: left, side: left, box: [0, 0.5, 1, 1]}\n"
+    )
+    rows = [f"{image.name};p{index};1;0;0;{index % 2}" for index, image in enumerate(images)]
+    text = "\n".join(["Image;Patient;ann-R;ann-L;bob-R;bob-L", *rows])
+    (tmp_path / "mine.csv").write_text("\ufeff" + text, encoding="utf-8")
+    dataset = load_graded(tmp_path, "custom")
+    assert dataset.scheme.name == "halves"
+    assert dataset.readers == ("ann", "bob")
+    assert [image.readings["bob"] for image in dataset.images] == [(0, 0), (0, 1), (0, 0)]
+    with pytest.raises(DatasetError, match="no columns for the regions A, B, C"):
+        load_graded(tmp_path, "custom", "brixia")
+
+
+def test_columns_named_by_region_are_of_one_reader(root: Path) -> None:
+    text = "image,R,L,View,Manufacturer,subset\na.png,0,1,PA,Maker,part\nb.png,2,1\nc.png,0.5,1\nd.png,0,0\n"
+    (root / "table.csv").write_text(text)
+    dataset = load(root)
+    first, mean = dataset.images
+    assert first.readings == {"reader": (0, 1)}
+    assert (first.view_position, first.maker, first.subset) == ("PA", "Maker", "part")
+    assert mean.reference == (0.5, 1)
+    assert dataset.problems == (
+        "images of table.csv without a file in mine/ or its folder images/: 1 (d.png)",
+        "rows of table.csv without a grade of 0-1 for every region, left out: 1 (b.png)",
+        "images without a patient, each counted as a patient of its own: 2 (a.png, c.png)",
+    )
+
+
+@pytest.mark.parametrize(
+    ("tables", "reason"),
+    [
+        ({}, "found none"),
+        ({"a.csv": "image,R,L\na.png,0,0\n", "b.csv": "image,R,L\na.png,0,0\n"}, r"found a\.csv, b\.csv"),
+        ({"a.csv": "picture,R,L\na.png,0,0\n"}, "no column that names the image"),
+    ],
+)
+def test_a_folder_without_one_usable_table_is_refused(root: Path, tables: dict[str, str], reason: str) -> None:
+    for name, text in tables.items():
+        (root / name).write_text(text)
+    with pytest.raises(DatasetError, match=reason):
+        load(root)
+
+
+def test_a_folder_without_a_scheme_asks_for_one(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"has no scheme\.yaml; give the scheme with --scheme"):
+        load(tmp_path)

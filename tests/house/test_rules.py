@@ -38,10 +38,7 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     "tests/runtime/test_cli.py": ("runtime/commands/dashboard.py",),
     "tests/train/data/test_cache.py": ("train/data/masks.py",),
     "tests/train/data/test_duplicates.py": ("train/data/preparation.py",),
-    "tests/train/dataset_check/test_check.py": ("train/dataset_check/description.py",),
     "tests/train/fitting/test_distributed.py": ("train/data/loaders.py",),
-    "tests/train/fitting/test_fit.py": ("train/fitting/loggers.py",),
-    "tests/train/tasks/test_severity.py": ("train/tasks/cross_validation.py",),
     "tests/train/tasks/test_soup.py": (
         "train/data/crop_bank.py",
         "train/tasks/ensemble.py",
@@ -54,11 +51,8 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
         "train/data/sources.py",
         "train/data/synthetic.py",
         "train/tasks/alignment.py",
-        "train/tasks/initial_weights.py",
         "train/tasks/recipe.py",
         "train/tasks/segmentation.py",
-        "train/tasks/spatial_normalizer.py",
-        "train/tasks/upstream.py",
     ),
 }
 

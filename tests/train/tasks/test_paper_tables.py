@@ -9,14 +9,10 @@ import pytest
 
 from lungsev.config import load_model
 from lungsev.errors import ConfigError, LungsevError
-from lungsev.networks.settings import SeveritySettings
 from lungsev.train.configs import built_in_configs, built_in_or_path, read_config
 from lungsev.train.evaluation.reporting import tables
-from lungsev.train.runs import Run, open_run
-from lungsev.train.tasks import upstream
-from lungsev.train.tasks.initial_weights import newest_source
 from lungsev.train.tasks.paper_tables import ROWS, chosen_rows, run_table
-from lungsev.train.tasks.severity import SeverityRunSettings, run_severity
+from lungsev.train.tasks.severity import SeverityRunSettings
 
 SettingsMaker = Callable[..., SeverityRunSettings]
 
@@ -63,34 +59,3 @@ def test_a_failing_row_stops_no_other_and_a_finished_one_is_kept(
     overrides["paper_resnet18"] = {"loop.seed": 5}
     with pytest.raises(ConfigError, match="is finished with other settings; give another --out"):
         run_table(1, rows[1:2], settings_of_row, tmp_path / "table")
-
-
-def test_portability_starts_from_the_newest_run_of_the_same_network(severity_settings: SettingsMaker) -> None:
-    settings = severity_settings()
-    with pytest.raises(ConfigError, match="found no finished Brixia run of mobilenetv3_small_050"):
-        newest_source(settings.network)
-    run = open_run("table1", settings)
-    run_severity(settings, run)
-    assert newest_source(settings.network) == run.path
-    with pytest.raises(ConfigError, match="found no finished Brixia run"):
-        newest_source(SeveritySettings(backbone="resnet18"))
-
-
-def test_earlier_stages_are_trained_once_for_a_folder_of_lungs(
-    phantom_dataset: Callable[[str], Path], cache_dir: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    trained = []
-
-    def tiny(settings: object, run: Run) -> None:
-        trained.append(run.path.parent.name)
-        run.network.write_bytes(b"")
-        run.write_metrics({})
-
-    monkeypatch.setattr(upstream, "run_segmentation", tiny)
-    monkeypatch.setattr(upstream, "run_alignment", tiny)
-    lungs = str(phantom_dataset("lungs"))
-    first = upstream.upstream_alignment(lungs)
-    assert trained == ["segment", "align"]
-    assert Run(first).settings()["segmentation"].startswith("runs/segment/")
-    assert upstream.upstream_alignment(lungs) == first
-    assert len(trained) == 2

@@ -18,7 +18,7 @@ from lungsev.networks.checkpoint import load_network
 from lungsev.train.evaluation.predictions import Predictions
 from lungsev.train.fitting import fit
 from lungsev.train.runs import Run, open_run
-from lungsev.train.tasks.cross_validation import run_folds, run_grading
+from lungsev.train.tasks.cross_validation import run_grading
 from lungsev.train.tasks.severity import SeverityRunSettings, load_dataset, run_severity
 
 SettingsMaker = Callable[..., SeverityRunSettings]
@@ -98,21 +98,6 @@ def test_an_unfinished_run_of_the_same_settings_is_continued_and_of_others_is_no
     assert open_run("brixia", severity_settings({"loop.seed": 3})).path != first.path
     with pytest.raises(ConfigError, match="unfinished run of other settings"):
         open_run("brixia", severity_settings({"loop.seed": 3}), out=first.path)
-
-
-@pytest.mark.slow
-def test_cross_validation_grades_every_image_by_a_network_that_never_saw_it(
-    severity_settings: SettingsMaker, phantom_dataset: Callable[[str], Any]
-) -> None:
-    settings = severity_settings(
-        {"data.split.protocol": "kfold", "data.split.folds": 2, "data.split.fold": "all", "data.split.validation": 0.3}
-    )
-    run = open_run("brixia", settings)
-    metrics = run_folds(settings, run)
-    assert metrics["results"]["test"]["argmax"]["images"] == 14
-    assert metrics["results"]["test"]["second_reader"]["images"] == 14
-    assert len(set(Predictions.load(run.path / "predictions-test.json").names)) == 14
-    assert metrics["split"]["shared_patients"] == 0
 
 
 @pytest.mark.slow
@@ -197,15 +182,6 @@ def _named(document: Any, prefix: str = "") -> list[tuple[str, torch.Tensor]]:
     if not isinstance(document, dict):
         return []
     return [pair for key, value in document.items() for pair in _named(value, f"{prefix}/{key}")]
-
-
-def test_a_network_that_does_not_fit_its_source_says_so(severity_settings: SettingsMaker) -> None:
-    source_settings = severity_settings()
-    source = open_run("brixia", source_settings)
-    run_severity(source_settings, source)
-    settings = severity_settings({"initial.source": str(source.path), "network.dim": 32})
-    with pytest.raises(ConfigError, match="holds another network"):
-        run_severity(settings, open_run("brixia", settings))
 
 
 def test_the_crop_is_what_the_fused_network_samples(severity_settings: SettingsMaker) -> None:

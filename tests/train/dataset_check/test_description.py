@@ -1,0 +1,62 @@
+"""A dataset in tables: grades, readers, patients, makers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from lungsev.schemes import load_scheme
+from lungsev.train.data.cache import Prepared
+from lungsev.train.data.datasets import GradedDataset, GradedImage
+from lungsev.train.dataset_check import description
+
+SCHEME = load_scheme("brixia")
+
+
+def dataset(tmp_path: Path) -> GradedDataset:
+    """Three images of two patients; a second reader reads two of them, one grade higher in one."""
+    images = (
+        GradedImage("a", tmp_path / "a.png", "1", {"S": (0.0,) * 6, "J": (0.0,) * 6}, "AP", maker="X", polarity="M1"),
+        GradedImage("b", tmp_path / "b.png", "1", {"S": (1.0,) * 6, "J": (2.0,) * 6}, "AP", subset="consensus"),
+        GradedImage("c", tmp_path / "c.png", "2", {"S": (3.0,) * 6}, "PA", maker="X", polarity="M2"),
+    )
+    return GradedDataset("some", tmp_path, SCHEME, images)
+
+
+def test_shares_of_the_grades_are_of_the_first_reader(tmp_path: Path) -> None:
+    shares = description.grade_shares(dataset(tmp_path))
+    assert [*shares] == [*"ABCDEF", "all"]
+    assert shares["A"] == shares["all"] == {"0": 0.3333, "1": 0.3333, "2": 0.0, "3": 0.3333}
+
+
+def test_readers_are_compared_on_what_both_read(tmp_path: Path) -> None:
+    found = description.agreement(dataset(tmp_path))
+    assert (found["images"], found["accuracy"], found["MAE"], found["total MAE"]) == (2, 0.5, 0.5, 3.0)
+
+
+def test_patients_of_the_consensus_who_have_other_images_are_counted(tmp_path: Path) -> None:
+    assert list(description.consensus_table(dataset(tmp_path)).values()) == [1, 1, 1, 1]
+    tables = description.image_tables(dataset(tmp_path).images, Prepared({}, {}))
+    assert tables["patients by their number of images"] == {"1": 1, "2": 1}
+    assert tables["view positions"] == {"AP": 2, "PA": 1}
+    assert tables["patients across subsets"] == {"patients": 1}
+    assert "findings" not in tables
+
+
+def test_what_a_file_says_of_its_maker_comes_before_the_table(tmp_path: Path) -> None:
+    found = description.maker_table(dataset(tmp_path).images, {"a": ("Y", "M1")})
+    assert found == {"X": {"M2": 1}, "Y": {"M1": 1}, "not said": {"no tag (picture)": 1}}
+    pictures = dataset(tmp_path).images[1:2]
+    assert description.maker_table(pictures, {}) == {"pictures, which have no such tags": 1}
+
+
+def test_a_table_of_tables_is_a_grid_and_shares_are_percent() -> None:
+    assert description.lines_of("sides", description.three_numbers(np.array([1, 9, 2]))) == [
+        "sides: lowest: 1; median: 2; highest: 9"
+    ]
+    (_, *grid) = description.lines_of("share of each grade", {"A": {"0": 0.5}, "all": {"0": 1.0}})
+    assert grid == ["             0", "  A     50.0 %", "  all  100.0 %"]
+    (_, *plain) = description.lines_of("makers", {"X": {"M1": 2}, "Y": {"M2": 10}})
+    assert [line.split() for line in plain] == [["M1", "M2"], ["X", "2", "-"], ["Y", "-", "10"]]
+    assert description.counts(["b", "a", "c", "c"]) == {"c": 2, "a": 1, "b": 1}

@@ -16,7 +16,6 @@ from lungsev.errors import DatasetError, LungsevError
 from lungsev.preprocessing.canvas import to_canvas
 from lungsev.train.data import cache
 from lungsev.train.data.datasets import load_graded, load_masked
-from lungsev.train.data.masks import sides_of
 
 DatasetMaker = Callable[[str], Path]
 
@@ -104,15 +103,6 @@ def test_a_mask_of_another_picture_is_refused(phantom_dataset: DatasetMaker, tmp
     cv2.imwrite(str(image.mask_paths[0]), mask[: mask.shape[0] // 2])
     prepared = cache.prepare([image], tmp_path / "cache")
     assert "they are not of one picture" in prepared.unreadable[image.name]
-
-
-def test_lungs_that_touch_are_parted_between_them() -> None:
-    lungs = np.zeros((60, 100), bool)
-    lungs[10:50, 10:45] = lungs[10:50, 55:90] = True
-    lungs[28:32, 45:55] = True
-    sides = sides_of(lungs)
-    assert (sides[20, 12], sides[20, 88]) == (1, 2)
-    assert 40 < np.flatnonzero(sides[30] == 2)[0] <= 56
 
 
 def test_workers_give_what_one_process_gives(phantom_dataset: DatasetMaker, tmp_path: Path) -> None:

@@ -12,39 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from lungsev.train.data.loaders import EpochSampler
 from lungsev.train.runs import Run
 from lungsev.train.tasks.severity import SeverityRunSettings
-
-
-def test_processes_share_one_permutation() -> None:
-    alone = EpochSampler(10, shuffle=True, seed=3, rank=0, world=1)
-    shares = [EpochSampler(10, shuffle=True, seed=3, rank=rank, world=2) for rank in range(2)]
-    for epoch in range(3):
-        for sampler in (alone, *shares):
-            sampler.set_epoch(epoch)
-        whole = list(alone)
-        assert [pair for both in zip(*shares, strict=True) for pair in both] == whole
-    assert {index for _, index in whole} == set(range(10))
-
-
-def test_training_repeats_an_image_only_where_a_process_would_have_none_for_the_last_step() -> None:
-    def shares(per_step: int) -> list[list[tuple[int, int]]]:
-        samplers = [EpochSampler(7, True, 0, per_step=per_step, rank=rank, world=2) for rank in range(2)]
-        assert [len(list(sampler)) for sampler in samplers] == [len(sampler) for sampler in samplers]
-        return [list(sampler) for sampler in samplers]
-
-    assert [len(share) for share in shares(2)] == [4, 3]  # two steps each
-    assert [len(share) for share in shares(3)] == [4, 4]
-    for per_step in (2, 3):
-        assert {index for share in shares(per_step) for _, index in share} == set(range(7))
-
-
-def test_what_is_only_measured_is_measured_once() -> None:
-    samplers = [EpochSampler(7, shuffle=False, seed=0, rank=rank, world=3) for rank in range(3)]
-    assert [len(sampler) for sampler in samplers] == [3, 2, 2]
-    assert sorted(index for sampler in samplers for _, index in sampler) == list(range(7))
-    assert [len(EpochSampler(1, shuffle=False, seed=0, rank=rank, world=2)) for rank in range(2)] == [1, 1]
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ A copy that stalls leaves a file whose size and time stay as they are. What the 
 from an image: DICOM elements have lengths (PS3.5 7.1), native pixel data as many bytes as its length says,
 encapsulated pixel data ends with a sequence delimiter (PS3.5 A.4), PNG with IEND, JPEG with EOI.
 
-This runs in the watcher itself, on files nobody has checked: no pydicom, no recursion, no memory that a file asks for.
+This runs in the watcher itself, on unchecked files: no pydicom, no recursion, no memory that a file asks for.
 """
 
 from __future__ import annotations

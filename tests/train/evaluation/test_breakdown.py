@@ -1,4 +1,4 @@
-"""The measurement taken apart, and the yardstick without a network."""
+"""The measurement by view, finding and image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stops a training for reasons outside of it is one line; numbers go where a group looks at them."""
+"""What stops a training for reasons outside of it is reported in one line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A network starts from weights that fit it, under whatever prefix they lie."""
+"""A network starts from weights that fit it, whatever prefix they have."""
 
 from __future__ import annotations
 

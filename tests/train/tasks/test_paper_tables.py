@@ -1,4 +1,4 @@
-"""Configs that build on one another, every row of the paper's tables, and what a row starts from."""
+"""Every row of the paper's tables is a run of its own."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ from lungsev.inference.openvino import OpenVinoBackend, has_bfloat16
 from lungsev.inference.select import open_backend
 from lungsev.inference.tensorrt.cuda import count_devices
 from lungsev.inference.threads import usable_cores
-from lungsev.model import DirectReader, Model
+from lungsev.model import DirectDecoder, Model
 from lungsev.networks.alignment import AlignmentNetwork
 from lungsev.networks.build import build_fused
 from lungsev.networks.checkpoint import load_network
@@ -134,7 +134,7 @@ def collect(bundle: Bundle, path: Path, run: Path | None, compiled: bool) -> dic
             continue
         candidates[f"model: lungsev, {name} {backend.precision}"] = lambda backend=backend: backend.infer(image)
         if name == "onnxruntime":
-            model = Model(Scorer(bundle, backend), DirectReader())  # the reference reads in this process, too
+            model = Model(Scorer(bundle, backend), DirectDecoder())  # the reference reads in this process, too
             candidates["image to JSON: lungsev, onnxruntime"] = lambda it=model: it.score(path).to_json()
     if has_bfloat16() and find_spec("openvino") is not None:
         half = OpenVinoBackend(bundle, bfloat16=True)

@@ -42,7 +42,7 @@ log = logging.getLogger("lungsev.model")
 ImageSource = str | os.PathLike[str] | bytes | npt.NDArray[Any]
 
 
-class ImageReader(Protocol):
+class ImageDecoder(Protocol):
     """Reads one image file."""
 
     def read(self, path: Path) -> Radiograph:
@@ -50,7 +50,7 @@ class ImageReader(Protocol):
         ...
 
     def close(self) -> None:
-        """End what reads."""
+        """Release what is open."""
         ...
 
 
@@ -75,17 +75,17 @@ def load(
     """
     with ExitStack() as stack:
         opened = read_bundle(Path(bundle) if bundle is not None else None)
-        reader: ImageReader = DirectReader()
+        decoder: ImageDecoder = DirectDecoder()
         if sandbox:
             from lungsev.sandbox.client import Sandbox
 
-            reader = worker = stack.enter_context(Sandbox())
+            decoder = worker = stack.enter_context(Sandbox())
             worker.start(wait=False)  # it imports the codecs while the backend opens
         scorer = Scorer(opened, stack.enter_context(open_backend(opened, backend, threads)))
         if sandbox:
             worker.start()
         stack.pop_all()
-    return Model(scorer, reader)
+    return Model(scorer, decoder)
 
 
 class Model:
@@ -96,9 +96,9 @@ class Model:
         scorer: The bundle and the open backend.
     """
 
-    def __init__(self, scorer: Scorer, reader: ImageReader) -> None:
+    def __init__(self, scorer: Scorer, decoder: ImageDecoder) -> None:
         self.scorer = scorer
-        self._reader = reader
+        self._decoder = decoder
         self.info: ModelInfo = scorer.info
 
     def score(self, image: ImageSource) -> SeverityReport:
@@ -181,8 +181,8 @@ class Model:
             return radiograph_from_array(image)
         if isinstance(image, bytes):
             with _as_file(image) as path:
-                return self._reader.read(path)
-        return self._reader.read(Path(image))
+                return self._decoder.read(path)
+        return self._decoder.read(Path(image))
 
     def score_radiograph(self, radiograph: Radiograph, clock: StageClock | None = None) -> ScoredRadiograph:
         """Score a radiograph in memory.
@@ -217,7 +217,7 @@ class Model:
 
     def close(self) -> None:
         """End the reading process and free the device."""
-        self._reader.close()
+        self._decoder.close()
         self.scorer.backend.close()
 
     def __enter__(self) -> Model:
@@ -236,8 +236,8 @@ class Model:
         return ScoredRadiograph(unscored_report(error, info, self.info, (time.perf_counter() - started) * 1000))
 
 
-class DirectReader:
-    """Reads in this process: starts at once, and shares its fate with the decoders."""
+class DirectDecoder:
+    """Reads in this process: starts at once, and a decoder that crashes ends it."""
 
     def read(self, path: Path) -> Radiograph:
         """Read an image file.

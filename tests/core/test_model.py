@@ -15,7 +15,7 @@ import lungsev
 from lungsev import model as model_module
 from lungsev.bundle.archive import Bundle
 from lungsev.errors import BackendError, BundleError, SkippedImageError, UnreadableImageError
-from lungsev.model import DirectReader, Model
+from lungsev.model import DirectDecoder, Model
 from lungsev.phantom import make_phantom, write_phantom_dicom
 from lungsev.reading.radiograph import Radiograph
 from lungsev.report import SeverityReport
@@ -209,8 +209,8 @@ def test_a_folder_without_a_bundle_opens_no_model(tmp_path: Path) -> None:
         lungsev.load(tmp_path)
 
 
-def test_the_direct_reader_reads_as_the_file_says(phantom_file: Path) -> None:
-    reader = DirectReader()
-    assert reader.read(phantom_file).image.sop_instance_uid
-    reader.close()
-    assert reader.read(phantom_file).pixels.ndim == 2
+def test_the_direct_decoder_reads_as_the_file_says(phantom_file: Path) -> None:
+    decoder = DirectDecoder()
+    assert decoder.read(phantom_file).image.sop_instance_uid
+    decoder.close()
+    assert decoder.read(phantom_file).pixels.ndim == 2

@@ -7,10 +7,19 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from lungsev.runtime.delivery.destinations import Destination
+
+_PUBLIC_URL_FORM = "found {!r}, expected an address like https://lungsev.ward.example"
+
+
+def _require_pair(certificate: Path | None, key: Path | None) -> None:
+    """Raise ValueError unless a TLS certificate and its key are both given, or neither."""
+    if (certificate is None) != (key is None):
+        raise ValueError("tls_certificate and tls_key belong together: give both or neither")
 
 
 class _Section(BaseModel):
@@ -96,8 +105,7 @@ class ListenSettings(_Section):
 
     @model_validator(mode="after")
     def _check_tls_files(self) -> ListenSettings:
-        if (self.tls_certificate is None) != (self.tls_key is None):
-            raise ValueError("tls_certificate and tls_key belong together")
+        _require_pair(self.tls_certificate, self.tls_key)
         if self.tls_authorities is not None and self.tls_certificate is None:
             raise ValueError("tls_authorities needs tls_certificate and tls_key")
         return self
@@ -117,7 +125,34 @@ class DashboardSettings(_Section):
     enabled: bool = False
     host: str = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535)
-    token_file: Path | None = None
+    token_file: Path | None = None  # None: a token made on first use, in the output folder
+    tls_certificate: Path | None = None  # with tls_key: HTTPS
+    tls_key: Path | None = None
+    public_url: str | None = None  # what browsers are given, where a proxy stands before the dashboard
+
+    @field_validator("public_url")
+    @classmethod
+    def _check_public_url(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        try:
+            parts = urlsplit(value)
+            port = parts.port
+        except ValueError:
+            raise ValueError(_PUBLIC_URL_FORM.format(value)) from None
+        if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc or port == 0:
+            raise ValueError(_PUBLIC_URL_FORM.format(value))
+        if parts.path not in ("", "/") or parts.query or parts.fragment:
+            raise ValueError(
+                f"found {value!r}, expected an address without a path: the dashboard needs a host name of its own"
+            )
+        default_port = ":443" if parts.scheme == "https" else ":80"  # browsers leave it out of Origin
+        return f"{parts.scheme}://{parts.netloc.lower().removesuffix(default_port)}"
+
+    @model_validator(mode="after")
+    def _check_tls_files(self) -> DashboardSettings:
+        _require_pair(self.tls_certificate, self.tls_key)
+        return self
 
 
 class BedsideSettings(_Section):

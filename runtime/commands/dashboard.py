@@ -7,13 +7,18 @@ from typing import Annotated
 
 import typer
 
+from lungsev.runtime.commands.options import ConfigOption
+
 
 def dashboard(
-    out: Annotated[Path, typer.Argument(help="The folder that watch writes to.")] = Path("lungsev-out"),
+    out: Annotated[Path | None, typer.Argument(help="The folder that watch writes to.  [default: lungsev-out]")] = None,
+    config: ConfigOption = None,
     host: Annotated[
-        str, typer.Option("--host", help="Address to listen on; the default is this machine only.")
-    ] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port; 0 takes a free port.")] = 8080,
+        str | None, typer.Option("--host", help="Address to listen on.  [default: 127.0.0.1, this machine only]")
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option("--port", min=0, max=65535, help="Port; 0 takes a free port.  [default: 8080]")
+    ] = None,
     token_file: Annotated[
         Path | None,
         typer.Option("--token-file", help="File with the token, mode 600. Default: a token kept in OUT and printed."),
@@ -22,6 +27,10 @@ def dashboard(
         Path | None, typer.Option("--tls-certificate", help="PEM file of the certificate; switches HTTPS on.")
     ] = None,
     key: Annotated[Path | None, typer.Option("--tls-key", help="PEM file of the key of the certificate.")] = None,
+    public_url: Annotated[
+        str | None, typer.Option("--public-url", help="Address in browsers, where a proxy stands before the dashboard.")
+    ] = None,
+    settings_json: Annotated[str | None, typer.Option("--settings", hidden=True)] = None,
 ) -> None:
     """Serve the unit board and the exam pages to browsers.
 
@@ -29,6 +38,20 @@ def dashboard(
 
     Example: lungsev-run dashboard lungsev-out
     """
+    from lungsev.config import load_model
     from lungsev.runtime.dashboard.serve import serve_dashboard
+    from lungsev.runtime.settings import BedsideSettings
 
-    serve_dashboard(out, host, port, token_file, certificate, key)
+    if settings_json is not None:  # from the watcher, which has read the file already
+        settings = BedsideSettings.model_validate_json(settings_json)
+    else:
+        overrides = {
+            "dashboard.host": host,
+            "dashboard.port": port,
+            "dashboard.token_file": token_file,
+            "dashboard.tls_certificate": certificate,
+            "dashboard.tls_key": key,
+            "dashboard.public_url": public_url,
+        }
+        settings = load_model(BedsideSettings, config, overrides)
+    serve_dashboard(out or settings.watch.out or Path("lungsev-out"), settings.dashboard)

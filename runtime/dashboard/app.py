@@ -54,7 +54,6 @@ class Dashboard:
     access: Access
     live: Live
     templates: Environment
-    secure_cookie: bool
 
     def exam(self, exam_id: str) -> tuple[Exam, Mapping[str, Exam]]:
         """Return an exam and all exams.
@@ -102,20 +101,25 @@ class Dashboard:
         )
         return HTMLResponse(html, status)
 
-    def sign_in(self, response: Response) -> None:
-        """Set the session cookie, for twelve hours."""
+    def sign_in(self, request: Request, response: Response) -> None:
+        """Set the session cookie, for twelve hours; a browser that came by HTTPS sends it by HTTPS only."""
         response.set_cookie(
-            COOKIE, self.access.session, max_age=12 * 3600, httponly=True, samesite="strict", secure=self.secure_cookie
+            COOKIE,
+            self.access.session,
+            max_age=12 * 3600,
+            httponly=True,
+            samesite="strict",
+            secure=request.url.scheme == "https",  # also where a proxy on this machine says so
         )
 
 
-def create_app(out: Path, token: str, secure_cookie: bool = False) -> FastAPI:
+def create_app(out: Path, token: str, public_url: str | None = None) -> FastAPI:
     """Create the application for one output folder.
 
     Args:
         out: A watcher's output folder, or the folder given to `score --out`.
         token: Requests without it are refused.
-        secure_cookie: Whether the dashboard is served by HTTPS only.
+        public_url: Address of the dashboard in browsers, where it stands behind a proxy.
     """
     history = History(out)
     history.refresh()
@@ -124,7 +128,7 @@ def create_app(out: Path, token: str, secure_cookie: bool = False) -> FastAPI:
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     templates.filters |= {"shown": printable, "count_noun": count_noun}
-    dashboard = Dashboard(out, history, Corrections(out), Access(token), Live(history), templates, secure_cookie)
+    dashboard = Dashboard(out, history, Corrections(out), Access(token, public_url), Live(history), templates)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -178,11 +182,11 @@ def _add_gate(app: FastAPI, dashboard: Dashboard) -> None:
         given = request.query_params.get("token")
         if given is not None and request.method == "GET" and dashboard.access.is_token(given):
             response: Response = RedirectResponse(request.url.path, 303)
-            dashboard.sign_in(response)
+            dashboard.sign_in(request, response)
         elif request.url.path == "/login" or dashboard.access.allows(request):
             response = await proceed(request)
             if request.cookies.get(COOKIE) == dashboard.access.session:
-                dashboard.sign_in(response)  # a display on the wall is not logged out
+                dashboard.sign_in(request, response)  # a display on the wall is not logged out
         else:
             response = dashboard.render(request, "login.html", 401, wrong=given is not None)
         for name, value in HEADERS.items():
@@ -197,7 +201,7 @@ def _add_gate(app: FastAPI, dashboard: Dashboard) -> None:
             await asyncio.sleep(0.5)  # slows down guessing
             return dashboard.render(request, "login.html", 401, wrong=True)
         response = RedirectResponse("/", 303)
-        dashboard.sign_in(response)
+        dashboard.sign_in(request, response)
         return response
 
 

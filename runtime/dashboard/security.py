@@ -32,10 +32,16 @@ HEADERS = {
 
 
 class Access:
-    """Access by one token. The session cookie has a value derived from it, never the token itself."""
+    """Access by one token. The session cookie has a value derived from it, never the token itself.
 
-    def __init__(self, token: str) -> None:
+    Args:
+        token: What opens the dashboard.
+        public_url: Address of the dashboard in browsers, where a proxy gives it another one (`dashboard.public_url`).
+    """
+
+    def __init__(self, token: str, public_url: str | None = None) -> None:
         self._token = token
+        self._public_url = public_url
         self.session = _derive(token, "session")
         self.form = _derive(token, "form")
 
@@ -52,9 +58,19 @@ class Access:
 
     def is_genuine(self, request: Request, form_token: str) -> bool:
         """Whether a form was sent from a page of this dashboard."""
+        return self._is_own(request) and _same(form_token, self.form)
+
+    def _is_own(self, request: Request) -> bool:
+        """Whether the origin that the browser names is this dashboard.
+
+        A proxy may replace the host that the browser asked for. It then names the original in X-Forwarded-Host, which
+        no page of another site can set (it is not among the headers that CORS allows), or `public_url` names it.
+        """
         origin = request.headers.get("origin")
-        same_place = origin is None or urlsplit(origin).netloc == request.headers.get("host")
-        return same_place and _same(form_token, self.form)
+        if origin is None or origin.lower() == self._public_url:
+            return True
+        forwarded = request.headers.get("x-forwarded-host", "").split(",")[0].strip()
+        return urlsplit(origin).netloc in {request.headers.get("host"), forwarded} - {None, ""}
 
 
 def read_token(path: Path) -> str:

@@ -6,19 +6,17 @@ import importlib.util
 import ipaddress
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lungsev.errors import LungsevError, MissingExtraError
+from lungsev.runtime.settings import DashboardSettings
+
+if TYPE_CHECKING:
+    import uvicorn
 
 
-def serve_dashboard(
-    out: Path,
-    host: str,
-    port: int,
-    token_file: Path | None,
-    certificate: Path | None,
-    key: Path | None,
-) -> None:
-    """Serve the dashboard until told to stop.
+def serve_dashboard(out: Path, settings: DashboardSettings) -> None:
+    """Serve the dashboard of an output folder until told to stop.
 
     Raises:
         LungsevError: The folder, the token or the address cannot be used.
@@ -31,29 +29,28 @@ def serve_dashboard(
 
     if not out.is_dir():
         raise LungsevError(f"found no folder {out}; expected the one that watch writes to")
-    if (certificate is None) != (key is None):
-        raise LungsevError("a certificate and a key belong together: give both or neither")
-    token = read_token(token_file) if token_file is not None else keep_token(out)
+    token = read_token(settings.token_file) if settings.token_file is not None else keep_token(out)
     config = uvicorn.Config(
-        create_app(out, token, secure_cookie=certificate is not None),
-        host=host,
-        port=port,
+        create_app(out, token, settings.public_url),
+        host=settings.host,
+        port=settings.port,
         log_level="warning",
         access_log=False,
         server_header=False,
-        ssl_certfile=certificate,
-        ssl_keyfile=key,
+        ssl_certfile=settings.tls_certificate,
+        ssl_keyfile=settings.tls_key,
         timeout_graceful_shutdown=2,
     )
+    _check_certificate(config)
     server = uvicorn.Server(config)
     try:
         listener = config.bind_socket()
     except SystemExit:
         raise LungsevError(
-            f"cannot listen on {host} port {port}: another program has it, or this user may not use it; "
-            "choose another --port"
+            f"cannot listen on {settings.host} port {settings.port}: another program has it, or this user may not use "
+            "it; choose another --port"
         ) from None
-    _greet(host, listener.getsockname()[1], token if token_file is None else None, certificate is not None)
+    _greet(settings, listener.getsockname()[1], token if settings.token_file is None else None)
     server.run(sockets=[listener])
 
 
@@ -63,10 +60,23 @@ def require_dashboard() -> None:
         raise MissingExtraError("the dashboard", "bedside")
 
 
-def _greet(host: str, port: int, token: str | None, encrypted: bool) -> None:
+def _check_certificate(config: uvicorn.Config) -> None:
+    """Load the TLS files before the port is taken, with an error that a person can act on."""
+    try:
+        config.load()
+    except OSError as error:  # ssl.SSLError is one
+        files = f"{config.ssl_certfile} and {config.ssl_keyfile}"
+        raise LungsevError(
+            f"cannot use {files}: {error.strerror or error}; expected PEM files of a certificate and of its key, "
+            "without a password, that this user may read"
+        ) from None
+
+
+def _greet(settings: DashboardSettings, port: int, token: str | None) -> None:
+    host, encrypted = settings.host, settings.tls_certificate is not None
     shown = f"[{host}]" if ":" in host else host
-    address = f"{'https' if encrypted else 'http'}://{shown}:{port}/"
-    print(f"dashboard: {address}{f'?token={token}' if token else ''}", flush=True)
+    address = settings.public_url or f"{'https' if encrypted else 'http'}://{shown}:{port}"
+    print(f"dashboard: {address}/{f'?token={token}' if token else ''}", flush=True)
     if not encrypted and not _is_loopback(host):
         print(
             "warning: other machines can reach this dashboard and nothing is encrypted; "

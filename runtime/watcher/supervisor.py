@@ -36,11 +36,7 @@ def supervised_commands(settings: BedsideSettings, layout: Layout) -> list[list[
         commands.append(["listen", str(inbox), "--settings", settings.model_dump_json()])
     if settings.dashboard.enabled:
         require_dashboard()
-        dashboard = settings.dashboard
-        command = ["dashboard", str(layout.root), "--host", dashboard.host, "--port", str(dashboard.port)]
-        if dashboard.token_file is not None:
-            command += ["--token-file", str(dashboard.token_file)]
-        commands.append(command)
+        commands.append(["dashboard", str(layout.root), "--settings", settings.model_dump_json()])
     return commands
 
 

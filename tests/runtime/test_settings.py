@@ -7,7 +7,7 @@ import pytest
 
 from lungsev.config import load_model
 from lungsev.errors import ConfigError
-from lungsev.runtime.settings import BedsideSettings
+from lungsev.runtime.settings import BedsideSettings, DashboardSettings
 
 
 def test_the_shipped_file_shows_every_setting_with_its_default() -> None:
@@ -34,6 +34,12 @@ def test_the_shipped_file_shows_every_setting_with_its_default() -> None:
         ("outputs: [overlay]", "reference form"),
         ("listen: {allowed_addresses: [ward]}", "listen.allowed_addresses"),
         ("listen: {tls_key: key.pem}", "belong together"),
+        ("dashboard: {tls_certificate: cert.pem}", "belong together"),
+        ("dashboard: {public_url: ward.example}", "expected an address like https://lungsev.ward.example"),
+        ("dashboard: {public_url: 'ftp://ward.example'}", "expected an address like"),
+        ("dashboard: {public_url: 'https://me:word@ward.example'}", "expected an address like"),
+        ("dashboard: {public_url: 'https://ward.example:x'}", "expected an address like"),
+        ("dashboard: {public_url: 'https://ward.example/lungsev'}", "a host name of its own"),
         ("destinations: [{name: a, kind: folder, path: /x, sends: [dicom_sr]}]", "not among outputs: add it"),
     ],
 )
@@ -56,3 +62,16 @@ def test_options_override_the_file(tmp_path: Path) -> None:
 
 def test_json_is_written_first() -> None:
     assert BedsideSettings(outputs=("overlay", "json", "csv")).outputs == ("json", "overlay", "csv")
+
+
+@pytest.mark.parametrize(
+    ("written", "origin"),
+    [
+        ("https://Ward.example/", "https://ward.example"),
+        ("https://ward.example:443", "https://ward.example"),
+        ("http://ward.example:443", "http://ward.example:443"),
+        ("http://[fd00::1]:8080/", "http://[fd00::1]:8080"),
+    ],
+)
+def test_a_public_address_is_kept_as_browsers_name_an_origin(written: str, origin: str) -> None:
+    assert DashboardSettings(public_url=written).public_url == origin

@@ -43,6 +43,14 @@ def test_the_token_opens_by_address_form_and_bearer(stranger: Browser) -> None:
     assert bearer.ask("GET", "/", headers={"Authorization": "Bearer no"})[0] == 401
 
 
+def test_a_browser_that_came_by_https_through_a_proxy_keeps_its_session_from_plain_http(stranger: Browser) -> None:
+    def cookie(**headers: str) -> str:
+        return str(stranger.ask("GET", f"/?token={TOKEN}", headers=headers)[1]["Set-Cookie"]).lower()
+
+    assert "; secure" in cookie(**{"X-Forwarded-Proto": "https"})
+    assert "; secure" not in cookie()
+
+
 def test_every_answer_forbids_foreign_and_inline_code(browser: Browser, stranger: Browser) -> None:
     for asker, path in ((browser, "/"), (browser, "/exams/a1"), (browser, "/static/app.js"), (stranger, "/")):
         _, headers, body = asker.ask("GET", path)

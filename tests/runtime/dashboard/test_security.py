@@ -79,6 +79,41 @@ def test_a_form_is_genuine_from_the_same_host_or_without_an_origin() -> None:
     assert not access.is_genuine(request(host="ward:8080"), access.session)
 
 
+PROXY_HOST = {"host": "10.0.0.5:8080"}  # a proxy that puts the dashboard's own address in place of the browser's
+
+
+@pytest.mark.parametrize(
+    ("headers", "genuine"),
+    [
+        ({"origin": "https://ward.example", **PROXY_HOST}, True),
+        ({"origin": "https://ward.example", "host": "ward.example"}, True),  # a proxy that keeps it
+        ({"origin": "http://10.0.0.5:8080", **PROXY_HOST}, True),  # past the proxy
+        ({"origin": "http://ward.example", **PROXY_HOST}, False),
+        ({"origin": "https://ward.example:8443", **PROXY_HOST}, False),
+        ({"origin": "https://ward.example.evil.example", **PROXY_HOST}, False),
+        ({"origin": "https://evil.example", **PROXY_HOST}, False),
+        ({"origin": "https://evil.example", "x_forwarded_host": "ward.example", **PROXY_HOST}, False),
+        ({"origin": "null", **PROXY_HOST}, False),
+        ({"origin": ""}, False),
+    ],
+)
+def test_behind_a_proxy_the_public_address_is_an_origin_and_a_forged_one_is_not(
+    headers: dict[str, str], genuine: bool
+) -> None:
+    access = Access(TOKEN, "https://ward.example")
+    assert access.is_genuine(request(**headers), access.form) == genuine
+    assert not access.is_genuine(request(**headers), access.session)
+
+
+def test_without_a_public_address_the_host_that_the_proxy_was_asked_for_counts() -> None:
+    access = Access(TOKEN)
+    behind = {"origin": "https://ward.example", **PROXY_HOST}
+    assert not access.is_genuine(request(**behind), access.form)
+    assert access.is_genuine(request(x_forwarded_host="ward.example", **behind), access.form)
+    assert access.is_genuine(request(x_forwarded_host="ward.example, inner.example", **behind), access.form)
+    assert not access.is_genuine(request(x_forwarded_host="inner.example, ward.example", **behind), access.form)
+
+
 def test_headers_forbid_foreign_content() -> None:
     assert "default-src 'none'" in HEADERS["Content-Security-Policy"]
     assert "unsafe" not in HEADERS["Content-Security-Policy"]

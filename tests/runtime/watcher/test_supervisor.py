@@ -20,10 +20,11 @@ def test_by_default_nothing_runs_with_the_watcher(tmp_path: Path) -> None:
     assert supervised_commands(BedsideSettings(), Layout(tmp_path)) == []
 
 
-def test_the_dashboard_listens_on_this_machine_only(tmp_path: Path) -> None:
+def test_the_dashboard_gets_the_settings_and_listens_on_this_machine_only(tmp_path: Path) -> None:
     pytest.importorskip("fastapi")
     (command,) = supervised_commands(WITH_DASHBOARD, Layout(tmp_path))
-    assert command == ["dashboard", str(tmp_path), "--host", "127.0.0.1", "--port", "8123"]
+    assert command[:3] == ["dashboard", str(tmp_path), "--settings"]
+    assert BedsideSettings.model_validate_json(command[3]).dashboard == DashboardSettings(enabled=True, port=8123)
 
 
 def test_while_a_command_does_not_run_the_watcher_is_not_ready(tmp_path: Path) -> None:

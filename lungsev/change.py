@@ -1,0 +1,265 @@
+"""Change between two radiographs of one patient: its probability, whether it is called, and the words for it.
+
+What is known of an image is a mean and a variance of its total (or of one region's grade). The errors of two images of
+one patient share a part (anatomy, exposure, the reader's habit), which cancels in their difference:
+
+    noise = (1 - shared_error) * (variance before + variance after)
+
+The true total drifts, by `drift_per_day` points² a day, and in `step_share` of the intervals it steps besides, by a
+change of variance `step_variance`. From the observed difference follows, by Bayes' rule over "drift" and "drift and
+step", the distribution of the true change; `margin` points or more make it worse or better. The parameters are the
+model's own measured repeatability (`lungsev-train change`) and come with its bundle.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from lungsev.report import ModelInfo, RegionScore, SchemeScore
+
+Direction = Literal["worse", "better", "none", "unknown"]
+Obstacle = Literal["model", "order", "unmeasured"]
+
+SURE_FROM_PERCENT = 95  # from here on "worse", below it "probably worse"
+NO_CLEAR_CHANGE = "no clear change"
+# Half the variance of the difference of two radiologists' totals on one image, as a share of the squared span: SD 2.60
+# of 18 points on 139 public images (Signoroni et al. 2021, Cohen subset). For a region's grade: SD 0.71 of 3.
+READER_VARIANCE = 0.5 * (2.60 / 18) ** 2
+READER_VARIANCE_REGION = 0.5 * (0.71 / 3) ** 2
+# Of that, the share that stays the same when one radiologist reads two images of a patient: 0.595 points² of extent are
+# left of 1.103 in the differences of each reader's extents between images (RALO, patients of the fit part).
+READER_SHARED_ERROR = 0.46
+_OBSTACLES = {
+    "model": "scored by another model: not comparable",
+    "order": "same day, order unknown",
+    "unmeasured": "not settled: this model's repeatability was not measured",
+}
+
+
+@dataclass(frozen=True)
+class Repeatability:
+    """A model's repeatability in one scheme, and how patients change; points are those of the total.
+
+    Attributes:
+        shared_error: Share of the variance of an image's total that is the same in another image of the patient.
+        drift_per_day: Variance of the true total's drift in a day, points².
+        step_share: Share of the intervals between two images in which the true total steps besides.
+        step_variance: Variance of a step, points².
+        region_shared_error: As `shared_error`, of one region's grade.
+        region_process: Drift and steps of one region's grade, in grades², as a share of those of the total.
+        margin: The smallest true change, in points, that counts as one.
+        call_from: A change is called when its probability is at least this.
+    """
+
+    shared_error: float
+    drift_per_day: float
+    step_share: float
+    step_variance: float
+    region_shared_error: float
+    region_process: float
+    margin: float = 0.5
+    call_from: float = 0.65
+
+    def __post_init__(self) -> None:
+        for name in ("shared_error", "region_shared_error", "step_share"):
+            if not 0.0 <= getattr(self, name) < 1.0:
+                raise ValueError(f"{name} must be at least 0 and below 1, found {getattr(self, name)}")
+        for name in ("drift_per_day", "step_variance", "region_process", "margin"):
+            if not 0.0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be 0 or more, found {getattr(self, name)}")
+        if not 0.5 < self.call_from < 1.0:
+            raise ValueError(f"call_from must be between 0.5 and 1, found {self.call_from}")
+
+
+@dataclass(frozen=True)
+class Severity:
+    """What is known of the total of an image, or of the grade of one region.
+
+    Attributes:
+        points: As it is shown: the sum of the chosen grades, or what the reader wrote.
+        mean, variance: Of its distribution.
+        source: Who measured: the model with its version, or the reader. Errors are shared within one source.
+        reader: Whether a reader wrote it.
+    """
+
+    points: int
+    mean: float
+    variance: float
+    source: str
+    reader: bool = False
+
+
+@dataclass(frozen=True)
+class ChangeEstimate:
+    """The change from one image to a later one.
+
+    Attributes:
+        points: Difference of the shown totals or grades.
+        worse, better: Probability that the true value rose or fell by the margin or more; the rest is neither.
+        hours: From the first image to the second; None when it is not known.
+        called: Whether the larger of the two is large enough to be called a change.
+        obstacle: Why nothing can be said, if so.
+    """
+
+    points: int
+    worse: float = 0.0
+    better: float = 0.0
+    hours: float | None = None
+    called: bool = False
+    obstacle: Obstacle | None = None
+
+    @property
+    def direction(self) -> Direction:
+        """`worse` or `better` when called, `none` when not, `unknown` when nothing can be said."""
+        if self.obstacle is not None:
+            return "unknown"
+        if not self.called:
+            return "none"
+        return "worse" if self.worse > self.better else "better"
+
+    @property
+    def probability(self) -> float | None:
+        """Of what `direction` says; None when it is unknown. For `none`: that neither way reaches the margin."""
+        if self.obstacle is not None:
+            return None
+        chances = {"worse": self.worse, "better": self.better, "none": 1.0 - self.worse - self.better}
+        return chances[self.direction]
+
+    @property
+    def words(self) -> str:
+        """Return `probably worse, 92 %`, `worse, 99 %`, `no clear change`, or why nothing can be said."""
+        if self.obstacle is not None:
+            return _OBSTACLES[self.obstacle]
+        if not self.called:
+            return NO_CLEAR_CHANGE
+        return change_words(self.direction, max(self.worse, self.better))
+
+
+def change_words(direction: Direction, probability: float) -> str:
+    """Return the words for a called change: `probably worse, 92 %`. Never more than 99 %."""
+    percent = min(99, math.floor(100 * probability + 0.5))
+    return f"{direction if percent >= SURE_FROM_PERCENT else f'probably {direction}'}, {percent} %"
+
+
+def signed_points(points: int) -> str:
+    """Return `+4 points`, `−1 point` or `±0 points`."""
+    number = f"+{points}" if points > 0 else f"−{-points}" if points < 0 else "±0"
+    return f"{number} {'point' if abs(points) == 1 else 'points'}"
+
+
+def model_source(model: ModelInfo) -> str:
+    """Return what tells one model's measurements from another's: name, version and bundle."""
+    return f"{model.name} {model.version} ({model.bundle_sha256[:8]})"
+
+
+def model_severity(score: SchemeScore, source: str) -> Severity:
+    """Return the total that a model scored, with the variance of its distribution, regions taken as independent."""
+    moments = [_moments(region, score.grades) for region in score.regions]
+    return Severity(score.total, sum(mean for mean, _ in moments), sum(variance for _, variance in moments), source)
+
+
+def model_region_severity(region: RegionScore, grades: Sequence[int], source: str) -> Severity:
+    """Return the grade that a model gave a region."""
+    return Severity(region.grade, *_moments(region, grades), source)
+
+
+def reader_severity(total: int, total_max: int, reader: str) -> Severity:
+    """Return the total that a reader wrote, with the variance by which readers differ."""
+    return Severity(total, float(total), READER_VARIANCE * total_max**2, reader, reader=True)
+
+
+def reader_region_severity(grade: int, grades: Sequence[int], reader: str) -> Severity:
+    """Return the grade that a reader wrote for a region."""
+    return Severity(grade, float(grade), READER_VARIANCE_REGION * (grades[-1] - grades[0]) ** 2, reader, reader=True)
+
+
+def change_between(
+    before: Severity,
+    after: Severity,
+    hours: float | None,
+    repeatability: Repeatability | None,
+    *,
+    region: bool = False,
+) -> ChangeEstimate:
+    """Return the change of the total from one image to the next.
+
+    Args:
+        before: The earlier image.
+        after: The later image.
+        hours: Between the two; None when it is not known which came first.
+        repeatability: Of the model that scored the images; None where it was not measured.
+        region: Whether the two are grades of one region.
+    """
+    points = after.points - before.points
+    if hours is None:
+        return ChangeEstimate(points, obstacle="order")
+    if not (before.reader or after.reader) and before.source != after.source:
+        return ChangeEstimate(points, hours=hours, obstacle="model")
+    if repeatability is None:
+        return ChangeEstimate(points, hours=hours, obstacle="unmeasured")
+    noise = difference_noise(before, after, repeatability, region=region)
+    scale = repeatability.region_process if region else 1.0
+    drift = repeatability.drift_per_day * max(hours, 0.0) / 24 * scale
+    worse, better = tail_probabilities(
+        after.mean - before.mean,
+        noise,
+        (
+            (1 - repeatability.step_share, drift),
+            (repeatability.step_share, drift + repeatability.step_variance * scale),
+        ),
+        repeatability.margin,
+    )
+    # The shown totals must agree with it: no "worse" beside a total that fell or stayed.
+    agrees = points > 0 if worse > better else points < 0
+    return ChangeEstimate(points, worse, better, hours, called=agrees and max(worse, better) >= repeatability.call_from)
+
+
+def difference_noise(before: Severity, after: Severity, repeatability: Repeatability, *, region: bool = False) -> float:
+    """Return the variance of the difference of two measurements of a value that did not change."""
+    shared = 0.0
+    if before.source == after.source:
+        model_shared = repeatability.region_shared_error if region else repeatability.shared_error
+        shared = READER_SHARED_ERROR if before.reader else model_shared
+    return (1 - shared) * (before.variance + after.variance)
+
+
+def tail_probabilities(
+    difference: float, noise: float, processes: Sequence[tuple[float, float]], margin: float
+) -> tuple[float, float]:
+    """Return the probabilities that the true change is at least `margin`, or at most `-margin`.
+
+    Args:
+        difference: Observed.
+        noise: Its variance when nothing changes.
+        processes: Weight and variance of the true change under each of the hypotheses.
+        margin: Of a change that counts.
+    """
+    logs = []
+    for weight, variance in processes:
+        spread = max(noise + variance, 1e-9)
+        logs.append((math.log(weight) if weight > 0 else -math.inf) - 0.5 * (math.log(spread) + difference**2 / spread))
+    peak = max(logs)
+    weights = [math.exp(value - peak) for value in logs]
+    worse = better = 0.0
+    for weight, (_, variance) in zip(weights, processes, strict=True):
+        spread = max(noise + variance, 1e-9)
+        mean = difference * variance / spread
+        deviation = max(math.sqrt(variance * noise / spread), 1e-9)
+        worse += weight * _normal_cdf((mean - margin) / deviation)
+        better += weight * _normal_cdf((-mean - margin) / deviation)
+    return worse / sum(weights), better / sum(weights)
+
+
+def _moments(region: RegionScore, grades: Sequence[int]) -> tuple[float, float]:
+    share = sum(region.probabilities)
+    mean = sum(p * grade for p, grade in zip(region.probabilities, grades, strict=True)) / share
+    square = sum(p * grade**2 for p, grade in zip(region.probabilities, grades, strict=True)) / share
+    return mean, max(0.0, square - mean**2)
+
+
+def _normal_cdf(z: float) -> float:
+    return 0.5 * math.erfc(-z / math.sqrt(2))

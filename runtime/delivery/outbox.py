@@ -25,7 +25,8 @@ from pathlib import Path
 from typing import Literal
 
 from lungsev.runtime.delivery.destinations import Destination
-from lungsev.runtime.delivery.senders import SendLaterError, SendRefusedError, send
+from lungsev.runtime.delivery.senders import send
+from lungsev.runtime.delivery.statuses import SendLaterError, SendRefusedError
 from lungsev.runtime.migrations import migrate
 from lungsev.system import atomic_file, fsync_folder
 

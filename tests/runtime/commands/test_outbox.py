@@ -13,7 +13,7 @@ from lungsev.runtime.cli import app
 from lungsev.runtime.commands.outbox import outbox
 from lungsev.runtime.delivery.destinations import Destination
 from lungsev.runtime.delivery.outbox import Outbox
-from lungsev.runtime.delivery.senders import SendLaterError, SendRefusedError
+from lungsev.runtime.delivery.statuses import SendLaterError, SendRefusedError
 
 
 @pytest.fixture

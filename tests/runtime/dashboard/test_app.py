@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 
 from lungsev.runtime.delivery.destinations import Destination
 from lungsev.runtime.delivery.outbox import Outbox
-from lungsev.runtime.delivery.senders import SendRefusedError
+from lungsev.runtime.delivery.statuses import SendRefusedError
 
 
 @pytest.mark.parametrize(

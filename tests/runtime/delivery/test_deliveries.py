@@ -15,7 +15,7 @@ from lungsev.runtime.delivery.deliveries import (
 )
 from lungsev.runtime.delivery.destinations import Destination
 from lungsev.runtime.delivery.outbox import Outbox
-from lungsev.runtime.delivery.senders import SendLaterError, SendRefusedError
+from lungsev.runtime.delivery.statuses import SendLaterError, SendRefusedError
 
 
 def a_folder(name: str) -> Destination:

@@ -15,7 +15,7 @@ from lungsev.runtime.delivery import outbox as outbox_module
 from lungsev.runtime.delivery.deliveries import read_deliveries, read_states
 from lungsev.runtime.delivery.destinations import Destination
 from lungsev.runtime.delivery.outbox import Outbox
-from lungsev.runtime.delivery.senders import SendLaterError, SendRefusedError
+from lungsev.runtime.delivery.statuses import SendLaterError, SendRefusedError
 
 
 def destination(**fields: Any) -> Destination:

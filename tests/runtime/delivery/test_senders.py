@@ -6,10 +6,7 @@ import json
 import shutil
 import socket
 import subprocess
-import threading
 import time
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +14,11 @@ import numpy as np
 import pytest
 from bedside_life import PATIENCE_SECONDS
 from pydantic import TypeAdapter
+from web_server import Web
 
 from lungsev.runtime.delivery.destinations import Destination
-from lungsev.runtime.delivery.senders import SendLaterError, SendRefusedError, send
+from lungsev.runtime.delivery.senders import send
+from lungsev.runtime.delivery.statuses import SendLaterError, SendRefusedError
 
 # pynetdicom leaves sockets of failed associations to the garbage collector.
 leaky = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
@@ -36,46 +35,6 @@ def test_a_folder_must_exist_and_gets_the_complete_file(tmp_path: Path, report_f
     share.mkdir()
     send(destination(kind="folder", path=share), report_file, "image.json")
     assert (share / "image.json").read_bytes() == report_file.read_bytes()
-
-
-class Web:
-    """A web server whose answer the test sets, and the requests it received."""
-
-    def __init__(self) -> None:
-        self.status, self.answer = 200, b""
-        self.requests: list[tuple[str, dict[str, str], bytes]] = []
-        web = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                web.requests.append((self.path, dict(self.headers), body))
-                self.send_response(web.status)
-                if web.status == 302:
-                    self.send_header("Location", "http://127.0.0.1:9/elsewhere")
-                self.send_header("Content-Length", str(len(web.answer)))
-                self.end_headers()
-                self.wfile.write(web.answer)
-
-            def log_message(self, *_arguments: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/studies"
-        self.thread = threading.Thread(target=self.server.serve_forever)
-        self.thread.start()
-
-    def close(self) -> None:
-        self.server.shutdown()
-        self.thread.join()
-        self.server.server_close()
-
-
-@pytest.fixture
-def web() -> Iterator[Web]:
-    server = Web()
-    yield server
-    server.close()
 
 
 def test_a_webhook_request_is_signed_authorised_and_idempotent(web: Web, tmp_path: Path, report_file: Path) -> None:
@@ -109,56 +68,71 @@ def test_a_web_server_that_does_not_answer_is_tried_again(report_file: Path) -> 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    with pytest.raises(SendLaterError, match="no answer"):
+    with pytest.raises(SendLaterError, match="did not answer"):
         send(destination(kind="webhook", url=f"http://127.0.0.1:{port}/"), report_file, "image.json")
 
 
+STORED = {"00081199": {"vr": "SQ", "Value": [{"00081155": {"vr": "UI", "Value": ["2.25.1234"]}}]}}
+
+
+def failed(reason: int, uid: str = "2.25.1234") -> dict[str, Any]:
+    item = {"00081155": {"vr": "UI", "Value": [uid]}, "00081197": {"vr": "US", "Value": [reason]}}
+    return {"00081198": {"vr": "SQ", "Value": [item]}}
+
+
 @pytest.mark.parametrize(
-    ("status", "answer", "outcome"),
+    ("status", "answer", "outcome", "words"),
     [
-        (200, {}, None),
-        (200, {"00081199": {"vr": "SQ", "Value": [{}]}}, None),
-        (202, {"00081198": {"vr": "SQ", "Value": [{"00081197": {"vr": "US", "Value": [0xA700]}}]}}, SendLaterError),
-        (200, {"00081198": {"vr": "SQ", "Value": [{"00081197": {"vr": "US", "Value": [0xC000]}}]}}, SendRefusedError),
-        (200, "<html>", SendLaterError),
-        (503, {}, SendLaterError),
-        (400, {}, SendRefusedError),
+        (200, {}, None, ""),
+        (200, STORED, None, ""),
+        (200, "", None, ""),
+        (204, "", None, ""),
+        (200, {**STORED, **failed(0xC000, "1.2.3")}, None, ""),  # another object
+        (409, failed(45070), None, ""),  # there already
+        (409, failed(0x0111), None, ""),
+        (409, failed(0xB006), None, ""),
+        (202, failed(0xA700), SendLaterError, "out of resources for now"),
+        (200, failed(0xC000), SendRefusedError, "cannot understand the object"),
+        (202, {**failed(0x0122), **STORED}, SendRefusedError, "does not take this kind of object"),
+        (409, failed(0x0122), SendRefusedError, "does not take this kind of object"),
+        (400, failed(0x0122), SendRefusedError, "does not take this kind of object"),
+        (200, "<html>", SendLaterError, "perhaps a page to log in"),
+        (200, '{"error": "log in"}', SendLaterError, "perhaps a page to log in"),
+        (409, "", SendLaterError, "stored nothing"),
+        (409, "<html>", SendLaterError, "409"),
+        (409, STORED, None, ""),
+        (503, {}, SendLaterError, "503"),
+        (503, failed(0x0122), SendLaterError, "503"),
+        (400, {}, SendRefusedError, "400"),
+        (401, failed(0xA700), SendRefusedError, "check the token"),
+        (307, STORED, SendRefusedError, "a redirect, which is not followed"),
     ],
 )
-def test_stow_goes_by_the_list_of_failed_objects_rather_than_the_status(
-    web: Web, report_file: Path, status: int, answer: object, outcome: type[Exception] | None
+def test_stow_goes_by_what_the_answer_says_of_the_object(
+    web: Web, sr_file: Path, status: int, answer: object, outcome: type[Exception] | None, words: str
 ) -> None:
     web.status = status
     web.answer = answer.encode() if isinstance(answer, str) else json.dumps(answer).encode()
     there = destination(kind="stow", url=web.url, sends=["dicom_sr"])
     if outcome is None:
-        send(there, report_file, "image.sr.dcm")
+        send(there, sr_file, "image.sr.dcm")
         path, headers, body = web.requests[0]
         boundary = headers["Content-Type"].split("boundary=")[1]
         assert path == "/studies"
         assert 'type="application/dicom"' in headers["Content-Type"]
         assert body.startswith(f"--{boundary}\r\nContent-Type: application/dicom\r\n\r\n".encode())
         assert body.endswith(f"\r\n--{boundary}--\r\n".encode())
-        assert report_file.read_bytes() in body
+        assert sr_file.read_bytes() in body
     else:
-        with pytest.raises(outcome):
+        with pytest.raises(outcome, match=words):
+            send(there, sr_file, "image.sr.dcm")
+    assert len(web.requests) == 1
+
+
+def test_a_file_that_is_damaged_is_not_tried_again(web: Web, report_file: Path) -> None:
+    for there in (destination(kind="stow", url=web.url, sends=["dicom_sr"]), dicom_destination(1)):
+        with pytest.raises(SendRefusedError, match="damaged"):
             send(there, report_file, "image.sr.dcm")
-
-
-@pytest.fixture
-def sr_file(tmp_path: Path) -> Path:
-    pydicom = pytest.importorskip("pydicom")
-    dataset = pydicom.Dataset()
-    dataset.SOPClassUID = "1.2.840.10008.5.1.4.1.1.88.33"
-    dataset.SOPInstanceUID = "2.25.1234"
-    dataset.PatientID, dataset.Modality = "PHANTOM-1", "SR"
-    dataset.file_meta = pydicom.dataset.FileMetaDataset()
-    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
-    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
-    dataset.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.1"
-    path = tmp_path / "image.sr.dcm"
-    dataset.save_as(path, enforce_file_format=True)
-    return path
 
 
 def dicom_destination(port: int, **fields: Any) -> Destination:
@@ -175,7 +149,13 @@ def dicom_destination(port: int, **fields: Any) -> Destination:
 
 @pytest.mark.parametrize(
     ("status", "outcome"),
-    [(0x0000, None), (0xB000, None), (0xA700, SendLaterError), (0xA900, SendRefusedError), (0xC001, SendRefusedError)],
+    [
+        (0x0000, None),
+        (0xB000, None),
+        (0x0111, None),
+        (0xA700, SendLaterError),
+        (0xC001, SendRefusedError),
+    ],
 )
 def test_c_store_goes_by_the_status_of_the_peer(sr_file: Path, status: int, outcome: type[Exception] | None) -> None:
     pynetdicom = pytest.importorskip("pynetdicom")

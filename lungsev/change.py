@@ -33,6 +33,7 @@ READER_VARIANCE_REGION = 0.5 * (0.71 / 3) ** 2
 # Of that, the share that stays the same when one radiologist reads two images of a patient: 0.595 points² of extent are
 # left of 1.103 in the differences of each reader's extents between images (RALO, patients of the fit part).
 READER_SHARED_ERROR = 0.46
+_LEAST_VARIANCE = 1e-12
 _OBSTACLES = {
     "model": "scored by another model: not comparable",
     "order": "same day, order unknown",
@@ -202,28 +203,48 @@ def change_between(
     if repeatability is None:
         return ChangeEstimate(points, hours=hours, obstacle="unmeasured")
     noise = difference_noise(before, after, repeatability, region=region)
-    scale = repeatability.region_process if region else 1.0
-    drift = repeatability.drift_per_day * max(hours, 0.0) / 24 * scale
-    worse, better = tail_probabilities(
-        after.mean - before.mean,
-        noise,
-        (
-            (1 - repeatability.step_share, drift),
-            (repeatability.step_share, drift + repeatability.step_variance * scale),
-        ),
-        repeatability.margin,
+    return judged_change(
+        points, after.mean - before.mean, noise, movements(repeatability, hours, region=region), hours, repeatability
     )
+
+
+def judged_change(
+    points: int,
+    difference: float,
+    noise: float,
+    processes: Sequence[tuple[float, float]],
+    hours: float,
+    repeatability: Repeatability,
+) -> ChangeEstimate:
+    """Return the change that an observed difference shows; arguments as of `tail_probabilities`."""
+    worse, better = tail_probabilities(difference, noise, processes, repeatability.margin)
     # The shown totals must agree with it: no "worse" beside a total that fell or stayed.
     agrees = points > 0 if worse > better else points < 0
     return ChangeEstimate(points, worse, better, hours, called=agrees and max(worse, better) >= repeatability.call_from)
 
 
+def movements(
+    repeatability: Repeatability, hours: float, *, region: bool = False
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Return weight and variance of the true change in some hours: by drift alone, and by drift and a step."""
+    scale = repeatability.region_process if region else 1.0
+    drift = repeatability.drift_per_day * max(hours, 0.0) / 24 * scale
+    return (1 - repeatability.step_share, drift), (
+        repeatability.step_share,
+        drift + repeatability.step_variance * scale,
+    )
+
+
+def shared_error(severity: Severity, repeatability: Repeatability, *, region: bool = False) -> float:
+    """Return the share of a measurement's variance that another one of its source has in common with it."""
+    if severity.reader:
+        return READER_SHARED_ERROR
+    return repeatability.region_shared_error if region else repeatability.shared_error
+
+
 def difference_noise(before: Severity, after: Severity, repeatability: Repeatability, *, region: bool = False) -> float:
     """Return the variance of the difference of two measurements of a value that did not change."""
-    shared = 0.0
-    if before.source == after.source:
-        model_shared = repeatability.region_shared_error if region else repeatability.shared_error
-        shared = READER_SHARED_ERROR if before.reader else model_shared
+    shared = shared_error(before, repeatability, region=region) if before.source == after.source else 0.0
     return (1 - shared) * (before.variance + after.variance)
 
 
@@ -238,20 +259,25 @@ def tail_probabilities(
         processes: Weight and variance of the true change under each of the hypotheses.
         margin: Of a change that counts.
     """
+    worse = better = 0.0
+    for weight, (_, variance) in zip(hypothesis_weights(difference, noise, processes), processes, strict=True):
+        spread = max(noise + variance, _LEAST_VARIANCE)
+        mean = difference * variance / spread
+        deviation = math.sqrt(max(variance * noise / spread, _LEAST_VARIANCE))
+        worse += weight * _normal_cdf((mean - margin) / deviation)
+        better += weight * _normal_cdf((-mean - margin) / deviation)
+    return min(1.0, worse), min(1.0, better)
+
+
+def hypothesis_weights(difference: float, noise: float, processes: Sequence[tuple[float, float]]) -> list[float]:
+    """Return the probability of each hypothesis after the difference was seen; arguments as of `tail_probabilities`."""
     logs = []
     for weight, variance in processes:
-        spread = max(noise + variance, 1e-9)
+        spread = max(noise + variance, _LEAST_VARIANCE)
         logs.append((math.log(weight) if weight > 0 else -math.inf) - 0.5 * (math.log(spread) + difference**2 / spread))
     peak = max(logs)
     weights = [math.exp(value - peak) for value in logs]
-    worse = better = 0.0
-    for weight, (_, variance) in zip(weights, processes, strict=True):
-        spread = max(noise + variance, 1e-9)
-        mean = difference * variance / spread
-        deviation = max(math.sqrt(variance * noise / spread), 1e-9)
-        worse += weight * _normal_cdf((mean - margin) / deviation)
-        better += weight * _normal_cdf((-mean - margin) / deviation)
-    return worse / sum(weights), better / sum(weights)
+    return [weight / sum(weights) for weight in weights]
 
 
 def _moments(region: RegionScore, grades: Sequence[int]) -> tuple[float, float]:

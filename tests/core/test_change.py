@@ -8,6 +8,7 @@ import pytest
 from exam_makers import MODEL, scheme_score
 from hypothesis import given
 from hypothesis import strategies as st
+from measured import MEASURED
 
 from lungsev.change import (
     READER_SHARED_ERROR,
@@ -29,15 +30,6 @@ from lungsev.change import (
 )
 from lungsev.grading import total_distribution
 from lungsev.schemes import load_scheme
-
-MEASURED = Repeatability(
-    shared_error=0.55,
-    drift_per_day=0.5,
-    step_share=0.2,
-    step_variance=6.0,
-    region_shared_error=0.5,
-    region_process=0.06,
-)
 
 
 def by_model(mean: float, variance: float = 3.4, source: str = "m") -> Severity:

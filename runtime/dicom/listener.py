@@ -46,7 +46,7 @@ STORAGE_CLASSES = (
     "1.2.840.10008.5.1.4.1.1.1.1.1",  # Digital X-Ray, For Processing
     "1.2.840.10008.5.1.4.1.1.7",  # Secondary Capture
 )
-# The first one that the peer offers is accepted: uncompressed before lossless before lossy.
+# Those that lungsev reads. Of a proposed context the sender's first one among them is accepted.
 TRANSFER_SYNTAXES = (
     "1.2.840.10008.1.2.1",  # Explicit VR Little Endian
     "1.2.840.10008.1.2",  # Implicit VR Little Endian
@@ -173,6 +173,7 @@ class Listener:
 
     def _handlers(self) -> list[Any]:
         return [
+            (evt.EVT_REQUESTED, _keep_first_syntax),
             (evt.EVT_C_ECHO, self._on_echo),
             (evt.EVT_C_STORE, self._on_store),
             (evt.EVT_N_ACTION, self._on_storage_commitment),
@@ -284,3 +285,17 @@ class Listener:
             with contextlib.suppress(OSError):
                 if path.stat().st_mtime < oldest:
                     path.unlink()
+
+
+def _keep_first_syntax(event: Any) -> None:
+    """Leave in each context that a peer proposes the first transfer syntax that is read here.
+
+    pynetdicom would accept the first of our own order (its issue 1085), and a peer that names the syntax of its files
+    first often cannot convert them. This event comes before the negotiation.
+    """
+    association = event.assoc
+    read = {context.abstract_syntax: context.transfer_syntax for context in association.acceptor.supported_contexts}
+    for proposed in association.requestor.primitive.presentation_context_definition_list:
+        known = [syntax for syntax in proposed.transfer_syntax if syntax in read.get(proposed.abstract_syntax, ())]
+        if known:
+            proposed.transfer_syntax = known[:1]

@@ -77,6 +77,41 @@ def test_an_image_is_in_the_inbox_when_its_peer_is_answered_with_success(
     assert list((inbox / ".receiving").glob("tmp*")) == []
 
 
+J2K, JPEG_LS, UNKNOWN = "1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.100"
+IMPLICIT, EXPLICIT = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1"
+
+
+def test_of_every_context_the_senders_first_syntax_that_is_read_is_accepted(serve: Callable[..., Listener]) -> None:
+    entity = pynetdicom.AE("UNIT")
+    proposals = {
+        STORAGE_CLASSES[0]: [[J2K, EXPLICIT, IMPLICIT], [IMPLICIT, J2K], [UNKNOWN, JPEG_LS, EXPLICIT], [UNKNOWN]],
+        STORAGE_CLASSES[3]: [[EXPLICIT, J2K]],
+        "1.2.840.10008.1.1": [[EXPLICIT, IMPLICIT]],
+        "1.2.840.10008.5.1.4.1.1.2": [[EXPLICIT]],  # CT
+    }
+    contexts = [pynetdicom.build_context(uid, syntaxes) for uid, lists in proposals.items() for syntaxes in lists]
+    association = entity.associate("127.0.0.1", serve().port, contexts=contexts, ae_title="LUNGSEV")
+    accepted = {context.context_id: context.transfer_syntax[0] for context in association.accepted_contexts}
+    refused = [context.context_id for context in association.rejected_contexts]
+    association.release()
+    assert list(accepted.values()) == [J2K, IMPLICIT, JPEG_LS, EXPLICIT, EXPLICIT]
+    assert refused == [7, 13]
+
+
+def test_a_sender_that_cannot_convert_gets_its_compressed_image_through(
+    serve: Callable[..., Listener], inbox: Path, image: Path
+) -> None:
+    dataset = pydicom.dcmread(image)
+    dataset.compress("1.2.840.10008.1.2.5")
+    entity = pynetdicom.AE("UNIT")
+    entity.add_requested_context(dataset.SOPClassUID, ["1.2.840.10008.1.2.5", EXPLICIT, IMPLICIT])
+    association = entity.associate("127.0.0.1", serve().port, ae_title="LUNGSEV")
+    assert association.send_c_store(dataset).Status == 0
+    association.release()
+    (path,) = received(inbox)
+    assert pydicom.dcmread(path).file_meta.TransferSyntaxUID == "1.2.840.10008.1.2.5"
+
+
 @pytest.mark.parametrize("uid", ["../../../etc/evil", "/etc/passwd", "1.2.3\x00.4", "1" * 64])
 def test_a_uid_never_becomes_part_of_a_path(serve: Callable[..., Listener], inbox: Path, image: Path, uid: str) -> None:
     dataset = pydicom.dcmread(image)
@@ -273,11 +308,16 @@ def test_with_tls_only_a_peer_with_a_certificate_is_served(
 
 
 def test_dcmtk_echoes_and_sends(serve: Callable[..., Listener], inbox: Path, image: Path) -> None:
-    tools = [Path("/usr/bin") / name for name in ("echoscu", "storescu")]
-    if not all(tool.exists() for tool in tools):
+    echoscu, storescu = shutil.which("echoscu"), shutil.which("storescu")
+    if echoscu is None or storescu is None:
         pytest.skip("DCMTK is not installed")
     listener = serve()
     target = ["-aec", "LUNGSEV", "127.0.0.1", str(listener.port)]
-    assert subprocess.run([tools[0], *target], timeout=PATIENCE_SECONDS).returncode == 0
-    assert subprocess.run([tools[1], *target, image], timeout=PATIENCE_SECONDS).returncode == 0
-    assert len(received(inbox)) == 1
+    compressed = image.with_name("rle.dcm")
+    dataset = pydicom.dcmread(image)
+    dataset.compress("1.2.840.10008.1.2.5")
+    dataset.save_as(compressed)
+    assert subprocess.run([echoscu, *target], timeout=PATIENCE_SECONDS).returncode == 0
+    assert subprocess.run([storescu, *target, image], timeout=PATIENCE_SECONDS).returncode == 0
+    assert subprocess.run([storescu, "-xr", "+C", *target, compressed], timeout=PATIENCE_SECONDS).returncode == 0
+    assert len(received(inbox)) == 2

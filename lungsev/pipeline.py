@@ -133,6 +133,8 @@ class Scorer:
         report = SeverityReport(
             status="scored",
             image=radiograph.image,
+            patient=radiograph.image.patient,
+            acquired=radiograph.image.acquired,
             model=self.info,
             scores=scores,
             quality=quality,
@@ -146,6 +148,8 @@ class Scorer:
         return SeverityReport(
             status="skipped",
             image=image,
+            patient=image.patient,
+            acquired=image.acquired,
             model=self.info,
             reason=decisive.code if decisive else "quality",
             message=decisive.message if decisive else "The image did not pass the quality gate.",
@@ -160,6 +164,8 @@ def unscored_report(error: ImageError, image: ImageInfo, model: ModelInfo | None
     return SeverityReport(
         status="skipped" if skipped else "failed",
         image=image,
+        patient=image.patient,
+        acquired=image.acquired,
         model=model,
         reason=error.code if skipped else None,
         error=None if skipped else error.code,

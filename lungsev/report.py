@@ -1,6 +1,6 @@
 """Severity report: the result for one image. No I/O here; output formats are in `lungsev.runtime.outputs`.
 
-The JSON form (schema version 1) is the reference. Its JSON Schema, `report_schema_v1.json`, is made by
+The JSON form (schema version 2) is the reference. Its JSON Schema, `report_schema_v2.json`, is made by
 `lungsev.report_schema` from the classes below: from their types, docstrings and `Field` remarks. The remarks describe
 what lungsev writes; a report from elsewhere is not refused for them.
 """
@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import contextlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import from_json
 
-SCHEMA_VERSION = 1
+from lungsev.moment import Moment
+from lungsev.patient import PatientInfo
+from lungsev.standing import Change, OutputState, Standing, StandingScore
+
+SCHEMA_VERSION = 2
 DISCLAIMER = "Research use only. Not for clinical use."
 
 Status = Literal["scored", "skipped", "failed"]
@@ -32,13 +36,6 @@ _Pixels = Annotated[int, Field(json_schema_extra={"minimum": 1})]
 _Probability = Annotated[float, Field(json_schema_extra={"minimum": 0, "maximum": 1})]
 _Milliseconds = Annotated[float, Field(json_schema_extra={"minimum": 0})]
 _AffineRow = Annotated[tuple[float, ...], Field(json_schema_extra={"minItems": 3, "maxItems": 3})]
-_Instant = Annotated[
-    str,
-    Field(
-        description="ISO 8601 without time zone.",
-        json_schema_extra={"pattern": r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}"},
-    ),
-]
 
 
 @dataclass(frozen=True)
@@ -46,7 +43,8 @@ class ImageInfo:
     """The image as its file describes it.
 
     Attributes:
-        acquired_at: ISO 8601 without time zone.
+        patient_id, acquired_at: As in the report's `patient` and `acquired`, which say more.
+        patient, acquired: Become parts of the report; not written with the image.
         sha256: Of the file's bytes.
         pixel_sha256: Of the decoded values; the same for every lossless encoding and photometric interpretation.
     """
@@ -55,8 +53,11 @@ class ImageInfo:
     study_instance_uid: str | None = None
     series_instance_uid: str | None = None
     sop_class_uid: str | None = None
+    accession_number: str | None = None
     patient_id: str | None = None
-    acquired_at: _Instant | None = None
+    acquired_at: Annotated[
+        str | None, Field(description="ISO 8601 at the precision of the header, without time zone.")
+    ] = None
     modality: str | None = None
     view: str | None = None
     rows: _Pixels | None = None
@@ -67,6 +68,8 @@ class ImageInfo:
     ] = None
     transfer_syntax: str | None = None
     decoder: str | None = None
+    patient: Annotated[PatientInfo, Field(exclude=True)] = field(default_factory=PatientInfo, compare=False)
+    acquired: Annotated[Moment | None, Field(exclude=True)] = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -186,6 +189,14 @@ class SeverityReport:
         Field(description="Affine map [2][3] from the normalised aligned frame to the normalised canvas."),
     ] = None
     timing_ms: Timing = field(default_factory=Timing)
+    patient: PatientInfo = field(default_factory=PatientInfo)
+    acquired: Annotated[Moment | None, Field(description="When the image was taken.")] = None
+    standing: Standing = field(default_factory=Standing)
+    change: Annotated[Change | None, Field(description="Since an earlier image of the course.")] = None
+    stop: Annotated[_Text | None, Field(description="Red stop: the images of this identity name different people.")] = (
+        None
+    )
+    outputs: tuple[OutputState, ...] = ()
     schema_version: Annotated[int, Field(json_schema_extra={"const": SCHEMA_VERSION})] = SCHEMA_VERSION
     disclaimer: Annotated[str, Field(json_schema_extra={"const": DISCLAIMER})] = DISCLAIMER
 
@@ -209,6 +220,27 @@ class SeverityReport:
         if not self.scores:
             raise ValueError(f"a {self.status} report has no scheme")
         return "brixia" if "brixia" in self.scores else next(iter(self.scores))
+
+    def standing_score(self, scheme: str) -> StandingScore:
+        """Return the score that stands under a scheme.
+
+        Raises:
+            KeyError: The image has no score of it.
+        """
+        score = self.scores[scheme]
+        signed = self.standing.grades.get(scheme)
+        grades = {region.code: (signed or {}).get(region.code, region.grade) for region in score.regions}
+        return StandingScore(
+            grades=grades,
+            total=sum(grades.values()),
+            total_max=score.total_max,
+            interval=score.total_interval if signed is None else None,
+            model_total=score.total,
+        )
+
+    def remarks(self) -> tuple[str, ...]:
+        """Return what a person must read beside the score: the red stop first, then the quality flags."""
+        return (*([self.stop] if self.stop else []), *(flag.message for flag in self.quality.flags))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types; empty optional parts (`reason`, `error`, `message`, `model`) are left out."""
@@ -250,17 +282,17 @@ class SeverityReport:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> SeverityReport:
-        """Build a report from its reference form, also from one written before regions had a side.
+        """Build a report from its reference form, also from one of schema version 1.
 
         Raises:
             ValueError: The text is not JSON; or as `from_dict`.
         """
         data = from_json(text)
-        _add_missing_sides(data)
+        _upgrade(data)
         return cls.from_dict(data)
 
 
-OPTIONAL_PARTS = ("model", "reason", "error", "message", "alignment")
+OPTIONAL_PARTS = ("model", "reason", "error", "message", "alignment", "acquired", "change", "stop")
 
 
 @cache
@@ -275,10 +307,17 @@ def format_likely(region: RegionScore) -> str:
     return f"likely {region.grade}" if low == high == region.grade else f"could be {low}–{high}"
 
 
-def _add_missing_sides(data: Any) -> None:
+def _upgrade(data: Any) -> None:
+    """Bring a report of schema version 1, perhaps from before regions had a side, to the present form."""
     with contextlib.suppress(TypeError, KeyError, AttributeError):  # not a report at all: the validation says so
         for score in data["scores"].values():
             for region in score["regions"]:
                 if "side" not in region:
                     first = region["name"].partition(" ")[0]
                     region["side"] = first if first in ("right", "left") else "both"
+        if data["schema_version"] == 1:
+            data["schema_version"] = SCHEMA_VERSION
+            image = data["image"]
+            data["patient"] = {"id": image.get("patient_id")}
+            if moment := Moment.from_iso(image.get("acquired_at") or ""):
+                data["acquired"] = asdict(moment)

@@ -1,6 +1,6 @@
 """JSON Schema of the report, made from the classes of `lungsev.report`.
 
-python -m lungsev.report_schema > lungsev/report_schema_v1.json
+python -m lungsev.report_schema > lungsev/report_schema_v2.json
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -32,6 +33,28 @@ class ModelSettings(_Section):
     bundle: Path | None = None  # None: the packaged one
     backend: str = "auto"
     threads: int | None = Field(default=None, ge=1)  # None: all cores
+
+
+class SiteSettings(_Section):
+    """What images leave open and the hospital knows."""
+
+    timezone: str | None = None  # for example Europe/Rome, for times without an offset; None: this computer's
+    issuer: str | None = Field(default=None, min_length=1)  # of patient ids without one
+
+    @field_validator("timezone")
+    @classmethod
+    def _check_timezone(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                ZoneInfo(value)
+            except (KeyError, ValueError, OSError):
+                raise ValueError(f"found {value!r}, expected a time zone like Europe/Rome") from None
+        return value
+
+    @property
+    def zone(self) -> ZoneInfo | None:
+        """The zone; None is this computer's."""
+        return ZoneInfo(self.timezone) if self.timezone is not None else None
 
 
 class RetentionSettings(_Section):
@@ -158,6 +181,7 @@ class DashboardSettings(_Section):
 class BedsideSettings(_Section):
     """All settings of one bedside computer, in one YAML file."""
 
+    site: SiteSettings = SiteSettings()
     model: ModelSettings = ModelSettings()
     watch: WatchSettings = WatchSettings()
     outputs: tuple[str, ...] = ("json", "overlay", "image", "severity_map")  # the last two are for the dashboard

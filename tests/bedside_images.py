@@ -13,6 +13,7 @@ import numpy as np
 
 from lungsev.errors import ImageError, UnreadableImageError
 from lungsev.model import ImageSource, Model
+from lungsev.patient import PatientInfo
 from lungsev.pipeline import ScoredRadiograph, StageClock
 from lungsev.reading.radiograph import Radiograph
 from lungsev.report import ImageInfo, ModelInfo, RegionScore, SchemeScore, SeverityReport
@@ -77,8 +78,14 @@ class QuickModel(Model):
             raise UnreadableImageError("unknown_format", "The file is neither DICOM nor a picture.")
         digest = sha256_of_file(path)
         image = ImageInfo(
-            sop_instance_uid=self.uids.get(data), rows=8, columns=8, sha256=digest, pixel_sha256=digest, patient_id="P1"
-        )
+            sop_instance_uid=self.uids.get(data),
+            rows=8,
+            columns=8,
+            sha256=digest,
+            pixel_sha256=digest,
+            patient_id="P1",
+            patient=PatientInfo(id="P1"),
+        )  # fmt: skip
         return Radiograph(np.zeros((8, 8), np.float32), image, (0, 0, 8, 8))
 
     def score_radiograph(self, radiograph: Radiograph, clock: StageClock | None = None) -> ScoredRadiograph:
@@ -89,7 +96,10 @@ class QuickModel(Model):
             "A", "right upper zone", "right", 1, 1.0, (0.0, 1.0), (1, 1), ((0, 0), (1, 0), (1, 1), (0, 1))
         )
         scores = {"brixia": SchemeScore((region,), 1, 1.0, (0, 2), 0.8, 3)}
-        report = SeverityReport("scored", radiograph.image, MODEL, scores=scores, alignment=((1, 0, 0), (0, 1, 0)))
+        report = SeverityReport(
+            "scored", radiograph.image, MODEL, scores=scores, alignment=((1, 0, 0), (0, 1, 0)),
+            patient=radiograph.image.patient, acquired=radiograph.image.acquired,
+        )  # fmt: skip
         return ScoredRadiograph(report=report, radiograph=radiograph)
 
     def probe(self) -> None:

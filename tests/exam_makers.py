@@ -9,10 +9,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from lungsev.moment import Moment
+from lungsev.patient import PatientInfo
 from lungsev.report import ImageInfo, ModelInfo, Quality, QualityFlag, RegionScore, SchemeScore, SeverityReport
 from lungsev.runtime.patients.history import Exam
 from lungsev.schemes import load_scheme
 
+WRITTEN_AT = 1_800_000_000.0  # after every image was taken
 MODEL = ModelInfo("lungsev-brixia", "1.2.0", "0f" * 32, "onnxruntime", "cpu", "fp32")
 
 
@@ -29,7 +32,8 @@ def scored_report(
     """A report of a 200 x 200 image on which the scheme's boxes are the zones."""
     image = ImageInfo(patient_id=patient, acquired_at=taken, view=view, rows=200, columns=200)
     return SeverityReport(
-        "scored", image, model, scores={scheme: scheme_score(grades, scheme)},
+        "scored", image, model, patient=PatientInfo(id=patient), acquired=Moment.from_iso(taken or ""),
+        scores={scheme: scheme_score(grades, scheme)},
         quality=Quality("warn" if flags else "ok", flags), alignment=((1.0, 0.0, 0.0), (0.0, 1.0, 0.0)),
     )  # fmt: skip
 
@@ -56,6 +60,7 @@ def skipped_report(patient: str | None = "WARD-2", taken: str | None = "2026-11-
     """A report of an image that is not a chest radiograph."""
     return SeverityReport(
         "skipped", ImageInfo(patient_id=patient, acquired_at=taken), MODEL,
+        patient=PatientInfo(id=patient), acquired=Moment.from_iso(taken or ""),
         reason="not_frontal_chest", message="This is not a frontal chest radiograph.",
     )  # fmt: skip
 
@@ -66,8 +71,8 @@ def failed_report() -> SeverityReport:
 
 
 def exams_by_id(**reports: SeverityReport) -> dict[str, Exam]:
-    """Exams of these ids, written at the Unix time 0."""
-    return {name: Exam(name, report, 0.0) for name, report in reports.items()}
+    """Exams of these ids, all written at one time."""
+    return {name: Exam(name, report, WRITTEN_AT) for name, report in reports.items()}
 
 
 def put_report(out: Path, name: str, report: SeverityReport, *, with_image: bool = True) -> None:
@@ -93,4 +98,4 @@ def course_exam(
     taken = None if hours is None else (datetime(2026, 3, 2, 8, 15) + timedelta(hours=hours)).isoformat()
     report = scored_report(patient, taken, grades, view=view, model=model)
     report = replace(report, image=replace(report.image, sop_instance_uid=uid))
-    return Exam(name or f"image-{hours}-{total}", report, written_at)
+    return Exam(name or f"image-{hours}-{total}", report, WRITTEN_AT + written_at)

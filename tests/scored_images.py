@@ -12,6 +12,8 @@ import pytest
 from pydicom.dataset import Dataset
 
 from lungsev.grading import Calibration, decode
+from lungsev.moment import Moment
+from lungsev.patient import PatientInfo
 from lungsev.phantom import make_phantom, write_phantom_dicom
 from lungsev.pipeline import ScoredRadiograph
 from lungsev.preprocessing.canvas import to_canvas
@@ -30,6 +32,8 @@ IMAGE = ImageInfo(
     modality="DX",
     view="AP",
     sha256="ab" * 32,
+    patient=PatientInfo(id="PHANTOM-1"),
+    acquired=Moment("2026-11-22T08:15:00", "second"),
 )
 MakeScored = Callable[..., ScoredRadiograph]
 
@@ -110,6 +114,8 @@ def score_truly(
     score = decode(definition, probabilities, theta, frame, Calibration(interval_margin=0.5))
     severity = np.linspace(definition.grades[0], definition.grades[-1], 256, dtype=np.float32).reshape(16, 16)
     report = SeverityReport(
+        patient=case.radiograph.image.patient,
+        acquired=case.radiograph.image.acquired,
         status="scored",
         image=case.radiograph.image,
         model=MODEL,
@@ -129,6 +135,8 @@ def skipped(make_scored: MakeScored) -> ScoredRadiograph:
         "skipped",
         scored.report.image,
         MODEL,
+        patient=scored.report.patient,
+        acquired=scored.report.acquired,
         reason="not_frontal_chest",
         message="This is not a frontal chest radiograph.",
         quality=Quality("refused", (flag,)),

@@ -6,23 +6,29 @@ without it refuses the image.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from datetime import datetime
 
 import numpy as np
 from pydicom.dataset import Dataset
 
+from lungsev.moment import Moment, parse_date, read_moment
+from lungsev.patient import PatientInfo
 from lungsev.reading.grayscale import Grayscale, Lut, Window
-from lungsev.reading.tags import read_integer, read_items, read_number, read_numbers, read_text, read_texts
+from lungsev.reading.tags import (
+    read_identifier,
+    read_integer,
+    read_items,
+    read_number,
+    read_numbers,
+    read_text,
+    read_texts,
+)
 from lungsev.report import ImageInfo
 
-# Most exact first: when the plate was exposed, then when the image, the series and the study were begun.
-_TIMES = (
-    ("AcquisitionDate", "AcquisitionTime"),
-    ("ContentDate", "ContentTime"),
-    ("SeriesDate", "SeriesTime"),
-    ("StudyDate", "StudyTime"),
+# What the moment of the exposure is read from.
+_MOMENT = (
+    "AcquisitionDateTime",
+    *(f"{what}{part}" for what in ("Acquisition", "Content", "Series", "Study") for part in ("Date", "Time")),
 )
 
 
@@ -31,7 +37,6 @@ class DicomHeader:
     """What lungsev takes from the header of a DICOM file.
 
     Attributes:
-        acquired_at: ISO 8601 without zone; a date alone when the time is missing.
         body_parts: Body Part Examined, then the meanings in Anatomic Region Sequence.
         view_meanings: The meanings in View Code Sequence.
         signed: Pixel Representation is 1.
@@ -44,8 +49,9 @@ class DicomHeader:
     sop_instance_uid: str | None
     study_instance_uid: str | None
     series_instance_uid: str | None
-    patient_id: str | None
-    acquired_at: str | None
+    accession_number: str | None
+    patient: PatientInfo
+    acquired: Moment | None
     modality: str | None
     view_position: str | None
     # For acceptance; code strings in upper case
@@ -77,13 +83,16 @@ class DicomHeader:
             study_instance_uid=self.study_instance_uid,
             series_instance_uid=self.series_instance_uid,
             sop_class_uid=self.sop_class_uid,
-            patient_id=self.patient_id,
-            acquired_at=self.acquired_at,
+            accession_number=self.accession_number,
+            patient_id=self.patient.id,
+            acquired_at=self.acquired.at if self.acquired else None,
             modality=self.modality,
             view=self.view_position,
             rows=self.rows,
             columns=self.columns,
             transfer_syntax=self.transfer_syntax,
+            patient=self.patient,
+            acquired=self.acquired,
         )
 
 
@@ -93,12 +102,13 @@ def read_header(dataset: Dataset, transfer_syntax: str) -> DicomHeader:
     signed = read_integer(dataset, "PixelRepresentation") == 1
     return DicomHeader(
         transfer_syntax=transfer_syntax,
-        sop_class_uid=read_text(dataset, "SOPClassUID"),
-        sop_instance_uid=read_text(dataset, "SOPInstanceUID"),
-        study_instance_uid=read_text(dataset, "StudyInstanceUID"),
-        series_instance_uid=read_text(dataset, "SeriesInstanceUID"),
-        patient_id=read_text(dataset, "PatientID"),
-        acquired_at=_read_acquired_at(dataset),
+        sop_class_uid=read_identifier(dataset, "SOPClassUID"),
+        sop_instance_uid=read_identifier(dataset, "SOPInstanceUID"),
+        study_instance_uid=read_identifier(dataset, "StudyInstanceUID"),
+        series_instance_uid=read_identifier(dataset, "SeriesInstanceUID"),
+        accession_number=read_identifier(dataset, "AccessionNumber"),
+        patient=_read_patient(dataset),
+        acquired=_read_moment(dataset),
         modality=read_text(dataset, "Modality"),
         view_position=read_text(dataset, "ViewPosition"),
         manufacturer=read_text(dataset, "Manufacturer"),
@@ -135,31 +145,42 @@ def _read_meanings(dataset: Dataset, keyword: str) -> tuple[str, ...]:
     return tuple(read_text(item, "CodeMeaning") or "" for item in read_items(dataset, keyword))
 
 
-def _read_acquired_at(dataset: Dataset) -> str | None:
-    moment = _parse_date_time(read_text(dataset, "AcquisitionDateTime"))
-    if moment is not None:
-        return moment
-    for date_keyword, time_keyword in _TIMES:
-        date = (read_text(dataset, date_keyword) or "").replace(".", "").replace("-", "")
-        moment = _parse_date_time(date + (read_text(dataset, time_keyword) or "")) if date else None
-        if moment is not None:
-            return moment
-    return None
+def _read_patient(dataset: Dataset) -> PatientInfo:
+    """PS3.3 C.2.2 and C.2.3; the issuer's qualifiers are of table 10-18."""
+    birth_date = read_identifier(dataset, "PatientBirthDate")
+    return PatientInfo(
+        id=read_identifier(dataset, "PatientID"),
+        issuer=read_identifier(dataset, "IssuerOfPatientID"),
+        qualifiers=_read_qualifiers(dataset),
+        name=read_identifier(dataset, "PatientName"),
+        birth_date=birth_date and (parse_date(birth_date) or birth_date),
+        sex=_read_code(dataset, "PatientSex") or None,
+    )
 
 
-def _parse_date_time(value: str | None) -> str | None:
-    """YYYYMMDD[HHMMSS[.F]][zone] to ISO 8601 (PS3.5 6.2, DT, DA and TM)."""
-    match = re.match(r"(\d{8})(\d{2}:?\d{2}(?::?\d{2})?)?", value or "")
-    if match is None:
-        return None
-    date, time = match[1], (match[2] or "").replace(":", "")
-    try:
-        moment = datetime.strptime(date + time, "%Y%m%d" + "%H%M%S"[: len(time)])
-    except ValueError:
-        return None
-    if moment.year < 1895:  # before Roentgen's discovery
-        return None
-    return moment.isoformat() if time else moment.date().isoformat()
+def _read_qualifiers(dataset: Dataset) -> dict[str, str]:
+    item = next(iter(read_items(dataset, "IssuerOfPatientIDQualifiersSequence")), None)
+    if item is None:
+        return {}
+    facility = next(iter(read_items(item, "AssigningFacilitySequence")), Dataset())
+    jurisdiction = next(iter(read_items(item, "AssigningJurisdictionCodeSequence")), Dataset())
+    agency = next(iter(read_items(item, "AssigningAgencyOrDepartmentCodeSequence")), Dataset())
+    found = {
+        "universal_id": read_identifier(item, "UniversalEntityID"),
+        "universal_id_type": read_identifier(item, "UniversalEntityIDType"),
+        "id_type": read_identifier(item, "IdentifierTypeCode"),
+        "facility": read_identifier(facility, "LocalNamespaceEntityID"),
+        "facility_universal_id": read_identifier(facility, "UniversalEntityID"),
+        "facility_universal_id_type": read_identifier(facility, "UniversalEntityIDType"),
+        "jurisdiction": read_identifier(jurisdiction, "CodeValue"),
+        "agency": read_identifier(agency, "CodeValue"),
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def _read_moment(dataset: Dataset) -> Moment | None:
+    values = {keyword: read_identifier(dataset, keyword) or "" for keyword in _MOMENT}
+    return read_moment(values, read_identifier(dataset, "TimezoneOffsetFromUTC") or "")
 
 
 def _read_grayscale(dataset: Dataset, photometric_interpretation: str, signed: bool) -> Grayscale:

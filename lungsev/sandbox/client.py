@@ -29,6 +29,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import TypeAdapter
 
 from lungsev.errors import ImageError, LungsevError, SkippedImageError, UnreadableImageError
 from lungsev.reading.limits import ReadLimits
@@ -42,6 +43,7 @@ GRACE_SECONDS = 3.0
 # Importing OpenCV and NumPy from a cold SD card.
 START_SECONDS = 60.0
 
+_IMAGE_INFO = TypeAdapter(ImageInfo)
 _START = "from lungsev.sandbox.forkserver import run_forkserver; run_forkserver(int(sys.argv[1]))"
 # One thread: the fork server forks, and arenas and thread stacks would count against the workers' memory.
 _ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
@@ -201,7 +203,7 @@ def _radiograph(message: bytes, descriptor: int | None, limits: ReadLimits) -> R
         y0, x0, y1, x1 = answer["content_box_px"]
         return Radiograph(
             pixels=_mapped(descriptor, rows * columns).reshape(rows, columns),
-            image=ImageInfo(**answer["image"]),
+            image=_IMAGE_INFO.validate_python(answer["image"]),
             content_box_px=(y0, x0, y1, x1),
             notes=tuple(answer["notes"]),
         )
@@ -228,7 +230,7 @@ def _timed_out() -> UnreadableImageError:
 
 def _image_error(error: dict[str, Any]) -> ImageError:
     kind = SkippedImageError if error["skipped"] else UnreadableImageError
-    image = None if error["image"] is None else ImageInfo(**error["image"])
+    image = None if error["image"] is None else _IMAGE_INFO.validate_python(error["image"])
     return kind(str(error["code"]), str(error["message"]), image)
 
 

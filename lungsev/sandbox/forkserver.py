@@ -36,7 +36,7 @@ from lungsev.reading.limits import ReadLimits
 from lungsev.reading.read import read_radiograph, read_radiograph_bytes
 from lungsev.system import die_with_parent
 
-MAX_MESSAGE_BYTES = 64 * 1024
+MAX_MESSAGE_BYTES = 256 * 1024  # a few identifiers of the longest kind
 READY = b"ready"
 SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 

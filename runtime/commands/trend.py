@@ -18,6 +18,9 @@ def trend(
     ] = None,
     png: Annotated[Path | None, typer.Option("--png", help="File for the picture. Default: in OUT/trends.")] = None,
     json_output: JsonOption = False,
+    issuer: Annotated[
+        str | None, typer.Option("--issuer", help="Issuer of the patient id, where several issuers use the same id.")
+    ] = None,
 ) -> None:
     """Show a patient's course: totals and zones by the dates of the images.
 
@@ -39,9 +42,19 @@ def trend(
     from lungsev.system import write_atomically
 
     exams = History(out).refresh()
-    images = exams_of(exams, patient)
+    courses = {
+        exam.course: exam.report.patient.issuer or "none"
+        for exam in exams.values()
+        if exam.patient == patient and issuer in (None, exam.report.patient.issuer or "none")
+    }
+    if len(courses) > 1:
+        issuers = ", ".join(sorted(display_name(found) for found in courses.values()))
+        raise LungsevError(
+            f"{len(courses)} patients have this id, from the issuers {issuers}; choose one with --issuer ISSUER"
+        )
+    images = [image for course in courses for image in exams_of(exams, course)]
     if not images:
-        patients = count_noun(len({exam.patient for exam in exams.values()}), "patient")
+        patients = count_noun(len({exam.course for exam in exams.values()}), "patient")
         raise LungsevError(
             f"no image of this patient among {count_noun(len(exams), 'report')} of {patients} in {out}; "
             "check the patient id and --out"

@@ -73,7 +73,7 @@ class Dashboard:
         return board_page(
             self.history.refresh(),
             self.corrections.corrected_grades(),
-            datetime.now(),
+            datetime.now().astimezone(),
             private=is_private(request),
             problem=self.live.problem,
             unsent=describe_unsent(read_states(self.out), time.time()),
@@ -86,7 +86,7 @@ class Dashboard:
             exam,
             exams,
             self.corrections.corrected_grades(),
-            datetime.now(),
+            datetime.now().astimezone(),
             layers_of=lambda image: [layer for layer in _LAYERS if _layer_file(self.out, layer, image).is_file()],
             corrections=self.corrections.of_image(exam.id),
             deliveries=read_deliveries(self.out, exam.id),

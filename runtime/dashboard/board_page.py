@@ -97,8 +97,8 @@ def board_page(
 ) -> BoardPage:
     """Make the board of all patients."""
     cards, unread = [], []
-    for patient in {exam.patient for exam in exams.values()}:
-        images = exams_of(exams, patient)
+    for course in {exam.course for exam in exams.values()}:
+        images = exams_of(exams, course)
         if _belongs_on_a_card(images):
             cards.append(_card(images, corrected, now, private))
         else:

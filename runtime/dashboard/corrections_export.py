@@ -112,7 +112,7 @@ def _row(exam: Exam, name: str, secret: bytes) -> dict[str, object]:
     view = (exam.report.image.view or "").upper()
     return {
         "filename": name,
-        "patient": _pseudonym(secret, "patient", exam.patient),
+        "patient": _pseudonym(secret, "patient", exam.course),
         "view": view if view in _VIEWS else "",  # the tag is free text in the field, and could say anything
     }
 

@@ -150,7 +150,7 @@ def exam_page(
         private: Whether to hide the patient's id.
     """
     report = exam.report
-    images = exams_of(exams, exam.patient)
+    images = exams_of(exams, exam.course)
     place = images.index(exam)
     scheme = report.main_scheme if report.scores else None
     trend = patient_trend(images, scheme)

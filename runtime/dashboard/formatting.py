@@ -11,7 +11,7 @@ from lungsev.runtime.patients.history import Exam
 def patient_label(exam: Exam, private: bool) -> str:
     """Return the patient's id, or in privacy mode a stand-in that stays the same."""
     if private:
-        return "Patient " + hashlib.sha256(exam.patient.encode()).hexdigest()[:4].upper()
+        return "Patient " + hashlib.sha256(exam.course.encode()).hexdigest()[:4].upper()
     return printable(exam.patient)
 
 

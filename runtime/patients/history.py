@@ -9,10 +9,11 @@ import os
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timezone
 from pathlib import Path
 
 from lungsev.errors import LungsevError
+from lungsev.moment import Moment
 from lungsev.report import ImageInfo, SeverityReport
 
 log = logging.getLogger("lungsev.runtime.patients.history")
@@ -30,20 +31,34 @@ class Exam:
 
     @property
     def patient(self) -> str:
-        """The patient's id in the image; an image without one counts as a patient of its own."""
-        return self.report.image.patient_id or f"(no patient id) {self.id}"
+        """The patient's id in the image, for people; `course` tells patients apart."""
+        return self.report.patient.id or f"(no patient id) {self.id}"
+
+    @property
+    def course(self) -> str:
+        """The patient's identity: id, issuer and qualifiers. An image without an id is a course of its own."""
+        return self.report.patient.key or self.id
+
+    @property
+    def received_at(self) -> datetime:
+        """When the report was written."""
+        return datetime.fromtimestamp(self.written_at, timezone.utc).astimezone()
+
+    @property
+    def acquired(self) -> Moment | None:
+        """When the image was taken by its own header; None when that is not recorded, before 1980 or in the future."""
+        moment = self.report.acquired
+        return moment if moment is not None and moment.is_plausible(self.received_at) else None
 
     @property
     def acquired_at(self) -> datetime | None:
-        """When the image was taken by its own header; None when the header has no readable time."""
-        with contextlib.suppress(ValueError, TypeError):
-            return datetime.fromisoformat(self.report.image.acquired_at or "").replace(tzinfo=None)
-        return None
+        """The first instant that `acquired` may stand for."""
+        return self.acquired.earliest() if self.acquired else None
 
     @property
     def moment(self) -> datetime:
         """When the image was taken, or else when its report was written; for sorting."""
-        return self.acquired_at or datetime.fromtimestamp(self.written_at)
+        return self.acquired_at or self.received_at
 
 
 class History:
@@ -110,9 +125,9 @@ class History:
                 seen[entry.name] = known if known and known[0] == stamp else (stamp, _read(Path(entry.path), suffix))
 
 
-def exams_of(exams: Mapping[str, Exam], patient: str) -> list[Exam]:
+def exams_of(exams: Mapping[str, Exam], course: str) -> list[Exam]:
     """Return a patient's images by the time they were taken, oldest first."""
-    return sorted((exam for exam in exams.values() if exam.patient == patient), key=lambda exam: (exam.moment, exam.id))
+    return sorted((exam for exam in exams.values() if exam.course == course), key=lambda exam: (exam.moment, exam.id))
 
 
 def _read(path: Path, suffix: str) -> Exam | None:

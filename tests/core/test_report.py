@@ -13,6 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lungsev.moment import Moment
+from lungsev.patient import PatientInfo
 from lungsev.report import (
     DISCLAIMER,
     ImageInfo,
@@ -25,8 +27,9 @@ from lungsev.report import (
     Timing,
     format_likely,
 )
+from lungsev.standing import Standing
 
-SCHEMA = json.loads((resources.files("lungsev") / "report_schema_v1.json").read_text(encoding="utf-8"))
+SCHEMA = json.loads((resources.files("lungsev") / "report_schema_v2.json").read_text(encoding="utf-8"))
 MODEL = ModelInfo("lungsev-brixia", "1.2.0", "0f" * 32, "onnxruntime", "cpu", "fp32")
 
 finite = st.floats(-1e4, 1e4, allow_nan=False)
@@ -124,7 +127,7 @@ def test_the_schema_itself_is_valid() -> None:
 @pytest.mark.parametrize(
     ("path", "value"),
     [
-        (("schema_version",), 2),
+        (("schema_version",), 3),
         (("status",), "done"),
         (("disclaimer",), "For clinical use."),
         (("surprise",), 1),
@@ -176,7 +179,7 @@ def test_scores_cannot_be_given_to_a_failed_report() -> None:
         replace(a_scored_report(), status="failed", error="truncated")
 
 
-@pytest.mark.parametrize("version", [0, 2, None, "1"])
+@pytest.mark.parametrize("version", [0, 3, None, "2"])
 def test_an_unknown_schema_version_is_refused(version: object) -> None:
     with pytest.raises(ValueError, match="schema version"):
         SeverityReport.from_dict({**a_scored_report().to_dict(), "schema_version": version})
@@ -218,7 +221,37 @@ def test_a_report_that_was_written_before_regions_had_a_side_gets_it_from_their_
 
 def test_unknown_keys_are_ignored() -> None:
     report = a_scored_report()
-    assert SeverityReport.from_dict({**report.to_dict(), "standing": {"state": "agreed"}}) == report
+    assert SeverityReport.from_dict({**report.to_dict(), "bed": {"number": 12}}) == report
+
+
+def test_a_report_of_schema_version_1_is_read() -> None:
+    old = a_scored_report().to_dict()
+    for part in ("patient", "standing", "outputs"):
+        del old[part]
+    old |= {"schema_version": 1}
+    old["image"] |= {"patient_id": "12", "acquired_at": "2026-11-18T06:50:00"}
+    report = SeverityReport.from_json(json.dumps(old))
+    assert (report.schema_version, report.patient, report.standing) == (2, PatientInfo(id="12"), Standing())
+    assert report.acquired == Moment("2026-11-18T06:50:00", "second")
+
+
+def test_what_a_reader_signed_stands_without_the_models_interval() -> None:
+    report = a_scored_report()
+    (scheme,) = report.scores
+    plain = report.standing_score(scheme)
+    assert (plain.total, plain.interval) == (report.scores[scheme].total, report.scores[scheme].total_interval)
+    first = report.scores[scheme].regions[0]
+    signed = replace(report, standing=Standing("corrected", grades={scheme: {first.code: first.grade + 1}}))
+    score = signed.standing_score(scheme)
+    assert (score.total, score.interval, score.model_total) == (plain.total + 1, None, plain.total)
+    assert score.grades == {**plain.grades, first.code: first.grade + 1}
+
+
+def test_the_red_stop_is_the_first_remark() -> None:
+    report = a_scored_report()
+    flags = tuple(flag.message for flag in report.quality.flags)
+    assert report.remarks() == flags
+    assert replace(report, stop="Two people.").remarks() == ("Two people.", *flags)
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
@@ -237,7 +270,8 @@ def test_json_is_unicode_with_every_key_in_the_order_of_the_classes() -> None:
     text = report.to_json()
     assert '    "patient_id": "Zoë",\n' in text
     assert list(json.loads(text)) == [
-        "status", "image", "model", "scores", "quality", "alignment", "timing_ms", "schema_version", "disclaimer",
+        "status", "image", "model", "scores", "quality", "alignment", "timing_ms", "patient", "standing",
+        "outputs", "schema_version", "disclaimer",
     ]  # fmt: skip
     assert json.loads(text) == report.to_dict() == json.loads(report.to_json(indent=None))
 

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 from importlib import resources
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
+from pydantic import ValidationError
 
 from lungsev.config import load_model
 from lungsev.errors import ConfigError
-from lungsev.runtime.settings import BedsideSettings, DashboardSettings
+from lungsev.runtime.settings import BedsideSettings, DashboardSettings, SiteSettings
 
 
 def test_the_shipped_file_shows_every_setting_with_its_default() -> None:
@@ -75,3 +77,10 @@ def test_json_is_written_first() -> None:
 )
 def test_a_public_address_is_kept_as_browsers_name_an_origin(written: str, origin: str) -> None:
     assert DashboardSettings(public_url=written).public_url == origin
+
+
+def test_the_sites_zone_must_be_known() -> None:
+    assert SiteSettings(timezone="Europe/Rome").zone == ZoneInfo("Europe/Rome")
+    assert SiteSettings().zone is None
+    with pytest.raises(ValidationError, match="expected a time zone like Europe/Rome"):
+        SiteSettings(timezone="Europe/Atlantis")

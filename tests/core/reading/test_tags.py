@@ -44,3 +44,31 @@ def test_a_scalar_where_a_sequence_belongs_is_no_item() -> None:
     dataset = Dataset()
     dataset.Modality = "CR"
     assert tags.read_items(dataset, "Modality") == []
+
+
+@pytest.mark.parametrize(
+    ("charset", "stored", "expected"),
+    [
+        (None, b"12\\34 ", "12\\34"),
+        (None, b"A  B", "A  B"),
+        ("GB18030", "\u4e57".encode("gb18030") + b"7", "\u4e577"),  # half of the letter is the byte of a backslash
+        ("ISO_IR 192", b"A\xe9", "A\xe9"),  # no UTF-8
+        (None, b"7" * 1000, "7" * 1000),
+    ],
+)
+def test_an_identifier_is_as_in_the_file(charset: str | None, stored: bytes, expected: str) -> None:
+    dataset = Dataset()
+    if charset:
+        dataset.SpecificCharacterSet = charset
+    tag = Tag("PatientID")
+    dataset[tag] = RawDataElement(tag, "LO", len(stored), stored, 0, False, True)
+    assert tags.read_identifier(dataset, "PatientID") == expected
+
+
+def test_two_endless_identifiers_stay_different() -> None:
+    one, other = Dataset(), Dataset()
+    one.add_new(Tag("PatientID"), "LT", "7" * 5000 + "1")
+    other.add_new(Tag("PatientID"), "LT", "7" * 5000 + "2")
+    found = tags.read_identifier(one, "PatientID"), tags.read_identifier(other, "PatientID")
+    assert found[0] != found[1]
+    assert all(text is not None and len(text) < 1100 for text in found)

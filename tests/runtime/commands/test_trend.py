@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import pytest
-from exam_makers import course_exam
+from exam_makers import course_exam, scored_report
 from typer.testing import CliRunner
 
 from lungsev.errors import LungsevError
+from lungsev.patient import PatientInfo
 from lungsev.runtime.cli import app
 from lungsev.runtime.commands.trend import trend, trend_name
 
@@ -26,7 +28,7 @@ def out(tmp_path: Path) -> Path:
 
 
 def test_the_command_prints_a_table_and_writes_a_picture_that_does_not_name_the_patient(out: Path, capsys) -> None:
-    trend("=EVIL\x1b[31m", out, None, None, json_output=False)
+    trend("=EVIL\x1b[31m", out)
     printed = capsys.readouterr().out
     assert "worse +5" in printed
     assert "\x1b" not in printed
@@ -47,8 +49,19 @@ def test_the_command_prints_json_for_machines(out: Path) -> None:
 
 def test_an_unknown_patient_or_folder_is_one_line(out: Path, tmp_path: Path) -> None:
     with pytest.raises(LungsevError, match="no image of this patient among 3 reports of 1 patient in"):
-        trend("nobody", out, None, None, json_output=False)
+        trend("nobody", out)
     with pytest.raises(LungsevError, match="cannot read reports"):
-        trend("nobody", tmp_path / "none", None, None, json_output=False)
+        trend("nobody", tmp_path / "none")
     with pytest.raises(LungsevError, match="none with a score under the scheme ralo"):
         trend("=EVIL\x1b[31m", out, "ralo", None, json_output=False)
+
+
+def test_one_id_of_two_issuers_is_two_patients(tmp_path: Path) -> None:
+    (tmp_path / "reports").mkdir()
+    for number, issuer in enumerate(("HOSP-A", "HOSP-B")):
+        report = replace(scored_report(), patient=PatientInfo(id="4711", issuer=issuer))
+        (tmp_path / "reports" / f"{number}.json").write_text(report.to_json(), encoding="utf-8")
+    with pytest.raises(LungsevError, match="2 patients have this id, from the issuers HOSP-A, HOSP-B; choose one"):
+        trend("4711", tmp_path)
+    result = CliRunner().invoke(app, ["trend", "4711", "--out", str(tmp_path), "--json", "--issuer", "HOSP-B"])
+    assert len(json.loads(result.stdout)["points"]) == 1

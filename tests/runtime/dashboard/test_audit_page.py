@@ -20,4 +20,4 @@ def test_corrections_stay_in_order_and_say_whose_image_it_is() -> None:
 
 def test_ids_are_hidden_in_privacy_mode() -> None:
     (row,) = audit_page([FIRST], exams_by_id(a1=scored_report("WARD-1")), private=True).rows
-    assert row.patient == "Patient C345"
+    assert row.patient == "Patient C3F7"

@@ -8,11 +8,13 @@ from datetime import datetime
 import pytest
 from exam_makers import MODEL, exams_by_id, failed_report, scheme_score, scored_report, skipped_report
 
+from lungsev.moment import Moment
+from lungsev.patient import PatientInfo
 from lungsev.report import ImageInfo, QualityFlag, SeverityReport
 from lungsev.runtime.dashboard.board_page import Card, Score, UnreadFile, board_page
 from lungsev.runtime.patients.history import Exam
 
-NOW = datetime(2026, 11, 22, 12, 0)
+NOW = datetime(2026, 11, 22, 12, 0).astimezone()
 
 
 def only_card(exams: dict[str, Exam], corrected: dict | None = None, *, private: bool = False) -> Card:
@@ -168,7 +170,8 @@ def test_within_a_state_the_newest_image_comes_first_and_ids_decide_between_equa
 
 
 def test_a_patient_with_a_score_has_a_card_whatever_became_of_the_other_files() -> None:
-    failed = replace(failed_report(), image=ImageInfo(patient_id="WARD-1", acquired_at="2026-11-21T08:00:00"))
+    patient, taken = PatientInfo(id="WARD-1"), Moment("2026-11-21T08:00:00", "second")
+    failed = replace(failed_report(), patient=patient, acquired=taken)
     page = board_page(exams_by_id(a1=scored_report(), a2=failed), {}, NOW)
     assert ([card.state for card in page.cards], page.unread) == (["refused"], ())
 

@@ -16,7 +16,7 @@ from lungsev.runtime.delivery.outbox import Delivery
 from lungsev.runtime.patients.history import Exam
 from lungsev.runtime.patients.trend import RegionChange
 
-NOW = datetime(2026, 11, 22, 12, 0)
+NOW = datetime(2026, 11, 22, 12, 0).astimezone()
 SIDE_FLAG = QualityFlag("side_not_verified", "warn", "The file does not say which side is which.")
 
 

@@ -15,7 +15,7 @@ from lungsev.errors import ConfigError, MissingExtraError
 from lungsev.report import SeverityReport
 from lungsev.runtime.outputs.catalog import DASHBOARD_OUTPUTS, OUTPUTS, open_outputs
 
-SCHEMA = json.loads((resources.files("lungsev") / "report_schema_v1.json").read_text(encoding="utf-8"))
+SCHEMA = json.loads((resources.files("lungsev") / "report_schema_v2.json").read_text(encoding="utf-8"))
 
 
 def test_the_default_is_the_report_and_the_picture() -> None:

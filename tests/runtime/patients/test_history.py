@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
-from exam_makers import course_exam, scored_report
+from exam_makers import WRITTEN_AT, course_exam, scored_report
 
 from lungsev.errors import LungsevError
+from lungsev.moment import Moment
+from lungsev.patient import PatientInfo
 from lungsev.runtime.patients.history import Exam, History, exams_of
 
-START = datetime(2026, 3, 2, 8, 15)
+START = datetime(2026, 3, 2, 8, 15).astimezone()
 
 
 @pytest.fixture
@@ -43,22 +45,24 @@ def test_history_reads_a_report_once_and_notices_what_comes_and_goes(out: Path) 
 
 def test_priors_go_by_the_date_of_the_image(out: Path) -> None:
     exams = History(out).refresh()
-    assert [exam.id for exam in exams_of(exams, "=EVIL\x1b[31m")] == ["image-0-4", "image-30-9", "image-60-8"]
-
-
-@pytest.mark.parametrize("value", ["yesterday", "", None])
-def test_a_date_that_cannot_be_read_is_no_date(value: str | None) -> None:
-    report = course_exam(3, 0).report
-    assert Exam("x", replace(report, image=replace(report.image, acquired_at=value)), 1.0).acquired_at is None
+    course = PatientInfo(id="=EVIL\x1b[31m").key or ""
+    assert [exam.id for exam in exams_of(exams, course)] == ["image-0-4", "image-30-9", "image-60-8"]
 
 
 def test_an_exam_has_a_patient_a_moment_and_an_id_of_its_own() -> None:
     dated, undated = course_exam(3, 0), Exam("x", scored_report(None, None), 1_000_000.0)
     assert (dated.patient, dated.acquired_at, dated.moment) == ("PHANTOM-1", START, START)
     assert (undated.patient, undated.acquired_at) == ("(no patient id) x", None)
-    assert undated.moment == datetime.fromtimestamp(1_000_000.0)
-    zoned = scored_report(taken="2026-11-20T08:00:00+02:00")
-    assert Exam("z", zoned, 0.0).acquired_at == datetime(2026, 11, 20, 8)
+    assert undated.moment == datetime.fromtimestamp(1_000_000.0, timezone.utc)
+    moment = Moment("2026-11-20T08:00:00", "second", "+02:00", "value")
+    zoned = Exam("z", replace(scored_report(), acquired=moment), WRITTEN_AT)
+    assert zoned.acquired_at == datetime(2026, 11, 20, 6, tzinfo=timezone.utc)
+
+
+def test_a_moment_in_the_future_or_before_1980_is_no_moment() -> None:
+    for taken in ("1900-01-01T00:00:00", "2031-01-01T00:00:00"):
+        exam = Exam("x", scored_report(taken=taken), WRITTEN_AT)
+        assert (exam.acquired, exam.moment) == (None, exam.received_at)
 
 
 def test_reports_beside_their_images_are_found_where_there_is_no_folder_of_reports(tmp_path: Path) -> None:
@@ -122,7 +126,7 @@ def test_a_changed_report_is_read_again_and_written_at_is_its_time(out: Path) ->
 def test_images_of_a_patient_are_sorted_by_time_then_id() -> None:
     exams = {exam.id: exam for exam in (course_exam(3, 9), course_exam(3, 0, name="b"), course_exam(3, 0, name="a"),
                                         course_exam(3, 0, patient="OTHER"))}  # fmt: skip
-    assert [exam.id for exam in exams_of(exams, "PHANTOM-1")] == ["a", "b", "image-9-3"]
+    assert [exam.id for exam in exams_of(exams, PatientInfo(id="PHANTOM-1").key or "")] == ["a", "b", "image-9-3"]
 
 
 def test_a_folder_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 
 import pytest
-from exam_makers import MODEL, course_exam, exams_by_id, scored_report
+from exam_makers import MODEL, WRITTEN_AT, course_exam, exams_by_id, scored_report
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -122,10 +122,10 @@ def test_an_image_scored_twice_counts_once_with_its_newest_report() -> None:
 
 def test_images_without_a_date_or_a_score_have_no_place_but_are_counted() -> None:
     skipped = SeverityReport("skipped", ImageInfo(patient_id="PHANTOM-1"), reason="rotated", message="Turned.")
-    trend = patient_trend([course_exam(5, 0), course_exam(9, None, name="undated"), Exam("no", skipped, 0.0)])
+    trend = patient_trend([course_exam(5, 0), course_exam(9, None, name="undated"), Exam("no", skipped, WRITTEN_AT)])
     assert trend is not None
     assert (len(trend.points), trend.undated, trend.unscored) == (1, ("undated",), 1)
-    assert patient_trend([Exam("no", skipped, 0.0)]) is None
+    assert patient_trend([Exam("no", skipped, WRITTEN_AT)]) is None
     assert patient_trend([]) is None
 
 
@@ -141,9 +141,10 @@ def test_a_point_holds_all_that_is_known_of_its_image() -> None:
     assert trend is not None
     assert (trend.scheme, trend.total_max, trend.grades, trend.threshold) == ("brixia", 18, (0, 1, 2, 3), 2)
     assert trend.points[1] == TrendPoint(
-        id="b", acquired_at=datetime(2026, 11, 21, 8), view="PA", model="lungsev-brixia 1.2.0 (0f0f0f0f)",
+        id="b", acquired_at=datetime(2026, 11, 21, 8).astimezone(), view="PA", model="lungsev-brixia 1.2.0 (0f0f0f0f)",
         grades={"A": 0, "B": 1, "C": 2, "D": 3, "E": 2, "F": 1}, total=9, total_interval=(7, 11), since_previous=6,
-        hours_since_previous=24.0, since_reference=6, reference_id="a", reference_at=datetime(2026, 11, 20, 8),
+        hours_since_previous=24.0, since_reference=6, reference_id="a",
+        reference_at=datetime(2026, 11, 20, 8).astimezone(),
         change="worse", region_changes=(RegionChange("C", "right lower zone", 0, 2),
                                         RegionChange("D", "left upper zone", 1, 3)),
         view_changed=True, model_changed=False, quality_messages=("The patient is tilted.",),
@@ -173,8 +174,8 @@ def test_json_holds_plain_types_and_a_sentence_for_each_point() -> None:
     trend = patient_trend([course_exam(5, 0), course_exam(9, 24)])
     assert trend is not None
     data = json.loads(json.dumps(trend.to_dict()))
-    assert [point["acquired_at"] for point in data["points"]] == ["2026-03-02T08:15:00", "2026-03-03T08:15:00"]
-    assert [point["reference_at"] for point in data["points"]] == [None, "2026-03-02T08:15:00"]
+    assert [point["acquired_at"][:19] for point in data["points"]] == ["2026-03-02T08:15:00", "2026-03-03T08:15:00"]
+    assert [point["reference_at"] for point in data["points"]] == [None, data["points"][0]["acquired_at"]]
     assert [point["sentence"] for point in data["points"]] == [sentence(point, 2) for point in trend.points]
 
 

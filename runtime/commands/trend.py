@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lungsev.runtime.commands.options import JsonOption, OutFolder
+
+if TYPE_CHECKING:
+    from lungsev.runtime.patients.history import Exam
 
 
 def trend(
@@ -36,29 +40,12 @@ def trend(
     from lungsev.report import DISCLAIMER
     from lungsev.runtime.console import count_noun, display_name, open_console
     from lungsev.runtime.patients.chart import draw_trend
-    from lungsev.runtime.patients.history import History, exams_of
+    from lungsev.runtime.patients.history import History
     from lungsev.runtime.patients.trend import patient_trend
     from lungsev.runtime.patients.trend_table import trend_remarks, trend_table
     from lungsev.system import write_atomically
 
-    exams = History(out).refresh()
-    courses = {
-        exam.course: exam.report.patient.issuer or "none"
-        for exam in exams.values()
-        if exam.patient == patient and issuer in (None, exam.report.patient.issuer or "none")
-    }
-    if len(courses) > 1:
-        issuers = ", ".join(sorted(display_name(found) for found in courses.values()))
-        raise LungsevError(
-            f"{len(courses)} patients have this id, from the issuers {issuers}; choose one with --issuer ISSUER"
-        )
-    images = [image for course in courses for image in exams_of(exams, course)]
-    if not images:
-        patients = count_noun(len({exam.course for exam in exams.values()}), "patient")
-        raise LungsevError(
-            f"no image of this patient among {count_noun(len(exams), 'report')} of {patients} in {out}; "
-            "check the patient id and --out"
-        )
+    images = _images_of(History(out).refresh(), patient, issuer, out)
     course = patient_trend(images, scheme)
     if course is None:
         wanted = f" under the scheme {scheme}" if scheme else ""
@@ -80,6 +67,36 @@ def trend(
         console.print(remark)
     console.print(f"picture: {path}", soft_wrap=True)
     console.print(DISCLAIMER)
+
+
+def _images_of(exams: Mapping[str, Exam], patient: str, issuer: str | None, out: Path) -> list[Exam]:
+    """Return the images of the one patient with this id.
+
+    Raises:
+        LungsevError: There is none, or there are several.
+    """
+    from lungsev.errors import LungsevError
+    from lungsev.runtime.console import count_noun, display_name
+    from lungsev.runtime.patients.history import exams_of
+
+    courses = {
+        exam.course: exam.report.patient.issuer or "none"
+        for exam in exams.values()
+        if exam.patient == patient and issuer in (None, exam.report.patient.issuer or "none")
+    }
+    if len(courses) > 1:
+        issuers = ", ".join(sorted(display_name(found) for found in courses.values()))
+        raise LungsevError(
+            f"{len(courses)} patients have this id, from the issuers {issuers}; choose one with --issuer ISSUER"
+        )
+    images = [image for course in courses for image in exams_of(exams, course)]
+    if not images:
+        patients = count_noun(len({exam.course for exam in exams.values()}), "patient")
+        raise LungsevError(
+            f"no image of this patient among {count_noun(len(exams), 'report')} of {patients} in {out}; "
+            "check the patient id and --out"
+        )
+    return images
 
 
 def trend_name(patient: str) -> str:

@@ -20,13 +20,16 @@ def doctor(
     backend: BackendOverride = None,
     json_output: JsonOption = False,
 ) -> None:
-    """Check model, GPU, memory, clock, extras, folders and disk, and say how to correct what is wrong.
+    """Check model, GPU, memory, clock, extras, folders, ports and destinations, and say how to correct what is wrong.
+
+    Every destination is opened and sent nothing of a patient. Exit code 1 when something does not work.
 
     Example: lungsev-run doctor --config bedside.yaml
     """
     from lungsev.config import load_model
     from lungsev.errors import LungsevError
-    from lungsev.runtime.commands.checks import examine, print_checks
+    from lungsev.runtime.checks.check import print_checks
+    from lungsev.runtime.checks.examine import examine
     from lungsev.runtime.settings import BedsideSettings
 
     overrides = {"watch.incoming": incoming, "watch.out": out, "model.bundle": bundle, "model.backend": backend}

@@ -16,7 +16,8 @@ def verify(
     Example: lungsev-run verify --bundle bundles/newest
     """
     from lungsev.errors import LungsevError
-    from lungsev.runtime.commands.checks import check_model, print_checks
+    from lungsev.runtime.checks.check import print_checks
+    from lungsev.runtime.checks.model import check_model
 
     checks = check_model(bundle, backend, threads)
     print_checks(checks, json_output)

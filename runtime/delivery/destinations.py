@@ -9,7 +9,11 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 AeTitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[!-\[\]-~ ]+$")]  # PS3.5 6.2, no backslash
-DICOM_OUTPUTS = ("dicom_sr", "dicom_pr", "dicom_sc")
+SOP_CLASSES = {  # of the outputs that are DICOM objects
+    "dicom_sr": "1.2.840.10008.5.1.4.1.1.88.33",  # Comprehensive SR
+    "dicom_pr": "1.2.840.10008.5.1.4.1.1.11.1",  # Grayscale Softcopy Presentation State
+    "dicom_sc": "1.2.840.10008.5.1.4.1.1.7",  # Secondary Capture
+}
 
 
 class _Destination(BaseModel):
@@ -31,9 +35,9 @@ class _DicomOnly(_Destination):
     @field_validator("sends")
     @classmethod
     def _check_dicom(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        wrong = [name for name in value if name not in DICOM_OUTPUTS]
+        wrong = [name for name in value if name not in SOP_CLASSES]
         if wrong:
-            raise ValueError(f"found output {wrong[0]!r}, expected some of {', '.join(DICOM_OUTPUTS)}")
+            raise ValueError(f"found output {wrong[0]!r}, expected some of {', '.join(SOP_CLASSES)}")
         return value
 
 

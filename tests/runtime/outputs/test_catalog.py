@@ -10,9 +10,11 @@ from pathlib import Path
 import cv2
 import jsonschema
 import pytest
+from dicom_results import written
 
 from lungsev.errors import ConfigError, MissingExtraError
 from lungsev.report import SeverityReport
+from lungsev.runtime.delivery.destinations import SOP_CLASSES
 from lungsev.runtime.outputs.catalog import DASHBOARD_OUTPUTS, OUTPUTS, open_outputs
 
 SCHEMA = json.loads((resources.files("lungsev") / "report_schema_v2.json").read_text(encoding="utf-8"))
@@ -34,6 +36,12 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
 def test_no_two_outputs_write_the_same_file() -> None:
     assert len({(output.folder, output.suffix) for output in OUTPUTS.values()}) == len(OUTPUTS)
     assert set(DASHBOARD_OUTPUTS) <= set(OUTPUTS)
+
+
+def test_destinations_are_asked_for_the_classes_of_what_is_written(make_scored_dicom, tmp_path: Path) -> None:
+    pytest.importorskip("highdicom")
+    scored = make_scored_dicom()
+    assert {name: written(name, scored, tmp_path).SOPClassUID for name in SOP_CLASSES} == SOP_CLASSES
 
 
 @pytest.mark.parametrize("name", ["dicom_sr", "dicom_pr"])

@@ -1,0 +1,1 @@
+"""What `doctor` and `verify` check: model, machine, clock, folders, ports, destinations."""

@@ -13,6 +13,7 @@ import numpy as np
 
 from lungsev.errors import ImageError, UnreadableImageError
 from lungsev.model import ImageSource, Model
+from lungsev.moment import Moment
 from lungsev.patient import PatientInfo
 from lungsev.pipeline import ScoredRadiograph, StageClock
 from lungsev.reading.radiograph import Radiograph
@@ -58,10 +59,12 @@ def drop(folder: Path, name: str, data: bytes) -> Path:
 
 @dataclass
 class QuickModel(Model):
-    """Reads PNGs made here in no time. `failures` and `uids` go by an image's bytes."""
+    """Reads PNGs made here in no time. `failures`, `uids`, `patients` and `acquired` go by an image's bytes."""
 
     failures: dict[bytes, Callable[[], ImageError]] = field(default_factory=dict)
     uids: dict[bytes, str] = field(default_factory=dict)
+    patients: dict[bytes, PatientInfo] = field(default_factory=dict)
+    acquired: dict[bytes, Moment] = field(default_factory=dict)
     score_error: Callable[[Radiograph], Exception | None] = lambda radiograph: None
     seen: list[Path] = field(default_factory=list)
     closed: bool = False
@@ -84,7 +87,8 @@ class QuickModel(Model):
             sha256=digest,
             pixel_sha256=digest,
             patient_id="P1",
-            patient=PatientInfo(id="P1"),
+            patient=self.patients.get(data, PatientInfo(id="P1")),
+            acquired=self.acquired.get(data),
         )  # fmt: skip
         return Radiograph(np.zeros((8, 8), np.float32), image, (0, 0, 8, 8))
 

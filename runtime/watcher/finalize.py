@@ -14,7 +14,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from lungsev.pipeline import ScoredRadiograph
-from lungsev.report import DISCLAIMER
+from lungsev.report import DISCLAIMER, SeverityReport
 from lungsev.runtime.outputs.contract import Output
 from lungsev.runtime.settings import WatchSettings
 from lungsev.runtime.watcher.failpoints import pass_failpoint
@@ -142,4 +142,12 @@ def read_reason(path: Path) -> tuple[str, str, str | None] | None:
         data = json.loads(path.read_text(encoding="utf-8"))
         return str(data["error"]), str(data["message"]), data.get("sha256")
     except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def read_report(path: Path) -> SeverityReport | None:
+    """Return the report in a file; None when it is missing or something else."""
+    try:
+        return SeverityReport.from_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None

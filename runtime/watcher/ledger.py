@@ -184,12 +184,11 @@ class Ledger:
         return rows[0] if rows else None
 
     def scored_twins(self, sop_instance_uid: str | None, pixel_sha256: str, image_id: str) -> list[ImageRow]:
-        """Return other scored images with the same SOP Instance UID or, for files without one, the same pixels."""
-        scored = "state IN ('written', 'done') AND id != ? ORDER BY seq"
-        if sop_instance_uid is not None:
-            return self._query(f"WHERE sop_instance_uid = ? AND {scored}", (sop_instance_uid, image_id))
+        """Return other scored images with the same pixels or the same SOP Instance UID, oldest first."""
         return self._query(
-            f"WHERE sop_instance_uid IS NULL AND pixel_sha256 = ? AND {scored}", (pixel_sha256, image_id)
+            "WHERE (pixel_sha256 = ? OR sop_instance_uid = ?) AND id != ? "
+            "AND state IN ('written', 'done') ORDER BY seq",
+            (pixel_sha256, sop_instance_uid, image_id),
         )
 
     def has_images_without_source(self) -> bool:

@@ -13,12 +13,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from lungsev.report import SeverityReport
 from lungsev.runtime.console import count_noun
 from lungsev.runtime.outputs.contract import Output
 from lungsev.runtime.settings import WatchSettings
 from lungsev.runtime.watcher.file_moves import move_into_folder, remove_file
-from lungsev.runtime.watcher.finalize import quarantine, read_reason
+from lungsev.runtime.watcher.finalize import quarantine, read_reason, read_report
 from lungsev.runtime.watcher.intake import KNOWN_SUFFIXES, image_source
 from lungsev.runtime.watcher.layout import Layout
 from lungsev.runtime.watcher.ledger import Ledger
@@ -109,7 +108,7 @@ def _continue_image(
             remove_file(source)  # copied across file systems, and the process died before it removed the source
         if image.state not in ("claimed", "failed"):
             ledger.transition(image.id, "claimed")  # also a scored one: not all its outputs were on the disk
-    elif (report := _report_of(layout.reports / f"{image.id}.json")) is not None:
+    elif (report := read_report(layout.reports / f"{image.id}.json")) is not None:
         ledger.transition(image.id, "written", **ledger_fields(report))
         finish_interrupted(replace(image, state="written", code=report.reason), layout, ledger, settings)
     elif image.state in ("seen", "settled"):
@@ -158,19 +157,12 @@ def _restore_result(path: Path, ledger: Ledger) -> int:
     image_id = path.name.removesuffix(".json")
     if not _IMAGE_FILE.match(image_id) or ledger.image(image_id) is not None:
         return 0
-    report = _report_of(path)
+    report = read_report(path)
     if report is None:
         log.warning("a file in reports/ is not a report and is ignored")
         return 0
     ledger.restore(image_id, "", "done" if report.status == "scored" else "skipped", **ledger_fields(report))
     return 1
-
-
-def _report_of(path: Path) -> SeverityReport | None:
-    try:
-        return SeverityReport.from_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        return None
 
 
 def _suffix_in(folder: Path, image_id: str) -> str:

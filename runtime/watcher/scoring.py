@@ -16,15 +16,23 @@ from lungsev.errors import BackendError, ImageError, LungsevError, SkippedImageE
 from lungsev.model import Model
 from lungsev.pipeline import ScoredRadiograph
 from lungsev.reading.radiograph import Radiograph
-from lungsev.report import ImageInfo, QualityFlag, SeverityReport
+from lungsev.report import ImageInfo, SeverityReport
 from lungsev.runtime.outputs.contract import Output
-from lungsev.runtime.settings import WatchSettings
+from lungsev.runtime.settings import SiteSettings, WatchSettings
 from lungsev.runtime.watcher.failpoints import pass_failpoint
-from lungsev.runtime.watcher.finalize import finish_quarantine, finish_result, quarantine, read_reason, write_outputs
+from lungsev.runtime.watcher.finalize import (
+    finish_quarantine,
+    finish_result,
+    quarantine,
+    read_reason,
+    read_report,
+    write_outputs,
+)
 from lungsev.runtime.watcher.layout import Layout
 from lungsev.runtime.watcher.ledger import Ledger
 from lungsev.runtime.watcher.ledger_schema import ImageRow, State
 from lungsev.runtime.watcher.metrics import Metrics
+from lungsev.runtime.watcher.received import Resemblance, Twin, find_resemblance, reissued, with_site, with_warning
 from lungsev.system import sha256_of_file
 
 log = logging.getLogger("lungsev.runtime.watcher.scoring")
@@ -58,6 +66,9 @@ class Scoring:
         on_finished: Callable[[FinishedImage], None] = lambda finished: None,
         queue: Callable[[str, Sequence[tuple[str, Path]]], object] = lambda image_id, files: None,
         monotonic: Callable[[], float] = time.monotonic,
+        *,
+        site: SiteSettings | None = None,
+        supersede: Callable[[str, str, str], object] = lambda old, new, reason: None,
     ) -> None:
         self._open_model = open_model
         self._layout = layout
@@ -68,6 +79,8 @@ class Scoring:
         self._on_finished = on_finished
         self._queue = queue
         self._monotonic = monotonic
+        self._site = site or SiteSettings()
+        self._supersede = supersede
         self._model: Model | None = None
         self._picked = 0
         self._due: dict[str, float] = {}  # image id: moment of its next attempt; after a restart all are due
@@ -184,24 +197,33 @@ class Scoring:
         assert self._model is not None
         path = self._layout.work_file(image)
         _check_work_file(path)
-        twins: list[ImageRow] = []
+        found: list[Resemblance] = []
 
         def refuse_duplicate(radiograph: Radiograph) -> None:
             pass_failpoint("decoded")
-            twins.extend(self._twins(image, radiograph.image))
-            if twins and twins[0].pixel_sha256 == radiograph.image.pixel_sha256:
-                message = f"The same image was scored before, as {twins[0].id}."
+            resemblance = find_resemblance(radiograph.image, self._twins(image, radiograph.image), self._site)
+            if resemblance is not None and resemblance.kind == "duplicate":
+                message = f"The same image was scored before, as {resemblance.twin.image_id}."
                 raise SkippedImageError("duplicate", message, radiograph.image)
+            found.extend([resemblance] if resemblance is not None else [])
 
         scored = self._model.examine_readable(path, refuse_duplicate)
-        return _with_twin_warning(scored, twins[0]) if twins and scored.radiograph is not None else scored
+        scored = replace(scored, report=with_site(scored.report, self._site))
+        for resemblance in found:
+            if resemblance.kind == "reissue":
+                scored = reissued(scored, resemblance.twin.report)
+                self._supersede(resemblance.twin.image_id, image.id, resemblance.correction)
+            else:
+                scored = with_warning(scored, resemblance)
+        return scored
 
-    def _twins(self, image: ImageRow, info: ImageInfo) -> list[ImageRow]:
-        """Return scored images with this image's identity, those with the same pixels first."""
+    def _twins(self, image: ImageRow, info: ImageInfo) -> list[Twin]:
+        """Return scored images with this image's pixels or UID, oldest first. Those whose results are gone are not."""
         if info.pixel_sha256 is None:
             return []
-        twins = self._ledger.scored_twins(info.sop_instance_uid, info.pixel_sha256, image.id)
-        return sorted(twins, key=lambda twin: twin.pixel_sha256 != info.pixel_sha256)
+        rows = self._ledger.scored_twins(info.sop_instance_uid, info.pixel_sha256, image.id)
+        reports = [(row.id, read_report(self._layout.reports / f"{row.id}.json")) for row in rows]
+        return [Twin(image_id, report) for image_id, report in reports if report is not None]
 
     def _finish(self, image: ImageRow, scored: ScoredRadiograph, started: float) -> None:
         report = scored.report
@@ -282,19 +304,6 @@ def finish_interrupted(image: ImageRow, layout: Layout, ledger: Ledger, settings
     return False
 
 
-def _with_twin_warning(scored: ScoredRadiograph, twin: ImageRow) -> ScoredRadiograph:
-    """Add a warning: the same SOP Instance UID with other pixels, so one of the two is mislabelled."""
-    flag = QualityFlag(
-        "same_uid_other_pixels",
-        "warn",
-        f"Another image with the same identity but other pixels was scored as {twin.id}.",
-    )
-    quality = scored.report.quality
-    verdict = "warn" if quality.verdict == "ok" else quality.verdict
-    quality = replace(quality, verdict=verdict, flags=(*quality.flags, flag))
-    return replace(scored, report=replace(scored.report, quality=quality))
-
-
 def ledger_fields(report: SeverityReport) -> dict[str, Any]:
     """Return the fields of a report that the ledger keeps. `code` is None exactly for scored images."""
     image: ImageInfo = report.image
@@ -304,7 +313,7 @@ def ledger_fields(report: SeverityReport) -> dict[str, Any]:
         "sha256": image.sha256,
         "sop_instance_uid": image.sop_instance_uid,
         "pixel_sha256": image.pixel_sha256,
-        "patient_id": image.patient_id,
+        "patient_id": report.patient.key,
         "acquired_at": image.acquired_at,
     }
 

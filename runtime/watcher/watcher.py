@@ -132,8 +132,9 @@ class Watcher:
             outbox = self._open_outbox(stack, stop)
             queue = outbox.queue if outbox is not None else _send_nothing
             scoring = Scoring(
-                self._open_model, self._layout, ledger, outputs, watch, self._metrics, self._finish_image, queue
-            )
+                self._open_model, self._layout, ledger, outputs, watch, self._metrics, self._finish_image, queue,
+                site=self._settings.site,
+            )  # fmt: skip
             scoring.open()
             stack.callback(scoring.close)
             intake = Intake(self._incoming, self._layout, ledger, watch, drain=once)

@@ -78,13 +78,15 @@ def test_the_newest_or_the_oldest_waiting_image_is_picked(ledger: Ledger) -> Non
     assert other.id == second
 
 
-def test_twins_are_found_by_uid_and_without_one_by_pixels(ledger: Ledger) -> None:
+def test_twins_are_found_by_uid_and_by_pixels(ledger: Ledger) -> None:
     scored, plain, other = ledger.add([new(), new(), new()])
     ledger.transition(scored, "done", sop_instance_uid="1.2", pixel_sha256="p")
     ledger.transition(plain, "done", pixel_sha256="q")
     assert [image.id for image in ledger.scored_twins("1.2", "x", other)] == [scored]
     assert [image.id for image in ledger.scored_twins(None, "q", other)] == [plain]
-    assert ledger.scored_twins(None, "p", other) == []
+    assert [image.id for image in ledger.scored_twins(None, "p", other)] == [scored]
+    assert [image.id for image in ledger.scored_twins("1.2", "q", other)] == [scored, plain]
+    assert ledger.scored_twins(None, "x", other) == []
     assert ledger.scored_twins("1.2", "p", scored) == []
 
 

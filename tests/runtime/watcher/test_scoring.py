@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -12,7 +13,10 @@ import pytest
 from bedside_images import QUICK, Bedside, QuickModel, png
 
 from lungsev.errors import BackendError, SkippedImageError, UnreadableImageError
+from lungsev.moment import Moment
+from lungsev.patient import PatientInfo
 from lungsev.runtime.outputs.catalog import open_outputs
+from lungsev.runtime.settings import SiteSettings
 from lungsev.runtime.watcher import finalize
 from lungsev.runtime.watcher.ledger import Ledger, NewImage
 from lungsev.runtime.watcher.ledger_schema import ImageRow
@@ -28,6 +32,8 @@ class Desk:
     now: float = 0.0
     opened: int = 0
     finished: list[FinishedImage] = field(default_factory=list)
+    site: SiteSettings = field(default_factory=SiteSettings)
+    superseded: list[tuple[str, str]] = field(default_factory=list)
     scoring: Scoring = field(init=False)
 
     def __post_init__(self) -> None:
@@ -41,6 +47,8 @@ class Desk:
             self.metrics,
             self.finished.append,
             monotonic=lambda: self.now,
+            site=self.site,
+            supersede=lambda old, new, reason: self.superseded.append((old, new)),
         )
 
     def _open(self) -> QuickModel:
@@ -99,6 +107,31 @@ def test_the_same_uid_with_other_pixels_is_scored_and_warned_about(desk: Desk) -
     assert report.status == "scored"
     assert [flag.code for flag in report.quality.flags] == ["same_uid_other_pixels"]
     assert report.quality.verdict == "warn"
+
+
+def test_a_corrected_header_issues_the_score_again_and_supersedes_the_earlier_one(desk: Desk) -> None:
+    first = desk.claim(png(1))
+    desk.run()
+    desk.model.patients = {png(1): PatientInfo(id="RIGHT-2")}
+    second = desk.claim(png(1))
+    desk.run()
+    reports = desk.side.reports()
+    assert [reports[image_id].status for image_id in (first, second)] == ["scored", "scored"]
+    assert reports[second].patient.id == "RIGHT-2"
+    assert reports[second].scores == reports[first].scores
+    assert desk.superseded == [(first, second)]
+
+
+def test_the_sites_issuer_and_zone_complete_the_header(tmp_path: Path) -> None:
+    side = Bedside.make(tmp_path)
+    with contextlib.closing(Ledger.open(side.layout.ledger)) as ledger:
+        desk = Desk(side, ledger, site=SiteSettings(timezone="Europe/Rome", issuer="WARD"))
+        desk.model.acquired = {png(1): Moment("2026-11-18T06:50:00", "second")}
+        image_id = desk.claim(png(1))
+        desk.run()
+        report = side.reports()[image_id]
+    assert report.patient.issuer == "WARD"
+    assert report.acquired == Moment("2026-11-18T06:50:00", "second", "+01:00", "site")
 
 
 def test_a_skipped_image_has_a_report_that_says_why(desk: Desk) -> None:

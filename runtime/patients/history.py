@@ -7,7 +7,8 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -15,10 +16,13 @@ from pathlib import Path
 from lungsev.errors import LungsevError
 from lungsev.moment import Moment
 from lungsev.report import ImageInfo, SeverityReport
+from lungsev.runtime.patients.courses import Courses, order
 
 log = logging.getLogger("lungsev.runtime.patients.history")
 _LARGEST_REPORT = 4 << 20
 _REPORT, _REASON = ".json", ".reason.json"
+_CLOCK_TICK_NS = 20_000_000  # two changes of a folder within one tick of the clock have the same time
+_SAY_EVERY = 2000
 
 
 @dataclass(frozen=True)
@@ -61,8 +65,17 @@ class Exam:
         return self.acquired_at or self.received_at
 
 
+@dataclass(frozen=True)
+class _File:
+    """A file of the folder as it was read. `inode` changes when another file is renamed onto it."""
+
+    inode: int
+    stamp: tuple[int, int]
+    exam: Exam | None
+
+
 class History:
-    """The exams of a folder, kept up to date. Each file is read once; safe to use from several threads.
+    """The exams of a folder and their courses, kept up to date. Each file is read once; safe to use from threads.
 
     Args:
         out: A watcher's output folder (with `reports/`) or the folder given to `score --out`.
@@ -71,8 +84,10 @@ class History:
     def __init__(self, out: Path) -> None:
         self._out = out
         self._lock = threading.Lock()
-        self._known: dict[str, tuple[tuple[int, int], Exam | None]] = {}
-        self._version = 0
+        self._known: dict[str, _File] = {}
+        self._exams: Mapping[str, Exam] = {}
+        self._seen: tuple[int, ...] = ()
+        self._courses = Courses()
 
     @property
     def folder(self) -> Path:
@@ -83,10 +98,15 @@ class History:
     @property
     def version(self) -> int:
         """A number that changes whenever the exams do."""
-        return self._version
+        return self._courses.version
+
+    @property
+    def courses(self) -> Courses:
+        """The images of each patient, as of the last refresh."""
+        return self._courses
 
     def stamp(self) -> tuple[int, ...]:
-        """Return the folders' times, which change when a file is added or removed: cheaper than `refresh`."""
+        """Return the folders' times, which change when a file is added, replaced or removed."""
         times = []
         for folder in (self.folder, self._out / "quarantine"):
             with contextlib.suppress(OSError):
@@ -94,40 +114,72 @@ class History:
         return tuple(times)
 
     def refresh(self) -> Mapping[str, Exam]:
-        """Return every exam of the folder by id, as of now. Files that are not reports are passed over.
+        """Return every exam of the folder by id, after a look at every file. Files that are not reports are passed over.
 
         Raises:
             LungsevError: The folder cannot be read.
         """
         with self._lock:
-            seen: dict[str, tuple[tuple[int, int], Exam | None]] = {}
-            try:
-                self._scan(self.folder, _REPORT, seen)
-            except OSError as error:
-                raise LungsevError(
-                    f"cannot read reports in {self.folder}: {error.strerror}; give the folder that watch or score wrote"
-                ) from None
-            with contextlib.suppress(OSError):  # `score` has no quarantine
-                self._scan(self._out / "quarantine", _REASON, seen)
-            if seen.keys() != self._known.keys() or any(seen[name][0] != self._known[name][0] for name in seen):
-                self._version += 1
-            self._known = seen
-            return {exam.id: exam for _, exam in seen.values() if exam is not None}
+            return self._look(every_file=True)
 
-    def _scan(self, folder: Path, suffix: str, seen: dict[str, tuple[tuple[int, int], Exam | None]]) -> None:
+    def follow(self) -> Mapping[str, Exam]:
+        """Return every exam by id; the files are looked at only when the folders' times have changed.
+
+        A file that is written in place, not renamed into the folder, is left to the next `refresh`.
+
+        Raises:
+            LungsevError: The folder cannot be read.
+        """
+        with self._lock:
+            seen = self.stamp()
+            if not seen or seen != self._seen or time.time_ns() - max(seen) < _CLOCK_TICK_NS:
+                self._look(every_file=False)
+                self._seen = seen
+            return self._exams
+
+    def _look(self, *, every_file: bool) -> Mapping[str, Exam]:
+        found: dict[str, _File] = {}
+        try:
+            self._scan(self.folder, _REPORT, found, every_file)
+        except OSError as error:
+            raise LungsevError(
+                f"cannot read reports in {self.folder}: {error.strerror}; give the folder that watch or score wrote"
+            ) from None
+        with contextlib.suppress(OSError):  # `score` has no quarantine
+            self._scan(self._out / "quarantine", _REASON, found, every_file)
+        known, self._known = self._known, found
+        came = [file for name, file in found.items() if known.get(name) is not file]
+        gone = [file for name, file in known.items() if found.get(name) is not file]
+        if came or gone:
+            self._exams = {file.exam.id: file.exam for file in found.values() if file.exam is not None}
+            self._courses.update(_exams_in(gone), _exams_in(came))
+        return self._exams
+
+    def _scan(self, folder: Path, suffix: str, found: dict[str, _File], every_file: bool) -> None:
         for entry in os.scandir(folder):
             if not entry.name.endswith(suffix) or entry.name.startswith("."):
+                continue
+            known = self._known.get(entry.name)
+            if known is not None and not every_file and known.inode == entry.inode():
+                found[entry.name] = known
                 continue
             with contextlib.suppress(OSError):
                 status = entry.stat(follow_symlinks=False)
                 stamp = (status.st_mtime_ns, status.st_size)
-                known = self._known.get(entry.name)
-                seen[entry.name] = known if known and known[0] == stamp else (stamp, _read(Path(entry.path), suffix))
+                if known is None or (known.inode, known.stamp) != (entry.inode(), stamp):
+                    known = _File(entry.inode(), stamp, _read(Path(entry.path), suffix))
+                    if len(found) % _SAY_EVERY == _SAY_EVERY - 1:
+                        log.info("read %d reports", len(found) + 1)
+                found[entry.name] = known
 
 
 def exams_of(exams: Mapping[str, Exam], course: str) -> list[Exam]:
     """Return a patient's images by the time they were taken, oldest first."""
-    return sorted((exam for exam in exams.values() if exam.course == course), key=lambda exam: (exam.moment, exam.id))
+    return sorted((exam for exam in exams.values() if exam.course == course), key=order)
+
+
+def _exams_in(files: Iterable[_File]) -> list[Exam]:
+    return [file.exam for file in files if file.exam is not None]
 
 
 def _read(path: Path, suffix: str) -> Exam | None:

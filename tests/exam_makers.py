@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 from lungsev.moment import Moment
 from lungsev.patient import PatientInfo
 from lungsev.report import ImageInfo, ModelInfo, Quality, QualityFlag, RegionScore, SchemeScore, SeverityReport
+from lungsev.runtime.patients.courses import Courses
 from lungsev.runtime.patients.history import Exam
 from lungsev.schemes import load_scheme
 
@@ -73,6 +75,13 @@ def failed_report() -> SeverityReport:
 def exams_by_id(**reports: SeverityReport) -> dict[str, Exam]:
     """Exams of these ids, all written at one time."""
     return {name: Exam(name, report, WRITTEN_AT) for name, report in reports.items()}
+
+
+def courses_of(exams: Mapping[str, Exam]) -> Courses:
+    """The courses of some exams."""
+    courses = Courses()
+    courses.update((), exams.values())
+    return courses
 
 
 def put_report(out: Path, name: str, report: SeverityReport, *, with_image: bool = True) -> None:

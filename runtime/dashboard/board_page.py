@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from lungsev.runtime.dashboard.corrections import CorrectedGrades, current_grades
 from lungsev.runtime.dashboard.formatting import format_age, format_span, patient_label
 from lungsev.runtime.dashboard.style import severity_step
-from lungsev.runtime.patients.history import Exam, exams_of
+from lungsev.runtime.patients.courses import Course
+from lungsev.runtime.patients.history import Exam
 from lungsev.runtime.patients.trend import Trend, TrendPoint, patient_trend, signed, time_positions
 
 _CARD_ORDER = {"worse": 0, "refused": 1, "steady": 2, "first": 3, "better": 4}
@@ -42,6 +43,7 @@ class Card:
         state: `worse`, `better`, `steady`, `first`, or `refused` when the newest image has no score.
         score: Of the newest image that has one; None when none has.
         spark: Points of the sparkline in a 120 x 36 box.
+        alias: What the patient is called in the page's markup.
         flags: Messages of the newest image's quality flags.
         refusal: Why the newest image has no score.
     """
@@ -58,6 +60,13 @@ class Card:
     age: str
     taken: str
     image_count: int
+    alias: str = ""
+
+    @property
+    def said(self) -> str:
+        """What the card says, for those who do not see it: told when it changes."""
+        score = f", {self.score.total} of {self.score.total_max}" if self.score else ""
+        return f"{self.headline}{score}" + (f": {self.refusal}" if self.refusal else "")
 
 
 @dataclass(frozen=True)
@@ -87,20 +96,30 @@ class BoardPage:
 
 
 def board_page(
-    exams: Mapping[str, Exam],
+    courses: Iterable[Course],
     corrected: CorrectedGrades,
     now: datetime,
     *,
+    alias: Callable[[str], str],
     private: bool = False,
     problem: str | None = None,
     unsent: Sequence[str] = (),
 ) -> BoardPage:
-    """Make the board of all patients."""
+    """Make the board of all patients.
+
+    Args:
+        courses: The images of each patient, oldest first.
+        corrected: Corrected grades of all images.
+        now: Local time, for the ages.
+        alias: What a patient is called in the page's markup: a name that tells nothing of the id.
+        private: Whether to hide the patients' ids.
+        problem: Why the reports cannot be read at present.
+        unsent: A sentence for each destination that results have not reached.
+    """
     cards, unread = [], []
-    for course in {exam.course for exam in exams.values()}:
-        images = exams_of(exams, course)
+    for images in courses:
         if _belongs_on_a_card(images):
-            cards.append(_card(images, corrected, now, private))
+            cards.append(replace(_card(images, corrected, now, private), alias=alias(images[0].course)))
         else:
             unread += [
                 UnreadFile(exam.id, exam.report.message or NO_REASON, format_age(exam.moment, now)) for exam in images

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from lungsev.drawing.radiograph_view import SIDE_FLAG
@@ -14,7 +15,8 @@ from lungsev.runtime.dashboard.course_chart import CourseChart, course_chart
 from lungsev.runtime.dashboard.formatting import format_age, patient_label
 from lungsev.runtime.dashboard.zones import Zone, paired, zones_of
 from lungsev.runtime.delivery.outbox import Delivery
-from lungsev.runtime.patients.history import Exam, exams_of
+from lungsev.runtime.patients.courses import Course
+from lungsev.runtime.patients.history import Exam
 from lungsev.runtime.patients.trend import RegionChange, Trend, patient_trend, sentence
 from lungsev.schemes import builtin_schemes, load_scheme
 
@@ -97,8 +99,10 @@ class ExamPage:
         result: None for an image without a score, which `refusal` then explains.
         picture, prior: None without a score or without the picture's file.
         origin: Model, device and time.
+        alias: What the patient is called in the page's markup.
+        state: Changes whenever what is said of the patient does.
         saved: How many regions were corrected just now.
-        wrong: Why a correction was not saved.
+        wrong: Why a correction was not saved; `entered` is what was entered.
     """
 
     exam_id: str
@@ -122,16 +126,20 @@ class ExamPage:
     chart: CourseChart | None
     corrections: tuple[Correction, ...]
     images: tuple[ImageRow, ...]
+    alias: str
+    state: str
     saved: int = 0
     wrong: str = ""
+    entered: Mapping[str, str] = field(default_factory=dict)
 
 
 def exam_page(
     exam: Exam,
-    exams: Mapping[str, Exam],
+    images: Course,
     corrected: CorrectedGrades,
     now: datetime,
     *,
+    alias: str,
     layers_of: Callable[[str], Collection[str]],
     corrections: Sequence[Correction] = (),
     deliveries: Sequence[Delivery] = (),
@@ -141,16 +149,16 @@ def exam_page(
 
     Args:
         exam: The image.
-        exams: All images, from which the patient's others are taken.
+        images: The patient's images, oldest first.
         corrected: Corrected grades of all images.
         now: Local time, for the image's age.
+        alias: What the patient is called in the page's markup.
         layers_of: Names of the pictures that exist of an image, by its id.
         corrections: Of this image.
         deliveries: Of this image.
         private: Whether to hide the patient's id.
     """
     report = exam.report
-    images = exams_of(exams, exam.course)
     place = images.index(exam)
     scheme = report.main_scheme if report.scores else None
     trend = patient_trend(images, scheme)
@@ -178,6 +186,8 @@ def exam_page(
         origin=_origin(report),
         chart=course_chart(trend, exam.id) if trend and len(trend.points) > 1 else None,
         corrections=tuple(corrections),
+        alias=alias,
+        state=_state(images, corrected),
         images=tuple(_image_row(image, corrected, image.id == exam.id) for image in reversed(images)),
     )
 
@@ -221,6 +231,19 @@ def _result(exam: Exam, scheme: str, trend: Trend | None, corrected: CorrectedGr
         zones=zones,
         pairs=paired(zones),
     )
+
+
+def _state(images: Course, corrected: CorrectedGrades) -> str:
+    """Return a fingerprint of what is said of a patient: a page that holds another one is out of date.
+
+    What a person does not see is left out, such as the times of files that were written again with the same result.
+    """
+    said = []
+    for exam in images:
+        report = exam.report
+        grades = [(scheme, current_grades(exam, scheme, corrected)) for scheme in report.scores]
+        said.append((exam.id, report.status, report.reason, report.error, report.image.acquired_at, grades))
+    return hashlib.sha256(repr(said).encode()).hexdigest()[:24]
 
 
 def _refusal(report: SeverityReport) -> tuple[str, str]:

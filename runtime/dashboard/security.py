@@ -56,6 +56,10 @@ class Access:
         """Whether a text is the token, compared in constant time."""
         return _same(candidate, self._token)
 
+    def alias(self, patient: str) -> str:
+        """Return a name for a patient that tells nothing of the id, and stays the same while the token does."""
+        return _derive(self._token, f"patient {patient}")[:16]
+
     def is_genuine(self, request: Request, form_token: str) -> bool:
         """Whether a form was sent from a page of this dashboard."""
         return self._is_own(request) and _same(form_token, self.form)

@@ -60,6 +60,5 @@ def order(exam: Exam) -> tuple[object, ...]:
 def _by_patient(exams: Iterable[Exam]) -> defaultdict[str, list[Exam]]:
     groups: defaultdict[str, list[Exam]] = defaultdict(list)
     for exam in exams:
-        groups[exam.patient].append(exam)
+        groups[exam.course].append(exam)
     return groups
-

@@ -114,7 +114,7 @@ class History:
         return tuple(times)
 
     def refresh(self) -> Mapping[str, Exam]:
-        """Return every exam of the folder by id, after a look at every file. Files that are not reports are passed over.
+        """Return every exam by id, after a look at every file; files that are not reports are passed over.
 
         Raises:
             LungsevError: The folder cannot be read.

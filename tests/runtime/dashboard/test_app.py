@@ -20,7 +20,7 @@ from lungsev.runtime.delivery.statuses import SendRefusedError
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/exams/a1", "/exams/a1/image.png", "/events", "/audit", "/parts/board", "/static/app.js", "/none", "/docs",
+    ["/", "/exams/a1", "/exams/a1/image.png", "/events", "/audit", "/parts/board", "/exams/a1/state", "/none", "/docs",
      "/openapi.json", "/?token=wrong"],
 )  # fmt: skip
 def test_without_the_token_nothing_is_served(stranger: Browser, path: str) -> None:
@@ -178,7 +178,7 @@ def test_a_new_image_is_announced_and_on_the_board(browser: Browser, out: Path) 
     assert stream.readline() == b"event: beat\n"
     put_report(out, "e1", scored_report("WARD-9", "2026-11-22T08:00:00"))
     names = set()
-    while b"event: images\n" not in names:
+    while b"event: changed\n" not in names:
         line = stream.readline()
         assert line
         names.add(line)
@@ -187,13 +187,14 @@ def test_a_new_image_is_announced_and_on_the_board(browser: Browser, out: Path) 
 
 
 def test_pages_are_small(browser: Browser) -> None:
-    assets = ("/static/app.css", "/static/app.js", "/static/palette.css", "/static/htmx-2.0.11.min.js",
+    assets = ("/static/app.css", "/static/app.js",
+              "/static/palette.css", "/static/board.js", "/static/form.js", "/static/live.js", "/static/stream.js",
               "/static/inter-400.woff", "/static/inter-600.woff", "/static/icon.svg")  # fmt: skip
     weight = 0
     for path in ("/exams/a2", *assets):
         _, headers, body = browser.ask("GET", path)
         weight += int(headers.get("Content-Length") or len(body))
-    assert weight < 200_000
+    assert weight < 140_000
 
 
 def test_the_board_of_a_large_unit_is_small_too_and_keeps_a_display_signed_in(browser: Browser, out: Path) -> None:

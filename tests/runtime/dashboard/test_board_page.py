@@ -4,21 +4,27 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 import pytest
-from exam_makers import MODEL, exams_by_id, failed_report, scheme_score, scored_report, skipped_report
+from exam_makers import MODEL, courses_of, exams_by_id, failed_report, scheme_score, scored_report, skipped_report
 
 from lungsev.moment import Moment
 from lungsev.patient import PatientInfo
 from lungsev.report import ImageInfo, QualityFlag, SeverityReport
-from lungsev.runtime.dashboard.board_page import Card, Score, UnreadFile, board_page
+from lungsev.runtime.dashboard.board_page import BoardPage, Card, Score, UnreadFile, board_page
 from lungsev.runtime.patients.history import Exam
 
 NOW = datetime(2026, 11, 22, 12, 0).astimezone()
 
 
+def board_of(exams: dict[str, Exam], corrected: dict | None = None, **options: Any) -> BoardPage:
+    courses = courses_of(exams).all().values()
+    return board_page(courses, corrected or {}, NOW, alias=lambda patient: f"alias of {patient}", **options)
+
+
 def only_card(exams: dict[str, Exam], corrected: dict | None = None, *, private: bool = False) -> Card:
-    (card,) = board_page(exams, corrected or {}, NOW, private=private).cards
+    (card,) = board_of(exams, corrected, private=private).cards
     return card
 
 
@@ -44,6 +50,7 @@ def test_a_card_shows_total_change_course_and_zones() -> None:
         age="28 h ago",
         taken="2026-11-21 08:00",
         image_count=2,
+        alias="alias of WARD-1",
     )  # fmt: skip
 
 
@@ -129,7 +136,7 @@ def test_files_without_patient_and_score_are_listed_below_newest_id_first() -> N
     stranger = SeverityReport("skipped", ImageInfo(), MODEL, reason="rotated")
     exams = {name: Exam(name, report, NOW.timestamp() - 600) for name, report in
              {"f1": failed_report(), "f2": stranger}.items()}  # fmt: skip
-    page = board_page(exams, {}, NOW)
+    page = board_of(exams)
     assert page.cards == ()
     assert page.unread == (
         UnreadFile("f2", "No reason was recorded.", "10 min ago"),
@@ -140,7 +147,7 @@ def test_files_without_patient_and_score_are_listed_below_newest_id_first() -> N
 
 def test_a_failed_file_of_a_patient_is_listed_and_a_score_without_a_patient_has_a_card() -> None:
     failed = replace(failed_report(), image=ImageInfo(patient_id="WARD-5"))
-    page = board_page(exams_by_id(f=failed, s=scored_report(None)), {}, NOW)
+    page = board_of(exams_by_id(f=failed, s=scored_report(None)))
     assert [file.exam_id for file in page.unread] == ["f"]
     assert [card.patient for card in page.cards] == ["(no patient id) s"]
 
@@ -157,7 +164,7 @@ def test_who_got_worse_comes_first_however_old_the_images_are() -> None:
         **course("steady", 17, "111111"), refused1=skipped_report("refused", "2026-11-16T08:00:00"),
         **course("worse", 15, "222222"),
     )  # fmt: skip
-    page = board_page(exams, {}, NOW)
+    page = board_of(exams)
     assert [card.patient for card in page.cards] == ["worse", "refused", "steady", "first", "better"]
     assert page.counts == {"patients": 5, "worse": 1, "refused": 1, "steady": 1, "first": 1, "better": 1}
 
@@ -165,14 +172,14 @@ def test_who_got_worse_comes_first_however_old_the_images_are() -> None:
 def test_within_a_state_the_newest_image_comes_first_and_ids_decide_between_equals() -> None:
     exams = exams_by_id(**{f"n{day}": scored_report(f"P{day}", f"2026-11-{day}T08:00:00") for day in range(11, 19)})
     exams |= exams_by_id(x=scored_report("X", "2026-11-18T08:00:00"))
-    found = [card.patient for card in board_page(exams, {}, NOW).cards]
+    found = [card.patient for card in board_of(exams).cards]
     assert found == ["X", *(f"P{day}" for day in range(18, 10, -1))]
 
 
 def test_a_patient_with_a_score_has_a_card_whatever_became_of_the_other_files() -> None:
     patient, taken = PatientInfo(id="WARD-1"), Moment("2026-11-21T08:00:00", "second")
     failed = replace(failed_report(), patient=patient, acquired=taken)
-    page = board_page(exams_by_id(a1=scored_report(), a2=failed), {}, NOW)
+    page = board_of(exams_by_id(a1=scored_report(), a2=failed))
     assert ([card.state for card in page.cards], page.unread) == (["refused"], ())
 
 
@@ -196,5 +203,5 @@ def test_ids_are_hidden_in_privacy_mode() -> None:
 
 @pytest.mark.parametrize("problem", [None, "cannot read reports"])
 def test_problems_are_passed_on(problem: str | None) -> None:
-    page = board_page({}, {}, NOW, problem=problem, unsent=["Results have not arrived at pacs."])
+    page = board_of({}, problem=problem, unsent=["Results have not arrived at pacs."])
     assert (page.problem, page.unsent) == (problem, ("Results have not arrived at pacs.",))

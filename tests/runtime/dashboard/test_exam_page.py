@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from exam_makers import exams_by_id, failed_report, scheme_score, scored_report, skipped_report
+from exam_makers import courses_of, exams_by_id, failed_report, scheme_score, scored_report, skipped_report
 
 from lungsev.report import Quality, QualityFlag, Timing
 from lungsev.runtime.dashboard.corrections import Correction
@@ -25,7 +25,9 @@ def all_layers(_exam_id: str) -> Collection[str]:
 
 
 def page_of(exam_id: str, exams: dict[str, Exam], corrected: dict | None = None, **options: Any) -> ExamPage:
-    return exam_page(exams[exam_id], exams, corrected or {}, NOW, **{"layers_of": all_layers, **options})
+    exam = exams[exam_id]
+    images = courses_of(exams).of(exam.patient)
+    return exam_page(exam, images, corrected or {}, NOW, **{"layers_of": all_layers, "alias": "an-alias", **options})
 
 
 def a_course() -> dict[str, Exam]:

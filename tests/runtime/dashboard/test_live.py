@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from exam_makers import put_report, scored_report
@@ -20,6 +21,7 @@ from lungsev.runtime.patients.history import History
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live_module, "POLL_SECONDS", 0.005)
     monkeypatch.setattr(live_module, "REFRESH_SECONDS", 0.05)
+    monkeypatch.setattr(live_module, "SETTLE_SECONDS", 0.02)
 
 
 @asynccontextmanager
@@ -35,11 +37,11 @@ async def watched(live: Live) -> AsyncIterator[AsyncIterator[bytes]]:
         await events.aclose()  # type: ignore[attr-defined]
 
 
-async def next_named(events: AsyncIterator[bytes], name: str) -> dict[str, int]:
+async def next_named(events: AsyncIterator[bytes], name: str) -> dict[str, Any]:
     """The data of the next event of this name."""
     async for event in events:
         if event.startswith(f"event: {name}\n".encode()):
-            data: dict[str, int] = json.loads(event.partition(b"data: ")[2])
+            data: dict[str, Any] = json.loads(event.partition(b"data: ")[2])
             assert event.endswith(b"\n\n")
             return data
     raise AssertionError("the stream ended")
@@ -47,7 +49,7 @@ async def next_named(events: AsyncIterator[bytes], name: str) -> dict[str, int]:
 
 def test_a_page_first_hears_a_beat_with_the_servers_time(out: Path) -> None:
     async def first() -> bytes:
-        return await anext(Live(History(out)).events())
+        return await anext(Live(History(out), str).events())
 
     event = asyncio.run(first())
     assert event.startswith(b"event: beat\ndata: ")
@@ -58,7 +60,7 @@ def test_silence_is_filled_with_beats(out: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(live_module, "BEAT_SECONDS", 0.01)
 
     async def beats() -> list[bytes]:
-        events = Live(History(out)).events()
+        events = Live(History(out), str).events()
         return [(await anext(events)).partition(b"\n")[0] for _ in range(3)]
 
     assert asyncio.run(beats()) == [b"event: beat"] * 3
@@ -66,24 +68,24 @@ def test_silence_is_filled_with_beats(out: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_a_new_report_is_announced(out: Path) -> None:
     async def scenario() -> None:
-        async with watched(Live(History(out))) as events:
+        async with watched(Live(History(out), str)) as events:
             await next_named(events, "beat")
-            await next_named(events, "images")  # the folder as it was found
+            await next_named(events, "changed")  # the folder as it was found
             put_report(out, "new", scored_report("WARD-9"))
-            await next_named(events, "images")
+            await next_named(events, "changed")
 
     asyncio.run(scenario())
 
 
 def test_a_correction_is_announced_to_every_page(out: Path) -> None:
-    async def scenario() -> list[dict[str, int]]:
-        live = Live(History(out))
+    async def scenario() -> list[dict[str, Any]]:
+        live = Live(History(out), str)
         pages = [live.events() for _ in range(3)]
         for page in pages:
             await anext(page)
-        heard = [asyncio.create_task(next_named(page, "images")) for page in pages]
+        heard = [asyncio.create_task(next_named(page, "changed")) for page in pages]
         await asyncio.sleep(0.01)
-        await live.announce()
+        await live.announce(["WARD-1"])
         return await asyncio.gather(*heard)
 
     assert len(asyncio.run(scenario())) == 3
@@ -91,16 +93,57 @@ def test_a_correction_is_announced_to_every_page(out: Path) -> None:
 
 def test_a_folder_that_cannot_be_read_is_a_problem_until_it_can(out: Path) -> None:
     async def scenario() -> None:
-        live = Live(History(out / "reports"))
+        live = Live(History(out / "reports"), str)
         async with watched(live) as events:
-            await next_named(events, "images")
+            await next_named(events, "changed")
             assert live.problem is None
             (out / "reports").rename(out / "elsewhere")
-            await next_named(events, "images")
+            await next_named(events, "changed")
             assert live.problem is not None
             assert live.problem.startswith("cannot read reports in")
             (out / "elsewhere").rename(out / "reports")
-            await next_named(events, "images")
+            await next_named(events, "changed")
             assert live.problem is None
 
     asyncio.run(scenario())
+
+
+def test_an_event_names_who_changed_and_no_one_else(out: Path) -> None:
+    async def scenario() -> tuple[dict[str, Any], dict[str, Any]]:
+        history = History(out)
+        history.refresh()
+        async with watched(Live(history, lambda patient: f"alias of {patient}")) as events:
+            first = await next_named(events, "beat")
+            put_report(out, "new", scored_report("WARD-9"))
+            return first, await next_named(events, "changed")
+
+    first, changed = asyncio.run(scenario())
+    assert changed["patients"] == ["alias of WARD-9"]
+    assert changed["version"] == first["version"] + 1
+
+
+def test_changes_between_two_events_are_told_together_and_numbered(out: Path) -> None:
+    async def scenario() -> dict[str, object]:
+        live = Live(History(out), str)
+        events = live.events()
+        await anext(events)
+        await live.announce(["A"])
+        await live.announce(["B", "A"])
+        return {**await next_named(events, "changed"), "newest": live.version}
+
+    changed = asyncio.run(scenario())
+    assert changed["patients"] == ["A", "B"]
+    assert changed["version"] == changed["newest"]
+
+
+@pytest.mark.parametrize("names", [[f"P{number}" for number in range(101)], None])
+def test_too_many_to_name_means_anyone(out: Path, names: list[str] | None) -> None:
+    async def scenario() -> dict[str, object]:
+        live = Live(History(out), str)
+        events = live.events()
+        await anext(events)
+        for number in range(1 if names else 257):  # one more than are remembered
+            await live.announce(names or [f"P{number % 3}"])
+        return {**await next_named(events, "changed")}
+
+    assert asyncio.run(scenario())["patients"] is None

@@ -1,0 +1,72 @@
+"""The pages: board, exam, corrections; what their scripts ask for; the stream of events."""
+
+from __future__ import annotations
+
+import hashlib
+
+from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi.responses import FileResponse, JSONResponse, RedirectResponse, StreamingResponse
+
+from lungsev.runtime.dashboard.audit_page import audit_page
+from lungsev.runtime.dashboard.security import PRIVACY_COOKIE
+from lungsev.runtime.dashboard.web.assets import LAYERS, layer_file
+from lungsev.runtime.dashboard.web.forms import own_path, read_form
+from lungsev.runtime.dashboard.web.state import Dashboard, is_private
+
+
+def add_pages(app: FastAPI, dashboard: Dashboard) -> None:
+    """Add what browsers show."""
+
+    @app.get("/")
+    def board(request: Request) -> Response:
+        return dashboard.render(request, "board.html", page=dashboard.board_page(request))
+
+    @app.get("/exams/{exam_id}")
+    def exam(request: Request, exam_id: str, saved: int = 0) -> Response:
+        return dashboard.render(request, "exam.html", page=dashboard.exam_page(request, exam_id, saved=saved))
+
+    @app.get("/audit")
+    def audit(request: Request) -> Response:
+        page = audit_page(dashboard.corrections.all(), dashboard.history.follow(), private=is_private(request))
+        return dashboard.render(request, "audit.html", page=page)
+
+    @app.post("/privacy")
+    async def privacy(request: Request) -> Response:
+        form = await read_form(request)
+        if not dashboard.access.is_genuine(request, form.get("form", "")):
+            raise HTTPException(403)
+        response = RedirectResponse(own_path(form.get("back")), 303)
+        response.set_cookie(
+            PRIVACY_COOKIE, form.get("private", "0")[:1], max_age=30 * 86400, httponly=True, samesite="strict"
+        )
+        return response
+
+
+def add_parts(app: FastAPI, dashboard: Dashboard) -> None:
+    """Add what open pages ask for: the board again, the state of a patient, pictures, events."""
+
+    @app.get("/parts/board")
+    def board_part(request: Request) -> Response:
+        response: Response = dashboard.render(request, "_board.html", page=dashboard.board_page(request))
+        etag = f'"{hashlib.sha256(response.body).hexdigest()[:24]}"'
+        if etag in request.headers.get("if-none-match", ""):
+            response = Response(status_code=304)
+        response.headers["ETag"] = etag
+        return response
+
+    @app.get("/exams/{exam_id}/state")
+    def state(request: Request, exam_id: str) -> Response:
+        return JSONResponse({"state": dashboard.exam_page(request, exam_id).state})
+
+    @app.get("/exams/{exam_id}/{layer}.png")
+    def picture(exam_id: str, layer: str) -> Response:
+        exam = dashboard.exam(exam_id)
+        path = layer_file(dashboard.out, layer, exam.id) if layer in LAYERS else None
+        if path is None or not path.is_file():
+            raise HTTPException(404)
+        return FileResponse(path, media_type="image/png", headers={"Cache-Control": "private, max-age=3600"})
+
+    @app.get("/events")
+    async def events() -> Response:
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        return StreamingResponse(dashboard.live.events(), media_type="text/event-stream", headers=headers)

@@ -1,0 +1,53 @@
+"""What open pages ask for again."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from dashboard_browser import Browser
+from exam_makers import put_report, scored_report
+
+
+def state_of(browser: Browser, exam: str) -> str:
+    state: str = json.loads(browser.get(f"/exams/{exam}/state"))["state"]
+    return state
+
+
+def test_the_board_is_sent_again_only_when_it_says_something_else(browser: Browser, out: Path) -> None:
+    status, headers, _ = browser.ask("GET", "/parts/board")
+    tag = {"If-None-Match": headers["ETag"]}
+    assert status == 200
+    assert browser.ask("GET", "/parts/board", headers=tag)[0] == 304
+    put_report(out, "e1", scored_report("WARD-9", "2026-11-22T08:00:00"))
+    assert browser.ask("GET", "/parts/board", headers=tag)[0] == 200
+
+
+def test_the_state_of_a_page_changes_with_its_patient_and_no_other(browser: Browser, out: Path) -> None:
+    before = state_of(browser, "a1")
+    assert f'data-state="{before}"' in browser.get("/exams/a1")
+    browser.correct("b1", **{"grade-A": "3"})
+    put_report(out, "e1", scored_report("WARD-9", "2026-11-22T08:00:00"))
+    assert state_of(browser, "a1") == before
+    put_report(out, "a3", scored_report("WARD-1", "2026-11-22T08:00:00"))
+    assert state_of(browser, "a1") != before
+
+
+def test_ones_own_correction_is_in_the_state_of_the_page_that_follows(browser: Browser, out: Path) -> None:
+    _, location = browser.correct("a2", **{"grade-A": "2"})
+    page = browser.get(location.partition("#")[0])
+    assert 'data-outcome="saved"' in page
+    assert f'data-state="{state_of(browser, "a2")}"' in page
+    report = (out / "reports" / "a2.json").read_text(encoding="utf-8")
+    (out / "reports" / "later.part").write_text(report, encoding="utf-8")
+    (out / "reports" / "later.part").rename(out / "reports" / "a2.json")  # as when its outputs are written again
+    assert f'data-state="{state_of(browser, "a2")}"' in page
+
+
+def test_pages_name_a_patient_to_scripts_by_an_alias_that_tells_nothing(browser: Browser) -> None:
+    found = re.search(r'data-patient="([0-9a-f]+)"', browser.get("/exams/a2"))
+    assert found
+    assert f'id="card-{found[1]}"' in browser.get("/")
+    assert found[1] in browser.get("/exams/a1")
+    assert found[1] not in browser.get("/exams/b1")

@@ -6,10 +6,9 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from starlette.exceptions import HTTPException
 
 from lungsev.errors import LungsevError
 from lungsev.runtime.dashboard.web.forms import own_path
@@ -54,9 +53,11 @@ WORDS = {
 def add_error_pages(app: FastAPI, dashboard: Dashboard) -> None:
     """Answer errors of all routes."""
 
-    @app.exception_handler(HTTPException)
     def known(request: Request, error: HTTPException) -> Response:
         return error_answer(dashboard, request, error.status_code, error.headers)
+
+    for number in WORDS.keys() - {500}:  # what no route expected is caught by the gate
+        app.exception_handler(number)(known)
 
     @app.exception_handler(RequestValidationError)
     def invalid(request: Request, _error: RequestValidationError) -> Response:

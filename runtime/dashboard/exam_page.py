@@ -242,7 +242,7 @@ def _state(images: Course, corrected: CorrectedGrades) -> str:
     for exam in images:
         report = exam.report
         grades = [(scheme, current_grades(exam, scheme, corrected)) for scheme in report.scores]
-        said.append((exam.id, report.status, report.reason, report.error, report.image.acquired_at, grades))
+        said.append((exam.id, report.status, report.reason, report.error, report.acquired, grades))
     return hashlib.sha256(repr(said).encode()).hexdigest()[:24]
 
 

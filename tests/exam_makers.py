@@ -77,6 +77,11 @@ def exams_by_id(**reports: SeverityReport) -> dict[str, Exam]:
     return {name: Exam(name, report, WRITTEN_AT) for name, report in reports.items()}
 
 
+def course_key(patient: str) -> str:
+    """The identity of a patient who has an id and nothing else."""
+    return PatientInfo(id=patient).key or ""
+
+
 def courses_of(exams: Mapping[str, Exam]) -> Courses:
     """The courses of some exams."""
     courses = Courses()

@@ -7,7 +7,16 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from exam_makers import MODEL, courses_of, exams_by_id, failed_report, scheme_score, scored_report, skipped_report
+from exam_makers import (
+    MODEL,
+    course_key,
+    courses_of,
+    exams_by_id,
+    failed_report,
+    scheme_score,
+    scored_report,
+    skipped_report,
+)
 
 from lungsev.moment import Moment
 from lungsev.patient import PatientInfo
@@ -50,7 +59,7 @@ def test_a_card_shows_total_change_course_and_zones() -> None:
         age="28 h ago",
         taken="2026-11-21 08:00",
         image_count=2,
-        alias="alias of WARD-1",
+        alias=f"alias of {course_key('WARD-1')}",
     )  # fmt: skip
 
 

@@ -26,7 +26,7 @@ def all_layers(_exam_id: str) -> Collection[str]:
 
 def page_of(exam_id: str, exams: dict[str, Exam], corrected: dict | None = None, **options: Any) -> ExamPage:
     exam = exams[exam_id]
-    images = courses_of(exams).of(exam.patient)
+    images = courses_of(exams).of(exam.course)
     return exam_page(exam, images, corrected or {}, NOW, **{"layers_of": all_layers, "alias": "an-alias", **options})
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from exam_makers import put_report, scored_report
+from exam_makers import course_key, put_report, scored_report
 
 from lungsev.runtime.dashboard import live as live_module
 from lungsev.runtime.dashboard.live import Live
@@ -118,7 +118,7 @@ def test_an_event_names_who_changed_and_no_one_else(out: Path) -> None:
             return first, await next_named(events, "changed")
 
     first, changed = asyncio.run(scenario())
-    assert changed["patients"] == ["alias of WARD-9"]
+    assert changed["patients"] == [f"alias of {course_key('WARD-9')}"]
     assert changed["version"] == first["version"] + 1
 
 

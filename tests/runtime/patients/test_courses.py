@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from exam_makers import course_exam
+from exam_makers import course_exam, course_key
 
 from lungsev.runtime.patients.courses import Courses
 
+ONE, OTHER = course_key("PHANTOM-1"), course_key("OTHER")
 
-def ids(courses: Courses, patient: str = "PHANTOM-1") -> list[str]:
-    return [exam.id for exam in courses.of(patient)]
+
+def ids(courses: Courses, course: str = ONE) -> list[str]:
+    return [exam.id for exam in courses.of(course)]
 
 
 def test_images_are_sorted_by_the_time_they_were_taken_in_whatever_order_they_come() -> None:
@@ -24,26 +26,26 @@ def test_an_image_that_was_replaced_is_in_its_course_once() -> None:
     courses.update([], [before, course_exam(4, 1)])
     courses.update([before], [after])
     assert ids(courses) == ["image-1-4", "a"]
-    assert courses.of("PHANTOM-1")[1] is after
+    assert courses.of(ONE)[1] is after
 
 
 def test_an_image_that_changed_hands_leaves_its_course() -> None:
     courses = Courses()
-    before, after = course_exam(3, 0, name="a"), course_exam(3, 0, name="a", patient="RIGHT")
+    before, after = course_exam(3, 0, name="a"), course_exam(3, 0, name="a", patient="OTHER")
     courses.update([], [before])
     courses.update([before], [after])
-    assert (ids(courses), ids(courses, "RIGHT")) == ([], ["a"])
-    assert set(courses.all()) == {"RIGHT"}
-    assert courses.changed_since(1) == {"PHANTOM-1", "RIGHT"}
+    assert (ids(courses), ids(courses, OTHER)) == ([], ["a"])
+    assert set(courses.all()) == {OTHER}
+    assert courses.changed_since(1) == {ONE, OTHER}
 
 
 def test_only_patients_with_news_count_as_changed() -> None:
     courses = Courses()
     courses.update([], [course_exam(3, 0), course_exam(3, 0, patient="OTHER")])
-    version, kept = courses.version, courses.of("OTHER")
+    version, kept = courses.version, courses.of(OTHER)
     courses.update([], [course_exam(4, 1)])
-    assert courses.changed_since(version) == {"PHANTOM-1"}
-    assert courses.of("OTHER") is kept
+    assert courses.changed_since(version) == {ONE}
+    assert courses.of(OTHER) is kept
     assert courses.changed_since(courses.version) == frozenset()
     courses.update([], [])
     assert courses.version == version + 1

@@ -16,8 +16,8 @@ import torch
 
 import lungsev
 from lungsev.bundle.archive import Bundle, write_bundle
+from lungsev.bundle.card import write_card
 from lungsev.bundle.manifest import GraphSpec, InputSpec, Manifest, OutputSpec, Precision, Provenance
-from lungsev.export.card import write_card
 from lungsev.export.deployable import Deployable
 from lungsev.export.fuse_batchnorm import fuse_batchnorm
 from lungsev.export.graph.costs import total_gflop

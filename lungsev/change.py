@@ -62,8 +62,8 @@ class Repeatability:
     step_variance: float
     region_shared_error: float
     region_process: float
-    margin: float = 0.5
-    call_from: float = 0.65
+    margin: float
+    call_from: float
 
     def __post_init__(self) -> None:
         for name in ("shared_error", "region_shared_error", "step_share"):

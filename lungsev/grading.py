@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
+from lungsev.change import Repeatability
 from lungsev.geometry import CanvasFrame, box_polygon
 from lungsev.report import RegionScore, SchemeScore
 from lungsev.schemes import Scheme
@@ -28,6 +29,7 @@ class Calibration(BaseModel):
         interval_margin: Points added to both sides of the interval of the convolved region distributions: the
             conformal quantile of the calibration images' errors. None: not calibrated.
         region_mass: Probability mass in a region's `likely` range, at least.
+        change: Repeatability, by which a change between two images is judged. None: not measured, so none is called.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -36,6 +38,7 @@ class Calibration(BaseModel):
     coverage: float = Field(default=0.8, gt=0.0, lt=1.0)
     interval_margin: float | None = None
     region_mass: float = Field(default=0.8, gt=0.0, lt=1.0)
+    change: Repeatability | None = None
 
 
 def decode(

@@ -11,4 +11,6 @@ MEASURED = Repeatability(
     step_variance=6.0,
     region_shared_error=0.5,
     region_process=0.06,
+    margin=0.5,
+    call_from=0.65,
 )

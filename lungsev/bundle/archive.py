@@ -80,6 +80,10 @@ class Bundle:
         """Return the hash of one graph, hex; engines built from it are stored under it."""
         return hashlib.sha256(self.graph_bytes(precision)).hexdigest()
 
+    def has_file(self, name: str) -> bool:
+        """Return whether the bundle holds this file."""
+        return name in self._files
+
     def file_bytes(self, name: str) -> bytes:
         """Return any file of the bundle by its name, e.g. `card.md`.
 

@@ -53,6 +53,30 @@ def evaluate(
 
 
 @app.command()
+def change(
+    data: Annotated[Path, typer.Option("--data", "-d", help="Folder of graded courses with times, e.g. RALO.")],
+    bundle: Annotated[Path, typer.Option("--bundle", help="Bundle to measure; its manifest and card are rewritten.")],
+    scheme: Annotated[
+        str | None, typer.Option("--scheme", help="Scheme of the bundle. Default: brixia if it has it.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure how repeatable a bundle is on courses that readers graded, and write it into the bundle.
+
+    From it follows the probability that a patient got worse or better between two images. A bundle without it calls
+    no change.
+
+    Example: lungsev-train change --data ../shared/cxr/ralo --bundle lungsev/bundle/default
+    """
+    from lungsev.train.console import print_json
+    from lungsev.train.tasks.change import measure_change
+
+    found = measure_change(data, bundle, scheme)
+    if as_json:
+        print_json(found)
+
+
+@app.command()
 def report(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run or evaluation folders.")],
     out: Annotated[Path, typer.Option("--out", help="Folder of the page, tables and figures.")] = Path("runs/report"),

@@ -42,6 +42,8 @@ def test_a_bundle_reads_back_as_it_was_written(tmp_path: Path) -> None:
     assert read.manifest == manifest
     assert read.graph_bytes() == graph
     assert read.file_bytes("LICENSE") == b"terms"
+    assert read.has_file("LICENSE")
+    assert not read.has_file("parity.json")
     assert read.sha256 == written.sha256 == hashlib.sha256((tmp_path / "b" / "SHA256SUMS").read_bytes()).hexdigest()
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -40,6 +41,7 @@ class GradedImage:
             several raters may be between grades.
         maker, polarity: Manufacturer and photometric interpretation, where the annotations say them.
         subset: A part of the dataset with a meaning of its own, e.g. `consensus`.
+        taken_at: Date and time of the image, where the annotations say them.
     """
 
     name: str
@@ -51,6 +53,7 @@ class GradedImage:
     maker: str = ""
     polarity: str = ""
     subset: str = ""
+    taken_at: datetime | None = None
     read: ImageLoader = field(default=read_image, repr=False)
 
     @property

@@ -5,6 +5,7 @@ The table has two header rows (reader above, measure below); the image of row n 
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 from lungsev.errors import DatasetError
@@ -32,6 +33,7 @@ def load(root: Path, scheme: str | None = None) -> GradedDataset:
     above, below, records = _read_two_headers(path)
     readers = _reader_columns(path, above, below, MEASURES.get(chosen.name, "geographic"))
     patients = _column(below, ("subject_id", "subject", "patient", "patientid", "patient_id"))
+    times = _column(below, ("exam_datetime", "exam_date_time", "datetime"))
     finder = ImageFinder(root, (FOLDER, "."))
     first = _first_row(finder, len(records))
     images, missing, invalid, strangers = [], [], [], []
@@ -47,7 +49,10 @@ def load(root: Path, scheme: str | None = None) -> GradedDataset:
         else:
             patient = known(record[patients]) if patients is not None else ""
             strangers += [] if patient else [name]
-            images.append(GradedImage(name=name, path=image_path, patient=patient or name, readings=complete))
+            taken_at = _moment(record[times]) if times is not None else None
+            images.append(
+                GradedImage(name=name, path=image_path, patient=patient or name, readings=complete, taken_at=taken_at)
+            )
     problems = (
         *summarise(missing, f"rows of {path.name} without an image in {FOLDER}"),
         *summarise(invalid, f"rows of {path.name} without a grade of 0-4 for both lungs, left out"),
@@ -82,31 +87,44 @@ def _read_two_headers(path: Path) -> tuple[list[str], list[str], list[list[str]]
 
 
 def _reader_columns(path: Path, above: list[str], below: list[str], measure: str) -> dict[str, tuple[int, int]]:
-    """Reader to the positions of (right lung, left lung); a merged header cell counts for those after it."""
-    readers: dict[str, dict[str, int]] = {}
-    reader = ""
+    """Reader to the positions of (right lung, left lung), paired in their order.
+
+    A merged header cell counts for those after it. Where the first header row holds anything but a reader's name above
+    both (copies exist with column numbers), readers are counted.
+    """
+    sides: dict[str, list[int]] = {"right": [], "left": []}
     for position, name in enumerate(below):
-        reader = above[position] or reader
-        words = name.lower()
-        side = "right" if "right" in words else "left" if "left" in words else None
-        if side is not None and measure in f"{words} {above[position].lower()}":
-            key = reader or "reader"
-            if side in readers.get(key, {}):
-                key = f"{key} {position}"
-            readers.setdefault(key, {})[side] = position
-    complete = {key: (found["right"], found["left"]) for key, found in readers.items() if len(found) == 2}
-    if not complete:
+        if measure in f"{name} {above[position]}".lower():
+            for side, positions in sides.items():
+                if side in name.lower():
+                    positions.append(position)
+    readers: dict[str, tuple[int, int]] = {}
+    for right, left in zip(*sides.values(), strict=False):
+        name = next((above[i] for i in range(right, -1, -1) if above[i]), "")
+        if not name or name in readers or number(name) is not None:
+            name = f"Reader {len(readers) + 1}"
+        readers[name] = (right, left)
+    if not readers:
         raise DatasetError(
             f"{path.name} has no columns for the {measure} of the right and the left lung in its second header row; "
             f"found {', '.join(name for name in below if name)}"
         )
-    return complete
+    return readers
 
 
 def _grades(record: list[str], pair: tuple[int, int], allowed: tuple[int, ...]) -> tuple[float, ...] | None:
     values = [number(record[position]) for position in pair]
     grades = tuple(value for value in values if value is not None and allowed[0] <= value <= allowed[-1])
     return grades if len(grades) == len(pair) else None
+
+
+def _moment(text: str) -> datetime | None:
+    """Date and time, written `20200330_212953.338` or `20200330212953`."""
+    digits = "".join(character for character in text.partition(".")[0] if character.isdigit())
+    try:
+        return datetime.strptime(digits, "%Y%m%d%H%M%S")
+    except ValueError:
+        return None
 
 
 def _column(names: list[str], wanted: tuple[str, ...]) -> int | None:

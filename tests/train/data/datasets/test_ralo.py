@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -68,3 +69,26 @@ def test_a_table_without_the_measure_lists_the_columns_it_has(tmp_path: Path) ->
         DatasetError, match=r"no columns for the opacity .* found id, Right geographic, Left geographic"
     ):
         load(tmp_path, "ralo_opacity")
+
+
+def test_readers_are_counted_where_the_first_header_row_holds_column_numbers(tmp_path: Path) -> None:
+    (tmp_path / "CXR_images_scored").mkdir()
+    (tmp_path / "CXR_images_scored" / "0.jpg").touch()
+    lungs = "Right GEOGRAPHIC,Right OPACITY,Left GEOGRAPHIC,Left OPACITY,Total GEOGRAPHIC,Total OPACITY,Notes"
+    above = "0,1,2,3,4,5,6,7,8,9,10,11,12,geo,opac,15"
+    rows = [above, f"Subject_ID,Exam_DateTime,{lungs},{lungs}", "S1,20200330_212953.338,4,1,3,2,7,3,,2,0,1,3,3,3,"]
+    (tmp_path / "ralo-dataset-metadata.csv").write_text("\n".join(rows))
+    (extent,), (opacity,) = load(tmp_path).images, load(tmp_path, "ralo_opacity").images
+    assert extent.readings == {"Reader 1": (4, 3), "Reader 2": (2, 1)}
+    assert opacity.readings == {"Reader 1": (1, 2), "Reader 2": (0, 3)}
+    assert extent.taken_at == datetime(2020, 3, 30, 21, 29, 53)
+
+
+def test_a_time_that_is_none_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "CXR_images_scored").mkdir()
+    head = "Subject_ID,Exam_DateTime,Right GEOGRAPHIC,Left GEOGRAPHIC"
+    rows = ["S1,20200330212953,4,1", "S1,20201399_000000,4,1", "S1,,4,1"]
+    for number_of in range(3):
+        (tmp_path / "CXR_images_scored" / f"{number_of}.jpg").touch()
+    (tmp_path / "ralo.csv").write_text("\n".join(["a,b,c,d", head, *rows]))
+    assert [image.taken_at for image in load(tmp_path).images] == [datetime(2020, 3, 30, 21, 29, 53), None, None]

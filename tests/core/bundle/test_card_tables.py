@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lungsev.export.card_tables import format_number, markdown_table, measured_parts
+from lungsev.bundle.card_tables import format_number, markdown_table, measured_parts
 
 SUMMARY = {"images": 12, "accuracy": 0.7, "mae": 0.31, "kappa": 0.8, "total_mae": 1.25, "total_correlation": 0.9}
 

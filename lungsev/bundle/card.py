@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from lungsev.bundle.card_tables import format_number, markdown_table, measured_parts
 from lungsev.bundle.manifest import Manifest
-from lungsev.export.card_tables import format_number, markdown_table, measured_parts
 from lungsev.inference.parity import Parity
 from lungsev.report import DISCLAIMER
 
@@ -23,6 +23,8 @@ def write_card(manifest: Manifest, parities: Iterable[Parity] = ()) -> str:
         *(_data_lines(manifest)),
         "## Accuracy",
         *measured_parts(manifest.metrics, [region.code for region in manifest.schemes[0].regions]),
+        "## Change between two images",
+        *(_change_lines(manifest)),
         "All figures of the run:",
         _metrics_table(manifest.metrics),
         "## Train it on more",
@@ -33,7 +35,7 @@ def write_card(manifest: Manifest, parities: Iterable[Parity] = ()) -> str:
         "## Limits",
         "The evaluation had no images of children, lateral images, CT scouts or images without both lungs. The quality "
         "gate refuses those that it recognises, which is not all of them. Readers differ from each other, so a total "
-        "has an interval; a change smaller than the interval is not evidence of a change.",
+        "has an interval, and a change between two images has a probability.",
         "## Graphs",
         *(_graph_lines(manifest)),
         *(f"- {parity}" for parity in parities),
@@ -69,6 +71,39 @@ def _data_lines(manifest: Manifest) -> Iterator[str]:
         yield "- The run states no data sources; see its configuration below."
 
 
+def _change_lines(manifest: Manifest) -> Iterator[str]:
+    for scheme in manifest.schemes:
+        change = manifest.scheme_calibration(scheme.name).change
+        if change is None:
+            yield f"- **{scheme.title}**: repeatability not measured, so no change is called (`lungsev-train change`)."
+            continue
+        yield (
+            f"- **{scheme.title}**: {change.shared_error:.0%} of the variance of an image's total is an error that the "
+            f"images of a patient share. The true total drifts by {change.drift_per_day:.2g} points² a day, and steps "
+            f"besides in {change.step_share:.0%} of the intervals (variance {change.step_variance:.2g} points²). A "
+            f"change of at least {change.margin:g} points is called from a probability of {change.call_from:.2f} on."
+        )
+        measured = manifest.metrics.get("change", {}).get(scheme.name)
+        if measured:
+            yield from _measured_changes(measured)
+
+
+def _measured_changes(measured: Mapping[str, Any]) -> Iterator[str]:
+    test = measured["test"]
+    yield (
+        f"- Measured on {test['images']} images of {test['patients']} patients ({measured['data']}) that were not "
+        f"fitted on, with 95 % intervals (Wilson's, or of resampled patients where wider):"
+    )
+    rows = []
+    for title, part in (("called changed", "same_day_called"), ("agreed change of 4 points found", "agreed_found")):
+        for name, row in test[part].items():
+            if row["rate"] is not None:
+                low, high = row["interval"]
+                values = [f"{row['rate']:.1%}", f"{low:.1%} to {high:.1%}", row["pairs"], row["patients"]]
+                rows.append((f"{title}: {name}", values))
+    yield markdown_table("pairs of images", ["share", "interval", "pairs", "patients"], rows)
+
+
 def _metrics_table(metrics: Mapping[str, Any]) -> str:
     rows = [(key, [value]) for key, value in _flatten(metrics)]
     return markdown_table("measure", ["value"], rows) if rows else "The run states no metrics."
@@ -77,6 +112,8 @@ def _metrics_table(metrics: Mapping[str, Any]) -> str:
 def _flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
     if isinstance(value, Mapping):
         for key, item in value.items():
+            if prefix == "" and key == "change":  # has a section of its own
+                continue
             yield from _flatten(item, f"{prefix}.{key}" if prefix else str(key))
     elif isinstance(value, list | tuple):
         if len(value) <= 12 and all(isinstance(item, int | float) for item in value):

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from measured import MEASURED
 from tiny_bundle import tiny_manifest
 
+from lungsev.bundle.card import write_card
 from lungsev.bundle.manifest import GraphSpec, PrecisionIsland, Provenance
-from lungsev.export.card import write_card
+from lungsev.grading import Calibration
 from lungsev.inference.parity import Parity
 
 PARITY = Parity("FP32", "FP16", 10, 0.001, 0.01, 0.002, 0.1, 0, 60, 0.01, "phantom 1")
@@ -50,3 +52,28 @@ def test_the_provenance_names_run_commit_and_split() -> None:
     assert "- images\n- Split by patient, sha256 ffffffffffffffff…" in card
     assert "from run brixia/1 (commit 0123)" in card
     assert "onnx 1" in card
+
+
+def test_the_card_says_how_a_change_is_called_and_how_well() -> None:
+    assert "repeatability not measured, so no change is called (`lungsev-train change`)" in write_card(tiny_manifest())
+    rate = {"pairs": 40, "patients": 9, "rate": 0.025, "interval": [0.0, 0.06]}
+    nothing = {"pairs": 0, "patients": 0, "rate": None, "interval": None}
+    test = {
+        "images": 90, "patients": 20,
+        "same_day_called": {"within 24 h": rate, "one calendar day": nothing}, "agreed_found": {"every two": rate},
+    }  # fmt: skip
+    card = write_card(
+        tiny_manifest(
+            calibration={"brixia": Calibration(change=MEASURED)},
+            metrics={"change": {"brixia": {"data": "ralo", "test": test}}, "task": "severity"},
+        )
+    )
+    section = card.split("## Change between two images\n\n")[1].split("All figures of the run:")[0]
+    assert "55% of the variance of an image's total is an error that the images of a patient share" in section
+    assert "A change of at least 0.5 points is called from a probability of 0.65 on." in section
+    assert "Measured on 90 images of 20 patients (ralo) that were not fitted on" in section
+    assert "| called changed: within 24 h | 2.5% | 0.0% to 6.0% | 40 | 9 |" in section
+    assert "| agreed change of 4 points found: every two |" in section
+    assert "one calendar day" not in section
+    assert "change.brixia" not in card
+    assert "| task | severity |" in card

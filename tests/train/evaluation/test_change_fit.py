@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+import pytest
+from graded_courses import PER_GRADE, READER_VARIANCE, TRUE, simulated_courses
+
+from lungsev.errors import DatasetError
+from lungsev.train.evaluation.change_courses import consecutive_pairs
+from lungsev.train.evaluation.change_fit import fit_process, fit_regions
+
+
+def test_the_fit_finds_the_parameters_that_made_the_courses() -> None:
+    pairs = consecutive_pairs(simulated_courses(400))
+    found = fit_process(pairs, "extent")
+    assert found.pairs == 2000
+    assert found.shared_error == pytest.approx(TRUE["shared_error"], abs=0.03)
+    assert found.drift_per_day == pytest.approx(TRUE["drift_per_day"], rel=0.2)
+    assert found.step_share == pytest.approx(TRUE["step_share"], abs=0.06)
+    assert found.step_variance == pytest.approx(TRUE["step_variance"], rel=0.2)
+    assert found.points_per_grade == pytest.approx(PER_GRADE, rel=0.03)
+    assert found.reader_variance == pytest.approx(READER_VARIANCE, rel=0.05)
+    shared, scale = fit_regions(pairs, found)
+    assert 0 < shared < 1
+    assert scale == pytest.approx(1 / 36, rel=0.25)
+
+
+def test_too_few_graded_pairs_are_refused_with_their_number() -> None:
+    with pytest.raises(DatasetError, match="found 15 pairs of consecutive graded images, expected at least 50"):
+        fit_process(consecutive_pairs(simulated_courses(3)), "extent")
+    with pytest.raises(DatasetError, match="found 0 pairs"):
+        fit_process(consecutive_pairs(simulated_courses(3)), "opacity")

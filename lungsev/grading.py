@@ -93,6 +93,7 @@ def decode(
         total_interval=(min(low, total), max(high, total)),
         total_interval_coverage=calibration.coverage,
         total_max=scheme.total_max,
+        repeatability=calibration.change,
     )
 
 

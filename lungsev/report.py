@@ -16,6 +16,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import from_json
 
+from lungsev.change import Repeatability
 from lungsev.moment import Moment
 from lungsev.patient import PatientInfo
 from lungsev.standing import Change, OutputState, Standing, StandingScore
@@ -118,7 +119,11 @@ class RegionScore:
 
 @dataclass(frozen=True)
 class SchemeScore:
-    """The score of one scheme. `total_interval` covers the reader's total with `total_interval_coverage`."""
+    """The score of one scheme. `total_interval` covers the reader's total with `total_interval_coverage`.
+
+    Attributes:
+        repeatability: Of the model, by which a change between two images is judged; None where it was not measured.
+    """
 
     regions: Annotated[tuple[RegionScore, ...], Field(json_schema_extra={"minItems": 1})]
     total: int
@@ -128,6 +133,9 @@ class SchemeScore:
     ]
     total_interval_coverage: Annotated[float, Field(json_schema_extra={"exclusiveMinimum": 0, "exclusiveMaximum": 1})]
     total_max: int
+    repeatability: Annotated[
+        Repeatability | None, Field(description="Of the model: a change between two images is judged by it.")
+    ] = None
 
     @property
     def grades(self) -> tuple[int, ...]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from measured import MEASURED
 
 from lungsev.geometry import IDENTITY_THETA, CanvasFrame
 from lungsev.grading import Calibration, central_quantiles, decode, grade_indices, total_distribution, total_interval
@@ -288,3 +291,8 @@ def test_central_quantiles_of_a_uniform_distribution() -> None:
 def test_what_is_not_a_distribution_is_refused(probabilities: np.ndarray) -> None:
     with pytest.raises(ValueError, match="probabilities"):
         brixia(probabilities)
+
+
+def test_a_score_carries_the_models_repeatability_so_that_two_reports_can_be_compared() -> None:
+    assert brixia(certain([0] * 6), change=asdict(MEASURED)).repeatability == MEASURED
+    assert brixia(certain([0] * 6)).repeatability is None

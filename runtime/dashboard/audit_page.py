@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from lungsev.runtime.dashboard.corrections import Correction
 from lungsev.runtime.dashboard.formatting import patient_label
+from lungsev.runtime.patients.decision import Correction
 from lungsev.runtime.patients.history import Exam
 
 

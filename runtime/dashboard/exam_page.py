@@ -10,12 +10,13 @@ from datetime import datetime
 from lungsev.drawing.radiograph_view import SIDE_FLAG
 from lungsev.report import QualityFlag, SeverityReport
 from lungsev.runtime.console import count_noun
-from lungsev.runtime.dashboard.corrections import CorrectedGrades, Correction, current_grades
+from lungsev.runtime.dashboard.corrections import CorrectedGrades, current_grades
 from lungsev.runtime.dashboard.course_chart import CourseChart, course_chart
 from lungsev.runtime.dashboard.formatting import format_age, patient_label
 from lungsev.runtime.dashboard.zones import Zone, paired, zones_of
 from lungsev.runtime.delivery.outbox import Delivery
 from lungsev.runtime.patients.courses import Course
+from lungsev.runtime.patients.decision import Correction
 from lungsev.runtime.patients.history import Exam
 from lungsev.runtime.patients.trend import RegionChange, Trend, patient_trend, sentence
 from lungsev.schemes import builtin_schemes, load_scheme

@@ -5,7 +5,7 @@ from __future__ import annotations
 from exam_makers import exams_by_id, scored_report
 
 from lungsev.runtime.dashboard.audit_page import AuditPage, AuditRow, audit_page
-from lungsev.runtime.dashboard.corrections import Correction
+from lungsev.runtime.patients.decision import Correction
 
 FIRST = Correction(1, "a1", "brixia", "A", 0, 0, 2, "effusion", "AB", "m 1", "2026-11-21T09:00:00+00:00")
 SECOND = Correction(2, "gone", "brixia", "B", 1, 1, 3, "effusion", "CD", "m 1", "2026-11-21T09:05:00+00:00")

@@ -1,4 +1,4 @@
-"""The store of corrections."""
+"""The dashboard's view of the corrections."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import pytest
 from exam_makers import exams_by_id, scored_report, skipped_report
 
 from lungsev.errors import LungsevError
-from lungsev.runtime.dashboard.corrections import Correction, Corrections, current_grades
+from lungsev.runtime.dashboard.corrections import Corrections, current_grades
+from lungsev.runtime.patients.decision import Correction
 from lungsev.runtime.patients.history import History
 
 
@@ -25,7 +26,7 @@ def test_corrections_can_neither_be_changed_nor_removed(out: Path) -> None:
     assert [(item.before, item.grade, item.model_grade) for item in store.of_image("a2")] == [(0, 2, 0), (2, 0, 0)]
     store.close()
     with sqlite3.connect(out / "corrections.sqlite") as connection:
-        for statement in ("DELETE FROM corrections", "UPDATE corrections SET grade = 3"):
+        for statement in ("DELETE FROM decisions", "UPDATE decisions SET details = ''"):
             with pytest.raises(sqlite3.IntegrityError, match="never"):
                 connection.execute(statement)
     connection.close()
@@ -57,7 +58,7 @@ def test_corrections_of_an_older_release_are_kept_and_still_protected(tmp_path: 
         ]
         assert store.corrected_grades() == {("a", "brixia"): {"A": 2}}
     with closing(sqlite3.connect(tmp_path / "corrections.sqlite")) as connection:
-        for statement in ("DELETE FROM corrections", "UPDATE corrections SET grade = 3"):
+        for statement in ("DELETE FROM decisions", "UPDATE decisions SET details = ''"):
             with pytest.raises(sqlite3.IntegrityError, match="never"):
                 connection.execute(statement)
 
@@ -81,7 +82,7 @@ def test_a_correction_holds_model_before_reason_reader_and_time(store: Correctio
     assert first == Correction(
         1, "a", "brixia", "A", 0, 0, 2, "pleural effusion", "A B", f"lungsev-brixia 1.2.0 {'0f' * 32}", first.at
     )
-    assert (second.seq, second.region, second.model_grade, second.before, second.grade) == (2, "C", 2, 2, 0)
+    assert (second.seq, second.region, second.model_grade, second.before, second.grade) == (1, "C", 2, 2, 0)
 
 
 def test_the_last_correction_of_a_region_is_its_current_grade(store: Corrections) -> None:

@@ -10,9 +10,9 @@ from typing import Any
 from exam_makers import courses_of, exams_by_id, failed_report, scheme_score, scored_report, skipped_report
 
 from lungsev.report import Quality, QualityFlag, Timing
-from lungsev.runtime.dashboard.corrections import Correction
 from lungsev.runtime.dashboard.exam_page import DeliveryLine, ExamPage, ImageRow, delivery_lines, exam_page
 from lungsev.runtime.delivery.outbox import Delivery
+from lungsev.runtime.patients.decision import Correction
 from lungsev.runtime.patients.history import Exam
 from lungsev.runtime.patients.trend import RegionChange
 

@@ -1,0 +1,158 @@
+"""The store of decisions."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from exam_makers import MODEL, scored_report, skipped_report
+
+from lungsev.errors import LungsevError
+from lungsev.patient import PatientInfo
+from lungsev.runtime.patients.decision import corrections_of
+from lungsev.runtime.patients.decisions import Decisions, read_decisions
+from lungsev.runtime.patients.standing import standing_of
+
+REPORT = scored_report()  # 0 1 2 3 2 1
+JANE, ANNA = PatientInfo(name="DOE^JANE", sex="F"), PatientInfo(name="SMITH^ANNA")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Decisions]:
+    with closing(Decisions(tmp_path)) as store:
+        yield store
+
+
+def test_every_decision_has_a_number_by_which_another_process_reads_what_is_new(
+    store: Decisions, tmp_path: Path
+) -> None:
+    store.correct("a", REPORT, "brixia", {"A": 2}, "effusion", "AB")
+    with closing(Decisions(tmp_path)) as other:
+        assert [item.kind for item in other.log().decisions] == ["correction"]
+        store.agree("a", REPORT, "CD")
+        store.supersede("a", "b", "another patient id")
+        assert [(item.seq, item.kind) for item in other.log().decisions] == [
+            (1, "correction"), (2, "agreement"), (3, "superseded"),
+        ]  # fmt: skip
+        assert other.last_seq() == store.last_seq() == 3
+    assert read_decisions(tmp_path).last_seq == 3
+
+
+def test_a_folder_without_decisions_is_left_as_it_is(tmp_path: Path) -> None:
+    assert read_decisions(tmp_path).decisions == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_decision_can_be_changed_or_removed(store: Decisions, tmp_path: Path) -> None:
+    store.agree("a", REPORT, "CD")
+    with closing(sqlite3.connect(tmp_path / "corrections.sqlite")) as connection:
+        for statement in ("DELETE FROM decisions", "UPDATE decisions SET reason = ''"):
+            with pytest.raises(sqlite3.IntegrityError, match="decisions are never"):
+                connection.execute(statement)
+
+
+def test_a_correction_holds_the_whole_grades_of_its_scheme(store: Decisions) -> None:
+    assert store.correct("a", REPORT, "brixia", {"A": 2, "B": 1}, "effusion", "AB") == 1
+    assert store.correct("a", REPORT, "brixia", {"A": 2}, "again", "AB") == 0
+    assert store.correct("a", REPORT, "brixia", {"A": 1, "F": 0}, "effusion", "CD") == 2
+    first, second = store.log().decisions
+    assert first.details["grades"] == {"A": 2, "B": 1, "C": 2, "D": 3, "E": 2, "F": 1}
+    assert [(item.region, item.model_grade, item.before, item.grade) for item in corrections_of(second)] == [
+        ("A", 0, 2, 1), ("F", 1, 1, 0),
+    ]  # fmt: skip
+    assert corrections_of(store.agree("a", REPORT, "EF")) == []
+
+
+def test_who_agrees_signs_the_grades_that_stand_once(store: Decisions) -> None:
+    store.correct("a", REPORT, "brixia", {"A": 2}, "effusion", "AB")
+    agreed = store.agree("a", REPORT, " C  D ")
+    assert (agreed.by, agreed.reason, agreed.details["grades"]["brixia"]["A"]) == ("C D", "", 2)
+    assert store.agree("a", REPORT, "C D") == agreed
+    assert store.agree("a", REPORT, "EF") != agreed
+    standing = standing_of("a", REPORT, store.log())
+    assert (standing.state, standing.by) == ("agreed", "EF")
+
+
+def test_what_cannot_be_signed_is_refused_with_a_reason(store: Decisions) -> None:
+    with pytest.raises(ValueError, match="no score to agree with"):
+        store.agree("c", skipped_report(), "AB")
+    with pytest.raises(ValueError, match="give your name"):
+        store.agree("a", REPORT, " ")
+    store.supersede("a", "b", "another patient id")
+    with pytest.raises(ValueError, match="another image replaced this one"):
+        store.agree("a", REPORT, "AB")
+    with pytest.raises(ValueError, match="another image replaced this one"):
+        store.correct("a", REPORT, "brixia", {"A": 2}, "effusion", "AB")
+    with pytest.raises(ValueError, match="give a reason"):
+        store.merge("A", "B", (), "", "AB")
+    with pytest.raises(ValueError, match="found one identity twice"):
+        store.merge("A", "A", (), "a reason", "AB")
+    with pytest.raises(ValueError, match="describe one person"):
+        store.split("A", (JANE, PatientInfo(name="Doe^J")), "a reason", "AB")
+    assert [item.kind for item in store.log().decisions] == ["superseded"]
+
+
+def test_an_image_is_replaced_once_and_never_in_a_circle(store: Decisions) -> None:
+    first = store.supersede("a", "b", "another patient id")
+    assert store.supersede("a", "b", "another patient id") == first
+    assert store.supersede("b", "c", "another patient id", by="AB").by == "AB"
+    for old, new in (("c", "a"), ("c", "c")):
+        with pytest.raises(ValueError, match="cannot be replaced"):
+            store.supersede(old, new, "a circle")
+    assert store.last_seq() == 2
+
+
+def test_a_message_is_stored_once(store: Decisions) -> None:
+    first = store.merge("A", "B", (JANE, ANNA, JANE), "HL7 A40", "ADT", "hl7", "control-1")
+    assert store.merge("A", "B", (JANE,), "HL7 A40", "ADT", "hl7", "control-1") == first
+    assert store.last_seq() == 1
+    assert first.people == ((JANE, ANNA),)
+    assert store.log().decisions[0] == first
+
+
+def test_an_identity_is_split_by_what_its_images_describe(store: Decisions) -> None:
+    split = store.split("A", (JANE, ANNA, PatientInfo(name="Doe^J")), "two people", "AB")
+    assert [[item.name for item in group] for group in split.people] == [["DOE^JANE", "Doe^J"], ["SMITH^ANNA"]]
+    assert store.same_person("A", (JANE, ANNA), "married", "AB").people == ((JANE, ANNA),)
+
+
+def test_what_was_decided_wrongly_is_taken_back_once(store: Decisions) -> None:
+    merge = store.merge("A", "B", (), "same person", "AB")
+    undo = store.undo(merge.seq, "wrong", "CD")
+    assert (undo.subject, undo.object, undo.details) == ("A", "B", {"undoes": 1})
+    assert not store.log().counts(merge)
+    for seq, message in ((1, "taken back before"), (2, "not taken back"), (9, "no decision 9")):
+        with pytest.raises(ValueError, match=message):
+            store.undo(seq, "wrong", "CD")
+
+
+def test_a_new_score_is_recorded_once_with_both_opinions(store: Decisions) -> None:
+    new = scored_report(grades="111111", model=MODEL)
+    first = store.record_rescored("a", REPORT, new, 2)
+    assert store.record_rescored("a", REPORT, new, 2) == first
+    assert first.reason == "Scored again with lungsev-brixia 1.2.0."
+    standing = standing_of("a", new, store.log())
+    assert [entry.grades["brixia"]["A"] for entry in standing.history] == [1]
+    assert store.request_rescore(("a", "b"), "new model", "AB").details == {"images": ["a", "b"]}
+
+
+def test_two_readers_at_once_both_count(store: Decisions, tmp_path: Path) -> None:
+    def correct(region: str) -> None:
+        with closing(Decisions(tmp_path)) as own:
+            own.correct("a", REPORT, "brixia", {region: 3}, "effusion", region)
+
+    threads = [threading.Thread(target=correct, args=(region,)) for region in "ABC"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert standing_of("a", REPORT, store.log()).grades["brixia"] == {"A": 3, "B": 3, "C": 3, "D": 3, "E": 2, "F": 1}
+
+
+def test_an_unwritable_folder_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(LungsevError, match="cannot open"):
+        Decisions(tmp_path / "none")

@@ -18,6 +18,7 @@ from lungsev.runtime.console import count_noun
 from lungsev.runtime.delivery.deliveries import read_states
 from lungsev.runtime.delivery.outbox import Outbox
 from lungsev.runtime.outputs.catalog import open_outputs
+from lungsev.runtime.patients.decisions import Decisions
 from lungsev.runtime.settings import BedsideSettings
 from lungsev.runtime.watcher.health import Health, HealthServer
 from lungsev.runtime.watcher.intake import Intake
@@ -129,11 +130,14 @@ class Watcher:
                 ) from None
             for command in () if once else supervised_commands(self._settings, self._layout):
                 stack.enter_context(SupervisedCommand(command, self.health))
+            decisions = Decisions(self._layout.root)
+            stack.callback(decisions.close)
             outbox = self._open_outbox(stack, stop)
             queue = outbox.queue if outbox is not None else _send_nothing
             scoring = Scoring(
                 self._open_model, self._layout, ledger, outputs, watch, self._metrics, self._finish_image, queue,
                 site=self._settings.site,
+                supersede=decisions.supersede,
             )  # fmt: skip
             scoring.open()
             stack.callback(scoring.close)

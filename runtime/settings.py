@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from lungsev.runtime.addresses import parse_networks
 from lungsev.runtime.delivery.destinations import Destination
 
 _PUBLIC_URL_FORM = "found {!r}, expected an address like https://lungsev.ward.example"
@@ -120,10 +121,7 @@ class ListenSettings(_Section):
     @field_validator("allowed_addresses")
     @classmethod
     def _check_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        import ipaddress
-
-        for item in value:
-            ipaddress.ip_network(item, strict=False)
+        parse_networks(value)
         return value
 
     @model_validator(mode="after")
@@ -132,6 +130,24 @@ class ListenSettings(_Section):
         if self.tls_authorities is not None and self.tls_certificate is None:
             raise ValueError("tls_authorities needs tls_certificate and tls_key")
         return self
+
+
+class Hl7ListenSettings(_Section):
+    """Receiving merges of patients (ADT^A40) by HL7 v2 over MLLP. Off by default."""
+
+    enabled: bool = False
+    host: str = "127.0.0.1"
+    port: int = Field(default=2575, ge=0, le=65535)
+    allowed_addresses: tuple[str, ...] = ("127.0.0.1", "::1")  # addresses or networks, for example 10.1.2.0/24
+    max_connections: int = Field(default=8, ge=1, le=256)
+    max_message_kb: float = Field(default=256.0, gt=0)
+    idle_seconds: float = Field(default=3600.0, gt=0)  # a sender that is silent for this long is disconnected
+
+    @field_validator("allowed_addresses")
+    @classmethod
+    def _check_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        parse_networks(value)
+        return value
 
 
 class HealthSettings(_Section):
@@ -187,6 +203,7 @@ class BedsideSettings(_Section):
     outputs: tuple[str, ...] = ("json", "overlay", "image", "severity_map")  # the last two are for the dashboard
     destinations: tuple[Destination, ...] = ()  # see delivery/destinations.py
     listen: ListenSettings = ListenSettings()
+    hl7_listen: Hl7ListenSettings = Hl7ListenSettings()
     health: HealthSettings = HealthSettings()
     dashboard: DashboardSettings = DashboardSettings()
     log_level: Literal["debug", "info", "warning", "error"] = "info"

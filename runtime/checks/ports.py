@@ -19,6 +19,7 @@ from lungsev.runtime.delivery.web import describe_error
 from lungsev.runtime.settings import BedsideSettings, DashboardSettings, ListenSettings
 from lungsev.runtime.watcher.layout import Layout
 
+_THIS_MACHINE = {"127.0.0.1", "::1"}
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _ANSWER_SECONDS = 4.0
 _LISTENING = "0A"  # a state in /proc/net/tcp
@@ -46,7 +47,7 @@ def check_ports(settings: BedsideSettings, layout: Layout | None) -> Iterator[Ch
     taken: dict[int, str] = {}
     for service in _services(settings):
         where = f"{service.words} on {service.host}:{service.port}"
-        name = {"listen": "listener"}.get(service.section, service.section)
+        name = {"listen": "listener", "hl7_listen": "HL7 listener"}.get(service.section, service.section)
         if service.fault is not None:
             yield Check(name, False, f"{where}: {service.fault[0]}", service.fault[1])
         elif service.port and service.port in taken:
@@ -66,6 +67,11 @@ def _services(settings: BedsideSettings) -> Iterator[_Service]:
         yield _Service(
             "listen", listen.host, listen.port, f"{listen.ae_title}, {tls}, {allowed},", _listener_fault(listen)
         )
+    if settings.hl7_listen.enabled:
+        hl7 = settings.hl7_listen
+        closed = _is_open(hl7.host) and set(hl7.allowed_addresses) <= _THIS_MACHINE
+        fault = ("only this machine may send", "list the senders in hl7_listen.allowed_addresses") if closed else None
+        yield _Service("hl7_listen", hl7.host, hl7.port, "HL7", fault)
     if dashboard.enabled:
         tls = "HTTPS" if dashboard.tls_certificate else "HTTP"
         yield _Service("dashboard", dashboard.host, dashboard.port, tls, _dashboard_fault(dashboard))
@@ -78,7 +84,7 @@ def _is_open(host: str) -> bool:
 
 
 def _listener_fault(listen: ListenSettings) -> tuple[str, str] | None:
-    if _is_open(listen.host) and set(listen.allowed_addresses) <= {"127.0.0.1", "::1"}:
+    if _is_open(listen.host) and set(listen.allowed_addresses) <= _THIS_MACHINE:
         return "only this machine may send", "list the units' addresses in listen.allowed_addresses"
     if listen.tls_certificate is None or find_spec("pynetdicom") is None:
         return None

@@ -7,7 +7,6 @@ peer for ever. Each is bounded here, before pynetdicom sees a byte.
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import logging
 import socket
 import ssl
@@ -18,6 +17,7 @@ from typing import Any
 from pynetdicom.association import Association
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
+from lungsev.runtime.addresses import is_allowed, parse_networks
 from lungsev.runtime.settings import ListenSettings
 
 log = logging.getLogger("lungsev.runtime.dicom.listener")
@@ -35,7 +35,7 @@ class LimitedServer(ThreadedAssociationServer):
 
     def __init__(self, ae: Any, settings: ListenSettings, contexts: Any, tls: ssl.SSLContext | None, handlers: Any):
         self.settings = settings
-        self._networks = [ipaddress.ip_network(item, strict=False) for item in settings.allowed_addresses]
+        self._networks = parse_networks(settings.allowed_addresses)
         self._connections: dict[Association, float] = {}
         self._lock = threading.Lock()
         self._opening: set[Any] = set()  # addresses of connections without an association yet
@@ -58,7 +58,7 @@ class LimitedServer(ThreadedAssociationServer):
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
         """Return whether a new connection is within the limits."""
-        if not self._is_allowed(client_address[0]):
+        if not is_allowed(client_address[0], self._networks):
             log.warning(
                 "refused a connection: its address is not in listen.allowed_addresses", extra={"code": "address"}
             )
@@ -125,11 +125,6 @@ class LimitedServer(ThreadedAssociationServer):
         # An association without a thread number has not been started yet.
         self._connections = {a: t for a, t in self._connections.items() if a.is_alive() or a.ident is None}
         return self._connections
-
-    def _is_allowed(self, address: str) -> bool:
-        peer = ipaddress.ip_address(address.split("%")[0])
-        mapped = getattr(peer, "ipv4_mapped", None)
-        return any((mapped or peer) in network for network in self._networks)
 
 
 class _LimitedHandler(RequestHandler):

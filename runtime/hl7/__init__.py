@@ -1,0 +1,1 @@
+"""HL7 v2 messages in: parsing, acknowledgements, the listener for merges of patients."""

@@ -25,7 +25,7 @@ from lungsev.runtime.settings import Hl7ListenSettings
 log = logging.getLogger("lungsev.runtime.hl7.listener")
 
 START, END = b"\x0b", b"\x1c"
-_CHUNK_BYTES = 1 << 16
+_PIECE_BYTES = 1 << 16
 _INTERNAL_ERROR = 207  # HL7 table 0357
 
 
@@ -165,7 +165,7 @@ def _frames(connection: socket.socket, longest: int) -> Iterator[bytes]:
         elif len(buffer) - start > longest:
             log.warning("closed a connection: its message is longer than hl7_listen.max_message_kb")
             return
-        chunk = connection.recv(_CHUNK_BYTES)
+        chunk = connection.recv(_PIECE_BYTES)
         if not chunk:
             return
         buffer += chunk

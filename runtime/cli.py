@@ -17,6 +17,7 @@ from lungsev.runtime.commands.dashboard import dashboard
 from lungsev.runtime.commands.demo import demo
 from lungsev.runtime.commands.doctor import doctor
 from lungsev.runtime.commands.listen import listen
+from lungsev.runtime.commands.listen_hl7 import listen_hl7
 from lungsev.runtime.commands.outbox import outbox
 from lungsev.runtime.commands.phantoms import phantoms
 from lungsev.runtime.commands.score import score
@@ -76,6 +77,7 @@ app.command()(demo)
 app.command()(trend)
 app.command()(dashboard)
 app.command()(listen)
+app.command("listen-hl7")(listen_hl7)
 app.command()(outbox)
 app.add_typer(corrections, name="corrections")
 app.command()(doctor)

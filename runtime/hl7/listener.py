@@ -41,7 +41,7 @@ class MergeListener:
         LungsevError: The port cannot be taken.
     """
 
-    def __init__(self, settings: Hl7ListenSettings, on_merge: Callable[[MergeMessage], None]) -> None:
+    def __init__(self, settings: Hl7ListenSettings, on_merge: Callable[[MergeMessage], object]) -> None:
         try:
             self._server = _Server(settings, on_merge)
         except OSError as error:
@@ -73,7 +73,7 @@ class _Server(socketserver.ThreadingTCPServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, settings: Hl7ListenSettings, on_merge: Callable[[MergeMessage], None]) -> None:
+    def __init__(self, settings: Hl7ListenSettings, on_merge: Callable[[MergeMessage], object]) -> None:
         self.settings = settings
         self._on_merge = on_merge
         self._networks = parse_networks(settings.allowed_addresses)

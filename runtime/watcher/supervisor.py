@@ -1,4 +1,4 @@
-"""Supervisor of the listener and the dashboard: each runs in its own process and is restarted when it ends."""
+"""Supervisor of the listeners and the dashboard: each runs in its own process and is restarted when it ends."""
 
 from __future__ import annotations
 
@@ -34,6 +34,8 @@ def supervised_commands(settings: BedsideSettings, layout: Layout) -> list[list[
     if settings.listen.enabled:
         inbox = settings.listen.inbox or settings.watch.incoming
         commands.append(["listen", str(inbox), "--settings", settings.model_dump_json()])
+    if settings.hl7_listen.enabled:
+        commands.append(["listen-hl7", str(layout.root), "--settings", settings.model_dump_json()])
     if settings.dashboard.enabled:
         require_dashboard()
         commands.append(["dashboard", str(layout.root), "--settings", settings.model_dump_json()])

@@ -13,7 +13,7 @@ from lungsev.runtime.cli import app
 
 COMMANDS = sorted(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
 ALL = [
-    *("bench", "corrections", "dashboard", "demo", "doctor", "engine", "listen"),
+    *("bench", "corrections", "dashboard", "demo", "doctor", "engine", "listen", "listen-hl7"),
     *("outbox", "phantoms", "score", "trend", "verify", "watch"),
 ]
 

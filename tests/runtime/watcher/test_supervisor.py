@@ -27,6 +27,16 @@ def test_the_dashboard_gets_the_settings_and_listens_on_this_machine_only(tmp_pa
     assert BedsideSettings.model_validate_json(command[3]).dashboard == DashboardSettings(enabled=True, port=8123)
 
 
+def test_every_listener_that_is_switched_on_runs_with_the_watcher(tmp_path: Path) -> None:
+    settings = BedsideSettings.model_validate(
+        {"listen": {"enabled": True}, "hl7_listen": {"enabled": True}, "watch": {"incoming": tmp_path / "in"}}
+    )
+    listen, hl7 = supervised_commands(settings, Layout(tmp_path))
+    assert listen[:2] == ["listen", str(tmp_path / "in")]
+    assert hl7[:2] == ["listen-hl7", str(tmp_path)]
+    assert BedsideSettings.model_validate_json(hl7[3]) == settings
+
+
 def test_while_a_command_does_not_run_the_watcher_is_not_ready(tmp_path: Path) -> None:
     health = Health()
     with SupervisedCommand(["listen", str(tmp_path / "absent")], health):

@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from lungsev.report import ModelInfo, RegionScore, SchemeScore
+    from lungsev.standing import Change
 
 Direction = Literal["worse", "better", "none", "unknown"]
-Obstacle = Literal["model", "order", "unmeasured"]
+Obstacle = Literal["identity", "model", "order", "unmeasured"]
 
 SURE_FROM_PERCENT = 95  # from here on "worse", below it "probably worse"
 NO_CLEAR_CHANGE = "no clear change"
@@ -35,6 +36,7 @@ READER_VARIANCE_REGION = 0.5 * (0.71 / 3) ** 2
 READER_SHARED_ERROR = 0.46
 _LEAST_VARIANCE = 1e-12
 _OBSTACLES = {
+    "identity": "the images name different people: not compared",
     "model": "scored by another model: not comparable",
     "order": "same day, order unknown",
     "unmeasured": "not settled: this model's repeatability was not measured",
@@ -146,10 +148,31 @@ def change_words(direction: Direction, probability: float) -> str:
     return f"{direction if percent >= SURE_FROM_PERCENT else f'probably {direction}'}, {percent} %"
 
 
+def change_sentence(change: Change, earlier: str = "the previous image") -> str:
+    """Say a change in one sentence, for every output: `Probably worse, 92 %: +4 points in 24 h since ... .`."""
+    if change.direction == "unknown" or change.points is None or change.hours is None:
+        return f"{capitalised(change.words)}."
+    moved = f"{signed_points(change.points)} in {format_hours(change.hours)}"
+    if change.direction == "none":
+        return f"{capitalised(change.words)} since {earlier}: {moved}."
+    return f"{capitalised(change.words)}: {moved} since {earlier}."
+
+
+def capitalised(text: str) -> str:
+    """Return a text with a capital first letter; the others stay as they are."""
+    return text[:1].upper() + text[1:]
+
+
+def format_hours(hours: float) -> str:
+    """Return a length of time as `20 min`, `6 h` or, from two days on, `3 days`."""
+    if hours < 1:
+        return f"{round(hours * 60)} min"
+    return f"{round(hours)} h" if hours < 48 else f"{round(hours / 24)} days"
+
+
 def signed_points(points: int) -> str:
-    """Return `+4 points`, `−1 point` or `±0 points`."""
-    number = f"+{points}" if points > 0 else f"−{-points}" if points < 0 else "±0"
-    return f"{number} {'point' if abs(points) == 1 else 'points'}"
+    """Return `+4 points`, `-1 point` or `±0 points`."""
+    return f"{f'{points:+d}' if points else '±0'} {'point' if abs(points) == 1 else 'points'}"
 
 
 def model_source(model: ModelInfo) -> str:

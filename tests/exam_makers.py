@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from measured import MEASURED
 
 from lungsev.moment import Moment
 from lungsev.patient import PatientInfo
@@ -43,19 +45,20 @@ def scored_report(
 def scheme_score(grades: str, name: str = "brixia") -> SchemeScore:
     """A score with these grades, a digit for each region."""
     scheme = load_scheme(name)
-    probabilities = (1 / scheme.num_grades,) * scheme.num_grades
     regions = []
     for region, digit in zip(scheme.regions, grades, strict=True):
         y0, x0, y1, x1 = (200 * edge for edge in region.box)
         polygon = ((x0, y0), (x1, y0), (x1, y1), (x0, y1))
         grade = int(digit)
         likely = (max(0, grade - 1), grade)
+        weights = [math.exp(-0.7 * (known - grade) ** 2) for known in scheme.grades]
+        probabilities = tuple(weight / sum(weights) for weight in weights)
         regions.append(
             RegionScore(region.code, region.name, region.side, grade, float(grade), probabilities, likely, polygon)
         )
     total = sum(map(int, grades))
     interval = (max(0, total - 2), min(scheme.total_max, total + 2))
-    return SchemeScore(tuple(regions), total, float(total), interval, 0.8, scheme.total_max)
+    return SchemeScore(tuple(regions), total, float(total), interval, 0.8, scheme.total_max, MEASURED)
 
 
 def skipped_report(patient: str | None = "WARD-2", taken: str | None = "2026-11-21T10:00:00") -> SeverityReport:

@@ -28,7 +28,7 @@ def trend(
 ) -> None:
     """Show a patient's course: totals and zones by the dates of the images.
 
-    A difference is called a change when it is larger than that between two readers of the same image. Images of
+    A change has a probability, from the images' distributions and the model's measured repeatability. Images of
     another view, or scored by another model, are marked.
 
     Example: lungsev-run trend 4711 --out lungsev-out
@@ -42,6 +42,7 @@ def trend(
     from lungsev.runtime.patients.chart import draw_trend
     from lungsev.runtime.patients.history import History
     from lungsev.runtime.patients.trend import patient_trend
+    from lungsev.runtime.patients.trend_sentences import trend_document
     from lungsev.runtime.patients.trend_table import trend_remarks, trend_table
     from lungsev.system import write_atomically
 
@@ -59,7 +60,11 @@ def trend(
     except OSError as error:
         raise LungsevError(f"cannot write the picture: {error.strerror or error}; choose another --png") from None
     if json_output:
-        print(json.dumps({**course.to_dict(), "png": display_name(path), "disclaimer": DISCLAIMER}, ensure_ascii=True))
+        print(
+            json.dumps(
+                {**trend_document(course), "png": display_name(path), "disclaimer": DISCLAIMER}, ensure_ascii=True
+            )
+        )
         return
     console = open_console()
     console.print(trend_table(course))

@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from lungsev.runtime.dashboard.corrections import CorrectedGrades, current_grades
-from lungsev.runtime.dashboard.formatting import format_age, format_span, patient_label
+from lungsev.runtime.dashboard.formatting import format_age, patient_label
 from lungsev.runtime.dashboard.style import severity_step
+from lungsev.runtime.patients.chart_layout import time_positions
 from lungsev.runtime.patients.courses import Course
 from lungsev.runtime.patients.history import Exam
-from lungsev.runtime.patients.trend import Trend, TrendPoint, patient_trend, signed, time_positions
+from lungsev.runtime.patients.trend import Trend, patient_trend
+from lungsev.runtime.patients.trend_sentences import headline
 
 _CARD_ORDER = {"worse": 0, "refused": 1, "steady": 2, "first": 3, "better": 4}
 NO_REASON = "No reason was recorded."
@@ -145,13 +147,13 @@ def _card(images: Sequence[Exam], corrected: CorrectedGrades, now: datetime, pri
     scored = [exam for exam in images if exam.report.status == "scored"]
     trend = patient_trend(images)
     point = trend.point(scored[-1].id) if trend and scored else None
-    state, headline, detail = ("refused", "Newest X-ray has no score", "") if refused else _change(point)
+    said = headline(point)
     return Card(
         exam_id=newest.id,
         patient=patient_label(newest, private),
-        state=state,
-        headline=headline,
-        detail=detail,
+        state="refused" if refused else said.state,
+        headline="Newest X-ray has no score" if refused else said.text,
+        detail="" if refused else said.detail,
         score=_score(scored[-1], corrected) if scored else None,
         spark=_spark(trend),
         flags=() if refused else tuple(flag.message for flag in newest.report.quality.flags),
@@ -176,22 +178,6 @@ def _score(exam: Exam, corrected: CorrectedGrades) -> Score:
         severity=severity_step(total, 0, score.total_max),
         grades=tuple((code, grade, severity_step(grade, lowest, highest)) for code, grade in grades.items()),
     )
-
-
-def _change(point: TrendPoint | None) -> tuple[str, str, str]:
-    """State, headline and detail of a card whose newest image has a score."""
-    if point is None or point.since_previous is None or point.hours_since_previous is None:
-        return "first", "First X-ray", ""
-    span = format_span(point.hours_since_previous * 3600)
-    moved = signed(point.since_previous)
-    since = f"{moved} since the previous X-ray, {span} before"
-    if point.model_changed:
-        return "steady", "Scored by another model", "not comparable with the previous X-ray"
-    if point.change is None or point.since_reference is None:
-        return "steady", "No clear change", since
-    if point.reference_at is not None and point.since_reference != point.since_previous:
-        since = f"since {point.reference_at:%d %b %H:%M} ({moved} in the last {span})"
-    return point.change, f"{point.change.capitalize()} by {abs(point.since_reference)}", since
 
 
 def _spark(trend: Trend | None) -> tuple[tuple[float, float], ...]:

@@ -18,7 +18,8 @@ from lungsev.runtime.delivery.outbox import Delivery
 from lungsev.runtime.patients.courses import Course
 from lungsev.runtime.patients.decision import Correction
 from lungsev.runtime.patients.history import Exam
-from lungsev.runtime.patients.trend import RegionChange, Trend, patient_trend, sentence
+from lungsev.runtime.patients.trend import RegionChange, Trend, patient_trend
+from lungsev.runtime.patients.trend_sentences import sentence
 from lungsev.schemes import builtin_schemes, load_scheme
 
 NOT_RECORDED = "not recorded"
@@ -227,7 +228,7 @@ def _result(exam: Exam, scheme: str, trend: Trend | None, corrected: CorrectedGr
         model_total=score.total,
         interval=score.total_interval,
         coverage_percent=round(100 * score.total_interval_coverage),
-        sentence=sentence(point, trend.threshold) if trend and point else None,
+        sentence=sentence(point) if point else None,
         region_changes=point.region_changes if point else (),
         zones=zones,
         pairs=paired(zones),

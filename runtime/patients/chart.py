@@ -1,6 +1,8 @@
-"""Picture of a patient's course: totals with their intervals above, every region's grade below."""
+"""Picture of a patient's course: totals with the smoothed level above, every region's grade below."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -19,12 +21,16 @@ from lungsev.drawing.palette import (
 )
 from lungsev.drawing.shapes import SEMIBOLD, Sheet
 from lungsev.report import DISCLAIMER
-from lungsev.runtime.patients.trend import Trend, TrendPoint, sentence, signed, time_positions
+from lungsev.runtime.patients.chart_layout import change_lines, level_runs, time_positions
+from lungsev.runtime.patients.trend import Trend, TrendPoint
+from lungsev.runtime.patients.trend_sentences import sentence
 
 _WIDTH, _LEFT, _RIGHT = 1600.0, 150.0, 60.0
-_CHART_TOP, _CHART_HEIGHT = 150.0, 460.0
+_CHART_TOP, _CHART_HEIGHT = 256.0, 460.0
+_CALLED = 76.0  # the strip above the totals that says which changes are called
 _ROW = 46.0
 _CELL = 40.0
+BAND: Colour = (58, 72, 92)
 
 
 def draw_trend(trend: Trend, title: str, scale: float = 1.0) -> npt.NDArray[np.uint8]:
@@ -39,12 +45,13 @@ def draw_trend(trend: Trend, title: str, scale: float = 1.0) -> npt.NDArray[np.u
     height = _CHART_TOP + _CHART_HEIGHT + 102 + _ROW * len(codes) + 150
     sheet = Sheet(round(_WIDTH * scale), round(height * scale), BACKGROUND, scale)
     sheet.text(_LEFT, 62, title, 40, TEXT, weight=SEMIBOLD)
-    latest = sentence(trend.points[-1], trend.threshold) if trend.points else "No X-ray with a date has a score."
+    latest = sentence(trend.points[-1]) if trend.points else "No X-ray with a date has a score."
     sheet.paragraph(_LEFT, 72, f"Latest: {latest}", 26, MUTED, width=_WIDTH - _LEFT - _RIGHT)
     if trend.points:
         places = time_positions(trend.points, _LEFT + 40, _WIDTH - _RIGHT - 40, _CELL + 6)
         _draw_axes(sheet, trend)
         _draw_days(sheet, trend.points, places)
+        _draw_level(sheet, trend, places)
         _draw_totals(sheet, trend, places)
         _draw_regions(sheet, trend, places, codes)
     notice = height - 52
@@ -58,13 +65,15 @@ def _y(trend: Trend, total: float) -> float:
 
 
 def _draw_axes(sheet: Sheet, trend: Trend) -> None:
-    sheet.rectangle(_LEFT, _CHART_TOP, _WIDTH - _LEFT - _RIGHT, _CHART_HEIGHT, PANEL, radius=8)
+    width = _WIDTH - _LEFT - _RIGHT
+    sheet.rectangle(_LEFT, _CHART_TOP - _CALLED, width, _CALLED + _CHART_HEIGHT, PANEL, radius=8)
     step = max(1, round(trend.total_max / 6))
     for total in range(0, trend.total_max + 1, step):
         y = _y(trend, total)
         sheet.lines([(_LEFT, y), (_WIDTH - _RIGHT, y)], TILE, width=1)
         sheet.text(_LEFT - 16, y + 9, str(total), 26, MUTED, anchor="rs")
-    sheet.text(40, _CHART_TOP - 24, f"{trend.scheme} total", 22, MUTED)
+    sheet.text(_LEFT - 16, _CHART_TOP - 44, trend.scheme, 22, MUTED, anchor="rs")
+    sheet.text(_LEFT - 16, _CHART_TOP - 20, "total", 22, MUTED, anchor="rs")
 
 
 def _draw_days(sheet: Sheet, points: tuple[TrendPoint, ...], places: list[float]) -> None:
@@ -73,8 +82,19 @@ def _draw_days(sheet: Sheet, points: tuple[TrendPoint, ...], places: list[float]
     for point, x in zip(points, places, strict=True):
         if x - last_x >= 92:
             sheet.text(x, y, f"{point.acquired_at:%d %b}", 22, MUTED, anchor="ms")
-            sheet.text(x, y + 24, f"{point.acquired_at:%H:%M}", 18, MUTED, anchor="ms")
+            if point.moment.has_time:
+                sheet.text(x, y + 24, f"{point.acquired_at:%H:%M}", 18, MUTED, anchor="ms")
             last_x = x
+
+
+def _draw_level(sheet: Sheet, trend: Trend, places: list[float]) -> None:
+    """Draw the smoothed course with its band; it is broken where another model begins."""
+    for run in level_runs(trend.points):
+        band = [(places[i], *(trend.points[i].band or (0.0, 0.0))) for i in run]
+        upper = [(x, _y(trend, min(high, trend.total_max))) for x, _, high in band]
+        lower = [(x, _y(trend, max(low, 0.0))) for x, low, _ in band]
+        sheet.polygon([*upper, *reversed(lower)], BAND)
+        sheet.lines([(places[i], _y(trend, trend.points[i].level or 0.0)) for i in run], MUTED, width=4)
 
 
 def _draw_totals(sheet: Sheet, trend: Trend, places: list[float]) -> None:
@@ -85,24 +105,43 @@ def _draw_totals(sheet: Sheet, trend: Trend, places: list[float]) -> None:
             for dash in range(int(_CHART_TOP), int(_CHART_TOP + _CHART_HEIGHT), 18):
                 sheet.lines([(middle, dash), (middle, dash + 9)], WARNING, width=2)
             sheet.text(middle, _CHART_TOP + 22, "another model", 20, WARNING, anchor="ms")
-        else:
+        elif point.level is None:
             sheet.lines([(x0, _y(trend, before.total)), (x, _y(trend, point.total))], MUTED, width=3)
     for point, x in zip(points, places, strict=True):
-        low, high = point.total_interval
         colour = severity_colour(point.total / trend.total_max)
-        top, bottom = _y(trend, high), _y(trend, low)
-        sheet.rectangle(x - 3, top, 6, max(6.0, bottom - top), _dim(colour), radius=3)
+        if point.total_interval is not None:
+            top, bottom = (_y(trend, end) for end in reversed(point.total_interval))
+            sheet.rectangle(x - 3, top, 6, max(6.0, bottom - top), _dim(colour), radius=3)
         _draw_mark(sheet, x, _y(trend, point.total), point, colour)
-    for point, x in zip(points, places, strict=True):
-        if point.change is not None and point.since_reference is not None:
-            y = min(_y(trend, point.total_interval[1]) - 14, _CHART_TOP + _CHART_HEIGHT - 10)
-            change = f"{point.change} {signed(point.since_reference)}"
-            sheet.text(x, max(y, _CHART_TOP + 46), change, 22, TEXT, weight=SEMIBOLD, anchor="ms", halo=BACKGROUND)
+    _draw_changes(sheet, trend, places)
+
+
+def _draw_changes(sheet: Sheet, trend: Trend, places: list[float]) -> None:
+    """Write the called changes above their images; shorter, or not at all, where the one before is in the way."""
+    last_end = -1e9
+    for point, x in zip(trend.points, places, strict=True):
+        lines = change_lines(point)
+        if lines and x - _width(lines) / 2 < last_end:
+            lines = [line.removeprefix("probably ") for line in lines]
+        half = _width(lines) / 2
+        x = min(max(x, _LEFT + half), _WIDTH - _RIGHT - half)
+        if not lines or x - half < last_end:
+            continue
+        last_end = x + half
+        for i, line in enumerate(lines):
+            sheet.text(x, _CHART_TOP - 44 + 26 * i, line, 22, TEXT, weight=SEMIBOLD, anchor="ms")
+
+
+def _width(lines: Sequence[str]) -> float:
+    return 12.5 * max((len(line) for line in lines), default=0)
 
 
 def _draw_mark(sheet: Sheet, x: float, y: float, point: TrendPoint, colour: Colour) -> None:
-    """Draw the total in a round mark, or a square one where the view differs from the previous image."""
+    """Draw the total in a round mark, or a square one where the view differs; a second ring where a reader signed."""
     radius = 6.0 if point.view_changed else 21.0
+    if point.state in ("agreed", "corrected"):
+        sheet.rectangle(x - 30, y - 30, 60, 60, TEXT, radius=min(30.0, radius + 9))
+        sheet.rectangle(x - 27, y - 27, 54, 54, INK, radius=min(27.0, radius + 6))
     sheet.rectangle(x - 24, y - 24, 48, 48, INK, radius=min(24.0, radius + 3))
     sheet.rectangle(x - 21, y - 21, 42, 42, colour, radius=radius)
     sheet.text(x, y + 9, str(point.total), 26, ink_on(colour), weight=SEMIBOLD, anchor="ms")
@@ -123,7 +162,9 @@ def _draw_regions(sheet: Sheet, trend: Trend, places: list[float], codes: list[s
             colour = severity_colour((grade - lowest) / max(1, highest - lowest))
             sheet.rectangle(x - _CELL / 2, y, _CELL, _CELL, colour, radius=8)
             sheet.text(x, y + 29, str(grade), 26, ink_on(colour), weight=SEMIBOLD, anchor="ms")
-    legend = "Square mark: different view from the previous X-ray. Bar: likely range of the total."
+    legend = "Line and band: smoothed total, 80 % range. Bar: likely range of one X-ray. Square: another view."
+    if any(point.state in ("agreed", "corrected") for point in trend.points):
+        legend += " Ring: signed by a reader."
     sheet.text(_LEFT, top + len(codes) * _ROW + 30, legend, 22, MUTED)
 
 

@@ -1,35 +1,43 @@
-"""Course of a patient: totals and regions over time, and which changes exceed the disagreement of two readers.
+"""Course of a patient: what stands of every image, what changed with which probability, and the smoothed level.
 
-Two radiologists differ by about two points of the Brixia total on the same image (Borghesi and Maroldi 2020; the junior
-and the senior reader of the Cohen subset). A change is reported when it is larger than that: since the previous image,
-or since the last image with a reported change, so that a slow drift is reported too.
+The change at an image is that since the previous one, judged against all images before it (`lungsev.course`). A slow
+drift, of which no step is called, is told apart: since the last image at which a change was called, or the first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from datetime import datetime
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from itertools import accumulate, pairwise
 
-from lungsev.report import SchemeScore
-from lungsev.runtime.console import count_noun
+from lungsev.change import (
+    ChangeEstimate,
+    Repeatability,
+    Severity,
+    change_between,
+    model_region_severity,
+    model_severity,
+    model_source,
+    reader_region_severity,
+    reader_severity,
+)
+from lungsev.course import CoursePoint, follow_course
+from lungsev.moment import Moment
+from lungsev.report import SchemeScore, SeverityReport
 from lungsev.runtime.patients.history import Exam
-
-Direction = Literal["worse", "better"]
-BRIXIA_SPAN = 18
-READERS_DISAGREE_BRIXIA = 2
-READERS_DISAGREE_REGION = 1  # grades
+from lungsev.standing import Change, StandingState
 
 
 @dataclass(frozen=True)
 class RegionChange:
-    """A region whose grade moved by more than the readers' disagreement since the reference image."""
+    """A region of which a change is called since the previous image."""
 
     code: str
     name: str
     before: int
     after: int
+    words: str
 
 
 @dataclass(frozen=True)
@@ -37,32 +45,53 @@ class TrendPoint:
     """One scored image of the course.
 
     Attributes:
+        moment: When it was taken, as exactly as it is known; `acquired_at` is the first instant it may stand for.
+        model: That scored it.
+        grades, total: Those that stand.
+        total_interval: None where a reader signed other grades than the model's.
+        state: Of the result.
         since_previous: Points of the total since the previous image; None for the first.
-        hours_since_previous: Between the two images; None for the first.
-        reference_id: The previous image when the step from it is a change by itself, else the last image with a
-            reported change.
-        change: Set when the total moved by more than the readers' disagreement since the reference.
+        hours_since_previous: Between the two images; None where their order is unknown.
+        change: Since the previous image; None for the first.
+        worse, better: Its probabilities in both directions; None where it is not settled.
+        drift: A change that is called since an earlier image, where none is called since the previous one.
+        drift_since: When that image was taken.
+        level, band: The smoothed total and its 80 % band; None where the model's repeatability was not measured.
+        stands_out: This image differs from the one before and the one after, which do not differ from each other.
         view_changed, model_changed: Since the previous image; may explain part of the difference.
         quality_messages: Of the image's quality flags.
     """
 
     id: str
     acquired_at: datetime
+    moment: Moment
     view: str | None
     model: str
     grades: dict[str, int]
     total: int
-    total_interval: tuple[int, int]
+    total_interval: tuple[int, int] | None
+    state: StandingState = "model"
     since_previous: int | None = None
     hours_since_previous: float | None = None
-    since_reference: int | None = None
-    reference_id: str | None = None
-    reference_at: datetime | None = None
-    change: Direction | None = None
+    change: Change | None = None
+    worse: float | None = None
+    better: float | None = None
+    drift: Change | None = None
+    drift_since: Moment | None = None
+    level: float | None = None
+    band: tuple[float, float] | None = None
+    stands_out: bool = False
     region_changes: tuple[RegionChange, ...] = ()
     view_changed: bool = False
     model_changed: bool = False
     quality_messages: tuple[str, ...] = ()
+
+    @property
+    def called(self) -> Change | None:
+        """The change that is called at this image: since the previous one, or else the drift."""
+        if self.change is not None and self.change.direction in ("worse", "better"):
+            return self.change
+        return self.drift
 
 
 @dataclass(frozen=True)
@@ -71,173 +100,206 @@ class Trend:
 
     Attributes:
         grades: All grades of the scheme, ascending.
-        threshold: Largest difference of the total that two readers' disagreement explains.
+        call_from: Probability from which on a change is called; None where the repeatability was not measured.
         undated: Ids of scored images without a date, which have no place in a course.
         unscored: How many of the patient's images have no score.
+        stop: Why the images are not compared: they name different people.
     """
 
     scheme: str
     total_max: int
     grades: tuple[int, ...]
-    threshold: int
+    call_from: float | None
     points: tuple[TrendPoint, ...]
     undated: tuple[str, ...] = ()
     unscored: int = 0
+    stop: str | None = None
 
     def point(self, image: str) -> TrendPoint | None:
         """Return the point of an image by its id; None when it has no place in the course."""
         return next((point for point in self.points if point.id == image), None)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the course in plain JSON types, each point with its sentence."""
-        data = asdict(self)
-        for point, plain in zip(self.points, data["points"], strict=True):
-            plain["acquired_at"] = point.acquired_at.isoformat()
-            plain["reference_at"] = point.reference_at.isoformat() if point.reference_at else None
-            plain["sentence"] = sentence(point, self.threshold)
-        return data
 
 
 def patient_trend(exams: Sequence[Exam], scheme: str | None = None) -> Trend | None:
     """Return the course of a patient's images, given in any order.
 
     Args:
-        exams: The patient's images; those without a score are counted.
+        exams: The patient's images; those without a score are counted, those that another one replaced are left out.
         scheme: None takes the main scheme of the newest image.
 
     Returns:
         None when no image has a score of the scheme.
     """
-    scored = [exam for exam in exams if exam.report.status == "scored"]
+    scored = [exam for exam in exams if exam.report.status == "scored" and exam.report.standing.state != "superseded"]
     if scheme is None and scored:
-        newest = max(scored, key=lambda exam: exam.moment)
-        scheme = newest.report.main_scheme
+        scheme = max(scored, key=lambda exam: exam.moment).report.main_scheme
     counted = [exam for exam in scored if scheme in exam.report.scores]
     if scheme is None or not counted:
         return None
-    dated = _newest_of_each_image([exam for exam in counted if exam.acquired_at is not None])
+    dated = _newest_of_each_image([exam for exam in counted if exam.acquired is not None])
     dated.sort(key=lambda exam: (exam.moment, exam.id))
     score = counted[0].report.scores[scheme]
-    threshold = readers_disagree(score.total_max)
+    measured = _repeatability(dated[-1], scheme) if dated else None
     return Trend(
         scheme=scheme,
         total_max=score.total_max,
         grades=score.grades,
-        threshold=threshold,
-        points=_points(dated, scheme, threshold),
-        undated=tuple(exam.id for exam in counted if exam.acquired_at is None),
-        unscored=len(exams) - len(scored),
+        call_from=measured.call_from if measured else None,
+        points=_points(dated, scheme),
+        undated=tuple(exam.id for exam in counted if exam.acquired is None),
+        unscored=sum(exam.report.status != "scored" for exam in exams),
+        stop=next((exam.report.stop for exam in dated if exam.report.stop), None),
     )
 
 
-def readers_disagree(total_max: int) -> int:
-    """Return the points by which two readers' totals of one image commonly differ, in proportion to Brixia's."""
-    return max(1, round(READERS_DISAGREE_BRIXIA * total_max / BRIXIA_SPAN))
-
-
-def sentence(point: TrendPoint, threshold: int) -> str:
-    """Say what changed at a point, and from what on it counts as a change."""
-    differ = f"{count_noun(threshold, 'point')} by which two readers usually differ."
-    if point.since_previous is None:
-        text = "First X-ray of the course."
-    elif point.change is not None and point.since_reference is not None:
-        since = f"{point.reference_at:%d %b %H:%M}"
-        text = f"{point.change.capitalize()} by {abs(point.since_reference)} since {since}: more than the {differ}"
-    else:
-        text = f"{signed(point.since_previous)} since the previous X-ray"
-        text += "." if point.model_changed else f": within the {differ}"
-    if point.view_changed:
-        text += f" Different view from the previous X-ray ({point.view or 'not recorded'})."
-    if point.model_changed:
-        text += " Scored by another model: not directly comparable."
-    return text
-
-
-def signed(number: int) -> str:
-    """Return a number with its sign, zero as ±0."""
-    return f"{number:+d}" if number else "±0"
-
-
-def time_positions(points: Sequence[TrendPoint], left: float, right: float, apart: float = 0.0) -> list[float]:
-    """Place points between `left` and `right` by their time, at least `apart` from each other where there is room."""
-    if not points:
-        return []
-    start, end = points[0].acquired_at, points[-1].acquired_at
-    span = max((end - start).total_seconds(), 1.0)
-    places = [left + (point.acquired_at - start).total_seconds() / span * (right - left) for point in points]
-    apart = min(apart, (right - left) / max(1, len(points) - 1))
-    for i in range(1, len(places)):
-        places[i] = max(places[i], places[i - 1] + apart)
-    limit = right
-    for i in reversed(range(len(places))):  # and back, where that pushed the last ones out
-        places[i] = min(places[i], limit)
-        limit = places[i] - apart
-    return places
-
-
-def _points(exams: Sequence[Exam], scheme: str, threshold: int) -> tuple[TrendPoint, ...]:
+def _points(exams: Sequence[Exam], scheme: str) -> tuple[TrendPoint, ...]:
+    severities = [_severity(exam.report, scheme) for exam in exams]
+    hours = _hours(exams)
+    unknown = {i for i in range(1, len(exams)) if not _is_after(exams[i], exams[i - 1])}
+    stopped = any(exam.report.stop for exam in exams)
+    course: Sequence[CoursePoint] = [CoursePoint() for _ in exams]
+    if stopped:
+        moved = [after.points - before.points for before, after in pairwise(severities)]
+        course = [CoursePoint(), *(CoursePoint(ChangeEstimate(points, obstacle="identity")) for points in moved)]
+    elif exams:
+        course = follow_course(severities, hours, [_repeatability(exam, scheme) for exam in exams], unknown)
     points: list[TrendPoint] = []
-    reference: TrendPoint | None = None
-    for exam in exams:
-        point = _next_point(exam, scheme, points[-1] if points else None, reference, threshold)
+    reference = 0
+    for i, (exam, followed) in enumerate(zip(exams, course, strict=True)):
+        point = _plain_point(exam, scheme, followed)
+        if i > 0 and followed.change is not None:
+            point = _compared(point, points[i - 1], exam, exams[i - 1], followed.change, scheme)
+            drift = None
+            if reference < i - 1 and not followed.change.called and followed.change.obstacle is None:
+                since = hours[i] - hours[reference]
+                drift = change_between(severities[reference], severities[i], since, _repeatability(exam, scheme))
+            if drift is not None and drift.called:
+                point = replace(point, drift=_change(drift, exams[reference].id), drift_since=points[reference].moment)
+            if point.called is not None or point.model_changed:
+                reference = i
         points.append(point)
-        # Another model has another scale: the comparison starts again.
-        if reference is None or point.change is not None or point.model_changed:
-            reference = point
     return tuple(points)
 
 
-def _next_point(
-    exam: Exam, scheme: str, previous: TrendPoint | None, reference: TrendPoint | None, threshold: int
-) -> TrendPoint:
+def _plain_point(exam: Exam, scheme: str, followed: CoursePoint) -> TrendPoint:
     report = exam.report
-    score = report.scores[scheme]
     assert exam.acquired_at is not None
-    assert report.model is not None
-    model = f"{report.model.name} {report.model.version} ({report.model.bundle_sha256[:8]})"
-    grades = {region.code: region.grade for region in score.regions}
-    messages = tuple(flag.message for flag in report.quality.flags)
-    plain = TrendPoint(
+    assert exam.acquired is not None
+    standing = report.standing_score(scheme)
+    return TrendPoint(
         id=exam.id,
         acquired_at=exam.acquired_at,
+        moment=exam.acquired,
         view=report.image.view,
-        model=model,
-        grades=grades,
-        total=score.total,
-        total_interval=score.total_interval,
-        quality_messages=messages,
+        model=_model(report),
+        grades=standing.grades,
+        total=standing.total,
+        total_interval=standing.interval,
+        state=report.standing.state,
+        level=None if followed.level is None else round(followed.level, 2),
+        band=None if followed.band is None else (round(followed.band[0], 2), round(followed.band[1], 2)),
+        stands_out=followed.stands_out,
+        quality_messages=tuple(flag.message for flag in report.quality.flags),
     )
-    if previous is None or reference is None:
-        return plain
-    model_changed = model != previous.model
-    against = previous if abs(score.total - previous.total) > threshold else reference
-    moved = score.total - against.total
-    beyond = abs(moved) > threshold and not model_changed
+
+
+def _compared(
+    point: TrendPoint, previous: TrendPoint, exam: Exam, before: Exam, estimate: ChangeEstimate, scheme: str
+) -> TrendPoint:
+    settled = estimate.obstacle is None
     return replace(
-        plain,
-        since_previous=score.total - previous.total,
-        hours_since_previous=round((exam.acquired_at - previous.acquired_at).total_seconds() / 3600, 1),
-        since_reference=moved,
-        reference_id=against.id,
-        reference_at=against.acquired_at,
-        change=("worse" if moved > 0 else "better") if beyond else None,
-        region_changes=() if model_changed else _region_changes(score, against),
-        view_changed=report.image.view != previous.view,
-        model_changed=model_changed,
+        point,
+        since_previous=estimate.points,
+        hours_since_previous=None if estimate.hours is None else round(estimate.hours, 1),
+        change=_change(estimate, previous.id),
+        worse=round(estimate.worse, 4) if settled else None,
+        better=round(estimate.better, 4) if settled else None,
+        region_changes=_region_changes(exam.report, before.report, estimate.hours, scheme) if settled else (),
+        view_changed=point.view != previous.view,
+        model_changed=point.model != previous.model,
     )
 
 
-def _region_changes(score: SchemeScore, reference: TrendPoint) -> tuple[RegionChange, ...]:
-    return tuple(
-        RegionChange(region.code, region.name, reference.grades[region.code], region.grade)
-        for region in score.regions
-        if abs(region.grade - reference.grades.get(region.code, region.grade)) > READERS_DISAGREE_REGION
+def _change(estimate: ChangeEstimate, against: str) -> Change:
+    probability = estimate.probability
+    return Change(
+        direction=estimate.direction,
+        words=estimate.words,
+        probability=None if probability is None else round(probability, 4),
+        points=estimate.points,
+        against=against,
+        hours=None if estimate.hours is None else round(estimate.hours, 2),
     )
+
+
+def _region_changes(
+    after: SeverityReport, before: SeverityReport, hours: float | None, scheme: str
+) -> tuple[RegionChange, ...]:
+    found = []
+    then = _region_severities(before, scheme)
+    measured = after.scores[scheme].repeatability
+    names = {region.code: region.name for region in after.scores[scheme].regions}
+    for code, now in _region_severities(after, scheme).items():
+        if code in then:
+            estimate = change_between(then[code], now, hours, measured, region=True)
+            if estimate.called:
+                found.append(RegionChange(code, names[code], then[code].points, now.points, estimate.words))
+    return tuple(found)
+
+
+def _severity(report: SeverityReport, scheme: str) -> Severity:
+    """What is known of the total that stands: the model's distribution, unless a reader signed other grades."""
+    score = report.scores[scheme]
+    if _is_signed_otherwise(report, score, scheme):
+        return reader_severity(report.standing_score(scheme).total, score.total_max, report.standing.by or "a reader")
+    return model_severity(score, _model(report))
+
+
+def _region_severities(report: SeverityReport, scheme: str) -> dict[str, Severity]:
+    score = report.scores[scheme]
+    if _is_signed_otherwise(report, score, scheme):
+        grades = report.standing_score(scheme).grades
+        reader = report.standing.by or "a reader"
+        return {code: reader_region_severity(grade, score.grades, reader) for code, grade in grades.items()}
+    return {region.code: model_region_severity(region, score.grades, _model(report)) for region in score.regions}
+
+
+def _is_signed_otherwise(report: SeverityReport, score: SchemeScore, scheme: str) -> bool:
+    """Whether a reader signed other grades than the model's. One who agreed leaves the model's distribution."""
+    return report.standing_score(scheme).grades != {region.code: region.grade for region in score.regions}
+
+
+def _model(report: SeverityReport) -> str:
+    assert report.model is not None
+    return model_source(report.model)
+
+
+def _repeatability(exam: Exam, scheme: str) -> Repeatability | None:
+    return exam.report.scores[scheme].repeatability
+
+
+def _hours(exams: Sequence[Exam]) -> list[float]:
+    """Hours of each image since the first, by the middle of what its moment may stand for; never falling."""
+    middles = []
+    for exam in exams:
+        assert exam.acquired is not None
+        earliest, latest = exam.acquired.earliest(), exam.acquired.latest()
+        middles.append(earliest if exam.acquired.has_time else earliest + (latest - earliest) / 2)
+    return list(accumulate(((middle - middles[0]) / timedelta(hours=1) for middle in middles), max))
+
+
+def _is_after(exam: Exam, previous: Exam) -> bool:
+    """Whether an image was certainly taken after another."""
+    assert exam.acquired is not None
+    assert previous.acquired is not None
+    return previous.acquired.is_before(exam.acquired) is True
 
 
 def _newest_of_each_image(exams: Sequence[Exam]) -> list[Exam]:
-    """An image scored twice counts once, with its newest report."""
-    newest: dict[str, Exam] = {}
+    """An image scored twice counts once, with its newest report; other pixels or another time are another image."""
+    newest: dict[object, Exam] = {}
     for exam in sorted(exams, key=lambda exam: (exam.written_at, exam.id)):
-        newest[exam.report.image.sop_instance_uid or exam.id] = exam
+        image = exam.report.image
+        key = (image.sop_instance_uid, image.pixel_sha256, exam.report.acquired)
+        newest[key if image.sop_instance_uid else exam.id] = exam
     return list(newest.values())

@@ -127,7 +127,7 @@ def test_a_regions_grade_uses_the_regions_parameters() -> None:
     before, after = (Severity(grade, float(grade), 0.5, "m") for grade in (0, 3))
     zone = change_between(before, after, 48, MEASURED, region=True)
     assert zone.direction == "worse"
-    assert difference_noise(before, after, MEASURED, region=True) == pytest.approx(0.5)
+    assert difference_noise(before, after, MEASURED, region=True) == pytest.approx(0.1)
     assert change_between(before, after, 48, replace(MEASURED, region_process=0.0001), region=True).direction == "none"
     assert reader_region_severity(1, grades, "Dr A").reader
 
@@ -145,8 +145,8 @@ def test_points_have_a_sign_and_a_number() -> None:
         "+4 points",
         "+1 point",
         "±0 points",
-        "−1 point",
-        "−3 points",
+        "-1 point",
+        "-3 points",
     ]
 
 

@@ -30,7 +30,8 @@ def out(tmp_path: Path) -> Path:
 def test_the_command_prints_a_table_and_writes_a_picture_that_does_not_name_the_patient(out: Path, capsys) -> None:
     trend("=EVIL\x1b[31m", out)
     printed = capsys.readouterr().out
-    assert "worse +5" in printed
+    assert "+5 in 30 h" in printed
+    assert "Latest: No clear change since the previous X-ray: -1 point in 30 h." in printed
     assert "\x1b" not in printed
     (picture,) = (out / "trends").iterdir()
     assert picture.stem == trend_name("=EVIL\x1b[31m")
@@ -43,7 +44,10 @@ def test_the_command_prints_json_for_machines(out: Path) -> None:
     assert result.exit_code == 0, result.output
     data = json.loads(result.stdout)
     assert [point["total"] for point in data["points"]] == [4, 9, 8]
-    assert data["points"][1]["change"] == "worse"
+    change = data["points"][1]["change"]
+    assert (change["direction"], change["points"], change["hours"]) == ("worse", 5, 30.0)
+    assert change["words"] == "probably worse, 86 %"
+    assert data["points"][1]["sentence"].startswith("Probably worse, 86 %: +5 points in 30 h")
     assert data["disclaimer"].startswith("Research use only")
 
 

@@ -70,8 +70,8 @@ def test_the_board_shows_who_got_worse_first(browser: Browser) -> None:
     assert page.index("WARD-1") < page.index("WARD-2")
     card = page[page.index("WARD-1") : page.index("</li>", page.index("WARD-1"))]
     assert "<b>9</b>" in card
-    assert "Worse by 6" in card
-    assert "+6 since the previous X-ray, 24 h before" in card
+    assert "Probably worse, 84 %" in card
+    assert "+6 points in 24 h since the previous X-ray" in card
     assert "This is not a frontal chest radiograph." in page
     assert "The file was cut off." in page
     assert "Not for clinical use" in page
@@ -97,10 +97,10 @@ def test_hostile_names_are_text_and_nothing_else(browser: Browser) -> None:
 def test_the_exam_page_shows_zones_sides_doubts_and_the_prior(browser: Browser) -> None:
     page = browser.get("/exams/a2")
     assert "could be 1–2" in page
-    assert page.count("<polygon") == 12, "six of this image, six of the one before"
+    assert page.count("<polygon") == 13, "six of this image, six of the one before, and the band of the course"
     assert ">R</text>" in page
     assert "Previous scored X-ray, 2026-11-20 08:00, total 3 of 18" in page
-    assert "Worse by 6 since 20 Nov 08:00: more than the 2 points by which two readers usually differ." in page
+    assert "Probably worse, 84 %: +6 points in 24 h since the previous X-ray." in page
     assert EVIL.partition("\u202e")[0].replace("<", "&lt;").replace(">", "&gt;") in browser.get("/exams/b1")
 
 

@@ -47,8 +47,8 @@ def test_a_card_shows_total_change_course_and_zones() -> None:
         exam_id="a2",
         patient="WARD-1",
         state="worse",
-        headline="Worse by 6",
-        detail="+6 since the previous X-ray, 24 h before",
+        headline="Probably worse, 84 %",
+        detail="+6 points in 24 h since the previous X-ray",
         score=Score(
             total=9, total_max=18, interval=(7, 11), model_total=None, severity=6,
             grades=(("A", 0, 0), ("B", 1, 4), ("C", 2, 8), ("D", 3, 12), ("E", 2, 8), ("F", 1, 4)),
@@ -74,7 +74,7 @@ def test_a_small_difference_is_not_called_a_change() -> None:
     )
     card = only_card(exams)
     assert (card.state, card.headline) == ("steady", "No clear change")
-    assert card.detail == "+2 since the previous X-ray, 6 days before"
+    assert card.detail == "+2 points in 6 days since the previous X-ray"
 
 
 def test_a_slow_improvement_is_told_from_where_it_began() -> None:
@@ -84,15 +84,15 @@ def test_a_slow_improvement_is_told_from_where_it_began() -> None:
         a3=scored_report(taken="2026-11-21T08:00:00", grades="111122"),
     )
     card = only_card(exams)
-    assert (card.state, card.headline) == ("better", "Better by 4")
-    assert card.detail == "since 19 Nov 08:00 (-2 in the last 24 h)"
+    assert (card.state, card.headline) == ("better", "Probably better, 72 %")
+    assert card.detail == "-4 points since 19 Nov 08:00 (-2 points in 24 h since the previous X-ray)"
 
 
 def test_scores_of_two_models_are_not_compared() -> None:
     newer = scored_report(taken="2026-11-21T08:00:00", grades="333333", model=replace(MODEL, version="2.0.0"))
     card = only_card(exams_by_id(a1=scored_report(), a2=newer))
     assert (card.state, card.headline) == ("steady", "Scored by another model")
-    assert card.detail == "not comparable with the previous X-ray"
+    assert card.detail == "not comparable"
 
 
 def test_a_refused_newest_image_says_why_and_keeps_the_score_of_the_previous_one() -> None:
@@ -169,7 +169,7 @@ def test_who_got_worse_comes_first_however_old_the_images_are() -> None:
         }
 
     exams = exams_by_id(
-        **course("better", 19, "000111"), first1=scored_report("first", "2026-11-18T08:00:00"),
+        **course("better", 19, "000000"), first1=scored_report("first", "2026-11-18T08:00:00"),
         **course("steady", 17, "111111"), refused1=skipped_report("refused", "2026-11-16T08:00:00"),
         **course("worse", 15, "222222"),
     )  # fmt: skip

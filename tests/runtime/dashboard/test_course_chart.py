@@ -10,6 +10,7 @@ from exam_makers import MODEL, exams_by_id, scored_report, skipped_report
 from lungsev.report import SeverityReport
 from lungsev.runtime.dashboard.course_chart import ChartPoint, CourseChart, course_chart
 from lungsev.runtime.patients.trend import patient_trend
+from lungsev.standing import Standing
 
 
 def chart_of(exam_id: str, **reports: SeverityReport) -> CourseChart:
@@ -27,21 +28,75 @@ def test_points_hold_all_that_the_chart_shows() -> None:
     )
     assert chart.points == (
         ChartPoint(
-            exam_id="a1", x=72.0, y=191.0, low_y=213.0, high_y=169.0, total=3, severity=2, day="20 Nov",
-            label="2026-11-20 08:00: 3 of 18. First X-ray of the course.", change="", view="AP", view_changed=False,
-            line_from=None, model_line_x=None,
+            exam_id="a1", x=72.0, y=231.0, range_y=(209.0, 253.0), total=3, severity=2, day="20 Nov",
+            label="2026-11-20 08:00: 3 of 18. First X-ray of the course.", called=(), called_x=None, view="AP",
+            view_changed=False, line_from=None, model_line_x=None,
             grades=(("A", 0, 0), ("B", 0, 0), ("C", 0, 0), ("D", 1, 4), ("E", 1, 4), ("F", 1, 4)), current=False,
+            signed=False,
         ),
         ChartPoint(
-            exam_id="a2", x=712.0, y=125.0, low_y=147.0, high_y=103.0, total=9, severity=6, day="21 Nov",
-            label="2026-11-21 08:00: 9 of 18. Worse by 6 since 20 Nov 08:00: more than the 2 points by which two "
-            "readers usually differ. Different view from the previous X-ray (A very long view).",
-            change="worse +6", view="A very long ", view_changed=True, line_from=(72.0, 191.0), model_line_x=None,
+            exam_id="a2", x=712.0, y=165.0, range_y=(143.0, 187.0), total=9, severity=6, day="21 Nov",
+            label="2026-11-21 08:00: 9 of 18. Probably worse, 84 %: +6 points in 24 h since the previous X-ray. "
+            "Different view from the previous X-ray (A very long view).",
+            called=("probably worse", "84 %"), called_x=711.0, view="A very long ", view_changed=True, line_from=None,
+            model_line_x=None,
             grades=(("A", 0, 0), ("B", 1, 4), ("C", 2, 8), ("D", 3, 12), ("E", 2, 8), ("F", 1, 4)), current=True,
+            signed=False,
         ),
     )  # fmt: skip
-    assert chart.ticks == ((0, 224.0), (6, 158.0), (12, 92.0), (18, 26.0))
-    assert (chart.threshold, chart.unscored, chart.width, chart.height) == (2, 1, 760.0, 250.0)
+    assert chart.ticks == ((0, 264.0), (6, 198.0), (12, 132.0), (18, 66.0))
+    assert (chart.call_percent, chart.unscored, chart.width, chart.height) == (65, 1, 760.0, 290.0)
+
+
+def test_the_smoothed_course_is_a_line_within_a_band() -> None:
+    chart = chart_of("a1", a1=scored_report(taken="2026-11-20T08:00:00"), a2=scored_report(taken="2026-11-21T08:00:00"))
+    (line,), (area,) = chart.levels, chart.bands
+    (left, right) = (tuple(map(float, pair.split(","))) for pair in line.split())
+    corners = [tuple(map(float, pair.split(","))) for pair in area.split()]
+    assert [x for x, _ in corners] == [72.0, 712.0, 712.0, 72.0]
+    assert (left[0], right[0]) == (72.0, 712.0)
+    assert corners[0][1] < left[1] < corners[3][1]
+    assert corners[1][1] < right[1] < corners[2][1]
+
+
+def test_the_band_stays_within_the_chart() -> None:
+    low, high = ("000000", "333333")
+    for grades in (low, high):
+        chart = chart_of(
+            "a1", a1=scored_report(taken="2026-11-20T08:00:00", grades=grades),
+            a2=scored_report(taken="2026-11-21T08:00:00", grades=grades),
+        )  # fmt: skip
+        ys = [float(pair.partition(",")[2]) for pair in chart.bands[0].split()]
+        assert all(66.0 <= y <= 264.0 for y in ys)
+
+
+def test_of_called_changes_that_would_touch_the_newest_are_written() -> None:
+    reports = {
+        f"a{i}": scored_report(taken=f"2026-11-20T{8 + i:02d}:00:00", grades=grades)
+        for i, grades in enumerate(("000000", "222222", "333333"))
+    }
+    reports["a9"] = scored_report(taken="2026-12-20T08:00:00", grades="000000")
+    points = chart_of("a0", **reports).points
+    called = [point for point in points if point.called]
+    assert len(called) == 3
+    assert [point.called_x is not None for point in called] == [False, True, True]
+
+
+def test_what_a_reader_signed_has_a_ring_and_no_range() -> None:
+    signed = Standing("corrected", 2, {"brixia": dict.fromkeys("ABCDEF", 1)}, "Dr A")
+    chart = chart_of("a1", a1=replace(scored_report(), standing=signed))
+    assert (chart.points[0].total, chart.points[0].signed, chart.points[0].range_y) == (6, True, None)
+
+
+def test_without_repeatability_totals_are_joined_and_nothing_is_smoothed() -> None:
+    reports = {}
+    for name, taken in (("a1", "2026-11-20T08:00:00"), ("a2", "2026-11-21T08:00:00")):
+        report = scored_report(taken=taken)
+        score = replace(report.scores["brixia"], repeatability=None)
+        reports[name] = replace(report, scores={"brixia": score})
+    chart = chart_of("a1", **reports)
+    assert (chart.levels, chart.bands, chart.call_percent) == ((), (), None)
+    assert chart.points[1].line_from == (72.0, 165.0)
 
 
 def test_another_model_has_a_dashed_line_and_no_line_to_it() -> None:
@@ -53,7 +108,8 @@ def test_another_model_has_a_dashed_line_and_no_line_to_it() -> None:
         a3=scored_report(taken="2026-11-22T08:00:00", model=newer, view=None),
     )
     assert [point.model_line_x for point in chart.points] == [None, 232.0, None]
-    assert [point.line_from for point in chart.points] == [None, None, (392.0, 125.0)]
+    assert [line.count(",") for line in chart.levels] == [2]
+    assert chart.levels[0].startswith("392,")
     assert [point.view for point in chart.points] == ["AP", "view ?", "view ?"]
 
 
@@ -87,8 +143,7 @@ def test_positions_are_rounded_to_a_tenth() -> None:
         a2=scored_report(taken="2026-11-20T08:00:00", grades="12", scheme="ralo"),
         a3=scored_report(taken="2026-11-21T00:00:00", grades="12", scheme="ralo", model=newer),
     )
-    assert [(point.x, point.y) for point in chart.points] == [(72.0, 149.8), (285.3, 149.8), (712.0, 149.8)]
-    assert chart.points[1].line_from == (72.0, 149.8)
+    assert [(point.x, point.y) for point in chart.points] == [(72.0, 189.8), (285.3, 189.8), (712.0, 189.8)]
     assert chart.points[2].model_line_x in (498.6, 498.7)
 
 

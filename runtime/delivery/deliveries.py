@@ -1,4 +1,4 @@
-"""State of the deliveries, read from the outbox by other processes: `lungsev-run outbox`, the dashboard, /metrics."""
+"""State of deliveries and missing outputs, read by other processes: `lungsev-run outbox`, the dashboard, /metrics."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 from lungsev.errors import LungsevError
 from lungsev.runtime.delivery.outbox import Delivery
 
+_OUTBOX, _LEDGER = Path("outbox", "outbox.sqlite"), Path("ledger.sqlite")
 _SHORT_WAIT_SECONDS = 120.0  # not worth a message
 
 
@@ -34,7 +35,7 @@ def read_states(out: Path) -> list[DestinationState]:
         LungsevError: The outbox cannot be read.
     """
     rows = _read(
-        out,
+        out / _OUTBOX,
         "SELECT destination, SUM(state = 'queued'), SUM(state = 'sent'), SUM(state = 'refused'), "
         "MIN(CASE WHEN state = 'queued' THEN queued_at END), "
         "(SELECT message FROM deliveries AS last WHERE last.destination = deliveries.destination "
@@ -47,8 +48,30 @@ def read_states(out: Path) -> list[DestinationState]:
 def read_deliveries(out: Path, image: str) -> list[Delivery]:
     """Read the deliveries of an image, oldest first."""
     columns = ", ".join(Delivery.__dataclass_fields__)
-    rows = _read(out, f"SELECT {columns} FROM deliveries WHERE image = ? ORDER BY seq", image)
+    rows = _read(out / _OUTBOX, f"SELECT {columns} FROM deliveries WHERE image = ? ORDER BY seq", image)
     return [Delivery(*row) for row in rows]
+
+
+@dataclass(frozen=True)
+class MissingOutput:
+    """An output of a scored image that could not be written, with the reason; `at` is Unix seconds."""
+
+    image: str
+    output: str
+    reason: str
+    at: float
+
+
+def read_missing(out: Path) -> list[MissingOutput]:
+    """Read which outputs could not be written, newest first; none from a ledger of an earlier release.
+
+    Raises:
+        LungsevError: The ledger cannot be read.
+    """
+    if not _read(out / _LEDGER, "SELECT 1 FROM sqlite_master WHERE name = 'missing_outputs'"):
+        return []
+    rows = _read(out / _LEDGER, "SELECT image, output, reason, at FROM missing_outputs ORDER BY at DESC, image, output")
+    return [MissingOutput(*row) for row in rows]
 
 
 def describe_unsent(states: Sequence[DestinationState], now: float) -> list[str]:
@@ -71,8 +94,7 @@ def format_minute(moment: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(moment))
 
 
-def _read(out: Path, query: str, *parameters: str) -> list[tuple[Any, ...]]:
-    path = out / "outbox" / "outbox.sqlite"
+def _read(path: Path, query: str, *parameters: str) -> list[tuple[Any, ...]]:
     if not path.is_file():
         return []
     try:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,6 +55,37 @@ def test_refused_files_are_queued_again(out: Path) -> None:
 def test_an_unknown_destination_is_refused_with_the_known_ones(out: Path) -> None:
     with pytest.raises(LungsevError, match="found no destination ward-7, expected one of away, picky"):
         outbox(out, retry="ward-7")
+
+
+def put_missing(out: Path, count: int) -> None:
+    """Outputs that could not be written, in the table that the watcher keeps."""
+    with contextlib.closing(sqlite3.connect(out / "ledger.sqlite")) as ledger, ledger:
+        ledger.execute("CREATE TABLE missing_outputs (image TEXT, output TEXT, reason TEXT, at REAL)")
+        rows = [(f"image{number}", "hl7", "The study has no UID.", float(number)) for number in range(count)]
+        ledger.executemany("INSERT INTO missing_outputs VALUES (?, ?, ?, ?)", rows)
+
+
+def test_outputs_that_could_not_be_written_are_rows_with_their_reason_also_without_destinations(
+    tmp_path: Path,
+) -> None:
+    put_missing(tmp_path, 2)
+    shown = CliRunner().invoke(app, ["outbox", "--out", str(tmp_path)])
+    rows = [line.split() for line in shown.stdout.splitlines() if line.split()[:1] == ["hl7"]]
+    assert [row[1] for row in rows] == ["image1", "image0"]
+    assert rows[0][-5:] == ["The", "study", "has", "no", "UID."]
+    assert "destination" not in shown.stdout
+    listed = json.loads(CliRunner().invoke(app, ["outbox", "--out", str(tmp_path), "--json"]).stdout)
+    assert listed[0] == {
+        "destination": None, "state": "missing", "image": "image1", "output": "hl7",
+        "reason": "The study has no UID.", "at": 1.0,
+    }  # fmt: skip
+
+
+def test_many_missing_outputs_are_counted(out: Path) -> None:
+    put_missing(out, 25)
+    shown = CliRunner().invoke(app, ["outbox", "--out", str(out)]).stdout
+    assert "away" in shown
+    assert shown.splitlines()[-1] == "5 more are missing; --json shows all"
 
 
 def test_without_destinations_it_says_where_they_are_named(tmp_path: Path) -> None:

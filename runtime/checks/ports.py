@@ -15,6 +15,7 @@ from pathlib import Path
 
 from lungsev.errors import LungsevError
 from lungsev.runtime.checks.check import Check
+from lungsev.runtime.dashboard.serve import check_tls_files
 from lungsev.runtime.delivery.web import describe_error
 from lungsev.runtime.settings import BedsideSettings, DashboardSettings, ListenSettings
 from lungsev.runtime.watcher.layout import Layout
@@ -93,29 +94,26 @@ def _listener_fault(listen: ListenSettings) -> tuple[str, str] | None:
     try:
         build_tls_context(listen)
     except OSError as error:  # ssl.SSLError is one
-        return _tls_fault(error)
+        reason = "they are no such files" if isinstance(error, ssl.SSLError) else describe_error(error)
+        advice = "expected PEM files, the key without a password, that this user may read"
+        return f"the TLS files cannot be used: {reason}", advice
     return None
 
 
 def _dashboard_fault(dashboard: DashboardSettings) -> tuple[str, str] | None:
     try:
-        if dashboard.tls_certificate is not None:
-            ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(
-                dashboard.tls_certificate, dashboard.tls_key
-            )
-        if dashboard.token_file is not None and find_spec("fastapi") is not None:
-            from lungsev.runtime.dashboard.security import read_token
+        check_tls_files(dashboard)
+    except LungsevError as error:
+        return str(error), "correct dashboard.tls_certificate and dashboard.tls_key"
+    if dashboard.token_file is None or find_spec("fastapi") is None:
+        return None
+    from lungsev.runtime.dashboard.security import read_token
 
-            read_token(dashboard.token_file)
-    except OSError as error:
-        return _tls_fault(error)
+    try:
+        read_token(dashboard.token_file)
     except LungsevError as error:
         return str(error), "correct dashboard.token_file"
     return None
-
-
-def _tls_fault(error: OSError) -> tuple[str, str]:
-    return f"the TLS files cannot be used: {describe_error(error)}", "expected PEM files that this user may read"
 
 
 def _look_at(service: _Service, watcher: int | None) -> tuple[bool, str, str]:

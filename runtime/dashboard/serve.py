@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import ipaddress
+import ssl
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from lungsev.errors import LungsevError, MissingExtraError
 from lungsev.runtime.settings import DashboardSettings
-
-if TYPE_CHECKING:
-    import uvicorn
 
 
 def serve_dashboard(out: Path, settings: DashboardSettings) -> None:
@@ -29,6 +26,7 @@ def serve_dashboard(out: Path, settings: DashboardSettings) -> None:
 
     if not out.is_dir():
         raise LungsevError(f"found no folder {out}; expected the one that watch writes to")
+    check_tls_files(settings)
     token = read_token(settings.token_file) if settings.token_file is not None else keep_token(out)
     config = uvicorn.Config(
         create_app(out, token, settings.public_url),
@@ -41,7 +39,6 @@ def serve_dashboard(out: Path, settings: DashboardSettings) -> None:
         ssl_keyfile=settings.tls_key,
         timeout_graceful_shutdown=2,
     )
-    _check_certificate(config)
     server = uvicorn.Server(config)
     try:
         listener = config.bind_socket()
@@ -60,14 +57,21 @@ def require_dashboard() -> None:
         raise MissingExtraError("the dashboard", "bedside")
 
 
-def _check_certificate(config: uvicorn.Config) -> None:
-    """Load the TLS files before the port is taken, with an error that a person can act on."""
+def check_tls_files(settings: DashboardSettings) -> None:
+    """Load the TLS files, where there are some.
+
+    Raises:
+        LungsevError: They cannot be used.
+    """
+    certificate, key = settings.tls_certificate, settings.tls_key
+    if certificate is None or key is None:
+        return
     try:
-        config.load()
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
     except OSError as error:  # ssl.SSLError is one
-        files = f"{config.ssl_certfile} and {config.ssl_keyfile}"
+        reason = "" if isinstance(error, ssl.SSLError) else f": {error.strerror or type(error).__name__}"
         raise LungsevError(
-            f"cannot use {files}: {error.strerror or error}; expected PEM files of a certificate and of its key, "
+            f"cannot use {certificate} and {key}{reason}; expected PEM files of a certificate and of its key, "
             "without a password, that this user may read"
         ) from None
 

@@ -80,8 +80,10 @@ def tls_context(destination: DicomDestination) -> ssl.SSLContext | None:
     try:
         context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=str(destination.tls_authorities))
         if destination.tls_certificate is not None and destination.tls_key is not None:
-            context.load_cert_chain(destination.tls_certificate, destination.tls_key)
-    except OSError as error:  # ssl.SSLError is one
+            context.load_cert_chain(destination.tls_certificate, destination.tls_key, password="")
+    except ssl.SSLError:
+        raise SendLaterError("cannot use the TLS files: expected PEM, and a key without a password") from None
+    except OSError as error:
         raise SendLaterError(f"cannot use the TLS files: {describe_error(error)}") from None
     return context
 

@@ -25,7 +25,8 @@ from lungsev.runtime.delivery.stow_answer import read_stow_answer
 from lungsev.runtime.delivery.web import ask, check_web_status, read_secret
 from lungsev.system import write_atomically
 
-_CONTENT_TYPES = {
+_CONTENT_TYPES = {  # the longest ending first
+    ".fhir.json": "application/fhir+json",
     ".json": "application/json",
     ".png": "image/png",
     ".csv": "text/csv; charset=utf-8",
@@ -125,7 +126,7 @@ def post_file(destination: WebhookDestination, path: Path, name: str) -> None:
     """Send by POST, unchanged; the same file always has the same Idempotency-Key."""
     body = path.read_bytes()
     headers = {
-        "Content-Type": _CONTENT_TYPES.get(path.suffix, "application/octet-stream"),
+        "Content-Type": _content_type(path.name),
         "Idempotency-Key": hashlib.sha256(name.encode() + b"\0" + body).hexdigest(),
         "X-Lungsev-File": name,
     }
@@ -133,6 +134,11 @@ def post_file(destination: WebhookDestination, path: Path, name: str) -> None:
         digest = hmac.new(read_secret(destination.secret_file).encode(), body, hashlib.sha256).hexdigest()
         headers["X-Lungsev-Signature"] = f"sha256={digest}"
     check_web_status(ask(destination, "POST", body, headers).status)
+
+
+def _content_type(name: str) -> str:
+    found = (kind for ending, kind in _CONTENT_TYPES.items() if name.endswith(ending))
+    return next(found, "application/octet-stream")
 
 
 def _read_object(path: Path) -> Any:

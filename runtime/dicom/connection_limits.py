@@ -196,7 +196,7 @@ def build_tls_context(settings: ListenSettings) -> ssl.SSLContext | None:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(settings.tls_certificate, settings.tls_key)
+    context.load_cert_chain(settings.tls_certificate, settings.tls_key, password="")  # is not asked for one
     if settings.tls_authorities is not None:
         context.load_verify_locations(settings.tls_authorities)
         context.verify_mode = ssl.CERT_REQUIRED

@@ -133,7 +133,7 @@ def test_a_listener_nobody_can_use_is_named(listen: dict[str, Any], words: str) 
 def test_a_dashboard_with_wrong_files_is_named(tmp_path: Path) -> None:
     pytest.importorskip("fastapi")
     (found,) = check(dashboard={"port": 0, "tls_certificate": "/dev/null", "tls_key": "/dev/null"})
-    assert (found.ok, "TLS files" in found.found) == (False, True)
+    assert (found.ok, "expected PEM files" in found.found) == (False, True)
     (found,) = check(dashboard={"port": 0, "token_file": tmp_path / "absent"})
     assert (found.ok, "cannot read the token file" in found.found) == (False, True)
 

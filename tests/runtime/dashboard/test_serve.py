@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from lungsev.errors import LungsevError, MissingExtraError
 from lungsev.runtime.dashboard import serve as serve_module
-from lungsev.runtime.dashboard.serve import serve_dashboard
+from lungsev.runtime.dashboard.serve import check_tls_files, serve_dashboard
 from lungsev.runtime.settings import DashboardSettings
 
 
@@ -26,7 +28,7 @@ def test_a_missing_folder_a_wrong_certificate_and_a_taken_port_are_one_line_each
         serve_dashboard(tmp_path / "absent", DashboardSettings(port=0))
     (tmp_path / "tls.pem").write_text("no certificate")
     wrong = DashboardSettings(port=0, tls_certificate=tmp_path / "tls.pem", tls_key=tmp_path / "tls.pem")
-    with pytest.raises(LungsevError, match=r"cannot use .*tls\.pem: .*expected PEM files"):
+    with pytest.raises(LungsevError, match=r"cannot use .*tls\.pem; expected PEM files"):
         serve_dashboard(out, wrong)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -52,3 +54,18 @@ def test_the_address_is_printed_and_an_open_one_is_warned_of(
     printed = capsys.readouterr()
     assert printed.out == f"dashboard: {address}\n"
     assert printed.err.startswith("warning: other machines can reach") == warns
+
+
+def test_a_key_with_a_password_is_refused_without_asking_for_it(tmp_path: Path) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl makes the files of this test and is not installed")
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-days", "2", "-subj", "/CN=localhost"]
+    subprocess.run(
+        [*command, "-passout", "pass:word", "-keyout", key, "-out", certificate], check=True, capture_output=True
+    )
+    check_tls_files(DashboardSettings())
+    with pytest.raises(LungsevError, match="without a password"):
+        check_tls_files(DashboardSettings(tls_certificate=certificate, tls_key=key))
+    with pytest.raises(LungsevError, match="No such file"):
+        check_tls_files(DashboardSettings(tls_certificate=tmp_path / "absent", tls_key=key))

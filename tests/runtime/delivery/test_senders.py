@@ -52,6 +52,21 @@ def test_a_webhook_request_is_signed_authorised_and_idempotent(web: Web, tmp_pat
 
 
 @pytest.mark.parametrize(
+    ("name", "content_type"),
+    [
+        ("a.fhir.json", "application/fhir+json"),
+        ("a.json", "application/json"),
+        ("a.sr.dcm", "application/dicom"),
+        ("a.bin", "application/octet-stream"),
+    ],
+)
+def test_a_webhook_is_told_what_the_file_is(web: Web, tmp_path: Path, name: str, content_type: str) -> None:
+    (tmp_path / name).write_bytes(b"{}")
+    send(destination(kind="webhook", url=web.url), tmp_path / name, name)
+    assert web.requests[0][1]["Content-Type"] == content_type
+
+
+@pytest.mark.parametrize(
     ("status", "outcome"),
     [(500, SendLaterError), (503, SendLaterError), (429, SendLaterError), (403, SendRefusedError),
      (404, SendRefusedError), (302, SendRefusedError)],

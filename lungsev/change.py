@@ -153,9 +153,10 @@ def change_sentence(change: Change, earlier: str = "the previous image") -> str:
     if change.direction == "unknown" or change.points is None or change.hours is None:
         return f"{capitalised(change.words)}."
     moved = f"{signed_points(change.points)} in {format_hours(change.hours)}"
-    if change.direction == "none":
-        return f"{capitalised(change.words)} since {earlier}: {moved}."
-    return f"{capitalised(change.words)}: {moved} since {earlier}."
+    if change.direction != "none":
+        return f"{capitalised(change.words)}: {moved} since {earlier}."
+    words, _, drift = change.words.partition("; ")
+    return f"{capitalised(words)} since {earlier}: {moved}." + (f" {capitalised(drift)}." if drift else "")
 
 
 def capitalised(text: str) -> str:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from lungsev.runtime.dashboard.style import severity_step
 from lungsev.runtime.patients.chart_layout import change_lines, level_runs, time_positions
-from lungsev.runtime.patients.trend import Trend
-from lungsev.runtime.patients.trend_sentences import format_taken, sentence
+from lungsev.runtime.patients.trend import Trend, format_taken
+from lungsev.runtime.patients.trend_sentences import sentence
 
 WIDTH, HEIGHT = 760.0, 290.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 72.0, WIDTH - 48.0, 66.0, HEIGHT - 26.0

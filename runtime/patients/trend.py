@@ -52,7 +52,7 @@ class TrendPoint:
         state: Of the result.
         since_previous: Points of the total since the previous image; None for the first.
         hours_since_previous: Between the two images; None where their order is unknown.
-        change: Since the previous image; None for the first.
+        change: Since the previous image; None for the first. Its words tell the drift too.
         worse, better: Its probabilities in both directions; None where it is not settled.
         drift: A change that is called since an earlier image, where none is called since the previous one.
         drift_since: When that image was taken.
@@ -174,11 +174,23 @@ def _points(exams: Sequence[Exam], scheme: str) -> tuple[TrendPoint, ...]:
                 since = hours[i] - hours[reference]
                 drift = change_between(severities[reference], severities[i], since, _repeatability(exam, scheme))
             if drift is not None and drift.called:
-                point = replace(point, drift=_change(drift, exams[reference].id), drift_since=points[reference].moment)
+                point = _drifted(point, _change(drift, exams[reference].id), points[reference].moment)
             if point.called is not None or point.model_changed:
                 reference = i
         points.append(point)
     return tuple(points)
+
+
+def format_taken(moment: Moment) -> str:
+    """Return `2026-11-20 08:00`, or the date alone where no time is known."""
+    return f"{moment.earliest():%Y-%m-%d %H:%M}" if moment.has_time else moment.at
+
+
+def _drifted(point: TrendPoint, drift: Change, since: Moment) -> TrendPoint:
+    """Return the point with a drift, which the words of its change tell too, so that every output does."""
+    assert point.change is not None
+    words = f"{point.change.words}; {drift.words}, since {format_taken(since)}"
+    return replace(point, change=replace(point.change, words=words), drift=drift, drift_since=since)
 
 
 def _plain_point(exam: Exam, scheme: str, followed: CoursePoint) -> TrendPoint:

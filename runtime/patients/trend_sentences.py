@@ -34,9 +34,6 @@ def trend_document(trend: Trend) -> dict[str, Any]:
 def sentence(point: TrendPoint) -> str:
     """Say what changed at a point, and what else may explain it."""
     text = "First X-ray of the course." if point.change is None else change_sentence(point.change, PREVIOUS)
-    if point.drift is not None and point.drift_since is not None:
-        since = format_moment(point.drift_since)
-        text += f" {capitalised(point.drift.words)}, since {since}: {signed_points(point.drift.points or 0)}."
     if point.stands_out:
         text += " A single X-ray stands out: the next one is back at the level before it."
     if point.view_changed:
@@ -67,8 +64,3 @@ def format_moment(moment: Moment) -> str:
     """Return `20 Nov 08:00`, or `20 Nov` for a date without a time."""
     start = moment.earliest()
     return f"{start:%d %b %H:%M}" if moment.has_time else f"{start:%d %b}"
-
-
-def format_taken(moment: Moment) -> str:
-    """Return `2026-11-20 08:00`, or the date alone where no time is known."""
-    return f"{moment.earliest():%Y-%m-%d %H:%M}" if moment.has_time else moment.at

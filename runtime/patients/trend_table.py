@@ -7,8 +7,8 @@ from rich.table import Table
 
 from lungsev.change import format_hours, signed_points
 from lungsev.runtime.console import count_noun, display_name
-from lungsev.runtime.patients.trend import Trend, TrendPoint
-from lungsev.runtime.patients.trend_sentences import format_moment, format_taken, sentence
+from lungsev.runtime.patients.trend import Trend, TrendPoint, format_taken
+from lungsev.runtime.patients.trend_sentences import format_moment, sentence
 
 
 def trend_table(trend: Trend) -> Table:

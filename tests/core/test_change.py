@@ -18,8 +18,10 @@ from lungsev.change import (
     Repeatability,
     Severity,
     change_between,
+    change_sentence,
     change_words,
     difference_noise,
+    format_hours,
     model_region_severity,
     model_severity,
     model_source,
@@ -30,6 +32,7 @@ from lungsev.change import (
 )
 from lungsev.grading import total_distribution
 from lungsev.schemes import load_scheme
+from lungsev.standing import Change
 
 
 def by_model(mean: float, variance: float = 3.4, source: str = "m") -> Severity:
@@ -185,3 +188,27 @@ def test_parameters_out_of_range_are_refused(wrong: dict[str, float]) -> None:
 def test_an_estimate_without_a_call_has_no_direction() -> None:
     assert ChangeEstimate(3, worse=0.6, better=0.01, hours=5.0).direction == "none"
     assert ChangeEstimate(-3, worse=0.01, better=0.8, hours=5.0, called=True).words == "probably better, 80 %"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (Change("worse", "probably worse, 92 %", 0.92, 4, "a", 24.0), "Probably worse, 92 %: +4 points in 24 h since X."),
+        (Change("none", "no clear change", 0.7, 0, "a", 0.5), "No clear change since X: ±0 points in 30 min."),
+        (
+            Change("none", "no clear change; worse, 97 %, since 2026-03-02", 0.7, 1, "a", 72.0),
+            "No clear change since X: +1 point in 3 days. Worse, 97 %, since 2026-03-02.",
+        ),
+        (Change("unknown", "same day, order unknown", None, 4, "a"), "Same day, order unknown."),
+        (Change("unknown", "scored by another model: not comparable", None, 4, "a", 9.0),
+         "Scored by another model: not comparable."),
+    ],
+)  # fmt: skip
+def test_a_change_is_one_sentence_for_every_output(change: Change, said: str) -> None:
+    assert change_sentence(change, "X") == said
+
+
+def test_hours_become_minutes_hours_or_days() -> None:
+    assert [format_hours(hours) for hours in (0, 0.9, 1, 47.4, 48, 71)] == [
+        "0 min", "54 min", "1 h", "47 h", "2 days", "3 days",
+    ]  # fmt: skip

@@ -72,6 +72,9 @@ def test_a_slow_drift_is_told_since_the_image_where_it_began() -> None:
     assert (drift.direction, drift.against, drift.points) == ("worse", "i0", first)
     assert trend.points[first].drift_since == trend.points[0].moment
     assert trend.points[first].called is drift
+    told = trend.points[first].change
+    assert told is not None
+    assert told.words == f"no clear change; {drift.words}, since 2026-03-02 08:15"
     assert all(later is None or later.against != "i0" for later in drifts[first + 1 :])  # it starts again there
 
 

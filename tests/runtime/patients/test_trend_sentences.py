@@ -10,11 +10,10 @@ from exam_makers import MODEL, course_exam
 
 from lungsev.moment import Moment
 from lungsev.runtime.patients.history import Exam
-from lungsev.runtime.patients.trend import TrendPoint, patient_trend
+from lungsev.runtime.patients.trend import TrendPoint, format_taken, patient_trend
 from lungsev.runtime.patients.trend_sentences import (
     Headline,
     format_moment,
-    format_taken,
     headline,
     sentence,
     trend_document,
@@ -31,6 +30,7 @@ def point(change: Change | None, **more: object) -> TrendPoint:
 
 WORSE = Change("worse", "probably worse, 92 %", 0.92, 4, "a", 24.0)
 NONE = Change("none", "no clear change", 0.6, 1, "a", 6.0)
+DRIFTED = Change("none", "no clear change; worse, 97 %, since 2026-03-02 08:15", 0.6, 1, "a", 6.0)
 DRIFT = Change("worse", "worse, 97 %", 0.97, 5, "z", 96.0)
 OTHER_MODEL = Change("unknown", "scored by another model: not comparable", None, 5, "a", 24.0)
 NO_ORDER = Change("unknown", "same day, order unknown", None, -5, "a")
@@ -43,8 +43,8 @@ NO_ORDER = Change("unknown", "same day, order unknown", None, -5, "a")
         (point(WORSE), "Probably worse, 92 %: +4 points in 24 h since the previous X-ray."),
         (point(NONE), "No clear change since the previous X-ray: +1 point in 6 h."),
         (
-            point(NONE, drift=DRIFT, drift_since=FIRST),
-            "No clear change since the previous X-ray: +1 point in 6 h. Worse, 97 %, since 02 Mar 08:15: +5 points.",
+            point(DRIFTED, drift=DRIFT, drift_since=FIRST),
+            "No clear change since the previous X-ray: +1 point in 6 h. Worse, 97 %, since 2026-03-02 08:15.",
         ),
         (point(OTHER_MODEL), "Scored by another model: not comparable."),
         (point(NO_ORDER), "Same day, order unknown."),
@@ -71,7 +71,7 @@ def test_a_sentence_says_the_change_and_what_may_explain_it(found: TrendPoint, s
         ),
         (point(NONE), Headline("steady", "No clear change", "+1 point in 6 h since the previous X-ray")),
         (
-            point(NONE, drift=DRIFT, drift_since=FIRST),
+            point(DRIFTED, drift=DRIFT, drift_since=FIRST),
             Headline("worse", "Worse, 97 %", "+5 points since 02 Mar 08:15 (+1 point in 6 h since the previous X-ray)"),
         ),
         (point(OTHER_MODEL), Headline("steady", "Scored by another model", "not comparable")),

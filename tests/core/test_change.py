@@ -193,7 +193,7 @@ def test_an_estimate_without_a_call_has_no_direction() -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (Change("worse", "probably worse, 92 %", 0.92, 4, "a", 24.0), "Probably worse, 92 %: +4 points in 24 h since X."),
+        (Change("worse", "worse, 99 %", 0.99, 4, "a", 24.0), "Worse, 99 %: +4 points in 24 h since X."),
         (Change("none", "no clear change", 0.7, 0, "a", 0.5), "No clear change since X: ±0 points in 30 min."),
         (
             Change("none", "no clear change; worse, 97 %, since 2026-03-02", 0.7, 1, "a", 72.0),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -53,6 +54,7 @@ def associated(
         entity.add_requested_context(abstract_syntax, list(transfer_syntaxes))
     connected: list[Any] = []
     context = tls_context(destination)
+    start = time.monotonic()
     association = entity.associate(
         destination.host,
         destination.port,
@@ -61,7 +63,8 @@ def associated(
         evt_handlers=[(evt.EVT_CONN_OPEN, connected.append)],
     )
     if not association.is_established:
-        raise _no_association(association, destination, bool(connected))
+        timed_out = time.monotonic() - start >= timeout
+        raise _no_association(association, destination, bool(connected), timed_out)
     try:
         yield association
     finally:
@@ -88,7 +91,7 @@ def tls_context(destination: DicomDestination) -> ssl.SSLContext | None:
     return context
 
 
-def _no_association(association: Any, destination: DicomDestination, connected: bool) -> LungsevError:
+def _no_association(association: Any, destination: DicomDestination, connected: bool, timed_out: bool) -> LungsevError:
     if association.is_rejected:
         answer = association.acceptor.primitive
         words = _REJECTIONS.get((answer.result_source, answer.diagnostic), "check the AE titles on both sides")
@@ -102,7 +105,8 @@ def _no_association(association: Any, destination: DicomDestination, connected: 
         return SendLaterError(
             f"{PEER} took the connection and did not answer: check that its port speaks DICOM, the AE titles and TLS"
         )
-    return SendLaterError(f"{PEER} did not answer ({_why_unreachable(destination)}): check its host and port")
+    reason = "timed out" if timed_out else _why_unreachable(destination)
+    return SendLaterError(f"{PEER} did not answer ({reason}): check its host and port")
 
 
 def _why_unreachable(destination: DicomDestination) -> str:

@@ -40,8 +40,8 @@ class Identifier:
         universal = patient.qualifiers.get("universal_id", "")
         if self.universal_id and universal:
             return self.universal_id == universal
-        issuer, own = patient.issuer or site_issuer or "", self.issuer or site_issuer or ""
-        return issuer == own if issuer and own else None
+        issuer, own = patient.issuer or site_issuer or "", self.issuer or self.universal_id or site_issuer or ""
+        return issuer in (own, self.universal_id) if issuer and own else None
 
 
 @dataclass(frozen=True)
@@ -114,10 +114,7 @@ def merge_of(message: Hl7Message) -> MergeMessage:
     return MergeMessage(
         tuple(_merges(message)),
         event,
-        header.text(4),
-        header.text(3),
-        header.text(10),
-        header.text(7),
+        *(_printable(header.text(field)) for field in (4, 3, 10, 7)),
     )
 
 
@@ -198,10 +195,15 @@ def _name(values: tuple[Value, ...]) -> str | None:
     """Return the legal name, or the first, in the order of DICOM: family, given, middle, prefix, suffix."""
     legal = [value for value in values if value.text(7) == "L"]
     for value in (*legal, *values):
-        parts = [value.text(component).replace("^", " ") for component in (1, 2, 3, 5, 4)]
+        parts = [_printable(value.text(component)).replace("^", " ") for component in (1, 2, 3, 5, 4)]
         if any(parts):
             return "^".join(parts).rstrip("^")
     return None
+
+
+def _printable(text: str) -> str:
+    """Return a text without control characters, which escape sequences can bring to a terminal."""
+    return "".join(character for character in text if character.isprintable())
 
 
 def _date(text: str) -> str | None:

@@ -92,6 +92,20 @@ def test_a_peer_that_is_away_did_not_answer() -> None:
         open_association(pacs(port))
 
 
+def test_a_peer_that_lets_connections_wait_timed_out() -> None:
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        waiting = [socket.socket() for _ in range(4)]  # fill the queue, so that the next one is not taken
+        for connection in waiting:
+            connection.setblocking(False)
+            connection.connect_ex(full.getsockname())
+        with pytest.raises(SendLaterError, match=r"the PACS did not answer \(timed out\)"):
+            open_association(pacs(full.getsockname()[1], timeout_seconds=0.3))
+        for connection in waiting:
+            connection.close()
+
+
 def test_a_port_that_does_not_speak_dicom_took_the_connection_and_did_not_answer() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
 

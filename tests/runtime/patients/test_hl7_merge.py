@@ -43,6 +43,12 @@ def test_the_signature_names_the_sender_and_fits(facility: str, signature: str) 
     assert read(a40(facility=facility)).signature == signature
 
 
+def test_control_characters_reach_no_screen() -> None:
+    message = read(a40(facility="W\\X1B\\[31mARD\u202e", control="1\\X07\\", pid_rest="||DOE\\X1B\\^JANE"))
+    assert (message.signature, message.control_id) == ("HL7 A40 from W[31mARD", "1")
+    assert message.merges[0].person.name == "DOE^JANE"
+
+
 def test_every_repetition_with_authority_and_check_digit_is_kept() -> None:
     merge = one(a40(pid=r"12\E\34^^^HOSP&1.2.3&ISO^MR~555^7^M11^SSA^SS", mrg="00099^3^M10^HOSP&1.2.3&ISO~^^^X~1^^^SSA"))
     assert merge.surviving == (
@@ -126,6 +132,8 @@ def test_what_does_not_say_who_is_merged_is_refused_without_a_word_of_the_patien
         (Identifier("4711"), PatientInfo("4711"), None, None),
         (Identifier("4711", "A", "1.2"), PatientInfo("4711", "B", {"universal_id": "1.2"}), None, True),
         (Identifier("4711", "A", "1.2"), PatientInfo("4711", "A", {"universal_id": "1.3"}), None, False),
+        (Identifier("4711", "A", "1.2"), PatientInfo("4711", "1.2"), None, True),
+        (Identifier("4711", "", "1.2"), PatientInfo("4711", "A"), None, False),
         (Identifier("4711", "A", check_digit="5"), PatientInfo("47115", "A"), None, True),
     ],
 )

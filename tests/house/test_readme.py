@@ -116,6 +116,24 @@ def test_the_figures_of_readme_and_measurements_are_those_of_the_packaged_model(
         assert f"| {figure} |" in measurements
 
 
+def test_the_figures_of_what_changed_are_those_of_the_packaged_model() -> None:
+    manifest = yaml.safe_load((ROOT / "lungsev/bundle/default/manifest.yaml").read_text(encoding="utf-8"))
+    card = (ROOT / "lungsev/bundle/default/card.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/change.md").read_text(encoding="utf-8")
+    section = card.split("## Change between two images")[1].split("All figures of the run:")[0]
+    assert section[section.index("| pairs of images |") :].strip() in page
+    test = manifest["metrics"]["change"]["brixia"]["test"]
+    for row in test["reliability"]["ralo + ralo_opacity"]:
+        shares = f"{row['probability']:.2f} | {row['same_way']:.2f} | {row['other_way']:.2f}"
+        assert f"| {row['from']:.2f} to {row['to']:.2f} | {row['pairs']} | {shares} |" in page
+    for row in test["trade_off"]:
+        called = f"{row['same_day_pair_alone']:.1%} | {row['same_day_in_course']:.1%}"
+        assert f"| {row['call_from']:.2f} | {called} | {row['agreed_found_every_two']:.1%} |" in page
+    assert f"from {manifest['calibration']['brixia']['change']['call_from']:.0%} on".replace("%", " %") in page
+    fit = manifest["metrics"]["change"]["brixia"]["fit"]
+    assert f"({fit['patients']} patients, {fit['pairs']} pairs)" in page
+
+
 def test_the_messages_in_the_expected_output_are_those_of_the_program() -> None:
     output = code_block(README, "text", "hand.png")
     for code in ("not_frontal_chest", "side_clipped"):

@@ -104,12 +104,13 @@ class Outbox:
         with self._lock:
             self._connection.close()
 
-    def queue(self, image: str, files: Iterable[tuple[str, Path]]) -> int:
+    def queue(self, image: str, files: Iterable[tuple[str, Path]], revision: int = 1) -> int:
         """Queue the files of an image for every destination that is sent them; queued files stay as they are.
 
         Args:
             image: Id of the image.
             files: Output name and path of complete files.
+            revision: Of the image's result; a later one is sent under a name of its own.
 
         Returns:
             Number of deliveries added.
@@ -121,7 +122,7 @@ class Outbox:
         for output, path in files:
             for destination in self._destinations.values():
                 if output in destination.sends:
-                    added += self._queue_one(image, path, destination.name)
+                    added += self._queue_one(image, path, revised_name(path.name, image, revision), destination.name)
         if added:
             self._wake.set()
         return added
@@ -158,10 +159,10 @@ class Outbox:
         self._wake.set()
         return cursor.rowcount
 
-    def _queue_one(self, image: str, path: Path, destination: str) -> int:
+    def _queue_one(self, image: str, path: Path, name: str, destination: str) -> int:
         with self._lock:
             known = self._connection.execute(
-                "SELECT 1 FROM deliveries WHERE name = ? AND destination = ?", (path.name, destination)
+                "SELECT 1 FROM deliveries WHERE name = ? AND destination = ?", (name, destination)
             ).fetchone()
             if known:
                 return 0
@@ -171,7 +172,7 @@ class Outbox:
             self._connection.execute(
                 "INSERT INTO deliveries (image, name, destination, file, state, queued_at, changed_at) "
                 "VALUES (?, ?, ?, ?, 'queued', ?, ?)",
-                (image, path.name, destination, file, now, now),
+                (image, name, destination, file, now, now),
             )
         return 1
 
@@ -227,6 +228,11 @@ class Outbox:
         with self._lock:
             rows = self._connection.execute(f"SELECT {columns} FROM deliveries {tail}", parameters).fetchall()
         return [Delivery(*row) for row in rows]
+
+
+def revised_name(name: str, image: str, revision: int) -> str:
+    """Return the name of a file of a later revision: `<id>.r2.hl7` for `<id>.hl7`."""
+    return f"{image}.r{revision}{name.removeprefix(image)}" if revision > 1 and name.startswith(image) else name
 
 
 def _take(source: Path, target: Path) -> None:

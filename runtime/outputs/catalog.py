@@ -22,15 +22,15 @@ _NEED_HIGHDICOM = {"dicom_sr": "DICOM SR output", "dicom_pr": "DICOM presentatio
 
 _KNOWN: tuple[Output, ...] = (
     FileOutput("json", "reports", ".json", lambda scored: (scored.report.to_json() + "\n").encode()),
-    FileOutput("overlay", "overlays", ".png", lambda scored: encode_png(draw_overlay(scored))),
+    FileOutput("overlay", "overlays", ".png", lambda scored: encode_png(draw_overlay(scored)), "pixels"),
     CsvTable(),
-    FileOutput("dicom_sr", "dicom", ".sr.dcm", encode_structured_report),
-    FileOutput("dicom_pr", "dicom", ".pr.dcm", encode_presentation_state),
-    FileOutput("dicom_sc", "dicom", ".sc.dcm", encode_secondary_capture),
+    FileOutput("dicom_sr", "dicom", ".sr.dcm", encode_structured_report, "header"),
+    FileOutput("dicom_pr", "dicom", ".pr.dcm", encode_presentation_state, "header"),
+    FileOutput("dicom_sc", "dicom", ".sc.dcm", encode_secondary_capture, "pixels"),
     FileOutput("fhir", "fhir", ".fhir.json", encode_fhir),
     FileOutput("hl7", "hl7", ".hl7", encode_hl7),
-    FileOutput("image", "images", ".png", encode_image),
-    FileOutput("severity_map", "maps", ".png", encode_severity_map),
+    FileOutput("image", "images", ".png", encode_image, "pixels"),
+    FileOutput("severity_map", "maps", ".png", encode_severity_map, "pixels"),
 )
 OUTPUTS = {output.name: output for output in _KNOWN}
 

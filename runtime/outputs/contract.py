@@ -10,10 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from lungsev.pipeline import ScoredRadiograph
 from lungsev.system import write_atomically
+
+
+Needs = Literal["report", "header", "pixels"]
 
 
 class Output(Protocol):
@@ -32,6 +35,11 @@ class Output(Protocol):
     @property
     def suffix(self) -> str:
         """What follows the image's name: `.json`, `.png`, `.sr.dcm`."""
+        ...
+
+    @property
+    def needs(self) -> Needs:
+        """What it is made from: the report alone, also the header of the original, or also its pixels."""
         ...
 
     def write(self, scored: ScoredRadiograph, target: Path) -> Path | None:
@@ -60,6 +68,7 @@ class FileOutput:
     folder: str
     suffix: str
     encode: Callable[[ScoredRadiograph], bytes | None]
+    needs: Needs = "report"
 
     def write(self, scored: ScoredRadiograph, target: Path) -> Path | None:
         """Write the image's file as `Output` says."""

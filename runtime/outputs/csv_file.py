@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lungsev.pipeline import ScoredRadiograph
 from lungsev.report import SeverityReport
+from lungsev.runtime.outputs.contract import Needs
 from lungsev.system import lock_file
 
 TABLE = "scores.csv"
@@ -28,6 +29,7 @@ class CsvTable:
     name: str = "csv"
     folder: str = "tables"
     suffix: str = ".csv"
+    needs: Needs = "report"
 
     def write(self, scored: ScoredRadiograph, target: Path) -> Path:
         """Append the image's rows and return the table's path."""

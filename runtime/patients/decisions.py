@@ -7,6 +7,7 @@ each process reads what is new since the last one it knows.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import sqlite3
 import threading
@@ -56,8 +57,12 @@ class Decisions:
             self._connection.close()
 
     def log(self) -> DecisionLog:
-        """Return all decisions as of now; only those that are new are read. The log grows with later calls."""
-        with self._lock:
+        """Return all decisions as of now; only those that are new are read. The log grows with later calls.
+
+        Raises:
+            OSError: The file is damaged.
+        """
+        with self._lock, _damage_as_disk_error():
             rows = self._connection.execute(
                 f"SELECT {_COLUMNS} FROM decisions WHERE seq > ? ORDER BY seq", (self._log.last_seq,)
             ).fetchall()
@@ -66,7 +71,7 @@ class Decisions:
 
     def last_seq(self) -> int:
         """Return the number of the newest decision; 0 when there is none."""
-        with self._lock:
+        with self._lock, _damage_as_disk_error():
             return int(self._connection.execute("SELECT IFNULL(MAX(seq), 0) FROM decisions").fetchone()[0])
 
     def correct(
@@ -168,14 +173,16 @@ class Decisions:
                 newer = next((item.object for item in log.counting(newer, "superseded")), None)
             return self._insert("superseded", old_image, new_image, {"carries": carries}, reason, by, source)
 
-    def record_rescored(self, image: str, before: SeverityReport, after: SeverityReport, revision: int) -> Decision:
+    def record_rescored(self, image: str, before: SeverityReport, after: SeverityReport) -> Decision:
         """Store that another model scored an image again: what it said, and what the former said. Idempotent."""
         assert after.model is not None
-        control = f"rescored:{image}:{revision}:{after.model.bundle_sha256}"
         details = {"before": model_grades(before), "grades": model_grades(after), "model": _model(after)}
         reason = f"Scored again with {after.model.name} {after.model.version}."
-        with self._writing():
-            return self._insert("rescored", image, None, details, reason, None, "lungsev", control)
+        with self._writing() as log:
+            last = next(reversed([*log.counting(image, "rescored")]), None)
+            if last is not None and last.details == details:
+                return last
+            return self._insert("rescored", image, None, details, reason, None, "lungsev")
 
     def merge(
         self, identity: str, into: str, patients: Iterable[PatientInfo], reason: str, by: str,
@@ -295,6 +302,16 @@ def read_decisions(out: Path) -> DecisionLog:
         return DecisionLog()
     with contextlib.closing(Decisions(out)) as decisions:
         return decisions.log()
+
+
+@contextlib.contextmanager
+def _damage_as_disk_error() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError:  # locked, or the disk refuses: another attempt may help
+        raise
+    except sqlite3.DatabaseError:
+        raise OSError(errno.EIO, f"{FILE} is damaged: restore it from a backup") from None
 
 
 def _decision(row: Sequence[Any]) -> Decision:

@@ -30,6 +30,10 @@ FAILPOINTS = (
     "reason_written",  # quarantine has the reason, not the image
     "quarantined",  # the image is in quarantine/, not yet in the ledger
     "done",  # the ledger knows that the image is finished
+    "amending",  # the ledger knows what the next revision of a result says
+    "kept",  # one output that no longer stands is in versions/
+    "amended",  # the outputs of a revision are on the disk, none is queued
+    "queued",  # they are queued, and the ledger does not know
     "received",  # listener: the peer's bytes are complete, not yet renamed
     "accepted",  # listener: renamed, not yet answered
 )

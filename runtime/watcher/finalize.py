@@ -9,10 +9,12 @@ import json
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
+from lungsev.errors import LungsevError
 from lungsev.pipeline import ScoredRadiograph
 from lungsev.report import DISCLAIMER, SeverityReport
 from lungsev.runtime.outputs.contract import Output
@@ -22,7 +24,8 @@ from lungsev.runtime.watcher.file_moves import move_into_folder, remove_file
 from lungsev.runtime.watcher.layout import Layout
 from lungsev.runtime.watcher.ledger import Ledger
 from lungsev.runtime.watcher.ledger_schema import ImageRow, State
-from lungsev.system import write_atomically
+from lungsev.standing import OutputState
+from lungsev.system import fsync_folder, write_atomically
 
 log = logging.getLogger("lungsev.runtime.watcher.finalize")
 
@@ -32,33 +35,87 @@ def output_file(layout: Layout, output: Output, image: ImageRow) -> Path:
     return layout.root / output.folder / (image.id + output.suffix)
 
 
-def write_outputs(
-    image: ImageRow, scored: ScoredRadiograph, layout: Layout, outputs: Sequence[Output]
-) -> list[tuple[str, Path]]:
-    """Write all outputs. The JSON report comes first and must succeed; an error in another format is logged.
+@dataclass(frozen=True)
+class Written:
+    """The outputs of one image: its report with the state of each, and name and file of those that wrote something."""
 
-    Returns:
-        Name and file of every output that wrote something for this image.
+    report: SeverityReport
+    files: tuple[tuple[str, Path], ...]
+
+
+def write_outputs(
+    image: ImageRow,
+    scored: ScoredRadiograph,
+    layout: Layout,
+    outputs: Sequence[Output],
+    unavailable: Mapping[str, str] | None = None,
+    received_ns: int | None = None,
+) -> Written:
+    """Write all outputs. The JSON report comes last, says which are missing and why, and must succeed.
+
+    Args:
+        image: The image.
+        scored: What is written; the states in its report stay for outputs that are not among `outputs`.
+        layout: Folders of the watcher.
+        outputs: The first is the JSON report.
+        unavailable: Names of outputs that cannot be written, with the reason.
+        received_ns: Modification time of the report, which says when the image came; None is now.
 
     Raises:
         OSError: The disk refuses; no incomplete file is left.
     """
     pass_failpoint("outputs")
-    written: list[tuple[str, Path]] = []
-    for output in outputs:
-        try:
-            path = output.write(scored, output_file(layout, output, image))
-        except OSError:
-            raise
-        except Exception:
-            if not written:
-                raise
-            log.exception("output %s of image %s failed", output.name, image.id, extra={"image": image.id})
-            continue
-        if path is not None:
-            written.append((output.name, path))
+    files: list[tuple[str, Path]] = []
+    states = {state.name: state for state in scored.report.outputs}
+    for output in outputs[1:]:
+        reason = (unavailable or {}).get(output.name)
+        if reason is None:
+            path, reason = _write_one(image, scored, layout, output)
+            if path is not None:
+                files.append((output.name, path))
+                states[output.name] = OutputState(output.name)
+        if reason is not None:
+            states[output.name] = OutputState(output.name, "missing", reason)
         pass_failpoint("report_written")
-    return written
+    states = {output.name: states[output.name] for output in outputs[1:] if output.name in states} | states
+    states = {outputs[0].name: OutputState(outputs[0].name)} | states
+    report = replace(scored.report, outputs=tuple(states.values()))
+    path = _write_report(replace(scored, report=report), outputs[0], output_file(layout, outputs[0], image), received_ns)
+    pass_failpoint("report_written")
+    return Written(report, ((outputs[0].name, path), *files))
+
+
+def _write_one(
+    image: ImageRow, scored: ScoredRadiograph, layout: Layout, output: Output
+) -> tuple[Path | None, str | None]:
+    """Write one output; return its file, or why a scored image has none."""
+    try:
+        path = output.write(scored, output_file(layout, output, image))
+    except LungsevError as error:
+        text = str(error)
+        log.warning("output %s of image %s is missing", output.name, image.id, extra={"image": image.id})
+        return None, text[:1].upper() + text[1:].rstrip(".") + "."
+    except OSError:
+        raise
+    except Exception as error:
+        log.exception("output %s of image %s failed", output.name, image.id, extra={"image": image.id})
+        return None, f"Unexpected {type(error).__name__}; the log says more."
+    if path is None and scored.report.status == "scored":
+        return None, "The format needs a DICOM image that belongs to a study and a series."
+    return path, None
+
+
+def _write_report(scored: ScoredRadiograph, output: Output, target: Path, received_ns: int | None) -> Path:
+    if received_ns is None:
+        path = output.write(scored, target)
+    else:  # the time is set before the report takes its name: nobody reads it with another
+        temporary = target.with_name(f".{target.name}.part")
+        path = output.write(scored, temporary)
+        os.utime(temporary, ns=(received_ns, received_ns))
+        os.replace(temporary, target)
+        fsync_folder(target.parent)
+    assert path is not None
+    return target
 
 
 def finish_result(image: ImageRow, end: State, layout: Layout, ledger: Ledger, settings: WatchSettings) -> None:

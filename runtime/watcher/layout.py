@@ -5,6 +5,7 @@ DIR/overlays/<id>.png      the image with its zones drawn on it
 DIR/quarantine/<id>.*      images that could not be read, each with <id>.reason.json
 DIR/archive/<day>/<id>.*   originals of the images with a result
 DIR/work/<id>.*            images being processed
+DIR/versions/<folder>/     outputs that were given out before and no longer stand, <id>.r<revision>.*
 DIR/ledger.sqlite          what became of every image
 DIR/log/                   JSON logs, without patient data
 DIR/lock                   held while a watcher runs
@@ -52,6 +53,11 @@ class Layout:
     def reports(self) -> Path:
         """JSON reports."""
         return self.root / "reports"
+
+    @property
+    def versions(self) -> Path:
+        """Outputs that no longer stand."""
+        return self.root / "versions"
 
     @property
     def log(self) -> Path:

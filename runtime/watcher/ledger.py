@@ -16,7 +16,7 @@ import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from lungsev.runtime.watcher.ledger_schema import (
     is_damage,
     prepare_tables,
 )
+from lungsev.standing import OutputState
 
 _SETTABLE = frozenset(
     {
@@ -48,6 +49,10 @@ _SETTABLE = frozenset(
         "pixel_sha256",
         "patient_id",
         "acquired_at",
+        "said",
+        "revision",
+        "given",
+        "due",
     }
 )
 _PAGE_ROWS = 500
@@ -190,6 +195,76 @@ class Ledger:
             "AND state IN ('written', 'done') ORDER BY seq",
             (pixel_sha256, sop_instance_uid, image_id),
         )
+
+    def images_of(self, identities: Collection[str]) -> list[ImageRow]:
+        """Return the images with a result of these identities, or with these ids, oldest first."""
+        marks = ", ".join("?" * len(identities))
+        return self._query(
+            f"WHERE (patient_id IN ({marks}) OR id IN ({marks})) AND state IN ('written', 'done', 'skipped') "
+            "ORDER BY seq",
+            (*identities, *identities),
+        )
+
+    def set_due(self, identities: Collection[str], due: int = 1) -> int:
+        """Have what is said of some identities' images compared, or (2) their score made again; return how many."""
+        marks = ", ".join("?" * len(identities))
+        with self._lock:
+            return self._connection.execute(
+                f"UPDATE images SET due = MAX(due, ?) WHERE (patient_id IN ({marks}) OR id IN ({marks})) "
+                "AND state IN ('written', 'done', 'skipped')",
+                (due, *identities, *identities),
+            ).rowcount
+
+    def next_due(self, excluded: Collection[str] = ()) -> ImageRow | None:
+        """Return an image to compare or, when there is none, to score again; the newest first."""
+        marks = ", ".join("?" * len(excluded))
+        rows = self._query(
+            f"WHERE due > 0 AND state IN ('done', 'skipped') AND id NOT IN ({marks}) ORDER BY due, seq DESC LIMIT 1",
+            tuple(excluded),
+        )
+        return rows[0] if rows else None
+
+    def count_due(self) -> tuple[int, int]:
+        """Return how many images wait for a comparison, and how many for a new score."""
+        with self._lock:
+            row = self._connection.execute(
+                "SELECT COUNT(*) FILTER (WHERE due = 1), COUNT(*) FILTER (WHERE due = 2) FROM images WHERE due > 0"
+            ).fetchone()
+        return int(row[0]), int(row[1])
+
+    def set_fields(self, image_id: str, **fields: Any) -> None:
+        """Change fields of an image that stays in its state; raises as `transition`."""
+        unknown = set(fields) - _SETTABLE
+        if unknown:
+            raise ValueError(f"unknown fields {sorted(unknown)}")
+        assignments = ", ".join(f"{name} = ?" for name in fields)  # names from _SETTABLE only
+        with self._lock:
+            self._connection.execute(f"UPDATE images SET {assignments} WHERE id = ?", (*fields.values(), image_id))
+
+    def progress(self, name: str) -> int:
+        """Return a number that was stored by its name; 0 when none was."""
+        with self._lock:
+            row = self._connection.execute("SELECT value FROM progress WHERE name = ?", (name,)).fetchone()
+        return int(row[0]) if row else 0
+
+    def set_progress(self, name: str, value: int) -> None:
+        """Store a number by its name."""
+        with self._lock:
+            self._connection.execute("INSERT OR REPLACE INTO progress (name, value) VALUES (?, ?)", (name, value))
+
+    def record_outputs(self, image_id: str, outputs: Sequence[OutputState]) -> None:
+        """Store which outputs of an image are missing and why; those that are there clear what was stored."""
+        now = time.time()
+        with self.transaction():
+            for output in outputs:
+                self._connection.execute(
+                    "DELETE FROM missing_outputs WHERE image = ? AND output = ?", (image_id, output.name)
+                )
+                if output.state == "missing":
+                    self._connection.execute(
+                        "INSERT INTO missing_outputs (image, output, reason, at) VALUES (?, ?, ?, ?)",
+                        (image_id, output.name, output.reason or "", now),
+                    )
 
     def has_images_without_source(self) -> bool:
         """Return whether the path of some image is unknown: the ledger was rebuilt from the results."""

@@ -76,6 +76,26 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX images_by_patient ON images (patient_id, acquired_at);
     CREATE INDEX transitions_by_image ON transitions (image_seq);
     """,
+    # What was given out of an image, what has to be looked at again, and outputs that could not be written.
+    # patient_id holds the whole identity (PatientInfo.key).
+    """
+    ALTER TABLE images ADD COLUMN said TEXT;
+    ALTER TABLE images ADD COLUMN revision INTEGER NOT NULL DEFAULT 1;
+    ALTER TABLE images ADD COLUMN given INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE images ADD COLUMN due INTEGER NOT NULL DEFAULT 0;
+    UPDATE images SET given = 1 WHERE state IN ('written', 'done', 'skipped');
+    UPDATE images SET patient_id = '[' || json_quote(patient_id) || ', "", []]'
+        WHERE patient_id IS NOT NULL AND patient_id NOT LIKE '[%]';
+    CREATE INDEX images_due ON images (due, seq) WHERE due > 0;
+    CREATE TABLE progress (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
+    CREATE TABLE missing_outputs (
+        image TEXT NOT NULL,
+        output TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        at REAL NOT NULL,
+        PRIMARY KEY (image, output)
+    );
+    """,
 )
 
 _LAST_PLAUSIBLE_VERSION = 1000
@@ -90,7 +110,16 @@ class LedgerCorruptError(LungsevError):
 
 @dataclass(frozen=True)
 class ImageRow:
-    """One image of the ledger. `source` is the path below the watched folder, as bytes: names need not be text."""
+    """One image of the ledger.
+
+    Attributes:
+        source: Path below the watched folder, as bytes: names need not be text.
+        patient_id: The whole identity, `PatientInfo.key`.
+        said: Fingerprint of what the last revision says; None for images of earlier releases.
+        revision: Of the result that was given out, or is being given out.
+        given: The last revision whose outputs are all on the disk and queued; 0 before the first.
+        due: 1: what is said has to be compared with what was given out; 2: a new score was asked for.
+    """
 
     seq: int
     id: str
@@ -108,6 +137,11 @@ class ImageRow:
     pixel_sha256: str | None
     seen_at: float
     settled_at: float | None
+    patient_id: str | None = None
+    said: str | None = None
+    revision: int = 1
+    given: int = 0
+    due: int = 0
 
     @property
     def file_name(self) -> str:

@@ -109,7 +109,7 @@ def _continue_image(
         if image.state not in ("claimed", "failed"):
             ledger.transition(image.id, "claimed")  # also a scored one: not all its outputs were on the disk
     elif (report := read_report(layout.reports / f"{image.id}.json")) is not None:
-        ledger.transition(image.id, "written", **ledger_fields(report))
+        ledger.transition(image.id, "written", **_restored(report))
         finish_interrupted(replace(image, state="written", code=report.reason), layout, ledger, settings)
     elif image.state in ("seen", "settled"):
         pass  # in the watched folder, or the intake notices that it is not
@@ -161,8 +161,12 @@ def _restore_result(path: Path, ledger: Ledger) -> int:
     if report is None:
         log.warning("a file in reports/ is not a report and is ignored")
         return 0
-    ledger.restore(image_id, "", "done" if report.status == "scored" else "skipped", **ledger_fields(report))
+    ledger.restore(image_id, "", "done" if report.status == "scored" else "skipped", **_restored(report))
     return 1
+
+
+def _restored(report: SeverityReport) -> dict[str, object]:
+    return {**ledger_fields(report), "given": report.standing.revision, "due": 1}
 
 
 def _suffix_in(folder: Path, image_id: str) -> str:

@@ -18,7 +18,9 @@ from lungsev.pipeline import ScoredRadiograph
 from lungsev.reading.radiograph import Radiograph
 from lungsev.report import ImageInfo, SeverityReport
 from lungsev.runtime.outputs.contract import Output
+from lungsev.runtime.patients.statement import fingerprint
 from lungsev.runtime.settings import SiteSettings, WatchSettings
+from lungsev.runtime.watcher.amending import Amending, Queue
 from lungsev.runtime.watcher.failpoints import pass_failpoint
 from lungsev.runtime.watcher.finalize import (
     finish_quarantine,
@@ -64,7 +66,7 @@ class Scoring:
         settings: WatchSettings,
         metrics: Metrics,
         on_finished: Callable[[FinishedImage], None] = lambda finished: None,
-        queue: Callable[[str, Sequence[tuple[str, Path]]], object] = lambda image_id, files: None,
+        queue: Queue = lambda image_id, files, revision: None,
         monotonic: Callable[[], float] = time.monotonic,
         *,
         site: SiteSettings | None = None,
@@ -81,6 +83,7 @@ class Scoring:
         self._monotonic = monotonic
         self._site = site or SiteSettings()
         self._supersede = supersede
+        self._amending: Amending | None = None
         self._model: Model | None = None
         self._picked = 0
         self._due: dict[str, float] = {}  # image id: moment of its next attempt; after a restart all are due
@@ -102,6 +105,16 @@ class Scoring:
                 model.close()
                 raise
             self._model = model
+
+    def amend_with(self, amending: Amending) -> None:
+        """Have the change since before and the red stop said of every new image."""
+        self._amending = amending
+
+    def model(self) -> Model:
+        """Return the model, opened if it is not; raises as `open`."""
+        self.open()
+        assert self._model is not None
+        return self._model
 
     def close(self) -> None:
         """Close the model and its worker process; `open` may be called again."""
@@ -193,8 +206,7 @@ class Scoring:
         self._finish(image, scored, started)
 
     def _score(self, image: ImageRow) -> ScoredRadiograph:
-        self.open()
-        assert self._model is not None
+        model = self.model()
         path = self._layout.work_file(image)
         _check_work_file(path)
         found: list[Resemblance] = []
@@ -207,7 +219,7 @@ class Scoring:
                 raise SkippedImageError("duplicate", message, radiograph.image)
             found.extend([resemblance] if resemblance is not None else [])
 
-        scored = self._model.examine_readable(path, refuse_duplicate)
+        scored = model.examine_readable(path, refuse_duplicate)
         scored = replace(scored, report=with_site(scored.report, self._site))
         for resemblance in found:
             if resemblance.kind == "reissue":
@@ -226,18 +238,27 @@ class Scoring:
         return [Twin(image_id, report) for image_id, report in reports if report is not None]
 
     def _finish(self, image: ImageRow, scored: ScoredRadiograph, started: float) -> None:
+        scored = replace(scored, report=self._stated(image, scored.report))
         report = scored.report
         self._ledger.transition(image.id, "scored", **ledger_fields(report))
         pass_failpoint("scored")
         written_from = time.perf_counter()
-        self._queue(image.id, write_outputs(image, scored, self._layout, self._outputs))
+        written = write_outputs(image, scored, self._layout, self._outputs)
+        self._queue(image.id, written.files, report.standing.revision)
         end: State = "done" if report.status == "scored" else "skipped"
-        self._ledger.transition(image.id, "written")
+        with self._ledger.transaction():
+            self._ledger.record_outputs(image.id, written.report.outputs)
+            self._ledger.transition(image.id, "written", given=report.standing.revision)
+            if self._amending is not None:
+                self._amending.finished(image.id, report)
         pass_failpoint("written")
         finish_result(image, end, self._layout, self._ledger, self._settings)
         self._delays.pop(image.id, None)
         self._metrics.observe_image(report, (time.perf_counter() - written_from) * 1000, self._since_settled(image))
         self._on_finished(FinishedImage(image, end, report, report.reason, self._monotonic() - started))
+
+    def _stated(self, image: ImageRow, report: SeverityReport) -> SeverityReport:
+        return self._amending.first(image, report) if self._amending is not None else report
 
     def _quarantine(self, image: ImageRow, code: str, message: str, started: float) -> None:
         path = self._layout.work_file(image)
@@ -315,6 +336,8 @@ def ledger_fields(report: SeverityReport) -> dict[str, Any]:
         "pixel_sha256": image.pixel_sha256,
         "patient_id": report.patient.key,
         "acquired_at": image.acquired_at,
+        "said": fingerprint(report),
+        "revision": report.standing.revision,
     }
 
 

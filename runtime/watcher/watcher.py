@@ -20,6 +20,7 @@ from lungsev.runtime.delivery.outbox import Outbox
 from lungsev.runtime.outputs.catalog import open_outputs
 from lungsev.runtime.patients.decisions import Decisions
 from lungsev.runtime.settings import BedsideSettings
+from lungsev.runtime.watcher.amending import Amending
 from lungsev.runtime.watcher.health import Health, HealthServer
 from lungsev.runtime.watcher.intake import Intake
 from lungsev.runtime.watcher.layout import Layout, lock_folders
@@ -139,6 +140,8 @@ class Watcher:
                 site=self._settings.site,
                 supersede=decisions.supersede,
             )  # fmt: skip
+            amending = Amending(self._layout, ledger, decisions, outputs, watch, scoring.model, queue)
+            scoring.amend_with(amending)
             scoring.open()
             stack.callback(scoring.close)
             intake = Intake(self._incoming, self._layout, ledger, watch, drain=once)
@@ -153,7 +156,7 @@ class Watcher:
             notify("READY=1")
             log.info("watching", extra={"state": "started"})
             try:
-                self._run_scoring(scoring, ledger, stop, once)
+                self._run_scoring(scoring, amending, ledger, stop, once)
             finally:
                 notify("STOPPING=1")
                 stop.set()
@@ -227,14 +230,14 @@ class Watcher:
             return True
         return errors == 0 and intake.waiting == 0
 
-    def _run_scoring(self, scoring: Scoring, ledger: Ledger, stop: threading.Event, once: bool) -> None:
+    def _run_scoring(self, scoring: Scoring, amending: Amending, ledger: Ledger, stop: threading.Event, once: bool) -> None:
         errors = 0
         while not stop.is_set():
             self.health.beat("scoring")
             self._wake.clear()
             done_before = self._drained.is_set()
             try:
-                worked = not self._disk.paused and scoring.step()
+                worked = not self._disk.paused and (scoring.step() or amending.step() is not None)
                 errors = 0
                 self.health.clear_problem("scoring")
             except (OSError, sqlite3.Error, LungsevError) as error:
@@ -288,7 +291,7 @@ def beat_watchdog(health: Health, stop: threading.Event) -> None:
             notify("WATCHDOG=1")
 
 
-def _send_nothing(image_id: str, files: Sequence[tuple[str, Path]]) -> None:
+def _send_nothing(image_id: str, files: Sequence[tuple[str, Path]], revision: int) -> None:
     """Stand in for the outbox when there are no destinations."""
 
 

@@ -132,8 +132,8 @@ def test_what_was_decided_wrongly_is_taken_back_once(store: Decisions) -> None:
 
 def test_a_new_score_is_recorded_once_with_both_opinions(store: Decisions) -> None:
     new = scored_report(grades="111111", model=MODEL)
-    first = store.record_rescored("a", REPORT, new, 2)
-    assert store.record_rescored("a", REPORT, new, 2) == first
+    first = store.record_rescored("a", REPORT, new)
+    assert store.record_rescored("a", REPORT, new) == first
     assert first.reason == "Scored again with lungsev-brixia 1.2.0."
     standing = standing_of("a", new, store.log())
     assert [entry.grades["brixia"]["A"] for entry in standing.history] == [1]

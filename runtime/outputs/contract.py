@@ -15,7 +15,6 @@ from typing import Literal, Protocol
 from lungsev.pipeline import ScoredRadiograph
 from lungsev.system import write_atomically
 
-
 Needs = Literal["report", "header", "pixels"]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
@@ -12,7 +13,7 @@ from lungsev.report import SeverityReport
 from lungsev.runtime.patients.decision import DecisionLog
 from lungsev.runtime.patients.history import Exam
 from lungsev.runtime.patients.identity import Identities
-from lungsev.runtime.patients.standing import is_superseded, with_standing
+from lungsev.runtime.patients.standing import with_standing
 from lungsev.runtime.patients.trend import patient_trend
 from lungsev.standing import Change
 
@@ -41,31 +42,29 @@ class Statements:
         """Return the identities, or ids of images without one, whose images may share a course with this image."""
         return self.identities.keys_with(report.patient.key or exam_id)
 
-    def state(self, exam: Exam, others: Sequence[Exam]) -> SeverityReport:
-        """Return an image's report with its standing, its change and the red stop as they are now.
+    def states(self, exams: Sequence[Exam]) -> dict[str, SeverityReport]:
+        """Return reports with standing, change and red stop as they are now, by the images' ids.
 
         Args:
-            exam: The image.
-            others: At least the other images of its course.
+            exams: Images with all the other images of their courses among them.
         """
-        stated = replace(with_standing(exam.id, exam.report, self._log), change=None, stop=None)
-        if stated.standing.state == "superseded" or stated.status == "failed":
-            return stated
-        course_of = self.identities.course
-        course = course_of(exam.id, stated.patient)
-        counting = [replace(exam, report=stated)]
-        for other in others:
-            if other.id != exam.id and self._counts(other) and course_of(other.id, other.report.patient) == course:
-                counting.append(replace(other, report=with_standing(other.id, other.report, self._log)))
-        stop = self.identities.stop(exam.id, [item.report.patient for item in counting], stated.patient)
-        if stop is not None or stated.status != "scored":
-            return replace(stated, stop=stop)
-        return replace(stated, change=self._changes(counting).get(exam.id))
+        standing = {exam.id: replace(exam, report=self._standing(exam)) for exam in exams}
+        courses: defaultdict[str, list[Exam]] = defaultdict(list)
+        for exam in standing.values():
+            if exam.report.status != "failed" and exam.report.standing.state != "superseded":
+                courses[self.identities.course(exam.id, exam.report.patient)].append(exam)
+        stated = {exam_id: exam.report for exam_id, exam in standing.items()}
+        for course in courses.values():
+            counting = [exam for exam in course if exam.report.reason != "duplicate"]
+            patients = [exam.report.patient for exam in counting]
+            stop = self.identities.stop(course[0].id, patients, course[0].report.patient)
+            changes = self._changes(counting) if stop is None else {}
+            for exam in course:
+                stated[exam.id] = replace(exam.report, stop=stop, change=changes.get(exam.id))
+        return stated
 
-    def _counts(self, exam: Exam) -> bool:
-        """Whether an image says something of its patient: not a copy, not replaced, not unreadable."""
-        report = exam.report
-        return report.status != "failed" and report.reason != "duplicate" and not is_superseded(exam.id, self._log)
+    def _standing(self, exam: Exam) -> SeverityReport:
+        return replace(with_standing(exam.id, exam.report, self._log), change=None, stop=None)
 
 
 def course_changes(course: Sequence[Exam]) -> dict[str, Change]:

@@ -42,6 +42,7 @@ _UNREADABLE = "The original image could not be read again, so this format could 
 _PICTURES = ("image", "severity_map")  # of the pixels alone: only a new score changes them
 _PAGE = 500  # images marked at a time
 _SEEN = "decisions"
+_EXAMS_KEPT = 2000  # in memory, those that were used last
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,7 @@ class Amending:
         self._queue = queue
         self._monotonic = monotonic
         self._known: Statements | None = None
+        self._exams: dict[str, tuple[tuple[int, int, int], Exam]] = {}
         self._pauses: dict[str, tuple[int, float]] = {}  # image id to attempts and the moment of the next
 
     def first(self, image: ImageRow, report: SeverityReport) -> SeverityReport:
@@ -172,9 +174,7 @@ class Amending:
         outputs = [output for output in self._outputs if again or output.name not in _PICTURES]
         scored, unavailable = self._material(image, scored, outputs)
         self._keep_versions(image, outputs, unavailable)
-        written = write_outputs(
-            image, replace(scored, report=stated), self._layout, outputs, unavailable, received_ns
-        )
+        written = write_outputs(image, replace(scored, report=stated), self._layout, outputs, unavailable, received_ns)
         pass_failpoint("amended")
         self._queue(image.id, written.files, revision)
         pass_failpoint("queued")
@@ -194,9 +194,7 @@ class Amending:
             return None  # of an earlier release, and nobody has decided anything: it is not sent again
         return image.revision + 1
 
-    def _scored_again(
-        self, image: ImageRow, report: SeverityReport
-    ) -> tuple[ScoredRadiograph | None, SeverityReport]:
+    def _scored_again(self, image: ImageRow, report: SeverityReport) -> tuple[ScoredRadiograph | None, SeverityReport]:
         """Score an image again where that was asked for and another model made its score.
 
         Returns:
@@ -280,14 +278,35 @@ class Amending:
             pass_failpoint("kept")
 
     def _statement(self, image: ImageRow, report: SeverityReport, received: float) -> SeverityReport:
+        """Return an image's report with what is said of it now; other images that need no look lose their mark."""
         statements = self._statements()
-        others = []
-        for row in self._ledger.images_of(statements.keys_of(image.id, report)):
-            path = self._layout.reports / f"{row.id}.json"
-            other = read_report(path) if row.id != image.id else None
-            if other is not None:
-                others.append(Exam(row.id, other, path.stat().st_mtime))
-        return statements.state(Exam(image.id, report, received), others)
+        rows = [row for row in self._ledger.images_of(statements.keys_of(image.id, report)) if row.id != image.id]
+        others = [exam for row in rows if (exam := self._exam(row.id)) is not None]
+        stated = statements.states([Exam(image.id, report, received), *others])
+        for row in rows:
+            whole = row.due == 1 and row.given == row.revision and row.id in stated
+            if whole and row.said == fingerprint(stated[row.id]):
+                self._ledger.set_fields(row.id, due=0)
+        return stated[image.id]
+
+    def _exam(self, image_id: str) -> Exam | None:
+        """Return an image's exam, read once for every file of it; None when its report is gone."""
+        path = self._layout.reports / f"{image_id}.json"
+        try:
+            status = path.stat()
+        except OSError:
+            return None
+        stamp = (status.st_ino, status.st_mtime_ns, status.st_size)
+        known = self._exams.pop(image_id, None)
+        if known is None or known[0] != stamp:
+            report = read_report(path)
+            known = (stamp, Exam(image_id, report, status.st_mtime)) if report is not None else None
+        if known is None:
+            return None
+        self._exams[image_id] = known
+        if len(self._exams) > _EXAMS_KEPT:
+            del self._exams[next(iter(self._exams))]
+        return known[1]
 
     def _statements(self) -> Statements:
         log_ = self._decisions.log()

@@ -80,7 +80,9 @@ def write_outputs(
     states = {output.name: states[output.name] for output in outputs[1:] if output.name in states} | states
     states = {outputs[0].name: OutputState(outputs[0].name)} | states
     report = replace(scored.report, outputs=tuple(states.values()))
-    path = _write_report(replace(scored, report=report), outputs[0], output_file(layout, outputs[0], image), received_ns)
+    path = _write_report(
+        replace(scored, report=report), outputs[0], output_file(layout, outputs[0], image), received_ns
+    )
     pass_failpoint("report_written")
     return Written(report, ((outputs[0].name, path), *files))
 
@@ -135,6 +137,18 @@ def finish_result(image: ImageRow, end: State, layout: Layout, ledger: Ledger, s
     pass_failpoint("archived")
     ledger.transition(image.id, end)
     pass_failpoint("done")
+
+
+def finish_interrupted(image: ImageRow, layout: Layout, ledger: Ledger, settings: WatchSettings) -> bool:
+    """Finish an image whose result or reason was on the disk when the process died; return False when neither was."""
+    if image.state == "written":
+        finish_result(image, "skipped" if image.code else "done", layout, ledger, settings)
+        return True
+    reason = read_reason(layout.reason_file(image))
+    if reason is not None:
+        finish_quarantine(image, reason[0], reason[1], layout, ledger, settings, reason[2])
+        return True
+    return False
 
 
 def quarantine(

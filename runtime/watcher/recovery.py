@@ -13,16 +13,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from lungsev.report import SeverityReport
 from lungsev.runtime.console import count_noun
 from lungsev.runtime.outputs.contract import Output
 from lungsev.runtime.settings import WatchSettings
 from lungsev.runtime.watcher.file_moves import move_into_folder, remove_file
-from lungsev.runtime.watcher.finalize import quarantine, read_reason, read_report
+from lungsev.runtime.watcher.finalize import finish_interrupted, quarantine, read_reason, read_report
 from lungsev.runtime.watcher.intake import KNOWN_SUFFIXES, image_source
 from lungsev.runtime.watcher.layout import Layout
 from lungsev.runtime.watcher.ledger import Ledger
 from lungsev.runtime.watcher.ledger_schema import FINAL_STATES, OPEN_STATES, ImageRow, LedgerCorruptError
-from lungsev.runtime.watcher.scoring import finish_interrupted, ledger_fields
+from lungsev.runtime.watcher.scoring import ledger_fields
 
 log = logging.getLogger("lungsev.runtime.watcher.recovery")
 
@@ -166,7 +167,9 @@ def _restore_result(path: Path, ledger: Ledger) -> int:
 
 
 def _restored(report: SeverityReport) -> dict[str, object]:
-    return {**ledger_fields(report), "given": report.standing.revision, "due": 1}
+    """Return what a report says of its image. Reports of earlier releases do not say which outputs there are."""
+    fields = {**ledger_fields(report), "given": report.standing.revision, "due": 1}
+    return fields if report.outputs else {**fields, "said": None}
 
 
 def _suffix_in(folder: Path, image_id: str) -> str:

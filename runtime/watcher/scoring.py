@@ -23,10 +23,9 @@ from lungsev.runtime.settings import SiteSettings, WatchSettings
 from lungsev.runtime.watcher.amending import Amending, Queue
 from lungsev.runtime.watcher.failpoints import pass_failpoint
 from lungsev.runtime.watcher.finalize import (
-    finish_quarantine,
+    finish_interrupted,
     finish_result,
     quarantine,
-    read_reason,
     read_report,
     write_outputs,
 )
@@ -311,18 +310,6 @@ class Scoring:
 
     def _since_settled(self, image: ImageRow) -> float | None:
         return max(0.0, time.time() - image.settled_at) if image.settled_at else None
-
-
-def finish_interrupted(image: ImageRow, layout: Layout, ledger: Ledger, settings: WatchSettings) -> bool:
-    """Finish an image whose result or reason was on the disk when the process died; return False when neither was."""
-    if image.state == "written":
-        finish_result(image, "skipped" if image.code else "done", layout, ledger, settings)
-        return True
-    reason = read_reason(layout.reason_file(image))
-    if reason is not None:
-        finish_quarantine(image, reason[0], reason[1], layout, ledger, settings, reason[2])
-        return True
-    return False
 
 
 def ledger_fields(report: SeverityReport) -> dict[str, Any]:

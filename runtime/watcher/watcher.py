@@ -230,7 +230,9 @@ class Watcher:
             return True
         return errors == 0 and intake.waiting == 0
 
-    def _run_scoring(self, scoring: Scoring, amending: Amending, ledger: Ledger, stop: threading.Event, once: bool) -> None:
+    def _run_scoring(
+        self, scoring: Scoring, amending: Amending, ledger: Ledger, stop: threading.Event, once: bool
+    ) -> None:
         errors = 0
         while not stop.is_set():
             self.health.beat("scoring")

@@ -6,7 +6,7 @@ import errno
 import json
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from bedside_images import QUICK, Bedside, QuickModel, png
 
+from lungsev.errors import LungsevError
 from lungsev.pipeline import ScoredRadiograph
 from lungsev.reading.radiograph import Radiograph
 from lungsev.report import ImageInfo
@@ -29,6 +30,7 @@ from lungsev.runtime.watcher.finalize import (
 )
 from lungsev.runtime.watcher.ledger import Ledger, NewImage
 from lungsev.runtime.watcher.ledger_schema import ImageRow
+from lungsev.standing import OutputState
 
 JSON = open_outputs(("json",))[0]
 LEFT_IN_PLACE = QUICK.model_copy(update={"leave_in_place": True})
@@ -97,11 +99,41 @@ def test_every_output_is_written_under_the_id_and_a_silent_one_is_left_out(
 ) -> None:
     outputs = (JSON, Output("silent", silent=True), Output("text"))
     written = write_outputs(desk.image, scored, desk.side.layout, outputs)
-    assert written == [
+    assert written.files == (
         ("json", desk.side.layout.reports / f"{desk.image.id}.json"),
         ("text", desk.side.layout.root / "overlays" / f"{desk.image.id}.txt"),
+    )
+    assert all(path.is_file() for _, path in written.files)
+
+
+def test_the_report_says_which_outputs_are_there_and_why_others_are_missing(
+    desk: Desk, scored: ScoredRadiograph
+) -> None:
+    outputs = (
+        JSON, Output("silent", silent=True), Output("text"), Output("broken", RuntimeError("a bug")),
+        Output("refused", LungsevError("found a UID of 72 characters, expected at most 64")), Output("gone"),
+    )  # fmt: skip
+    written = write_outputs(desk.image, scored, desk.side.layout, outputs, {"gone": "The original is gone."})
+    assert [(state.name, state.state, state.reason) for state in written.report.outputs] == [
+        ("json", "written", None),
+        ("silent", "missing", "The format needs a DICOM image that belongs to a study and a series."),
+        ("text", "written", None),
+        ("broken", "missing", "Unexpected RuntimeError; the log says more."),
+        ("refused", "missing", "Found a UID of 72 characters, expected at most 64."),
+        ("gone", "missing", "The original is gone."),
     ]
-    assert all(path.is_file() for _, path in written)
+    assert desk.side.reports()[desk.image.id].outputs == written.report.outputs
+
+
+def test_a_report_that_is_written_again_keeps_the_time_at_which_its_image_came(
+    desk: Desk, scored: ScoredRadiograph
+) -> None:
+    written = write_outputs(desk.image, scored, desk.side.layout, (JSON,), received_ns=1_000_000_000)
+    assert written.files[0][1].stat().st_mtime_ns == 1_000_000_000
+    assert [path.suffix for path in desk.side.layout.reports.iterdir()] == [".json"]
+    states = (OutputState("image"),)
+    again = replace(scored, report=replace(scored.report, outputs=states))
+    assert write_outputs(desk.image, again, desk.side.layout, (JSON,)).report.outputs == (OutputState("json"), *states)
 
 
 def test_an_output_that_breaks_is_logged_with_the_image_and_the_others_are_written(
@@ -110,7 +142,7 @@ def test_an_output_that_breaks_is_logged_with_the_image_and_the_others_are_writt
     outputs = (JSON, Output("broken", RuntimeError("a bug")), Output("text"))
     with caplog.at_level(logging.ERROR, "lungsev"):
         written = write_outputs(desk.image, scored, desk.side.layout, outputs)
-    assert [name for name, _ in written] == ["json", "text"]
+    assert [name for name, _ in written.files] == ["json", "text"]
     assert [record.__dict__["image"] for record in caplog.records] == [desk.image.id]
 
 

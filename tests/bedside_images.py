@@ -69,6 +69,7 @@ class QuickModel(Model):
     seen: list[Path] = field(default_factory=list)
     closed: bool = False
     info: ModelInfo = MODEL
+    grade: int = 1
 
     def read(self, image: ImageSource) -> Radiograph:
         assert isinstance(image, Path)
@@ -97,11 +98,18 @@ class QuickModel(Model):
         if error is not None:
             raise error
         region = RegionScore(
-            "A", "right upper zone", "right", 1, 1.0, (0.0, 1.0), (1, 1), ((0, 0), (1, 0), (1, 1), (0, 1))
+            "A",
+            "right upper zone",
+            "right",
+            self.grade,
+            1.0,
+            (0.0, 1.0, 0.0, 0.0),
+            (1, 1),
+            ((0, 0), (1, 0), (1, 1), (0, 1)),
         )
-        scores = {"brixia": SchemeScore((region,), 1, 1.0, (0, 2), 0.8, 3)}
+        scores = {"brixia": SchemeScore((region,), self.grade, 1.0, (0, 2), 0.8, 3)}
         report = SeverityReport(
-            "scored", radiograph.image, MODEL, scores=scores, alignment=((1, 0, 0), (0, 1, 0)),
+            "scored", radiograph.image, self.info, scores=scores, alignment=((1, 0, 0), (0, 1, 0)),
             patient=radiograph.image.patient, acquired=radiograph.image.acquired,
         )  # fmt: skip
         return ScoredRadiograph(report=report, radiograph=radiograph)

@@ -148,6 +148,10 @@ class Outbox:
             self._wake.wait(_IDLE_SECONDS)
             self._wake.clear()
 
+    def wake(self) -> None:
+        """Let `run` look at the queue, or at `stop`, now."""
+        self._wake.set()
+
     def retry_refused(self, destination: str) -> int:
         """Queue refused files again, after their cause was solved; return how many."""
         with self._lock:

@@ -58,9 +58,9 @@ class Statements:
             counting = [exam for exam in course if exam.report.reason != "duplicate"]
             patients = [exam.report.patient for exam in counting]
             stop = self.identities.stop(course[0].id, patients, course[0].report.patient)
-            changes = self._changes(counting) if stop is None else {}
-            for exam in course:
-                stated[exam.id] = replace(exam.report, stop=stop, change=changes.get(exam.id))
+            said = {exam.id: replace(exam.report, stop=stop) for exam in course}
+            changes = self._changes([replace(exam, report=said[exam.id]) for exam in counting])
+            stated |= {image: replace(report, change=changes.get(image)) for image, report in said.items()}
         return stated
 
     def _standing(self, exam: Exam) -> SeverityReport:

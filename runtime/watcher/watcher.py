@@ -174,6 +174,7 @@ class Watcher:
         thread = threading.Thread(target=outbox.run, args=(stop,), name="outbox", daemon=True)
         thread.start()
         stack.callback(thread.join, 30)
+        stack.callback(outbox.wake)
         return outbox
 
     def _run_intake(

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from decision_makers import correction, decision, people
-from exam_makers import course_exam, exams_by_id, scored_report, skipped_report
+from exam_makers import WRITTEN_AT, course_exam, exams_by_id, scored_report, skipped_report
 
 from lungsev.patient import PatientInfo
 from lungsev.runtime.patients.decision import Decision, DecisionLog
@@ -25,9 +25,9 @@ def statements(*decisions: Decision) -> Statements:
     return Statements(DecisionLog.of(decisions), changes)
 
 
-def named(name: str, patient: str = "WARD-1") -> Exam:
-    report = scored_report()
-    return Exam(name, replace(report, patient=PatientInfo(id=patient, name=name)), 0.0)
+def named(name: str, patient: str = "WARD-1", taken: str = "2026-11-20T08:00:00") -> Exam:
+    report = scored_report(taken=taken)
+    return Exam(name, replace(report, patient=PatientInfo(id=patient, name=name)), WRITTEN_AT)
 
 
 EXAMS = exams_by_id(
@@ -59,10 +59,11 @@ def test_a_replaced_image_and_a_copy_say_nothing_of_the_patient() -> None:
     assert (said["DOE"].standing.state, said["DOE"].change) == ("superseded", None)
 
 
-def test_images_of_one_identity_that_disagree_are_stopped_and_not_compared() -> None:
+def test_images_of_one_identity_that_disagree_are_stopped_until_a_person_decides() -> None:
     said = statements().states([named("DOE"), named("SMITH"), EXAMS["refused"], EXAMS["other"]])
     assert [said[image].stop is not None for image in ("DOE", "SMITH", "refused", "other")] == [True, True, True, False]
-    assert said["DOE"].change is None
+    compared = Statements(DecisionLog(), course_changes).states([named("DOE"), named("SMITH", taken="2026-11-22")])
+    assert [report.change and report.change.direction for report in compared.values()] == [None, "unknown"]
     merged = decision(1, "same_person", named("DOE").course, None, people((PatientInfo(name="DOE"),)))
     split = decision(
         1, "split", named("DOE").course, None, people((PatientInfo(name="DOE"),), (PatientInfo(name="SMITH"),))

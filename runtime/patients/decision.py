@@ -27,6 +27,9 @@ KIND_WORDS: Mapping[Kind, str] = {
     "rescore": "new scores asked for",
     "undo": "taken back",
 }
+LONGEST_REASON = 500
+LONGEST_READER = 60
+
 Grades = Mapping[str, Mapping[str, int]]
 People = tuple[tuple[PatientInfo, ...], ...]
 
@@ -178,6 +181,22 @@ def corrections_of(decision: Decision) -> list[Correction]:
         )
         for region, (model_grade, before, grade) in details["regions"].items()
     ]
+
+
+def check_reason(text: str, needed: bool = True) -> str:
+    """Return a reason on one line; ValueError when it is missing or too long."""
+    text = " ".join(text.split())
+    if len(text) > LONGEST_REASON or (needed and not text):
+        raise ValueError(f"give a reason of 1 to {LONGEST_REASON} characters")
+    return text
+
+
+def check_name(text: str) -> str:
+    """Return the name of who signs on one line; ValueError when it is missing or too long."""
+    text = " ".join(text.split())
+    if not text or len(text) > LONGEST_READER:
+        raise ValueError(f"give your name or initials, 1 to {LONGEST_READER} characters")
+    return text
 
 
 def tell_apart(patients: Iterable[PatientInfo]) -> People:

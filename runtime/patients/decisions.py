@@ -20,12 +20,20 @@ from lungsev.errors import LungsevError
 from lungsev.patient import PatientInfo
 from lungsev.report import SeverityReport
 from lungsev.runtime.migrations import migrate
-from lungsev.runtime.patients.decision import UNDOABLE, Decision, DecisionLog, Kind, People, Source, tell_apart
+from lungsev.runtime.patients.decision import (
+    UNDOABLE,
+    Decision,
+    DecisionLog,
+    Kind,
+    People,
+    Source,
+    check_name,
+    check_reason,
+    tell_apart,
+)
 from lungsev.runtime.patients.decisions_schema import MIGRATIONS
 from lungsev.runtime.patients.standing import is_superseded, model_grades, with_standing
 
-LONGEST_REASON = 500
-LONGEST_READER = 60
 FILE = "corrections.sqlite"
 
 _COLUMNS = "seq, kind, subject, object, details, reason, signed_by, source, control, at"
@@ -96,7 +104,7 @@ class Decisions:
             ValueError: A region or grade is not of the scheme, another image replaced this one, or the reason or name
                 is missing or too long.
         """
-        reason, by = _sentence(reason), _name(by)
+        reason, by = check_reason(reason), check_name(by)
         score = report.scores.get(scheme)
         if score is None or report.model is None:
             raise ValueError(f"this X-ray has no {scheme} score to correct")
@@ -125,7 +133,7 @@ class Decisions:
         Raises:
             ValueError: There is no score to agree with, another image replaced this one, or the name is missing.
         """
-        reason, by = _sentence(reason, needed=False), _name(by)
+        reason, by = check_reason(reason, needed=False), check_name(by)
         if not report.scores:
             raise ValueError("this X-ray has no score to agree with")
         with self._writing() as log:
@@ -161,7 +169,7 @@ class Decisions:
         Raises:
             ValueError: The two are the same, or replacing one by the other would make a circle.
         """
-        reason, by = _sentence(reason), _name(by) if by is not None else None
+        reason, by = check_reason(reason), check_name(by) if by is not None else None
         with self._writing() as log:
             for known in log.counting(old_image, "superseded"):
                 if known.object == new_image:
@@ -206,7 +214,7 @@ class Decisions:
             raise ValueError("found one identity twice, expected two to merge")
         details = _people_details((tuple(patients),))
         with self._writing():
-            return self._insert("merge", identity, into, details, _sentence(reason), _name(by), source, control)
+            return self._insert("merge", identity, into, details, check_reason(reason), check_name(by), source, control)
 
     def split(
         self, identity: str, patients: Iterable[PatientInfo], reason: str, by: str, source: Source = "dashboard"
@@ -221,7 +229,7 @@ class Decisions:
             raise ValueError("the images of this identity describe one person: name, birth date and sex do not differ")
         with self._writing():
             details = _people_details(people)
-            return self._insert("split", identity, None, details, _sentence(reason), _name(by), source)
+            return self._insert("split", identity, None, details, check_reason(reason), check_name(by), source)
 
     def same_person(
         self, identity: str, patients: Iterable[PatientInfo], reason: str, by: str, source: Source = "dashboard"
@@ -229,7 +237,7 @@ class Decisions:
         """Store that all images of an identity show one person, whatever their headers say; raises as `merge`."""
         details = _people_details((tuple(patients),))
         with self._writing():
-            return self._insert("same_person", identity, None, details, _sentence(reason), _name(by), source)
+            return self._insert("same_person", identity, None, details, check_reason(reason), check_name(by), source)
 
     def undo(self, seq: int, reason: str, by: str, source: Source = "dashboard") -> Decision:
         """Take a decision back; both stay in the audit.
@@ -238,7 +246,7 @@ class Decisions:
             ValueError: There is no such decision, it was taken back before, or its kind cannot be: wrong grades are
                 corrected again.
         """
-        reason, by = _sentence(reason), _name(by)
+        reason, by = check_reason(reason), check_name(by)
         with self._writing() as log:
             decision = log.decision(seq)
             if decision is None:
@@ -253,7 +261,7 @@ class Decisions:
         """Store that images are to be scored again with the present model; a watcher does it when it is idle."""
         details = {"images": list(images)}
         with self._writing():
-            return self._insert("rescore", "", None, details, _sentence(reason), _name(by), source)
+            return self._insert("rescore", "", None, details, check_reason(reason), check_name(by), source)
 
     def _insert(
         self,
@@ -341,17 +349,3 @@ def _described(patient: PatientInfo) -> dict[str, str]:
 def _model(report: SeverityReport) -> str:
     assert report.model is not None
     return f"{report.model.name} {report.model.version} {report.model.bundle_sha256}"
-
-
-def _sentence(text: str, needed: bool = True) -> str:
-    text = " ".join(text.split())
-    if len(text) > LONGEST_REASON or (needed and not text):
-        raise ValueError(f"give a reason of 1 to {LONGEST_REASON} characters")
-    return text
-
-
-def _name(text: str) -> str:
-    text = " ".join(text.split())
-    if not text or len(text) > LONGEST_READER:
-        raise ValueError(f"give your name or initials, 1 to {LONGEST_READER} characters")
-    return text

@@ -218,10 +218,25 @@ def tell_apart(patients: Iterable[PatientInfo]) -> People:
     return tuple(tuple(group) for group in people)
 
 
+def describe_people(people: People) -> dict[str, Any]:
+    """Return the details of a decision about some people, each description once."""
+    return {
+        "people": [
+            list({(item.name, item.birth_date, item.sex): _described(item) for item in group}.values())
+            for group in people
+        ]
+    }
+
+
 def person_of(patient: PatientInfo, people: People) -> int | None:
     """Return the number of the one person that a description fits; None when it fits none or several."""
     fitting = [number for number, group in enumerate(people) if not disagreements([*group, patient])]
     return fitting[0] if len(fitting) == 1 else None
+
+
+def _described(patient: PatientInfo) -> dict[str, str]:
+    values = {"name": patient.name, "birth_date": patient.birth_date, "sex": patient.sex}
+    return {name: value for name, value in values.items() if value}
 
 
 def _told(patient: PatientInfo) -> int:

@@ -25,10 +25,10 @@ from lungsev.runtime.patients.decision import (
     Decision,
     DecisionLog,
     Kind,
-    People,
     Source,
     check_name,
     check_reason,
+    describe_people,
     tell_apart,
 )
 from lungsev.runtime.patients.decisions_schema import MIGRATIONS
@@ -212,7 +212,7 @@ class Decisions:
         """
         if identity == into:
             raise ValueError("found one identity twice, expected two to merge")
-        details = _people_details((tuple(patients),))
+        details = describe_people((tuple(patients),))
         with self._writing():
             return self._insert("merge", identity, into, details, check_reason(reason), check_name(by), source, control)
 
@@ -228,14 +228,14 @@ class Decisions:
         if len(people) < 2:
             raise ValueError("the images of this identity describe one person: name, birth date and sex do not differ")
         with self._writing():
-            details = _people_details(people)
+            details = describe_people(people)
             return self._insert("split", identity, None, details, check_reason(reason), check_name(by), source)
 
     def same_person(
         self, identity: str, patients: Iterable[PatientInfo], reason: str, by: str, source: Source = "dashboard"
     ) -> Decision:
         """Store that all images of an identity show one person, whatever their headers say; raises as `merge`."""
-        details = _people_details((tuple(patients),))
+        details = describe_people((tuple(patients),))
         with self._writing():
             return self._insert("same_person", identity, None, details, check_reason(reason), check_name(by), source)
 
@@ -330,20 +330,6 @@ def _decision(row: Sequence[Any]) -> Decision:
 def _refuse_superseded(image: str, log: DecisionLog) -> None:
     if is_superseded(image, log):
         raise ValueError("another image replaced this one: sign that")
-
-
-def _people_details(people: People) -> Mapping[str, Any]:
-    return {
-        "people": [
-            list({(item.name, item.birth_date, item.sex): _described(item) for item in group}.values())
-            for group in people
-        ]
-    }
-
-
-def _described(patient: PatientInfo) -> dict[str, str]:
-    values = {"name": patient.name, "birth_date": patient.birth_date, "sex": patient.sex}
-    return {name: value for name, value in values.items() if value}
 
 
 def _model(report: SeverityReport) -> str:

@@ -6,7 +6,7 @@
 A queued file is linked or copied into the folder of the outbox, so that retention cannot delete it before it arrives.
 `sent` is recorded after the peer's acknowledgement; a crash between the two sends a file twice, which its fixed UID or
 name makes harmless. After a failure all files of a destination wait, at most a quarter of an hour: hours without an
-answer cost a few attempts and lose nothing.
+answer cost a few attempts and lose nothing. A failure that is about one object makes that one wait.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ Sender = Callable[[Destination, Path, str], None]
 FIRST_PAUSE_SECONDS = 5.0
 LONGEST_PAUSE_SECONDS = 900.0
 _IDLE_SECONDS = 2.0
+_MOST_PAUSED_FILES = 100  # then it is not about the files
 
 MIGRATIONS = (
     """
@@ -96,7 +97,7 @@ class Outbox:
         self._connection.execute("PRAGMA journal_mode=WAL")
         self._connection.execute("PRAGMA synchronous=FULL")
         migrate(self._connection, MIGRATIONS, "the outbox")
-        self._pauses: dict[str, tuple[float, float]] = {}  # destination to (monotonic end, length)
+        self._pauses: dict[str | int, tuple[float, float]] = {}  # destination or delivery: (monotonic end, length)
         self._wake = threading.Event()
 
     def close(self) -> None:
@@ -189,35 +190,45 @@ class Outbox:
             self._sender(destination, path, delivery.name)
         except SendRefusedError as error:
             self._record(delivery, "refused", str(error))
+            self._pauses.pop(delivery.seq, None)
             log.error("%s refused image %s: %s", destination.name, delivery.image, error, extra=fields)
             return 0
         except Exception as error:  # an unexpected error is not an acknowledgement
             reason = str(error) if isinstance(error, SendLaterError) else f"unexpected {type(error).__name__}"
             self._record(delivery, "queued", reason)
-            pause = self._pause(destination.name)
+            about_file = isinstance(error, SendLaterError) and not error.others
+            about_file = about_file and len(self._paused_files()) < _MOST_PAUSED_FILES
+            pause = self._pause(delivery.seq if about_file else destination.name)
             log.warning(
                 "sending to %s failed: %s; next attempt in %.0f s", destination.name, reason, pause, extra=fields
             )
             return 0
         self._record(delivery, "sent", None)
-        self._pauses.pop(destination.name, None)
+        for key in (destination.name, delivery.seq):
+            self._pauses.pop(key, None)
         with contextlib.suppress(OSError):
             path.unlink()
         log.info("image %s sent to %s", delivery.image, destination.name, extra=fields)
         return 1
 
-    def _pause(self, destination: str) -> float:
-        _, length = self._pauses.get(destination, (0.0, FIRST_PAUSE_SECONDS / 2))
+    def _pause(self, key: str | int) -> float:
+        _, length = self._pauses.get(key, (0.0, FIRST_PAUSE_SECONDS / 2))
         length = min(2 * length, LONGEST_PAUSE_SECONDS)
-        self._pauses[destination] = (time.monotonic() + length, length)
+        self._pauses[key] = (time.monotonic() + length, length)
         return length
 
-    def _paused(self, destination: str) -> bool:
-        return time.monotonic() < self._pauses.get(destination, (0.0, 0.0))[0]
+    def _paused(self, key: str | int) -> bool:
+        return time.monotonic() < self._pauses.get(key, (0.0, 0.0))[0]
+
+    def _paused_files(self) -> list[int]:
+        return [key for key in list(self._pauses) if isinstance(key, int) and self._paused(key)]
 
     def _next(self, destination: str) -> Delivery | None:
         # Deliveries with fewer attempts go first, so that one bad file does not delay the others.
-        rows = self._query("WHERE state = 'queued' AND destination = ? ORDER BY attempts, seq LIMIT 1", (destination,))
+        paused = self._paused_files()
+        marks = ", ".join("?" * len(paused))
+        tail = f"WHERE state = 'queued' AND destination = ? AND seq NOT IN ({marks}) ORDER BY attempts, seq LIMIT 1"
+        rows = self._query(tail, (destination, *paused))
         return rows[0] if rows else None
 
     def _record(self, delivery: Delivery, state: DeliveryState, message: str | None) -> None:

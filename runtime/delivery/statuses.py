@@ -36,7 +36,16 @@ _BEING_STORED = 0xB00F  # Azure DICOM service, 45071; its 45070 = 0xB00E says th
 
 
 class SendLaterError(LungsevError):
-    """The peer cannot take the file now."""
+    """The peer cannot take the file now.
+
+    Args:
+        message: Why.
+        others: Whether it would take no other file either, for example because it does not answer.
+    """
+
+    def __init__(self, message: str, others: bool = True) -> None:
+        super().__init__(message)
+        self.others = others
 
 
 class SendRefusedError(LungsevError):
@@ -65,13 +74,13 @@ def check_failure(reason: int, peer: str) -> None:
     """
     code = f"status 0x{reason:04X}"
     if reason == _BEING_STORED:
-        raise SendLaterError(f"{peer} is still storing the object from an earlier attempt ({code})")
+        raise SendLaterError(f"{peer} is still storing the object from an earlier attempt ({code})", others=False)
     if reason == _DUPLICATE or reason >> 12 == 0xB:
         return
     if reason >> 8 == _OUT_OF_RESOURCES or reason == _RESOURCE_LIMIT:
         raise SendLaterError(f"{peer} is out of resources for now ({code})")
     if reason == _PROCESSING_FAILED:
-        raise SendLaterError(f"{peer} could not process the object ({code})")
+        raise SendLaterError(f"{peer} could not process the object ({code})", others=False)
     in_range = (words for first, last, words in _REASON_RANGES if first <= reason <= last)
     words = _REASONS.get(reason) or next(in_range, "its reason is not one of the standard's")
     raise SendRefusedError(f"{peer} refused the object: {words} ({code})")

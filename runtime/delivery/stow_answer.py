@@ -48,10 +48,10 @@ class StowAnswer:
         # A failure of an object that was not sent is one of ours: servers name it by a UID of their own, or by none.
         for reason in own or [reason for _, reason in self.failures]:
             if not reason:
-                raise SendLaterError(f"{_PEER} did not store the object and gave no reason")
+                raise SendLaterError(f"{_PEER} did not store the object and gave no reason", others=False)
             check_failure(reason, _PEER)
         if nothing_stored and not self.failures:
-            raise SendLaterError(f"{_PEER} answered that it stored nothing (409), and gave no reason")
+            raise SendLaterError(f"{_PEER} answered that it stored nothing (409), and gave no reason", others=False)
 
 
 def read_stow_answer(body: bytes, content_type: str = "") -> StowAnswer | None:

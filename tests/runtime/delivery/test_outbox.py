@@ -114,6 +114,43 @@ def test_a_destination_that_does_not_answer_for_hours_loses_nothing(
     assert sorted(name for name, _ in peer.taken) == [f"image{number}.json" for number in range(5)]
 
 
+def test_a_file_that_cannot_be_taken_now_delays_no_other_and_is_tried_again_in_its_own_time(
+    open_outbox, peer: Peer, report_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr(outbox_module.time, "monotonic", lambda: clock[0])
+    outbox = open_outbox()
+    peer.answer = SendLaterError("it could not process the object", others=False)
+    outbox.queue("image", [("json", report_file)])
+    outbox.deliver_due()
+    for number in range(3):
+        clock[0] += 1
+        other = report_file.with_name(f"image{number}.json")
+        other.write_bytes(b"{}")
+        peer.answer = None
+        outbox.queue(f"image{number}", [("json", other)])
+        assert outbox.deliver_due() == 1
+    assert [name for name, _ in peer.taken] == ["image0.json", "image1.json", "image2.json"]
+    clock[0] += outbox_module.FIRST_PAUSE_SECONDS
+    assert outbox.deliver_due() == 1
+    assert peer.taken[-1][0] == report_file.name
+
+
+def test_many_files_that_cannot_be_taken_are_the_destinations_own_trouble(
+    open_outbox, peer: Peer, report_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox_module, "_MOST_PAUSED_FILES", 3)
+    monkeypatch.setattr(outbox_module.time, "monotonic", lambda: 1000.0)
+    outbox = open_outbox()
+    peer.answer = SendLaterError("it could not process the object", others=False)
+    for number in range(9):
+        other = report_file.with_name(f"image{number}.json")
+        other.write_bytes(b"{}")
+        outbox.queue(f"image{number}", [("json", other)])
+    outbox.deliver_due()
+    assert peer.attempts == 4
+
+
 def test_queued_files_survive_the_process(open_outbox, peer: Peer, report_file: Path) -> None:
     first = open_outbox()
     first.queue("image", [("json", report_file)])

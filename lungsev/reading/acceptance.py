@@ -51,6 +51,11 @@ def require_frontal_chest(header: DicomHeader) -> None:
     _refuse_derived(header)
 
 
+def names_frontal_view(view: str) -> bool:
+    """Whether a View Position says that the radiograph is taken from the front or back."""
+    return _FRONTAL_VIEW.search(view.upper()) is not None
+
+
 def may_be_radiograph(header: DicomHeader) -> bool:
     """Whether the SOP class allows a radiograph; the elements that say more may be missing."""
     return (header.sop_class_uid or COMPUTED_RADIOGRAPHY) in ACCEPTED_CLASSES

@@ -8,15 +8,16 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import cached_property
 from pathlib import Path
 
 from lungsev.errors import LungsevError
 from lungsev.moment import Moment
 from lungsev.report import ImageInfo, SeverityReport
-from lungsev.runtime.patients.courses import Courses, order
+from lungsev.runtime.patients.courses import order
 
 log = logging.getLogger("lungsev.runtime.patients.history")
 _LARGEST_REPORT = 4 << 20
@@ -27,11 +28,18 @@ _SAY_EVERY = 2000
 
 @dataclass(frozen=True)
 class Exam:
-    """An image and its report. `id` is the report file's name without `.json`; `written_at` is Unix seconds."""
+    """An image and its report.
+
+    Attributes:
+        id: The report file's name without `.json`.
+        written_at: Unix seconds.
+        identity: Whose image it is, where people decided; None: as the header says.
+    """
 
     id: str
     report: SeverityReport
     written_at: float
+    identity: str | None = None
 
     @property
     def patient(self) -> str:
@@ -41,28 +49,37 @@ class Exam:
     @property
     def course(self) -> str:
         """The patient's identity: id, issuer and qualifiers. An image without an id is a course of its own."""
-        return self.report.patient.key or self.id
+        return self.identity or self.report.patient.key or self.id
 
-    @property
+    @cached_property
     def received_at(self) -> datetime:
-        """When the report was written."""
-        return datetime.fromtimestamp(self.written_at, timezone.utc).astimezone()
+        """When the watcher first saw the image, by the id that it gave; else when the report was written."""
+        written = datetime.fromtimestamp(self.written_at, timezone.utc)
+        with contextlib.suppress(ValueError):
+            seen = datetime.strptime(self.id[:15], "%Y%m%dT%H%M%S").replace(tzinfo=timezone.utc)
+            return min(seen, written).astimezone()
+        return written.astimezone()
 
-    @property
+    @cached_property
     def acquired(self) -> Moment | None:
         """When the image was taken by its own header; None when that is not recorded, before 1980 or in the future."""
         moment = self.report.acquired
         return moment if moment is not None and moment.is_plausible(self.received_at) else None
 
-    @property
+    @cached_property
     def acquired_at(self) -> datetime | None:
         """The first instant that `acquired` may stand for."""
         return self.acquired.earliest() if self.acquired else None
 
     @property
     def moment(self) -> datetime:
-        """When the image was taken, or else when its report was written; for sorting."""
+        """When the image was taken, or else when it was received; for sorting."""
         return self.acquired_at or self.received_at
+
+    @cached_property
+    def taken_by(self) -> datetime:
+        """The last instant at which the image can have been taken: of a date alone the end of the day, if not later."""
+        return min(self.acquired.latest(), self.received_at) if self.acquired else self.received_at
 
 
 @dataclass(frozen=True)
@@ -75,7 +92,7 @@ class _File:
 
 
 class History:
-    """The exams of a folder and their courses, kept up to date. Each file is read once; safe to use from threads.
+    """The exams of a folder, kept up to date. Each file is read once; safe to use from several threads.
 
     Args:
         out: A watcher's output folder (with `reports/`) or the folder given to `score --out`.
@@ -87,7 +104,7 @@ class History:
         self._known: dict[str, _File] = {}
         self._exams: Mapping[str, Exam] = {}
         self._seen: tuple[int, ...] = ()
-        self._courses = Courses()
+        self._version = 0
 
     @property
     def folder(self) -> Path:
@@ -98,12 +115,7 @@ class History:
     @property
     def version(self) -> int:
         """A number that changes whenever the exams do."""
-        return self._courses.version
-
-    @property
-    def courses(self) -> Courses:
-        """The images of each patient, as of the last refresh."""
-        return self._courses
+        return self._version
 
     def stamp(self) -> tuple[int, ...]:
         """Return the folders' times, which change when a file is added, replaced or removed."""
@@ -148,11 +160,9 @@ class History:
         with contextlib.suppress(OSError):  # `score` has no quarantine
             self._scan(self._out / "quarantine", _REASON, found, every_file)
         known, self._known = self._known, found
-        came = [file for name, file in found.items() if known.get(name) is not file]
-        gone = [file for name, file in known.items() if found.get(name) is not file]
-        if came or gone:
+        if known.keys() != found.keys() or any(known[name] is not file for name, file in found.items()):
             self._exams = {file.exam.id: file.exam for file in found.values() if file.exam is not None}
-            self._courses.update(_exams_in(gone), _exams_in(came))
+            self._version += 1
         return self._exams
 
     def _scan(self, folder: Path, suffix: str, found: dict[str, _File], every_file: bool) -> None:
@@ -176,10 +186,6 @@ class History:
 def exams_of(exams: Mapping[str, Exam], course: str) -> list[Exam]:
     """Return a patient's images by the time they were taken, oldest first."""
     return sorted((exam for exam in exams.values() if exam.course == course), key=order)
-
-
-def _exams_in(files: Iterable[_File]) -> list[Exam]:
-    return [file.exam for file in files if file.exam is not None]
 
 
 def _read(path: Path, suffix: str) -> Exam | None:

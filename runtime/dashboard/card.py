@@ -1,0 +1,170 @@
+"""A patient in short, for the board and for "Earlier": who, what stands, what changed. No HTML, no I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+
+from lungsev.report import SeverityReport
+from lungsev.runtime.dashboard.formatting import format_exam_age, format_span, format_taken
+from lungsev.runtime.dashboard.patient_labels import PatientLabels
+from lungsev.runtime.dashboard.style import severity_step
+from lungsev.runtime.patients.patient_course import PatientCourse
+from lungsev.runtime.patients.trend import Trend, TrendPoint, signed, time_positions
+
+CARD_ORDER = {"stop": 0, "worse": 1, "refused": 2, "steady": 3, "first": 4, "better": 5}
+NO_REASON = "No reason was recorded."
+_SPARK_POINTS = 24  # the newest ones; more do not fit side by side
+
+
+@dataclass(frozen=True)
+class Score:
+    """The score that stands for the newest image of a patient that has one.
+
+    Attributes:
+        interval: Likely totals; None when a reader signed the grades.
+        signature: Who signed them; empty for the model's.
+        severity: Step of the total's colour.
+        grades: Region code, grade and step of its colour.
+    """
+
+    total: int
+    total_max: int
+    interval: tuple[int, int] | None
+    signature: str
+    severity: int
+    grades: tuple[tuple[str, int, int], ...]
+
+
+@dataclass(frozen=True)
+class Card:
+    """One patient.
+
+    Attributes:
+        alias: What the patient is called in the page's markup.
+        details: Name, birth date and sex, as far as they are known and shown.
+        state: `worse`, `better`, `steady`, `first`; `refused` when the newest image has no score; `stop` when the
+            images may show several people.
+        score: Of the newest image that has one; None when none has.
+        spark: Points of the sparkline in a 120 x 36 box.
+        flags: Messages of the newest image's quality flags.
+        refusal: Why the newest image has no score, or why the images must not be compared.
+        last: By when the newest image was taken, for sorting.
+    """
+
+    exam_id: str
+    alias: str
+    patient: str
+    details: tuple[str, ...]
+    state: str
+    headline: str
+    detail: str
+    score: Score | None
+    spark: tuple[tuple[float, float], ...]
+    flags: tuple[str, ...]
+    refusal: str | None
+    age: str
+    taken: str
+    image_count: int
+    last: datetime
+
+    @property
+    def said(self) -> str:
+        """What the card says, for those who do not see it: told when it changes."""
+        score = f", {self.score.total} of {self.score.total_max}" if self.score else ""
+        return f"{self.headline}{score}" + (f": {self.refusal}" if self.refusal else "")
+
+    @property
+    def found_by(self) -> str:
+        """What is searched when a patient is looked for."""
+        return " ".join((self.patient, *self.details)).casefold()
+
+
+def make_card(course: PatientCourse, labels: PatientLabels, now: datetime, zone: tzinfo | None = None) -> Card:
+    """Make the card of a patient.
+
+    Args:
+        course: The patient's images, of which at least one counts.
+        labels: How patients are called.
+        now: For the age.
+        zone: The site's; None is this computer's.
+    """
+    newest, scored, stop, trend = course.counting[-1], course.scored, course.stop, course.trend
+    point = trend.point(scored[-1].id) if trend and scored else None
+    refusal = _refusal(newest.report)
+    if stop:
+        state, headline, detail = "stop", "Check who this is", ""
+    elif refusal:
+        state, headline, detail = "refused", "Newest X-ray has no score", ""
+    else:
+        state, headline, detail = _change(point)
+    return Card(
+        exam_id=newest.id,
+        alias=labels.alias(newest.course),
+        patient=labels.id_of(newest),
+        details=labels.details_of(newest.report.patient),
+        state=state,
+        headline=headline,
+        detail=detail,
+        score=_score(scored[-1].report) if scored else None,
+        spark=_spark(trend),
+        flags=() if refusal else tuple(flag.message for flag in newest.report.quality.flags),
+        refusal=stop or refusal,
+        age=format_exam_age(newest, now),
+        taken=format_taken(newest, zone),
+        image_count=len(course.counting),
+        last=course.last_taken or newest.moment,
+    )
+
+
+def signature_of(report: SeverityReport, model_total: int | None = None) -> str:
+    """Say who signed what stands: `agreed by NAME`, `corrected by NAME, model said 12`; empty for the model's result."""
+    standing = report.standing
+    if standing.state not in ("agreed", "corrected"):
+        return ""
+    said = f", model said {model_total}" if standing.state == "corrected" and model_total is not None else ""
+    return f"{standing.state} by {standing.by or 'a reader'}{said}"
+
+
+def _refusal(report: SeverityReport) -> str | None:
+    return None if report.status == "scored" else report.message or NO_REASON
+
+
+def _score(report: SeverityReport) -> Score:
+    name = report.main_scheme
+    score, standing = report.scores[name], report.standing_score(name)
+    lowest, highest = score.grades[0], score.grades[-1]
+    return Score(
+        total=standing.total,
+        total_max=standing.total_max,
+        interval=standing.interval,
+        signature=signature_of(report, standing.model_total),
+        severity=severity_step(standing.total, 0, standing.total_max),
+        grades=tuple((code, grade, severity_step(grade, lowest, highest)) for code, grade in standing.grades.items()),
+    )
+
+
+def _change(point: TrendPoint | None) -> tuple[str, str, str]:
+    """State, headline and detail of a card whose newest image has a score."""
+    if point is None or point.since_previous is None or point.hours_since_previous is None:
+        return "first", "First X-ray", ""
+    span = format_span(point.hours_since_previous * 3600)
+    moved = signed(point.since_previous)
+    since = f"{moved} since the previous X-ray, {span} before"
+    if point.model_changed:
+        return "steady", "Scored by another model", "not comparable with the previous X-ray"
+    if point.change is None or point.since_reference is None:
+        return "steady", "No clear change", since
+    if point.reference_at is not None and point.since_reference != point.since_previous:
+        since = f"since {point.reference_at:%d %b %H:%M} ({moved} in the last {span})"
+    return point.change, f"{point.change.capitalize()} by {abs(point.since_reference)}", since
+
+
+def _spark(trend: Trend | None) -> tuple[tuple[float, float], ...]:
+    points = trend.points[-_SPARK_POINTS:] if trend else ()
+    if trend is None or len(points) < 2:
+        return ()
+    xs = time_positions(points, 4, 116)
+    return tuple(
+        (round(x, 1), round(32 - 28 * point.total / trend.total_max, 1)) for x, point in zip(xs, points, strict=True)
+    )

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime, tzinfo
 
 from lungsev.report import SeverityReport
-from lungsev.runtime.dashboard.formatting import format_exam_age, format_span, format_taken
+from lungsev.runtime.dashboard.formatting import format_exam_age, format_taken
 from lungsev.runtime.dashboard.patient_labels import PatientLabels
 from lungsev.runtime.dashboard.style import severity_step
 from lungsev.runtime.patients.patient_course import PatientCourse
-from lungsev.runtime.patients.trend import Trend, TrendPoint, signed, time_positions
+from lungsev.runtime.patients.trend import Trend, time_positions
+from lungsev.runtime.patients.trend_sentences import headline
 
 CARD_ORDER = {"stop": 0, "worse": 1, "refused": 2, "steady": 3, "first": 4, "better": 5}
 NO_REASON = "No reason was recorded."
@@ -93,18 +94,19 @@ def make_card(course: PatientCourse, labels: PatientLabels, now: datetime, zone:
     point = trend.point(scored[-1].id) if trend and scored else None
     refusal = _refusal(newest.report)
     if stop:
-        state, headline, detail = "stop", "Check who this is", ""
+        state, words, detail = "stop", "Check who this is", ""
     elif refusal:
-        state, headline, detail = "refused", "Newest X-ray has no score", ""
+        state, words, detail = "refused", "Newest X-ray has no score", ""
     else:
-        state, headline, detail = _change(point)
+        change = headline(point)
+        state, words, detail = change.state, change.text, change.detail
     return Card(
         exam_id=newest.id,
         alias=labels.alias(newest.course),
         patient=labels.id_of(newest),
         details=labels.details_of(newest.report.patient),
         state=state,
-        headline=headline,
+        headline=words,
         detail=detail,
         score=_score(scored[-1].report) if scored else None,
         spark=_spark(trend),
@@ -142,22 +144,6 @@ def _score(report: SeverityReport) -> Score:
         severity=severity_step(standing.total, 0, standing.total_max),
         grades=tuple((code, grade, severity_step(grade, lowest, highest)) for code, grade in standing.grades.items()),
     )
-
-
-def _change(point: TrendPoint | None) -> tuple[str, str, str]:
-    """State, headline and detail of a card whose newest image has a score."""
-    if point is None or point.since_previous is None or point.hours_since_previous is None:
-        return "first", "First X-ray", ""
-    span = format_span(point.hours_since_previous * 3600)
-    moved = signed(point.since_previous)
-    since = f"{moved} since the previous X-ray, {span} before"
-    if point.model_changed:
-        return "steady", "Scored by another model", "not comparable with the previous X-ray"
-    if point.change is None or point.since_reference is None:
-        return "steady", "No clear change", since
-    if point.reference_at is not None and point.since_reference != point.since_previous:
-        since = f"since {point.reference_at:%d %b %H:%M} ({moved} in the last {span})"
-    return point.change, f"{point.change.capitalize()} by {abs(point.since_reference)}", since
 
 
 def _spark(trend: Trend | None) -> tuple[tuple[float, float], ...]:

@@ -43,6 +43,12 @@ class PatientCourse:
         """The course under the main scheme of the newest image; None without scores, and behind a red stop."""
         return None if self.stop else patient_trend(self.counting)
 
+    def trend_of(self, scheme: str) -> Trend | None:
+        """Return the course under a scheme; None behind a red stop, or without a score of it."""
+        if self.trend is not None and self.trend.scheme == scheme:
+            return self.trend
+        return None if self.stop else patient_trend(self.counting, scheme)
+
     @cached_property
     def last_taken(self) -> datetime | None:
         """By when the last image was taken; one without a date, or with an impossible one, counts by its receipt."""

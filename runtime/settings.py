@@ -167,6 +167,9 @@ class DashboardSettings(_Section):
     token_file: Path | None = None  # None: a token made on first use, in the output folder
     tls_certificate: Path | None = None  # with tls_key: HTTPS
     tls_key: Path | None = None
+    board_hours: float = Field(
+        default=48.0, gt=0, le=8760
+    )  # after the last image a patient leaves the board; 48 h bridge a day without an image
     public_url: str | None = None  # what browsers are given, where a proxy stands before the dashboard
 
     @field_validator("public_url")

@@ -54,4 +54,4 @@ def dashboard(
             "dashboard.public_url": public_url,
         }
         settings = load_model(BedsideSettings, config, overrides)
-    serve_dashboard(out or settings.watch.out or Path("lungsev-out"), settings.dashboard)
+    serve_dashboard(out or settings.watch.out or Path("lungsev-out"), settings)

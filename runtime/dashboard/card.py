@@ -120,7 +120,7 @@ def make_card(course: PatientCourse, labels: PatientLabels, now: datetime, zone:
 
 
 def signature_of(report: SeverityReport, model_total: int | None = None) -> str:
-    """Say who signed what stands: `agreed by NAME`, `corrected by NAME, model said 12`; empty for the model's result."""
+    """Say who signed what stands: `agreed by NAME`, `corrected by NAME, model said 12`; empty where nobody did."""
     standing = report.standing
     if standing.state not in ("agreed", "corrected"):
         return ""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 
 from lungsev.drawing.radiograph_view import SIDE_FLAG
-from lungsev.report import OutputState, QualityFlag, SeverityReport
+from lungsev.report import QualityFlag, SeverityReport
 from lungsev.runtime.dashboard.card import NO_REASON, signature_of
 from lungsev.runtime.dashboard.course_chart import CourseChart, course_chart
 from lungsev.runtime.dashboard.deliveries import DeliveryLine, delivery_lines
@@ -24,8 +24,17 @@ from lungsev.runtime.patients.refusals import is_about_patient
 from lungsev.runtime.patients.trend import RegionChange
 from lungsev.runtime.patients.trend_sentences import sentence
 from lungsev.schemes import builtin_schemes, load_scheme
+from lungsev.standing import OutputState
 
 NOT_RECORDED = "not recorded"
+OUTCOMES = {
+    "corrected": "Saved: the grades are corrected.",
+    "unchanged": "Nothing to save: no grade differs from those that stand.",
+    "agreed": "Saved: you agree with the result.",
+    "same-person": "Saved: these X-rays show one person.",
+    "split": "Saved: these X-rays show several people, each with a course of their own.",
+    "merged": "Saved: these X-rays belong to the patient that you named.",
+}
 SAME_DAY = "same day as the X-ray before, order unknown"
 
 

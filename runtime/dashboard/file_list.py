@@ -1,4 +1,4 @@
-"""Files without a score: what was received and says nothing about a patient's lungs, with the reason. No HTML, no I/O."""
+"""Files without a score: what was received and says nothing about a patient, with the reason. No HTML, no I/O."""
 
 from __future__ import annotations
 

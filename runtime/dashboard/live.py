@@ -8,10 +8,10 @@ import json
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 
 from lungsev.errors import LungsevError
-from lungsev.runtime.patients.history import History
+from lungsev.runtime.patients.record import Record
 
 log = logging.getLogger("lungsev.runtime.dashboard")
 POLL_SECONDS = 0.1  # of the folders' times; a report arrives by a rename, which changes them
@@ -26,7 +26,7 @@ class Live:
     """Notifier of changes.
 
     Args:
-        history: The exams of the folder.
+        record: The reports and decisions of the folder.
         name_of: What a patient is called in an event: a name that tells nothing to others.
 
     Attributes:
@@ -34,22 +34,22 @@ class Live:
         problem: Why the reports cannot be read at present.
     """
 
-    def __init__(self, history: History, name_of: Callable[[str], str]) -> None:
-        self._history = history
+    def __init__(self, record: Record, name_of: Callable[[str], str]) -> None:
+        self._record = record
         self._name_of = name_of
         self._changed = asyncio.Condition()
-        self._seen = history.version
+        self._seen = record.version
         self._changes: deque[tuple[int, frozenset[str] | None]] = deque(maxlen=_REMEMBERED)
         self.version = round(time.time() * 1000)
         self.problem: str | None = None
 
     async def watch(self) -> None:
-        """Poll the folder and notify the pages, until cancelled."""
+        """Poll folder and decisions, and notify the pages, until cancelled."""
         stamp: tuple[int, ...] | None = None
         next_look = time.monotonic() + REFRESH_SECONDS
         while True:
             await asyncio.sleep(POLL_SECONDS)
-            seen = self._history.stamp()
+            seen = self._record.stamp()
             every_file = time.monotonic() >= next_look
             if seen == stamp and not every_file:
                 continue
@@ -57,14 +57,10 @@ class Live:
             stamp = seen
             problem = None
             try:
-                await asyncio.to_thread(self._history.refresh if every_file else self._history.follow)
+                await asyncio.to_thread(self._record.update, every_file=every_file)
             except LungsevError as error:
                 problem = str(error)
             await self._tell_changes(problem)
-
-    async def announce(self, patients: Iterable[str]) -> None:
-        """Notify the pages of what changed for patients without a new report: a correction."""
-        await self._tell(frozenset(map(self._name_of, patients)))
 
     async def events(self) -> AsyncIterator[bytes]:
         """Yield a browser's events: `changed` with the patients' names, else `beat`; silence means a lost connection.
@@ -83,8 +79,8 @@ class Live:
             told = version
 
     async def _tell_changes(self, problem: str | None) -> None:
-        version = self._history.version
-        patients = self._history.courses.changed_since(self._seen)
+        version = self._record.version
+        patients = self._record.changed_since(self._seen)
         self._seen = version
         if problem != self.problem:
             self.problem = problem

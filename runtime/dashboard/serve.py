@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 
 from lungsev.errors import LungsevError, MissingExtraError
-from lungsev.runtime.settings import DashboardSettings
+from lungsev.runtime.settings import BedsideSettings, DashboardSettings
 
 
-def serve_dashboard(out: Path, settings: DashboardSettings) -> None:
+def serve_dashboard(out: Path, bedside: BedsideSettings) -> None:
     """Serve the dashboard of an output folder until told to stop.
 
     Raises:
@@ -24,12 +24,13 @@ def serve_dashboard(out: Path, settings: DashboardSettings) -> None:
     from lungsev.runtime.dashboard.app import create_app
     from lungsev.runtime.dashboard.security import keep_token, read_token
 
+    settings = bedside.dashboard
     if not out.is_dir():
         raise LungsevError(f"found no folder {out}; expected the one that watch writes to")
     check_tls_files(settings)
     token = read_token(settings.token_file) if settings.token_file is not None else keep_token(out)
     config = uvicorn.Config(
-        create_app(out, token, settings.public_url),
+        create_app(out, token, bedside),
         host=settings.host,
         port=settings.port,
         log_level="warning",

@@ -25,7 +25,7 @@ class PatientCourse:
 
     @cached_property
     def counting(self) -> tuple[Exam, ...]:
-        """The images that say something about the patient: with a score, or frontal ones without; none that was replaced."""
+        """Images that say something about the patient: with a score, or frontal ones without; none that was replaced."""
         return tuple(exam for exam in self.images if not is_replaced(exam) and is_about_patient(exam.report))
 
     @cached_property

@@ -100,13 +100,11 @@ class Record:
         concerned = {image for item in fresh for image in (item.subject, item.object)}
         if fresh:  # what was signed goes along to an image that replaces another
             concerned |= {item.object for item in log.decisions if item.kind == "superseded"}
-        exams = {}
+        exams: dict[str, Exam] = {}
         for image, exam in read.items():
             known = self._exams.get(image)
-            is_known = known is not None and self._read.get(image) is exam
-            exams[image] = (
-                known if is_known and not about_identity and image not in concerned else self._standing(exam, log)
-            )
+            is_new = known is None or self._read.get(image) is not exam or image in concerned
+            exams[image] = self._standing(exam, log) if known is None or is_new or about_identity else known
         gone = [exam for image, exam in self._exams.items() if exams.get(image) is not exam]
         came = [exam for image, exam in exams.items() if self._exams.get(image) is not exam]
         version = self._courses.version

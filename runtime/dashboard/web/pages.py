@@ -7,28 +7,38 @@ import hashlib
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import FileResponse, JSONResponse, RedirectResponse, StreamingResponse
 
-from lungsev.runtime.dashboard.audit_page import audit_page
+from lungsev.runtime.dashboard.exam_page import OUTCOMES, state_of
 from lungsev.runtime.dashboard.security import PRIVACY_COOKIE
 from lungsev.runtime.dashboard.web.assets import LAYERS, layer_file
 from lungsev.runtime.dashboard.web.forms import own_path, read_form
-from lungsev.runtime.dashboard.web.state import Dashboard, is_private
+from lungsev.runtime.dashboard.web.signing import signer_of
+from lungsev.runtime.dashboard.web.state import Dashboard
 
 
 def add_pages(app: FastAPI, dashboard: Dashboard) -> None:
     """Add what browsers show."""
 
     @app.get("/")
-    def board(request: Request) -> Response:
-        return dashboard.render(request, "board.html", page=dashboard.board_page(request))
+    def board(request: Request, page: int = 1, find: str = "") -> Response:
+        return dashboard.render(request, "board.html", page=dashboard.board_page(request, page, find))
+
+    @app.get("/earlier")
+    def earlier(request: Request, page: int = 1, find: str = "") -> Response:
+        return dashboard.render(request, "earlier.html", page=dashboard.earlier_page(request, page, find))
+
+    @app.get("/files")
+    def files(request: Request, page: int = 1) -> Response:
+        return dashboard.render(request, "files.html", page=dashboard.files_page(request, page))
 
     @app.get("/exams/{exam_id}")
-    def exam(request: Request, exam_id: str, saved: int = 0) -> Response:
-        return dashboard.render(request, "exam.html", page=dashboard.exam_page(request, exam_id, saved=saved))
+    def exam(request: Request, exam_id: str, saved: str = "") -> Response:
+        page = dashboard.exam_page(request, exam_id, outcome=OUTCOMES.get(saved, ""))
+        return dashboard.render(request, "exam.html", page=page, signer=signer_of(request))
 
     @app.get("/audit")
-    def audit(request: Request) -> Response:
-        page = audit_page(dashboard.corrections.all(), dashboard.history.follow(), private=is_private(request))
-        return dashboard.render(request, "audit.html", page=page)
+    def audit(request: Request, page: int = 1) -> Response:
+        page_shown = dashboard.audit_page(request, page)
+        return dashboard.render(request, "audit.html", page=page_shown, signer=signer_of(request))
 
     @app.post("/privacy")
     async def privacy(request: Request) -> Response:
@@ -46,8 +56,8 @@ def add_parts(app: FastAPI, dashboard: Dashboard) -> None:
     """Add what open pages ask for: the board again, the state of a patient, pictures, events."""
 
     @app.get("/parts/board")
-    def board_part(request: Request) -> Response:
-        response: Response = dashboard.render(request, "_board.html", page=dashboard.board_page(request))
+    def board_part(request: Request, page: int = 1, find: str = "") -> Response:
+        response: Response = dashboard.render(request, "_board.html", page=dashboard.board_page(request, page, find))
         etag = f'"{hashlib.sha256(response.body).hexdigest()[:24]}"'
         if etag in request.headers.get("if-none-match", ""):
             response = Response(status_code=304)
@@ -56,7 +66,8 @@ def add_parts(app: FastAPI, dashboard: Dashboard) -> None:
 
     @app.get("/exams/{exam_id}/state")
     def state(request: Request, exam_id: str) -> Response:
-        return JSONResponse({"state": dashboard.exam_page(request, exam_id).state})
+        exam = dashboard.exam(exam_id)
+        return JSONResponse({"state": state_of(dashboard.record.course_of(exam))})
 
     @app.get("/exams/{exam_id}/{layer}.png")
     def picture(exam_id: str, layer: str) -> Response:

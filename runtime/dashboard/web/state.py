@@ -1,11 +1,11 @@
-"""What the routes share: the folder's reports and corrections, access, templates."""
+"""What the routes share: the folder's record, access, settings, templates."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,22 @@ from jinja2 import Environment
 
 from lungsev import __version__
 from lungsev.report import DISCLAIMER
+from lungsev.runtime.dashboard.audit_page import AuditPage, audit_page
 from lungsev.runtime.dashboard.board_page import BoardPage, board_page
-from lungsev.runtime.dashboard.corrections import Corrections
+from lungsev.runtime.dashboard.earlier_page import EarlierPage, earlier_page
 from lungsev.runtime.dashboard.exam_page import ExamPage, exam_page
+from lungsev.runtime.dashboard.file_list import FilesPage, files_page
 from lungsev.runtime.dashboard.live import Live
+from lungsev.runtime.dashboard.patient_labels import PatientLabels
 from lungsev.runtime.dashboard.security import COOKIE, PRIVACY_COOKIE, Access
 from lungsev.runtime.dashboard.web.assets import LAYERS, assets_path, layer_file
 from lungsev.runtime.delivery.deliveries import describe_unsent, read_deliveries, read_states
-from lungsev.runtime.patients.history import Exam, History
+from lungsev.runtime.patients.decisions import Decisions
+from lungsev.runtime.patients.history import Exam
+from lungsev.runtime.patients.record import Record
+from lungsev.runtime.settings import BedsideSettings
+
+_LONGEST_SEARCH = 100
 
 
 @dataclass(frozen=True)
@@ -30,51 +38,85 @@ class Dashboard:
     """What the routes share."""
 
     out: Path
-    history: History
-    corrections: Corrections
+    record: Record
+    decisions: Decisions
     access: Access
     live: Live
+    settings: BedsideSettings
     templates: Environment
 
+    @property
+    def zone(self) -> tzinfo | None:
+        """The site's zone; None is this computer's."""
+        return self.settings.site.zone
+
+    def now(self) -> datetime:
+        """Return the present in the site's zone."""
+        return datetime.now().astimezone(self.zone)
+
+    def labels(self, request: Request) -> PatientLabels:
+        """Return how patients are called for a browser."""
+        return PatientLabels(self.access.alias, is_private(request), self.settings.site.issuer)
+
     def exam(self, exam_id: str) -> Exam:
-        """Return an exam.
+        """Return an exam as it stands.
 
         Ids are looked up among the reports of the folder, so that no other path can be reached by one.
 
         Raises:
             HTTPException: 404, there is no such exam.
         """
-        exam = self.history.follow().get(exam_id)
+        exam = self.record.update().exam(exam_id)
         if exam is None:
             raise HTTPException(404)
         return exam
 
-    def board_page(self, request: Request) -> BoardPage:
+    def board_page(self, request: Request, page: int = 1, find: str = "") -> BoardPage:
         """Make the board as it is now."""
-        self.history.follow()
         return board_page(
-            self.history.courses.all().values(),
-            self.corrections.corrected_grades(),
-            datetime.now().astimezone(),
-            alias=self.access.alias,
-            private=is_private(request),
+            self.record.update().courses(),
+            self.labels(request),
+            self.now(),
+            board_hours=self.settings.dashboard.board_hours,
+            zone=self.zone,
+            page=page,
+            find=find[:_LONGEST_SEARCH],
             problem=self.live.problem,
-            unsent=describe_unsent(read_states(self.out), time.time()),
+            notices=describe_unsent(read_states(self.out), time.time()),
         )
+
+    def earlier_page(self, request: Request, page: int = 1, find: str = "") -> EarlierPage:
+        """Make a page of the patients who have left the board."""
+        return earlier_page(
+            self.record.update().courses(),
+            self.labels(request),
+            self.now(),
+            board_hours=self.settings.dashboard.board_hours,
+            zone=self.zone,
+            page=page,
+            find=find[:_LONGEST_SEARCH],
+        )
+
+    def files_page(self, request: Request, page: int = 1) -> FilesPage:
+        """Make a page of the files without a score."""
+        return files_page(self.record.update().courses(), self.labels(request), self.now(), page)
+
+    def audit_page(self, request: Request, page: int = 1, wrong: str = "") -> AuditPage:
+        """Make a page of the decisions."""
+        exams = self.record.update().exams()
+        return audit_page(self.decisions.log(), exams, self.labels(request), zone=self.zone, page=page, wrong=wrong)
 
     def exam_page(self, request: Request, exam_id: str, **outcome: Any) -> ExamPage:
         """Make the page of an image as it is now, with the outcome of a form that was sent from it."""
         exam = self.exam(exam_id)
         page = exam_page(
             exam,
-            self.history.courses.of(exam.course),
-            self.corrections.corrected_grades(),
-            datetime.now().astimezone(),
-            alias=self.access.alias(exam.course),
+            self.record.course_of(exam),
+            self.labels(request),
+            self.now(),
             layers_of=lambda image: [layer for layer in LAYERS if layer_file(self.out, layer, image).is_file()],
-            corrections=self.corrections.of_image(exam.id),
+            zone=self.zone,
             deliveries=read_deliveries(self.out, exam.id),
-            private=is_private(request),
         )
         return replace(page, **outcome)
 

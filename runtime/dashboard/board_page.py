@@ -23,6 +23,7 @@ class BoardPage:
     Attributes:
         files: The newest files without a score.
         file_count: How many files without a score there are in all.
+        unwritten: Of how many X-rays an output could not be written.
         counts: Patients in all (`patients`) and by the state of their card.
         earlier: How many patients are not on the board any more.
         board_hours: For how long after the last image a patient is on it.
@@ -33,6 +34,7 @@ class BoardPage:
     cards: tuple[Card, ...]
     files: tuple[FileLine, ...]
     file_count: int
+    unwritten: int
     counts: dict[str, int]
     earlier: int
     board_hours: float
@@ -81,6 +83,7 @@ def board_page(
         cards=tuple(pager.cut(cards)),
         files=file_lines(recent[:_FILES_SHOWN], labels, now),
         file_count=len(files),
+        unwritten=sum(len(course.unwritten) for course in courses),
         counts=counts,
         earlier=len(counted) - len(present),
         board_hours=board_hours,

@@ -9,8 +9,9 @@ from lungsev.report import SeverityReport
 from lungsev.runtime.dashboard.formatting import format_exam_age, format_taken
 from lungsev.runtime.dashboard.patient_labels import PatientLabels
 from lungsev.runtime.dashboard.style import severity_step
+from lungsev.runtime.patients.chart_layout import time_positions
 from lungsev.runtime.patients.patient_course import PatientCourse
-from lungsev.runtime.patients.trend import Trend, time_positions
+from lungsev.runtime.patients.trend import Trend
 from lungsev.runtime.patients.trend_sentences import headline
 
 CARD_ORDER = {"stop": 0, "worse": 1, "refused": 2, "steady": 3, "first": 4, "better": 5}

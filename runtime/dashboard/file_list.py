@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from lungsev.runtime.dashboard.card import NO_REASON
@@ -29,8 +29,9 @@ class FileLine:
 
 @dataclass(frozen=True)
 class FilesPage:
-    """All files without a score, those received last first."""
+    """All files without a score, those received last first. `unwritten`: X-rays of which an output is missing."""
 
+    unwritten: tuple[FileLine, ...]
     lines: tuple[FileLine, ...]
     pager: Pager
 
@@ -38,7 +39,7 @@ class FilesPage:
 def files_without_score(courses: Iterable[PatientCourse]) -> list[Exam]:
     """Return the images that are only files, those received last first."""
     files = [exam for course in courses for exam in course.images if not is_about_patient(exam.report)]
-    return sorted(files, key=lambda exam: (exam.received_at, exam.id), reverse=True)
+    return sorted(files, key=_received, reverse=True)
 
 
 def file_lines(files: Sequence[Exam], labels: PatientLabels, now: datetime) -> tuple[FileLine, ...]:
@@ -56,6 +57,21 @@ def file_lines(files: Sequence[Exam], labels: PatientLabels, now: datetime) -> t
 
 def files_page(courses: Iterable[PatientCourse], labels: PatientLabels, now: datetime, page: int = 1) -> FilesPage:
     """Make a page of the list."""
+    courses = list(courses)
     files = files_without_score(courses)
     pager = Pager.of("/files", page, FILES_PER_PAGE, len(files))
-    return FilesPage(file_lines(pager.cut(files), labels, now), pager)
+    unwritten = sorted((exam for course in courses for exam in course.unwritten), key=_received, reverse=True)
+    lines = [
+        replace(line, message=_missing(exam))
+        for line, exam in zip(file_lines(unwritten[:FILES_PER_PAGE], labels, now), unwritten, strict=False)
+    ]
+    return FilesPage(tuple(lines), file_lines(pager.cut(files), labels, now), pager)
+
+
+def _missing(exam: Exam) -> str:
+    missing = (output for output in exam.report.outputs if output.state == "missing")
+    return "; ".join(f"{output.name.replace('_', ' ')}: {output.reason or NO_REASON}" for output in missing)
+
+
+def _received(exam: Exam) -> tuple[datetime, str]:
+    return exam.received_at, exam.id

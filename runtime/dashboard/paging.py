@@ -55,7 +55,11 @@ class Pager:
 
     def link(self, number: int) -> str:
         """Return the address of another page of the same list."""
+        return self.path + self.query(number)
+
+    def query(self, number: int) -> str:
+        """Return what follows the path in that address."""
         query = {"find": self.find} if self.find else {}
         if number > 1:
             query["page"] = str(number)
-        return self.path + (f"?{urlencode(query)}" if query else "")
+        return f"?{urlencode(query)}" if query else ""

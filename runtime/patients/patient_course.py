@@ -25,13 +25,22 @@ class PatientCourse:
 
     @cached_property
     def counting(self) -> tuple[Exam, ...]:
-        """Images that say something about the patient: with a score, or frontal ones without; none that was replaced."""
+        """Images that say something about the patient: scored, or frontal ones without a score; none was replaced."""
         return tuple(exam for exam in self.images if not is_replaced(exam) and is_about_patient(exam.report))
 
     @cached_property
     def scored(self) -> tuple[Exam, ...]:
         """The images with a score that were not replaced."""
         return tuple(exam for exam in self.counting if exam.report.status == "scored")
+
+    @cached_property
+    def unwritten(self) -> tuple[Exam, ...]:
+        """The images of which an output could not be written."""
+        return tuple(
+            exam
+            for exam in self.images
+            if not is_replaced(exam) and any(output.state == "missing" for output in exam.report.outputs)
+        )
 
     @cached_property
     def stop(self) -> str | None:

@@ -20,7 +20,7 @@ const filter = byId("filter"), board = byId("board"), exam = byId("exam");
 const sift = () => {
   if (!filter) return;
   const wanted = filter.value.trim().toLowerCase();
-  document.querySelectorAll(".card").forEach((card) => { card.hidden = !card.dataset.label.toLowerCase().includes(wanted); });
+  document.querySelectorAll(".card").forEach((card) => { card.hidden = !card.dataset.find.includes(wanted); });
 };
 if (filter) filter.addEventListener("input", sift);
 sift();

@@ -15,9 +15,12 @@ from measured import MEASURED
 from lungsev.moment import Moment
 from lungsev.patient import PatientInfo
 from lungsev.report import ImageInfo, ModelInfo, Quality, QualityFlag, RegionScore, SchemeScore, SeverityReport
+from lungsev.runtime.dashboard.pages.patient_labels import PatientLabels
 from lungsev.runtime.patients.courses import Courses
 from lungsev.runtime.patients.history import Exam
+from lungsev.runtime.patients.patient_course import PatientCourse
 from lungsev.schemes import load_scheme
+from lungsev.standing import Standing, StandingEntry, StandingState
 
 WRITTEN_AT = 1_800_000_000.0  # after every image was taken
 MODEL = ModelInfo("lungsev-brixia", "1.2.0", "0f" * 32, "onnxruntime", "cpu", "fp32")
@@ -62,9 +65,9 @@ def scheme_score(grades: str, name: str = "brixia") -> SchemeScore:
 
 
 def skipped_report(patient: str | None = "WARD-2", taken: str | None = "2026-11-21T10:00:00") -> SeverityReport:
-    """A report of an image that is not a chest radiograph."""
+    """A report of an image that its header calls frontal and that does not look like one."""
     return SeverityReport(
-        "skipped", ImageInfo(patient_id=patient, acquired_at=taken), MODEL,
+        "skipped", ImageInfo(patient_id=patient, acquired_at=taken, view="AP"), MODEL,
         patient=PatientInfo(id=patient), acquired=Moment.from_iso(taken or ""),
         reason="not_frontal_chest", message="This is not a frontal chest radiograph.",
     )  # fmt: skip
@@ -85,11 +88,27 @@ def course_key(patient: str) -> str:
     return PatientInfo(id=patient).key or ""
 
 
-def courses_of(exams: Mapping[str, Exam]) -> Courses:
+def courses_of(exams: Mapping[str, Exam]) -> dict[str, PatientCourse]:
     """The courses of some exams."""
     courses = Courses()
     courses.update((), exams.values())
-    return courses
+    return {key: PatientCourse(key, images) for key, images in courses.all().items()}
+
+
+def signed(
+    exam: Exam, state: StandingState = "corrected", by: str = "AB", reason: str | None = None, **grades: int
+) -> Exam:
+    """An exam whose result a reader signed, with the grades that differ from the model's."""
+    known = {name: {region.code: region.grade for region in score.regions} for name, score in exam.report.scores.items()}
+    stands = {name: {**found, **grades} for name, found in known.items()}
+    entry = StandingEntry(state, "2026-11-22T10:00:00+00:00", by, reason, stands)
+    standing = Standing(state, 2, stands, by, entry.at, reason, history=(entry,))
+    return replace(exam, report=replace(exam.report, standing=standing))
+
+
+def labels(*, private: bool = False, issuer: str | None = None) -> PatientLabels:
+    """Labels with an alias that a test can read."""
+    return PatientLabels(lambda course: f"alias of {course}", private, issuer)
 
 
 def put_report(out: Path, name: str, report: SeverityReport, *, with_image: bool = True) -> None:

@@ -11,14 +11,14 @@ from fastapi import FastAPI
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from lungsev.runtime.console import count_noun
-from lungsev.runtime.dashboard.formatting import printable
+from lungsev.runtime.dashboard.pages.formatting import printable
 from lungsev.runtime.dashboard.live import Live
 from lungsev.runtime.dashboard.security import Access
 from lungsev.runtime.dashboard.web.api import add_api
 from lungsev.runtime.dashboard.web.assets import add_assets
 from lungsev.runtime.dashboard.web.errors import add_error_pages
 from lungsev.runtime.dashboard.web.gate import add_gate
-from lungsev.runtime.dashboard.web.pages import add_pages, add_parts
+from lungsev.runtime.dashboard.web.routes import add_pages, add_parts
 from lungsev.runtime.dashboard.web.signing import add_signing
 from lungsev.runtime.dashboard.web.state import Dashboard
 from lungsev.runtime.patients.decisions import Decisions

@@ -11,6 +11,7 @@ patient has the same one in every export, and nobody can compute it from the pat
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
 import hmac
@@ -29,9 +30,10 @@ import numpy.typing as npt
 from lungsev.errors import ImageError, LungsevError
 from lungsev.reading.read import read_radiograph
 from lungsev.runtime.console import count_noun
-from lungsev.runtime.dashboard.corrections import Corrections, current_grades
 from lungsev.runtime.outputs.csv_file import safe_cell
-from lungsev.runtime.patients.history import Exam, History
+from lungsev.runtime.patients.decisions import Decisions
+from lungsev.runtime.patients.history import Exam
+from lungsev.runtime.patients.record import Record
 from lungsev.schemes import builtin_schemes
 from lungsev.system import write_atomically
 
@@ -69,28 +71,25 @@ def export_corrections(out: Path, destination: Path, scheme: str | None = None) 
     """
     if not (out / "corrections.sqlite").is_file():
         raise LungsevError(f"found no corrections.sqlite in {out}: no grade has been corrected on the dashboard yet")
-    store = Corrections(out)
-    try:
-        return _export(out, destination, scheme, store)
-    except OSError as error:
-        raise LungsevError(f"cannot write to {destination}: {error.strerror or error}") from None
-    finally:
-        store.close()
+    with contextlib.closing(Decisions(out)) as decisions:
+        try:
+            return _export(out, destination, scheme, decisions)
+        except OSError as error:
+            raise LungsevError(f"cannot write to {destination}: {error.strerror or error}") from None
 
 
-def _export(out: Path, destination: Path, scheme: str | None, store: Corrections) -> ExportSummary:
-    exams = History(out).refresh()
-    corrections = store.all()
-    schemes = [item.scheme for item in corrections]
+def _export(out: Path, destination: Path, scheme: str | None, decisions: Decisions) -> ExportSummary:
+    exams = Record(out, decisions).update(every_file=True).exams()
+    corrections = [item for item in decisions.log().decisions if item.kind == "correction"]
+    schemes = [str(item.details["scheme"]) for item in corrections]
     if not schemes or (scheme is not None and scheme not in schemes):
         raise LungsevError(f"found no corrections{f' of scheme {scheme}' if scheme else ''} in {out}")
     chosen = scheme or max(sorted(set(schemes)), key=schemes.count)
-    images = sorted({item.image for item in corrections if item.scheme == chosen})
+    images = sorted({item.subject for item in corrections if item.details["scheme"] == chosen})
     if destination.exists() and any(destination.iterdir()):
         raise LungsevError(f"{destination} is not empty; give a new folder")
     (destination / "images").mkdir(parents=True)
     secret = _secret(out)
-    corrected = store.corrected_grades()
     rows: list[Mapping[str, object]] = []
     for image in images:
         exam = exams.get(image)
@@ -99,7 +98,7 @@ def _export(out: Path, destination: Path, scheme: str | None, store: Corrections
             continue
         name = f"{_pseudonym(secret, 'image', image)}.png"
         write_atomically(destination / "images" / name, _encode(pixels))
-        rows.append({**_row(exam, name, secret), **current_grades(exam, chosen, corrected)})
+        rows.append({**_row(exam, name, secret), **exam.report.standing_score(chosen).grades})
     write_atomically(destination / "scores.csv", _table(rows))
     if chosen in builtin_schemes():
         data = (resources.files("lungsev.configs") / "schemes" / f"{chosen}.yaml").read_bytes()

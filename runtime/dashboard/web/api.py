@@ -9,7 +9,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
 from lungsev.report import DISCLAIMER
-from lungsev.runtime.dashboard.card import Card
+from lungsev.runtime.dashboard.pages.card import Card
 from lungsev.runtime.dashboard.web.state import Dashboard
 from lungsev.runtime.patients.trend_sentences import sentence
 

@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import RedirectResponse
 
-from lungsev.runtime.dashboard.identity_panel import patients_of
+from lungsev.runtime.dashboard.pages.identity_panel import patients_of
 from lungsev.runtime.dashboard.web.errors import WORDS
 from lungsev.runtime.dashboard.web.forms import grades_of, read_form
 from lungsev.runtime.dashboard.web.state import Dashboard

@@ -7,7 +7,7 @@ from exam_makers import put_report, scored_report
 from typer.testing import CliRunner
 
 from lungsev.runtime.cli import app
-from lungsev.runtime.dashboard.corrections import Corrections
+from lungsev.runtime.patients.decisions import Decisions
 from lungsev.runtime.patients.history import History
 
 
@@ -18,10 +18,10 @@ def out(tmp_path: Path) -> Path:
         (root / folder).mkdir(parents=True)
     put_report(root, "a1", scored_report("WARD-1", "2026-11-20T08:00:00", "000111"))
     put_report(root, "a2", scored_report("WARD-1", "2026-11-21T08:00:00", "012321"))
-    store = Corrections(root)
+    store = Decisions(root)
     exams = History(root).refresh()
     for image in ("a1", "a2"):
-        store.add(exams[image], "brixia", {"A": 3}, "effusion", "AB")
+        store.correct(image, exams[image].report, "brixia", {"A": 3}, "effusion", "AB")
     store.close()
     return root
 

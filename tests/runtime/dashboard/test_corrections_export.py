@@ -12,17 +12,17 @@ import numpy as np
 import pytest
 
 from lungsev.errors import LungsevError
-from lungsev.runtime.dashboard.corrections import Corrections
 from lungsev.runtime.dashboard.corrections_export import export_corrections
+from lungsev.runtime.patients.decisions import Decisions
 from lungsev.runtime.patients.history import History
 
 
 @pytest.fixture
 def corrected(out: Path) -> Path:
-    store = Corrections(out)
+    store = Decisions(out)
     exams = History(out).refresh()
-    store.add(exams["a1"], "brixia", {"A": 3}, "effusion", "AB")
-    store.add(exams["a2"], "brixia", {"F": 3}, "effusion", "AB")
+    store.correct("a1", exams["a1"].report, "brixia", {"A": 3}, "effusion", "AB")
+    store.correct("a2", exams["a2"].report, "brixia", {"F": 3}, "effusion", "AB")
     store.close()
     return out
 

@@ -156,3 +156,29 @@ def test_two_readers_at_once_both_count(store: Decisions, tmp_path: Path) -> Non
 def test_an_unwritable_folder_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(LungsevError, match="cannot open"):
         Decisions(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("scheme", "grades", "reason", "reader", "message"),
+    [
+        ("brixia", {"A": 2}, " ", "AB", "give a reason of 1 to 500 characters"),
+        ("brixia", {"A": 2}, "x" * 501, "AB", "give a reason"),
+        ("brixia", {"A": 2}, "x", "\n", "give your name or initials, 1 to 60 characters"),
+        ("brixia", {"A": 2}, "x", "y" * 61, "give your name or initials"),
+        ("brixia", {"A": 4}, "x", "y", "scheme brixia has no region A with grade 4"),
+        ("brixia", {"A": 2, "Z": 1}, "x", "y", "scheme brixia has no region Z with grade 1"),
+        ("inha", {"A": 2}, "x", "y", "this X-ray has no inha score to correct"),
+    ],
+)
+def test_a_correction_that_cannot_be_meant_is_refused_with_a_reason(
+    store: Decisions, scheme: str, grades: dict[str, int], reason: str, reader: str, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        store.correct("a", REPORT, scheme, grades, reason, reader)
+    assert store.log().decisions == []
+
+
+def test_the_longest_reason_and_name_are_stored_with_single_spaces(store: Decisions) -> None:
+    assert store.correct("a", REPORT, "brixia", {"A": 2}, "x" * 500, "y" * 60) == 1
+    assert store.correct("a", REPORT, "brixia", {"A": 3}, "  pleural \n effusion ", " A  B ") == 1
+    assert (store.log().decisions[-1].reason, store.log().decisions[-1].by) == ("pleural effusion", "A B")

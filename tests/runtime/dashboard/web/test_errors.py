@@ -8,7 +8,7 @@ import pytest
 from dashboard_browser import Browser
 
 from lungsev.errors import LungsevError
-from lungsev.runtime.dashboard.web import pages
+from lungsev.runtime.dashboard.web import state
 from lungsev.runtime.dashboard.web.errors import WORDS
 
 JSON = {"Accept": "application/json"}
@@ -67,7 +67,7 @@ def test_what_nobody_expected_is_a_page_too_and_names_no_patient(
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr(pages, "audit_page", fail)
+    monkeypatch.setattr(state, "audit_page", fail)
     assert "WARD-1" not in checked_page(browser, number, "GET", "/audit")
     assert any(type(error).__name__ in record.getMessage() for record in caplog.records)
     if number == 500:

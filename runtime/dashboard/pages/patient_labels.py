@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lungsev.patient import PatientInfo
-from lungsev.runtime.dashboard.formatting import format_date, printable
+from lungsev.runtime.dashboard.pages.formatting import format_date, printable
 from lungsev.runtime.patients.history import Exam
 
 _SEX = {"M": "male", "F": "female", "O": "other sex"}

@@ -21,7 +21,7 @@ from exam_makers import (
 from lungsev.moment import Moment
 from lungsev.patient import PatientInfo
 from lungsev.report import ImageInfo, QualityFlag, SeverityReport
-from lungsev.runtime.dashboard.board_page import BoardPage, Card, Score, UnreadFile, board_page
+from lungsev.runtime.dashboard.pages.board_page import BoardPage, Card, Score, UnreadFile, board_page
 from lungsev.runtime.patients.history import Exam
 
 NOW = datetime(2026, 11, 22, 12, 0).astimezone()

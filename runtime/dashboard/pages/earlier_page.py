@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 
-from lungsev.runtime.dashboard.card import Card, make_card
-from lungsev.runtime.dashboard.paging import Pager
-from lungsev.runtime.dashboard.patient_labels import PatientLabels
+from lungsev.runtime.dashboard.pages.card import Card, make_card
+from lungsev.runtime.dashboard.pages.paging import Pager
+from lungsev.runtime.dashboard.pages.patient_labels import PatientLabels
 from lungsev.runtime.patients.patient_course import PatientCourse
 
 EARLIER_PER_PAGE = 60

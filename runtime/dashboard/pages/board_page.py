@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 
-from lungsev.runtime.dashboard.card import CARD_ORDER, Card, make_card
-from lungsev.runtime.dashboard.file_list import FileLine, file_lines, files_without_score
-from lungsev.runtime.dashboard.paging import Pager
-from lungsev.runtime.dashboard.patient_labels import PatientLabels
+from lungsev.runtime.dashboard.pages.card import CARD_ORDER, Card, make_card
+from lungsev.runtime.dashboard.pages.file_list import FileLine, file_lines, files_without_score
+from lungsev.runtime.dashboard.pages.paging import Pager
+from lungsev.runtime.dashboard.pages.patient_labels import PatientLabels
 from lungsev.runtime.patients.patient_course import PatientCourse
 
 CARDS_PER_PAGE = 36  # 60 kB, and more than a unit has beds

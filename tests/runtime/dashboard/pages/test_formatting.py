@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 from exam_makers import exams_by_id, scored_report
 
-from lungsev.runtime.dashboard.formatting import format_age, format_span, patient_label, printable
+from lungsev.runtime.dashboard.pages.formatting import format_age, format_span, patient_label, printable
 
 NOW = datetime(2026, 11, 22, 12, 0).astimezone()
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, tzinfo
 
 from lungsev.report import SeverityReport
-from lungsev.runtime.dashboard.formatting import format_exam_age, format_taken
-from lungsev.runtime.dashboard.patient_labels import PatientLabels
+from lungsev.runtime.dashboard.pages.formatting import format_exam_age, format_taken
+from lungsev.runtime.dashboard.pages.patient_labels import PatientLabels
 from lungsev.runtime.dashboard.style import severity_step
 from lungsev.runtime.patients.chart_layout import time_positions
 from lungsev.runtime.patients.patient_course import PatientCourse

@@ -7,13 +7,22 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from exam_makers import courses_of, exams_by_id, failed_report, scheme_score, scored_report, skipped_report
+from exam_makers import (
+    courses_of,
+    exams_by_id,
+    failed_report,
+    labels,
+    scheme_score,
+    scored_report,
+    signed,
+    skipped_report,
+)
 
 from lungsev.report import Quality, QualityFlag, Timing
-from lungsev.runtime.dashboard.exam_page import DeliveryLine, ExamPage, ImageRow, delivery_lines, exam_page
-from lungsev.runtime.delivery.outbox import Delivery
-from lungsev.runtime.patients.decision import Correction
+from lungsev.runtime.dashboard.pages.exam_page import ExamPage, ImageRow, exam_page
 from lungsev.runtime.patients.history import Exam
+from lungsev.runtime.patients.trend import RegionChange
+from lungsev.standing import OutputState, Standing
 
 NOW = datetime(2026, 11, 22, 12, 0).astimezone()
 SIDE_FLAG = QualityFlag("side_not_verified", "warn", "The file does not say which side is which.")
@@ -23,10 +32,10 @@ def all_layers(_exam_id: str) -> Collection[str]:
     return ("image", "map", "overlay")
 
 
-def page_of(exam_id: str, exams: dict[str, Exam], corrected: dict | None = None, **options: Any) -> ExamPage:
+def page_of(exam_id: str, exams: dict[str, Exam], *, private: bool = False, **options: Any) -> ExamPage:
     exam = exams[exam_id]
-    images = courses_of(exams).of(exam.course)
-    return exam_page(exam, images, corrected or {}, NOW, **{"layers_of": all_layers, "alias": "an-alias", **options})
+    course = courses_of(exams)[exam.course]
+    return exam_page(exam, course, labels(private=private), NOW, **{"layers_of": all_layers, **options})
 
 
 def a_course() -> dict[str, Exam]:
@@ -42,10 +51,10 @@ def a_course() -> dict[str, Exam]:
 def test_the_head_says_who_which_image_when_and_which_view() -> None:
     page = page_of("a2", a_course())
     assert (page.exam_id, page.patient, page.number, page.count) == ("a2", "WARD-1", 2, 3)
-    assert (page.taken, page.age, page.view) == ("2026-11-21 08:00", "28 h ago", "AP")
+    assert (page.taken, page.age, page.view) == ("21 Nov 2026, 08:00", "28 h ago", "AP")
     assert (page.previous_id, page.next_id) == ("a1", "a3")
     assert page.layers == {"image", "map", "overlay"}
-    assert (page.saved, page.wrong) == (0, "")
+    assert (page.outcome, page.wrong, page.order_note) == ("", "", "")
 
 
 def test_the_first_and_the_last_image_have_one_neighbour() -> None:
@@ -56,7 +65,7 @@ def test_the_first_and_the_last_image_have_one_neighbour() -> None:
 
 def test_what_the_header_does_not_say_is_said_so() -> None:
     page = page_of("x", {"x": Exam("x", scored_report(taken=None, view=None), NOW.timestamp() - 7200)})
-    assert (page.taken, page.age, page.view) == (None, "2 h ago", "not recorded")
+    assert (page.taken, page.age, page.view) == ("date not recorded; received 22 Nov 2026, 10:00", "2 h ago", "not recorded")
     assert page.images[0].view == "not recorded"
 
 
@@ -78,22 +87,85 @@ def test_the_result_holds_total_interval_change_and_grades() -> None:
     assert page.refusal is None
 
 
-def test_corrections_replace_grades_of_this_and_of_the_previous_image() -> None:
-    correction = Correction(1, "a2", "brixia", "A", 0, 0, 3, "effusion", "AB", "m 1", "2026-11-21T09:00:00+00:00")
-    corrected = {("a1", "brixia"): {"F": 3}, ("a2", "brixia"): {"A": 3}}
-    page = page_of("a2", a_course(), corrected, corrections=[correction])
+def test_signed_grades_replace_the_models_of_this_and_of_the_previous_image() -> None:
+    exams = a_course()
+    exams["a1"], exams["a2"] = signed(exams["a1"], F=3), signed(exams["a2"], A=3)
+    page = page_of("a2", exams)
     assert page.result is not None
-    assert (page.result.total, page.result.model_total) == (12, 9)
+    assert (page.result.total, page.result.model_total, page.result.interval) == (12, 9, None)
+    assert page.result.signature == "corrected by AB, model said 9"
     assert (page.result.zones[0].grade, page.result.zones[5].previous) == (3, 3)
-    assert page.corrections == (correction,)
     assert page.picture is not None
     assert page.prior is not None
-    assert page.picture.caption == "This X-ray, total 12 of 18; * corrected by a reader"
-    assert page.prior.caption == "Previous scored X-ray, 2026-11-20 08:00, total 5 of 18; * corrected by a reader"
+    assert page.picture.caption == "This X-ray, total 12 of 18, corrected by AB"
+    assert page.prior.caption == "Previous scored X-ray, 20 Nov 2026, 08:00, total 5 of 18, corrected by AB"
     assert page.images[1:] == (
-        ImageRow("a2", "2026-11-21 08:00", "AP", "12 of 18, corrected (model 9)", True),
-        ImageRow("a1", "2026-11-20 08:00", "AP", "5 of 18, corrected (model 3)", False),
+        ImageRow("a2", "21 Nov 2026, 08:00", "AP", "12 of 18, corrected by AB, model said 9", "", True, True),
+        ImageRow("a1", "20 Nov 2026, 08:00", "AP", "5 of 18, corrected by AB, model said 3", "", True, False),
     )
+    assert [(row.state, row.total) for row in page.history] == [("Model", "9"), ("Corrected", "12")]
+
+
+def test_who_agrees_takes_the_models_grades_upon_oneself() -> None:
+    exams = a_course()
+    exams["a2"] = signed(exams["a2"], "agreed", "Dr B")
+    page = page_of("a2", exams)
+    assert page.result is not None
+    assert (page.result.total, page.result.interval, page.result.signature) == (9, None, "agreed by Dr B")
+    assert page.can_be_signed
+
+
+def replaced(exam: Exam, by: str) -> Exam:
+    standing = Standing("superseded", superseded_by=by, reason="The header was corrected.")
+    return replace(exam, report=replace(exam.report, standing=standing))
+
+
+def test_a_replaced_image_says_by_which_and_is_in_no_course() -> None:
+    exams = a_course()
+    exams["a1"] = replaced(exams["a1"], "b1")
+    page = page_of("a1", exams)
+    assert (page.replaced_by, page.number, page.count, page.can_be_signed) == ("b1", 0, 2, False)
+    assert page.prior is None
+    assert page.images[-1].remark == "replaced by another X-ray"
+    assert not page.images[-1].counts
+    newer = page_of("a2", exams)
+    assert (newer.number, newer.previous_id, newer.prior, newer.chart) == (1, None, None, None)
+
+
+def test_behind_a_red_stop_nothing_is_compared() -> None:
+    exams = {
+        name: replace(exam, report=replace(exam.report, stop="Two people may share this patient id."))
+        for name, exam in a_course().items()
+    }
+    page = page_of("a2", exams)
+    assert page.identity.stop == "Two people may share this patient id."
+    assert (page.prior, page.chart) == (None, None)
+    assert page.result is not None
+    assert page.result.sentence is None
+
+
+def test_images_of_one_day_without_an_hour_have_no_order() -> None:
+    exams = exams_by_id(a1=scored_report(taken="2026-11-20"), a2=scored_report(taken="2026-11-20"))
+    page = page_of("a2", exams)
+    assert page.order_note == "same day as the X-ray before, order unknown"
+    assert (page.taken, page.age) == ("20 Nov 2026, time not recorded", "2 days ago")
+    assert [row.remark for row in page.images] == ["same day as the X-ray before, order unknown", ""]
+
+
+def test_outputs_that_could_not_be_written_are_named_with_the_reason() -> None:
+    missing = OutputState("hl7", "missing", "The UID has 72 characters.")
+    report = replace(scored_report(), outputs=(OutputState("json"), missing))
+    assert page_of("x", exams_by_id(x=report)).missing == (missing,)
+
+
+def test_the_state_of_a_page_follows_what_is_said_and_nothing_else() -> None:
+    exams = a_course()
+    before = page_of("a1", exams).state
+    assert page_of("a2", exams).state == before
+    assert page_of("a1", {**exams, "a2": replace(exams["a2"], written_at=1.0)}).state == before
+    assert page_of("a1", {**exams, "b1": signed(exams["b1"], A=3)}).state == before
+    for other in (signed(exams["a2"], A=3), signed(exams["a2"], "agreed"), replaced(exams["a2"], "b1")):
+        assert page_of("a1", {**exams, "a2": other}).state != before
 
 
 def test_the_picture_has_the_images_size_zones_and_sides() -> None:
@@ -136,7 +208,7 @@ def test_the_previous_scored_image_is_compared_and_only_under_the_same_scheme() 
     assert fourth.prior is not None
     assert (fourth.prior.exam_id, fourth.prior.caption) == (
         "a2",
-        "Previous scored X-ray, 2026-11-20 08:00, total 14 of 20",
+        "Previous scored X-ray, 20 Nov 2026, 08:00, total 14 of 20",
     )
     assert fifth.prior is None
     assert fifth.result is not None
@@ -161,7 +233,7 @@ def test_a_refused_image_says_why_and_has_no_number() -> None:
     assert (page.result, page.picture, page.prior) == (None, None, None)
     assert page.refusal == ("This is not a frontal chest radiograph.", "Skipped, code not_frontal_chest.")
     assert page.images[0] == ImageRow(
-        "a3", "2026-11-22 08:00", "not recorded", "no score: This is not a frontal chest radiograph.", True
+        "a3", "22 Nov 2026, 08:00", "AP", "no score: This is not a frontal chest radiograph.", "", True, True
     )
 
 
@@ -170,7 +242,7 @@ def test_a_file_that_could_not_be_read_says_where_it_is() -> None:
     assert page.refusal == (
         "No reason was recorded.", "Could not be read; the file is in quarantine, code truncated.",
     )  # fmt: skip
-    assert page.images[0].result == "no score: "
+    assert page.images[0].result == "no score: No reason was recorded."
     assert (page.origin, page.chart) == (None, None)
 
 
@@ -208,32 +280,3 @@ def test_a_score_without_a_date_has_no_sentence() -> None:
 def test_ids_can_be_hidden() -> None:
     assert page_of("a1", a_course()).patient == "WARD-1"
     assert page_of("a1", a_course(), private=True).patient.startswith("Patient ")
-
-
-def delivery(destination: str, state: str, changed_at: float, message: str | None = None) -> Delivery:
-    values = {
-        "seq": 1, "image": "a1", "kind": "json", "destination": destination, "state": state, "changed_at": changed_at,
-        "message": message,
-    }  # fmt: skip
-    fields = Delivery.__dataclass_fields__
-    return Delivery(**{name: values.get(name, 0) for name in fields})
-
-
-def test_deliveries_are_summed_up_by_destination_and_the_worst_file_decides() -> None:
-    noon = datetime(2026, 11, 21, 12, 0).timestamp()
-    lines = delivery_lines(
-        [
-            delivery("pacs", "sent", noon), delivery("pacs", "refused", noon + 60, "no such object"),
-            delivery("pacs", "queued", noon + 120), delivery("share", "sent", noon),
-            delivery("share", "sent", noon + 60), delivery("ehr", "queued", noon),
-            delivery("hl7", "queued", noon, "connection refused"),
-            delivery("hl7", "sent", noon + 60),
-        ]
-    )  # fmt: skip
-    assert lines == (
-        DeliveryLine("pacs", "refused", "1 of 3 files arrived, refused: no such object"),
-        DeliveryLine("share", "sent", "2 of 2 files arrived, 2026-11-21 12:01"),
-        DeliveryLine("ehr", "queued", "0 of 1 file arrived, waiting"),
-        DeliveryLine("hl7", "queued", "1 of 2 files arrived, waiting: connection refused"),
-    )
-    assert page_of("a1", a_course(), deliveries=[delivery("ehr", "queued", noon)]).deliveries == lines[2:3]

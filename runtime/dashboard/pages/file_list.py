@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from lungsev.runtime.dashboard.card import NO_REASON
-from lungsev.runtime.dashboard.formatting import format_age
-from lungsev.runtime.dashboard.paging import Pager
-from lungsev.runtime.dashboard.patient_labels import PatientLabels
+from lungsev.runtime.dashboard.pages.card import NO_REASON
+from lungsev.runtime.dashboard.pages.formatting import format_age
+from lungsev.runtime.dashboard.pages.paging import Pager
+from lungsev.runtime.dashboard.pages.patient_labels import PatientLabels
 from lungsev.runtime.patients.history import Exam
 from lungsev.runtime.patients.patient_course import PatientCourse
 from lungsev.runtime.patients.refusals import is_about_patient

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from exam_makers import exams_by_id, scored_report
 
-from lungsev.runtime.dashboard.audit_page import AuditPage, AuditRow, audit_page
+from lungsev.runtime.dashboard.pages.audit_page import AuditPage, AuditRow, audit_page
 from lungsev.runtime.patients.decision import Correction
 
 FIRST = Correction(1, "a1", "brixia", "A", 0, 0, 2, "effusion", "AB", "m 1", "2026-11-21T09:00:00+00:00")

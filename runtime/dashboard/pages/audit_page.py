@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 
-from lungsev.runtime.dashboard.formatting import format_instant, printable
-from lungsev.runtime.dashboard.paging import Pager
-from lungsev.runtime.dashboard.patient_labels import PatientLabels
+from lungsev.runtime.dashboard.pages.formatting import format_instant, printable
+from lungsev.runtime.dashboard.pages.paging import Pager
+from lungsev.runtime.dashboard.pages.patient_labels import PatientLabels
 from lungsev.runtime.patients.decision import IDENTITY_KINDS, UNDOABLE, Decision, DecisionLog
 from lungsev.runtime.patients.history import Exam
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from lungsev.patient import PatientInfo, disagreements
 from lungsev.runtime.console import count_noun
-from lungsev.runtime.dashboard.formatting import format_date, printable
-from lungsev.runtime.dashboard.patient_labels import PatientLabels, format_name
+from lungsev.runtime.dashboard.pages.formatting import format_date, printable
+from lungsev.runtime.dashboard.pages.patient_labels import PatientLabels, format_name
 from lungsev.runtime.patients.history import Exam
 from lungsev.runtime.patients.patient_course import PatientCourse, is_replaced
 

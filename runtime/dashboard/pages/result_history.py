@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 
-from lungsev.runtime.dashboard.formatting import format_instant
+from lungsev.runtime.dashboard.pages.formatting import format_instant
 from lungsev.runtime.patients.history import Exam
 
 _STATE_WORDS = {"model": "Model", "agreed": "Agreed", "corrected": "Corrected", "superseded": "Replaced"}

@@ -7,7 +7,7 @@ import hashlib
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import FileResponse, JSONResponse, RedirectResponse, StreamingResponse
 
-from lungsev.runtime.dashboard.exam_page import OUTCOMES, state_of
+from lungsev.runtime.dashboard.pages.exam_page import OUTCOMES, state_of
 from lungsev.runtime.dashboard.security import PRIVACY_COOKIE
 from lungsev.runtime.dashboard.web.assets import LAYERS, layer_file
 from lungsev.runtime.dashboard.web.forms import own_path, read_form

@@ -1,0 +1,1 @@
+"""What each page shows, as data; the templates make HTML of it."""

@@ -47,6 +47,10 @@ class Browser:
         return found[1]
 
     def correct(self, radiograph: str, **fields: str) -> tuple[int, str]:
-        form = {"form": self.form_token(), "scheme": "brixia", "reason": "effusion", "reader": "AB", **fields}
-        status, headers, body = self.ask("POST", f"/exams/{radiograph}/corrections", form)
+        return self.sign(f"/exams/{radiograph}/corrections", **{"scheme": "brixia", **fields})
+
+    def sign(self, path: str, **fields: str) -> tuple[int, str]:
+        """Send a form, and return the status with where it leads, or else the page."""
+        form = {"form": self.form_token(), "reason": "effusion", "reader": "AB", **fields}
+        status, headers, body = self.ask("POST", path, form)
         return status, headers.get("Location", "") or body

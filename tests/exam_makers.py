@@ -99,8 +99,8 @@ def signed(
     exam: Exam, state: StandingState = "corrected", by: str = "AB", reason: str | None = None, **grades: int
 ) -> Exam:
     """An exam whose result a reader signed, with the grades that differ from the model's."""
-    known = {name: {region.code: region.grade for region in score.regions} for name, score in exam.report.scores.items()}
-    stands = {name: {**found, **grades} for name, found in known.items()}
+    scores = exam.report.scores.items()
+    stands = {name: {region.code: region.grade for region in score.regions} | grades for name, score in scores}
     entry = StandingEntry(state, "2026-11-22T10:00:00+00:00", by, reason, stands)
     standing = Standing(state, 2, stands, by, entry.at, reason, history=(entry,))
     return replace(exam, report=replace(exam.report, standing=standing))

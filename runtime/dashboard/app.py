@@ -11,8 +11,8 @@ from fastapi import FastAPI
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from lungsev.runtime.console import count_noun
-from lungsev.runtime.dashboard.pages.formatting import printable
 from lungsev.runtime.dashboard.live import Live
+from lungsev.runtime.dashboard.pages.formatting import printable
 from lungsev.runtime.dashboard.security import Access
 from lungsev.runtime.dashboard.web.api import add_api
 from lungsev.runtime.dashboard.web.assets import add_assets

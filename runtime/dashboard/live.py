@@ -8,7 +8,7 @@ import json
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 
 from lungsev.errors import LungsevError
 from lungsev.runtime.patients.record import Record
@@ -86,7 +86,12 @@ class Live:
             self.problem = problem
             await self._tell(None)
         elif patients:
-            await self._tell(frozenset(map(self._name_of, patients)) if len(patients) <= _NAMED else None)
+            await self.tell(patients)
+
+    async def tell(self, patients: Iterable[str]) -> None:
+        """Notify the pages of a change for some patients."""
+        names = frozenset(map(self._name_of, patients))
+        await self._tell(names if len(names) <= _NAMED else None)
 
     async def _tell(self, names: frozenset[str] | None) -> None:
         async with self._changed:

@@ -63,8 +63,8 @@ def audit_page(
 ) -> AuditPage:
     """Make a page of the decisions; an image may have been removed since one was made about it."""
     pager = Pager.of("/audit", page, ROWS_PER_PAGE, len(log.decisions))
-    known = {exam.report.patient.key or "": exam for exam in exams.values()}
-    known |= {exam.course: exam for exam in exams.values()} | dict(exams)
+    known = {exam.course: exam for exam in exams.values()}
+    known |= {exam.report.patient.key or "": exam for exam in exams.values()} | dict(exams)
     rows = [_row(item, log, known, labels, zone) for item in pager.cut(log.decisions[::-1])]
     return AuditPage(tuple(rows), pager, wrong)
 

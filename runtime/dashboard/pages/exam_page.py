@@ -9,8 +9,8 @@ from datetime import datetime, tzinfo
 
 from lungsev.drawing.radiograph_view import SIDE_FLAG
 from lungsev.report import QualityFlag, SeverityReport
-from lungsev.runtime.dashboard.pages.card import NO_REASON, signature_of
 from lungsev.runtime.dashboard.course_chart import CourseChart, course_chart
+from lungsev.runtime.dashboard.pages.card import NO_REASON, signature_of
 from lungsev.runtime.dashboard.pages.deliveries import DeliveryLine, delivery_lines
 from lungsev.runtime.dashboard.pages.formatting import format_exam_age, format_taken, order_is_unknown
 from lungsev.runtime.dashboard.pages.identity_panel import IdentityPanel, identity_panel

@@ -77,12 +77,6 @@ def format_age(moment: datetime, now: datetime) -> str:
     return f"{int(seconds // length)} {unit} ago" if seconds >= 60 else "just now"
 
 
-def format_span(seconds: float) -> str:
-    """Return a length of time, rounded to minutes, hours or, from two days on, days."""
-    unit, length = _unit(seconds)
-    return f"{round(seconds / length)} {unit}"
-
-
 def order_is_unknown(one: Exam, other: Exam) -> bool:
     """Whether two images may have been taken in either order because a time of theirs is not recorded."""
     if one.acquired is None or other.acquired is None or (one.acquired.has_time and other.acquired.has_time):

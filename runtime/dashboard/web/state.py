@@ -15,12 +15,12 @@ from jinja2 import Environment
 
 from lungsev import __version__
 from lungsev.report import DISCLAIMER
+from lungsev.runtime.dashboard.live import Live
 from lungsev.runtime.dashboard.pages.audit_page import AuditPage, audit_page
 from lungsev.runtime.dashboard.pages.board_page import BoardPage, board_page
 from lungsev.runtime.dashboard.pages.earlier_page import EarlierPage, earlier_page
 from lungsev.runtime.dashboard.pages.exam_page import ExamPage, exam_page
 from lungsev.runtime.dashboard.pages.file_list import FilesPage, files_page
-from lungsev.runtime.dashboard.live import Live
 from lungsev.runtime.dashboard.pages.patient_labels import PatientLabels
 from lungsev.runtime.dashboard.security import COOKIE, PRIVACY_COOKIE, Access
 from lungsev.runtime.dashboard.web.assets import LAYERS, assets_path, layer_file

@@ -12,6 +12,7 @@ from dashboard_browser import EVIL, TOKEN, Browser
 from exam_makers import failed_report, put_report, scored_report, skipped_report
 
 from lungsev.report import QualityFlag
+from lungsev.runtime.settings import BedsideSettings, DashboardSettings
 
 
 @pytest.fixture
@@ -33,7 +34,10 @@ def port(out: Path) -> Iterator[int]:
     uvicorn = pytest.importorskip("uvicorn")
     from lungsev.runtime.dashboard.app import create_app
 
-    config = uvicorn.Config(create_app(out, TOKEN), host="127.0.0.1", port=0, log_level="error", lifespan="on")
+    settings = BedsideSettings(dashboard=DashboardSettings(board_hours=8760))  # the images are not of today
+    config = uvicorn.Config(
+        create_app(out, TOKEN, settings), host="127.0.0.1", port=0, log_level="error", lifespan="on"
+    )
     listener = config.bind_socket()
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

@@ -99,7 +99,7 @@ def test_the_exam_page_shows_zones_sides_doubts_and_the_prior(browser: Browser) 
     assert "could be 1–2" in page
     assert page.count("<polygon") == 13, "six of this image, six of the one before, and the band of the course"
     assert ">R</text>" in page
-    assert "Previous scored X-ray, 2026-11-20 08:00, total 3 of 18" in page
+    assert "Previous scored X-ray, 20 Nov 2026, 08:00, total 3 of 18" in page
     assert "Probably worse, 84 %: +6 points in 24 h since the previous X-ray." in page
     assert EVIL.partition("\u202e")[0].replace("<", "&lt;").replace(">", "&gt;") in browser.get("/exams/b1")
 
@@ -131,16 +131,17 @@ def test_privacy_mode_keeps_the_ids_on_the_server(browser: Browser) -> None:
 
 def test_a_correction_is_kept_shown_and_audited(browser: Browser) -> None:
     status, location = browser.correct("a2", **{"grade-A": "2", "grade-B": "1", "reason": EVIL})
-    assert (status, location) == (303, "/exams/a2?saved=1#corrections")
+    assert (status, location) == (303, "/exams/a2?saved=corrected")
     page = browser.get("/exams/a2")
     assert "corrected, model 0" in page
-    assert "The model said 9." in page
+    assert "Corrected by AB, model said 9" in page
+    assert "likely 7" not in page, "an interval is the model's"
     assert "<script>alert" not in page
     audit = browser.get("/audit")
     assert "WARD-1" in audit
     assert "&lt;script&gt;" in audit
     board = browser.get("/")
-    assert "corrected, model 9" in board
+    assert "corrected by AB, model said 9" in board
     assert "<b>11</b>" in board
 
 
@@ -153,7 +154,7 @@ def test_a_correction_that_cannot_be_meant_is_not_saved(browser: Browser, fields
     status, body = browser.correct("a2", **fields)
     assert status == 422
     assert "Not saved" in body
-    assert "No corrections yet." in browser.get("/audit")
+    assert "No decisions yet." in browser.get("/audit")
 
 
 def test_a_form_from_elsewhere_is_refused(browser: Browser) -> None:

@@ -11,13 +11,13 @@ import pytest
 from lungsev.errors import LungsevError, MissingExtraError
 from lungsev.runtime.dashboard import serve as serve_module
 from lungsev.runtime.dashboard.serve import check_tls_files, serve_dashboard
-from lungsev.runtime.settings import DashboardSettings
+from lungsev.runtime.settings import BedsideSettings, DashboardSettings
 
 
 def test_without_the_packages_it_names_the_extra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match="bedside"):
-        serve_dashboard(tmp_path, DashboardSettings(port=0))
+        serve_dashboard(tmp_path, BedsideSettings())
 
 
 def test_a_missing_folder_a_wrong_certificate_and_a_taken_port_are_one_line_each(
@@ -25,15 +25,15 @@ def test_a_missing_folder_a_wrong_certificate_and_a_taken_port_are_one_line_each
 ) -> None:
     pytest.importorskip("fastapi")
     with pytest.raises(LungsevError, match="expected the one that watch writes to"):
-        serve_dashboard(tmp_path / "absent", DashboardSettings(port=0))
+        serve_dashboard(tmp_path / "absent", BedsideSettings())
     (tmp_path / "tls.pem").write_text("no certificate")
     wrong = DashboardSettings(port=0, tls_certificate=tmp_path / "tls.pem", tls_key=tmp_path / "tls.pem")
     with pytest.raises(LungsevError, match=r"cannot use .*tls\.pem; expected PEM files"):
-        serve_dashboard(out, wrong)
+        serve_dashboard(out, BedsideSettings(dashboard=wrong))
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(LungsevError, match=f"cannot listen on 127.0.0.1 port {port}: .*choose another --port"):
-            serve_dashboard(out, DashboardSettings(port=port))
+            serve_dashboard(out, BedsideSettings(dashboard=DashboardSettings(port=port)))
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from exam_makers import (
+    WRITTEN_AT,
     courses_of,
     exams_by_id,
     failed_report,
@@ -21,7 +22,6 @@ from exam_makers import (
 from lungsev.report import Quality, QualityFlag, Timing
 from lungsev.runtime.dashboard.pages.exam_page import ExamPage, ImageRow, exam_page
 from lungsev.runtime.patients.history import Exam
-from lungsev.runtime.patients.trend import RegionChange
 from lungsev.standing import OutputState, Standing
 
 NOW = datetime(2026, 11, 22, 12, 0).astimezone()
@@ -65,7 +65,11 @@ def test_the_first_and_the_last_image_have_one_neighbour() -> None:
 
 def test_what_the_header_does_not_say_is_said_so() -> None:
     page = page_of("x", {"x": Exam("x", scored_report(taken=None, view=None), NOW.timestamp() - 7200)})
-    assert (page.taken, page.age, page.view) == ("date not recorded; received 22 Nov 2026, 10:00", "2 h ago", "not recorded")
+    assert (page.taken, page.age, page.view) == (
+        "date not recorded; received 22 Nov 2026, 10:00",
+        "2 h ago",
+        "not recorded",
+    )
     assert page.images[0].view == "not recorded"
 
 
@@ -162,7 +166,7 @@ def test_the_state_of_a_page_follows_what_is_said_and_nothing_else() -> None:
     exams = a_course()
     before = page_of("a1", exams).state
     assert page_of("a2", exams).state == before
-    assert page_of("a1", {**exams, "a2": replace(exams["a2"], written_at=1.0)}).state == before
+    assert page_of("a1", {**exams, "a2": replace(exams["a2"], written_at=WRITTEN_AT + 9)}).state == before
     assert page_of("a1", {**exams, "b1": signed(exams["b1"], A=3)}).state == before
     for other in (signed(exams["a2"], A=3), signed(exams["a2"], "agreed"), replaced(exams["a2"], "b1")):
         assert page_of("a1", {**exams, "a2": other}).state != before

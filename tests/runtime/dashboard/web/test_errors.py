@@ -34,7 +34,7 @@ def test_every_refusal_is_a_page(browser: Browser) -> None:
     checked_page(browser, 405, "GET", "/privacy")
     checked_page(browser, 413, "POST", "/exams/a2/corrections", {"reason": "x" * 20_000})
     checked_page(browser, 403, "POST", "/privacy", {"form": "0" * 64})
-    checked_page(browser, 422, "GET", "/exams/a2?saved=many")
+    checked_page(browser, 422, "GET", "/earlier?page=many")
 
 
 def test_a_program_that_asks_for_json_gets_json(browser: Browser, stranger: Browser) -> None:

@@ -36,7 +36,7 @@ def test_the_state_of_a_page_changes_with_its_patient_and_no_other(browser: Brow
 
 def test_ones_own_correction_is_in_the_state_of_the_page_that_follows(browser: Browser, out: Path) -> None:
     _, location = browser.correct("a2", **{"grade-A": "2"})
-    page = browser.get(location.partition("#")[0])
+    page = browser.get(location)
     assert 'data-outcome="saved"' in page
     assert f'data-state="{state_of(browser, "a2")}"' in page
     report = (out / "reports" / "a2.json").read_text(encoding="utf-8")
@@ -51,3 +51,37 @@ def test_pages_name_a_patient_to_scripts_by_an_alias_that_tells_nothing(browser:
     assert f'id="card-{found[1]}"' in browser.get("/")
     assert found[1] in browser.get("/exams/a1")
     assert found[1] not in browser.get("/exams/b1")
+
+
+def test_who_left_the_board_is_found_under_earlier(browser: Browser, out: Path) -> None:
+    put_report(out, "old", scored_report("LONG-AGO", "2020-01-01T08:00:00"))
+    board = browser.get("/")
+    assert "LONG-AGO" not in board
+    assert 'href="/earlier">1 earlier' in board
+    assert "LONG-AGO" in browser.get("/earlier")
+    assert "LONG-AGO" in browser.get("/earlier?find=long-ago")
+    assert "LONG-AGO" not in browser.get("/earlier?find=ward")
+    assert "Nobody fits" in browser.get("/earlier?find=ward")
+
+
+def test_what_is_looked_for_is_text_and_nothing_else(browser: Browser) -> None:
+    for path in ("/?find=%3Cscript%3E", "/earlier?find=%3Cscript%3E", "/parts/board?find=%3Cscript%3E"):
+        page = browser.get(path)
+        assert "<script>" not in page.replace('<script type="module"', "")
+        assert "&lt;script&gt;" in page
+
+
+def test_files_without_a_score_have_a_list(browser: Browser) -> None:
+    page = browser.get("/files")
+    assert "The file was cut off." in page
+    assert "WARD-1" not in page
+
+
+def test_all_pages_stay_below_60_kb_however_many_patients_there_are(browser: Browser, out: Path) -> None:
+    for number in range(120):
+        report = scored_report(f"BED-{number}", "2026-11-22T08:00:00")
+        put_report(out, f"n{number:03d}", report, with_image=False)
+        put_report(out, f"o{number:03d}", scored_report(f"OLD-{number}", "2020-11-22T08:00:00"), with_image=False)
+    for path in ("/", "/?page=2", "/earlier", "/earlier?page=2"):
+        assert 10_000 < len(browser.get(path).encode()) < 60_000
+    assert "120" in browser.get("/")

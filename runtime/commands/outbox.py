@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from lungsev.runtime.delivery.deliveries import DestinationState, MissingOutput
 
 _SHOWN = 20
+_ID_WIDTH = len("20261122T081500-3f9a2c7e")
 
 
 def outbox(
@@ -86,7 +87,9 @@ def _table(*heads: str) -> Table:
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for head in heads:
-        table.add_column(head, justify="right" if head in ("sent", "waiting", "refused") else "left")
+        right = head in ("sent", "waiting", "refused")
+        width = _ID_WIDTH if head == "image" else None
+        table.add_column(head, justify="right" if right else "left", min_width=width, overflow="fold")
     return table
 
 

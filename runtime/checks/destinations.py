@@ -51,9 +51,11 @@ def _check(destination: Destination) -> Check:
             case FolderDestination():
                 return _check_folder(destination)
     except LungsevError as error:
-        where = f"destinations.{destination.name}"
         found = f"{_where(destination)}: {error}"
-        return Check(_name(destination), False, found, f"correct {where}, or let its owner start it")
+        advice = f"correct destinations.{destination.name}, or let its owner start it"
+        if "certificate" in str(error):
+            advice = "let this computer trust the authority that signed it, or let its owner renew it"
+        return Check(_name(destination), False, found, advice)
     except Exception as error:  # one check does not stop the others
         return Check(_name(destination), False, f"unexpected {type(error).__name__}", "report it, with the settings")
 

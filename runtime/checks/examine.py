@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from lungsev.runtime.checks.check import Check
 from lungsev.runtime.checks.clock import check_clock, check_zone
+from lungsev.runtime.checks.deliveries import check_deliveries
 from lungsev.runtime.checks.destinations import check_destinations
 from lungsev.runtime.checks.folders import check_incoming, check_output
 from lungsev.runtime.checks.machine import check_extras, check_gpu, check_memory, check_open_files
@@ -31,5 +32,6 @@ def examine(settings: BedsideSettings) -> Iterator[Check]:
         layout = Layout(settings.watch.out or default_out(settings.watch.incoming))
         yield check_incoming(settings.watch.incoming, settings.watch.leave_in_place)
         yield from check_output(layout, settings.watch.min_free_mb)
+        yield from check_deliveries(layout.root)
     yield from check_ports(settings, layout)
     yield from check_destinations(settings.destinations)

@@ -80,6 +80,7 @@ class MergeRecorder:
 
     def __init__(self, out: Path, site_issuer: str | None) -> None:
         self._history = History(out)
+        self._history.follow()  # a year's reports take seconds, which a sender of a message would wait for
         self._decisions = Decisions(out)
         self._site_issuer = site_issuer
 

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from lungsev.runtime.addresses import parse_networks
-from lungsev.runtime.delivery.destinations import Destination
+from lungsev.runtime.delivery.destinations import Destination, with_rejection_notes
 
 _PUBLIC_URL_FORM = "found {!r}, expected an address like https://lungsev.ward.example"
 
@@ -216,7 +216,7 @@ class BedsideSettings(_Section):
     def _put_json_first(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if "json" not in value:
             raise ValueError('found no "json", which is the reference form: add it to outputs')
-        return ("json", *(name for name in value if name != "json"))
+        return ("json", *(name for name in with_rejection_notes(value) if name != "json"))
 
     @model_validator(mode="after")
     def _check_storage_commitment(self) -> BedsideSettings:

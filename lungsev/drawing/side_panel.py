@@ -21,9 +21,11 @@ from lungsev.drawing.palette import (
 from lungsev.drawing.radiograph_view import MAP_COVER, severity, smooth_map
 from lungsev.drawing.shapes import REGULAR, SEMIBOLD, Sheet
 from lungsev.geometry import warp
+from lungsev.moment import Moment
 from lungsev.pipeline import ScoredRadiograph
-from lungsev.report import QualityFlag, RegionScore, SchemeScore, SeverityReport, format_likely
+from lungsev.report import QualityFlag, RegionScore, SeverityReport, format_likely
 from lungsev.schemes import Scheme
+from lungsev.statements import standing_statement, with_standing_grades
 
 WIDTH = 620.0
 _LEFT, _INNER = 48.0, 524.0
@@ -41,14 +43,18 @@ def draw_scored_panel(sheet: Sheet, x: float, scored: ScoredRadiograph, name: st
         scheme: Its definition, for the grades' names; None when it is not a built-in one.
     """
     report = scored.report
-    score = report.scores[name]
+    score = with_standing_grades(report, name)
     grades = score.grades[0], score.grades[-1]
     left = x + _LEFT
-    y = _draw_total(sheet, left, score, scheme.title.partition(",")[0] if scheme else name)
-    y = _draw_table(sheet, left, y + 34, score.regions, grades)
+    y = _draw_total(sheet, left, report, name, scheme.title.partition(",")[0] if scheme else name)
+    y = _draw_statements(sheet, left, y + 20, report)
+    pairs = zip(report.scores[name].regions, score.regions, strict=True)
+    said = {region.code: _said(before, region) for before, region in pairs}
+    y = _draw_table(sheet, left, y + 14, score.regions, grades, said)
     y = _draw_legend(sheet, left, y + 20, scheme) if scheme and scheme.num_grades <= 5 else y
     y = _draw_map(sheet, left, y + 26, scored, name, grades)
-    others = [f"{other} {score.total} of {score.total_max}" for other, score in report.scores.items() if other != name]
+    stands = {other: report.standing_score(other) for other in report.scores if other != name}
+    others = [f"{other} {standing.total} of {standing.total_max}" for other, standing in stands.items()]
     if others:
         y = sheet.paragraph(left, y + 12, "Also: " + ", ".join(others), 24, MUTED, width=_INNER)
     y = _draw_quality(sheet, left, y + 20, report.quality.flags)
@@ -69,22 +75,47 @@ def draw_refused_panel(sheet: Sheet, x: float, report: SeverityReport) -> float:
     return _draw_origin(sheet, left, y + 18, report)
 
 
-def _draw_total(sheet: Sheet, left: float, score: SchemeScore, title: str) -> float:
+def _draw_total(sheet: Sheet, left: float, report: SeverityReport, name: str, title: str) -> float:
+    score = report.standing_score(name)
     sheet.text(left, 58, title, 30, MUTED, weight=SEMIBOLD)
     width = sheet.text(left - 6, 218, str(score.total), 176, TEXT, weight=SEMIBOLD)
     sheet.text(left + width + 14, 218, f"of {score.total_max}", 56, MUTED)
-    low, high = score.total_interval
-    sheet.text(left + _INNER, 166, f"{low}–{high}", 56, TEXT, weight=SEMIBOLD, anchor="rs")
-    sheet.text(left + _INNER, 204, f"{score.total_interval_coverage:.0%} interval", 26, MUTED, anchor="rs")
     top, step = 252.0, _INNER / score.total_max
+    if score.interval is not None:
+        low, high = score.interval
+        coverage = f"{report.scores[name].total_interval_coverage:.0%} interval"
+        sheet.text(left + _INNER, 166, f"{low}–{high}", 56, TEXT, weight=SEMIBOLD, anchor="rs")
+        sheet.text(left + _INNER, 204, coverage, 26, MUTED, anchor="rs")
     sheet.rectangle(left, top, _INNER, 14, TILE, radius=7)
-    sheet.rectangle(left + low * step, top, max(14.0, (high - low) * step), 14, MUTED, radius=7)
+    if score.interval is not None:
+        sheet.rectangle(left + low * step, top, max(14.0, (high - low) * step), 14, MUTED, radius=7)
     sheet.rectangle(left + min(_INNER - 8, max(0.0, score.total * step - 4)), top - 9, 8, 32, TEXT, radius=4)
     return top + 30
 
 
+def _draw_statements(sheet: Sheet, left: float, top: float, report: SeverityReport) -> float:
+    """Say who signed and what changed; a superseded result is told over the picture."""
+    y = top
+    statement = standing_statement(report) if report.standing.state != "superseded" else None
+    change = f"{report.change.words[:1].upper()}{report.change.words[1:]}" if report.change else None
+    for text in (statement, change):
+        if text:
+            y = sheet.paragraph(left, y, text, 27, TEXT, width=_INNER, weight=SEMIBOLD) + 6
+    return y
+
+
+def _said(before: RegionScore, region: RegionScore) -> str:
+    """Return what a tile says below the zone's name: how sure the model was, or what it said where a reader differs."""
+    return format_likely(before) if before.grade == region.grade else f"model said {before.grade}"
+
+
 def _draw_table(
-    sheet: Sheet, left: float, top: float, regions: Sequence[RegionScore], grades: tuple[int, int]
+    sheet: Sheet,
+    left: float,
+    top: float,
+    regions: Sequence[RegionScore],
+    grades: tuple[int, int],
+    said: dict[str, str],
 ) -> float:
     """Draw a tile for each zone, the patient's right lung in the left column as on the image."""
     columns = _columns(regions)
@@ -97,12 +128,19 @@ def _draw_table(
         x = left + index * (width + gap)
         sheet.text(x, top + 24, head, 26, MUTED, weight=SEMIBOLD)
         for row, region in enumerate(column):
-            _draw_tile(sheet, x, top + 42 + row * (height + gap), width, height, region, grades)
+            _draw_tile(sheet, x, top + 42 + row * (height + gap), width, height, region, grades, said[region.code])
     return top + 42 + rows * (height + gap) - gap
 
 
 def _draw_tile(
-    sheet: Sheet, x: float, y: float, width: float, height: float, region: RegionScore, grades: tuple[int, int]
+    sheet: Sheet,
+    x: float,
+    y: float,
+    width: float,
+    height: float,
+    region: RegionScore,
+    grades: tuple[int, int],
+    said: str,
 ) -> None:
     colour = severity_colour(severity(region, grades))
     side = min(height, 84.0)
@@ -120,7 +158,7 @@ def _draw_tile(
     )
     size = min(27.0, height * 0.34)
     sheet.text(x + side + 14, y + height * 0.44, f"{region.code}  {region.place}", size, TEXT, weight=SEMIBOLD)
-    sheet.text(x + side + 14, y + height * 0.78, format_likely(region), size * 0.88, MUTED)
+    sheet.text(x + side + 14, y + height * 0.78, said, size * 0.88, MUTED)
 
 
 def _draw_legend(sheet: Sheet, left: float, top: float, scheme: Scheme) -> float:
@@ -172,7 +210,7 @@ def _draw_quality(sheet: Sheet, left: float, top: float, flags: Sequence[Quality
 
 def _draw_origin(sheet: Sheet, left: float, top: float, report: SeverityReport) -> float:
     image, model = report.image, report.model
-    acquired = f"Acquired {image.acquired_at[:16].replace('T', ' ')}" if image.acquired_at else "Date not recorded"
+    acquired = f"Acquired {format_acquired(report.acquired)}" if report.acquired else "Date not recorded"
     lines = [f"{acquired}, view {image.view or 'not recorded'}"]
     if model is not None:
         lines.append(f"Model {model.name} {model.version} ({model.bundle_sha256[:8]})")
@@ -181,6 +219,15 @@ def _draw_origin(sheet: Sheet, left: float, top: float, report: SeverityReport) 
     for line in lines:
         y = sheet.paragraph(left, y, line, 22, MUTED, width=_INNER, weight=REGULAR)
     return y
+
+
+def format_acquired(acquired: Moment) -> str:
+    """Return date and time to the minute as exactly as they are known, with the offset that the file states."""
+    if not acquired.has_time:
+        return f"{acquired.at}, time not recorded"
+    date, _, time = acquired.at.partition("T")
+    stated = f" (UTC{acquired.offset})" if acquired.offset and acquired.offset_source != "site" else ""
+    return f"{date} {time[:5] if ':' in time else f'{time} h'}{stated}"
 
 
 def _draw_tick(sheet: Sheet, x: float, y: float) -> None:

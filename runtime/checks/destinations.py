@@ -27,7 +27,12 @@ _STEP_SECONDS = 4.0  # of a connection, or of an answer
 _LONGEST_SECONDS = 10.0  # of all destinations together
 _VERIFICATION = "1.2.840.10008.1.1"
 _JPEG, _EXPLICIT, _IMPLICIT = "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2"
-_OUTPUT_NAMES = {"dicom_sr": "structured reports", "dicom_pr": "presentation states", "dicom_sc": "secondary captures"}
+_OUTPUT_NAMES = {
+    "dicom_sr": "structured reports",
+    "dicom_pr": "presentation states",
+    "dicom_sc": "secondary captures",
+    "dicom_ko": "rejection notes",
+}
 _NOT_IMPLEMENTED = 501
 
 
@@ -94,12 +99,14 @@ def _check_dicom(destination: DicomDestination) -> Check:
     if echo is not None and echo.get("Status") != 0x0000:
         return Check(_name(destination), False, f"{where}: it did not answer C-ECHO", "let its owner look at its log")
     said = f"answered{'' if echo is None else ' C-ECHO'} in {1000 * (time.monotonic() - start):.0f} ms"
-    refused = [_OUTPUT_NAMES[output] for uid, output in outputs.items() if uid not in accepted]
+    without = [output for uid, output in outputs.items() if uid not in accepted]
+    refused = [_OUTPUT_NAMES[output] for output in without if output != "dicom_ko"]
     if refused:
         advice = f"let it accept them from {destination.calling_ae_title}, or take them out of `sends`"
         return Check(_name(destination), False, f"{where}: {said}, but takes no {' and no '.join(refused)}", advice)
-    taken = ", ".join(_OUTPUT_NAMES[output] for output in outputs.values())
-    return Check(_name(destination), True, f"{where}: {said}, takes {taken}")
+    taken = ", ".join(_OUTPUT_NAMES[output] for output in outputs.values() if output not in without)
+    notes = "; it takes no rejection notes: results of a wrong patient are deleted there by hand" if without else ""
+    return Check(_name(destination), True, f"{where}: {said}, takes {taken}{notes}")
 
 
 def _check_stow(destination: StowDestination) -> Check:

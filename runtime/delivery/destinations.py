@@ -13,6 +13,7 @@ SOP_CLASSES = {  # of the outputs that are DICOM objects
     "dicom_sr": "1.2.840.10008.5.1.4.1.1.88.33",  # Comprehensive SR
     "dicom_pr": "1.2.840.10008.5.1.4.1.1.11.1",  # Grayscale Softcopy Presentation State
     "dicom_sc": "1.2.840.10008.5.1.4.1.1.7",  # Secondary Capture
+    "dicom_ko": "1.2.840.10008.5.1.4.1.1.88.59",  # Key Object Selection: the rejection note
 }
 
 
@@ -28,7 +29,12 @@ class _Destination(BaseModel):
     def _check_sends(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if "csv" in value:
             raise ValueError("csv is one growing table for all images and cannot be sent; send json instead")
-        return value
+        return with_rejection_notes(value)
+
+
+def with_rejection_notes(outputs: tuple[str, ...]) -> tuple[str, ...]:
+    """Return names of outputs with `dicom_ko` where one is a DICOM object, which may have to be withdrawn."""
+    return (*outputs, "dicom_ko") if "dicom_ko" not in outputs and set(outputs) & set(SOP_CLASSES) else outputs
 
 
 class _DicomOnly(_Destination):

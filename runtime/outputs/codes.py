@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from lungsev.report import RegionScore
+from lungsev.standing import Direction
 
 PRIVATE_SCHEME = "99LUNGSEV"
 PRIVATE_SYSTEM = "urn:oid:2.25.244870253187461529364158723915407364521"  # FHIR and HL7 name for the same
@@ -30,9 +31,18 @@ MIDDLE_ZONE = Code("281393007", "SCT", "Middle lung zone")
 LOWER_ZONE = Code("281394001", "SCT", "Lower lung zone")
 CHEST_IMAGE = Code("30746-2", "LN", "Portable XR Chest Views")
 SCORE_UNIT = Code("{score}", "UCUM", "score")
+PERCENT = Code("%", "UCUM", "percent")
 
-
+STUDY = Code("113014", "DCM", "DICOM Study")  # so named in the messages of IHE RAD-28
+SERIES_UID = Code("112002", "DCM", "Series Instance UID")
+IMAGE_UID = Code("SOP-UID", PRIVATE_SCHEME, "SOP Instance UID of the image")
+WARNING = Code("WARNING", PRIVATE_SCHEME, "Warning, to be read first")
+REMARK = Code("NOTE", PRIVATE_SCHEME, "Remark")
+ACQUIRED = Code("ACQUIRED", PRIVATE_SCHEME, "Date and time of the image")
+CHANGE = Code("CHANGE", PRIVATE_SCHEME, "Change since an earlier image")
+CHANGE_PROBABILITY = Code("CHANGE-PROB", PRIVATE_SCHEME, "Probability of the change")
 QUALITY_REMARK = Code("QUALITY", PRIVATE_SCHEME, "Image quality remark")
+_DIRECTIONS = {"worse": "Worse", "better": "Better", "none": "No clear change", "unknown": "Cannot be compared"}
 
 
 def quality_code(flag: str) -> Code:
@@ -58,6 +68,16 @@ def region_code(scheme: str, region: str) -> Code:
 def total_code(scheme: str) -> Code:
     """Return the code of a scheme's total."""
     return Code(f"{scheme}-TOTAL".upper()[:16], PRIVATE_SCHEME, f"{scheme} score, total"[:64])
+
+
+def model_total_code(scheme: str) -> Code:
+    """Return the code of the total that the model gave, where a reader corrected it."""
+    return Code(f"{scheme}-MODEL".upper()[:16], PRIVATE_SCHEME, f"{scheme} score, total of the model"[:64])
+
+
+def direction_code(direction: Direction) -> Code:
+    """Return the code of a change's direction."""
+    return Code(f"CHANGE-{direction}".upper(), PRIVATE_SCHEME, _DIRECTIONS[direction])
 
 
 def interval_codes(scheme: str) -> tuple[Code, Code]:

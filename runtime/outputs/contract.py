@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import tzinfo
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -61,17 +62,24 @@ class Output(Protocol):
 
 @dataclass(frozen=True)
 class FileOutput:
-    """Output of a whole file for each image. `encode` returns its bytes, or None where the image gets no file."""
+    """Output of a whole file for each image.
+
+    Attributes:
+        encode: Returns the file's bytes from the image and the site's zone, or None where the image gets no file.
+        needs: As `Output` says.
+        zone: The site's; None is this computer's.
+    """
 
     name: str
     folder: str
     suffix: str
-    encode: Callable[[ScoredRadiograph], bytes | None]
+    encode: Callable[[ScoredRadiograph, tzinfo | None], bytes | None]
     needs: Needs = "report"
+    zone: tzinfo | None = None
 
     def write(self, scored: ScoredRadiograph, target: Path) -> Path | None:
         """Write the image's file as `Output` says."""
-        data = self.encode(scored)
+        data = self.encode(scored, self.zone)
         if data is None:
             return None
         write_atomically(target, data)

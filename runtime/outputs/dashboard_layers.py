@@ -26,8 +26,13 @@ def encode_image(scored: ScoredRadiograph) -> bytes | None:
 
 
 def encode_severity_map(scored: ScoredRadiograph) -> bytes | None:
-    """Make the PNG of a scored image's severity map; None for others."""
-    if scored.report.status != "scored" or scored.radiograph is None or scored.canvas is None:
+    """Make the PNG of a scored image's severity map; None for others, and where the model's map is not at hand."""
+    if (
+        scored.report.status != "scored"
+        or scored.radiograph is None
+        or scored.canvas is None
+        or not scored.severity_map
+    ):
         return None
     return encode_png(severity_layer(scored))
 

@@ -6,7 +6,7 @@ shows why there is no number.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import tzinfo
 from typing import TYPE_CHECKING
 
 import cv2
@@ -17,7 +17,9 @@ from lungsev.drawing.overlay import draw_overlay
 from lungsev.pipeline import ScoredRadiograph
 from lungsev.report import SeverityReport
 from lungsev.runtime.outputs.dicom_file import complete, encode_file
-from lungsev.runtime.outputs.source_header import read_source_header, result_uid
+from lungsev.runtime.outputs.result_identity import image_uid, result_uid
+from lungsev.runtime.outputs.source_header import read_source_header
+from lungsev.statements import standing_statement, stop_statement
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -27,10 +29,17 @@ LONGEST_PX = 1024
 _JPEG_QUALITY = 88
 
 
-def encode_secondary_capture(scored: ScoredRadiograph) -> bytes | None:
-    """Make the Secondary Capture of a DICOM image that could be read, whatever its status; None for others."""
-    header = read_source_header(scored) if scored.radiograph is not None else None
-    return encode_capture(scored.report, header, small_overlay(scored)) if header is not None else None
+def encode_secondary_capture(scored: ScoredRadiograph, zone: tzinfo | None) -> bytes | None:
+    """Make the Secondary Capture of a DICOM image that could be read, whatever its status; None for others.
+
+    Raises:
+        LungsevError: A scored image has no study to keep the capture in.
+    """
+    report = scored.report
+    if scored.radiograph is None or (report.status != "scored" and report.image.sop_class_uid is None):
+        return None
+    header = read_source_header(scored)
+    return encode_capture(report, header, small_overlay(scored), zone)
 
 
 def small_overlay(scored: ScoredRadiograph) -> npt.NDArray[np.uint8]:
@@ -43,34 +52,35 @@ def small_overlay(scored: ScoredRadiograph) -> npt.NDArray[np.uint8]:
     return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
-def encode_capture(report: SeverityReport, header: Dataset, picture: npt.NDArray[np.uint8]) -> bytes:
+def encode_capture(
+    report: SeverityReport, header: Dataset, picture: npt.NDArray[np.uint8], zone: tzinfo | None = None
+) -> bytes:
     """Encode a picture [H, W, 3] RGB as a Secondary Capture file (PS3.3 A.8.1) of the image's study."""
     from pydicom.dataset import Dataset, FileMetaDataset
     from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, JPEGBaseline8Bit, SecondaryCaptureImageStorage
 
     capture = Dataset()
-    complete(capture, header, report)
-    now = datetime.now()
     capture.SOPClassUID = SecondaryCaptureImageStorage
     capture.SOPInstanceUID = result_uid(report, "sc")
-    capture.SeriesInstanceUID = result_uid(report, "series.sc")
+    capture.SeriesInstanceUID = image_uid(report, "series.sc")
     capture.SeriesNumber = SERIES_NUMBER_SC
     capture.SeriesDescription = "lungsev picture, research use only"
-    capture.InstanceNumber = 1
+    capture.InstanceNumber = report.standing.revision
     capture.Modality = "OT"
     capture.BodyPartExamined = "CHEST"
     capture.ConversionType = "WSD"
     capture.Manufacturer = "lungsev"
     capture.ManufacturerModelName = report.model.name[:64] if report.model else "lungsev"
     capture.ImageType = ["DERIVED", "SECONDARY"]
-    capture.DerivationDescription = f"Severity zones drawn on the image. {report.disclaimer}"
-    capture.ContentDate = capture.SeriesDate = now.strftime("%Y%m%d")
-    capture.ContentTime = capture.SeriesTime = now.strftime("%H%M%S")
+    said = (stop_statement(report), standing_statement(report), "Severity zones drawn on the image.", report.disclaimer)
+    capture.DerivationDescription = " ".join(text for text in said if text)[:1024]
+    capture.ContentDate = capture.SeriesDate = capture.ContentTime = capture.SeriesTime = None
     capture.PatientOrientation = ""
     reference = Dataset()
     reference.ReferencedSOPClassUID = header.SOPClassUID
     reference.ReferencedSOPInstanceUID = header.SOPInstanceUID
     capture.SourceImageSequence = [reference]
+    complete(capture, header, report, zone)
     _set_pixels(capture, picture)
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage

@@ -1,76 +1,190 @@
 """HL7 v2.5.1 ORU^R01: one message for each scored image, for the hospital's interface engine.
 
-One OBX for each region and total. Status P (preliminary), method AIAST (asserted by artificial intelligence).
+One OBX for each region and total. Status P (preliminary) while nobody has signed, F where a reader signed before
+anything was sent, C for what a reader agreed to or corrected afterwards, W (posted as wrong) when superseded. Method
+AIAST (asserted by artificial intelligence) while the grades are the model's alone.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from datetime import datetime
-from typing import TYPE_CHECKING
+from datetime import datetime, timezone, tzinfo
 
+from lungsev.patient import PatientInfo
 from lungsev.pipeline import ScoredRadiograph
 from lungsev.report import SeverityReport
 from lungsev.runtime.outputs import codes
 from lungsev.runtime.outputs.codes import Code
-from lungsev.runtime.outputs.source_header import read_source_header, result_uuid
-
-if TYPE_CHECKING:
-    from pydicom.dataset import Dataset
+from lungsev.runtime.outputs.person_names import split_name
+from lungsev.runtime.outputs.result_identity import image_uuid, result_uuid
+from lungsev.statements import SIGNED, change_percent, is_amended, remarks, signer, warnings
 
 _METHOD = "AIAST^Artificial Intelligence asserted^HL7-ObservationValue"
 _ESCAPES = {"\\": "\\E\\", "|": "\\F\\", "^": "\\S\\", "&": "\\T\\", "~": "\\R\\"}
-_SYSTEMS = {"SCT": "SCT", "LN": "LN", codes.PRIVATE_SCHEME: codes.PRIVATE_SCHEME}
+_NAME_REPRESENTATIONS = {"alphabetic": "A", "ideographic": "I", "phonetic": "P"}  # table 4000
 
 
-def encode_hl7(scored: ScoredRadiograph) -> bytes | None:
+def encode_hl7(scored: ScoredRadiograph, zone: tzinfo | None) -> bytes | None:
     """Make the HL7 file of a scored image; None for others."""
-    if scored.report.status != "scored":
-        return None
-    return oru_message(scored.report, read_source_header(scored)).encode()
+    return oru_message(scored.report, zone).encode() if scored.report.status == "scored" else None
 
 
-def oru_message(report: SeverityReport, header: Dataset | None = None) -> str:
-    """Make the message, each segment ended by CR; `header` gives the accession number by which the order is found."""
-    return "".join(segment + "\r" for segment in _segments(report, header))
+def oru_message(report: SeverityReport, zone: tzinfo | None = None) -> str:
+    """Make the message, each segment ended by CR; `zone` is the site's, None is this computer's."""
+    return "".join(segment + "\r" for segment in _segments(report, datetime.now(timezone.utc).astimezone(zone)))
 
 
 def escape(value: object) -> str:
-    """Return the text of a field: delimiters escaped, control characters and line ends removed (section 2.7)."""
-    text = "".join(character for character in str(value) if character.isprintable())
-    return "".join(_ESCAPES.get(character, character) for character in text)
+    """Return the text of a field: delimiters and what is not printable as escape sequences (section 2.7).
+
+    Nothing is left out: two ids that differ stay different.
+    """
+    text = re.sub(r"[^\\|^&~]", lambda match: match[0] if match[0].isprintable() else "\0" + match[0], str(value))
+    parts = re.split("((?:\0.)+)", text, flags=re.DOTALL)
+    return "".join(
+        f"\\X{part[1::2].encode('utf-8', 'surrogatepass').hex().upper()}\\" if at % 2 else _escape_delimiters(part)
+        for at, part in enumerate(parts)
+    )
 
 
-def _segments(report: SeverityReport, header: Dataset | None) -> Iterator[str]:
+def result_status(report: SeverityReport) -> str:
+    """Return the status of the observations (table 0085)."""
+    if report.standing.state == "superseded":
+        return "W"
+    if is_amended(report):
+        return "C"
+    return "F" if report.standing.state in SIGNED else "P"
+
+
+def _segments(report: SeverityReport, now: datetime) -> Iterator[str]:
     image, model = report.image, report.model
     assert model is not None
-    now = datetime.now().strftime("%Y%m%d%H%M%S")
+    written = now.strftime("%Y%m%d%H%M%S%z")[:19]
     control = result_uuid(report, "hl7").hex[:20]
-    acquired = datetime.fromisoformat(image.acquired_at).strftime("%Y%m%d%H%M%S") if image.acquired_at else ""
-    accession = escape(header.get("AccessionNumber") or "") if header is not None else ""
-    yield f"MSH|^~\\&|LUNGSEV|{escape(model.name)[:60]}|||{now}||ORU^R01^ORU_R01|{control}|P|2.5.1|||||||UNICODE UTF-8"
-    yield f"PID|1||{escape(image.patient_id or '')}^^^^MR||^"
-    yield f"OBR|1|{accession}|{control}|{_coded(codes.CHEST_IMAGE)}|||{acquired}|||||||||||||||{now}||RAD|P"
+    kind = f"ORU^R01^ORU_R01|{control}|P|2.5.1|||||||UNICODE UTF-8"
+    yield f"MSH|^~\\&|LUNGSEV|{escape(model.name[:60])}|||{written}||{kind}"
+    yield _patient_segment(report.patient)
+    status, signed = result_status(report), signer(report)
+    order = {
+        1: "1",
+        2: escape(image.accession_number or ""),
+        3: image_uuid(report, "hl7").hex[:20],  # of every revision: the later replaces the earlier
+        4: _coded(codes.CHEST_IMAGE),
+        7: _acquired(report),
+        18: escape(image.accession_number or ""),
+        22: written,
+        24: "RAD",
+        25: "C" if status == "W" else status,  # table 0123 has no W
+        32: f"&{escape(signed)}" if signed else "",
+    }
+    yield _segment("OBR", order)
+    yield from _observations(report)
+
+
+def _patient_segment(patient: PatientInfo) -> str:
+    sex = patient.sex if patient.sex in ("M", "F", "O") else "U" if patient.sex else ""
+    birth = (patient.birth_date or "").replace("-", "")
+    fields = {1: "1", 3: _identifier(patient), 5: _names(patient.name), 7: birth if birth.isdecimal() else "", 8: sex}
+    return _segment("PID", fields)
+
+
+def _identifier(patient: PatientInfo) -> str:
+    """CX: id, check digit and its scheme, assigning authority, type, facility (section 2.A.14)."""
+    of = patient.qualifiers
+    authority = (patient.issuer, of.get("universal_id"), of.get("universal_id_type"))
+    facility = (
+        of.get("facility"),
+        of.get("facility_universal_id"),
+        of.get("facility_universal_id_type"),
+    )
+    parts = [escape(patient.id or ""), "", "", _joined(authority), escape(of.get("id_type", "MR")), _joined(facility)]
+    more = [_joined((of.get(name),)) for name in ("jurisdiction", "agency")]
+    return "^".join([*parts, "", "", *more]).rstrip("^")
+
+
+def _joined(parts: tuple[str | None, ...]) -> str:
+    return "&".join(escape(part or "") for part in parts).rstrip("&")
+
+
+def _names(text: str | None) -> str:
+    """XPN: family, given, middle, suffix, prefix, degree, type, representation (section 2.A.88)."""
+    names = [
+        "^".join(
+            [
+                *(escape(part) for part in (name.family, name.given, name.middle, name.suffix, name.prefix)),
+                "",
+                "L",
+                _NAME_REPRESENTATIONS[name.representation],
+            ]
+        )
+        for name in split_name(text)
+    ]
+    return "~".join(names) or "^^^^^^U"  # unspecified
+
+
+def _observations(report: SeverityReport) -> Iterator[str]:
     number = 0
+
+    def observe(kind: str, code: Code, value: object, unit: Code | None = None) -> str:
+        nonlocal number
+        number += 1
+        signed = signer(report)
+        fields = {
+            1: str(number),
+            2: kind,
+            3: _coded(code),
+            5: escape(value),
+            6: f"{escape(unit.value)}^{unit.meaning}^UCUM" if unit else "",
+            11: result_status(report),
+            14: _acquired(report),
+            16: f"^{escape(signed)}" if signed else "",
+            17: "" if signed else _METHOD,
+        }
+        return _segment("OBX", fields)
+
+    for warning in warnings(report):
+        yield observe("ST", codes.WARNING, warning)
+    image = report.image
+    uids = (
+        (codes.STUDY, image.study_instance_uid),
+        (codes.SERIES_UID, image.series_instance_uid),
+        (codes.IMAGE_UID, image.sop_instance_uid),
+    )
+    for code, uid in uids:
+        if uid:
+            yield observe("HD" if code is codes.STUDY else "ST", code, uid)
     for name, score in report.scores.items():
-        low, high = score.total_interval
-        yield _numeric(number := number + 1, codes.total_code(name), score.total, f"{low}-{high}", acquired)
+        standing = report.standing_score(name)
+        yield observe("NM", codes.total_code(name), standing.total, codes.SCORE_UNIT)
+        if standing.interval is not None:
+            yield f"NTE|1||likely {standing.interval[0]}-{standing.interval[1]}"  # OBX-7 is a reference range
+        elif standing.model_total != standing.total:
+            yield f"NTE|1||the model said {standing.model_total}"
         for region in score.regions:
             site, laterality = codes.region_site(region)
             code = codes.region_code(name, region.code)
-            yield _numeric(number := number + 1, code, region.grade, "", acquired)
+            yield observe("NM", code, standing.grades[region.code], codes.SCORE_UNIT)
             yield f"NTE|1||{escape(site.meaning)}{', ' + laterality.meaning.lower() if laterality else ''}"
-    for remark in (report.disclaimer, *(flag.message for flag in report.quality.flags)):
-        note = Code("NOTE", codes.PRIVATE_SCHEME, "Remark")
-        yield f"OBX|{(number := number + 1)}|ST|{_coded(note)}||{escape(remark)}||||||P|||{acquired}|||{_METHOD}"
+    if report.change is not None:
+        yield observe("ST", codes.CHANGE, report.change.words)
+        if (percent := change_percent(report)) is not None:
+            yield observe("NM", codes.CHANGE_PROBABILITY, percent, codes.PERCENT)
+    for remark in remarks(report):
+        yield observe("ST", codes.REMARK, remark)
 
 
-def _numeric(number: int, code: Code, value: int, interval: str, acquired: str) -> str:
-    """Make an OBX of type NM; the interval goes to its note, since OBX-7 is a reference range."""
-    unit = f"{{score}}^{codes.SCORE_UNIT.meaning}^UCUM"
-    segment = f"OBX|{number}|NM|{_coded(code)}||{value}|{unit}|||||P|||{acquired}|||{_METHOD}"
-    return segment + (f"\rNTE|1||likely {interval}" if interval else "")
+def _acquired(report: SeverityReport) -> str:
+    return report.acquired.hl7() if report.acquired else ""
+
+
+def _segment(name: str, fields: dict[int, str]) -> str:
+    return "|".join([name, *(fields.get(number, "") for number in range(1, max(fields) + 1))]).rstrip("|")
 
 
 def _coded(code: Code) -> str:
-    return f"{escape(code.value)}^{escape(code.meaning)}^{_SYSTEMS[code.scheme]}"
+    return f"{escape(code.value)}^{escape(code.meaning)}^{code.scheme}"
+
+
+def _escape_delimiters(text: str) -> str:
+    return "".join(_ESCAPES.get(character, character) for character in text)

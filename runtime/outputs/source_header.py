@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import copy
-import hashlib
-import uuid
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from lungsev.errors import UnreadableImageError
+from lungsev.errors import LungsevError, UnreadableImageError
 from lungsev.pipeline import ScoredRadiograph
 from lungsev.reading import tags
+from lungsev.reading.container import parse_dicom
+from lungsev.reading.limits import ReadLimits
 from lungsev.report import SeverityReport
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
+_LONGEST_UID = _LONGEST_LO = 64  # PS3.5 6.2
+_UID = re.compile(r"\d+(\.\d+)*")
+_NOT_IN_LO = re.compile(r"[\x00-\x1f\x7f-\x9f\\]")
+_SEND_AGAIN = "correct it at the sender and send the image again. JSON, HL7 and FHIR have the result."
 # Patient and study modules (PS3.3 C.7.1.1, C.7.2.1, C.7.2.2), then what references and annotations need.
 PATIENT_AND_STUDY = (
     "PatientName",
@@ -54,32 +60,90 @@ _ALWAYS_THERE = (
 )
 
 
-def read_source_header(scored: ScoredRadiograph) -> Dataset | None:
-    """Read the header of the image's DICOM file; None when it is not a DICOM file or belongs to no series.
+def read_source_header(scored: ScoredRadiograph) -> Dataset:
+    """Read the header of the image's DICOM file again, with the decoder that read it for the score.
 
     Attributes that every DICOM object must have are set, empty where the image lacks them or has invalid values.
-    The file was read within all limits before it was scored; only its header is read again.
 
     Raises:
-        UnreadableImageError: The file has gone, or has changed since it was scored.
+        LungsevError: The image cannot have DICOM results, or its file has gone or changed; the message says why.
     """
-    import pydicom
-    from pydicom.errors import InvalidDicomError
-
     image = scored.report.image
-    if scored.source is None or not (image.sop_instance_uid and image.series_instance_uid and image.study_instance_uid):
-        return None
-    try:
-        dataset = pydicom.dcmread(scored.source, stop_before_pixels=True)
-    except (OSError, InvalidDicomError) as error:
-        message = f"the header of a scored image cannot be read again: {type(error).__name__}"
-        raise UnreadableImageError("source_gone", message) from None
-    if str(dataset.get("SOPInstanceUID", "")) != image.sop_instance_uid:
+    check_references(scored.report)
+    dataset = _parse(scored.source)
+    if tags.read_identifier(dataset, "SOPInstanceUID") != image.sop_instance_uid:
         raise UnreadableImageError("source_changed", "the image's file changed after it was scored")
     for keyword in _ALWAYS_THERE:
         if keyword not in dataset or not _is_valid(keyword, tags.read_text(dataset, keyword) or ""):
             setattr(dataset, keyword, None)
     return dataset
+
+
+def header_of_report(report: SeverityReport) -> Dataset:
+    """Return the patient and study of a report as a header, for an object that needs nothing else of the image."""
+    from pydicom.dataset import Dataset
+
+    image, patient = report.image, report.patient
+    header = Dataset()
+    header.SpecificCharacterSet = "ISO_IR 192"
+    for keyword in _ALWAYS_THERE:
+        setattr(header, keyword, None)
+    header.StudyInstanceUID = image.study_instance_uid
+    values = {
+        "PatientName": patient.name or "",
+        "PatientBirthDate": (patient.birth_date or "").replace("-", ""),
+        "PatientSex": patient.sex or "",
+        "AccessionNumber": image.accession_number or "",
+    }
+    for keyword, value in values.items():
+        if "\\" not in value and _is_valid(keyword, value):
+            setattr(header, keyword, value)
+    return header
+
+
+def check_references(report: SeverityReport) -> None:
+    """Check that a DICOM object can name the image, its series, study and patient.
+
+    Raises:
+        LungsevError: It cannot.
+    """
+    image, patient = report.image, report.patient
+    uids = {
+        "SOP Instance UID": image.sop_instance_uid,
+        "Series Instance UID": image.series_instance_uid,
+        "Study Instance UID": image.study_instance_uid,
+    }
+    if not any(uids.values()) and image.sop_class_uid is None:
+        raise LungsevError("The image is no DICOM object, and a DICOM result belongs to one: send the DICOM image.")
+    for name, uid in uids.items():
+        if not uid:
+            raise LungsevError(f"The image has no {name}, which its DICOM results must name: {_SEND_AGAIN}")
+        if not _UID.fullmatch(uid) or len(uid) > _LONGEST_UID:
+            raise LungsevError(
+                f"The image's {name} has {len(uid)} characters or is no UID; DICOM allows {_LONGEST_UID} digits and "
+                f"dots, and its DICOM results must name it: {_SEND_AGAIN}"
+            )
+    for name, value in (("patient id", patient.id), ("issuer of the patient id", patient.issuer)):
+        if value and (len(value) > _LONGEST_LO or _NOT_IN_LO.search(value)):
+            raise LungsevError(
+                f"The {name} has a backslash, a control character or more than {_LONGEST_LO} characters, which a DICOM "
+                f"result cannot hold without changing it: {_SEND_AGAIN}"
+            )
+
+
+def _parse(source: Path | None) -> Dataset:
+    if source is None:
+        raise UnreadableImageError("source_gone", "the image was scored in memory: it has no file to quote")
+    limits = ReadLimits()
+    try:
+        if source.stat().st_size > limits.file_bytes:
+            raise UnreadableImageError("source_changed", "the image's file changed after it was scored")
+        return parse_dicom(source.read_bytes(), limits).dataset
+    except UnreadableImageError:
+        raise
+    except Exception as error:  # of the disk, or one of the many that pydicom raises on damaged elements
+        message = f"the header of a scored image cannot be read again: {type(error).__name__}"
+        raise UnreadableImageError("source_gone", message) from None
 
 
 def _is_valid(keyword: str, value: str) -> bool:
@@ -112,25 +176,6 @@ def header_for_highdicom(header: Dataset) -> Dataset:
         setattr(radiograph, keyword, None)
     radiograph.SamplesPerPixel = 1
     return radiograph
-
-
-def result_uid(report: SeverityReport, kind: str) -> str:
-    """Return the UID of one result, derived from its UUID (PS3.5 B.2)."""
-    return f"2.25.{result_uuid(report, kind).int}"
-
-
-def result_uuid(report: SeverityReport, kind: str) -> uuid.UUID:
-    """Return the identity of one result: the same for the same image, model and `kind`."""
-    image, model = report.image, report.model
-    name = "|".join(
-        [
-            image.sop_instance_uid or "",
-            image.pixel_sha256 or "",
-            f"{model.name} {model.version} {model.bundle_sha256}" if model else "",
-            kind,
-        ]
-    )
-    return uuid.UUID(bytes=hashlib.sha256(name.encode()).digest()[:16], version=4)
 
 
 def to_stored_points(points: npt.ArrayLike, header: Dataset) -> npt.NDArray[np.float64]:

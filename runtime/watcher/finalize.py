@@ -90,7 +90,7 @@ def write_outputs(
 def _write_one(
     image: ImageRow, scored: ScoredRadiograph, layout: Layout, output: Output
 ) -> tuple[Path | None, str | None]:
-    """Write one output; return its file, or why a scored image has none."""
+    """Write one output; return its file, or why it is missing; neither where the format has none for such an image."""
     try:
         path = output.write(scored, output_file(layout, output, image))
     except LungsevError as error:
@@ -102,8 +102,6 @@ def _write_one(
     except Exception as error:
         log.exception("output %s of image %s failed", output.name, image.id, extra={"image": image.id})
         return None, f"Unexpected {type(error).__name__}; the log says more."
-    if path is None and scored.report.status == "scored":
-        return None, "The format needs a DICOM image that belongs to a study and a series."
     return path, None
 
 

@@ -117,7 +117,7 @@ class Watcher:
         """
         with ExitStack() as stack:
             stack.enter_context(lock_folders(self._incoming, self._layout))
-            outputs = open_outputs(self._settings.outputs)
+            outputs = open_outputs(self._settings.outputs, self._settings.site.zone)
             ledger = open_ledger(self._layout)
             stack.callback(ledger.close)
             watch = self._settings.watch

@@ -62,6 +62,15 @@ def test_options_override_the_file(tmp_path: Path) -> None:
     assert settings.watch.settle_seconds == 3
 
 
+def test_where_dicom_results_go_rejection_notes_go_too() -> None:
+    web = {"kind": "stow", "name": "web", "url": "https://pacs.example/studies", "sends": ["dicom_sr"]}
+    hook = {"kind": "webhook", "name": "hook", "url": "https://hub.example", "sends": ["json"]}
+    settings = BedsideSettings(outputs=("json", "dicom_sr"), destinations=(web, hook))
+    assert settings.outputs == ("json", "dicom_sr", "dicom_ko")
+    assert [destination.sends for destination in settings.destinations] == [("dicom_sr", "dicom_ko"), ("json",)]
+    assert BedsideSettings(outputs=("json", "dicom_ko", "dicom_sc")).outputs == ("json", "dicom_ko", "dicom_sc")
+
+
 def test_json_is_written_first() -> None:
     assert BedsideSettings(outputs=("overlay", "json", "csv")).outputs == ("json", "overlay", "csv")
 

@@ -12,6 +12,7 @@ from drawn_calls import Box, Drawn, Line, Pasted, Text
 from lungsev.drawing.palette import GOOD, INK, MUTED, TEXT, TILE, WARNING, severity_colour, severity_colours
 from lungsev.drawing.shapes import Sheet
 from lungsev.drawing.side_panel import WIDTH, draw_refused_panel, draw_scored_panel
+from lungsev.moment import Moment
 from lungsev.pipeline import ScoredRadiograph
 from lungsev.report import ImageInfo, QualityFlag, SeverityReport
 from lungsev.schemes import load_scheme
@@ -201,7 +202,9 @@ def test_an_interval_of_one_total_still_has_a_visible_bar(make_scored, drawn: li
 
 
 def test_a_report_without_a_model_has_one_line_of_origin(drawn: list[Drawn]) -> None:
-    report = SeverityReport("failed", ImageInfo(acquired_at="2026-11-22T08:15:30", view="PA"), error="truncated")
+    report = SeverityReport(
+        "failed", ImageInfo(view="PA"), error="truncated", acquired=Moment("2026-11-22T08:15:30", "second")
+    )
     draw_refused_panel(new_sheet(), 0.0, report)
     assert [call.text for call in drawn if isinstance(call, Text)][-1] == "Acquired 2026-11-22 08:15, view PA"
 

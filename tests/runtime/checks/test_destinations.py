@@ -67,7 +67,7 @@ def test_a_pacs_answers_and_takes_what_is_sent_without_being_sent_an_object(pacs
     assert found.ok
     assert "PACS at 127.0.0.1:" in found.found
     assert "answered C-ECHO in" in found.found
-    assert "takes structured reports, presentation states, secondary captures" in found.found
+    assert found.found.endswith("takes structured reports, presentation states, secondary captures, rejection notes")
     assert stored == []
 
 
@@ -81,6 +81,7 @@ def test_classes_that_a_pacs_refuses_are_named(pacs: Callable[..., int]) -> None
 def test_a_pacs_without_verification_that_takes_jpeg_only_is_sound(pacs: Callable[..., int]) -> None:
     found = check_dicom(pacs(SOP_CLASSES["dicom_sc"], syntax="1.2.840.10008.1.2.4.50"), "dicom_sc")
     assert (found.ok, "C-ECHO" in found.found) == (True, False)
+    assert found.found.endswith("it takes no rejection notes: results of a wrong patient are deleted there by hand")
 
 
 def test_a_pacs_that_fails_to_echo_is_named(pacs: Callable[..., int]) -> None:

@@ -6,11 +6,13 @@ import json
 import sys
 from importlib import resources
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import cv2
 import jsonschema
 import pytest
 from dicom_results import written
+from standing_reports import in_state
 
 from lungsev.errors import ConfigError, MissingExtraError
 from lungsev.report import SeverityReport
@@ -40,11 +42,23 @@ def test_no_two_outputs_write_the_same_file() -> None:
 
 def test_destinations_are_asked_for_the_classes_of_what_is_written(make_scored_dicom, tmp_path: Path) -> None:
     pytest.importorskip("highdicom")
-    scored = make_scored_dicom()
-    assert {name: written(name, scored, tmp_path).SOPClassUID for name in SOP_CLASSES} == SOP_CLASSES
+    superseded = in_state(make_scored_dicom(), "superseded")
+    assert {name: written(name, superseded, tmp_path).SOPClassUID for name in SOP_CLASSES} == SOP_CLASSES
 
 
-@pytest.mark.parametrize("name", ["dicom_sr", "dicom_pr"])
+def test_outputs_are_told_the_sites_zone() -> None:
+    rome = ZoneInfo("Europe/Rome")
+    assert [output.zone for output in open_outputs(["json", "hl7"], rome)] == [rome, rome]
+    assert [output.name for output in open_outputs(["csv"], rome)] == ["csv"]
+
+
+def test_outputs_say_what_they_are_made_from() -> None:
+    needs = {name: output.needs for name, output in OUTPUTS.items()}
+    assert {name for name, what in needs.items() if what == "report"} == {"json", "csv", "dicom_ko", "fhir", "hl7"}
+    assert {name for name, what in needs.items() if what == "header"} == {"dicom_sr", "dicom_pr"}
+
+
+@pytest.mark.parametrize("name", ["dicom_sr", "dicom_pr", "dicom_ko"])
 def test_a_missing_extra_is_named_before_any_image_is_scored(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "highdicom", None)
     with pytest.raises(MissingExtraError, match="bedside"):

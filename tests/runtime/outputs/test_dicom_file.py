@@ -13,7 +13,7 @@ import pytest
 from dicom_results import open_output, written
 from pydicom.dataset import Dataset
 
-from lungsev.errors import SkippedImageError, UnreadableImageError
+from lungsev.errors import LungsevError, SkippedImageError, UnreadableImageError
 from lungsev.pipeline import ScoredRadiograph
 from lungsev.reading.read import read_radiograph
 
@@ -124,9 +124,10 @@ def test_a_hostile_name_is_carried_over_as_it_is(name, make_scored_dicom, tmp_pa
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_images_that_are_no_dicom_or_have_no_score_get_none(name, make_scored, failed, tmp_path: Path) -> None:
-    for scored in (make_scored(), failed):
-        assert open_output(name).write(scored, tmp_path / "image.dcm") is None
+def test_images_without_a_score_get_none_and_scored_pictures_say_why(name, make_scored, failed, tmp_path: Path) -> None:
+    assert open_output(name).write(failed, tmp_path / "image.dcm") is None
+    with pytest.raises(LungsevError):
+        open_output(name).write(make_scored(), tmp_path / "image.dcm")
     assert list(tmp_path.iterdir()) == []
 
 

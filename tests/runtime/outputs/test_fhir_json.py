@@ -13,16 +13,17 @@ bundles = pytest.importorskip("fhir.resources.R4B.bundle")
 
 
 def test_the_bundle_is_valid_r4b_and_preliminary(make_scored) -> None:
-    data = encode_fhir(make_scored(grades=(0, 1, 2, 3, 2, 1)))
+    data = encode_fhir(make_scored(grades=(0, 1, 2, 3, 2, 1)), None)
     assert data is not None
     bundle = bundles.Bundle.model_validate_json(data)
-    report, observation, device = (entry.resource for entry in bundle.entry)
+    patient, device, observation, report = (entry.resource for entry in bundle.entry)
     assert report.status == observation.status == "preliminary"
     assert {report.meta.security[0].code, observation.meta.security[0].code} == {"AIAST"}
     assert float(observation.valueQuantity.value) == 9
     assert [int(part.valueQuantity.value) for part in observation.component[:6]] == [0, 1, 2, 3, 2, 1]
-    assert report.subject.identifier.value == "PHANTOM-1"
-    assert report.result[0].reference == bundle.entry[1].fullUrl
+    assert report.subject.reference == bundle.entry[0].fullUrl
+    assert patient.identifier[0].value == "PHANTOM-1"
+    assert report.result[0].reference == bundle.entry[2].fullUrl
     assert device.version[0].value == "1.2.0"
     assert "Not for clinical use" in report.conclusion
 
@@ -39,4 +40,4 @@ def test_an_image_without_patient_or_date_is_still_valid(make_scored) -> None:
 
 
 def test_images_without_a_score_get_none(skipped, failed) -> None:
-    assert [encode_fhir(scored) for scored in (skipped, failed)] == [None, None]
+    assert [encode_fhir(scored, None) for scored in (skipped, failed)] == [None, None]

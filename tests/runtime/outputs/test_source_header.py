@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
+from lungsev.errors import LungsevError, UnreadableImageError
+from lungsev.patient import PatientInfo
+from lungsev.reading.limits import ReadLimits
+from lungsev.report import ImageInfo
 from lungsev.runtime.outputs.source_header import (
     header_for_highdicom,
+    header_of_report,
     read_source_header,
-    result_uid,
-    result_uuid,
     to_stored_points,
 )
 
@@ -46,22 +49,6 @@ def test_the_way_back_undoes_the_reading(orientation: list[str]) -> None:
     np.testing.assert_array_equal(to_stored_points([(column + 0.5, row + 0.5)], header), [(21.5, 7.5)])
 
 
-def test_a_result_has_the_same_identity_for_the_same_image_model_and_kind(make_scored) -> None:
-    report = make_scored().report
-    assert result_uuid(report, "sr") == result_uuid(report, "sr")
-    assert result_uid(report, "sr") == f"2.25.{result_uuid(report, 'sr').int}"
-    assert result_uuid(report, "sr").version == 4
-    others = [
-        replace(report, image=replace(report.image, sop_instance_uid="1.2.3")),
-        replace(report, image=replace(report.image, pixel_sha256="ff" * 32)),
-        replace(report, model=replace(report.model, name="other")),
-        replace(report, model=replace(report.model, version="9")),
-        replace(report, model=replace(report.model, bundle_sha256="ff" * 32)),
-    ]
-    found = {result_uuid(report, "pr"), *(result_uuid(other, "sr") for other in [report, *others])}
-    assert len(found) == 7
-
-
 def test_a_header_has_all_that_a_result_must_quote(make_scored_dicom) -> None:
     def edit(dataset: Dataset) -> None:
         dataset.PatientSex = "X"
@@ -79,12 +66,55 @@ def test_a_header_has_all_that_a_result_must_quote(make_scored_dicom) -> None:
     assert valid.PatientSex == "F"
 
 
-def test_an_image_that_is_not_a_dicom_file_or_has_no_series_has_no_header(make_scored, make_scored_dicom) -> None:
-    assert read_source_header(make_scored()) is None
+def test_an_image_whose_results_could_not_name_it_says_why(make_scored, make_scored_dicom) -> None:
     scored = make_scored_dicom()
-    for name in ("sop_instance_uid", "study_instance_uid", "series_instance_uid"):
-        image = replace(scored.report.image, **{name: None})
-        assert read_source_header(replace(scored, report=replace(scored.report, image=image))) is None
+    report = scored.report
+    too_long = "1.2." + "3" * 68
+    cases = [
+        (replace(report, image=ImageInfo()), "no DICOM object"),
+        (replace(report, image=replace(report.image, study_instance_uid=None)), "no Study Instance UID"),
+        (replace(report, image=replace(report.image, series_instance_uid=None)), "no Series Instance UID"),
+        (replace(report, image=replace(report.image, sop_instance_uid=too_long)), "SOP Instance UID has 72 characters"),
+        (replace(report, image=replace(report.image, sop_instance_uid="film 7")), "is no UID"),
+        (replace(report, patient=PatientInfo(id="12\\34")), "patient id has a backslash"),
+        (replace(report, patient=PatientInfo(id="1" * 65)), "more than 64 characters"),
+        (replace(report, patient=PatientInfo(id="1", issuer="A\x1bB")), "issuer of the patient id has"),
+    ]
+    for changed, expected in cases:
+        with pytest.raises(LungsevError, match=expected) as caught:
+            read_source_header(replace(scored, report=changed))
+        assert "12\\34" not in str(caught.value), "an error never names a patient"
+    with pytest.raises(UnreadableImageError, match="in memory"):
+        read_source_header(replace(scored, source=None))
+
+
+def test_files_that_only_the_core_can_read_have_a_header_too(make_scored_dicom) -> None:
+    scored = make_scored_dicom()
+    data = scored.source.read_bytes()
+    scored.source.write_bytes(data[132:])
+    assert read_source_header(scored).PatientID == scored.report.patient.id
+    start = data.index(scored.report.image.transfer_syntax.encode()) + len(scored.report.image.transfer_syntax)
+    scored.source.write_bytes(data[start + start % 2 :])
+    assert read_source_header(scored).Rows == scored.report.image.rows
+
+
+def test_a_file_that_grew_beyond_the_limits_is_not_read(make_scored_dicom) -> None:
+    scored = make_scored_dicom()
+    with scored.source.open("r+b") as stream:
+        stream.truncate(ReadLimits().file_bytes + 1)
+    with pytest.raises(UnreadableImageError, match="changed"):
+        read_source_header(scored)
+
+
+def test_a_report_gives_a_header_by_itself(make_scored) -> None:
+    report = make_scored().report
+    patient = PatientInfo(id="7", name="DOE^JANE", birth_date="1950-02-01", sex="F")
+    header = header_of_report(replace(report, patient=patient, image=replace(report.image, accession_number="A-1")))
+    assert (str(header.PatientName), header.PatientBirthDate, header.PatientSex) == ("DOE^JANE", "19500201", "F")
+    assert (header.StudyInstanceUID, header.AccessionNumber) == (report.image.study_instance_uid, "A-1")
+    odd = header_of_report(replace(report, patient=PatientInfo(id="7", birth_date="about 1950", sex="?")))
+    assert not odd.PatientBirthDate
+    assert not odd.PatientSex
 
 
 def test_what_highdicom_refuses_is_left_out_of_its_header(make_scored_dicom) -> None:

@@ -71,7 +71,7 @@ class Exam:
         """The first instant that `acquired` may stand for."""
         return self.acquired.earliest() if self.acquired else None
 
-    @property
+    @cached_property
     def moment(self) -> datetime:
         """When the image was taken, or else when it was received; for sorting."""
         return self.acquired_at or self.received_at

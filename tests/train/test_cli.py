@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tiny_bundle import write_tiny_bundle
 
 from lungsev.train import cli
 from lungsev.train.evaluation.reporting import tables
@@ -137,6 +138,19 @@ def test_phantoms_are_made_in_a_layout(lungsev_train: Callable, tmp_path: Path) 
     assert made[0] == 0
     assert (tmp_path / "x" / "inha.csv").is_file()
     assert "is not empty" in one_line(lungsev_train("data", "phantom", tmp_path / "x"))
+
+
+def test_change_takes_a_bundle_and_graded_courses_with_times(
+    lungsev_train: Callable, phantom_dataset: DatasetMaker, tmp_path: Path
+) -> None:
+    assert "there is no bundle at" in one_line(
+        lungsev_train("change", "--data", tmp_path, "--bundle", tmp_path / "none")
+    )
+    write_tiny_bundle(tmp_path / "bundle")
+    words = ("change", "--bundle", tmp_path / "bundle", "--data")
+    assert "has no image with date and time" in one_line(lungsev_train(*words, phantom_dataset("inha")))
+    assert "the bundle does not score inha" in one_line(lungsev_train(*words, tmp_path, "--scheme", "inha"))
+    assert "consecutive graded images: found 1, expected" in one_line(lungsev_train(*words, phantom_dataset("ralo")))
 
 
 def test_a_setting_is_not_undone_by_an_option_that_was_not_given(lungsev_train: Callable, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from lungsev.change import ChangeEstimate, Repeatability, change_between
+from lungsev.errors import DatasetError
 from lungsev.train.evaluation.change_courses import (
     Course,
     Pair,
@@ -50,8 +51,17 @@ def judge(courses: Sequence[Course], repeatability: Repeatability) -> JudgedCour
 
 
 def choose_threshold(courses: Sequence[Course], repeatability: Repeatability) -> float:
-    """Return the lowest probability, in hundredths, from which on few enough pairs of one day are called changed."""
+    """Return the lowest probability, in hundredths, from which on few enough pairs of one day are called changed.
+
+    Raises:
+        DatasetError: No two images of a patient are less than a day apart.
+    """
     pairs = consecutive_pairs(courses)
+    if not any(map(_within_a_day, pairs)):
+        raise DatasetError(
+            "no two images of a patient are less than a day apart, so false calls cannot be counted; "
+            "give a dataset with repeated images, e.g. RALO"
+        )
     alone, in_course = changes_alone(pairs, repeatability), changes_in_course(courses, repeatability)
     for percent in range(51, 100):
         rates = [
@@ -59,7 +69,7 @@ def choose_threshold(courses: Sequence[Course], repeatability: Repeatability) ->
             for part in (alone, in_course)
             for within in (_within_a_day, _on_one_date)
         ]
-        if max(rates) <= FALSE_CALLS_AIM:
+        if max(rate or 0.0 for rate in rates) <= FALSE_CALLS_AIM:
             return percent / 100
     return 0.99
 
@@ -162,9 +172,9 @@ def _called(judged: Judged, truth: str, threshold: float) -> dict[str, Any]:
     known = [value for value in moved if value is not None]
     return {
         "pairs": len(known),
-        "same_way": round(_share([value > 0 for value in known]), 4),
-        "no_change": round(_share([value == 0 for value in known]), 4),
-        "other_way": round(_share([value < 0 for value in known]), 4),
+        "same_way": _share([value > 0 for value in known]),
+        "no_change": _share([value == 0 for value in known]),
+        "other_way": _share([value < 0 for value in known]),
     }
 
 
@@ -184,8 +194,8 @@ def _reliability(judged: Judged, truth: str) -> list[dict[str, Any]]:
                     "to": round(high, 2),
                     "pairs": len(inside),
                     "probability": round(sum(probability for probability, _ in inside) / len(inside), 3),
-                    "same_way": round(_share([moved >= _MOVED for _, moved in inside]), 3),
-                    "other_way": round(_share([moved <= -_MOVED for _, moved in inside]), 3),
+                    "same_way": _share([moved >= _MOVED for _, moved in inside]),
+                    "other_way": _share([moved <= -_MOVED for _, moved in inside]),
                 }
             )
     return rows
@@ -201,8 +211,10 @@ def _toward(pair: Pair, change: ChangeEstimate, truth: str) -> float | None:
 
 
 def _trade_off(judged: JudgedCourses, truth: str, threshold: float) -> dict[str, Any]:
-    def rate(part: Judged, counts: Callable[[Pair], bool], found: Callable[[Pair, ChangeEstimate], bool]) -> float:
-        return round(_share([found(pair, change) for pair, change in part if counts(pair)]), 4)
+    def rate(
+        part: Judged, counts: Callable[[Pair], bool], found: Callable[[Pair, ChangeEstimate], bool]
+    ) -> float | None:
+        return _share([found(pair, change) for pair, change in part if counts(pair)])
 
     def called(pair: Pair, change: ChangeEstimate) -> bool:
         return is_called(change, threshold)
@@ -223,8 +235,9 @@ def _zones_called(judged: Judged, repeatability: Repeatability) -> dict[str, Any
         if _within_a_day(pair)
         for before, after in zip(pair.before.zones, pair.after.zones, strict=True)
     ]
-    return {"zones": len(called), "rate": round(_share(called), 4)}
+    return {"zones": len(called), "rate": _share(called)}
 
 
-def _share(values: Sequence[bool]) -> float:
-    return sum(values) / len(values) if values else math.nan
+def _share(values: Sequence[bool]) -> float | None:
+    """Share of true values, to four digits; None where there are none to count."""
+    return round(sum(values) / len(values), 4) if values else None

@@ -52,7 +52,7 @@ def fit_process(pairs: Sequence[Pair], truth: str) -> FittedProcess:
     graded = [pair for pair in graded if len(pair.reader_changes(truth)) == most]
     if len(graded) < _FEWEST_PAIRS:
         raise DatasetError(
-            f"found {len(graded)} pairs of consecutive graded images, expected at least {_FEWEST_PAIRS}; "
+            f"pairs of consecutive graded images: found {len(graded)}, expected at least {_FEWEST_PAIRS}; "
             "give a dataset with courses: patients with several images, and their times"
         )
     moved = _column([pair.after.total.mean - pair.before.total.mean for pair in graded])

@@ -92,10 +92,8 @@ def lines_of(found: dict[str, Any]) -> Iterator[str]:
             )
     yield "  Called from: one day, pair alone; one day, in its course; agreed change found"
     for row in test["trade_off"]:
-        yield (
-            f"    {row['call_from']:.2f}: {row['same_day_pair_alone']:.1%}  {row['same_day_in_course']:.1%}  "
-            f"{row['agreed_found_every_two']:.1%}"
-        )
+        shares = (row[name] for name in ("same_day_pair_alone", "same_day_in_course", "agreed_found_every_two"))
+        yield f"    {row['call_from']:.2f}: " + "  ".join("-" if share is None else f"{share:.1%}" for share in shares)
 
 
 def _scored_images(dataset: GradedDataset, bundle: Path, scheme: str) -> list[CourseImage]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -8,6 +9,7 @@ from graded_courses import simulated_courses
 from measured import MEASURED
 
 from lungsev.change import ChangeEstimate, Severity
+from lungsev.errors import DatasetError
 from lungsev.train.evaluation.change_courses import Course, CourseImage
 from lungsev.train.evaluation.change_figures import FALSE_CALLS_AIM, choose_threshold, figures, is_called
 
@@ -78,6 +80,19 @@ def test_the_chosen_threshold_keeps_false_calls_below_the_aim_and_no_higher_than
     lower = figures(courses, replace(MEASURED, call_from=threshold - 0.01))["same_day_called"]
     assert max(row["rate"] for row in rates.values()) <= FALSE_CALLS_AIM
     assert max(row["rate"] for row in lower.values()) > FALSE_CALLS_AIM
+
+
+def test_courses_without_two_images_of_a_day_are_refused() -> None:
+    with pytest.raises(DatasetError, match="no two images of a patient are less than a day apart"):
+        choose_threshold([course("A", (0, 5, 2), (72, 5, 2))], MEASURED)
+
+
+def test_figures_of_nothing_are_none_and_not_a_number() -> None:
+    found = figures([course("A", (0, 5, 2), (72, 5, 2))], MEASURED)
+    assert found["trade_off"][0]["same_day_pair_alone"] is None
+    assert found["called"]["extent"]["same_way"] is None
+    assert figures([], MEASURED)["pairs"] == 0
+    json.dumps(found, allow_nan=False)
 
 
 def test_a_change_that_the_shown_totals_deny_is_not_called() -> None:

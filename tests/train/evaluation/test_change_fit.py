@@ -24,7 +24,7 @@ def test_the_fit_finds_the_parameters_that_made_the_courses() -> None:
 
 
 def test_too_few_graded_pairs_are_refused_with_their_number() -> None:
-    with pytest.raises(DatasetError, match="found 15 pairs of consecutive graded images, expected at least 50"):
+    with pytest.raises(DatasetError, match="pairs of consecutive graded images: found 15, expected at least 50"):
         fit_process(consecutive_pairs(simulated_courses(3)), "extent")
-    with pytest.raises(DatasetError, match="found 0 pairs"):
+    with pytest.raises(DatasetError, match="found 0, expected"):
         fit_process(consecutive_pairs(simulated_courses(3)), "opacity")

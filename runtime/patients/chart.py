@@ -105,7 +105,7 @@ def _draw_totals(sheet: Sheet, trend: Trend, places: list[float]) -> None:
             for dash in range(int(_CHART_TOP), int(_CHART_TOP + _CHART_HEIGHT), 18):
                 sheet.lines([(middle, dash), (middle, dash + 9)], WARNING, width=2)
             sheet.text(middle, _CHART_TOP + 22, "another model", 20, WARNING, anchor="ms")
-        elif point.level is None:
+        elif point.level is None and trend.stop is None:
             sheet.lines([(x0, _y(trend, before.total)), (x, _y(trend, point.total))], MUTED, width=3)
     for point, x in zip(points, places, strict=True):
         colour = severity_colour(point.total / trend.total_max)

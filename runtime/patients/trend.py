@@ -26,6 +26,7 @@ from lungsev.course import CoursePoint, follow_course
 from lungsev.moment import Moment
 from lungsev.report import SchemeScore, SeverityReport
 from lungsev.runtime.patients.history import Exam
+from lungsev.runtime.patients.refusals import is_about_patient
 from lungsev.standing import Change, StandingState
 
 
@@ -102,7 +103,7 @@ class Trend:
         grades: All grades of the scheme, ascending.
         call_from: Probability from which on a change is called; None where the repeatability was not measured.
         undated: Ids of scored images without a date, which have no place in a course.
-        unscored: How many of the patient's images have no score.
+        unscored: How many of the patient's images have no score; files that say nothing of the patient do not count.
         stop: Why the images are not compared: they name different people.
     """
 
@@ -147,7 +148,7 @@ def patient_trend(exams: Sequence[Exam], scheme: str | None = None) -> Trend | N
         call_from=measured.call_from if measured else None,
         points=_points(dated, scheme),
         undated=tuple(exam.id for exam in counted if exam.acquired is None),
-        unscored=sum(exam.report.status != "scored" for exam in exams),
+        unscored=sum(exam.report.status != "scored" and is_about_patient(exam.report) for exam in exams),
         stop=next((exam.report.stop for exam in dated if exam.report.stop), None),
     )
 

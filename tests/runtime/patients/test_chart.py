@@ -170,6 +170,15 @@ def test_a_date_without_a_time_has_no_clock(drawn: list[Drawn]) -> None:
     assert [call.text for call in drawn if isinstance(call, Text) and call.size == 18.0] == ["08:15"]
 
 
+def test_images_that_may_show_several_people_are_not_joined(drawn: list[Drawn]) -> None:
+    exams = [course_exam(4, 0), course_exam(10, 24)]
+    stopped = replace(exams[1], report=replace(exams[1].report, stop="Stop."))
+    trend = patient_trend([exams[0], stopped])
+    assert trend is not None
+    draw_trend(trend, "Course")
+    assert [call for call in drawn if isinstance(call, Line) and call.colour == MUTED] == []
+
+
 def test_without_repeatability_the_totals_are_joined_and_no_band_is_drawn(drawn: list[Drawn]) -> None:
     exams = []
     for exam in (course_exam(4, 0), course_exam(10, 24)):

@@ -14,6 +14,7 @@ from measured import MEASURED
 
 from lungsev.change import change_words
 from lungsev.moment import Moment
+from lungsev.patient import PatientInfo
 from lungsev.report import ImageInfo, QualityFlag, SeverityReport
 from lungsev.runtime.patients.history import Exam
 from lungsev.runtime.patients.trend import Trend, patient_trend
@@ -228,8 +229,10 @@ def test_a_reused_uid_with_other_pixels_or_another_time_is_another_image() -> No
 
 
 def test_images_without_a_date_or_a_score_have_no_place_but_are_counted() -> None:
-    skipped = SeverityReport("skipped", ImageInfo(patient_id="PHANTOM-1"), reason="rotated", message="Turned.")
-    trend = trend_of(course_exam(5, 0), course_exam(9, None, name="undated"), Exam("no", skipped, WRITTEN_AT))
+    person = PatientInfo(id="PHANTOM-1")
+    skipped = SeverityReport("skipped", ImageInfo(), reason="rotated", message="Turned.", patient=person)
+    twin = Exam("twin", replace(skipped, reason="duplicate"), WRITTEN_AT)
+    trend = trend_of(course_exam(5, 0), course_exam(9, None, name="undated"), Exam("no", skipped, WRITTEN_AT), twin)
     assert (len(trend.points), trend.undated, trend.unscored) == (1, ("undated",), 1)
     assert patient_trend([Exam("no", skipped, WRITTEN_AT)]) is None
     assert patient_trend([]) is None

@@ -95,25 +95,12 @@ class WatchSettings(_Section):
     retention: RetentionSettings = RetentionSettings()
 
 
-class ListenSettings(_Section):
-    """Receiving images by DICOM. Off by default; when it is on, only the listed addresses may connect."""
+class _Listener(_Section):
+    """A port that other machines connect to: which of them may, and its TLS."""
 
     enabled: bool = False
-    ae_title: str = Field(default="LUNGSEV", min_length=1, max_length=16, pattern=r"^[A-Z0-9_ -]+$")
     host: str = "127.0.0.1"
-    port: int = Field(default=11112, ge=0, le=65535)
-    inbox: Path | None = None  # None: the watched folder
-    allowed_ae_titles: tuple[str, ...] = ()  # empty: any title
     allowed_addresses: tuple[str, ...] = ("127.0.0.1", "::1")  # addresses or networks, for example 10.1.2.0/24
-    max_associations: int = Field(default=8, ge=1, le=256)
-    max_pdu_bytes: int = Field(default=131_072, ge=4096, le=1 << 24)
-    max_object_mb: float = Field(default=128.0, gt=0)
-    idle_seconds: float = Field(default=60.0, gt=0)  # a peer that sends nothing for this long is disconnected
-    association_seconds: float = Field(default=600.0, gt=0)
-    storage_commitment: bool = True
-    storage_commitment_ports: dict[str, int] = Field(
-        default_factory=dict
-    )  # AE title: port that its reports go to, on a new association
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     tls_authorities: Path | None = None  # with it, peers must show a certificate signed by these
@@ -125,29 +112,38 @@ class ListenSettings(_Section):
         return value
 
     @model_validator(mode="after")
-    def _check_tls_files(self) -> ListenSettings:
+    def _check_tls_files(self) -> _Listener:
         _require_pair(self.tls_certificate, self.tls_key)
         if self.tls_authorities is not None and self.tls_certificate is None:
             raise ValueError("tls_authorities needs tls_certificate and tls_key")
         return self
 
 
-class Hl7ListenSettings(_Section):
+class ListenSettings(_Listener):
+    """Receiving images by DICOM. Off by default; when it is on, only the listed addresses may connect."""
+
+    ae_title: str = Field(default="LUNGSEV", min_length=1, max_length=16, pattern=r"^[A-Z0-9_ -]+$")
+    port: int = Field(default=11112, ge=0, le=65535)
+    inbox: Path | None = None  # None: the watched folder
+    allowed_ae_titles: tuple[str, ...] = ()  # empty: any title
+    max_associations: int = Field(default=8, ge=1, le=256)
+    max_pdu_bytes: int = Field(default=131_072, ge=4096, le=1 << 24)
+    max_object_mb: float = Field(default=128.0, gt=0)
+    idle_seconds: float = Field(default=60.0, gt=0)  # a peer that sends nothing for this long is disconnected
+    association_seconds: float = Field(default=600.0, gt=0)
+    storage_commitment: bool = True
+    storage_commitment_ports: dict[str, int] = Field(
+        default_factory=dict
+    )  # AE title: port that its reports go to, on a new association
+
+
+class Hl7ListenSettings(_Listener):
     """Receiving merges of patients (ADT^A40) by HL7 v2 over MLLP. Off by default."""
 
-    enabled: bool = False
-    host: str = "127.0.0.1"
     port: int = Field(default=2575, ge=0, le=65535)
-    allowed_addresses: tuple[str, ...] = ("127.0.0.1", "::1")  # addresses or networks, for example 10.1.2.0/24
     max_connections: int = Field(default=8, ge=1, le=256)
     max_message_kb: float = Field(default=256.0, gt=0)
     idle_seconds: float = Field(default=3600.0, gt=0)  # a sender that is silent for this long is disconnected
-
-    @field_validator("allowed_addresses")
-    @classmethod
-    def _check_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        parse_networks(value)
-        return value
 
 
 class HealthSettings(_Section):

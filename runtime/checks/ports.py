@@ -17,7 +17,8 @@ from lungsev.errors import LungsevError
 from lungsev.runtime.checks.check import Check
 from lungsev.runtime.dashboard.serve import check_tls_files
 from lungsev.runtime.delivery.web import describe_error
-from lungsev.runtime.settings import BedsideSettings, DashboardSettings, ListenSettings
+from lungsev.runtime.settings import BedsideSettings, DashboardSettings, Hl7ListenSettings, ListenSettings
+from lungsev.runtime.tls import server_context
 from lungsev.runtime.watcher.layout import Layout
 
 _THIS_MACHINE = {"127.0.0.1", "::1"}
@@ -61,18 +62,14 @@ def check_ports(settings: BedsideSettings, layout: Layout | None) -> Iterator[Ch
 
 
 def _services(settings: BedsideSettings) -> Iterator[_Service]:
-    listen, dashboard, health = settings.listen, settings.dashboard, settings.health
+    listen, hl7, dashboard, health = settings.listen, settings.hl7_listen, settings.dashboard, settings.health
     if listen.enabled:
-        tls = "TLS" if listen.tls_certificate else "no TLS"
-        allowed = f"{len(listen.allowed_addresses)} addresses allowed" if _is_open(listen.host) else "this machine only"
         yield _Service(
-            "listen", listen.host, listen.port, f"{listen.ae_title}, {tls}, {allowed},", _listener_fault(listen)
-        )
-    if settings.hl7_listen.enabled:
-        hl7 = settings.hl7_listen
-        closed = _is_open(hl7.host) and set(hl7.allowed_addresses) <= _THIS_MACHINE
-        fault = ("only this machine may send", "list the senders in hl7_listen.allowed_addresses") if closed else None
-        yield _Service("hl7_listen", hl7.host, hl7.port, "HL7", fault)
+            "listen", listen.host, listen.port, f"{listen.ae_title}, {_admission(listen)},",
+            _listener_fault("listen", listen),
+        )  # fmt: skip
+    if hl7.enabled:
+        yield _Service("hl7_listen", hl7.host, hl7.port, f"HL7, {_admission(hl7)},", _listener_fault("hl7_listen", hl7))
     if dashboard.enabled:
         tls = "HTTPS" if dashboard.tls_certificate else "HTTP"
         yield _Service("dashboard", dashboard.host, dashboard.port, tls, _dashboard_fault(dashboard))
@@ -80,19 +77,20 @@ def _services(settings: BedsideSettings) -> Iterator[_Service]:
         yield _Service("health", health.host, health.port, "HTTP")
 
 
+def _admission(listener: ListenSettings | Hl7ListenSettings) -> str:
+    allowed = f"{len(listener.allowed_addresses)} addresses allowed" if _is_open(listener.host) else "this machine only"
+    return f"{'TLS' if listener.tls_certificate else 'no TLS'}, {allowed}"
+
+
 def _is_open(host: str) -> bool:
     return host not in _LOOPBACK
 
 
-def _listener_fault(listen: ListenSettings) -> tuple[str, str] | None:
-    if _is_open(listen.host) and set(listen.allowed_addresses) <= _THIS_MACHINE:
-        return "only this machine may send", "list the units' addresses in listen.allowed_addresses"
-    if listen.tls_certificate is None or find_spec("pynetdicom") is None:
-        return None
-    from lungsev.runtime.dicom.connection_limits import build_tls_context
-
+def _listener_fault(section: str, listener: ListenSettings | Hl7ListenSettings) -> tuple[str, str] | None:
+    if _is_open(listener.host) and set(listener.allowed_addresses) <= _THIS_MACHINE:
+        return "only this machine may send", f"list the senders' addresses in {section}.allowed_addresses"
     try:
-        build_tls_context(listen)
+        server_context(listener.tls_certificate, listener.tls_key, listener.tls_authorities)
     except OSError as error:  # ssl.SSLError is one
         reason = "they are no such files" if isinstance(error, ssl.SSLError) else describe_error(error)
         advice = "expected PEM files, the key without a password, that this user may read"

@@ -182,22 +182,3 @@ def close_association(association: Any) -> None:
     with contextlib.suppress(Exception):
         raw = association.dul.socket.socket
         raw.shutdown(socket.SHUT_RDWR)
-
-
-def build_tls_context(settings: ListenSettings) -> ssl.SSLContext | None:
-    """Return the TLS settings (TLS 1.2 or newer: PS3.15 B.12, BCP 195), or None where TLS is off.
-
-    With `tls_authorities`, peers must show a certificate.
-
-    Raises:
-        OSError, ssl.SSLError: A file is missing or is not a certificate.
-    """
-    if settings.tls_certificate is None or settings.tls_key is None:
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(settings.tls_certificate, settings.tls_key, password="")  # is not asked for one
-    if settings.tls_authorities is not None:
-        context.load_verify_locations(settings.tls_authorities)
-        context.verify_mode = ssl.CERT_REQUIRED
-    return context

@@ -30,10 +30,11 @@ except ImportError:
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
-from lungsev.runtime.dicom.connection_limits import LimitedServer, build_tls_context, restart_object_limit
+from lungsev.runtime.dicom.connection_limits import LimitedServer, restart_object_limit
 from lungsev.runtime.dicom.storage_commitment import ReceivedInstances, Reference, commitment_report
 from lungsev.runtime.logs import quiet_libraries
 from lungsev.runtime.settings import ListenSettings
+from lungsev.runtime.tls import server_context
 from lungsev.runtime.watcher.failpoints import pass_failpoint
 from lungsev.system import fsync_folder
 
@@ -103,7 +104,7 @@ class Listener:
         try:
             self._receiving.mkdir(mode=0o700, exist_ok=True)
             self._received = ReceivedInstances(self._receiving / "received.sqlite")
-            tls = build_tls_context(settings)
+            tls = server_context(settings.tls_certificate, settings.tls_key, settings.tls_authorities)
         except ssl.SSLError:
             raise LungsevError(
                 "listen.tls_*: expected PEM files of a certificate, its key and its authorities; check the three files"

@@ -10,6 +10,7 @@ import logging
 import secrets
 import socket
 import socketserver
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -17,15 +18,18 @@ from types import TracebackType
 
 from lungsev.errors import LungsevError
 from lungsev.runtime.addresses import is_allowed, parse_networks
+from lungsev.runtime.delivery.web import describe_error
 from lungsev.runtime.hl7.acknowledgement import acknowledge
 from lungsev.runtime.hl7.message import Hl7Error, parse_header, parse_message
 from lungsev.runtime.patients.hl7_merge import MergeMessage, merge_of
 from lungsev.runtime.settings import Hl7ListenSettings
+from lungsev.runtime.tls import server_context
 
 log = logging.getLogger("lungsev.runtime.hl7.listener")
 
 START, END = b"\x0b", b"\x1c"
 _PIECE_BYTES = 1 << 16
+_HANDSHAKE_SECONDS = 10.0
 _INTERNAL_ERROR = 207  # HL7 table 0357
 
 
@@ -43,7 +47,14 @@ class MergeListener:
 
     def __init__(self, settings: Hl7ListenSettings, on_merge: Callable[[MergeMessage], object]) -> None:
         try:
-            self._server = _Server(settings, on_merge)
+            tls = server_context(settings.tls_certificate, settings.tls_key, settings.tls_authorities)
+        except OSError as error:  # ssl.SSLError is one
+            raise LungsevError(
+                "hl7_listen.tls_*: expected PEM files of a certificate, its key without a password and its authorities "
+                f"({describe_error(error)}); check the three files"
+            ) from None
+        try:
+            self._server = _Server(settings, on_merge, tls)
         except OSError as error:
             raise LungsevError(
                 f"cannot listen for HL7 on {settings.host}:{settings.port}: {error.strerror or error}; choose another "
@@ -73,8 +84,11 @@ class _Server(socketserver.ThreadingTCPServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, settings: Hl7ListenSettings, on_merge: Callable[[MergeMessage], object]) -> None:
+    def __init__(
+        self, settings: Hl7ListenSettings, on_merge: Callable[[MergeMessage], object], tls: ssl.SSLContext | None
+    ) -> None:
         self.settings = settings
+        self._tls = tls
         self._on_merge = on_merge
         self._networks = parse_networks(settings.allowed_addresses)
         self._recording = threading.Lock()
@@ -96,6 +110,17 @@ class _Server(socketserver.ThreadingTCPServer):
                 return False
             self._connections.add(request)
         return True
+
+    def encrypt(self, connection: socket.socket) -> socket.socket:
+        """Return a connection after its TLS handshake, or as it is where TLS is off; raises OSError."""
+        if self._tls is None:
+            return connection
+        connection.settimeout(_HANDSHAKE_SECONDS)
+        encrypted = self._tls.wrap_socket(connection, server_side=True)
+        with self._lock:
+            self._connections.discard(connection)
+            self._connections.add(encrypted)
+        return encrypted
 
     def forget(self, connection: socket.socket) -> None:
         """Count a connection no longer."""
@@ -138,8 +163,13 @@ class _Handler(socketserver.BaseRequestHandler):
 
     def handle(self) -> None:
         """Answer the messages of a connection, one after the other."""
+        try:
+            self.request = self.server.encrypt(self.request)
+        except OSError:  # ssl.SSLError is one
+            log.warning("the TLS handshake of a sender failed")
+            return
         self.request.settimeout(self.server.settings.idle_seconds)
-        with contextlib.suppress(TimeoutError, ConnectionError, BrokenPipeError):
+        with contextlib.suppress(OSError), self.request:  # it went away, or is silent for too long
             for message in _frames(self.request, int(self.server.settings.max_message_kb * 1000)):
                 answer = self.server.answer(message)
                 if answer is not None:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,7 +13,6 @@ pytest.importorskip("pynetdicom", reason='the listener needs the "bedside" extra
 
 from lungsev.runtime.dicom.connection_limits import (
     LimitedServer,
-    build_tls_context,
     close_association,
     restart_object_limit,
 )
@@ -132,10 +130,3 @@ def test_a_pdu_that_claims_more_than_allowed_is_not_read() -> None:
 
 def test_an_association_without_a_socket_can_be_closed() -> None:
     close_association(SimpleNamespace(dul=SimpleNamespace(socket=None)))
-
-
-def test_without_a_certificate_there_is_no_tls(tmp_path: Path) -> None:
-    assert build_tls_context(ListenSettings()) is None
-    missing = ListenSettings(tls_certificate=tmp_path / "cert.pem", tls_key=tmp_path / "key.pem")
-    with pytest.raises(FileNotFoundError):
-        build_tls_context(missing)

@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+import contextlib
+import shutil
 import socket
 import sqlite3
+import ssl
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from bedside_life import PATIENCE_SECONDS, wait_for
@@ -182,3 +187,33 @@ def test_merges_are_recorded_one_at_a_time(serve: Serve) -> None:
 def test_a_port_in_use_is_an_error_that_names_its_setting(serve: Serve) -> None:
     with pytest.raises(LungsevError, match=r"cannot listen for HL7 on .*choose another hl7_listen\.port"):
         serve(port=serve().port)
+
+
+def test_with_tls_only_a_sender_with_a_certificate_is_served(
+    serve: Serve, recorded: list[MergeMessage], tmp_path: Path
+) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl makes the certificate of this test and is not installed")
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    subprocess.run([*command, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    listener = serve(tls_certificate=certificate, tls_key=key, tls_authorities=certificate)
+    context = ssl.create_default_context(cafile=str(certificate))
+    context.check_hostname = False
+    with connect(listener) as plain, contextlib.suppress(ConnectionError):
+        plain.sendall(b"\x0b" + a40().encode() + b"\x1c\r")
+        assert b"MSA" not in receive(plain)
+    with connect(listener) as stranger, contextlib.suppress(OSError):  # shows nothing
+        encrypted = context.wrap_socket(stranger)
+        encrypted.sendall(b"\x0b" + a40().encode() + b"\x1c\r")
+        assert encrypted.recv(1) == b""
+    assert recorded == []
+    context.load_cert_chain(certificate, key)
+    with context.wrap_socket(connect(listener)) as sender:
+        assert "MSA|AA|" in ask(sender, a40())
+    assert len(recorded) == 1
+
+
+def test_tls_files_that_cannot_be_used_are_named(serve: Serve, tmp_path: Path) -> None:
+    with pytest.raises(LungsevError, match=r"hl7_listen\.tls_\*: expected PEM files"):
+        serve(tls_certificate=tmp_path / "absent.pem", tls_key=tmp_path / "absent.pem")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ssl
 from pathlib import Path
 
+HANDSHAKE_SECONDS = 10.0  # a peer that takes longer is disconnected
+
 
 def server_context(certificate: Path | None, key: Path | None, authorities: Path | None) -> ssl.SSLContext | None:
     """Return the TLS settings of a port (TLS 1.2 or newer: PS3.15 B.12, BCP 195), or None without a certificate.

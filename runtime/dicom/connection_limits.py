@@ -19,11 +19,11 @@ from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
 from lungsev.runtime.addresses import is_allowed, parse_networks
 from lungsev.runtime.settings import ListenSettings
+from lungsev.runtime.tls import HANDSHAKE_SECONDS
 
 log = logging.getLogger("lungsev.runtime.dicom.listener")
 
 _PDU_OVERHEAD_BYTES = 1 << 16  # an association request may be longer than the data PDUs that it allows
-_HANDSHAKE_SECONDS = 10.0
 
 
 class LimitedServer(ThreadedAssociationServer):
@@ -76,7 +76,7 @@ class LimitedServer(ThreadedAssociationServer):
         """Do the TLS handshake and serve the peer, on a thread of this connection."""
         try:
             if self.ssl_context is not None:
-                request.settimeout(_HANDSHAKE_SECONDS)
+                request.settimeout(HANDSHAKE_SECONDS)
                 request = self.ssl_context.wrap_socket(request, server_side=True)
                 request.settimeout(self.settings.idle_seconds)
             self.finish_request(request, client_address)

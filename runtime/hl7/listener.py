@@ -23,13 +23,12 @@ from lungsev.runtime.hl7.acknowledgement import acknowledge
 from lungsev.runtime.hl7.message import Hl7Error, parse_header, parse_message
 from lungsev.runtime.patients.hl7_merge import MergeMessage, merge_of
 from lungsev.runtime.settings import Hl7ListenSettings
-from lungsev.runtime.tls import server_context
+from lungsev.runtime.tls import HANDSHAKE_SECONDS, server_context
 
 log = logging.getLogger("lungsev.runtime.hl7.listener")
 
 START, END = b"\x0b", b"\x1c"
 _PIECE_BYTES = 1 << 16
-_HANDSHAKE_SECONDS = 10.0
 _INTERNAL_ERROR = 207  # HL7 table 0357
 
 
@@ -115,7 +114,7 @@ class _Server(socketserver.ThreadingTCPServer):
         """Return a connection after its TLS handshake, or as it is where TLS is off; raises OSError."""
         if self._tls is None:
             return connection
-        connection.settimeout(_HANDSHAKE_SECONDS)
+        connection.settimeout(HANDSHAKE_SECONDS)
         encrypted = self._tls.wrap_socket(connection, server_side=True)
         with self._lock:
             self._connections.discard(connection)

@@ -27,7 +27,7 @@ from lungsev.runtime.patients.history import Exam
 from lungsev.runtime.patients.statement import Statements, course_changes, fingerprint
 from lungsev.runtime.settings import WatchSettings
 from lungsev.runtime.watcher.failpoints import pass_failpoint
-from lungsev.runtime.watcher.file_moves import copy_file
+from lungsev.runtime.watcher.file_moves import copy_file, remove_file
 from lungsev.runtime.watcher.finalize import output_file, read_report, write_outputs
 from lungsev.runtime.watcher.layout import Layout
 from lungsev.runtime.watcher.ledger import Ledger
@@ -173,8 +173,12 @@ class Amending:
         again = scored is not None
         outputs = [output for output in self._outputs if again or output.name not in _PICTURES]
         scored, unavailable = self._material(image, scored, outputs)
-        self._keep_versions(image, outputs, unavailable)
+        self._keep_versions(image, outputs)
         written = write_outputs(image, replace(scored, report=stated), self._layout, outputs, unavailable, received_ns)
+        there = {name for name, _ in written.files}
+        for output in outputs:
+            if output.name not in there:  # what was there is in versions/ and no longer stands
+                remove_file(output_file(self._layout, output, image))
         pass_failpoint("amended")
         self._queue(image.id, written.files, revision)
         pass_failpoint("queued")
@@ -259,8 +263,8 @@ class Amending:
                 raise
             return None
 
-    def _keep_versions(self, image: ImageRow, outputs: Sequence[Output], unavailable: dict[str, str]) -> None:
-        """Give the outputs that no longer stand a second name in versions/; those that are not replaced go there."""
+    def _keep_versions(self, image: ImageRow, outputs: Sequence[Output]) -> None:
+        """Give the outputs that no longer stand a second name in versions/."""
         for output in outputs:
             path = output_file(self._layout, output, image)
             if not path.is_file():
@@ -272,8 +276,6 @@ class Amending:
             for number in range(max(1, image.given), row.revision):
                 if _keep(path, folder / f"{image.id}.r{number}{output.suffix}"):
                     break
-            if output.name in unavailable:
-                path.unlink()
             fsync_folder(folder)
             pass_failpoint("kept")
 

@@ -130,7 +130,8 @@ def _is_same_file(source: Path, image: ImageRow) -> bool:
 
 def _remove_unfinished(layout: Layout) -> None:
     """Remove temporary files of a process that died; their images are still where they came from."""
-    for folder in [layout.work, layout.quarantine, *(child for child in layout.root.iterdir() if child.is_dir())]:
+    children = [child for root in (layout.root, layout.versions) if root.is_dir() for child in root.iterdir()]
+    for folder in [child for child in children if child.is_dir()]:
         for path in folder.glob(".*.part"):
             remove_file(path)
 

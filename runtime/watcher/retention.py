@@ -16,6 +16,7 @@ from lungsev.runtime.watcher.file_moves import remove_file
 from lungsev.runtime.watcher.finalize import output_file
 from lungsev.runtime.watcher.layout import Layout
 from lungsev.runtime.watcher.ledger import Ledger
+from lungsev.runtime.watcher.ledger_schema import ImageRow
 
 log = logging.getLogger("lungsev.runtime.watcher.retention")
 
@@ -117,12 +118,22 @@ def apply_retention(
     if policy.results_days is not None:
         for image in ledger.finished_before(now - policy.results_days * 86_400, ("done", "skipped")):
             removed += sum(_remove_existing(output_file(layout, output, image)) for output in outputs)
+            removed += sum(map(_remove_existing, _versions(layout, outputs, image)))
     if policy.quarantine_days is not None:
         for image in ledger.finished_before(now - policy.quarantine_days * 86_400, ("quarantined",)):
             removed += _remove_existing(layout.quarantine_file(image)) + _remove_existing(layout.reason_file(image))
     if removed:
         log.info("%s deleted, older than watch.retention allows", count_noun(removed, "file"))
     return removed
+
+
+def _versions(layout: Layout, outputs: Sequence[Output], image: ImageRow) -> list[Path]:
+    """Return the outputs of an image that no longer stand."""
+    return [
+        layout.versions / output.folder / f"{image.id}.r{number}{output.suffix}"
+        for output in outputs
+        for number in range(1, image.revision)
+    ]
 
 
 def _remove_existing(path: Path) -> bool:

@@ -46,6 +46,7 @@ class Output:
     silent: bool = False
     folder: str = "overlays"
     suffix: str = ".txt"
+    needs: str = "header"
 
     def write(self, scored: ScoredRadiograph, target: Path) -> Path | None:
         if self.error is not None:
@@ -112,6 +113,7 @@ def test_the_report_says_which_outputs_are_there_and_why_others_are_missing(
     outputs = (
         JSON, Output("silent", silent=True), Output("text"), Output("broken", RuntimeError("a bug")),
         Output("refused", LungsevError("found a UID of 72 characters, expected at most 64")), Output("gone"),
+        Output("rejection", silent=True, needs="report"),
     )  # fmt: skip
     written = write_outputs(desk.image, scored, desk.side.layout, outputs, {"gone": "The original is gone."})
     assert [(state.name, state.state, state.reason) for state in written.report.outputs] == [

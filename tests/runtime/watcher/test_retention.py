@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -53,8 +54,6 @@ def test_by_default_nothing_is_deleted(side: Bedside, ledger: Ledger) -> None:
 
 
 def test_each_kind_of_file_is_deleted_after_its_days_and_unfinished_images_never(side: Bedside, ledger: Ledger) -> None:
-    import time
-
     done, aside, working = (end(side, ledger, state) for state in ("done", "quarantined", "claimed"))
     policy = RetentionSettings(archive_days=2, results_days=4, quarantine_days=6)
     now = time.time()
@@ -71,6 +70,17 @@ def test_each_kind_of_file_is_deleted_after_its_days_and_unfinished_images_never
     assert apply_retention(side.layout, ledger, OUTPUTS, policy, now + 7 * DAY) == 2
     assert (left(done), left(aside), left(working)) == (0, 0, 2)
     assert ledger.image(done.id) is not None
+
+
+def test_versions_that_no_longer_stand_go_with_the_results(side: Bedside, ledger: Ledger) -> None:
+    image = end(side, ledger, "done")
+    ledger.set_fields(image.id, revision=3)
+    folder = side.layout.versions / OUTPUTS[0].folder
+    folder.mkdir(parents=True)
+    for number in (1, 2):
+        (folder / f"{image.id}.r{number}{OUTPUTS[0].suffix}").touch()
+    apply_retention(side.layout, ledger, OUTPUTS, RetentionSettings(results_days=4), time.time() + 5 * DAY)
+    assert list(folder.iterdir()) == []
 
 
 def test_the_disk_limit_pauses_once_and_resumes_with_space_to_spare(
@@ -92,8 +102,6 @@ def test_the_disk_limit_pauses_once_and_resumes_with_space_to_spare(
 
 
 def test_after_a_jump_of_the_clock_nothing_is_deleted_for_an_hour(side: Bedside, ledger: Ledger) -> None:
-    import time
-
     image = end(side, ledger, "done")
     now, wall = 0.0, time.time()
     policy = RetentionSettings(archive_days=30)

@@ -14,6 +14,8 @@ from lungsev.inference.tensorrt.command import engine
 from lungsev.runtime.commands.bench import bench
 from lungsev.runtime.commands.corrections import corrections
 from lungsev.runtime.commands.dashboard import dashboard
+from lungsev.runtime.commands.decisions.patients import patients
+from lungsev.runtime.commands.decisions.rescore import rescore
 from lungsev.runtime.commands.demo import demo
 from lungsev.runtime.commands.doctor import doctor
 from lungsev.runtime.commands.listen import listen
@@ -75,6 +77,8 @@ app.command()(score)
 app.command()(watch)
 app.command()(demo)
 app.command()(trend)
+app.add_typer(patients, name="patients")
+app.command()(rescore)
 app.command()(dashboard)
 app.command()(listen)
 app.command("listen-hl7")(listen_hl7)

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from lungsev.runtime.commands.options import JsonOption, OutFolder
 
-if TYPE_CHECKING:
-    from lungsev.runtime.patients.history import Exam
-
 
 def trend(
-    patient: Annotated[str, typer.Argument(help="Patient id, as in the images.")],
+    patient: Annotated[str, typer.Argument(help="Patient id, as in the images, or a short name of patients list.")],
     out: OutFolder = Path("lungsev-out"),
     scheme: Annotated[
         str | None, typer.Option("--scheme", help="Scheme to show. Default: brixia if the images have it.")
@@ -33,6 +29,7 @@ def trend(
 
     Example: lungsev-run trend 4711 --out lungsev-out
     """
+    import contextlib
     import json
 
     from lungsev.drawing.overlay import encode_png
@@ -40,13 +37,16 @@ def trend(
     from lungsev.report import DISCLAIMER
     from lungsev.runtime.console import count_noun, display_name, open_console
     from lungsev.runtime.patients.chart import draw_trend
-    from lungsev.runtime.patients.history import History
+    from lungsev.runtime.patients.choose import choose_course
+    from lungsev.runtime.patients.decisions import Decisions
+    from lungsev.runtime.patients.record import Record
     from lungsev.runtime.patients.trend import patient_trend
     from lungsev.runtime.patients.trend_sentences import trend_document
     from lungsev.runtime.patients.trend_table import trend_remarks, trend_table
     from lungsev.system import write_atomically
 
-    images = _images_of(History(out).refresh(), patient, issuer, out)
+    with contextlib.closing(Decisions(out, create=False)) as decisions:
+        images = choose_course(Record(out, decisions).update().courses(), patient, issuer).images
     course = patient_trend(images, scheme)
     if course is None:
         wanted = f" under the scheme {scheme}" if scheme else ""
@@ -72,36 +72,6 @@ def trend(
         console.print(remark)
     console.print(f"picture: {path}", soft_wrap=True)
     console.print(DISCLAIMER)
-
-
-def _images_of(exams: Mapping[str, Exam], patient: str, issuer: str | None, out: Path) -> list[Exam]:
-    """Return the images of the one patient with this id.
-
-    Raises:
-        LungsevError: There is none, or there are several.
-    """
-    from lungsev.errors import LungsevError
-    from lungsev.runtime.console import count_noun, display_name
-    from lungsev.runtime.patients.history import exams_of
-
-    courses = {
-        exam.course: exam.report.patient.issuer or "none"
-        for exam in exams.values()
-        if exam.patient == patient and issuer in (None, exam.report.patient.issuer or "none")
-    }
-    if len(courses) > 1:
-        issuers = ", ".join(sorted(display_name(found) for found in courses.values()))
-        raise LungsevError(
-            f"{len(courses)} patients have this id, from the issuers {issuers}; choose one with --issuer ISSUER"
-        )
-    images = [image for course in courses for image in exams_of(exams, course)]
-    if not images:
-        patients = count_noun(len({exam.course for exam in exams.values()}), "patient")
-        raise LungsevError(
-            f"no image of this patient among {count_noun(len(exams), 'report')} of {patients} in {out}; "
-            "check the patient id and --out"
-        )
-    return images
 
 
 def trend_name(patient: str) -> str:

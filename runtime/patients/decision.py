@@ -183,6 +183,22 @@ def corrections_of(decision: Decision) -> list[Correction]:
     ]
 
 
+def decision_document(decision: Decision) -> dict[str, Any]:
+    """Return a decision in plain JSON types."""
+    return {
+        "number": decision.seq,
+        "kind": decision.kind,
+        "what": decision.words,
+        "subject": decision.subject,
+        "object": decision.object,
+        "details": dict(decision.details),
+        "reason": decision.reason,
+        "by": decision.by,
+        "source": decision.source,
+        "at": decision.at,
+    }
+
+
 def check_reason(text: str, needed: bool = True) -> str:
     """Return a reason on one line; ValueError when it is missing or too long."""
     text = " ".join(text.split())

@@ -42,17 +42,25 @@ _COLUMNS = "seq, kind, subject, object, details, reason, signed_by, source, cont
 class Decisions:
     """The decisions of one output folder. Safe to use from several threads.
 
+    Args:
+        out: The output folder.
+        create: Whether to make the file; without it a folder that has none is left as it is, and has no decisions.
+
     Raises:
         LungsevError: The file cannot be opened.
     """
 
-    def __init__(self, out: Path) -> None:
+    def __init__(self, out: Path, create: bool = True) -> None:
         path = out / FILE
+        is_stored = create or path.is_file()
         self._lock = threading.RLock()
         self._log = DecisionLog()
         try:
-            self._connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
-            path.chmod(0o600)  # it names readers
+            self._connection = sqlite3.connect(
+                path if is_stored else ":memory:", timeout=30, isolation_level=None, check_same_thread=False
+            )
+            if is_stored:
+                path.chmod(0o600)  # it names readers
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=FULL")
             migrate(self._connection, MIGRATIONS, str(path))
@@ -306,9 +314,7 @@ def read_decisions(out: Path) -> DecisionLog:
     Raises:
         LungsevError: The file cannot be read.
     """
-    if not (out / FILE).is_file():
-        return DecisionLog()
-    with contextlib.closing(Decisions(out)) as decisions:
+    with contextlib.closing(Decisions(out, create=False)) as decisions:
         return decisions.log()
 
 

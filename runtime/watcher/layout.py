@@ -114,6 +114,17 @@ def lock_folders(incoming: Path, layout: Layout) -> Iterator[None]:
         LungsevError: The lock file cannot be opened.
     """
     with contextlib.ExitStack() as stack:
+        stack.enter_context(lock_out(layout))
+        folder = os.open(incoming, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        stack.callback(os.close, folder)
+        _lock_or_raise(folder, incoming, "")
+        yield
+
+
+@contextlib.contextmanager
+def lock_out(layout: Layout) -> Iterator[None]:
+    """Lock the output folder alone; raises as `lock_folders`."""
+    with contextlib.ExitStack() as stack:
         try:
             lock = os.open(layout.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640)
         except OSError as error:
@@ -125,9 +136,6 @@ def lock_folders(incoming: Path, layout: Layout) -> Iterator[None]:
         with contextlib.suppress(OSError):  # on a full disk the lock works without the process number in it
             os.ftruncate(lock, 0)
             os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
-        folder = os.open(incoming, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        stack.callback(os.close, folder)
-        _lock_or_raise(folder, incoming, "")
         yield
 
 

@@ -14,7 +14,7 @@ from lungsev.runtime.cli import app
 COMMANDS = sorted(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
 ALL = [
     *("bench", "corrections", "dashboard", "demo", "doctor", "engine", "listen", "listen-hl7"),
-    *("outbox", "phantoms", "score", "trend", "verify", "watch"),
+    *("outbox", "patients", "phantoms", "rescore", "score", "trend", "verify", "watch"),
 ]
 
 
@@ -29,7 +29,7 @@ def test_every_command_users_know_is_there() -> None:
 
 @pytest.mark.parametrize("command", ALL)
 def test_help_has_an_example(command: str) -> None:
-    words = ["corrections", "export"] if command == "corrections" else [command]
+    words = {"corrections": ["corrections", "export"], "patients": ["patients", "merge"]}.get(command, [command])
     result = CliRunner().invoke(app, [*words, "--help"])
     assert result.exit_code == 0, result.output
     assert "Example" in result.output

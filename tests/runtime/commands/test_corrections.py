@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -35,3 +37,21 @@ def test_the_export_counts_what_is_written_and_what_is_left_out(out: Path, tmp_p
         "1 corrected image left out: the original is no longer kept here",
         "Look at every image for burnt-in letters before you pass the folder on.",
     ]
+
+
+def test_every_decision_is_listed_with_what_was_taken_back(out: Path) -> None:
+    with closing(Decisions(out)) as decisions:
+        decisions.supersede("a1", "a2", "another patient id")
+        decisions.undo(3, "not the same image", "CD")
+    listed = json.loads(CliRunner().invoke(app, ["corrections", "list", "--out", str(out), "--json"]).stdout)
+    assert [(item["number"], item["kind"], item["by"], item["taken_back_by"]) for item in listed] == [
+        (1, "correction", "AB", None),
+        (2, "correction", "AB", None),
+        (3, "superseded", None, 4),
+        (4, "undo", "CD", None),
+    ]
+    shown = CliRunner().invoke(app, ["corrections", "list", "--out", str(out), "--kind", "superseded"]).stdout
+    assert "replaced by another image, taken back by 4" in shown
+    assert shown.splitlines()[-1] == "1 decision"
+    wrong = CliRunner().invoke(app, ["corrections", "list", "--out", str(out), "--kind", "odd"])
+    assert "expected one of correction" in str(wrong.exception)

@@ -52,7 +52,9 @@ def test_the_command_prints_json_for_machines(out: Path) -> None:
 
 
 def test_an_unknown_patient_or_folder_is_one_line(out: Path, tmp_path: Path) -> None:
-    with pytest.raises(LungsevError, match="no image of this patient among 3 reports of 1 patient in"):
+    with pytest.raises(
+        LungsevError, match="no image of this patient among 3 reports of 1 patient; check the patient id"
+    ):
         trend("nobody", out)
     with pytest.raises(LungsevError, match="cannot read reports"):
         trend("nobody", tmp_path / "none")

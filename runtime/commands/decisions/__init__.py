@@ -1,0 +1,1 @@
+"""Commands that sign decisions: whose images they are, and which are scored again."""

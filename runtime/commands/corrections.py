@@ -34,6 +34,7 @@ def list_decisions(
     from rich.table import Table
 
     from lungsev.errors import LungsevError
+    from lungsev.runtime.commands.decisions.choose import describe_subject
     from lungsev.runtime.console import count_noun, display_name, open_console
     from lungsev.runtime.patients.decision import KIND_WORDS, decision_document
     from lungsev.runtime.patients.decisions import read_decisions
@@ -48,9 +49,9 @@ def list_decisions(
         return
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for head in ("number", "at", "by", "what", "image or patient", "reason"):
-        table.add_column(head)
+        table.add_column(head, overflow="fold")
     for item in found:
-        concerns = " > ".join(filter(None, (item.subject, item.object)))
+        concerns = " > ".join(describe_subject(subject) for subject in (item.subject, item.object) if subject)
         what = item.words + (f", taken back by {undone[item.seq]}" if item.seq in undone else "")
         cells = (item.at, item.by or "lungsev", what, concerns, item.reason)
         table.add_row(str(item.seq), *map(display_name, cells))

@@ -35,9 +35,9 @@ def trend(
     from lungsev.drawing.overlay import encode_png
     from lungsev.errors import LungsevError
     from lungsev.report import DISCLAIMER
+    from lungsev.runtime.commands.decisions.choose import choose_course
     from lungsev.runtime.console import count_noun, display_name, open_console
     from lungsev.runtime.patients.chart import draw_trend
-    from lungsev.runtime.patients.choose import choose_course
     from lungsev.runtime.patients.decisions import Decisions
     from lungsev.runtime.patients.record import Record
     from lungsev.runtime.patients.trend import patient_trend

@@ -88,7 +88,7 @@ def merge(
     given_up, remaining = patient, into
 
     def decide(record: Record, decisions: Decisions) -> Decision:
-        from lungsev.runtime.patients.choose import choose_course, described_by
+        from lungsev.runtime.commands.decisions.choose import choose_course, described_by
 
         one, other = (
             choose_course(record.courses(), given_up, issuer),
@@ -112,7 +112,7 @@ def split(
 
     Example: lungsev-run patients split 4711 --by 'A. Reader' --reason 'id used twice' --out lungsev-out
     """
-    from lungsev.runtime.patients.choose import choose_course, described_by
+    from lungsev.runtime.commands.decisions.choose import choose_course, described_by
 
     def decide(record: Record, decisions: Decisions) -> Decision:
         course = choose_course(record.courses(), patient, issuer)
@@ -134,7 +134,7 @@ def same(
 
     Example: lungsev-run patients same 4711 --by 'A. Reader' --reason 'married' --out lungsev-out
     """
-    from lungsev.runtime.patients.choose import choose_course, described_by
+    from lungsev.runtime.commands.decisions.choose import choose_course, described_by
 
     def decide(record: Record, decisions: Decisions) -> Decision:
         course = choose_course(record.courses(), patient, issuer)
@@ -214,7 +214,7 @@ def _say(decisions: Sequence[Decision], json_output: bool) -> None:
 
 
 def _row(course: PatientCourse) -> dict[str, Any]:
-    from lungsev.runtime.patients.choose import described_by, issuer_of, short_name
+    from lungsev.runtime.commands.decisions.choose import described_by, issuer_of, short_name
 
     described = described_by((course,))
     exams = course.images

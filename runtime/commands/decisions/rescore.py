@@ -112,7 +112,7 @@ def _chosen(
     since: datetime | None,
 ) -> list[Exam]:
     """Return the scored images that were asked for, without those that another one replaced."""
-    from lungsev.runtime.patients.choose import choose_course
+    from lungsev.runtime.commands.decisions.choose import choose_course
     from lungsev.runtime.patients.record import Record
 
     courses: Iterable[PatientCourse] = Record(out, decisions).update().courses()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import re
 from collections.abc import Iterable
 
 from lungsev.errors import LungsevError
@@ -11,6 +13,7 @@ from lungsev.runtime.console import count_noun, display_name
 from lungsev.runtime.patients.patient_course import PatientCourse, is_replaced
 
 _SHOWN = 6
+_COURSE_ENDING = re.compile(r"(#[^#\]]+)+$")  # of one person of an identity that was split
 
 
 def short_name(course: str) -> str:
@@ -61,6 +64,15 @@ def issuer_of(course: PatientCourse) -> str:
 def described_by(courses: Iterable[PatientCourse]) -> list[PatientInfo]:
     """Return everyone whom the images of some courses describe, without those of images that were replaced."""
     return [exam.report.patient for course in courses for exam in course.images if not is_replaced(exam)]
+
+
+def describe_subject(subject: str) -> str:
+    """Return what a decision is about for people: the id of an image, or a patient id with its issuer."""
+    try:
+        patient, issuer, *_ = json.loads(_COURSE_ENDING.sub("", subject))
+    except ValueError:
+        return display_name(subject)
+    return display_name(f"patient {patient}" + (f" ({issuer})" if issuer else ""))
 
 
 def _has_id(course: PatientCourse, text: str, issuer: str | None) -> bool:

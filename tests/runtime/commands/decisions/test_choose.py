@@ -9,7 +9,13 @@ from exam_makers import scored_report
 
 from lungsev.errors import LungsevError
 from lungsev.patient import PatientInfo
-from lungsev.runtime.patients.choose import choose_course, described_by, issuer_of, short_name
+from lungsev.runtime.commands.decisions.choose import (
+    choose_course,
+    describe_subject,
+    described_by,
+    issuer_of,
+    short_name,
+)
 from lungsev.runtime.patients.history import Exam
 from lungsev.runtime.patients.patient_course import PatientCourse
 from lungsev.standing import Standing
@@ -53,3 +59,10 @@ def test_an_unknown_patient_is_an_error_that_says_what_there_is() -> None:
 
 def test_replaced_images_describe_nobody() -> None:
     assert described_by([WARD, course("x", PatientInfo("9"), superseded=True)]) == [PatientInfo("4711", "WARD")]
+
+
+def test_a_decision_is_about_an_image_or_a_patient() -> None:
+    patient = PatientInfo("4711", "WARD")
+    assert describe_subject("20261122T081500-3f9a2c7e") == "20261122T081500-3f9a2c7e"
+    assert describe_subject(patient.key or "") == "patient 4711 (WARD)"
+    assert describe_subject(f"{PatientInfo('4#7').key}#12.0") == "patient 4#7"

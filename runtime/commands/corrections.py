@@ -48,12 +48,12 @@ def list_decisions(
         print(json.dumps([{**decision_document(item), "taken_back_by": undone.get(item.seq)} for item in found]))
         return
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for head in ("number", "at", "by", "what", "image or patient", "reason"):
+    for head in ("number", "at (UTC)", "by", "what", "image or patient", "reason"):
         table.add_column(head, overflow="fold")
     for item in found:
         concerns = " > ".join(describe_subject(subject) for subject in (item.subject, item.object) if subject)
         what = item.words + (f", taken back by {undone[item.seq]}" if item.seq in undone else "")
-        cells = (item.at, item.by or "lungsev", what, concerns, item.reason)
+        cells = (item.at[:16].replace("T", " "), item.by or "lungsev", what, concerns, item.reason)
         table.add_row(str(item.seq), *map(display_name, cells))
     console = open_console()
     if found:

@@ -51,7 +51,7 @@ def test_every_decision_is_listed_with_what_was_taken_back(out: Path) -> None:
         (4, "undo", "CD", None),
     ]
     shown = CliRunner().invoke(app, ["corrections", "list", "--out", str(out), "--kind", "superseded"]).stdout
-    assert "taken back" in shown
+    assert "back by 4" in shown
     assert shown.splitlines()[-1] == "1 decision"
     wrong = CliRunner().invoke(app, ["corrections", "list", "--out", str(out), "--kind", "odd"])
     assert "expected one of correction" in str(wrong.exception)

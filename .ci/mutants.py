@@ -36,7 +36,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 CHOSEN = (
-    *("runtime/dashboard/board_page.py", "runtime/dashboard/exam_page.py", "runtime/dashboard/zones.py"),
+    *("runtime/dashboard/pages/board_page.py", "runtime/dashboard/pages/exam_page.py", "runtime/dashboard/zones.py"),
     *("lungsev/grading.py", "lungsev/geometry.py", "runtime/patients/trend.py", "runtime/patients/history.py"),
     *("lungsev/quality/gate.py", "lungsev/quality/measures.py"),
 )

@@ -62,7 +62,7 @@ def _segments(report: SeverityReport, now: datetime) -> Iterator[str]:
     assert model is not None
     written = now.strftime("%Y%m%d%H%M%S%z")[:19]
     control = result_uuid(report, "hl7").hex[:20]
-    kind = f"ORU^R01^ORU_R01|{control}|P|2.5.1|||||||UNICODE UTF-8"
+    kind = f"ORU^R01^ORU_R01|{control}|P|2.5.1||||||UNICODE UTF-8"
     yield f"MSH|^~\\&|LUNGSEV|{escape(model.name[:60])}|||{written}||{kind}"
     yield _patient_segment(report.patient)
     status, signed = result_status(report), signer(report)

@@ -43,3 +43,8 @@ def test_hostile_words_stay_inside_their_field(make_scored) -> None:
 
 def test_images_without_a_score_get_none(skipped, failed) -> None:
     assert [encode_hl7(scored, None) for scored in (skipped, failed)] == [None, None]
+
+
+def test_the_character_set_stands_in_msh_18(make_scored) -> None:
+    header = oru_message(make_scored().report).split("\r")[0].split("|")
+    assert ["|", *header[1:]].index("UNICODE UTF-8") + 1 == 18

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import functools
 import json
 import os
 import socket
+import socketserver
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -37,10 +39,12 @@ def free_port() -> int:
 
 
 @pytest.fixture
-def pacs() -> Iterator[Callable[..., int]]:
+def pacs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., int]]:
     """Starts a PACS that takes some SOP classes, and returns its port."""
     pynetdicom = pytest.importorskip("pynetdicom")
     servers = []
+    end_sooner = functools.partialmethod(socketserver.BaseServer.serve_forever, 0.01)
+    monkeypatch.setattr(pynetdicom.transport.ThreadedAssociationServer, "serve_forever", end_sooner)
 
     def start(*classes: str, syntax: str = "1.2.840.10008.1.2", handlers: Any = None) -> int:
         entity = pynetdicom.AE("PACS")

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import functools
 import shutil
 import socket
+import socketserver
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -16,6 +18,8 @@ from lungsev.runtime.delivery.dicom_peer import associated, tls_context
 from lungsev.runtime.delivery.statuses import SendLaterError, SendRefusedError
 
 pynetdicom = pytest.importorskip("pynetdicom", reason='sending by DICOM needs the "bedside" extra')
+from pynetdicom import transport  # noqa: E402
+
 # pynetdicom leaves sockets of failed associations to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
 
@@ -36,9 +40,11 @@ def open_association(destination: DicomDestination) -> int:
 
 
 @pytest.fixture
-def serve() -> Iterator[Callable[..., int]]:
+def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., int]]:
     """Starts a peer that takes C-ECHO, and returns its port."""
     servers = []
+    end_sooner = functools.partialmethod(socketserver.BaseServer.serve_forever, 0.01)
+    monkeypatch.setattr(transport.ThreadedAssociationServer, "serve_forever", end_sooner)
 
     def start(**attributes: Any) -> int:
         entity = pynetdicom.AE("PACS")

@@ -33,7 +33,7 @@ _CONTENT_TYPES = {  # the longest ending first
     ".hl7": "x-application/hl7-v2+er7; charset=utf-8",
     ".dcm": "application/dicom",
 }
-_CONFLICT = 409
+_CONFLICT, _NOT_ACCEPTABLE = 409, 406
 
 
 def send(destination: Destination, path: Path, name: str) -> None:
@@ -106,11 +106,11 @@ def send_stow(destination: StowDestination, path: Path) -> None:
         + path.read_bytes()
         + f"\r\n--{boundary}--\r\n".encode()
     )
-    headers = {
-        "Content-Type": f'multipart/related; type="application/dicom"; boundary={boundary}',
-        "Accept": "application/dicom+json",
-    }
-    answer = ask(destination, "POST", body, headers)
+    headers = {"Content-Type": f'multipart/related; type="application/dicom"; boundary={boundary}'}
+    for accepted in ("application/dicom+json", "application/dicom+xml"):
+        answer = ask(destination, "POST", body, {**headers, "Accept": accepted})
+        if answer.status != _NOT_ACCEPTABLE:
+            break
     said = read_stow_answer(answer.body, answer.content_type)
     if answer.status >= 500 or answer.status in (401, 403):
         check_web_status(answer.status)

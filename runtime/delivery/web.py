@@ -23,7 +23,7 @@ _CHUNK_BYTES = 1 << 16
 _HINTS = {
     401: "check the token",
     403: "check the token",
-    406: "it cannot answer in DICOM JSON",
+    406: "it answers in neither DICOM JSON nor XML",
     413: "the file is too large for it",
     415: "it does not take such files at this address: check the URL",
 }

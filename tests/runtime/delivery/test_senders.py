@@ -144,6 +144,13 @@ def test_stow_goes_by_what_the_answer_says_of_the_object(
     assert len(web.requests) == 1
 
 
+def test_a_stow_server_that_speaks_no_json_is_asked_to_answer_in_xml(web: Web, sr_file: Path) -> None:
+    web.status = 406
+    with pytest.raises(SendRefusedError, match="neither DICOM JSON nor XML"):
+        send(destination(kind="stow", url=web.url, sends=["dicom_sr"]), sr_file, "image.sr.dcm")
+    assert [headers["Accept"] for _, headers, _ in web.requests] == ["application/dicom+json", "application/dicom+xml"]
+
+
 def test_a_file_that_is_damaged_is_not_tried_again(web: Web, report_file: Path) -> None:
     for there in (destination(kind="stow", url=web.url, sends=["dicom_sr"]), dicom_destination(1)):
         with pytest.raises(SendRefusedError, match="damaged"):

@@ -49,6 +49,7 @@ def create_app(out: Path, token: str, settings: BedsideSettings | None = None) -
         decisions.close()
 
     app = FastAPI(title="lungsev", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
+    dashboard.prepare()
     add_gate(app, dashboard)
     add_error_pages(app, dashboard)
     add_pages(app, dashboard)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import ipaddress
 import ssl
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lungsev.errors import LungsevError, MissingExtraError
 from lungsev.runtime.settings import BedsideSettings, DashboardSettings
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 
 def serve_dashboard(out: Path, bedside: BedsideSettings) -> None:
@@ -21,7 +26,6 @@ def serve_dashboard(out: Path, bedside: BedsideSettings) -> None:
     require_dashboard()
     import uvicorn
 
-    from lungsev.runtime.dashboard.app import create_app
     from lungsev.runtime.dashboard.security import keep_token, read_token
 
     settings = bedside.dashboard
@@ -30,7 +34,7 @@ def serve_dashboard(out: Path, bedside: BedsideSettings) -> None:
     check_tls_files(settings)
     token = read_token(settings.token_file) if settings.token_file is not None else keep_token(out)
     config = uvicorn.Config(
-        create_app(out, token, bedside),
+        _load(out, token, bedside),
         host=settings.host,
         port=settings.port,
         log_level="warning",
@@ -50,6 +54,18 @@ def serve_dashboard(out: Path, bedside: BedsideSettings) -> None:
         ) from None
     _greet(settings, listener.getsockname()[1], token if settings.token_file is None else None)
     server.run(sockets=[listener])
+
+
+def _load(out: Path, token: str, bedside: BedsideSettings) -> FastAPI:
+    """Create the application. The garbage collector leaves alone what it has read: reports stay."""
+    from lungsev.runtime.dashboard.app import create_app
+
+    gc.disable()
+    try:
+        return create_app(out, token, bedside)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def require_dashboard() -> None:

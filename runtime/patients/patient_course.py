@@ -9,6 +9,7 @@ from functools import cached_property
 from lungsev.runtime.patients.history import Exam
 from lungsev.runtime.patients.refusals import is_about_patient
 from lungsev.runtime.patients.trend import Trend, patient_trend
+from lungsev.runtime.patients.trend_sentences import Headline, headline
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,18 @@ class PatientCourse:
     def trend(self) -> Trend | None:
         """The course under the main scheme of the newest image; None without scores, and behind a red stop."""
         return None if self.stop else patient_trend(self.counting)
+
+    @cached_property
+    def change(self) -> Headline:
+        """What changed at the newest image with a score."""
+        return headline(self.trend.point(self.scored[-1].id) if self.trend and self.scored else None)
+
+    @cached_property
+    def state(self) -> str:
+        """What matters most: `stop`, `refused` when the newest image has no score, or the state of `change`."""
+        if self.stop:
+            return "stop"
+        return self.change.state if self.counting and self.counting[-1].report.status == "scored" else "refused"
 
     def trend_of(self, scheme: str) -> Trend | None:
         """Return the course under a scheme; None behind a red stop, or without a score of it."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 
-from lungsev.runtime.dashboard.pages.card import CARD_ORDER, Card, make_card
+from lungsev.runtime.dashboard.pages.card import CARD_ORDER, Card, is_found, make_card
 from lungsev.runtime.dashboard.pages.file_list import FileLine, file_lines, files_without_score
 from lungsev.runtime.dashboard.pages.paging import Pager
 from lungsev.runtime.dashboard.pages.patient_labels import PatientLabels
@@ -71,16 +71,15 @@ def board_page(
     courses = list(courses)
     counted = [course for course in courses if course.counting]
     present = [course for course in counted if course.is_present(now, board_hours)]
-    cards = [make_card(course, labels, now, zone) for course in present]
-    counts = {"patients": len(cards), **{state: sum(card.state == state for card in cards) for state in CARD_ORDER}}
-    cards.sort(key=lambda card: (card.last, card.exam_id), reverse=True)
-    cards.sort(key=lambda card: CARD_ORDER[card.state])  # stable: the newest image first within a state
-    cards = [card for card in cards if find.casefold() in card.found_by]
+    counts = {"patients": len(present), **{state: sum(item.state == state for item in present) for state in CARD_ORDER}}
+    found = [course for course in present if is_found(course, labels, find)]
+    found.sort(key=lambda course: (course.last_taken, course.counting[-1].id), reverse=True)
+    found.sort(key=lambda course: CARD_ORDER[course.state])  # stable: the newest image first within a state
     files = files_without_score(courses)
     recent = [exam for exam in files if now - exam.received_at <= timedelta(hours=board_hours)]
-    pager = Pager.of("/", page, CARDS_PER_PAGE, len(cards), find)
+    pager = Pager.of("/", page, CARDS_PER_PAGE, len(found), find)
     return BoardPage(
-        cards=tuple(pager.cut(cards)),
+        cards=tuple(make_card(course, labels, now, zone) for course in pager.cut(found)),
         files=file_lines(recent[:_FILES_SHOWN], labels, now),
         file_count=len(files),
         unwritten=sum(len(course.unwritten) for course in courses),

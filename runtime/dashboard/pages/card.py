@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 
@@ -12,9 +13,9 @@ from lungsev.runtime.dashboard.style import severity_step
 from lungsev.runtime.patients.chart_layout import time_positions
 from lungsev.runtime.patients.patient_course import PatientCourse
 from lungsev.runtime.patients.trend import Trend
-from lungsev.runtime.patients.trend_sentences import headline
 
 CARD_ORDER = {"stop": 0, "worse": 1, "refused": 2, "steady": 3, "first": 4, "better": 5}
+_WORDS = {"stop": "Check who this is", "refused": "Newest X-ray has no score"}
 NO_REASON = "No reason was recorded."
 _SPARK_POINTS = 24  # the newest ones; more do not fit side by side
 
@@ -79,7 +80,7 @@ class Card:
     @property
     def found_by(self) -> str:
         """What is searched when a patient is looked for."""
-        return " ".join((self.patient, *self.details)).casefold()
+        return searched(self.patient, self.details)
 
 
 def make_card(course: PatientCourse, labels: PatientLabels, now: datetime, zone: tzinfo | None = None) -> Card:
@@ -91,33 +92,39 @@ def make_card(course: PatientCourse, labels: PatientLabels, now: datetime, zone:
         now: For the age.
         zone: The site's; None is this computer's.
     """
-    newest, scored, stop, trend = course.counting[-1], course.scored, course.stop, course.trend
-    point = trend.point(scored[-1].id) if trend and scored else None
+    newest, scored = course.counting[-1], course.scored
     refusal = _refusal(newest.report)
-    if stop:
-        state, words, detail = "stop", "Check who this is", ""
-    elif refusal:
-        state, words, detail = "refused", "Newest X-ray has no score", ""
-    else:
-        change = headline(point)
-        state, words, detail = change.state, change.text, change.detail
+    words, detail = course.change.text, course.change.detail
+    if course.state in _WORDS:
+        words, detail = _WORDS[course.state], ""
     return Card(
         exam_id=newest.id,
         alias=labels.alias(newest.course),
         patient=labels.id_of(newest),
         details=labels.details_of(newest.report.patient),
-        state=state,
+        state=course.state,
         headline=words,
         detail=detail,
-        score=_score(scored[-1].report) if scored else None,
-        spark=_spark(trend),
+        score=score_of(scored[-1].report) if scored else None,
+        spark=_spark(course.trend),
         flags=() if refusal else tuple(flag.message for flag in newest.report.quality.flags),
-        refusal=stop or refusal,
+        refusal=course.stop or refusal,
         age=format_exam_age(newest, now),
         taken=format_taken(newest, zone),
         image_count=len(course.counting),
         last=course.last_taken or newest.moment,
     )
+
+
+def is_found(course: PatientCourse, labels: PatientLabels, find: str) -> bool:
+    """Whether a patient is found by a part of the id, the name or the birth date."""
+    newest = course.counting[-1]
+    return not find or find.casefold() in searched(labels.id_of(newest), labels.details_of(newest.report.patient))
+
+
+def searched(patient: str, details: Sequence[str]) -> str:
+    """Return the text in which a patient is looked for."""
+    return " ".join((patient, *details)).casefold()
 
 
 def signature_of(report: SeverityReport, model_total: int | None = None) -> str:
@@ -133,7 +140,8 @@ def _refusal(report: SeverityReport) -> str | None:
     return None if report.status == "scored" else report.message or NO_REASON
 
 
-def _score(report: SeverityReport) -> Score:
+def score_of(report: SeverityReport) -> Score:
+    """Return the score that stands under the main scheme."""
     name = report.main_scheme
     score, standing = report.scores[name], report.standing_score(name)
     lowest, highest = score.grades[0], score.grades[-1]

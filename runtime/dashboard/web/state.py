@@ -71,6 +71,15 @@ class Dashboard:
             raise HTTPException(404)
         return exam
 
+    def prepare(self) -> None:
+        """Compile the templates and work out the courses of all who are present: the first page does not wait."""
+        for name in self.templates.list_templates():
+            self.templates.get_template(name)
+        now = self.now()
+        for course in self.record.courses():
+            if course.is_present(now, self.settings.dashboard.board_hours):
+                _ = course.state
+
     def board_page(self, request: Request, page: int = 1, find: str = "") -> BoardPage:
         """Make the board as it is now."""
         return board_page(

@@ -18,11 +18,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from lungsev.standing import Change, Direction
+
 if TYPE_CHECKING:
     from lungsev.report import ModelInfo, RegionScore, SchemeScore
-    from lungsev.standing import Change
 
-Direction = Literal["worse", "better", "none", "unknown"]
 Obstacle = Literal["identity", "model", "order", "unmeasured"]
 
 SURE_FROM_PERCENT = 95  # from here on "worse", below it "probably worse"

@@ -22,9 +22,11 @@ from lungsev.change import (
     change_words,
     difference_noise,
     format_hours,
+    hypothesis_weights,
     model_region_severity,
     model_severity,
     model_source,
+    movements,
     reader_region_severity,
     reader_severity,
     signed_points,
@@ -178,7 +180,18 @@ def test_the_probability_agrees_with_a_simulation() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"shared_error": 1.0}, {"step_share": -0.1}, {"drift_per_day": -1.0}, {"margin": math.nan}, {"call_from": 0.5}],
+    [
+        {"shared_error": 1.0},
+        {"region_shared_error": -0.1},
+        {"step_share": -0.1},
+        {"step_share": 1.0},
+        {"drift_per_day": -1.0},
+        {"step_variance": math.inf},
+        {"margin": math.nan},
+        {"call_from": 0.5},
+        {"call_from": 1.0},
+        {"call_from": 1.5},
+    ],
 )
 def test_parameters_out_of_range_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
@@ -212,3 +225,29 @@ def test_hours_become_minutes_hours_or_days() -> None:
     assert [format_hours(hours) for hours in (0, 0.9, 1, 47.4, 48, 71)] == [
         "0 min", "54 min", "1 h", "47 h", "2 days", "3 days",
     ]  # fmt: skip
+
+
+def test_the_total_drifts_with_the_days_and_steps_besides_in_a_share_of_the_intervals() -> None:
+    assert movements(MEASURED, 48) == ((0.8, 1.0), (0.2, 7.0))
+    assert movements(MEASURED, -5) == ((0.8, 0.0), (0.2, 6.0))
+    (_, drift), (share, both) = movements(MEASURED, 48, region=True)
+    assert (drift, share, both) == pytest.approx((0.06, 0.2, 0.42))
+
+
+def test_probabilities_that_were_rounded_still_make_one() -> None:
+    region = replace(scheme_score("012321").regions[0], probabilities=(0.2, 0.2, 0.1, 0.0))
+    found = model_region_severity(region, (0, 1, 2, 3), "m")
+    assert found.mean == pytest.approx(0.8)
+    assert found.variance == pytest.approx(0.56)
+
+
+def test_no_probability_exceeds_one_by_rounding() -> None:
+    processes = ((1 - 0.0033691164782556943, 15.375), (0.0033691164782556943, 51.375))
+    for difference in (5.3467622694679715, -5.3467622694679715):
+        assert max(tail_probabilities(difference, 0.0033691164782556943, processes, 0.0)) == 1.0
+
+
+def test_of_two_hypotheses_the_likelier_gains_weight() -> None:
+    still, stepped = hypothesis_weights(0.0, 1.0, ((0.5, 0.0), (0.5, 8.0)))
+    assert (still, stepped) == pytest.approx((0.75, 0.25))
+    assert hypothesis_weights(3.0, 1.0, ((1.0, 0.0), (0.0, 8.0))) == [1.0, 0.0]

@@ -42,6 +42,7 @@ class Standing:
         grades: The grades that stand, where they are not the model's.
         by, at, reason: Of the last step; `at` is UTC, ISO 8601.
         superseded_by, supersedes: Id of the image that replaced this one, and of the one that this replaced.
+        first_model: Name, version and bundle of the first revision's model, where another one made the present score.
         history: Oldest step first; empty while nobody has changed the model's result.
     """
 
@@ -53,6 +54,7 @@ class Standing:
     reason: str | None = None
     superseded_by: str | None = None
     supersedes: str | None = None
+    first_model: str | None = None
     history: tuple[StandingEntry, ...] = ()
 
 

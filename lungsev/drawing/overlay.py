@@ -93,13 +93,12 @@ def _compose(image: Sheet, draw_panel: Callable[[Sheet, float], float], warned: 
     used_px = round((draw_panel(trial, 0.0) + 24) * scale)
     rows = max(height, used_px)
     lines = [line for text in warned for line in wrap(text, 34, (width + panel_px) / scale - 60)]
-    bar = 46.0 * len(lines) + 24 if lines else 0.0
-    bar_px = round(bar * scale)
+    bar_px = round((46 * len(lines) + 24) * scale) if lines else 0
     sheet = Sheet(width + panel_px, bar_px + rows + notice_px, BACKGROUND, scale)
-    sheet.paste(image.pixels, 0, (bar_px + (rows - height) / 2) / scale)
+    sheet.paste(image.pixels, 0, (bar_px + (rows - height) // 2) / scale)
     sheet.paste(trial.pixels[:rows], width / scale, bar_px / scale)
     if lines:
-        sheet.rectangle(0, 0, sheet.pixels.shape[1] / scale, bar, STOP)
+        sheet.rectangle(0, 0, sheet.pixels.shape[1] / scale, bar_px / scale, STOP)
     for index, line in enumerate(lines):
         sheet.text(30, 46.0 * (index + 1), line, 34, WHITE, weight=SEMIBOLD)
     top = (bar_px + rows) / scale

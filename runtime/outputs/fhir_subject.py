@@ -32,8 +32,8 @@ def patient_resource(patient: PatientInfo) -> dict[str, Any] | None:
         return None
     if any(_NOT_TEXT.search(text) for text in (patient.id, patient.issuer or "")):
         raise LungsevError(
-            "The patient id or its issuer has a control character, which FHIR does not allow: correct it at the sender "
-            "and send the image again. JSON and HL7 have the result."
+            "The patient id or its issuer has a control character, which FHIR does not allow: "
+            "correct that at the sender and send the image again."
         )
     resource: dict[str, Any] = {"resourceType": "Patient", "identifier": [_identifier(patient)]}
     if names := [_name(name) for name in split_name(patient.name)]:

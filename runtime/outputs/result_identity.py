@@ -36,7 +36,8 @@ def image_uuid(report: SeverityReport, kind: str) -> uuid.UUID:
 def _uuid(report: SeverityReport, kind: str, revision: int) -> uuid.UUID:
     """The first revision is told apart by its model: without the ledger, another one's is not taken for the same."""
     model = report.model
-    first = f"{model.name} {model.version} {model.bundle_sha256}" if model else ""
+    present = f"{model.name} {model.version} {model.bundle_sha256}" if model else ""
+    first = report.standing.first_model or present
     return _hash([*_image(report), kind, first if revision == 1 else f"revision {revision}"])
 
 

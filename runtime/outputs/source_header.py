@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _LONGEST_UID = _LONGEST_LO = 64  # PS3.5 6.2
 _UID = re.compile(r"\d+(\.\d+)*")
 _NOT_IN_LO = re.compile(r"[\x00-\x1f\x7f-\x9f\\]")
-_SEND_AGAIN = "correct it at the sender and send the image again. JSON, HL7 and FHIR have the result."
+_SEND_AGAIN = "correct that at the sender and send the image again."
 # Patient and study modules (PS3.3 C.7.1.1, C.7.2.1, C.7.2.2), then what references and annotations need.
 PATIENT_AND_STUDY = (
     "PatientName",
@@ -114,21 +114,20 @@ def check_references(report: SeverityReport) -> None:
         "Study Instance UID": image.study_instance_uid,
     }
     if not any(uids.values()) and image.sop_class_uid is None:
-        raise LungsevError("The image is no DICOM object, and a DICOM result belongs to one: send the DICOM image.")
+        raise LungsevError("The image is no DICOM object, to which a DICOM result belongs: send the DICOM image.")
     for name, uid in uids.items():
         if not uid:
-            raise LungsevError(f"The image has no {name}, which its DICOM results must name: {_SEND_AGAIN}")
-        if not _UID.fullmatch(uid) or len(uid) > _LONGEST_UID:
-            raise LungsevError(
-                f"The image's {name} has {len(uid)} characters or is no UID; DICOM allows {_LONGEST_UID} digits and "
-                f"dots, and its DICOM results must name it: {_SEND_AGAIN}"
-            )
-    for name, value in (("patient id", patient.id), ("issuer of the patient id", patient.issuer)):
-        if value and (len(value) > _LONGEST_LO or _NOT_IN_LO.search(value)):
-            raise LungsevError(
-                f"The {name} has a backslash, a control character or more than {_LONGEST_LO} characters, which a DICOM "
-                f"result cannot hold without changing it: {_SEND_AGAIN}"
-            )
+            raise LungsevError(f"The image has no {name}: {_SEND_AGAIN}")
+        if len(uid) > _LONGEST_UID:
+            raise LungsevError(f"The {name} has {len(uid)} characters, DICOM allows {_LONGEST_UID}: {_SEND_AGAIN}")
+        if not _UID.fullmatch(uid):
+            raise LungsevError(f"The {name} is not of digits and dots, as DICOM demands: {_SEND_AGAIN}")
+    for name, value in (("patient id", patient.id or ""), ("issuer of the patient id", patient.issuer or "")):
+        if len(value) > _LONGEST_LO:
+            raise LungsevError(f"The {name} has {len(value)} characters, DICOM allows {_LONGEST_LO}: {_SEND_AGAIN}")
+        if _NOT_IN_LO.search(value):
+            what = "backslash" if "\\" in value else "control character"
+            raise LungsevError(f"The {name} has a {what}, which DICOM does not allow: {_SEND_AGAIN}")
 
 
 def _parse(source: Path | None) -> Dataset:

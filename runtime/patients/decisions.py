@@ -192,7 +192,9 @@ class Decisions:
     def record_rescored(self, image: str, before: SeverityReport, after: SeverityReport) -> Decision:
         """Store that another model scored an image again: what it said, and what the former said. Idempotent."""
         assert after.model is not None
-        details = {"before": model_grades(before), "grades": model_grades(after), "model": _model(after)}
+        first = before.standing.first_model or (_model(before) if before.model else None)
+        scores = {"before": model_grades(before), "grades": model_grades(after)}
+        details = {**scores, "model": _model(after), "first_model": first}
         reason = f"Scored again with {after.model.name} {after.model.version}."
         with self._writing() as log:
             last = next(reversed([*log.counting(image, "rescored")]), None)

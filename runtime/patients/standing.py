@@ -86,6 +86,8 @@ class _Walk:
 
     def _score_again(self, decision: Decision) -> None:
         self.model = _copy(decision.details["grades"])
+        if self.standing.first_model is None:
+            self.standing = replace(self.standing, first_model=decision.details.get("first_model"))
         if self.standing.state in ("model", "superseded"):
             self._set(decision, self.standing.state, decision.reason)
         else:  # the signature stands; the history tells the new opinion

@@ -7,9 +7,11 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+from standing_reports import CORRECTED, REASON, SIGNER, STOP, in_state
 
 from lungsev.drawing import shapes
 from lungsev.drawing.overlay import draw_overlay
+from lungsev.drawing.palette import STOP as STOP_RED
 from lungsev.drawing.palette import WARNING
 from lungsev.pipeline import ScoredRadiograph
 from lungsev.report import QualityFlag
@@ -139,3 +141,41 @@ def test_any_shape_of_image_fits(make_scored, shape: tuple[int, int]) -> None:
 def test_hostile_words_do_no_harm(skipped: ScoredRadiograph, words: list[str]) -> None:
     evil = "\x1b[31mred\u202e txt\x00" + "w" * 500 + " =cmd|' /C calc'!A1 <script>\n" + "長い"
     draw_overlay(replace(skipped, report=replace(skipped.report, message=evil)), 600)
+
+
+def test_a_corrected_image_shows_the_readers_grades_and_what_the_model_said(make_scored, words: list[str]) -> None:
+    draw_overlay(in_state(make_scored(grades=(0, 1, 2, 3, 2, 1)), "corrected"), 800)
+    assert words[words.index("of 18") - 1] == "12"
+    for code, grade in CORRECTED.items():
+        assert words[words.index(code) - 1] == str(grade)
+    text = " ".join(words)
+    assert f"Corrected by {SIGNER}; the model said 9 of 18." in text
+    assert "model said 0" in words
+    assert "Probably worse, 92 %" in words
+    assert not any("interval" in line for line in words), "an interval is the model's"
+
+
+def test_a_red_bar_over_the_picture_says_stop(make_scored, words: list[str]) -> None:
+    plain = draw_overlay(in_state(make_scored()), 800)
+    assert not (plain[:20] == STOP_RED).all(axis=2).any()
+    picture = draw_overlay(in_state(make_scored(), stop=STOP), 800)
+    assert (picture[:6] == STOP_RED).all()
+    assert " ".join(words).count(f"STOP: {STOP}") == 1
+    added = picture.shape[0] - plain.shape[0]
+    np.testing.assert_array_equal(picture[added + 2 :], plain[2:])  # the bar's edge is soft
+
+
+def test_a_superseded_image_is_struck_out_below_a_banner(make_scored, words: list[str]) -> None:
+    plain = draw_overlay(in_state(make_scored()), 800)
+    picture = draw_overlay(in_state(make_scored(), "superseded"), 800)
+    assert f"Superseded: do not use this result. {REASON}" in " ".join(words)
+    shown = picture[picture.shape[0] - plain.shape[0] :, :640]
+    struck = (shown == STOP_RED).all(axis=2)
+    assert struck[:, :120].any()
+    assert struck[:, 520:].any()
+    assert not (plain == STOP_RED).all(axis=2).any()
+
+
+def test_an_image_that_was_not_scored_shows_the_stop_too(skipped: ScoredRadiograph, words: list[str]) -> None:
+    draw_overlay(replace(skipped, report=replace(skipped.report, stop=STOP)), 800)
+    assert f"STOP: {STOP}" in " ".join(words)

@@ -8,10 +8,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from drawn_calls import Box, Drawn, Line, Pasted, Text
+from standing_reports import in_state
 
 from lungsev.drawing.palette import GOOD, INK, MUTED, TEXT, TILE, WARNING, severity_colour, severity_colours
 from lungsev.drawing.shapes import Sheet
-from lungsev.drawing.side_panel import WIDTH, draw_refused_panel, draw_scored_panel
+from lungsev.drawing.side_panel import WIDTH, draw_refused_panel, draw_scored_panel, format_acquired
 from lungsev.moment import Moment
 from lungsev.pipeline import ScoredRadiograph
 from lungsev.report import ImageInfo, QualityFlag, SeverityReport
@@ -219,3 +220,22 @@ def test_the_map_counts_from_the_schemes_lowest_grade_and_follows_the_sheets_sca
     assert (lungs.width_px, lungs.height_px, bar.width_px, bar.height_px) == (118, 118, 11, 83)
     left, top = round(lungs.x / 2), round(lungs.y / 2)
     assert (np.ptp(sheet.pixels[top : top + 116, left : left + 116].astype(int), axis=2) == 0).all(), "nothing is wrong"
+
+
+@pytest.mark.parametrize(
+    ("acquired", "words"),
+    [
+        (Moment("2026-11-18", "day"), "2026-11-18, time not recorded"),
+        (Moment("2026-11", "month"), "2026-11, time not recorded"),
+        (Moment("2026-11-18T06", "hour"), "2026-11-18 06 h"),
+        (Moment("2026-11-18T06:50", "minute", "+01:00", "site"), "2026-11-18 06:50"),
+        (Moment("2026-11-18T06:50:12.5", "fraction", "+00:00", "value"), "2026-11-18 06:50 (UTC+00:00)"),
+    ],
+)
+def test_a_time_is_shown_as_exactly_as_it_is_known(acquired: Moment, words: str) -> None:
+    assert format_acquired(acquired) == words
+
+
+def test_without_an_interval_the_total_stands_alone(make_scored, drawn: list[Drawn]) -> None:
+    draw_scored_panel(new_sheet(), 10.0, in_state(make_scored(), "corrected"), "brixia", load_scheme("brixia"))
+    assert drawn[3:5] == [Box(58.0, 252.0, 524.0, 14.0, TILE, 7.0), Box(403.0, 243.0, 8.0, 32.0, TEXT, 4.0)]

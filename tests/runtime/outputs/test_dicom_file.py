@@ -6,16 +6,21 @@ import shutil
 import subprocess
 import warnings
 from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pydicom
 import pytest
 from dicom_results import open_output, written
 from pydicom.dataset import Dataset
+from standing_reports import SIGNER, in_state
 
 from lungsev.errors import LungsevError, SkippedImageError, UnreadableImageError
+from lungsev.moment import Moment
 from lungsev.pipeline import ScoredRadiograph
 from lungsev.reading.read import read_radiograph
+from lungsev.report import SeverityReport
+from lungsev.runtime.outputs.dicom_file import document_time
 
 pytest.importorskip("highdicom")
 FORMATS = ["dicom_sr", "dicom_pr", "dicom_sc"]
@@ -160,3 +165,94 @@ def test_an_image_with_half_a_header_has_results_too(name, make_scored_dicom, tm
     assert result.PatientID
     assert not result.PatientBirthDate
     assert not result.PatientSex
+
+
+@pytest.mark.parametrize("charset", [None, "ISO_IR 100", "ISO_IR 144", "ISO_IR 192", "GB18030"])
+@pytest.mark.parametrize("name", FORMATS)
+def test_names_in_any_character_set_survive_beside_a_signer_in_another(
+    name, charset, make_scored_dicom, tmp_path: Path
+) -> None:
+    given = {"ISO_IR 144": "Иванов^Иван", "GB18030": "王^小东", "ISO_IR 100": "Müller^Jörg"}.get(charset, "DOE^JANE")
+
+    def rename(dataset: Dataset) -> None:
+        dataset.SpecificCharacterSet = charset
+        dataset.PatientName = given
+
+    result = written(name, in_state(make_scored_dicom(edit=rename), "corrected"), tmp_path)
+    assert str(result.PatientName) == given
+    if name == "dicom_sr":
+        said = result.VerifyingObserverSequence[0].VerifyingObserverName
+    else:
+        said = result.ContentCreatorName if name == "dicom_pr" else result.DerivationDescription
+    assert SIGNER in str(said)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_character_set_of_the_image_is_kept_where_nothing_else_is_said(
+    name, make_scored_dicom, tmp_path: Path
+) -> None:
+    def rename(dataset: Dataset) -> None:
+        dataset.SpecificCharacterSet, dataset.PatientName = "ISO_IR 100", "Müller^Jörg"
+
+    result = written(name, make_scored_dicom(edit=rename), tmp_path)
+    assert (result.SpecificCharacterSet, str(result.PatientName)) == ("ISO_IR 100", "Müller^Jörg")
+
+
+@pytest.mark.parametrize(
+    ("stated", "acquired", "expected"),
+    [
+        ("-0500", Moment("2026-11-22T08:15", "minute", "+01:00", "value"), "-0500"),
+        ("", Moment("2026-11-22T08:15", "minute", "+05:30", "site"), "+0530"),
+        ("odd", Moment("2026-11-22", "day"), "+0300"),
+        ("+9900", None, "+0300"),
+    ],
+)
+def test_one_offset_holds_for_every_time_of_a_result(make_scored_dicom, stated, acquired, expected: str) -> None:
+    scored = make_scored_dicom()
+    header = Dataset()
+    header.TimezoneOffsetFromUTC = stated
+    now = document_time(header, replace(scored.report, acquired=acquired), timezone(timedelta(hours=3)))
+    assert now.strftime("%z") == expected
+    assert abs(datetime.now(timezone.utc) - now) < timedelta(minutes=10)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_result_of_an_image_with_an_offset_keeps_it_and_its_clock_agrees(name, make_scored_dicom, tmp_path) -> None:
+    scored = make_scored_dicom(edit=lambda dataset: setattr(dataset, "TimezoneOffsetFromUTC", "-1100"))
+    result = written(name, scored, tmp_path)
+    assert result.TimezoneOffsetFromUTC == "-1100"
+    day, time = (
+        result.get("ContentDate", result.get("InstanceCreationDate")),
+        result.get("ContentTime", result.get("InstanceCreationTime")),
+    )
+    moment = datetime.strptime(f"{day}{time}-1100", "%Y%m%d%H%M%S%z")
+    assert abs(datetime.now(timezone.utc) - moment) < timedelta(minutes=10)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_issuer_that_the_settings_name_is_in_the_result(name, scored, tmp_path: Path) -> None:
+    patient = replace(scored.report.patient, issuer="SITE")
+    named = replace(scored, report=replace(scored.report, patient=patient))
+    assert written(name, named, tmp_path).IssuerOfPatientID == "SITE"
+
+
+def test_the_faulty_inputs_have_every_result_or_a_reason(shared_dir: Path, tmp_path: Path) -> None:
+    """Files without a preamble, with a long UID, with a backslash in an id, and with offsets."""
+    folder = shared_dir / "faults" / "dicom"
+    expected = {
+        "13_no_preamble": None,
+        "13_uid_of_72_characters": "72 characters",
+        "02_id_with_backslash_a": "backslash",
+        "02_issuer_b": None,
+        "06_offset_second": None,
+    }
+    for stem, reason in expected.items():
+        radiograph = read_radiograph(folder / f"{stem}.dcm")
+        report = SeverityReport("skipped", radiograph.image, reason="test", patient=radiograph.image.patient)
+        scored = ScoredRadiograph(report, radiograph, source=folder / f"{stem}.dcm")
+        if reason is not None:
+            with pytest.raises(LungsevError, match=reason):
+                written("dicom_sc", scored, tmp_path)
+            continue
+        result = written("dicom_sc", scored, tmp_path)
+        assert (result.PatientID, result.get("IssuerOfPatientID")) == (report.patient.id, report.patient.issuer)

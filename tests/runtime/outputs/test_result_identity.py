@@ -55,6 +55,15 @@ def test_a_revision_is_another_object_that_knows_the_one_before_it(make_scored) 
         assert [revision_uid(later, "sr", number) for number in (1, 2, 3)] == found
 
 
+def test_a_score_of_another_model_knows_the_first_ones_object(make_scored) -> None:
+    report = make_scored().report
+    model = report.model
+    again = revised(replace(report, model=replace(model, version="9")), 2)
+    standing = replace(again.standing, first_model=f"{model.name} {model.version} {model.bundle_sha256}")
+    assert revision_uid(replace(again, standing=standing), "sr", 1) == result_uid(report, "sr")
+    assert revision_uid(again, "sr", 1) != result_uid(report, "sr")
+
+
 def test_what_all_revisions_share_is_the_same_for_every_model(make_scored) -> None:
     report = make_scored().report
     shared = {image_uuid(each, "hl7") for each in [report, revised(report, 5), *other_models(report)]}

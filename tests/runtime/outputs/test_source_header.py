@@ -75,10 +75,10 @@ def test_an_image_whose_results_could_not_name_it_says_why(make_scored, make_sco
         (replace(report, image=replace(report.image, study_instance_uid=None)), "no Study Instance UID"),
         (replace(report, image=replace(report.image, series_instance_uid=None)), "no Series Instance UID"),
         (replace(report, image=replace(report.image, sop_instance_uid=too_long)), "SOP Instance UID has 72 characters"),
-        (replace(report, image=replace(report.image, sop_instance_uid="film 7")), "is no UID"),
+        (replace(report, image=replace(report.image, sop_instance_uid="film 7")), "not of digits and dots"),
         (replace(report, patient=PatientInfo(id="12\\34")), "patient id has a backslash"),
-        (replace(report, patient=PatientInfo(id="1" * 65)), "more than 64 characters"),
-        (replace(report, patient=PatientInfo(id="1", issuer="A\x1bB")), "issuer of the patient id has"),
+        (replace(report, patient=PatientInfo(id="1" * 65)), "patient id has 65 characters, DICOM allows 64"),
+        (replace(report, patient=PatientInfo(id="1", issuer="A\x1bB")), "issuer of the patient id has a control"),
     ]
     for changed, expected in cases:
         with pytest.raises(LungsevError, match=expected) as caught:

@@ -137,6 +137,7 @@ def test_a_new_score_is_recorded_once_with_both_opinions(store: Decisions) -> No
     assert first.reason == "Scored again with lungsev-brixia 1.2.0."
     standing = standing_of("a", new, store.log())
     assert [entry.grades["brixia"]["A"] for entry in standing.history] == [1]
+    assert standing.first_model == first.details["first_model"]
     assert store.request_rescore(("a", "b"), "new model", "AB").details == {"images": ["a", "b"]}
 
 

@@ -117,6 +117,13 @@ def test_a_new_models_grades_stand_where_no_reader_signed() -> None:
     assert [entry.grades for entry in found.history] == [{"brixia": dict.fromkeys("ABCDEF", 1)}]
 
 
+def test_the_model_of_the_first_revision_is_remembered() -> None:
+    again = rescored(1)
+    first = replace(again, details={**again.details, "first_model": "m 1 ab"})
+    assert stands(first, rescored(2), report=NEW).first_model == "m 1 ab"
+    assert stands(report=NEW).first_model is None
+
+
 def test_a_signature_stands_when_another_model_scores_again() -> None:
     found = stands(correction(1, "a", {"A": (0, 2)}), rescored(2), report=NEW)
     assert (found.state, found.by, found.grades) == ("corrected", "AB", {"brixia": {**MODEL, "A": 2}})

@@ -17,7 +17,7 @@ fi
 "$python" .ci/write_dicom_results.py "$folder"
 errors=0
 objects=0
-for file in "$folder"/*.sr.dcm "$folder"/*.pr.dcm "$folder"/*.sc.dcm; do
+for file in "$folder"/*.sr.dcm "$folder"/*.pr.dcm "$folder"/*.sc.dcm "$folder"/*.ko.dcm; do
     objects=$((objects + 1))
     complaints=$(dciodvfy -new "$file" 2>&1 | grep '^Error' || true)
     if [ -n "$complaints" ]; then

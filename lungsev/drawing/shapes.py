@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from bisect import bisect_right
 from collections.abc import Sequence
 from functools import lru_cache
@@ -15,6 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 from lungsev.drawing.palette import Colour
 
 _SHIFT = 4  # cv2 draws with 1/16 pixel positions
+_STROKED = {"Ł": "L", "ł": "l", "Đ": "D", "đ": "d", "ı": "i", "Ħ": "H", "ħ": "h", "Œ": "OE", "œ": "oe"}
 _LONGEST_TEXT = 1000  # characters; a message from a hostile file must not become a poster
 REGULAR, SEMIBOLD = 400, 600
 
@@ -150,8 +152,15 @@ def load_font(weight: int, size_px: int) -> ImageFont.FreeTypeFont:
 
 def printable(text: str) -> str:
     """Return what the font can show: without control and direction characters, foreign letters as `?`."""
-    kept = (c if c.isprintable() and (ord(c) < 0x250 or c in "–—‘’“”…") else "?" for c in text if c.isprintable())
-    return "".join(kept)
+    return "".join(_shown(character) for character in text if character.isprintable())
+
+
+def _shown(character: str) -> str:
+    """Return a letter without the accent or stroke that the font lacks: it has those of Western Europe."""
+    if ord(character) < 0x100 or character in "–—‘’“”…":
+        return character
+    plain = unicodedata.normalize("NFKD", character)[0]
+    return plain if plain.isascii() else _STROKED.get(character, "?")
 
 
 def _rounded(x: float, y: float, width: float, height: float, radius: float) -> npt.NDArray[np.float64]:

@@ -166,8 +166,9 @@ def test_a_line_of_exactly_the_width_is_kept_and_a_wider_one_is_broken() -> None
     assert shapes.wrap("wwwww", 40, font.getlength("www") - 0.5) == ["ww", "ww", "w"]
 
 
-def test_letters_are_shown_up_to_the_end_of_extended_latin() -> None:
-    assert shapes.printable("\u024f\u0250\u0251") == "\u024f??"
+def test_letters_that_the_font_lacks_lose_their_accent_or_stroke() -> None:
+    assert shapes.printable("ÿ\u0100\u024f\u0251") == "ÿA??", "the font ends with Western Europe's letters"
+    assert shapes.printable("Łukasz Dvořák İnönü Đokić") == "Lukasz Dvorák Inönü Dokic"
 
 
 @pytest.mark.parametrize(("width", "height"), [(40, 10), (10, 40)])

@@ -43,6 +43,15 @@ class PatientInfo:
             return None
         return json.dumps([self.id, self.issuer or "", sorted(self.qualifiers.items())], ensure_ascii=True)
 
+    @classmethod
+    def from_key(cls, key: str) -> PatientInfo | None:
+        """Return the identity of a key, without name; None for another text."""
+        try:
+            identifier, issuer, qualifiers = json.loads(key)
+            return cls(id=identifier, issuer=issuer or None, qualifiers=dict(qualifiers))
+        except (ValueError, TypeError):
+            return None
+
 
 def disagreements(patients: Iterable[PatientInfo]) -> tuple[str, ...]:
     """Return which of `name`, `birth date` and `sex` differ among images of one identity.

@@ -198,6 +198,10 @@ class SeverityReport:
     ] = None
     timing_ms: Timing = field(default_factory=Timing)
     patient: PatientInfo = field(default_factory=PatientInfo)
+    merged_into: Annotated[
+        PatientInfo | None,
+        Field(description="The identity that a person, or the hospital's system, merged this one into."),
+    ] = None
     acquired: Annotated[Moment | None, Field(description="When the image was taken.")] = None
     standing: Standing = field(default_factory=Standing)
     change: Annotated[Change | None, Field(description="Since an earlier image of the course.")] = None
@@ -300,7 +304,7 @@ class SeverityReport:
         return cls.from_dict(data)
 
 
-OPTIONAL_PARTS = ("model", "reason", "error", "message", "alignment", "acquired", "change", "stop")
+OPTIONAL_PARTS = ("model", "reason", "error", "message", "alignment", "merged_into", "acquired", "change", "stop")
 
 
 @cache

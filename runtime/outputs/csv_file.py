@@ -24,7 +24,8 @@ from lungsev.system import lock_file, write_atomically
 TABLE = "scores.csv"
 COLUMNS = (
     "image", "status", "reason", "scheme", "total", "total_low", "total_high", "total_max", "grades", "expected",
-    "quality", "flags", "patient_id", "issuer", "acquired_at", "acquired_precision", "acquired_offset", "view",
+    "quality", "flags", "patient_id", "issuer", "merged_into", "merged_into_issuer", "acquired_at",
+    "acquired_precision", "acquired_offset", "view",
     "sop_instance_uid", "study_instance_uid", "accession_number", "sha256", "model", "model_version", "bundle_sha256",
     "standing", "revision", "signed_by", "model_total", "model_grades", "change", "change_percent", "stop",
     "disclaimer",
@@ -78,10 +79,12 @@ def enter_rows(table: Path, image: str, report: SeverityReport) -> None:
 def report_rows(image_name: str, report: SeverityReport) -> list[list[str]]:
     """Return an image's rows, in the order of COLUMNS."""
     image, model, standing, acquired = report.image, report.model, report.standing, report.acquired
+    merged = report.merged_into
     offset = f"UTC{acquired.offset}" if acquired and acquired.offset else None
     tail = [
         report.quality.verdict, " ".join(flag.code for flag in report.quality.flags), _visible(report.patient.id),
-        _visible(report.patient.issuer), acquired and acquired.at, acquired and acquired.precision,
+        _visible(report.patient.issuer), _visible(merged.id if merged else None),
+        _visible(merged.issuer if merged else None), acquired and acquired.at, acquired and acquired.precision,
         offset, image.view, image.sop_instance_uid, image.study_instance_uid,
         image.accession_number, image.sha256, model and model.name, model and model.version,
         model and model.bundle_sha256, standing.state, standing.revision, signer(report),

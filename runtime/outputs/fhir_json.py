@@ -56,7 +56,7 @@ def encode_fhir(scored: ScoredRadiograph, zone: tzinfo | None) -> bytes | None:
 
 def fhir_bundle(report: SeverityReport, zone: tzinfo | None = None) -> dict[str, Any]:
     """Make the Bundle of a scored image; `zone` is the site's, None is this computer's."""
-    patient = patient_resource(report.patient)
+    patient = patient_resource(report.patient, report.merged_into)
     subject: dict[str, Any] = {"display": plain(report.patient.name or "") or "Patient not identified"}
     entries = []
     if patient is not None:

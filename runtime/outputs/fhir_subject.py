@@ -22,20 +22,21 @@ _REPRESENTATION_URL = "http://hl7.org/fhir/StructureDefinition/iso21090-EN-repre
 _V2_0203 = "http://terminology.hl7.org/CodeSystem/v2-0203"
 
 
-def patient_resource(patient: PatientInfo) -> dict[str, Any] | None:
-    """Return the Patient; None when the image names no id.
+def patient_resource(patient: PatientInfo, merged_into: PatientInfo | None = None) -> dict[str, Any] | None:
+    """Return the Patient, after a merge with the identity that remains first; None when the image names no id.
 
     Raises:
         LungsevError: The id or its issuer has characters that FHIR does not allow.
     """
     if not patient.id:
         return None
-    if any(_NOT_TEXT.search(text) for text in (patient.id, patient.issuer or "")):
+    identities = [found for found in (merged_into, patient) if found is not None]
+    if any(_NOT_TEXT.search(text or "") for found in identities for text in (found.id, found.issuer)):
         raise LungsevError(
             "The patient id or its issuer has a control character, which FHIR does not allow: "
             "correct that at the sender and send the image again."
         )
-    resource: dict[str, Any] = {"resourceType": "Patient", "identifier": [_identifier(patient)]}
+    resource: dict[str, Any] = {"resourceType": "Patient", "identifier": [*map(_identifier, identities)]}
     if names := [_name(name) for name in split_name(patient.name)]:
         resource["name"] = names
     if patient.sex:

@@ -64,7 +64,7 @@ def _segments(report: SeverityReport, now: datetime) -> Iterator[str]:
     control = result_uuid(report, "hl7").hex[:20]
     kind = f"ORU^R01^ORU_R01|{control}|P|2.5.1||||||UNICODE UTF-8"
     yield f"MSH|^~\\&|LUNGSEV|{escape(model.name[:60])}|||{written}||{kind}"
-    yield _patient_segment(report.patient)
+    yield _patient_segment(report)
     status, signed = result_status(report), signer(report)
     order = {
         1: "1",
@@ -82,10 +82,13 @@ def _segments(report: SeverityReport, now: datetime) -> Iterator[str]:
     yield from _observations(report)
 
 
-def _patient_segment(patient: PatientInfo) -> str:
+def _patient_segment(report: SeverityReport) -> str:
+    """PID-3 names the identity that remains after a merge first, then that of the header."""
+    patient, merged_into = report.patient, report.merged_into
+    identifiers = "~".join(_identifier(found) for found in (merged_into, patient) if found is not None)
     sex = patient.sex if patient.sex in ("M", "F", "O") else "U" if patient.sex else ""
     birth = (patient.birth_date or "").replace("-", "")
-    fields = {1: "1", 3: _identifier(patient), 5: _names(patient.name), 7: birth if birth.isdecimal() else "", 8: sex}
+    fields = {1: "1", 3: identifiers, 5: _names(patient.name), 7: birth if birth.isdecimal() else "", 8: sex}
     return _segment("PID", fields)
 
 

@@ -52,6 +52,16 @@ class Identities:
             identity = self._parents[identity]
         return identity
 
+    def merged_into(self, image: str, patient: PatientInfo) -> PatientInfo | None:
+        """Return the identity that the one in an image's header was merged into, None where it was not.
+
+        Args:
+            image: Id of the image.
+            patient: As its header describes them.
+        """
+        identity = _key_of(self.course(image, patient))
+        return PatientInfo.from_key(identity) if patient.key not in (None, identity) else None
+
     def keys_with(self, identity: str) -> set[str]:
         """Return the identities (`PatientInfo.key`) whose images may be concerned by a decision about this one."""
         linked = {_key_of(identity)}

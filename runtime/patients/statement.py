@@ -64,7 +64,9 @@ class Statements:
         return stated
 
     def _standing(self, exam: Exam) -> SeverityReport:
-        return replace(with_standing(exam.id, exam.report, self._log), change=None, stop=None)
+        report = with_standing(exam.id, exam.report, self._log)
+        merged_into = self.identities.merged_into(exam.id, report.patient)
+        return replace(report, merged_into=merged_into, change=None, stop=None)
 
 
 def course_changes(course: Sequence[Exam]) -> dict[str, Change]:
@@ -80,6 +82,7 @@ def fingerprint(report: SeverityReport) -> str:
         "standing": asdict(replace(report.standing, revision=1)),
         "change": change and [change.direction, change.points, change.against, change.words],
         "stop": report.stop,
+        "merged_into": report.merged_into and report.merged_into.key,
         "model": report.model and report.model.bundle_sha256,
     }
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()

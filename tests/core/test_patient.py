@@ -55,3 +55,9 @@ def test_birth_date_and_sex_disagree_where_both_are_known() -> None:
 def test_variants_of_a_name_are_told_apart_as_text() -> None:
     assert name_variant(JANE) == name_variant(replace(JANE, name="Doe^Jane"))
     assert name_variant(JANE) != name_variant(replace(JANE, birth_date="1990-02-02"))
+
+
+def test_a_key_leads_back_to_the_identity() -> None:
+    full = replace(JANE, qualifiers={"universal_id": "1.2"})
+    assert PatientInfo.from_key(full.key or "") == PatientInfo("4711", "HOSP-A", {"universal_id": "1.2"})
+    assert PatientInfo.from_key("20261128T074701-c53c2902") is None

@@ -84,3 +84,8 @@ def test_uids_that_are_too_long_for_fhir_are_left_out_and_no_study_is_none(make_
 
 def test_texts_have_spaces_for_what_fhir_does_not_allow() -> None:
     assert plain("a\x00b\x1bc\td ") == "a b c d"
+
+
+def test_after_a_merge_the_identity_that_remains_comes_first() -> None:
+    resource = patient_resource(PatientInfo(id="E7"), PatientInfo(id="4711", issuer="HOSP-A")) or {}
+    assert [identifier["value"] for identifier in resource["identifier"]] == ["4711", "E7"]

@@ -141,3 +141,9 @@ def test_the_message_is_dated_with_its_offset(make_scored) -> None:
         written = datetime.strptime(stamp, "%Y%m%d%H%M%S%z")
         assert stamp.endswith("+0530")
         assert abs(datetime.now(timezone.utc) - written) < timedelta(minutes=10)
+
+
+def test_after_a_merge_the_identity_that_remains_comes_first(make_scored) -> None:
+    report = replace(make_scored().report, patient=PatientInfo("E7"), merged_into=PatientInfo("4711", "HOSP-A"))
+    segment = oru_message(report).split("\r")[1]
+    assert segment.split("|")[3] == "4711^^^HOSP-A^MR~E7^^^^MR"

@@ -110,3 +110,18 @@ def test_the_last_decision_about_an_identity_counts(kind: str) -> None:
     assert stops(found, [JANE, ANNA]) == [False, False]
     again = identities(split, later, decision(3, "split", A, None, people((JANE,), (ANNA,))))
     assert again.course("x", JANE) != again.course("y", ANNA)
+
+
+def test_a_merged_identity_is_known_by_the_one_that_remains() -> None:
+    found = identities(decision(1, "merge", A, B, people((JANE,))), decision(2, "merge", B, C, people((JANE,))))
+    assert found.merged_into("image", JANE) == patient("3")
+    assert found.merged_into("image", patient("3", "ROE^RITA")) is None
+    assert found.merged_into("image", PatientInfo()) is None
+    assert identities().merged_into("image", JANE) is None
+
+
+def test_one_person_of_a_split_identity_is_merged_alone() -> None:
+    split = decision(1, "split", A, None, people((JANE,), (ANNA,)))
+    course = identities(split).course("image", JANE)
+    found = identities(split, decision(2, "merge", course, B, people((JANE,))))
+    assert (found.merged_into("image", JANE), found.merged_into("image", ANNA)) == (patient("2"), None)

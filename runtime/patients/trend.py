@@ -11,20 +11,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import accumulate, pairwise
 
-from lungsev.change import (
-    ChangeEstimate,
-    Repeatability,
-    Severity,
-    change_between,
-    model_region_severity,
-    model_severity,
-    model_source,
-    reader_region_severity,
-    reader_severity,
-)
+from lungsev.change import ChangeEstimate, Repeatability, change_between
 from lungsev.course import CoursePoint, follow_course
 from lungsev.moment import Moment
-from lungsev.report import SchemeScore, SeverityReport
+from lungsev.report import SeverityReport
+from lungsev.report_change import source_of, standing_region_severities, standing_severity
 from lungsev.runtime.patients.history import Exam
 from lungsev.runtime.patients.refusals import is_about_patient
 from lungsev.standing import Change, StandingState
@@ -154,7 +145,7 @@ def patient_trend(exams: Sequence[Exam], scheme: str | None = None) -> Trend | N
 
 
 def _points(exams: Sequence[Exam], scheme: str) -> tuple[TrendPoint, ...]:
-    severities = [_severity(exam.report, scheme) for exam in exams]
+    severities = [standing_severity(exam.report, scheme) for exam in exams]
     hours = _hours(exams)
     unknown = {i for i in range(1, len(exams)) if not _is_after(exams[i], exams[i - 1])}
     stopped = any(exam.report.stop for exam in exams)
@@ -204,7 +195,7 @@ def _plain_point(exam: Exam, scheme: str, followed: CoursePoint) -> TrendPoint:
         acquired_at=exam.acquired_at,
         moment=exam.acquired,
         view=report.image.view,
-        model=_model(report),
+        model=source_of(report),
         grades=standing.grades,
         total=standing.total,
         total_interval=standing.interval,
@@ -249,42 +240,15 @@ def _region_changes(
     after: SeverityReport, before: SeverityReport, hours: float | None, scheme: str
 ) -> tuple[RegionChange, ...]:
     found = []
-    then = _region_severities(before, scheme)
+    then = standing_region_severities(before, scheme)
     measured = after.scores[scheme].repeatability
     names = {region.code: region.name for region in after.scores[scheme].regions}
-    for code, now in _region_severities(after, scheme).items():
+    for code, now in standing_region_severities(after, scheme).items():
         if code in then:
             estimate = change_between(then[code], now, hours, measured, region=True)
             if estimate.called:
                 found.append(RegionChange(code, names[code], then[code].points, now.points, estimate.words))
     return tuple(found)
-
-
-def _severity(report: SeverityReport, scheme: str) -> Severity:
-    """What is known of the total that stands: the model's distribution, unless a reader signed other grades."""
-    score = report.scores[scheme]
-    if _is_signed_otherwise(report, score, scheme):
-        return reader_severity(report.standing_score(scheme).total, score.total_max, report.standing.by or "a reader")
-    return model_severity(score, _model(report))
-
-
-def _region_severities(report: SeverityReport, scheme: str) -> dict[str, Severity]:
-    score = report.scores[scheme]
-    if _is_signed_otherwise(report, score, scheme):
-        grades = report.standing_score(scheme).grades
-        reader = report.standing.by or "a reader"
-        return {code: reader_region_severity(grade, score.grades, reader) for code, grade in grades.items()}
-    return {region.code: model_region_severity(region, score.grades, _model(report)) for region in score.regions}
-
-
-def _is_signed_otherwise(report: SeverityReport, score: SchemeScore, scheme: str) -> bool:
-    """Whether a reader signed other grades than the model's. One who agreed leaves the model's distribution."""
-    return report.standing_score(scheme).grades != {region.code: region.grade for region in score.regions}
-
-
-def _model(report: SeverityReport) -> str:
-    assert report.model is not None
-    return model_source(report.model)
 
 
 def _repeatability(exam: Exam, scheme: str) -> Repeatability | None:

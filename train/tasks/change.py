@@ -17,10 +17,11 @@ import lungsev
 from lungsev.bundle.archive import Bundle, read_bundle, write_bundle
 from lungsev.bundle.card import write_card
 from lungsev.bundle.contents import GRAPH_FILES, OPTIONAL_FILES
-from lungsev.change import Repeatability, model_region_severity, model_severity, model_source
+from lungsev.change import Repeatability
 from lungsev.errors import DatasetError
 from lungsev.inference.parity import Parity
 from lungsev.report import SeverityReport
+from lungsev.report_change import standing_region_severities, standing_severity
 from lungsev.train.console import say, track, warn
 from lungsev.train.data.datasets import GradedDataset, load_graded
 from lungsev.train.evaluation.change_courses import Course, CourseImage, consecutive_pairs, courses_of, is_fit_patient
@@ -110,15 +111,12 @@ def _scored_images(dataset: GradedDataset, bundle: Path, scheme: str) -> list[Co
     pictures = Counter(report.image.pixel_sha256 for report in reports)
     images = []
     for image, report in zip(dated, reports, strict=True):
-        if report.status != "scored" or report.model is None or pictures[report.image.pixel_sha256] > 1:
+        if report.status != "scored" or pictures[report.image.pixel_sha256] > 1:
             continue
         assert image.taken_at is not None
-        score, source = report.scores[scheme], model_source(report.model)
-        zones = tuple(model_region_severity(region, score.grades, source) for region in score.regions)
+        total, zones = standing_severity(report, scheme), standing_region_severities(report, scheme)
         readings = {truth: totals.get(image.name, ()) for truth, totals in truths.items()}
-        images.append(
-            CourseImage(image.name, image.patient, image.taken_at, model_severity(score, source), zones, readings)
-        )
+        images.append(CourseImage(image.name, image.patient, image.taken_at, total, tuple(zones.values()), readings))
     left_out = len(dataset.images) - len(images)
     say(f"{len(images)} images scored; {left_out} left out (no score, no time, or the same picture twice)")
     return images

@@ -1,0 +1,84 @@
+"""Change between two reports of one patient, from what stands of each: the Python API of `lungsev.change`.
+
+before, after = model.score("monday.dcm"), model.score("tuesday.dcm")
+change = change_between_reports(before, after, hours=24.0)
+change.words, change.worse, change.better     # "probably worse, 92 %", 0.92, 0.00
+"""
+
+from __future__ import annotations
+
+from lungsev.change import (
+    ChangeEstimate,
+    Severity,
+    change_between,
+    model_region_severity,
+    model_severity,
+    model_source,
+    reader_region_severity,
+    reader_severity,
+)
+from lungsev.report import SeverityReport
+
+_UNNAMED_READER = "a reader"
+
+
+def change_between_reports(
+    before: SeverityReport, after: SeverityReport, hours: float | None, scheme: str | None = None
+) -> ChangeEstimate:
+    """Return the change of the total from one image to a later one, from these two alone.
+
+    Args:
+        before: Of the earlier image; scored.
+        after: Of the later one; scored.
+        hours: Between the two; None when it is not known which came first.
+        scheme: None takes the main scheme of the later image.
+
+    Raises:
+        ValueError: The later image has no score.
+        KeyError: An image has no score of the scheme.
+    """
+    scheme = scheme or after.main_scheme
+    repeatability = after.scores[scheme].repeatability
+    return change_between(standing_severity(before, scheme), standing_severity(after, scheme), hours, repeatability)
+
+
+def standing_severity(report: SeverityReport, scheme: str) -> Severity:
+    """Return what is known of the total that stands.
+
+    That is the model's distribution, unless a reader signed other grades: one who agrees leaves it as it is.
+
+    Raises:
+        KeyError: The image has no score of the scheme.
+    """
+    score = report.scores[scheme]
+    if is_signed_otherwise(report, scheme):
+        reader = report.standing.by or _UNNAMED_READER
+        return reader_severity(report.standing_score(scheme).total, score.total_max, reader)
+    return model_severity(score, source_of(report))
+
+
+def standing_region_severities(report: SeverityReport, scheme: str) -> dict[str, Severity]:
+    """Return what is known of each region's standing grade, by its code; otherwise as `standing_severity`."""
+    score = report.scores[scheme]
+    if is_signed_otherwise(report, scheme):
+        reader = report.standing.by or _UNNAMED_READER
+        grades = report.standing_score(scheme).grades
+        return {code: reader_region_severity(grade, score.grades, reader) for code, grade in grades.items()}
+    return {region.code: model_region_severity(region, score.grades, source_of(report)) for region in score.regions}
+
+
+def is_signed_otherwise(report: SeverityReport, scheme: str) -> bool:
+    """Return whether a reader signed other grades than the model's."""
+    model = {region.code: region.grade for region in report.scores[scheme].regions}
+    return report.standing_score(scheme).grades != model
+
+
+def source_of(report: SeverityReport) -> str:
+    """Return what tells this report's model from another.
+
+    Raises:
+        ValueError: The report names no model.
+    """
+    if report.model is None:
+        raise ValueError("the report names no model, so its score cannot be compared")
+    return model_source(report.model)

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from exam_makers import MODEL, scored_report, skipped_report
+from measured import MEASURED
+
+from lungsev.change import change_between
+from lungsev.report_change import (
+    change_between_reports,
+    is_signed_otherwise,
+    source_of,
+    standing_region_severities,
+    standing_severity,
+)
+from lungsev.standing import Standing
+
+LOW, HIGH = scored_report(grades="000111"), scored_report(grades="112333")
+
+
+def test_two_reports_are_compared_by_what_they_hold() -> None:
+    change = change_between_reports(LOW, HIGH, 24.0)
+    assert change == change_between(standing_severity(LOW, "brixia"), standing_severity(HIGH, "brixia"), 24.0, MEASURED)
+    assert (change.direction, change.points, change.hours) == ("worse", 10, 24.0)
+    assert change_between_reports(HIGH, LOW, 24.0, "brixia").direction == "better"
+    assert change_between_reports(LOW, HIGH, None).obstacle == "order"
+
+
+def test_another_model_or_one_that_was_not_measured_settles_nothing() -> None:
+    other = replace(HIGH, model=replace(MODEL, version="2.0.0"))
+    assert change_between_reports(LOW, other, 24.0).obstacle == "model"
+    unmeasured = replace(HIGH, scores={"brixia": replace(HIGH.scores["brixia"], repeatability=None)})
+    assert change_between_reports(LOW, unmeasured, 24.0).obstacle == "unmeasured"
+
+
+def test_what_a_reader_signed_stands_and_an_agreement_leaves_the_model() -> None:
+    own = {region.code: region.grade for region in HIGH.scores["brixia"].regions}
+    agreed = replace(HIGH, standing=Standing("agreed", 2, {"brixia": own}, "Dr A"))
+    signed = replace(HIGH, standing=Standing("corrected", 2, {"brixia": {**own, "A": 3}}, "Dr A"))
+    unnamed = replace(HIGH, standing=Standing("corrected", 2, {"brixia": {**own, "A": 3}}))
+    assert not is_signed_otherwise(agreed, "brixia")
+    assert is_signed_otherwise(signed, "brixia")
+    assert standing_severity(agreed, "brixia") == standing_severity(HIGH, "brixia")
+    found = standing_severity(signed, "brixia")
+    assert (found.points, found.mean, found.source, found.reader) == (15, 15.0, "Dr A", True)
+    assert standing_severity(unnamed, "brixia").source == "a reader"
+    zones = standing_region_severities(signed, "brixia")
+    assert (zones["A"].points, zones["A"].reader, list(zones)) == (3, True, list("ABCDEF"))
+    assert not standing_region_severities(HIGH, "brixia")["A"].reader
+
+
+def test_a_report_without_a_score_or_a_model_is_refused() -> None:
+    with pytest.raises(ValueError, match="a skipped report has no scheme"):
+        change_between_reports(LOW, skipped_report(), 24.0)
+    with pytest.raises(KeyError):
+        change_between_reports(LOW, HIGH, 24.0, "inha")
+    with pytest.raises(ValueError, match="names no model"):
+        source_of(replace(HIGH, model=None))

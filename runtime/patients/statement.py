@@ -51,14 +51,13 @@ class Statements:
         standing = {exam.id: replace(exam, report=self._standing(exam)) for exam in exams}
         courses: defaultdict[str, list[Exam]] = defaultdict(list)
         for exam in standing.values():
-            if exam.report.status != "failed" and exam.report.standing.state != "superseded":
+            if _counts(exam.report):
                 courses[self.identities.course(exam.id, exam.report.patient)].append(exam)
         stated = {exam_id: exam.report for exam_id, exam in standing.items()}
-        for course in courses.values():
-            counting = [exam for exam in course if exam.report.reason != "duplicate"]
+        for counting in courses.values():
             patients = [exam.report.patient for exam in counting]
-            stop = self.identities.stop(course[0].id, patients, course[0].report.patient)
-            said = {exam.id: replace(exam.report, stop=stop) for exam in course}
+            stop = self.identities.stop(counting[0].id, patients, counting[0].report.patient)
+            said = {exam.id: replace(exam.report, stop=stop) for exam in counting}
             changes = self._changes([replace(exam, report=said[exam.id]) for exam in counting])
             stated |= {image: replace(report, change=changes.get(image)) for image, report in said.items()}
         return stated
@@ -67,6 +66,11 @@ class Statements:
         report = with_standing(exam.id, exam.report, self._log)
         merged_into = self.identities.merged_into(exam.id, report.patient)
         return replace(report, merged_into=merged_into, change=None, stop=None)
+
+
+def _counts(report: SeverityReport) -> bool:
+    """Whether an image says something of its patient: not a copy, not replaced, not unreadable."""
+    return report.status != "failed" and report.reason != "duplicate" and report.standing.state != "superseded"
 
 
 def course_changes(course: Sequence[Exam]) -> dict[str, Change]:

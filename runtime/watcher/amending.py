@@ -242,14 +242,14 @@ class Amending:
         assert report is not None
         plain = ScoredRadiograph(report)
         needs = {output.needs for output in outputs}
-        if report.status != "scored" or needs == {"report"}:
+        if needs == {"report"}:
             return plain, {}
         original = self._layout.archive_file(image)
         kept = original.is_file()
         if kept and "pixels" not in needs:
             return replace(plain, source=original), {}
         examined = self._examined(image, original) if kept else None
-        if examined is not None and examined.radiograph is not None:
+        if examined is not None and (examined.radiograph is not None or report.status != "scored"):
             return examined, {}
         reason = _UNREADABLE if kept else NOT_KEPT
         return plain, {output.name: reason for output in outputs if output.needs != "report"}

@@ -143,6 +143,33 @@ def same(
     _sign(out, decide, json_output)
 
 
+@patients.command("replace")
+def replace_image(
+    old: Annotated[str, typer.Argument(help="Id of the image whose result counts no more.")],
+    new: Annotated[str, typer.Argument(help="Id of the image that has the right one.")],
+    by: By,
+    reason: Reason,
+    out: OutFolder = Path("lungsev-out"),
+    json_output: JsonOption = False,
+) -> None:
+    """Mark an image's result as replaced by another image's, where lungsev could not tell by itself.
+
+    A reader's signature goes along only where both have the same pixels.
+
+    Example: lungsev-run patients replace OLD-ID NEW-ID --by 'A. Reader' --reason 'wrong patient' --out lungsev-out
+    """
+
+    def decide(record: Record, decisions: Decisions) -> Decision:
+        exams = record.exams()
+        if old not in exams or new not in exams:
+            raise ValueError(f"there is no image {old if old not in exams else new}")
+        pixels = exams[old].report.image.pixel_sha256
+        carries = pixels is not None and pixels == exams[new].report.image.pixel_sha256
+        return decisions.supersede(old, new, reason, by, "command", carries)
+
+    _sign(out, decide, json_output)
+
+
 @patients.command()
 def undo(
     number: Annotated[int, typer.Argument(help="Number of the decision, as in corrections list.")],

@@ -16,10 +16,10 @@ import pytest
 from bedside_images import MODEL, QUICK, QUICK_BEDSIDE, Bedside, QuickModel, drop, png
 from bedside_life import run
 
-from lungsev.errors import BackendError, UnreadableImageError
+from lungsev.errors import BackendError, SkippedImageError, UnreadableImageError
 from lungsev.moment import Moment
 from lungsev.patient import PatientInfo
-from lungsev.report import SeverityReport
+from lungsev.report import ImageInfo, SeverityReport
 from lungsev.runtime.delivery.destinations import FolderDestination
 from lungsev.runtime.patients.decisions import Decisions
 from lungsev.runtime.settings import BedsideSettings
@@ -169,6 +169,20 @@ def test_what_needs_an_original_that_is_gone_is_missing_with_the_reason(tmp_path
     assert not overlay.exists()
     assert (ward.side.layout.versions / "overlays" / f"{image}.r1.png").read_bytes() == b"as it was"
     assert ward.sent(".hl7") == [".hl7", ".r2.hl7"]
+
+
+def test_an_image_without_a_score_is_stopped_with_its_picture(ward: Ward) -> None:
+    ward.settings = ward.settings.model_copy(update={"outputs": ("json", "hl7", "csv", "overlay")})
+    ward.side.layout.create_folders(("overlays",))
+    ward.model.patients = {png(1): JANE, png(2): ANNA}
+    ward.model.failures = {png(1): lambda: SkippedImageError("lateral", "A lateral image.", ImageInfo(patient=JANE))}
+    refused, _ = ward.score(png(1), png(2))
+    report = ward.reports()[refused]
+    assert (report.status, report.standing.revision, report.stop is not None) == ("skipped", 2, True)
+    assert [(state.name, state.state) for state in report.outputs] == [
+        ("json", "written"), ("csv", "written"), ("overlay", "written"),
+    ]  # fmt: skip
+    assert (ward.side.layout.root / "overlays" / f"{refused}.png").is_file()
 
 
 def rescore(image: str) -> Callable[[Decisions], Any]:

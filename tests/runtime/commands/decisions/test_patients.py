@@ -95,6 +95,18 @@ def test_a_merge_by_message_is_signed_by_its_sender_and_counts_once(out: Path, t
     assert invoke(out, "merge", "--hl7", str(message)) == ["nothing stored: it was decided before"]
 
 
+def test_an_image_is_replaced_by_another_without_a_signature_of_other_pixels(out: Path) -> None:
+    invoke(out, "replace", "b1", "b2", *SIGNED)
+    (decision,) = read_decisions(out).decisions
+    assert (decision.kind, decision.subject, decision.object, decision.details) == (
+        "superseded", "b1", "b2", {"carries": False},
+    )  # fmt: skip
+    with pytest.raises(LungsevError, match="there is no image b9"):
+        invoke(out, "replace", "b1", "b9", *SIGNED)
+    with pytest.raises(LungsevError, match="not stored: an image cannot be replaced by itself"):
+        invoke(out, "replace", "b2", "b1", *SIGNED)
+
+
 def test_what_cannot_be_decided_says_why(out: Path, tmp_path: Path) -> None:
     with pytest.raises(LungsevError, match="not stored: the images of this identity describe one person"):
         invoke(out, "split", "E7", *SIGNED)

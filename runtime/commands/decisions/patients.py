@@ -252,6 +252,7 @@ def _row(course: PatientCourse) -> dict[str, Any]:
         "issuer": issuer_of(course),
         "people": sorted({" ".join(filter(None, (item.name, item.birth_date, item.sex))) for item in described} - {""}),
         "images": len(exams),
+        "counting": len(described),
         "last_taken": last.isoformat(timespec="minutes"),
         "last_taken_s": last.timestamp(),
         "stop": course.stop,
@@ -269,5 +270,7 @@ def _table(rows: Sequence[dict[str, Any]]) -> Any:
         table.add_column(head, justify="right" if head == "X-rays" else "left")
     for row in rows:
         cells = (row["short_name"], ", ".join(row["ids"]), row["issuer"], ", ".join(row["people"]))
-        table.add_row(*map(display_name, cells), str(row["images"]), row["last_taken"][:16], row["stop"] or "")
+        remark = row["stop"] or ("" if row["counting"] else "replaced by another image")
+        last = row["last_taken"][:16].replace("T", " ")
+        table.add_row(*map(display_name, cells), str(row["images"]), last, remark)
     return table

@@ -83,10 +83,15 @@ def fingerprint(report: SeverityReport) -> str:
     """Return what tells two statements about one image apart; the number of the revision does not count."""
     change = report.change
     said = {
-        "standing": asdict(replace(report.standing, revision=1)),
+        "standing": _told(asdict(replace(report.standing, revision=1))),
         "change": change and [change.direction, change.points, change.against, change.words],
         "stop": report.stop,
         "merged_into": report.merged_into and report.merged_into.key,
         "model": report.model and report.model.bundle_sha256,
     }
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(_told(said), sort_keys=True).encode()).hexdigest()
+
+
+def _told(parts: Mapping[str, object]) -> dict[str, object]:
+    """Leave out what says nothing, so that a part that a later release adds changes no fingerprint by itself."""
+    return {name: value for name, value in parts.items() if value not in (None, {}, (), [])}

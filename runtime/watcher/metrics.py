@@ -17,6 +17,8 @@ GAUGES = {
     "queue_oldest_seconds": "Age of the oldest unfinished image.",
     "unsettled_files": "Files in the watched folder that are still being written.",
     "unfinished_files": "Files in the watched folder with names of unfinished copies, which are left alone.",
+    "results_to_compare": "Images whose result is compared with what was given out, and perhaps amended.",
+    "images_to_score_again": "Images that wait for a new score.",
     "disk_free_bytes": "Free space on the disk of the output folder.",
     "paused": "1 while the disk is nearly full and no image is taken.",
     "ready": "1 while images can be scored, as /readyz says.",

@@ -270,7 +270,10 @@ class Watcher:
         self.on_finished(finished)
 
     def _render_metrics(self, intake: Intake, ledger: Ledger) -> bytes:
+        to_compare, to_score_again = ledger.count_due()
         gauges = {
+            "results_to_compare": to_compare,
+            "images_to_score_again": to_score_again,
             "queue_oldest_seconds": ledger.oldest_waiting_seconds(),
             "unsettled_files": intake.waiting,
             "unfinished_files": intake.unfinished,

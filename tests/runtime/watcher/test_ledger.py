@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from lungsev.errors import LungsevError
+from lungsev.runtime.delivery.deliveries import read_missing
 from lungsev.runtime.watcher.ledger import Ledger, NewImage
 from lungsev.runtime.watcher.ledger_schema import LedgerCorruptError
+from lungsev.standing import OutputState
 
 
 def new(source: bytes = b"a.dcm") -> NewImage:
@@ -124,3 +126,50 @@ def test_only_known_fields_can_be_set(ledger: Ledger) -> None:
     (image_id,) = ledger.add([new()])
     with pytest.raises(ValueError, match="unknown fields"):
         ledger.transition(image_id, "claimed", **{"state = 'done' --": 1})
+
+
+def test_images_are_found_by_identity_or_id_once_they_have_a_result(ledger: Ledger) -> None:
+    one, other, waiting = ledger.add([new(), new(), new()])
+    for image, state in ((one, "done"), (waiting, "claimed")):
+        ledger.transition(image, state, patient_id="P1")  # type: ignore[arg-type]
+    ledger.transition(other, "skipped")
+    assert [image.id for image in ledger.images_of({"P1", other})] == [one, other]
+    assert ledger.images_of({"P2"}) == []
+
+
+def test_the_newest_image_that_is_due_comes_first_and_new_scores_last(ledger: Ledger) -> None:
+    first, second, third = ledger.add([new(), new(), new()])
+    for image in (first, second, third):
+        ledger.transition(image, "done", patient_id="P1")
+    assert ledger.next_due() is None
+    assert ledger.set_due({third}, 2) == 1
+    assert ledger.set_due({first, second}) == 2
+    assert ledger.count_due() == (2, 1)
+    assert ledger.set_due({"P1"}) == 3  # a new score stays asked for
+    order = []
+    while image := ledger.next_due(order):
+        order.append(image.id)
+    assert order == [second, first, third]
+    ledger.set_fields(third, due=0, said="x", revision=2, given=2)
+    row = ledger.image(third)
+    assert row is not None
+    assert (row.due, row.said, row.revision, row.given, row.state) == (0, "x", 2, 2, "done")
+    with pytest.raises(ValueError, match="unknown fields"):
+        ledger.set_fields(third, seq=1)
+
+
+def test_numbers_are_stored_by_name(ledger: Ledger) -> None:
+    assert ledger.progress("decisions") == 0
+    for number in (3, 7):
+        ledger.set_progress("decisions", number)
+    assert ledger.progress("decisions") == 7
+
+
+def test_a_missing_output_is_stored_until_it_is_written(ledger: Ledger, path: Path) -> None:
+    ledger.record_outputs("a", [OutputState("json"), OutputState("hl7", "missing", "No study.")])
+    ledger.record_outputs("b", [OutputState("hl7", "missing", "No study.")])
+    assert [(item.image, item.output, item.reason) for item in read_missing(path.parent)] == [
+        ("b", "hl7", "No study."), ("a", "hl7", "No study."),
+    ]  # fmt: skip
+    ledger.record_outputs("a", [OutputState("hl7")])
+    assert [item.image for item in read_missing(path.parent)] == ["b"]

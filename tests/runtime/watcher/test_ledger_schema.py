@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from lungsev.errors import LungsevError
+from lungsev.patient import PatientInfo
 from lungsev.runtime.migrations import schema_version
 from lungsev.runtime.watcher.ledger import Ledger
 from lungsev.runtime.watcher.ledger_schema import MIGRATIONS, LedgerCorruptError, is_damage, prepare_tables
@@ -108,6 +109,15 @@ def test_every_row_of_an_older_ledger_survives_the_upgrade(old_ledger: Path) -> 
         rows = connection.execute("SELECT image_seq, state FROM transitions ORDER BY seq").fetchall()
         assert rows == [(7, "seen"), (7, "done"), (9, "failed")]
         assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+
+
+def test_the_upgrade_makes_identities_of_ids_and_takes_results_for_given_out(old_ledger: Path) -> None:
+    with closing(sqlite3.connect(old_ledger, isolation_level=None)) as connection:
+        connection.execute("UPDATE films SET patient_id = '12\\34\"5' WHERE seq = 7")
+    with closing(Ledger.open(old_ledger)) as ledger:
+        done, failed = ledger.images("done", "failed")
+    assert (done.patient_id, done.given, done.said, done.due) == (PatientInfo(id='12\\34"5').key, 1, None, 0)
+    assert (failed.patient_id, failed.given) == (None, 0)
 
 
 def test_an_upgraded_ledger_has_the_schema_of_a_new_one(old_ledger: Path, tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ from lungsev.system import fsync_folder
 log = logging.getLogger("lungsev.runtime.watcher.amending")
 
 Queue = Callable[[str, Sequence[tuple[str, Path]], int], object]
-NOT_KEPT = "The original image is no longer kept, so this format could not be made again."
+NOT_KEPT = "The original image is not kept here, so this format could not be made again."
 _UNREADABLE = "The original image could not be read again, so this format could not be made again."
 _PICTURES = ("image", "severity_map")  # of the pixels alone: only a new score changes them
 _PAGE = 500  # images marked at a time
@@ -132,14 +132,16 @@ class Amending:
 
     def _note_decisions(self) -> None:
         """Mark the images that new decisions concern."""
-        seen = self._ledger.progress(_SEEN)
-        if self._decisions.last_seq() == seen:
+        seen, last = self._ledger.progress(_SEEN), self._decisions.last_seq()
+        if last == seen:
             return
-        decisions = [item for item in self._decisions.log().decisions if item.seq > seen]
+        if last < seen:  # the decisions were restored from a backup
+            seen = 0
+        decisions = [item for item in self._decisions.log().decisions if seen < item.seq <= last]
         with self._ledger.transaction():
             for decision in decisions:
                 self._mark(decision)
-            self._ledger.set_progress(_SEEN, self._decisions.log().last_seq)
+            self._ledger.set_progress(_SEEN, last)
 
     def _mark(self, decision: Decision) -> None:
         if decision.kind == "rescore":

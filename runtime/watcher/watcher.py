@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from lungsev.errors import LungsevError
+from lungsev.errors import BackendError, LungsevError
 from lungsev.model import Model, load
 from lungsev.runtime.console import count_noun
 from lungsev.runtime.delivery.deliveries import read_states
@@ -247,6 +247,8 @@ class Watcher:
                 errors += 1
                 self.health.set_problem("scoring", f"images cannot be scored: {_describe(error)}")
                 self._log_first_of_row("scoring", errors, error)
+                if isinstance(error, BackendError):
+                    scoring.close()  # and opened again for the next image or amendment
                 if is_damage(error):
                     raise _damaged() from None
                 if once and (errors >= _MAX_ERRORS_ONCE or isinstance(error, LungsevError)):

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from bedside_images import MODEL, QUICK, QUICK_BEDSIDE, Bedside, QuickModel, drop, png
-from bedside_life import run
+from bedside_life import run, wait_for
 
 from lungsev.errors import BackendError, SkippedImageError, UnreadableImageError
 from lungsev.moment import Moment
@@ -228,6 +228,18 @@ def test_an_image_that_cannot_be_scored_again_keeps_its_score(ward: Ward) -> Non
     assert (ward.reports()[image].model, ward.reports()[image].standing.revision) == (MODEL, 1)
 
 
+def test_decisions_that_a_backup_lacks_no_longer_stand(ward: Ward) -> None:
+    (image,) = ward.score(png(1))
+    ward.correct(image)
+    for path in ward.side.layout.root.glob("corrections.sqlite*"):
+        path.unlink()
+    ward.run()
+    assert ward.reports()[image].standing.revision == 2  # nothing is due
+    ward.correct(image, 3)
+    report = ward.reports()[image]
+    assert (report.standing_score("brixia").total, report.standing.revision, len(report.standing.history)) == (3, 3, 1)
+
+
 def test_results_of_an_earlier_release_are_not_sent_again(ward: Ward) -> None:
     (image,) = ward.score(png(1))
     with closing(Ledger.open(ward.side.layout.ledger)) as ledger:
@@ -241,7 +253,7 @@ def test_results_of_an_earlier_release_are_not_sent_again(ward: Ward) -> None:
 
 
 FAULTS = ("amending", "kept", "report_written", "amended", "queued")
-SOME = ("kept", "amended")  # in every test run; the rest with `make test-faults`
+SOME = ("amended",)  # in every test run; the rest with `make test-faults`
 
 
 @pytest.mark.parametrize("point", [pytest.param(p, marks=() if p in SOME else pytest.mark.faults) for p in FAULTS])
@@ -330,6 +342,28 @@ def test_an_original_that_cannot_be_read_is_tried_again_and_then_done_without(de
     assert second.revision == 2
     (report,) = desk.ward.reports().values()
     assert [state.name for state in report.outputs if state.state == "missing"] == ["overlay"]
+
+
+def test_a_device_that_failed_is_opened_again_for_the_next_amendment(
+    ward: Ward, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lungsev.runtime.watcher.watcher._PAUSE_SECONDS", 0.05)
+    ward.settings = ward.settings.model_copy(update={"outputs": ("json", "hl7", "csv", "overlay")})
+    ward.side.layout.create_folders(("overlays",))
+    (image,) = ward.score(png(1))
+    broken = QuickModel(score_error=lambda radiograph: BackendError("the device failed"))
+    models = [broken, ward.model]
+    stop = threading.Event()
+    with closing(Decisions(ward.side.layout.root)) as decisions:
+        decisions.correct(image, ward.reports()[image], "brixia", {"A": 0}, "effusion", "AB")
+    watcher = Watcher(ward.side.incoming, ward.side.layout, ward.settings, lambda: models.pop(0))
+    thread = threading.Thread(target=watcher.run, args=(stop,))
+    thread.start()
+    wait_for(lambda: ward.reports()[image].standing.state == "corrected")
+    stop.set()
+    thread.join()
+    assert broken.closed
+    assert models == []
 
 
 def test_a_device_that_fails_is_an_error_and_a_bug_delays_its_image_alone(desk: Desk) -> None:

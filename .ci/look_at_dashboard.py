@@ -1,5 +1,6 @@
-"""Drive the dashboard in headless Chromium as a nurse would: board, exam, correction, audit, refusal, privacy, phone,
-lost connection, 50 clients.
+"""Drive the dashboard in headless Chromium as a nurse would: board, exam, correction, agreement, decisions, refusal,
+earlier patients, privacy, phone, errors, many tabs, a board that changes under the reader's hands, lost connection, 50
+clients.
 
 Makes a unit of phantom patients with a two-week course, scores it and serves the dashboard with one command, checks
 every page for accessibility (axe) and scripts that complain, drops an image in, waits for it, leaves screenshots.
@@ -27,6 +28,7 @@ from PIL import Image
 HOSTILE = "<script>alert(1)</script>"
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 CLIENTS = 50
+TABS = 9  # of one browser, which opens six connections to a host
 SETTLE_SECONDS = 1.0  # the default of watch.settle_seconds: a file must be unchanged for so long
 PAGE_KB = 200
 IN_DOCS = ("board", "board-light", "exam-map-and-prior", "refused", "course", "phone", "connection-lost")
@@ -135,7 +137,7 @@ def look(
         page = open_page("dark", 1280, 900)
         problems += weight(page)
         check(page, "board")
-        follow(page, ".card.worse a")
+        follow(page, ".card:has(.spark) > a")
         problems += weight(page)
         patient = page.inner_text("h1")
         check(page, "exam")
@@ -144,12 +146,19 @@ def look(
         check(page, "exam-map-and-prior")
         correct(page)
         check(page, "exam-corrected")
+        problems += own_save_is_no_news(page)
+        agree(page)
+        check(page, "exam-agreed")
         page.goto(address)
         follow(page, ".card.better a")
         page.evaluate("document.querySelector('#course').scrollIntoView()")
         page.screenshot(path=shots / "course.png")
         page.goto(f"{address}/audit")
-        check(page, "audit")
+        check(page, "decisions")
+        for path in ("earlier", "files"):
+            page.goto(f"{address}/{path}")
+            check(page, path)
+        check_error(page, f"{address}/nowhere")
         page.goto(address)
         follow(page, ".card.refused a")
         check(page, "refused")
@@ -167,11 +176,12 @@ def look(
         follow(light, ".card.better a")
         check(light, "exam-light")
         phone = open_page("dark", 390, 844)
-        follow(phone, ".card.worse a")
+        follow(phone, ".card:has(.spark) > a")
         check(phone, "phone")
         page.goto(address)
         page.wait_for_selector(".live")
         problems += new_radiograph_shows(page, incoming)
+        problems += many_tabs(page.context, address)
         problems += many_clients(port, token)
         page.wait_for_selector(".live")
         complaints = len(problems)
@@ -193,25 +203,68 @@ def weight(page: Any) -> list[str]:
     return [f"weight: {sum(sizes) / 1000:.0f} kB, expected under {PAGE_KB}"] if sum(sizes) > PAGE_KB * 1000 else []
 
 
+def check_error(page: Any, address: str) -> None:
+    """Open a page that is not there. The browser complains of the 404 that it got, which is right."""
+    unheard = page.context.new_page()  # without the listeners that take a complaint for a problem
+    unheard.goto(address)
+    unheard.wait_for_selector("text=There is nothing at this address")
+    unheard.close()
+
+
+def own_save_is_no_news(page: Any) -> list[str]:
+    """After one's own correction, and the outputs that follow from it, the page does not call itself out of date."""
+    page.wait_for_timeout(6000)
+    return ["own save: the page says that something has changed"] if page.inner_text("#newer") else []
+
+
+def agree(page: Any) -> None:
+    page.click("#agree")
+    page.wait_for_selector(".banner.good")
+    page.wait_for_selector(".live")
+
+
+def many_tabs(context: Any, address: str) -> list[str]:
+    """Every tab loads, reloads and is live, also when the first one is closed."""
+    tabs = [context.new_page() for _ in range(TABS)]
+    for tab in tabs:
+        tab.goto(address, timeout=15_000)
+    for tab in tabs:
+        tab.reload(timeout=15_000)
+    tabs[0].close()
+    dead = 0
+    for tab in tabs[1:]:
+        tab.wait_for_timeout(200)
+        dead += tab.inner_text("#contact-words") != "live"
+        tab.close()
+    return [f"tabs: {dead} of {TABS} are not live"] if dead else []
+
+
 def correct(page: Any) -> None:
     page.keyboard.press("c")
     other = page.evaluate("document.querySelector('input[name=grade-C]:checked').value") == "3"
     page.check(f"input[name=grade-C][value='{2 if other else 3}']", force=True)
-    page.fill("input[name=reason]", "pleural effusion, not consolidation")
-    page.fill("input[name=reader]", "AB")
+    page.fill("#correct input[name=reason]", "pleural effusion, not consolidation")
+    page.fill("#correct input[name=reader]", "AB")
     page.click("text=Save correction")
     page.wait_for_selector(".banner.good")
     page.wait_for_selector(".live")
 
 
 def new_radiograph_shows(page: Any, incoming: Path) -> list[str]:
-    """From an image that has settled in the folder to the open board, in seconds."""
+    """From an image that has settled in the folder to the open board, in seconds. Focus and place must stay."""
     seed = int(time.time())
+    page.evaluate("document.querySelectorAll('.card > a')[4].focus()")
+    before = page.evaluate("[document.activeElement.id, scrollY]")
     dropped = drop_radiograph(incoming, seed, f"{HOSTILE} {seed}")
     page.wait_for_selector(f"text={HOSTILE} {seed}", timeout=30_000)
     elapsed = time.perf_counter() - dropped - SETTLE_SECONDS
     print(f"a new image was on the open board {elapsed:.2f} s after it had settled")
-    return [f"live: {elapsed:.1f} s, expected under 2"] if elapsed > 2 else []
+    problems = [f"live: {elapsed:.1f} s, expected under 2"] if elapsed > 2 else []
+    if page.evaluate("[document.activeElement.id, scrollY]") != before:
+        problems.append("live: focus or place on the page was lost")
+    if f"{HOSTILE} {seed}" not in page.inner_text("#announce"):
+        problems.append("live: the new image was not told in words")
+    return problems
 
 
 def many_clients(port: int, token: str) -> list[str]:

@@ -213,7 +213,7 @@ def exam_page(
         result=result,
         refusal=None if result else _refusal(report),
         picture=_picture(exam, scheme, layers, "This X-ray"),
-        prior=_picture(prior, scheme, layers_of(prior.id), _prior_title(prior, zone)) if prior else None,
+        prior=_picture(prior, scheme, layers_of(prior.id), _prior_title(prior, exam, zone)) if prior else None,
         flags=tuple(flag for flag in report.quality.flags if flag.message != report.message),
         measures=tuple((name.replace("_", " "), f"{value:.2f}") for name, value in report.quality.measures.items()),
         missing=tuple(output for output in report.outputs if output.state == "missing"),
@@ -245,7 +245,8 @@ def state_of(course: PatientCourse) -> str:
 def _result(exam: Exam, scheme: str, course: PatientCourse, prior: Exam | None) -> Result:
     report = exam.report
     score, standing = report.scores[scheme], report.standing_score(scheme)
-    before = prior.report.standing_score(scheme).grades if prior else None
+    in_order = prior is not None and not order_is_unknown(prior, exam)
+    before = prior.report.standing_score(scheme).grades if prior and in_order else None
     zones = zones_of(score, report.image, standing.grades, before)
     trend = course.trend_of(scheme)
     point = trend.point(exam.id) if trend else None
@@ -280,8 +281,9 @@ def _prior(earlier: Sequence[Exam], scheme: str | None) -> Exam | None:
     return scored[-1] if scored and scheme in scored[-1].report.scores else None
 
 
-def _prior_title(exam: Exam, zone: tzinfo | None) -> str:
-    return f"Previous scored X-ray, {format_taken(exam, zone)}"
+def _prior_title(prior: Exam, exam: Exam, zone: tzinfo | None) -> str:
+    title = "Scored X-ray of the same day, order unknown" if order_is_unknown(prior, exam) else "Previous scored X-ray"
+    return f"{title}, {format_taken(prior, zone)}"
 
 
 def _picture(exam: Exam, scheme: str | None, layers: Collection[str], title: str) -> Picture | None:

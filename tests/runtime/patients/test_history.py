@@ -14,6 +14,8 @@ from exam_makers import WRITTEN_AT, course_exam, scored_report
 from lungsev.errors import LungsevError
 from lungsev.moment import Moment
 from lungsev.patient import PatientInfo
+from lungsev.report import SeverityReport
+from lungsev.runtime.patients import history as history_module
 from lungsev.runtime.patients.history import Exam, History, exams_of
 
 START = datetime(2026, 3, 2, 8, 15).astimezone()
@@ -155,3 +157,69 @@ def test_a_link_that_leads_nowhere_is_passed_over_with_a_warning(
     assert [(record.name, record.getMessage()) for record in caplog.records] == [
         ("lungsev.runtime.patients.history", "a file among the reports is not a report: FileNotFoundError")
     ]
+
+
+def put(out: Path, name: str, report: SeverityReport) -> None:
+    """Write as the watcher does: under another name, then renamed."""
+    part = out / "reports" / f".{name}.part"
+    part.write_text(report.to_json(), encoding="utf-8")
+    part.rename(out / "reports" / f"{name}.json")
+
+
+def settled(out: Path) -> None:
+    """Set the folder's time back: its clock has ticked since the last change."""
+    before = (out / "reports").stat().st_mtime_ns - 10**9
+    os.utime(out / "reports", ns=(before, before))
+
+
+def test_following_looks_at_no_file_while_the_folder_stays_the_same(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    history = History(out)
+    settled(out)
+    first = history.follow()
+    monkeypatch.setattr(os, "scandir", lambda _path: pytest.fail("looked at the files"))
+    assert history.follow() is first
+    assert history.version == 1
+
+
+def test_following_reads_a_new_and_a_replaced_report_and_no_other(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    history = History(out)
+    history.follow()
+    read: list[str] = []
+    original = history_module._read
+    monkeypatch.setattr(history_module, "_read", lambda path, suffix: read.append(path.name) or original(path, suffix))
+    put(out, "new", scored_report())
+    put(out, "image-0-4", scored_report(grades="333333"))
+    exams = history.follow()
+    assert sorted(read) == ["image-0-4.json", "new.json"]
+    assert exams["image-0-4"].report.scores["brixia"].total == 18
+    (out / "reports" / "new.json").unlink()
+    assert "new" not in history.follow()
+    assert len(read) == 2
+
+
+def test_two_changes_within_a_tick_of_the_clock_are_both_seen(out: Path) -> None:
+    history = History(out)
+    for name in ("one", "two", "three"):
+        put(out, name, scored_report())
+        assert name in history.follow()
+
+
+def test_an_image_was_received_when_the_watcher_named_it_however_late_its_report_was_written_again() -> None:
+    exam = Exam("20261120T080000-0123abcd", scored_report(taken=None), 1_900_000_000.0)
+    assert exam.received_at == datetime(2026, 11, 20, 8, tzinfo=timezone.utc)
+    assert Exam("20261120T080000-0123abcd", scored_report(), 1_000_000.0).received_at.timestamp() == 1_000_000
+    assert Exam("20269999T080000-x", scored_report(), 1_000_000.0).received_at.timestamp() == 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("taken", "by"),
+    [("2026-11-20T08:00:00", "2026-11-20T08:00:00.999999"), ("2026-11-20", "2026-11-20T23:59:59.999999"),
+     ("2026-11-22", "2026-11-22T10:00:00"), ("2026-11-23T09:00:00", "2026-11-22T10:00:00"),
+     ("2099-01-01", "2026-11-22T10:00:00"), (None, "2026-11-22T10:00:00")],
+)  # fmt: skip
+def test_an_image_was_taken_by_the_end_of_what_its_time_may_mean_and_before_it_was_received(
+    taken: str | None, by: str
+) -> None:
+    received = datetime(2026, 11, 22, 10).astimezone()
+    exam = Exam("x", scored_report(taken=taken), received.timestamp())
+    assert exam.taken_by == datetime.fromisoformat(by).astimezone()

@@ -154,6 +154,10 @@ def test_images_of_one_day_without_an_hour_have_no_order() -> None:
     assert page.order_note == "same day as the X-ray before, order unknown"
     assert (page.taken, page.age) == ("20 Nov 2026, time not recorded", "2 days ago")
     assert [row.remark for row in page.images] == ["same day as the X-ray before, order unknown", ""]
+    assert page.prior is not None
+    assert page.prior.caption.startswith("Scored X-ray of the same day, order unknown, 20 Nov 2026, time not recorded")
+    assert page.result is not None
+    assert all(zone.previous is None for zone in page.result.zones), "nothing was before or after"
 
 
 def test_outputs_that_could_not_be_written_are_named_with_the_reason() -> None:

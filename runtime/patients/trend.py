@@ -162,7 +162,8 @@ def _points(exams: Sequence[Exam], scheme: str) -> tuple[TrendPoint, ...]:
         if i > 0 and followed.change is not None:
             point = _compared(point, points[i - 1], exam, exams[i - 1], followed.change, scheme)
             drift = None
-            if reference < i - 1 and not followed.change.called and followed.change.obstacle is None:
+            settled = followed.change.obstacle is None and not followed.change.called
+            if settled and reference < i - 1 and _is_after(exam, exams[reference]):
                 since = hours[i] - hours[reference]
                 drift = change_between(severities[reference], severities[i], since, _repeatability(exam, scheme))
             if drift is not None and drift.called:

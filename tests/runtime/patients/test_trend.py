@@ -193,6 +193,16 @@ def test_a_date_and_an_hour_of_the_same_day_have_no_order_and_one_of_the_next_da
         assert (change.hours is not None) == known
 
 
+def test_a_drift_is_not_told_since_an_image_that_may_be_later() -> None:
+    dated = at(course_exam(0, -8, name="a"), "2026-03-02")
+    morning, night = course_exam(7, 0, name="b"), course_exam(9, 15, name="c")
+    unordered = trend_of(dated, morning, night).points[2]
+    ordered = trend_of(course_exam(0, -8, name="a"), morning, night).points
+    assert unordered.change is not None
+    assert (unordered.change.direction, unordered.drift) == ("none", None)
+    assert ordered[1].called is not None
+
+
 def test_images_that_name_different_people_are_shown_and_not_compared() -> None:
     stop = "These images name different people."
     exams = [course_exam(3, 0), course_exam(15, 24)]

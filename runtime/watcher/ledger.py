@@ -216,10 +216,15 @@ class Ledger:
             ).rowcount
 
     def next_due(self, excluded: Collection[str] = ()) -> ImageRow | None:
-        """Return an image to compare or, when there is none, to score again; the newest first."""
+        """Return an image to compare, the newest first, or else one to score again, the one that was taken first.
+
+        So the change at an image that is scored again is judged against images that the same model scored.
+        """
         marks = ", ".join("?" * len(excluded))
         rows = self._query(
-            f"WHERE due > 0 AND state IN ('done', 'skipped') AND id NOT IN ({marks}) ORDER BY due, seq DESC LIMIT 1",
+            f"WHERE due > 0 AND state IN ('done', 'skipped') AND id NOT IN ({marks}) "
+            "ORDER BY due, CASE due WHEN 2 THEN IFNULL(acquired_at, '') END, CASE due WHEN 2 THEN seq ELSE -seq END "
+            "LIMIT 1",
             tuple(excluded),
         )
         return rows[0] if rows else None

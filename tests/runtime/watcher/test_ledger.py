@@ -146,10 +146,17 @@ def test_the_newest_image_that_is_due_comes_first_and_new_scores_last(ledger: Le
     assert ledger.set_due({first, second}) == 2
     assert ledger.count_due() == (2, 1)
     assert ledger.set_due({"P1"}) == 3  # a new score stays asked for
-    order = []
-    while image := ledger.next_due(order):
-        order.append(image.id)
-    assert order == [second, first, third]
+
+    def order() -> list[str]:
+        found: list[str] = []
+        while image := ledger.next_due(found):
+            found.append(image.id)
+        return found
+
+    assert order() == [second, first, third]
+    for image, taken in ((first, "2026-11-22"), (second, "2026-11-20"), (third, "2026-11-21")):
+        ledger.set_fields(image, due=2, acquired_at=taken)
+    assert order() == [second, third, first]
     ledger.set_fields(third, due=0, said="x", revision=2, given=2)
     row = ledger.image(third)
     assert row is not None

@@ -156,14 +156,9 @@ class Decisions:
             )
 
     def supersede(
-        self,
-        old_image: str,
-        new_image: str,
-        reason: str,
-        by: str | None = None,
-        source: Source = "lungsev",
+        self, old_image: str, new_image: str, reason: str, by: str | None = None, source: Source = "lungsev",
         carries: bool = True,
-    ) -> Decision:
+    ) -> Decision:  # fmt: skip
         """Store that one image's result replaces another's; the same replacement is stored once.
 
         Args:
@@ -188,6 +183,14 @@ class Decisions:
                     raise ValueError("an image cannot be replaced by itself, or by one that it replaced")
                 newer = next((item.object for item in log.counting(newer, "superseded")), None)
             return self._insert("superseded", old_image, new_image, {"carries": carries}, reason, by, source)
+
+    def withdraw_replacement(self, image: str) -> None:
+        """Take back that an image replaces another, after it turned out that it gets no result."""
+        with self._writing() as log:
+            replacing = log.replaced(image)
+            if replacing is not None:
+                details, reason = {"undoes": replacing.seq}, "The image that was to replace it could not be scored."
+                self._insert("undo", replacing.subject, image, details, reason, None, "lungsev")
 
     def record_rescored(self, image: str, before: SeverityReport, after: SeverityReport) -> Decision:
         """Store that another model scored an image again: what it said, and what the former said. Idempotent."""

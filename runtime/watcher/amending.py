@@ -101,6 +101,10 @@ class Amending:
         """Mark the images of the course that an image has joined."""
         self._ledger.set_due(self._statements().keys_of(image_id, report))
 
+    def gave_up(self, image_id: str) -> None:
+        """Let what an image was to replace stand again: it gets no result."""
+        self._decisions.withdraw_replacement(image_id)
+
     def step(self) -> Amendment | None:
         """Compare, and perhaps amend, one image; return None when none is due.
 

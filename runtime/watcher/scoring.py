@@ -263,6 +263,8 @@ class Scoring:
         path = self._layout.work_file(image)
         digest = sha256_of_file(path) if path.is_file() else None
         quarantine(image, code, message, self._layout, self._ledger, self._settings, self._outputs, digest)
+        if self._amending is not None:
+            self._amending.gave_up(image.id)
         self._delays.pop(image.id, None)
         self._metrics.count_image("quarantined", code)
         self._on_finished(FinishedImage(image, "quarantined", None, code, self._monotonic() - started))

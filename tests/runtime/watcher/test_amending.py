@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import signal
 import sqlite3
@@ -16,7 +17,7 @@ import pytest
 from bedside_images import MODEL, QUICK, QUICK_BEDSIDE, Bedside, QuickModel, drop, png
 from bedside_life import run, wait_for
 
-from lungsev.errors import BackendError, SkippedImageError, UnreadableImageError
+from lungsev.errors import BackendError, LungsevError, SkippedImageError, UnreadableImageError
 from lungsev.moment import Moment
 from lungsev.patient import PatientInfo
 from lungsev.report import ImageInfo, SeverityReport
@@ -153,6 +154,28 @@ def test_an_image_that_is_sent_again_under_another_patient_replaces_the_first(wa
     standing = reports[right].standing
     assert (standing.state, standing.supersedes, standing.by, standing.revision) == ("corrected", wrong, "AB", 1)
     assert reports[right].standing_score("brixia").total == 0
+
+
+def test_a_result_stands_again_when_the_image_that_was_to_replace_it_gets_none(
+    ward: Ward, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ward.model.patients = {png(1): JANE}
+    (wrong,) = ward.score(png(1))
+    ward.model.patients = {png(1): PatientInfo(id="P2")}
+    monkeypatch.setattr(Amending, "first", lambda *_: (_ for _ in ()).throw(UnreadableImageError("odd", "It is odd.")))
+    monkeypatch.setattr("lungsev.runtime.watcher.scoring.TRANSIENT_CODES", frozenset())
+    drop(ward.side.incoming, "image.png", png(1))
+    with contextlib.suppress(LungsevError):
+        ward.run()
+    monkeypatch.undo()
+    with closing(Ledger.open(ward.side.layout.ledger)) as ledger:
+        (failed,) = ledger.images("claimed", "failed", "quarantined")
+        ledger.transition(failed.id, "claimed", attempts=QUICK.attempts, code="crashed")
+    ward.run()
+    assert ward.reports()[wrong].standing.state == "model"
+    assert ward.reports()[wrong].standing.history[-1].reason == (
+        "Taken back: The image that was to replace it could not be scored."
+    )
 
 
 def test_what_needs_an_original_that_is_gone_is_missing_with_the_reason(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone, tzinfo
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
 
 from pydantic import Field
 
@@ -39,6 +40,7 @@ class Moment:
         offset: From UTC, `+01:00`; None when neither the header nor the site's zone settles it.
         offset_source: The value itself, Timezone Offset From UTC (0008,0201) or the site's zone.
         source: Keywords of the elements it was read from.
+        zone: The site's zone, where no single offset follows from it: for a date, and in the night when clocks change.
     """
 
     at: Annotated[str, Field(json_schema_extra={"pattern": f"^{_ISO}$"})]
@@ -46,6 +48,7 @@ class Moment:
     offset: Annotated[str | None, Field(json_schema_extra={"pattern": r"^[+-]\d{2}:\d{2}$"})] = None
     offset_source: OffsetSource | None = None
     source: str = ""
+    zone: str | None = None
 
     @classmethod
     def from_iso(cls, text: str) -> Moment | None:
@@ -68,8 +71,8 @@ class Moment:
         """Return the first instant that this moment may stand for, in its own offset.
 
         Args:
-            zone: Zone of a moment without an offset; None is this computer's. Where its clock showed the time twice or
-                skipped it (summer time), both readings count.
+            zone: Zone of a moment without an offset; None is its own, or else this computer's. Where the zone's clock
+                showed the time twice or skipped it (summer time), both readings count.
         """
         return min(self._instants(self._start(), zone))
 
@@ -118,13 +121,13 @@ class Moment:
             }
         }
 
-    def with_site_zone(self, zone: tzinfo | None) -> Moment:
-        """Return the moment with the zone's offset, where it has a time, no offset, and only one offset is possible."""
-        if self.offset or not self.has_time:
+    def with_site_zone(self, zone: ZoneInfo | None) -> Moment:
+        """Return the moment with the zone's offset, or with the zone where several offsets are possible."""
+        if self.offset:
             return self
         offsets = {instant.utcoffset() for instant in self._instants(self._start(), zone)}
-        if len(offsets) > 1:  # the night when the clocks change
-            return self
+        if len(offsets) > 1 or not self.has_time:
+            return replace(self, zone=zone.key if zone is not None else None)
         text = self.earliest(zone).isoformat()[-6:]
         return replace(self, offset=text, offset_source="site")
 
@@ -137,6 +140,7 @@ class Moment:
         """Return every instant at which a clock of this offset or zone shows the date and time."""
         if self.offset:
             return [moment.replace(tzinfo=_fixed(self.offset))]
+        zone = zone or (ZoneInfo(self.zone) if self.zone else None)
         return [_in_zone(moment.replace(fold=fold), zone) for fold in (0, 1)]
 
 

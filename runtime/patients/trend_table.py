@@ -69,7 +69,7 @@ def trend_remarks(trend: Trend) -> list[str]:
     if trend.stop:
         remarks.append(trend.stop)
     if trend.undated:
-        remarks.append(f"Left out: {count_noun(len(trend.undated), 'scored X-ray')} without a date.")
+        remarks.append(f"Left out: {count_noun(len(trend.undated), 'scored X-ray')} without a date that can be right.")
     if trend.unscored:
         remarks.append(f"Left out: {count_noun(trend.unscored, 'X-ray')} without a score.")
     return remarks

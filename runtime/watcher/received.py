@@ -9,18 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import tzinfo
+from datetime import datetime, tzinfo
 from typing import Literal
 
 from lungsev.moment import Moment
 from lungsev.patient import PatientInfo, disagreements
 from lungsev.pipeline import ScoredRadiograph
-from lungsev.report import ImageInfo, QualityFlag, SeverityReport
+from lungsev.report import ImageInfo, QualityFlag, SeverityReport, Verdict
 from lungsev.runtime.settings import SiteSettings
 from lungsev.standing import Standing
 
 Kind = Literal["duplicate", "reissue", "same_uid", "same_pixels"]
 
+_WRONG_DATE = (
+    "The X-ray is dated {date}, which cannot be right: check the clock of the unit. It has no place in the patient's "
+    "course."
+)
 _WARNINGS = {
     "same_uid": (
         "same_uid_other_pixels",
@@ -59,13 +63,19 @@ class Resemblance:
         return "The same image was sent again with a corrected header."
 
 
-def with_site(report: SeverityReport, site: SiteSettings) -> SeverityReport:
-    """Return a report with the site's zone where a time has no offset, and the site's issuer where an id has none."""
-    return replace(
-        report,
-        patient=_patient_at(report.patient, site),
-        acquired=report.acquired.with_site_zone(site.zone) if report.acquired else None,
-    )
+def with_site(report: SeverityReport, site: SiteSettings, received: datetime) -> SeverityReport:
+    """Return a report as the site completes it.
+
+    Args:
+        report: As the image's header says it.
+        site: Zone of times without an offset, issuer of ids without one.
+        received: When the image arrived; one that is dated later gets a warning, as one from before 1980 does.
+    """
+    acquired = report.acquired.with_site_zone(site.zone) if report.acquired else None
+    report = replace(report, patient=_patient_at(report.patient, site), acquired=acquired)
+    if report.status != "scored" or acquired is None or acquired.is_plausible(received):
+        return report
+    return _warned(report, "date_not_plausible", _WRONG_DATE.format(date=acquired.date))
 
 
 def find_resemblance(image: ImageInfo, twins: Sequence[Twin], site: SiteSettings) -> Resemblance | None:
@@ -110,13 +120,14 @@ def reissued(scored: ScoredRadiograph, earlier: SeverityReport) -> ScoredRadiogr
 def with_warning(scored: ScoredRadiograph, resemblance: Resemblance) -> ScoredRadiograph:
     """Return another image with a warning that its header resembles an earlier one's."""
     code, text = _WARNINGS[resemblance.kind]
-    quality = scored.report.quality
-    quality = replace(
-        quality,
-        verdict="warn" if quality.verdict == "ok" else quality.verdict,
-        flags=(*quality.flags, QualityFlag(code, "warn", text.format(twin=resemblance.twin.image_id))),
-    )
-    return replace(scored, report=replace(scored.report, quality=quality))
+    return replace(scored, report=_warned(scored.report, code, text.format(twin=resemblance.twin.image_id)))
+
+
+def _warned(report: SeverityReport, code: str, message: str) -> SeverityReport:
+    quality = report.quality
+    verdict: Verdict = "warn" if quality.verdict == "ok" else quality.verdict
+    flags = (*quality.flags, QualityFlag(code, "warn", message))
+    return replace(report, quality=replace(quality, verdict=verdict, flags=flags))
 
 
 def _patient_at(patient: PatientInfo, site: SiteSettings) -> PatientInfo:

@@ -9,6 +9,7 @@ import stat
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -219,7 +220,7 @@ class Scoring:
             found.extend([resemblance] if resemblance is not None else [])
 
         scored = model.examine_readable(path, refuse_duplicate)
-        scored = replace(scored, report=with_site(scored.report, self._site))
+        scored = replace(scored, report=with_site(scored.report, self._site, datetime.now(timezone.utc)))
         for resemblance in found:
             if resemblance.kind == "reissue":
                 scored = reissued(scored, resemblance.twin.report)

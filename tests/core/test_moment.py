@@ -174,7 +174,16 @@ def test_no_digit_of_a_moment_is_invented(values: dict[str, str], offset: str) -
     assert "".join(digits).startswith("".join(character for character in moment.at if character.isdigit()))
     if moment.offset:
         assert moment.offset.replace(":", "") in (held if moment.offset_source == "value" else offset)
-    for zone in (ROME, timezone.utc):
+    for zone in (ROME, ZoneInfo("UTC")):
         assert moment.earliest(zone) <= moment.latest(zone)
         assert moment.with_site_zone(zone).at == moment.at
     assert moment.hl7()[:4] == moment.at[:4]
+
+
+def test_a_date_keeps_the_sites_zone() -> None:
+    day = moment_of(StudyDate="20261118").with_site_zone(ROME)
+    after_midnight = moment_of(AcquisitionDateTime="20261119003000+0100")
+    assert (day.offset, day.zone) == (None, "Europe/Rome")
+    assert day.is_before(after_midnight) is True
+    night = moment_of(StudyDate="20261025", StudyTime="0230").with_site_zone(ROME)
+    assert night.is_before(moment_of(AcquisitionDateTime="20261025021500+0100")) is None

@@ -82,7 +82,7 @@ def test_remarks_name_the_newest_change_its_zones_and_what_is_left_out() -> None
     assert trend_remarks(trend) == [
         f"Latest: {sentence(trend.points[1])}",
         f"Zones that changed: {'; '.join(f'{z.code} {z.before} to {z.after}, {z.words}' for z in zones)}.",
-        "Left out: 1 scored X-ray without a date.",
+        "Left out: 1 scored X-ray without a date that can be right.",
         "Left out: 2 X-rays without a score.",
     ]
 
@@ -91,4 +91,4 @@ def test_a_course_without_dates_has_no_rows_and_no_latest_image() -> None:
     trend = patient_trend([course_exam(3, None)])
     assert trend is not None
     assert trend_table(trend).row_count == 0
-    assert trend_remarks(trend) == ["Left out: 1 scored X-ray without a date."]
+    assert trend_remarks(trend) == ["Left out: 1 scored X-ray without a date that can be right."]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from lungsev.runtime.settings import SiteSettings
 from lungsev.runtime.watcher.received import Twin, find_resemblance, reissued, with_site, with_warning
 
 SITE = SiteSettings(timezone="Europe/Rome")
+NOW = datetime(2026, 11, 28, tzinfo=timezone.utc)
 IMAGE = ImageInfo(
     sop_instance_uid="1.1",
     study_instance_uid="1.2",
@@ -78,9 +80,9 @@ def test_an_image_without_twins_resembles_none() -> None:
 def test_the_sites_issuer_is_that_of_ids_without_one() -> None:
     site = SiteSettings(issuer="WARD")
     plain = replace(scored_report(), patient=PatientInfo("7"))
-    assert with_site(plain, site).patient.issuer == "WARD"
-    assert with_site(replace(plain, patient=PatientInfo("7", "HOSP-A")), site).patient.issuer == "HOSP-A"
-    assert with_site(replace(plain, patient=PatientInfo()), site).patient.issuer is None
+    assert with_site(plain, site, NOW).patient.issuer == "WARD"
+    assert with_site(replace(plain, patient=PatientInfo("7", "HOSP-A")), site, NOW).patient.issuer == "HOSP-A"
+    assert with_site(replace(plain, patient=PatientInfo()), site, NOW).patient.issuer is None
     found = find_resemblance(
         replace(IMAGE, patient=PatientInfo("7")), [twin_of(replace(IMAGE, patient=PatientInfo("7", "WARD")))], site
     )
@@ -109,3 +111,13 @@ def test_another_image_that_resembles_one_is_scored_with_a_warning() -> None:
     quality = with_warning(ScoredRadiograph(scored_report()), found).report.quality
     assert (quality.verdict, [flag.code for flag in quality.flags]) == ("warn", ["same_uid_other_pixels"])
     assert "was scored as earlier" in quality.flags[0].message
+
+
+@pytest.mark.parametrize(
+    ("taken", "codes"),
+    [("2099-12-31", ["date_not_plausible"]), ("1900-01-01", ["date_not_plausible"]), ("2026-11-28", [])],
+)
+def test_a_date_that_cannot_be_right_is_told(taken: str, codes: list[str]) -> None:
+    report = with_site(scored_report(taken=taken), SITE, NOW)
+    assert [flag.code for flag in report.quality.flags] == codes
+    assert all(taken in flag.message for flag in report.quality.flags)

@@ -20,6 +20,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,8 @@ def drop_radiograph(incoming: Path, seed: int, patient: str) -> float:
     from lungsev.phantom import make_phantom, write_phantom_dicom
 
     path = incoming / f"{seed}.dcm"
-    write_phantom_dicom(make_phantom(seed, size_px=(2500, 2048)), path.with_suffix(".part"), patient_id=patient)
+    phantom = make_phantom(seed, size_px=(2500, 2048))
+    write_phantom_dicom(phantom, path.with_suffix(".part"), patient_id=patient, acquired_at=datetime.now())
     os.utime(path.with_suffix(".part"))
     path.with_suffix(".part").rename(path)
     return time.perf_counter()
@@ -137,7 +139,7 @@ def look(
         page = open_page("dark", 1280, 900)
         problems += weight(page)
         check(page, "board")
-        follow(page, ".card:has(.spark) > a")
+        follow(page, ".card:not(.refused):has(.spark) > a")
         problems += weight(page)
         patient = page.inner_text("h1")
         check(page, "exam")
@@ -176,7 +178,7 @@ def look(
         follow(light, ".card.better a")
         check(light, "exam-light")
         phone = open_page("dark", 390, 844)
-        follow(phone, ".card:has(.spark) > a")
+        follow(phone, ".card:not(.refused):has(.spark) > a")
         check(phone, "phone")
         page.goto(address)
         page.wait_for_selector(".live")

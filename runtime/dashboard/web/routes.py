@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+from collections import OrderedDict
 
 from fastapi import FastAPI, HTTPException, Request, Response
-from fastapi.responses import FileResponse, JSONResponse, RedirectResponse, StreamingResponse
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, StreamingResponse
 
 from lungsev.runtime.dashboard.pages.exam_page import OUTCOMES, state_of
 from lungsev.runtime.dashboard.security import PRIVACY_COOKIE
 from lungsev.runtime.dashboard.web.assets import LAYERS, layer_file
 from lungsev.runtime.dashboard.web.forms import own_path, read_form
 from lungsev.runtime.dashboard.web.signing import signer_of
-from lungsev.runtime.dashboard.web.state import Dashboard
+from lungsev.runtime.dashboard.web.state import Dashboard, is_private
+
+_BOARDS_KEPT = 8
 
 
 def add_pages(app: FastAPI, dashboard: Dashboard) -> None:
@@ -54,15 +57,22 @@ def add_pages(app: FastAPI, dashboard: Dashboard) -> None:
 
 def add_parts(app: FastAPI, dashboard: Dashboard) -> None:
     """Add what open pages ask for: the board again, the state of a patient, pictures, events."""
+    boards: OrderedDict[tuple[object, ...], tuple[bytes, str]] = OrderedDict()  # every tab asks for the same
 
     @app.get("/parts/board")
     def board_part(request: Request, page: int = 1, find: str = "") -> Response:
-        response: Response = dashboard.render(request, "_board.html", page=dashboard.board_page(request, page, find))
-        etag = f'"{hashlib.sha256(response.body).hexdigest()[:24]}"'
-        if etag in request.headers.get("if-none-match", ""):
-            response = Response(status_code=304)
-        response.headers["ETag"] = etag
-        return response
+        key = (dashboard.board_version(), is_private(request), page, find)
+        known = boards.get(key)
+        if known is None:
+            body = dashboard.render(request, "_board.html", page=dashboard.board_page(request, page, find)).body
+            known = bytes(body), f'"{hashlib.sha256(body).hexdigest()[:24]}"'
+            boards[key] = known
+            while len(boards) > _BOARDS_KEPT:
+                boards.popitem(last=False)
+        headers = {"ETag": known[1]}
+        if known[1] in request.headers.get("if-none-match", ""):
+            return Response(status_code=304, headers=headers)
+        return HTMLResponse(known[0], headers=headers)
 
     @app.get("/exams/{exam_id}/state")
     def state(request: Request, exam_id: str) -> Response:

@@ -91,8 +91,17 @@ class Dashboard:
             page=page,
             find=find[:_LONGEST_SEARCH],
             problem=self.live.problem,
-            notices=describe_unsent(read_states(self.out), time.time()),
+            notices=self.notices(),
         )
+
+    def notices(self) -> list[str]:
+        """Return a sentence for each destination that results have not reached."""
+        return describe_unsent(read_states(self.out), time.time())
+
+    def board_version(self) -> tuple[object, ...]:
+        """Return what changes whenever the board does: reports, decisions, deliveries, and every minute the ages."""
+        minute = self.now().replace(second=0, microsecond=0)
+        return self.record.update().version, minute, self.live.problem, *self.notices()
 
     def earlier_page(self, request: Request, page: int = 1, find: str = "") -> EarlierPage:
         """Make a page of the patients who have left the board."""

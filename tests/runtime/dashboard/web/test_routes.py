@@ -85,3 +85,15 @@ def test_all_pages_stay_below_60_kb_however_many_patients_there_are(browser: Bro
     for path in ("/", "/?page=2", "/earlier", "/earlier?page=2"):
         assert 10_000 < len(browser.get(path).encode()) < 60_000
     assert "120" in browser.get("/")
+
+
+def test_a_board_that_was_made_before_never_hides_a_change_or_an_id(browser: Browser, out: Path) -> None:
+    first = browser.get("/parts/board")
+    assert browser.get("/parts/board") == first
+    browser.sign("/exams/b1/agreements", reader="Dr A")
+    assert "agreed by Dr A" in browser.get("/parts/board")
+    put_report(out, "e1", scored_report("WARD-9", "2026-11-22T08:00:00"))
+    assert "WARD-9" in browser.get("/parts/board")
+    assert "WARD-9" not in browser.get("/parts/board?find=ward-1")
+    browser.ask("POST", "/privacy", {"form": browser.form_token(), "private": "1"})
+    assert "WARD-9" not in browser.get("/parts/board")

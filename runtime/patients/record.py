@@ -7,11 +7,13 @@ a decision about it, is new.
 from __future__ import annotations
 
 import contextlib
+import sqlite3
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from lungsev.errors import LungsevError
 from lungsev.runtime.patients.courses import Courses
 from lungsev.runtime.patients.decision import IDENTITY_KINDS, DecisionLog
 from lungsev.runtime.patients.decisions import Decisions
@@ -30,6 +32,7 @@ class Record:
     """
 
     def __init__(self, out: Path, decisions: Decisions) -> None:
+        self._out = out
         self._history = History(out)
         self._decisions = decisions
         self._lock = threading.Lock()
@@ -51,7 +54,10 @@ class Record:
 
     def stamp(self) -> tuple[int, ...]:
         """Return what changes with every report and every decision: cheaper than `update`."""
-        return (*self._history.stamp(), self._decisions.last_seq())
+        seq = -1  # differs from every number: the next update says what is wrong
+        with contextlib.suppress(sqlite3.Error):
+            seq = self._decisions.last_seq()
+        return (*self._history.stamp(), seq)
 
     def update(self, *, every_file: bool = False) -> Record:
         """Take in what is new, and return the record.
@@ -60,11 +66,14 @@ class Record:
             every_file: Whether to look at every report, also when the folders' times have not changed.
 
         Raises:
-            LungsevError: The folder cannot be read.
+            LungsevError: The folder, or the file of decisions, cannot be read.
         """
         with self._lock:
             read = self._history.refresh() if every_file else self._history.follow()
-            log = self._decisions.log()
+            try:
+                log = self._decisions.log()
+            except sqlite3.Error as error:
+                raise LungsevError(f"cannot read the decisions of {self._out}: {error}") from None
             if read is not self._read or log.last_seq != self._seq:
                 self._take_in(read, log)
         return self

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from exam_makers import course_key, put_report, scored_report
 
+from lungsev.errors import LungsevError
 from lungsev.patient import PatientInfo
 from lungsev.report import SeverityReport
 from lungsev.runtime.patients.decisions import Decisions
@@ -119,3 +120,11 @@ def test_the_stamp_follows_reports_and_decisions(record: Record, decisions: Deci
     assert agreed != before
     put_report(tmp_path, "c1", scored_report("NEW"), with_image=False)
     assert record.stamp() != agreed
+
+
+def test_a_file_of_decisions_that_cannot_be_read_is_one_line(record: Record, decisions: Decisions) -> None:
+    before = record.stamp()
+    decisions.close()
+    assert record.stamp() != before
+    with pytest.raises(LungsevError, match="cannot read the decisions of"):
+        record.update()

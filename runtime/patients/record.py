@@ -55,7 +55,7 @@ class Record:
     def stamp(self) -> tuple[int, ...]:
         """Return what changes with every report and every decision: cheaper than `update`."""
         seq = -1  # differs from every number: the next update says what is wrong
-        with contextlib.suppress(sqlite3.Error):
+        with contextlib.suppress(sqlite3.Error, OSError):
             seq = self._decisions.last_seq()
         return (*self._history.stamp(), seq)
 
@@ -72,7 +72,7 @@ class Record:
             read = self._history.refresh() if every_file else self._history.follow()
             try:
                 log = self._decisions.log()
-            except sqlite3.Error as error:
+            except (sqlite3.Error, OSError) as error:
                 raise LungsevError(f"cannot read the decisions of {self._out}: {error}") from None
             if read is not self._read or log.last_seq != self._seq:
                 self._take_in(read, log)

@@ -88,13 +88,16 @@ def merge(
     given_up, remaining = patient, into
 
     def decide(record: Record, decisions: Decisions) -> Decision:
+        from lungsev.patient import disagreements
         from lungsev.runtime.commands.decisions.choose import choose_course, described_by
 
-        one, other = (
-            choose_course(record.courses(), given_up, issuer),
-            choose_course(record.courses(), remaining, into_issuer),
-        )
-        return decisions.merge(one.key, other.key, described_by((one, other)), reason, by, "command")
+        one = choose_course(record.courses(), given_up, issuer)
+        other = choose_course(record.courses(), remaining, into_issuer)
+        described = described_by((one, other))
+        decision = decisions.merge(one.key, other.key, described, reason, by, "command")
+        if (differing := disagreements(described)) and not json_output:
+            print(f"their X-rays differ in {', '.join(differing)}: {by} vouches that they show one person")
+        return decision
 
     _sign(out, decide, json_output)
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import pytest
 from decision_makers import decision, people
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lungsev.patient import PatientInfo
 from lungsev.runtime.patients.decision import Decision, DecisionLog
@@ -125,3 +127,30 @@ def test_one_person_of_a_split_identity_is_merged_alone() -> None:
     course = identities(split).course("image", JANE)
     found = identities(split, decision(2, "merge", course, B, people((JANE,))))
     assert (found.merged_into("image", JANE), found.merged_into("image", ANNA)) == (patient("2"), None)
+
+
+KEYS = [patient(str(number)).key or "" for number in range(5)]
+MERGES = st.lists(st.tuples(st.sampled_from(KEYS), st.sampled_from(KEYS), st.booleans()), max_size=12)
+
+
+@given(MERGES)
+def test_after_any_merges_the_courses_are_those_that_the_standing_merges_join(
+    merges: list[tuple[str, str, bool]],
+) -> None:
+    made = [(one, other, taken_back) for one, other, taken_back in merges if one != other]
+    decisions = [decision(seq, "merge", one, other) for seq, (one, other, _) in enumerate(made, 1)]
+    undone = [
+        decision(len(made) + seq, "undo", one, other, {"undoes": seq})
+        for seq, (one, other, taken_back) in enumerate(made, 1)
+        if taken_back
+    ]
+    found = identities(*decisions, *undone)
+    groups = {key: {key} for key in KEYS}
+    for one, other, taken_back in made:
+        if not taken_back:
+            joined = groups[one] | groups[other]
+            groups.update(dict.fromkeys(joined, joined))
+    for key in KEYS:
+        assert {other for other in KEYS if found.root(other) == found.root(key)} == groups[key]
+        assert found.keys_with(key) == groups[key]
+        assert found.root(key) in groups[key]

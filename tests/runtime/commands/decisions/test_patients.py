@@ -62,7 +62,10 @@ def test_the_list_names_who_is_there_and_whose_images_disagree(out: Path) -> Non
 
 def test_a_merge_makes_one_course_of_two(out: Path) -> None:
     shown = invoke(out, "merge", "E7", "W1", *SIGNED)
-    assert shown[0] == "decision 1 stored: identities merged, signed AB"
+    assert shown[:2] == [
+        "their X-rays differ in name: AB vouches that they show one person",
+        "decision 1 stored: identities merged, signed AB",
+    ]
     (row,) = rows(out)
     assert (sorted(str(row["ids"])), row["images"], row["stop"]) == (sorted("['E7', 'W1']"), 3, None)
     (decision,) = read_decisions(out).decisions

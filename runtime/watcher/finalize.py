@@ -13,11 +13,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 from lungsev.errors import LungsevError
 from lungsev.pipeline import ScoredRadiograph
-from lungsev.report import DISCLAIMER, SeverityReport
+from lungsev.report import DISCLAIMER, ImageInfo, SeverityReport
 from lungsev.runtime.outputs.contract import Output
+from lungsev.runtime.patients.statement import fingerprint
 from lungsev.runtime.settings import WatchSettings
 from lungsev.runtime.watcher.failpoints import pass_failpoint
 from lungsev.runtime.watcher.file_moves import move_into_folder, remove_file
@@ -116,6 +118,22 @@ def _write_report(scored: ScoredRadiograph, output: Output, target: Path, receiv
         fsync_folder(target.parent)
     assert path is not None
     return target
+
+
+def ledger_fields(report: SeverityReport) -> dict[str, Any]:
+    """Return the fields of a report that the ledger keeps. `code` is None exactly for scored images."""
+    image: ImageInfo = report.image
+    return {
+        "code": report.reason,
+        "message": report.message,
+        "sha256": image.sha256,
+        "sop_instance_uid": image.sop_instance_uid,
+        "pixel_sha256": image.pixel_sha256,
+        "patient_id": report.patient.key,
+        "acquired_at": image.acquired_at,
+        "said": fingerprint(report),
+        "revision": report.standing.revision,
+    }
 
 
 def finish_result(image: ImageRow, end: State, layout: Layout, ledger: Ledger, settings: WatchSettings) -> None:

@@ -18,12 +18,11 @@ from lungsev.runtime.console import count_noun
 from lungsev.runtime.outputs.contract import Output
 from lungsev.runtime.settings import WatchSettings
 from lungsev.runtime.watcher.file_moves import move_into_folder, remove_file
-from lungsev.runtime.watcher.finalize import finish_interrupted, quarantine, read_reason, read_report
+from lungsev.runtime.watcher.finalize import finish_interrupted, ledger_fields, quarantine, read_reason, read_report
 from lungsev.runtime.watcher.intake import KNOWN_SUFFIXES, image_source
 from lungsev.runtime.watcher.layout import Layout
 from lungsev.runtime.watcher.ledger import Ledger
 from lungsev.runtime.watcher.ledger_schema import FINAL_STATES, OPEN_STATES, ImageRow, LedgerCorruptError
-from lungsev.runtime.watcher.scoring import ledger_fields
 
 log = logging.getLogger("lungsev.runtime.watcher.recovery")
 

@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
 from lungsev.errors import BackendError, ImageError, LungsevError, SkippedImageError, UnreadableImageError
 from lungsev.model import Model
@@ -19,13 +18,13 @@ from lungsev.pipeline import ScoredRadiograph
 from lungsev.reading.radiograph import Radiograph
 from lungsev.report import ImageInfo, SeverityReport
 from lungsev.runtime.outputs.contract import Output
-from lungsev.runtime.patients.statement import fingerprint
 from lungsev.runtime.settings import SiteSettings, WatchSettings
 from lungsev.runtime.watcher.amending import Amending, Queue
 from lungsev.runtime.watcher.failpoints import pass_failpoint
 from lungsev.runtime.watcher.finalize import (
     finish_interrupted,
     finish_result,
+    ledger_fields,
     quarantine,
     read_report,
     write_outputs,
@@ -313,22 +312,6 @@ class Scoring:
 
     def _since_settled(self, image: ImageRow) -> float | None:
         return max(0.0, time.time() - image.settled_at) if image.settled_at else None
-
-
-def ledger_fields(report: SeverityReport) -> dict[str, Any]:
-    """Return the fields of a report that the ledger keeps. `code` is None exactly for scored images."""
-    image: ImageInfo = report.image
-    return {
-        "code": report.reason,
-        "message": report.message,
-        "sha256": image.sha256,
-        "sop_instance_uid": image.sop_instance_uid,
-        "pixel_sha256": image.pixel_sha256,
-        "patient_id": report.patient.key,
-        "acquired_at": image.acquired_at,
-        "said": fingerprint(report),
-        "revision": report.standing.revision,
-    }
 
 
 def _without_attempt(image: ImageRow) -> ImageRow:

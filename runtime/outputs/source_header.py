@@ -109,11 +109,12 @@ def check_references(report: SeverityReport) -> None:
     """
     image, patient = report.image, report.patient
     uids = {
+        "SOP Class UID": image.sop_class_uid,
         "SOP Instance UID": image.sop_instance_uid,
         "Series Instance UID": image.series_instance_uid,
         "Study Instance UID": image.study_instance_uid,
     }
-    if not any(uids.values()) and image.sop_class_uid is None:
+    if not any(uids.values()):
         raise LungsevError("The image is no DICOM object, to which a DICOM result belongs: send the DICOM image.")
     for name, uid in uids.items():
         if not uid:
@@ -164,9 +165,17 @@ def header_for_highdicom(header: Dataset) -> Dataset:
     """
     radiograph = copy.deepcopy(header)
     unfit = {"SpecificCharacterSet", *PATIENT_AND_STUDY} - {"StudyInstanceUID"}
+    windows = _count_numbers(header, "WindowCenter")
     for pair in (("WindowCenter", "WindowWidth"), ("RescaleSlope", "RescaleIntercept")):
-        counts = {radiograph[keyword].VM if keyword in radiograph else 0 for keyword in pair}
+        counts = {_count_numbers(header, keyword) for keyword in pair}
         unfit |= set(pair) if len(counts) > 1 or 0 in counts else set()
+    labels = tags.read_texts(header, "WindowCenterWidthExplanation")
+    if len(labels) != windows or max(map(len, labels), default=0) >= tags.MAX_TEXT:
+        unfit.add("WindowCenterWidthExplanation")
+    if len(tags.read_text(header, "RescaleType") or "") >= tags.MAX_TEXT:
+        unfit.add("RescaleType")
+    if not _UID.fullmatch(tags.read_text(header, "FrameOfReferenceUID") or ""):
+        unfit.add("FrameOfReferenceUID")
     if radiograph.get("VOILUTFunction") not in ("LINEAR", "LINEAR_EXACT", "SIGMOID"):
         unfit.add("VOILUTFunction")
     for keyword in unfit & set(radiograph.dir()):
@@ -175,6 +184,12 @@ def header_for_highdicom(header: Dataset) -> Dataset:
         setattr(radiograph, keyword, None)
     radiograph.SamplesPerPixel = 1
     return radiograph
+
+
+def _count_numbers(header: Dataset, keyword: str) -> int:
+    """Return how many numbers an element has; none where it is not the decimal string that it should be."""
+    count = len(tags.read_numbers(header, keyword))
+    return count if count and header[keyword].VR == "DS" else 0
 
 
 def to_stored_points(points: npt.ArrayLike, header: Dataset) -> npt.NDArray[np.float64]:

@@ -72,6 +72,7 @@ def test_an_image_whose_results_could_not_name_it_says_why(make_scored, make_sco
     too_long = "1.2." + "3" * 68
     cases = [
         (replace(report, image=ImageInfo()), "no DICOM object"),
+        (replace(report, image=replace(report.image, sop_class_uid=None)), "no SOP Class UID"),
         (replace(report, image=replace(report.image, study_instance_uid=None)), "no Study Instance UID"),
         (replace(report, image=replace(report.image, series_instance_uid=None)), "no Series Instance UID"),
         (replace(report, image=replace(report.image, sop_instance_uid=too_long)), "SOP Instance UID has 72 characters"),
@@ -127,6 +128,15 @@ def test_what_highdicom_refuses_is_left_out_of_its_header(make_scored_dicom) -> 
     header.VOILUTFunction, header.WindowCenter, header.WindowWidth = "ODD", [1, 2], [3]
     spoilt = header_for_highdicom(header)
     assert not {"VOILUTFunction", "WindowCenter", "WindowWidth"} & set(spoilt.dir())
+    header.add_new("RescaleSlope", "LO", "1.2..3")
+    header.add_new("RescaleIntercept", "LO", "0")
+    header.add_new("FrameOfReferenceUID", "LO", "\u0130\u4e2d")
+    header.WindowCenterWidthExplanation, header.RescaleType = ["one", "two", "three"], "x" * 64
+    odd = header_for_highdicom(header)
+    assert not {"WindowCenterWidthExplanation", "RescaleType"} & set(odd.dir())
+    assert not {"RescaleSlope", "RescaleIntercept", "FrameOfReferenceUID"} & set(odd.dir())
     header.VOILUTFunction, header.WindowWidth = "SIGMOID", [3, 4]
+    header.WindowCenterWidthExplanation, header.RescaleType = ["one", "two"], "US"
+    assert {"WindowCenterWidthExplanation", "RescaleType"} <= set(header_for_highdicom(header).dir())
     kept = header_for_highdicom(header)
     assert (kept.VOILUTFunction, list(kept.WindowWidth)) == ("SIGMOID", [3, 4])

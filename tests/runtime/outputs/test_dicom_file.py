@@ -167,12 +167,12 @@ def test_an_image_with_half_a_header_has_results_too(name, make_scored_dicom, tm
     assert not result.PatientSex
 
 
-@pytest.mark.parametrize("charset", [None, "ISO_IR 100", "ISO_IR 144", "ISO_IR 192", "GB18030"])
+@pytest.mark.parametrize("charset", ["ISO_IR 100", "ISO_IR 144", "GB18030"])
 @pytest.mark.parametrize("name", FORMATS)
 def test_names_in_any_character_set_survive_beside_a_signer_in_another(
     name, charset, make_scored_dicom, tmp_path: Path
 ) -> None:
-    given = {"ISO_IR 144": "Иванов^Иван", "GB18030": "王^小东", "ISO_IR 100": "Müller^Jörg"}.get(charset, "DOE^JANE")
+    given = {"ISO_IR 144": "Иванов^Иван", "GB18030": "王^小东", "ISO_IR 100": "Müller^Jörg"}[charset]
 
     def rename(dataset: Dataset) -> None:
         dataset.SpecificCharacterSet = charset

@@ -61,8 +61,9 @@ def obx(text: str) -> list[list[str]]:
     return [segment.split("|") for segment in text.split("\r") if segment.startswith("OBX")]
 
 
-@pytest.mark.parametrize("state", list(STATES))
-@pytest.mark.parametrize("when", list(MOMENTS))
+@pytest.mark.parametrize(
+    ("state", "when"), [*((state, "second") for state in STATES), *(("model", when) for when in MOMENTS)]
+)
 def test_the_message_of_every_state_is_valid(make_scored, state: str, when: str) -> None:
     report = in_state(make_scored(), state, when, stop=STOP).report
     assert parser.parse_message(oru_message(report, ROME)).validate()

@@ -105,15 +105,16 @@ class Moment:
     def fhir(self, zone: tzinfo | None = None) -> dict[str, object]:
         """Return the `effective[x]` of a FHIR resource.
 
-        FHIR times have seconds and an offset. Where they are not known, the result is the period that is certain.
+        FHIR times have an offset, and seconds, which may be zero-filled (R4 2.24.0.1, dateTime). Where hour or offset
+        are not settled, the result is the period that is certain.
         """
         if not self.has_time:
             return {"effectiveDateTime": self.at}
-        if self.offset and self.precision in ("second", "fraction"):
-            return {"effectiveDateTime": self.at + self.offset}
+        offsets = {instant.utcoffset() for instant in self._instants(self._start(), zone)}
         start, end = self.earliest(zone), self.latest(zone)
-        if self.precision in ("second", "fraction") and end - start < timedelta(seconds=1):
-            return {"effectiveDateTime": self.at + start.isoformat()[-6:]}
+        if len(offsets) == 1 and self.precision != "hour":
+            seconds = ":00" if self.precision == "minute" else ""
+            return {"effectiveDateTime": self.at + seconds + start.isoformat()[-6:]}
         return {
             "effectivePeriod": {
                 "start": start.isoformat(timespec="seconds"),

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from lungsev.change import capitalised, change_sentence, format_hours, signed_points
 from lungsev.moment import Moment
-from lungsev.runtime.patients.trend import Trend, TrendPoint
+from lungsev.runtime.patients.trend import Trend, TrendPoint, format_clock
 
 PREVIOUS = "the previous X-ray"
 State = Literal["worse", "better", "steady", "first"]
@@ -62,5 +62,5 @@ def headline(point: TrendPoint | None) -> Headline:
 
 def format_moment(moment: Moment) -> str:
     """Return `20 Nov 08:00`, or `20 Nov` for a date without a time."""
-    start = moment.earliest()
-    return f"{start:%d %b %H:%M}" if moment.has_time else f"{start:%d %b}"
+    day = f"{moment.earliest():%d %b}"
+    return f"{day} {format_clock(moment.at.partition('T')[2])}".rstrip()

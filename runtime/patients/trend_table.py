@@ -18,9 +18,10 @@ def trend_table(trend: Trend) -> Table:
     codes = list(trend.points[0].grades) if trend.points else []
     for head in ("taken", "view", " ".join(codes), "total", "since previous", "remark"):
         table.add_column(head, no_wrap=head != "remark")
+    has_offsets = len({point.moment.offset for point in trend.points if point.moment.has_time}) > 1
     for point in trend.points:
         table.add_row(
-            format_taken(point.moment),
+            format_taken(point.moment) + (f" {point.moment.offset or ''}" if has_offsets else ""),
             display_name(point.view or "?"),
             " ".join(str(point.grades.get(code, "-")).ljust(len(code)) for code in codes),
             _total(point),

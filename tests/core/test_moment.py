@@ -111,7 +111,12 @@ def test_the_hour_that_the_clocks_skip_is_not_moved() -> None:
         (
             {"StudyDate": "20260718", "StudyTime": "0650"},
             "202607180650+0200",
-            {"effectivePeriod": {"start": "2026-07-18T06:50:00+02:00", "end": "2026-07-18T06:50:59+02:00"}},
+            {"effectiveDateTime": "2026-07-18T06:50:00+02:00"},
+        ),
+        (
+            {"StudyDate": "20260718", "StudyTime": "06"},
+            "2026071806+0200",
+            {"effectivePeriod": {"start": "2026-07-18T06:00:00+02:00", "end": "2026-07-18T06:59:59+02:00"}},
         ),
         (
             {"AcquisitionDateTime": "20261118083000.123456-0330"},

@@ -102,3 +102,17 @@ def test_the_document_holds_plain_types_and_a_sentence_for_each_point() -> None:
     assert second["band"][0] < second["level"] < second["band"][1]
     assert second["moment"]["at"] == "2026-03-03T08:15:00"
     assert MODEL.name in second["model"]
+
+
+@pytest.mark.parametrize(
+    ("at", "short", "long"),
+    [
+        ("2026-11-20T08:15:30", "20 Nov 08:15", "2026-11-20 08:15"),
+        ("2026-11-20T08", "20 Nov 08 h", "2026-11-20 08 h"),
+        ("2026-11-20", "20 Nov", "2026-11-20"),
+    ],
+)
+def test_a_moment_is_told_no_more_exactly_than_it_is_known(at: str, short: str, long: str) -> None:
+    moment = Moment.from_iso(at)
+    assert moment is not None
+    assert (format_moment(moment), format_taken(moment)) == (short, long)

@@ -92,3 +92,19 @@ def test_a_course_without_dates_has_no_rows_and_no_latest_image() -> None:
     assert trend is not None
     assert trend_table(trend).row_count == 0
     assert trend_remarks(trend) == ["Left out: 1 scored X-ray without a date that can be right."]
+
+
+def test_offsets_are_shown_where_a_course_has_several() -> None:
+    moments = [
+        Moment("2026-03-02T08:30", "minute", "+01:00", "value"),
+        Moment("2026-03-02T08:00", "minute", "+00:00", "value"),
+    ]
+    exams = [course_exam(3, hours) for hours in (0, 24)]
+    trend = patient_trend(
+        [
+            replace(exam, report=replace(exam.report, acquired=moment))
+            for exam, moment in zip(exams, moments, strict=True)
+        ]
+    )
+    assert trend is not None
+    assert list(trend_table(trend).columns[0].cells) == ["2026-03-02 08:30 +01:00", "2026-03-02 08:00 +00:00"]

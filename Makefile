@@ -13,7 +13,8 @@ SOURCES := $(shell find lungsev train export runtime configs -type f ! -name '*.
 
 venv_of = python=$$(sh .ci/find_python.sh) && { $(1)/bin/python -c "" 2>/dev/null || "$$python" -m venv --clear $(1); }
 bin := .venv/bin
-two := -n 2 --dist loadfile
+# Two processes of one thread each: threads of two torches on two cores take turns, and double the time.
+tests := OMP_NUM_THREADS=1 $(bin)/python -m pytest -n 2 --dist loadfile
 
 .PHONY: help demo test test-slow test-gpu test-faults test-fuzz test-soak check format model check-aarch64 validate-dicom look-at-dashboard architecture docs mutants clean
 
@@ -24,7 +25,7 @@ demo: .venv-demo/installed ## Install the runtime alone (no torch) and score dem
 	.venv-demo/bin/lungsev-run demo
 
 test: .venv/installed ## Install everything and run the tests, on two cores
-	$(bin)/python -m pytest $(two)
+	$(tests)
 
 test-slow: .venv/installed ## Tests that take longer than a few seconds each
 	$(bin)/python -m pytest -m "slow and not gpu" --timeout 1800
@@ -48,7 +49,7 @@ check: .venv/installed ## Format, lint, types and tests: what a commit must pass
 	$(bin)/ruff format --check .
 	$(bin)/ruff check .
 	.ci/types $(bin)/python
-	$(bin)/python -m pytest $(two)
+	$(tests)
 
 # The network is compared with its graphs on the scored images, where DATA has them, and on phantoms.
 model: .venv/installed ## Train and export the model that ships; DATA=folder with the public clones

@@ -67,7 +67,7 @@ def follow_course(
     repeatabilities: Sequence[Repeatability | None],
     order_unknown: Collection[int] = (),
 ) -> tuple[CoursePoint, ...]:
-    """Return a point for every image; a course is begun anew where another model scores.
+    """Return a point for every image; a course starts again where another model scores.
 
     Args:
         severities: What is known of each image's total, oldest image first.

@@ -33,8 +33,8 @@ def listen_hl7(
     from lungsev.config import load_model
     from lungsev.errors import LungsevError
     from lungsev.runtime.hl7.listener import MergeListener
+    from lungsev.runtime.hl7.merge_recorder import MergeRecorder
     from lungsev.runtime.logs import logging_to
-    from lungsev.runtime.patients.merge_recorder import MergeRecorder
     from lungsev.runtime.settings import BedsideSettings
     from lungsev.runtime.watcher.watcher import stop_on_signals
 

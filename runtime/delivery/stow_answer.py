@@ -45,7 +45,7 @@ class StowAnswer:
         own = [reason for failed, reason in self.failures if failed == uid]
         if not own and uid in self.stored:
             return
-        # A failure of an object that was not sent is one of ours: servers name it by a UID of their own, or by none.
+        # A failure that names no object we sent may still be ours: some servers write a UID of their own, or none.
         for reason in own or [reason for _, reason in self.failures]:
             if not reason:
                 raise SendLaterError(f"{_PEER} did not store the object and gave no reason", others=False)

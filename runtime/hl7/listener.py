@@ -20,8 +20,8 @@ from lungsev.errors import LungsevError
 from lungsev.runtime.addresses import is_allowed, parse_networks
 from lungsev.runtime.delivery.web import describe_error
 from lungsev.runtime.hl7.acknowledgement import acknowledge
+from lungsev.runtime.hl7.merge import MergeMessage, merge_of
 from lungsev.runtime.hl7.message import Hl7Error, parse_header, parse_message
-from lungsev.runtime.patients.hl7_merge import MergeMessage, merge_of
 from lungsev.runtime.settings import Hl7ListenSettings
 from lungsev.runtime.tls import HANDSHAKE_SECONDS, server_context
 

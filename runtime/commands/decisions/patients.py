@@ -214,8 +214,8 @@ def _sign(out: Path, decide: Callable[[Record, Decisions], Decision], json_outpu
 def _merge_by_message(out: Path, hl7: Path, config: Path | None, json_output: bool) -> None:
     from lungsev.config import load_model
     from lungsev.errors import LungsevError
-    from lungsev.runtime.patients.hl7_merge import read_merge
-    from lungsev.runtime.patients.merge_recorder import MergeRecorder
+    from lungsev.runtime.hl7.merge import read_merge
+    from lungsev.runtime.hl7.merge_recorder import MergeRecorder
     from lungsev.runtime.settings import BedsideSettings
 
     try:

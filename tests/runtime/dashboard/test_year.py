@@ -61,7 +61,7 @@ def test_the_board_of_a_year_is_small_and_shows_who_is_present(year: Path) -> No
         assert page.status_code == 200
         assert len(page.content) < 60_000
     board = client.get("/api/board.json").json()
-    assert board["counts"]["patients"] < 2 * BEDS, "those who lie here, and the few who left in the last two days"
+    assert board["counts"]["patients"] < 2 * BEDS, "those who are here, and the few who left in the last two days"
     assert board["counts"]["patients"] + board["earlier"] == len({patient for patient, _, _ in simulated_year()})
 
 

@@ -16,8 +16,8 @@ from hl7_samples import a40
 
 from lungsev.errors import LungsevError
 from lungsev.runtime.hl7.listener import MergeListener
+from lungsev.runtime.hl7.merge import MergeMessage
 from lungsev.runtime.hl7.message import Hl7Error
-from lungsev.runtime.patients.hl7_merge import MergeMessage
 from lungsev.runtime.settings import Hl7ListenSettings
 
 Serve = Callable[..., MergeListener]

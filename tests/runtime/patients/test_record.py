@@ -1,4 +1,4 @@
-"""The record: reports with the decisions on them, one course for each person, worked out anew only where needed."""
+"""The record: reports with the decisions on them, one course for each person, worked out again only where needed."""
 
 from __future__ import annotations
 

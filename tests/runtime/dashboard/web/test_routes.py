@@ -61,7 +61,7 @@ def test_who_left_the_board_is_found_under_earlier(browser: Browser, out: Path) 
     assert "LONG-AGO" in browser.get("/earlier")
     assert "LONG-AGO" in browser.get("/earlier?find=long-ago")
     assert "LONG-AGO" not in browser.get("/earlier?find=ward")
-    assert "Nobody fits" in browser.get("/earlier?find=ward")
+    assert "No patient fits this search" in browser.get("/earlier?find=ward")
 
 
 def test_what_is_looked_for_is_text_and_nothing_else(browser: Browser) -> None:

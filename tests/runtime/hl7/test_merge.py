@@ -4,8 +4,8 @@ import pytest
 from hl7_samples import ID_A, ID_B, a40
 
 from lungsev.patient import PatientInfo
+from lungsev.runtime.hl7.merge import Identifier, Merge, MergeMessage, read_merge
 from lungsev.runtime.hl7.message import Hl7Error
-from lungsev.runtime.patients.hl7_merge import Identifier, Merge, MergeMessage, read_merge
 
 HOSP_A = Identifier("4711", "HOSP-A", id_type="MR")
 EMERGENCY = Identifier("EMERG-9", "HOSP-A", id_type="MR")

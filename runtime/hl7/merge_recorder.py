@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lungsev.patient import PatientInfo, disagreements
+from lungsev.runtime.hl7.merge import Identifier, Merge, MergeMessage
 from lungsev.runtime.hl7.message import Hl7Error
 from lungsev.runtime.patients.decision import Decision
 from lungsev.runtime.patients.decisions import Decisions
 from lungsev.runtime.patients.history import History
-from lungsev.runtime.patients.hl7_merge import Identifier, Merge, MergeMessage
 from lungsev.runtime.patients.identity import Identities
 from lungsev.runtime.patients.standing import is_superseded
 

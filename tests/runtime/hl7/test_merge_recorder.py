@@ -10,11 +10,11 @@ from exam_makers import put_report, scored_report
 from hl7_samples import a40
 
 from lungsev.patient import PatientInfo
+from lungsev.runtime.hl7.merge import read_merge
+from lungsev.runtime.hl7.merge_recorder import MergeRecorder
 from lungsev.runtime.hl7.message import Hl7Error
 from lungsev.runtime.patients.decisions import Decisions, read_decisions
-from lungsev.runtime.patients.hl7_merge import read_merge
 from lungsev.runtime.patients.identity import Identities
-from lungsev.runtime.patients.merge_recorder import MergeRecorder
 
 Put = Callable[..., None]
 JANE = PatientInfo("4711", "HOSP-A", name="DOE^JANE", birth_date="1956-01-02", sex="F")

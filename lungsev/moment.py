@@ -63,6 +63,12 @@ class Moment:
         return "T" in self.at
 
     @property
+    def clock(self) -> str:
+        """The time to the minute: `06:50`, `06 h` where no minute is known, empty without a time."""
+        time = self.at[11:16]
+        return time if len(time) != 2 else f"{time} h"
+
+    @property
     def date(self) -> str:
         """The date without the time, as exact as it is known."""
         return self.at[:10]

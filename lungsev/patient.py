@@ -69,11 +69,6 @@ def disagreements(patients: Iterable[PatientInfo]) -> tuple[str, ...]:
     )
 
 
-def name_variant(patient: PatientInfo) -> str:
-    """Return name, birth date and sex in one text, for telling people of one identity apart."""
-    return json.dumps([sorted(map(list, _names(patient.name or ""))), patient.birth_date or "", patient.sex or ""])
-
-
 def _values_agree(one: str, other: str) -> bool:
     return one.strip().upper() == other.strip().upper()
 

@@ -225,9 +225,8 @@ def format_acquired(acquired: Moment) -> str:
     """Return date and time to the minute as exactly as they are known, with the offset that the file states."""
     if not acquired.has_time:
         return f"{acquired.at}, time not recorded"
-    date, _, time = acquired.at.partition("T")
     stated = f" (UTC{acquired.offset})" if acquired.offset and acquired.offset_source != "site" else ""
-    return f"{date} {time[:5] if ':' in time else f'{time} h'}{stated}"
+    return f"{acquired.date} {acquired.clock}{stated}"
 
 
 def _draw_tick(sheet: Sheet, x: float, y: float) -> None:

@@ -78,23 +78,6 @@ class Decision:
         return KIND_WORDS[self.kind]
 
 
-@dataclass(frozen=True)
-class Correction:
-    """One corrected region of one image. `before` is the grade it had until then; `at` is UTC, ISO 8601."""
-
-    seq: int
-    image: str
-    scheme: str
-    region: str
-    model_grade: int
-    before: int
-    grade: int
-    reason: str
-    reader: str
-    model: str
-    at: str
-
-
 @dataclass
 class DecisionLog:
     """All decisions in their order, with what was taken back left out where it no longer counts.
@@ -158,29 +141,6 @@ class DecisionLog:
     def decision(self, seq: int) -> Decision | None:
         """Return a decision by its number."""
         return next((item for item in self.decisions if item.seq == seq), None)
-
-
-def corrections_of(decision: Decision) -> list[Correction]:
-    """Return the regions that a correction changed; none for other kinds."""
-    if decision.kind != "correction":
-        return []
-    details = decision.details
-    return [
-        Correction(
-            seq=decision.seq,
-            image=decision.subject,
-            scheme=details["scheme"],
-            region=region,
-            model_grade=model_grade,
-            before=before,
-            grade=grade,
-            reason=decision.reason,
-            reader=decision.by or "",
-            model=details["model"],
-            at=decision.at,
-        )
-        for region, (model_grade, before, grade) in details["regions"].items()
-    ]
 
 
 def decision_document(decision: Decision) -> dict[str, Any]:

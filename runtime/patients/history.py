@@ -17,7 +17,6 @@ from pathlib import Path
 from lungsev.errors import LungsevError
 from lungsev.moment import Moment
 from lungsev.report import ImageInfo, SeverityReport
-from lungsev.runtime.patients.courses import order
 
 log = logging.getLogger("lungsev.runtime.patients.history")
 _LARGEST_REPORT = 4 << 20
@@ -181,11 +180,6 @@ class History:
                     if len(found) % _SAY_EVERY == _SAY_EVERY - 1:
                         log.info("read %d reports", len(found) + 1)
                 found[entry.name] = known
-
-
-def exams_of(exams: Mapping[str, Exam], course: str) -> list[Exam]:
-    """Return a patient's images by the time they were taken, oldest first."""
-    return sorted((exam for exam in exams.values() if exam.course == course), key=order)
 
 
 def _read(path: Path, suffix: str) -> Exam | None:

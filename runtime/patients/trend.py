@@ -176,13 +176,7 @@ def _points(exams: Sequence[Exam], scheme: str) -> tuple[TrendPoint, ...]:
 
 def format_taken(moment: Moment) -> str:
     """Return `2026-11-20 08:00`, `2026-11-20 08 h` where no minute is known, or the date alone."""
-    date, _, time = moment.at.partition("T")
-    return f"{date} {format_clock(time)}".rstrip()
-
-
-def format_clock(time: str) -> str:
-    """Return the time of a moment to the minute, `08 h` where none is known, empty without a time."""
-    return time[:5] if ":" in time else time and f"{time} h"
+    return f"{moment.date} {moment.clock}".rstrip()
 
 
 def _drifted(point: TrendPoint, drift: Change, since: Moment) -> TrendPoint:

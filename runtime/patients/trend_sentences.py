@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from lungsev.change import capitalised, change_sentence, format_hours, signed_points
 from lungsev.moment import Moment
-from lungsev.runtime.patients.trend import Trend, TrendPoint, format_clock
+from lungsev.runtime.patients.trend import Trend, TrendPoint
 
 PREVIOUS = "the previous X-ray"
 State = Literal["worse", "better", "steady", "first"]
@@ -62,5 +62,4 @@ def headline(point: TrendPoint | None) -> Headline:
 
 def format_moment(moment: Moment) -> str:
     """Return `20 Nov 08:00`, or `20 Nov` for a date without a time."""
-    day = f"{moment.earliest():%d %b}"
-    return f"{day} {format_clock(moment.at.partition('T')[2])}".rstrip()
+    return f"{moment.earliest():%d %b} {moment.clock}".rstrip()

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from lungsev.patient import PatientInfo, disagreements, name_variant
+from lungsev.patient import PatientInfo, disagreements
 
 JANE = PatientInfo(id="4711", issuer="HOSP-A", name="DOE^JANE", birth_date="1950-01-02", sex="F")
 
@@ -50,11 +50,6 @@ def test_birth_date_and_sex_disagree_where_both_are_known() -> None:
     assert disagreements([JANE, replace(JANE, birth_date=None, sex=None)]) == ()
     assert disagreements([JANE, replace(JANE, birth_date="1990-02-02", sex="M")]) == ("birth date", "sex")
     assert disagreements([replace(JANE, name=None), replace(JANE, sex=None), replace(JANE, sex="M")]) == ("sex",)
-
-
-def test_variants_of_a_name_are_told_apart_as_text() -> None:
-    assert name_variant(JANE) == name_variant(replace(JANE, name="Doe^Jane"))
-    assert name_variant(JANE) != name_variant(replace(JANE, birth_date="1990-02-02"))
 
 
 def test_a_key_leads_back_to_the_identity() -> None:

@@ -35,10 +35,9 @@ def format_moment(moment: Moment, zone: tzinfo | None = None) -> str:
     day = format_date(moment.date)
     if not moment.has_time:
         return f"{day}, {TIME_NOT_RECORDED if moment.precision == 'day' else 'day not recorded'}"
-    clock = moment.at[11:16] if ":" in moment.at else f"{moment.at[11:13]} h"
     instant = moment.earliest(zone)
     is_foreign = moment.offset is not None and instant.utcoffset() != instant.astimezone(zone).utcoffset()
-    return f"{day}, {clock}" + (f" (UTC{moment.offset})" if is_foreign else "")
+    return f"{day}, {moment.clock}" + (f" (UTC{moment.offset})" if is_foreign else "")
 
 
 def format_instant(instant: datetime, zone: tzinfo | None = None) -> str:

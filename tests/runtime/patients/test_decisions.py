@@ -13,7 +13,6 @@ from exam_makers import MODEL, scored_report, skipped_report
 
 from lungsev.errors import LungsevError
 from lungsev.patient import PatientInfo
-from lungsev.runtime.patients.decision import corrections_of
 from lungsev.runtime.patients.decisions import Decisions, read_decisions
 from lungsev.runtime.patients.standing import standing_of
 
@@ -61,10 +60,9 @@ def test_a_correction_holds_the_whole_grades_of_its_scheme(store: Decisions) -> 
     assert store.correct("a", REPORT, "brixia", {"A": 1, "F": 0}, "effusion", "CD") == 2
     first, second = store.log().decisions
     assert first.details["grades"] == {"A": 2, "B": 1, "C": 2, "D": 3, "E": 2, "F": 1}
-    assert [(item.region, item.model_grade, item.before, item.grade) for item in corrections_of(second)] == [
-        ("A", 0, 2, 1), ("F", 1, 1, 0),
-    ]  # fmt: skip
-    assert corrections_of(store.agree("a", REPORT, "EF")) == []
+    changed = {region: tuple(grades) for region, grades in second.details["regions"].items()}
+    assert changed == {"A": (0, 2, 1), "F": (1, 1, 0)}, "of the model, before, now"
+    assert "regions" not in store.agree("a", REPORT, "EF").details
 
 
 def test_who_agrees_signs_the_grades_that_stand_once(store: Decisions) -> None:

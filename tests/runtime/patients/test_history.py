@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -16,7 +17,8 @@ from lungsev.moment import Moment
 from lungsev.patient import PatientInfo
 from lungsev.report import SeverityReport
 from lungsev.runtime.patients import history as history_module
-from lungsev.runtime.patients.history import Exam, History, exams_of
+from lungsev.runtime.patients.courses import Courses
+from lungsev.runtime.patients.history import Exam, History
 
 START = datetime(2026, 3, 2, 8, 15).astimezone()
 
@@ -45,10 +47,16 @@ def test_history_reads_a_report_once_and_notices_what_comes_and_goes(out: Path) 
     assert history.version > version
 
 
+def course_of(exams: Mapping[str, Exam], course: str) -> Sequence[Exam]:
+    courses = Courses()
+    courses.update((), exams.values())
+    return courses.of(course)
+
+
 def test_priors_go_by_the_date_of_the_image(out: Path) -> None:
     exams = History(out).refresh()
     course = PatientInfo(id="=EVIL\x1b[31m").key or ""
-    assert [exam.id for exam in exams_of(exams, course)] == ["image-0-4", "image-30-9", "image-60-8"]
+    assert [exam.id for exam in course_of(exams, course)] == ["image-0-4", "image-30-9", "image-60-8"]
 
 
 def test_an_exam_has_a_patient_a_moment_and_an_id_of_its_own() -> None:
@@ -128,7 +136,7 @@ def test_a_changed_report_is_read_again_and_written_at_is_its_time(out: Path) ->
 def test_images_of_a_patient_are_sorted_by_time_then_id() -> None:
     exams = {exam.id: exam for exam in (course_exam(3, 9), course_exam(3, 0, name="b"), course_exam(3, 0, name="a"),
                                         course_exam(3, 0, patient="OTHER"))}  # fmt: skip
-    assert [exam.id for exam in exams_of(exams, PatientInfo(id="PHANTOM-1").key or "")] == ["a", "b", "image-9-3"]
+    assert [exam.id for exam in course_of(exams, PatientInfo(id="PHANTOM-1").key or "")] == ["a", "b", "image-9-3"]
 
 
 def test_a_folder_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:

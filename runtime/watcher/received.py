@@ -32,7 +32,7 @@ _WARNINGS = {
     ),
     "same_pixels": (
         "same_pixels_other_time",
-        "The same picture was scored as {twin} with another time: one of the two times is wrong.",
+        "The same picture was scored as {twin} with another time: one of the two files is mislabelled.",
     ),
 }
 

@@ -31,6 +31,10 @@ class Predictions:
         readings: Reader to grades [N, R], NaN where the reader did not read the image.
         probabilities: [N, R, G], calibrated.
         thetas: [N, 2, 3].
+        intervals: [N, 2] ends of each image's interval of the total; None where none was made.
+        stated_coverage: Of the intervals.
+        fitted_on: Part whose images temperature and margin were fitted on, e.g. `validation`, or `other folds`; empty
+            where nothing was fitted.
     """
 
     scheme: Scheme
@@ -41,20 +45,28 @@ class Predictions:
     readings: dict[str, FloatArray]
     probabilities: FloatArray
     thetas: FloatArray
+    intervals: FloatArray | None = None
+    stated_coverage: float = 0.8
+    fitted_on: str = ""
 
     @property
     def reference(self) -> FloatArray:
-        """Grades of the first reader who read each image, rounded to a grade of the scheme: [N, R]."""
+        """Grades of the first reader who read each image, rounded to a grade of the scheme: [N, R].
+
+        NaN where that reader did not grade a region.
+        """
         merged = np.full(self.probabilities.shape[:2], np.nan)
         for grades in self.readings.values():
-            merged = np.where(np.isnan(merged), grades, merged)
-        known = np.asarray(self.scheme.grades, dtype=np.float64)
-        return known[np.abs(merged[..., None] - known).argmin(axis=-1)]
+            unread = np.isnan(merged).all(axis=1, keepdims=True)
+            merged = np.where(unread, grades, merged)
+        return rounded(merged, self.scheme)
 
     @property
     def reference_index(self) -> npt.NDArray[np.intp]:
-        """Position of the reference in the scheme's grades: [N, R]."""
-        return np.searchsorted(np.asarray(self.scheme.grades), self.reference)
+        """Position of the reference in the scheme's grades, -1 where there is none: [N, R]."""
+        reference = self.reference
+        index = np.searchsorted(np.asarray(self.scheme.grades), np.nan_to_num(reference))
+        return np.where(np.isnan(reference), -1, index)
 
     def grades(self, decision: str = "argmax") -> FloatArray:
         """Decided grades [N, R]: `argmax` or `median`."""
@@ -77,6 +89,9 @@ class Predictions:
             {reader: grades[index] for reader, grades in self.readings.items()},
             self.probabilities[index],
             self.thetas[index],
+            None if self.intervals is None else self.intervals[index],
+            self.stated_coverage,
+            self.fitted_on,
         )
 
     def save(self, path: Path) -> None:
@@ -92,6 +107,9 @@ class Predictions:
                 "readings": {reader: _with_nulls(grades) for reader, grades in self.readings.items()},
                 "probabilities": np.round(self.probabilities, 6).tolist(),
                 "thetas": np.round(self.thetas, 6).tolist(),
+                "intervals": None if self.intervals is None else _with_nulls(self.intervals),
+                "stated_coverage": self.stated_coverage,
+                "fitted_on": self.fitted_on,
             },
         )
 
@@ -113,6 +131,9 @@ class Predictions:
                 {reader: np.array(grades, dtype=np.float64) for reader, grades in data["readings"].items()},
                 np.array(data["probabilities"], dtype=np.float64),
                 np.array(data["thetas"], dtype=np.float64),
+                np.array(data["intervals"], dtype=np.float64) if data.get("intervals") is not None else None,
+                data.get("stated_coverage", 0.8),
+                data.get("fitted_on", ""),
             )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise LungsevError(f"cannot read the predictions {path}: {error}; run `lungsev-train evaluate`") from None
@@ -170,7 +191,46 @@ def join(parts: Sequence[Predictions]) -> Predictions:
         readings,
         np.concatenate([part.probabilities for part in parts]),
         np.concatenate([part.thetas for part in parts]),
+        _joined_intervals(parts),
+        parts[0].stated_coverage,
+        parts[0].fitted_on if len({part.fitted_on for part in parts}) == 1 else "other folds",
     )
+
+
+def _joined_intervals(parts: Sequence[Predictions]) -> FloatArray | None:
+    """Ends of all intervals, NaN for a part that has none; None where no part has any, or they state other coverage."""
+    if all(part.intervals is None for part in parts) or len({part.stated_coverage for part in parts}) != 1:
+        return None
+    none = [np.full((len(part.names), 2), np.nan) for part in parts]
+    return np.concatenate(
+        [n if part.intervals is None else part.intervals for part, n in zip(parts, none, strict=True)]
+    )
+
+
+def rounded(grades: FloatArray, scheme: Scheme) -> FloatArray:
+    """Return the scheme's grade nearest to each, the lower of two; NaN stays."""
+    known = np.asarray(scheme.grades, dtype=np.float64)
+    nearest = known[np.abs(np.nan_to_num(grades)[..., None] - known).argmin(axis=-1)]
+    return np.where(np.isnan(grades), np.nan, nearest)
+
+
+def common(first: Sequence[Predictions], second: Sequence[Predictions]) -> tuple[list[Predictions], list[Predictions]]:
+    """Return the images that all of both graded, in one order; where their references differ they are left out.
+
+    Raises:
+        ValueError: They grade by different schemes.
+    """
+    everything = [*first, *second]
+    if len({each.scheme.name for each in everything}) != 1:
+        raise ValueError("predictions of different schemes cannot be compared")
+    rows = [{name: row for row, name in enumerate(each.names)} for each in everything]
+    names = [name for name in everything[0].names if all(name in known for known in rows)]
+    chosen = [each.select([known[name] for name in names]) for each, known in zip(everything, rows, strict=True)]
+    same = np.ones(len(names), dtype=bool)
+    for each in chosen[1:]:
+        same &= (np.nan_to_num(each.reference, nan=-1) == np.nan_to_num(chosen[0].reference, nan=-1)).all(axis=1)
+    chosen = [each.select(np.flatnonzero(same)) for each in chosen]
+    return chosen[: len(first)], chosen[len(first) :]
 
 
 def summarise(predictions: Predictions, calibration: Calibration) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -75,7 +76,7 @@ def _ece(graded: Predictions, known: np.ndarray) -> float:
     confidence = graded.probabilities.max(axis=-1)[known]
     hit = (graded.grades() == graded.reference)[known]
     edges = np.linspace(0, 1, 16)
-    bins = [(confidence > low) & (confidence <= high) for low, high in zip(edges[:-1], edges[1:], strict=True)]
+    bins = [(confidence > low) & (confidence <= high) for low, high in itertools.pairwise(edges)]
     gaps = [abs(hit[member].mean() - confidence[member].mean()) * member.mean() for member in bins if member.any()]
     return float(sum(gaps))
 
@@ -86,7 +87,8 @@ def test_copies_of_a_patients_images_do_not_narrow_the_interval() -> None:
     twice = replace(twice, names=tuple(f"{row}" for row in range(60)))
     assert measure(twice, "accuracy").interval == pytest.approx(measure(once, "accuracy").interval)
     by_image, by_patient = (measure(twice, "accuracy", resampled=unit).interval for unit in ("images", "patients"))
-    assert by_image is not None and by_patient is not None
+    assert by_image is not None
+    assert by_patient is not None
     assert by_image[1] - by_image[0] < 0.85 * (by_patient[1] - by_patient[0])
     assert measure(twice, "accuracy").patients == 30
 
@@ -118,7 +120,8 @@ def test_seeds_have_a_mean_a_spread_and_an_interval_over_patients() -> None:
         pytest.approx(np.std(values, ddof=1)),
         3,
     )
-    assert found.patient_sd is not None and found.patient_sd > 0
+    assert found.patient_sd is not None
+    assert found.patient_sd > 0
     assert "±" in found.text()
     with pytest.raises(ValueError, match="seeds must be of the same images"):
         measure([some(60), some(50)], "mae")
@@ -129,7 +132,8 @@ def test_a_difference_is_paired_by_patient() -> None:
     better = replace(first, probabilities=np.eye(4)[first.reference_index])
     found = difference(first, better, "accuracy")
     assert found.value == pytest.approx(1 - measure(first, "accuracy", resamples=0).value)
-    assert found.interval is not None and found.interval[0] > 0
+    assert found.interval is not None
+    assert found.interval[0] > 0
     assert found.p_value == pytest.approx(2 / 2001)
     same = difference(first, first, "accuracy")
     assert (same.value, same.interval, same.p_value) == (0.0, (0.0, 0.0), 1.0)

@@ -50,7 +50,7 @@ def test_a_constant_side_has_no_correlation_and_no_kappa() -> None:
 def test_coverage_counts_totals_inside_their_interval() -> None:
     graded = predictions(4, 0)
     total = graded.reference.sum(1)
-    ends = np.stack([total - 1, total + [1, -0.5, 1, np.nan]], axis=1)
+    ends = np.stack([total - 1, total + np.array([1, -0.5, 1, np.nan])], axis=1)
     ends[3] = np.nan
     sample = sample_of(graded.__class__(**{**graded.__dict__, "intervals": ends}))
     sums = MEASURES["interval_coverage"].sums(sample).sum(axis=0)

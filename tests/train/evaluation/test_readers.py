@@ -27,7 +27,8 @@ def test_readers_who_share_no_image_are_no_pair() -> None:
     graded.readings["a"][5:] = np.nan
     graded.readings["b"][:5] = np.nan
     pair = second_reader(graded)
-    assert pair is not None and (pair.first, pair.second) == ("a", "c")
+    assert pair is not None
+    assert (pair.first, pair.second) == ("a", "c")
     assert second_reader(predictions(10, 0, ("a",))) is None
 
 

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from lungsev.train.evaluation.measures import FloatArray, Measure, find_measure, sample_of
-from lungsev.train.evaluation.predictions import Predictions, common
+from lungsev.train.evaluation.measures import Measure, find_measure, sample_of
+from lungsev.train.evaluation.predictions import FloatArray, Predictions, common
 from lungsev.train.evaluation.resampling import (
     COVERAGE,
     RESAMPLES,

@@ -264,11 +264,11 @@ def find_measure(name: str, regions: int) -> Measure:
 
 MEASURES: dict[str, Measure] = {
     "accuracy": Measure(
-        "accuracy", "%", GRADED, "higher", 0.25, _per_region(lambda s: s.predicted == s.reference), _ratio
+        "accuracy", "%", GRADED, "higher", 0.25, _per_region(lambda s: 1.0 * (s.predicted == s.reference)), _ratio
     ),
     "mae": Measure("MAE", "grades", ANY, "lower", 0.35, _per_region(_errors), _ratio),
     "within_one": Measure(
-        "within one grade", "%", GRADED, "higher", 0.25, _per_region(lambda s: _errors(s) <= 1.0), _ratio
+        "within one grade", "%", GRADED, "higher", 0.25, _per_region(lambda s: 1.0 * (_errors(s) <= 1.0)), _ratio
     ),
     "kappa": Measure("quadratic kappa", "", GRADED, "higher", 0.4, _confusion, _kappa),
     "total_mae": Measure("total MAE", "points", ANY, "lower", 0.15, _total_errors, _ratio),

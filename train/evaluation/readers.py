@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lungsev.train.evaluation.measurement import RESAMPLES, Measurement, measure
+from lungsev.train.evaluation.measurement import Measurement, measure
 from lungsev.train.evaluation.predictions import Predictions, rounded
+from lungsev.train.evaluation.resampling import RESAMPLES
 
 MIN_IMAGES = 2  # of a pair; a correlation needs two
 COPIED = 0.75  # share of images with identical grades from which one reading may be a copy of the other

@@ -121,6 +121,14 @@ def _errors(sample: Sample) -> FloatArray:
     return np.abs(sample.predicted - np.nan_to_num(sample.reference))
 
 
+def _hits(sample: Sample) -> FloatArray:
+    return (sample.predicted == sample.reference).astype(np.float64)
+
+
+def _within_one(sample: Sample) -> FloatArray:
+    return (_errors(sample) <= 1.0).astype(np.float64)
+
+
 def _ratio(sums: FloatArray) -> FloatArray:
     return _divide(sums[..., 0], sums[..., 1])
 
@@ -263,13 +271,9 @@ def find_measure(name: str, regions: int) -> Measure:
 
 
 MEASURES: dict[str, Measure] = {
-    "accuracy": Measure(
-        "accuracy", "%", GRADED, "higher", 0.25, _per_region(lambda s: 1.0 * (s.predicted == s.reference)), _ratio
-    ),
+    "accuracy": Measure("accuracy", "%", GRADED, "higher", 0.25, _per_region(_hits), _ratio),
     "mae": Measure("MAE", "grades", ANY, "lower", 0.35, _per_region(_errors), _ratio),
-    "within_one": Measure(
-        "within one grade", "%", GRADED, "higher", 0.25, _per_region(lambda s: 1.0 * (_errors(s) <= 1.0)), _ratio
-    ),
+    "within_one": Measure("within one grade", "%", GRADED, "higher", 0.25, _per_region(_within_one), _ratio),
     "kappa": Measure("quadratic kappa", "", GRADED, "higher", 0.4, _confusion, _kappa),
     "total_mae": Measure("total MAE", "points", ANY, "lower", 0.15, _total_errors, _ratio),
     "total_bias": Measure("total bias", "points", ANY, "nearest 0", 0.15, _moments, _bias),

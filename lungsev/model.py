@@ -63,7 +63,7 @@ def load(
     """Open a model.
 
     Args:
-        bundle: Bundle folder or .zip; None is the packaged model.
+        bundle: Folder, .zip, or the name of a bundle in a zoo (`lungsev.bundle.zoo`); None is the packaged model.
         backend: `auto` (TensorRT where it works, else ONNX Runtime), `onnxruntime`, `tensorrt` or `openvino`.
         threads: CPU threads of the network; None is all cores.
         sandbox: Read files in a limited child process. False starts 0.3 s faster on two cores, for files you trust.
@@ -74,7 +74,7 @@ def load(
         LungsevError: The reading process does not start.
     """
     with ExitStack() as stack:
-        opened = read_bundle(Path(bundle) if bundle is not None else None)
+        opened = read_bundle(os.fspath(bundle) if bundle is not None else None)
         decoder: ImageDecoder = DirectDecoder()
         if sandbox:
             from lungsev.sandbox.client import Sandbox

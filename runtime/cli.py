@@ -20,6 +20,7 @@ from lungsev.runtime.commands.demo import demo
 from lungsev.runtime.commands.doctor import doctor
 from lungsev.runtime.commands.listen import listen
 from lungsev.runtime.commands.listen_hl7 import listen_hl7
+from lungsev.runtime.commands.models import models
 from lungsev.runtime.commands.outbox import outbox
 from lungsev.runtime.commands.phantoms import phantoms
 from lungsev.runtime.commands.score import score
@@ -85,6 +86,7 @@ app.command("listen-hl7")(listen_hl7)
 app.command()(outbox)
 app.add_typer(corrections, name="corrections")
 app.command()(doctor)
+app.add_typer(models, name="models")
 app.command()(verify)
 app.command()(bench)
 app.command(epilog="Example: lungsev-run engine --bundle model.zip")(engine)

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from lungsev.bundle.zoo import find_bundle
 from lungsev.runtime.addresses import parse_networks
 from lungsev.runtime.delivery.destinations import Destination, with_rejection_notes
 
@@ -31,9 +32,14 @@ class _Section(BaseModel):
 class ModelSettings(_Section):
     """The model and the device it runs on."""
 
-    bundle: Path | None = None  # None: the packaged one
+    bundle: Path | None = None  # path, or name in a zoo; None: the packaged one
+    zoo: Path | None = None  # folder of bundles with their index; None: $LUNGSEV_ZOO
     backend: str = "auto"
     threads: int | None = Field(default=None, ge=1)  # None: all cores
+
+    def bundle_path(self) -> Path | None:
+        """Return where the bundle is; None is the packaged one. Raises BundleError for an unknown name."""
+        return None if self.bundle is None else find_bundle(self.bundle, self.zoo)
 
 
 class SiteSettings(_Section):

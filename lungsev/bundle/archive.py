@@ -36,6 +36,7 @@ from lungsev.bundle.contents import (
 )
 from lungsev.bundle.manifest import Manifest, Precision
 from lungsev.bundle.onnx_facts import read_onnx
+from lungsev.bundle.zoo import find_bundle
 from lungsev.errors import BundleError
 from lungsev.preprocessing.canvas import PREPROCESSING_VERSION
 from lungsev.system import atomic_folder, write_atomically
@@ -80,6 +81,16 @@ class Bundle:
         """Return the hash of one graph, hex; engines built from it are stored under it."""
         return hashlib.sha256(self.graph_bytes(precision)).hexdigest()
 
+    @property
+    def file_names(self) -> tuple[str, ...]:
+        """Names of all files."""
+        return tuple(self._files)
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of all files."""
+        return sum(map(len, self._files.values()))
+
     def has_file(self, name: str) -> bool:
         """Return whether the bundle holds this file."""
         return name in self._files
@@ -109,13 +120,16 @@ def default_bundle_path() -> Path:
     return Path(str(resources.files("lungsev.bundle") / "default"))
 
 
-def read_bundle(path: Path | None = None) -> Bundle:
+def read_bundle(path: Path | str | None = None) -> Bundle:
     """Read and check a bundle; None is the one that ships with lungsev.
+
+    Args:
+        path: Folder, .zip, or the name of a bundle in a zoo (`lungsev.bundle.zoo`).
 
     Raises:
         BundleError: It is missing, damaged, has unknown files, or is of another version.
     """
-    where = default_bundle_path() if path is None else Path(path)
+    where = default_bundle_path() if path is None else find_bundle(path)
     files = _load_files(where)
     check_names(files, where)
     check_sums(files, where)
@@ -173,9 +187,8 @@ def write_bundle(
     return read_bundle(target)
 
 
-def verify_bundle(path: Path | None = None) -> list[Check]:
+def verify_bundle(path: Path | str | None = None) -> list[Check]:
     """Run every check of a bundle in order; stop after the first failure without which the rest makes no sense."""
-    where = default_bundle_path() if path is None else Path(path)
     checks: list[Check] = []
 
     def passes(name: str, detail: str) -> None:
@@ -183,6 +196,7 @@ def verify_bundle(path: Path | None = None) -> list[Check]:
 
     try:
         name = "files"
+        where = default_bundle_path() if path is None else find_bundle(path)
         files = _load_files(where)
         check_names(files, where)
         passes(name, f"{len(files)} files, {sum(map(len, files.values())) / 1e6:.1f} MB")

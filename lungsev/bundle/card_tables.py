@@ -16,6 +16,15 @@ SUMMARY = {
 }
 
 
+def headline(metrics: Mapping[str, Any]) -> str:
+    """Return the agreement on the test part in one line; empty if the run has no test part."""
+    test = metrics.get("results", {}).get("test")
+    if not isinstance(test, Mapping) or "expected_total" not in test:
+        return ""
+    numbers = (f"{head} {format_number(test['expected_total'].get(key))}" for head, key in list(SUMMARY.items())[1:])
+    return f"{test['expected_total'].get('images')} test images: {', '.join(numbers)}"
+
+
 def measured_parts(metrics: Mapping[str, Any], regions: Sequence[str]) -> Iterator[str]:
     """Yield paragraphs and tables about the test part; nothing if the run has no test part."""
     test = metrics.get("results", {}).get("test")

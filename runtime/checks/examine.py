@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from lungsev.errors import BundleError
 from lungsev.runtime.checks.check import Check
 from lungsev.runtime.checks.clock import check_clock, check_zone
 from lungsev.runtime.checks.deliveries import check_deliveries
@@ -20,7 +21,10 @@ from lungsev.runtime.watcher.watcher import default_out
 def examine(settings: BedsideSettings) -> Iterator[Check]:
     """Yield all checks."""
     model = settings.model
-    yield from check_model(model.bundle, model.backend, model.threads)
+    try:
+        yield from check_model(model.bundle_path(), model.backend, model.threads)
+    except BundleError as error:
+        yield Check("model", False, str(error), "lungsev-run models lists the known ones")
     yield check_gpu(model.backend)
     yield check_memory()
     yield check_open_files()

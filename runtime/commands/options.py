@@ -8,7 +8,10 @@ from typing import Annotated
 import typer
 
 BundleOption = Annotated[
-    Path | None, typer.Option("--bundle", help="Model: a bundle folder or .zip. Default: the packaged model.")
+    Path | None,
+    typer.Option(
+        "--bundle", help="Model: folder, .zip, or a name from `lungsev-run models`. Default: the packaged one."
+    ),
 ]
 BackendOption = Annotated[str, typer.Option("--backend", help="auto, onnxruntime, tensorrt or openvino.")]
 # For commands with a settings file: None leaves the choice to the file.

@@ -54,6 +54,14 @@ def test_a_wrong_path_and_a_folder_that_is_no_dataset(lungsev_train: Callable, t
     assert "name its folder with --data DIR" in one_line(lungsev_train("segment"))
 
 
+def test_a_bundle_that_no_zoo_knows_is_not_evaluated(lungsev_train: Callable, tmp_path: Path) -> None:
+    assert "expected a folder or a .zip written by lungsev-export, or a known name (lungsev-brixia@" in one_line(
+        lungsev_train("evaluate", "lungsev-brixi", "--data", tmp_path)
+    )
+    renamed = one_line(lungsev_train("evaluate", "lungsev-brixia", "--data", tmp_path))
+    assert "is no dataset this command knows" in renamed  # the name is known, the folder is empty
+
+
 def test_a_typo_in_a_config_names_file_and_key(lungsev_train: Callable, tmp_path: Path) -> None:
     config = tmp_path / "mine.yaml"
     config.write_text("loop: {epoch: 3}\n")

@@ -14,7 +14,10 @@ app = typer.Typer()
 
 @app.command()
 def evaluate(
-    sources: Annotated[list[Path], typer.Argument(metavar="RUN|BUNDLE...", help="Several are averaged.")],
+    sources: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN|BUNDLE...", help="Folder, .zip, or name of a bundle; several are averaged."),
+    ],
     data: DataFolder = None,
     scheme: Scheme = None,
     tta: Annotated[
@@ -29,6 +32,7 @@ def evaluate(
 
     Example: lungsev-train evaluate runs/brixia/RUN --data ../shared/cxr/brixia-cohen --tta flip
     """
+    from lungsev.bundle.zoo import find_bundle
     from lungsev.train.console import print_json, say
     from lungsev.train.evaluation.evaluate import EvaluateSettings, default_folder
     from lungsev.train.evaluation.evaluate import evaluate as run_evaluation
@@ -37,7 +41,7 @@ def evaluate(
     from lungsev.train.settings import DataSettings
 
     settings = EvaluateSettings(
-        sources=tuple(sources),
+        sources=tuple(map(find_bundle, sources)),
         data=data,
         scheme=scheme,
         tta=known_tta(tta or []),

@@ -18,7 +18,7 @@ from lungsev.bundle.archive import Bundle, read_bundle, write_bundle
 from lungsev.bundle.card import write_card
 from lungsev.bundle.contents import GRAPH_FILES, OPTIONAL_FILES
 from lungsev.change import Repeatability
-from lungsev.errors import DatasetError
+from lungsev.errors import BundleError, DatasetError
 from lungsev.inference.parity import Parity
 from lungsev.report import SeverityReport
 from lungsev.report_change import standing_region_severities, standing_severity
@@ -44,6 +44,8 @@ def measure_change(data: Path, bundle: Path, scheme: str | None = None) -> dict[
         DatasetError: The folder has no courses of graded images, or the bundle no such scheme.
         BundleError: The bundle is damaged or cannot be written.
     """
+    if not bundle.exists():  # a name is of a bundle in a zoo, whose index holds its checksum
+        raise BundleError(f"there is no bundle at {bundle}, which would be rewritten; expected its folder or .zip")
     opened = read_bundle(bundle)
     names = [known.name for known in opened.manifest.schemes]
     scheme = scheme or ("brixia" if "brixia" in names else names[0])

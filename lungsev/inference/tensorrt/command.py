@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 
 def engine(
-    bundle: Annotated[Path | None, typer.Argument(help="Bundle folder or .zip. Default: the packaged model.")] = None,
+    bundle: Annotated[
+        Path | None, typer.Argument(help="Bundle: folder, .zip or name. Default: the packaged one.")
+    ] = None,
     named_bundle: Annotated[Path | None, typer.Option("--bundle", help="The same as BUNDLE.")] = None,
     capability: Annotated[
         str | None,

@@ -55,7 +55,9 @@ def work_off(
         if settings.destinations:
             outbox = Outbox(layout.root / "outbox", settings.destinations)
             stack.callback(outbox.close)
-        opened = stack.enter_context(open_model() if open_model else load(model.bundle, model.backend, model.threads))
+        opened = stack.enter_context(
+            open_model() if open_model else load(model.bundle_path(), model.backend, model.threads)
+        )
         outputs = open_outputs(settings.outputs, settings.site.zone)
         layout.create_folders(tuple(output.folder for output in outputs))
         queue = outbox.queue if outbox is not None else _send_nothing

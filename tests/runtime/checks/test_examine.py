@@ -36,6 +36,12 @@ def failures(settings: dict[str, Any]) -> list[str]:
     return [name for name, check in run(settings).items() if not check.ok and name not in ("clock", "memory", "gpu")]
 
 
+def test_a_model_that_no_zoo_knows_is_one_failed_check(settings: dict[str, Any]) -> None:
+    check = run({**settings, "model": {"bundle": "nosuch"}})["model"]
+    assert not check.ok
+    assert "there is no bundle at nosuch" in check.found
+
+
 def test_a_sound_installation_passes_every_check(settings: dict[str, Any]) -> None:
     assert failures(settings) == []
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from lungsev.train.data.cache import CachedImage, demand_readable, prepare
 from lungsev.train.data.datasets import GradedImage, load_graded
 from lungsev.train.data.duplicates import find_twins, joined_patients
 from lungsev.train.data.splits import Split
-from lungsev.train.evaluation.inference import Outputs, embed, predict_with_tta
+from lungsev.train.evaluation.inference import Outputs, embed, find_lungs, predict_with_tta
 from lungsev.train.evaluation.predictions import collect, summarise
 from lungsev.train.evaluation.samples import map_name, report_samples
 from lungsev.train.runs import Run, finished_run, write_json
@@ -78,10 +79,14 @@ def evaluate(settings: EvaluateSettings, out: Path) -> dict[str, Any]:
     shown = "test" if "test" in parts else next(iter(parts))
     rows = parts[shown]
     chosen_images, maps = [cached[row] for row in rows], _maps(outputs, dataset.scheme)[rows]
-    embeddings = None
-    if runs and not is_bundle(settings.sources[0]):
-        embeddings = embed(load_network(runs[0].path), chosen_images, dataset.scheme)
-    report_samples(predictions.select(rows), chosen_images, maps, embeddings).save(out / f"samples-{shown}.npz")
+    first, embeddings = settings.sources[0], None
+    lungs = partial(_bundle_lungs, first)
+    if not is_bundle(first):
+        network = load_network(first)
+        embeddings = embed(network, chosen_images, dataset.scheme)
+        lungs = partial(find_lungs, network)
+    samples = report_samples(predictions.select(rows), chosen_images, maps, embeddings, lungs)
+    samples.save(out / f"samples-{shown}.npz")
     metrics = {
         "task": "evaluation",
         "sources": [path.name for path in settings.sources],
@@ -153,6 +158,16 @@ def _bundle_outputs(source: Path, images: Sequence[CachedImage], tta: Sequence[s
                 if name != "lung_mask":
                     collected.setdefault(name, []).append(value)
     return {name: np.concatenate(values) for name, values in collected.items()}
+
+
+def _bundle_lungs(source: Path, images: Sequence[CachedImage]) -> Any:
+    """Lung masks, 0-255: [N, M, M]."""
+    from lungsev.bundle.archive import read_bundle
+    from lungsev.inference.select import open_backend
+
+    with open_backend(read_bundle(source)) as backend:
+        masks = [backend.infer(image.canvas()[None, None])["lung_mask"][0, 0] for image in images]
+    return (np.stack(masks) * 255).round().astype(np.uint8)
 
 
 def _maps(outputs: Sequence[Outputs], scheme: Scheme) -> Any:

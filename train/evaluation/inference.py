@@ -90,6 +90,13 @@ def embed(network: Any, radiographs: Sequence[CachedImage], scheme: Scheme, batc
     return np.concatenate(collected)
 
 
+def find_lungs(network: FusedNetwork, radiographs: Sequence[CachedImage], batch: int = 8) -> npt.NDArray[np.uint8]:
+    """Return the lung masks, 0-255: [N, M, M]."""
+    with torch.inference_mode():
+        masks = [network.locate(images)[0][:, 0] for _, images in _batches(radiographs, batch, "Finding lungs")]
+    return np.asarray((torch.cat(masks) * 255).round().byte().cpu().numpy())
+
+
 def _batches(radiographs: Sequence[CachedImage], size: int, title: str) -> Iterator[tuple[int, Tensor]]:
     """Yield the first row and the canvases [n, 1, S, S] of each batch."""
     starts = range(0, len(radiographs), size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from lungsev.train.data.cache import CachedImage
 from lungsev.train.data.datasets import GradedDataset, GradedImage
 from lungsev.train.data.splits import Split
 from lungsev.train.evaluation.calibration import MIN_IMAGES, CalibrationSettings, conformal_margin, fit_temperature
-from lungsev.train.evaluation.inference import embed, predict
+from lungsev.train.evaluation.inference import embed, find_lungs, predict
 from lungsev.train.evaluation.predictions import Predictions, collect, summarise
 from lungsev.train.evaluation.samples import map_name, report_samples
 from lungsev.train.fitting.losses import target_distribution
@@ -56,7 +57,8 @@ def measure_run(
         predictions.save(run.path / f"predictions-{part}.json")
         if part == shown:
             shown_images = [cached[row] for row in parts[part]]
-            samples = report_samples(predictions, shown_images, maps[part], embed(fused, shown_images, scheme))
+            embeddings = embed(fused, shown_images, scheme)
+            samples = report_samples(predictions, shown_images, maps[part], embeddings, partial(find_lungs, fused))
             samples.save(run.path / f"samples-{part}.npz")
         results[part] = summarise(predictions, calibration)
         found = results[part][settings.decision]

@@ -8,7 +8,8 @@ the measurement, and calibrate what ships.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -53,7 +54,7 @@ from lungsev.train.tasks.severity import (
     reader_target,
     scheme_name,
 )
-from lungsev.train.tasks.spatial_normalizer import SpatialNormalizer, image_thetas
+from lungsev.train.tasks.spatial_normalizer import SpatialNormalizer, image_masks, image_thetas
 
 FLIP = np.diag([-1.0, 1.0, 1.0])[:2]
 BATCH = 16
@@ -95,7 +96,8 @@ def run_soup(settings: SoupSettings, run: Run) -> dict[str, Any]:
     cached = [prepared[image.name] for image in images]
     thetas = image_thetas(normalizer, cached, settings.data.cache)
     bank = augmented_crops(images, cached, thetas, scheme, settings)
-    graded, temperature = _measure(run, bank, images, cached, thetas, scheme, settings)
+    masks_of = partial(image_masks, normalizer, cache=settings.data.cache)
+    graded, temperature = _measure(run, bank, images, cached, thetas, scheme, settings, masks_of)
     shipped = normalizer
     if settings.final_alignment is not None:
         shipped = SpatialNormalizer.load(settings.final_alignment)
@@ -131,6 +133,7 @@ def _measure(
     thetas: npt.NDArray[np.float64],
     scheme: Scheme,
     settings: SoupSettings,
+    masks_of: Callable[[Sequence[CachedImage]], npt.NDArray[np.uint8]],
 ) -> tuple[dict[str, Any], float]:
     """Grade each image by the soup that never saw its patient; return calibration, results and temperature."""
     split, chosen = settings.data.split, settings.calibration
@@ -159,7 +162,7 @@ def _measure(
     margin = conformal_margin(predictions, chosen.coverage)
     calibration = Calibration(decision=chosen.decision, coverage=chosen.coverage, interval_margin=margin)
     predictions.save(run.path / "predictions-test.json")
-    report_samples(predictions, cached, maps, None).save(run.path / "samples-test.npz")
+    report_samples(predictions, cached, maps, None, masks_of).save(run.path / "samples-test.npz")
     summary = {**summarise(predictions, calibration), **breakdown(predictions, calibration)}
     plain = bank.crops(range(len(images)), 0)[:, 0].numpy()
     summary["handcrafted"] = handcrafted_metrics(list(plain), predictions.reference, folds, scheme)

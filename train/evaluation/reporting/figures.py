@@ -204,7 +204,7 @@ def samples(run: RunReport) -> Figure | None:
                 x, y, text, color=colour, ha="center", va="center", fontsize=10, weight="bold", path_effects=OUTLINE
             )
         below.imshow(
-            _map_on_canvas(images.maps[index], theta, side, scheme.grades),
+            _map_in_lungs(images.maps[index], images.lungs[index], theta, scheme.grades),
             extent=(0, side, side, 0),
             interpolation="bilinear",
         )
@@ -259,16 +259,21 @@ def _region_mae(run: RunReport) -> tuple[float, ...]:
     return metrics.severity_metrics(predictions.reference, grades, predictions.scheme.grades).region_mae
 
 
-def _map_on_canvas(
-    values: npt.NDArray[np.float32], theta: npt.NDArray[np.float64], side: int, grades: tuple[int, ...]
+def _map_in_lungs(
+    values: npt.NDArray[np.float32],
+    lungs: npt.NDArray[np.bool_],
+    theta: npt.NDArray[np.float64],
+    grades: tuple[int, ...],
 ) -> npt.NDArray[np.float64]:
-    """RGBA of the map laid back on the canvas; clear where nothing is wrong, so that the image shows through."""
+    """RGBA of the map laid back on the canvas, inside the lungs only; clear where nothing is wrong.
+
+    Colours span the scheme's grades, so that one colour is one expected grade on every image.
+    """
     lowest, highest = grades[0], grades[-1]
-    back = invert(theta)
-    severity = warp((values - lowest) / (highest - lowest), back, side)
-    inside = warp(np.ones_like(values), back, side)
+    side = lungs.shape[0]
+    severity = warp((values - lowest) / (highest - lowest), invert(theta), side)
     coloured = np.asarray(colormaps["inferno"](np.clip(severity, 0, 1)), dtype=np.float64)
-    coloured[..., 3] = np.clip(0.15 + 0.6 * severity, 0, 0.7) * (inside > 0.5)
+    coloured[..., 3] = np.clip(0.15 + 0.6 * severity, 0.15, 0.7) * lungs
     return coloured
 
 

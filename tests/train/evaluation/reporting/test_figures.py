@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from lungsev.train.evaluation.reporting import figures
@@ -30,3 +32,14 @@ def test_what_a_run_does_not_hold_is_not_drawn(runs: list[RunReport]) -> None:
     assert figures.learning_curves([without]) is None
     assert figures.samples(without) is None
     assert figures.embeddings(without) is None
+
+
+def test_a_map_is_drawn_in_the_lungs_only_and_one_colour_is_one_grade_on_every_image() -> None:
+    lungs = np.zeros((32, 32), bool)
+    lungs[8:24, 8:24] = True
+    identity = np.eye(3)[:2]
+    low, high = (figures._map_in_lungs(np.full((16, 16), g, np.float32), lungs, identity, (0, 1, 2, 3)) for g in (1, 3))
+    assert not low[~lungs][:, 3].any()
+    assert (low[lungs][:, 3] > 0).all()
+    np.testing.assert_allclose(low[16, 16, :3], colormaps["inferno"](1 / 3)[:3], atol=0.02)
+    np.testing.assert_allclose(high[16, 16, :3], colormaps["inferno"](1.0)[:3], atol=0.02)

@@ -17,6 +17,7 @@ import torch
 import lungsev
 from lungsev.bundle.archive import Bundle, write_bundle
 from lungsev.bundle.card import write_card
+from lungsev.bundle.card_text import INTENDED_USE, LICENCE
 from lungsev.bundle.manifest import GraphSpec, InputSpec, Manifest, OutputSpec, Precision, Provenance
 from lungsev.export.deployable import Deployable
 from lungsev.export.fuse_batchnorm import fuse_batchnorm
@@ -42,11 +43,6 @@ from lungsev.networks.settings import FusedSettings
 from lungsev.preprocessing.canvas import CANVAS_SIZE_PX, PREPROCESSING_VERSION
 from lungsev.schemes import Scheme, load_scheme
 
-DEFAULT_LICENCE = "CC BY-NC-SA 4.0, research use only"
-DEFAULT_USE = (
-    "Research on how severely pneumonia affects each lung region of an adult's portable frontal chest radiograph. "
-    "Not a medical device: not for diagnosis, triage or treatment of a patient."
-)
 MEANINGS = {
     "lung_mask": "probability of lung on the canvas",
     "theta": "affine map from the aligned frame to the canvas, normalised coordinates",
@@ -75,8 +71,8 @@ class ExportOptions:
     version: str | None = None
     images: tuple[Path, ...] = ()
     data: tuple[str, ...] = ()
-    licence: str = DEFAULT_LICENCE
-    intended_use: str = DEFAULT_USE
+    licence: str = LICENCE
+    intended_use: str = INTENDED_USE
 
 
 @dataclass(frozen=True)

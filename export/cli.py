@@ -83,11 +83,12 @@ def bundle_command(
 ) -> None:
     """Write a bundle from a run; refuse if a graph differs from the network."""
     try:
-        from lungsev.export.bundle_from_run import DEFAULT_LICENCE, DEFAULT_USE, ExportOptions, bundle_from_run
+        from lungsev.export.bundle_from_run import ExportOptions, bundle_from_run
     except ImportError as error:
         if (error.name or "").split(".")[0] in ("torch", "timm", "segmentation_models_pytorch", "onnx"):
             raise MissingExtraError("exporting a network", "export") from None
         raise
+    from lungsev.bundle.card_text import INTENDED_USE, LICENCE
     from lungsev.export.run_folder import newest_run
     from lungsev.inference.parity import radiographs_in
 
@@ -100,8 +101,8 @@ def bundle_command(
         version=model_version,
         images=tuple(radiographs_in(images)) if images is not None else (),
         data=tuple(data or ()),
-        licence=licence or DEFAULT_LICENCE,
-        intended_use=intended_use or DEFAULT_USE,
+        licence=licence or LICENCE,
+        intended_use=intended_use or INTENDED_USE,
     )
     target = out if out is not None else Path("bundles") / found.resolve().name
     exported = bundle_from_run(found, target, options, log=_say_to(sys.stderr))

@@ -5,26 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
+from lungsev.bundle.card_text import DATA_SOURCES
+from lungsev.bundle.manifest import without_paths
 from lungsev.config import read_yaml
 from lungsev.errors import ConfigError
 
 DEFAULT_ROOT = Path("runs")
 SEVERITY_COMMANDS = ("brixia", "inha", "custom")
-
-# Layout of `lungsev-train` -> description on the model card.
-DATA_SOURCES = {
-    "cohen": "Brixia scores by two radiologists on public images (Signoroni et al. 2021, CC BY-NC-SA 4.0; images of "
-    "the COVID-19 image data collection, Cohen et al. 2020, each under its own licence)",
-    "brixia": "BrixIA COVID-19 dataset (Signoroni et al. 2021; access by agreement)",
-    "lung_pairs": "lung masks by V7 Labs on public images of the COVID-19 image data collection (CC BY 4.0): "
-    "segmentation, image check and alignment",
-    "pneumonia-224": "3,600 images of children, normal, bacterial and viral (Kermany et al. 2018, CC BY 4.0): "
-    "pre-training",
-    "phantom": "synthetic phantom images of lungsev",
-}
 
 
 @dataclass(frozen=True)
@@ -103,25 +93,6 @@ def read_run(path: Path) -> RunFolder:
         split_sha256=_split_hash(path / "splits.json"),
         data=tuple(DATA_SOURCES.get(str(item), str(item)) for item in ([data] if isinstance(data, str) else data)),
     )
-
-
-def without_paths(value: Any) -> Any:
-    """Return the same settings with every path cut to its last part, since it is valid on one machine only."""
-    if isinstance(value, dict):
-        return {key: without_paths(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [without_paths(item) for item in value]
-    if isinstance(value, str):
-        return " ".join(_last_part(word) for word in value.split(" "))
-    return value
-
-
-def _last_part(word: str) -> str:
-    for kind in (PurePosixPath, PureWindowsPath):
-        path = kind(word)
-        if path.is_absolute() or word.startswith(("../", "~/", "./")):
-            return path.name or word
-    return word
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from lungsev.bundle.card_tables import format_number, markdown_table, measured_parts
+from lungsev.bundle.card_text import LIMITS, joined_lists, scheme_line
 from lungsev.bundle.manifest import Manifest
 from lungsev.inference.parity import Parity
 from lungsev.report import DISCLAIMER
@@ -18,7 +19,7 @@ def write_card(manifest: Manifest, parities: Iterable[Parity] = ()) -> str:
         f"**{DISCLAIMER}**",
         manifest.intended_use,
         "## What it predicts",
-        *(_scheme_lines(manifest)),
+        *(scheme_line(scheme, manifest.scheme_calibration(scheme.name)) for scheme in manifest.schemes),
         "## Data",
         *(_data_lines(manifest)),
         "## Accuracy",
@@ -33,9 +34,7 @@ def write_card(manifest: Manifest, parities: Iterable[Parity] = ()) -> str:
         "into one folder and check it with `lungsev-train data check`; then run `lungsev-train model --data DIR` and "
         "`lungsev-export --fp16`.",
         "## Limits",
-        "The evaluation had no images of children, lateral images, CT scouts or images without both lungs. The quality "
-        "gate refuses those that it recognises, which is not all of them. Readers differ from each other, so a total "
-        "has an interval, and a change between two images has a probability.",
+        LIMITS,
         "## Graphs",
         *(_graph_lines(manifest)),
         *(f"- {parity}" for parity in parities),
@@ -44,22 +43,7 @@ def write_card(manifest: Manifest, parities: Iterable[Parity] = ()) -> str:
         "## Provenance",
         _provenance(manifest),
     ]
-    return "\n\n".join(part for part in _joined_lists(parts) if part) + "\n"
-
-
-def _scheme_lines(manifest: Manifest) -> Iterator[str]:
-    for scheme in manifest.schemes:
-        calibration = manifest.scheme_calibration(scheme.name)
-        interval = (
-            f"total interval calibrated for {calibration.coverage:.0%} of images"
-            if calibration.interval_margin is not None
-            else "total interval not calibrated"
-        )
-        yield (
-            f"- **{scheme.title}** ({scheme.source}): {scheme.num_regions} regions "
-            f"({', '.join(f'{region.code} {region.name}' for region in scheme.regions)}), grades {scheme.grades[0]} to "
-            f"{scheme.grades[-1]} ({'; '.join(scheme.grade_names)}); decided by {calibration.decision}, {interval}."
-        )
+    return "\n\n".join(part for part in joined_lists(parts) if part) + "\n"
 
 
 def _data_lines(manifest: Manifest) -> Iterator[str]:
@@ -142,14 +126,3 @@ def _provenance(manifest: Manifest) -> str:
         f"preprocessing version {manifest.preprocessing_version}, {versions}. "
         "The whole configuration is in manifest.yaml."
     )
-
-
-def _joined_lists(parts: Iterable[str]) -> list[str]:
-    """Join list items that follow each other into one list."""
-    joined: list[str] = []
-    for part in parts:
-        if part.startswith("- ") and joined and joined[-1].startswith("- "):
-            joined[-1] += f"\n{part}"
-        else:
-            joined.append(part)
-    return joined

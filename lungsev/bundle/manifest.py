@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -124,3 +125,22 @@ class Manifest(BaseModel):
     def scheme_calibration(self, scheme: str) -> Calibration:
         """Return the calibration of a scheme; the defaults where it was not calibrated."""
         return self.calibration.get(scheme, Calibration())
+
+
+def without_paths(value: Any) -> Any:
+    """Return the same settings with every path cut to its last part, since it is valid on one machine only."""
+    if isinstance(value, dict):
+        return {key: without_paths(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_paths(item) for item in value]
+    if isinstance(value, str):
+        return " ".join(_last_part(word) for word in value.split(" "))
+    return value
+
+
+def _last_part(word: str) -> str:
+    for kind in (PurePosixPath, PureWindowsPath):
+        path = kind(word)
+        if path.is_absolute() or word.startswith(("../", "~/", "./")):
+            return path.name or word
+    return word

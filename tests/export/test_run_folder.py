@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lungsev.errors import ConfigError
-from lungsev.export.run_folder import newest_run, read_run, without_paths
+from lungsev.export.run_folder import newest_run, read_run
 
 
 def test_a_run_is_read_with_its_name_stamp_and_split(small_run: Path) -> None:
@@ -52,21 +52,6 @@ def test_an_unfinished_run_is_named(tmp_path: Path) -> None:
     (folder / "metrics.json").unlink()
     with pytest.raises(ConfigError, match=r"metrics\.json is missing, so the run is not finished"):
         read_run(folder)
-
-
-def test_paths_are_cut_from_settings() -> None:
-    settings = {
-        "data": "/secret/place/images",
-        "n": 3,
-        "list": ["../up/masks", "plain"],
-        "command": "train --data /a/b",
-    }
-    assert without_paths(settings) == {
-        "data": "images",
-        "n": 3,
-        "list": ["masks", "plain"],
-        "command": "train --data b",
-    }
 
 
 def test_the_newest_finished_run_is_found(tmp_path: Path) -> None:

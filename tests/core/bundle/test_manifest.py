@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 from tiny_bundle import tiny_manifest
 
-from lungsev.bundle.manifest import GraphSpec, Manifest, OutputSpec
+from lungsev.bundle.manifest import GraphSpec, Manifest, OutputSpec, without_paths
 from lungsev.grading import Calibration
 
 
@@ -76,3 +76,18 @@ def test_a_scheme_that_was_not_calibrated_has_the_defaults() -> None:
     manifest = tiny_manifest(("brixia", "inha"), calibration={"inha": calibrated})
     assert manifest.scheme_calibration("inha") == calibrated
     assert manifest.scheme_calibration("brixia") == Calibration()
+
+
+def test_paths_are_cut_from_settings() -> None:
+    settings = {
+        "data": "/secret/place/images",
+        "n": 3,
+        "list": ["../up/masks", "plain"],
+        "command": "train --data /a/b",
+    }
+    assert without_paths(settings) == {
+        "data": "images",
+        "n": 3,
+        "list": ["masks", "plain"],
+        "command": "train --data b",
+    }

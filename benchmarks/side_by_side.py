@@ -39,7 +39,7 @@ from lungsev.inference.select import open_backend
 from lungsev.inference.tensorrt.cuda import count_devices
 from lungsev.inference.threads import usable_cores
 from lungsev.model import DirectDecoder, Model
-from lungsev.networks.alignment import AlignmentNetwork
+from lungsev.networks.alignment import EdgeAlignment
 from lungsev.networks.build import build_fused
 from lungsev.networks.checkpoint import load_network
 from lungsev.networks.encoder import PositionAwareEncoder
@@ -64,7 +64,7 @@ class ReferenceShape:
 
     def __init__(self) -> None:
         self.segment = UnetPlusPlus("resnet18", encoder_weights=None, in_channels=1, classes=1).eval()
-        self.align = AlignmentNetwork(64, 16).eval()
+        self.align = EdgeAlignment(64, 16).eval()
         self.backbone = timm.create_model("resnet34", num_classes=0, global_pool="", in_chans=1).eval()
         self.project = nn.Conv2d(512, 768, 1).eval()
         self.encode = PositionAwareEncoder(256, 768).eval()

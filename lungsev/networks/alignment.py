@@ -18,19 +18,20 @@ NEXT_TO_NOTHING = 1.0
 
 
 class AlignmentNetwork(nn.Module):
-    """A small CNN on the soft lung mask, and the mask's edges beside it. It sees the mask only, never the image.
+    """A network that reads theta off the soft lung mask. It sees the mask only, never the image.
 
-    The edges are the frame, but for what is wrong with the mask: a linear path passes them on, and the CNN says
-    what to change. It starts at the identity.
+    Subclasses implement `elements`, and end in a linear layer `theta` that starts at the identity.
 
     Args:
-        rotation: False keeps the two elements of theta that turn and shear at zero. The frame it is trained on is
-            the upright box around the lungs (docs/decisions/0004), so they have nothing to say.
+        input_px: Side of the mask that its convolutions see.
+        rotation: False keeps the two elements of theta that turn and shear at zero, as the upright box around the
+            lungs has them (docs/decisions/0004); True leaves all six to the network.
     """
 
     free: Tensor
+    theta: nn.Linear
 
-    def __init__(self, input_px: int = 64, width: int = 16, rotation: bool = False) -> None:
+    def __init__(self, input_px: int, rotation: bool) -> None:
         super().__init__()
         if input_px % 16:
             raise ValueError(f"input_px must be a multiple of 16, found {input_px}")
@@ -38,6 +39,25 @@ class AlignmentNetwork(nn.Module):
         self.rotation = rotation
         free = torch.ones(2, 3) if rotation else torch.tensor([[1.0, 0.0, 1.0], [0.0, 1.0, 1.0]])
         self.register_buffer("free", free, persistent=False)
+
+    def forward(self, mask: Tensor) -> Tensor:
+        """Mask [N, 1, M, M] probability 0-1, M a multiple of 2 * input_px -> theta [N, 2, 3] float32."""
+        return self.elements(mask).float().reshape(-1, 2, 3) * self.free
+
+    def elements(self, mask: Tensor) -> Tensor:
+        """Mask [N, 1, M, M] -> the six elements of theta [N, 6], row by row."""
+        raise NotImplementedError
+
+
+class EdgeAlignment(AlignmentNetwork):
+    """A small CNN, and the mask's edges beside it.
+
+    The edges are the upright frame, but for what is wrong with the mask: a linear path passes them on, and the CNN
+    says what to change.
+    """
+
+    def __init__(self, input_px: int = 64, width: int = 16, rotation: bool = False) -> None:
+        super().__init__(input_px, rotation)
         layers: list[nn.Module] = []
         channels = 1
         for stage in range(4):
@@ -48,18 +68,45 @@ class AlignmentNetwork(nn.Module):
         self.edges = MaskEdges(2 * input_px)
         edges = 4 * (len(EDGE_LINES) + len(EDGE_SHARES))
         self.hidden = nn.Linear(channels * (input_px // 16) ** 2 + edges, 64)
-        self.theta = nn.Linear(64 + edges, 6)
-        nn.init.zeros_(self.theta.weight)
-        with torch.no_grad():
-            self.theta.bias.copy_(torch.tensor([1.0, 0.0, 0.0, 0.0, 1.0, 0.0]))
+        self.theta = identity_layer(64 + edges)
 
-    def forward(self, mask: Tensor) -> Tensor:
-        """Mask [N, 1, M, M] probability 0-1, M a multiple of 2 * input_px -> theta [N, 2, 3] float32."""
+    def elements(self, mask: Tensor) -> Tensor:
+        """Mask [N, 1, M, M] -> [N, 6]."""
         fine = functional.avg_pool2d(mask, mask.shape[-1] // (2 * self.input_px))
         edges = self.edges(fine).to(mask.dtype)
         features = self.features(functional.avg_pool2d(fine, 2)).flatten(1)
         hidden = functional.relu(self.hidden(torch.cat([features, edges], dim=1)))
-        return self.theta(torch.cat([hidden, edges], dim=1)).float().reshape(-1, 2, 3) * self.free
+        return self.theta(torch.cat([hidden, edges], dim=1))
+
+
+class ConvolutionAlignment(AlignmentNetwork):
+    """Two convolutions and a fully connected part, as the published code's spatial transformer has them.
+
+    Kernel sizes, pooling and the width of the hidden layer are this project's.
+    """
+
+    def __init__(self, input_px: int = 64, width: int = 16, rotation: bool = False) -> None:
+        super().__init__(input_px, rotation)
+        self.features = nn.Sequential(
+            *(nn.Conv2d(1, width, 7, padding=3), nn.MaxPool2d(2), nn.ReLU()),
+            *(nn.Conv2d(width, 2 * width, 5, padding=2), nn.MaxPool2d(2), nn.ReLU()),
+        )
+        self.hidden = nn.Linear(2 * width * (input_px // 4) ** 2, 32)
+        self.theta = identity_layer(32)
+
+    def elements(self, mask: Tensor) -> Tensor:
+        """Mask [N, 1, M, M] -> [N, 6]."""
+        features = self.features(functional.avg_pool2d(mask, mask.shape[-1] // self.input_px)).flatten(1)
+        return self.theta(functional.relu(self.hidden(features)))
+
+
+def identity_layer(channels: int) -> nn.Linear:
+    """Return a layer [N, channels] -> [N, 6] that says the identity whatever it is given."""
+    layer = nn.Linear(channels, 6)
+    nn.init.zeros_(layer.weight)
+    with torch.no_grad():
+        layer.bias.copy_(torch.tensor([1.0, 0.0, 0.0, 0.0, 1.0, 0.0]))
+    return layer
 
 
 class MaskEdges(nn.Module):

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lungsev.errors import ConfigError
+from lungsev.networks.settings import InputRange
 
 StateDict = dict[str, Tensor]
 
@@ -33,18 +34,26 @@ class Backbone(nn.Module):
     """Feature maps of chosen levels, brought to one stride and concatenated.
 
     Args:
-        name: timm's name.
+        name: timm's name; a tag of weights after a point is allowed.
         out_indices: Levels of timm's feature pyramid that are used.
         stride: Stride of the output; coarser levels are enlarged bilinearly, finer ones average-pooled.
+        input_range: That the network is shown: `minus_one_to_one`, or `zero_to_one`, the image as it is.
     """
 
-    def __init__(self, name: str, out_indices: Sequence[int] = (3, 4), stride: int = 16) -> None:
+    def __init__(
+        self,
+        name: str,
+        out_indices: Sequence[int] = (3, 4),
+        stride: int = 16,
+        input_range: InputRange = "minus_one_to_one",
+    ) -> None:
         super().__init__()
         net: Any = timm.create_model(
             timm_name(name), pretrained=False, in_chans=1, features_only=True, out_indices=tuple(out_indices)
         )
         self.net = net
         self.stride = stride
+        self.input_range = input_range
         self.reductions = tuple(net.feature_info.reduction())
         self.channels = sum(net.feature_info.channels())
 
@@ -63,7 +72,7 @@ class Backbone(nn.Module):
         return {key: value.detach().clone() for key, value in self.net.state_dict().items()}
 
     def _levels(self, image: Tensor) -> list[Tensor]:
-        return list(self.net(image * 2 - 1))  # timm's weights expect [-1, 1]
+        return list(self.net(image if self.input_range == "zero_to_one" else image * 2 - 1))
 
     def _resize(self, level: Tensor, reduction: int) -> Tensor:
         if reduction > self.stride:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from lungsev.networks.alignment import AlignmentNetwork
+from lungsev.errors import ConfigError
+from lungsev.networks.alignment import AlignmentNetwork, ConvolutionAlignment, EdgeAlignment
 from lungsev.networks.backbone import Backbone
 from lungsev.networks.fused import FusedNetwork
 from lungsev.networks.pretrained import imagenet_state
@@ -31,7 +32,8 @@ def build_segmentation(settings: SegmentationSettings, pretrained: bool = True) 
 
 def build_alignment(settings: AlignmentSettings) -> AlignmentNetwork:
     """Return a network that starts at the identity."""
-    return AlignmentNetwork(settings.input_px, settings.width, settings.rotation)
+    kind = ConvolutionAlignment if settings.kind == "convolutions" else EdgeAlignment
+    return kind(settings.input_px, settings.width, settings.rotation)
 
 
 def build_severity(settings: SeveritySettings, pretrained: bool = True) -> SeverityNetwork:
@@ -50,14 +52,21 @@ def build_severity(settings: SeveritySettings, pretrained: bool = True) -> Sever
         context=settings.context,
         mask_attention=settings.mask_attention,
         flip_tta=settings.flip_tta,
+        attention_scale=settings.attention_scale,
+        position_std=settings.position_std,
+        final_norm=settings.final_norm,
+        hidden_dropout=settings.hidden_dropout,
+        pooling=settings.pooling,
     )
 
 
 def build_backbone(settings: SeveritySettings, pretrained: bool = True) -> Backbone:
     """Return the backbone of a severity network; arguments and errors as `build_segmentation`."""
     kind = PyramidBackbone if settings.neck == "pyramid" else Backbone
-    backbone = kind(settings.backbone, settings.out_indices, settings.stride)
-    if pretrained and settings.pretrained == "imagenet":
+    backbone = kind(settings.backbone, settings.out_indices, settings.stride, settings.input_range)
+    if pretrained and settings.pretrained != "none":
+        if settings.pretrained != "imagenet":
+            raise ConfigError(f"pretrained: {settings.pretrained} is loaded by a training run; build without weights")
         backbone.load_weights(imagenet_state(settings.backbone))
     return backbone
 

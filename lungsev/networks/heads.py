@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from lungsev.networks.pooling import GridResample, RegionPooling
-from lungsev.networks.settings import HeadKind
+from lungsev.networks.settings import HeadKind, Pooling
 from lungsev.schemes import Scheme
 
 MAP_SIDE = 16
@@ -16,13 +16,17 @@ class SchemeHead(nn.Module):
     """Pool the tokens of each region, classify them.
 
     `linear` and `ordinal` commute with the pooling: the map, which classifies every token alone, is then exact
-    to the score (the mean of a region's token logits is the region's logits). `mlp` is the paper's.
+    to the score (the mean of a region's token logits is the region's logits). The paper writes of an MLP that regions
+    share (`mlp`); the published code has one linear layer.
 
     The temperature divides the logits; it is fitted on images not trained on and is 1 until then.
 
     Args:
         context: Show each region the mean of the whole image beside its own tokens.
         dropout: Of pooled features; among a region's tokens it would average out.
+        hidden: Width inside an mlp, 0 its input's.
+        hidden_dropout: Inside an mlp.
+        pooling: As `RegionPooling` has it.
     """
 
     temperature: Tensor
@@ -37,13 +41,16 @@ class SchemeHead(nn.Module):
         context: bool = False,
         dropout: float = 0.0,
         hidden: int = 0,
+        hidden_dropout: float = 0.2,
+        pooling: Pooling = "area",
     ) -> None:
         super().__init__()
-        self.pool = RegionPooling(scheme, side, side)
+        self.pool = RegionPooling(scheme, side, side, pooling)
         self.to_map = GridResample(side, side, MAP_SIDE)
         self.context = context
         self.dropout = nn.Dropout(dropout)
-        self.classify = grade_classifier(kind, 2 * dim if context else dim, scheme.num_grades, hidden)
+        width = 2 * dim if context else dim
+        self.classify = grade_classifier(kind, width, scheme.num_grades, hidden, hidden_dropout)
         self.register_buffer("temperature", torch.ones(()))
         self.register_buffer("grades", torch.tensor(scheme.grades, dtype=torch.float32), persistent=False)
 
@@ -67,14 +74,14 @@ class SchemeHead(nn.Module):
         return self.classify(self.dropout(features)) / self.temperature.to(tokens.dtype)
 
 
-def grade_classifier(kind: HeadKind, dim: int, grades: int, hidden: int = 0) -> nn.Module:
+def grade_classifier(kind: HeadKind, dim: int, grades: int, hidden: int = 0, hidden_dropout: float = 0.2) -> nn.Module:
     """[..., D] -> logits [..., G]; `hidden` is the width inside an mlp, 0 its input's."""
     if kind == "linear":
         return nn.Linear(dim, grades)
     if kind == "ordinal":
         return OrdinalClassifier(dim, grades)
     width = hidden or dim
-    return nn.Sequential(nn.Linear(dim, width), nn.GELU(), nn.Dropout(0.2), nn.Linear(width, grades))
+    return nn.Sequential(nn.Linear(dim, width), nn.GELU(), nn.Dropout(hidden_dropout), nn.Linear(width, grades))
 
 
 class OrdinalClassifier(nn.Module):

@@ -5,18 +5,35 @@ from __future__ import annotations
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
+from lungsev.networks.settings import Pooling
 from lungsev.schemes import Region, Scheme
+
+CELLS_SIDE = 16  # of the published code's grid
 
 
 class RegionPooling(nn.Module):
-    """Average of the tokens inside each region's box; cells covered in part count in part."""
+    """Average of the tokens inside each region's box, by a constant matrix.
+
+    Args:
+        kind: `area`: cells covered in part count in part. `cells`: as the published code has it, tokens are brought to
+            16 x 16 bilinearly, the edges of a box are cut to integers of that grid, and whole cells are averaged.
+
+    Raises:
+        ValueError: With `cells`, a region whose box holds no cell.
+    """
 
     matrix: Tensor
 
-    def __init__(self, scheme: Scheme, rows: int, columns: int) -> None:
+    def __init__(self, scheme: Scheme, rows: int, columns: int, kind: Pooling = "area") -> None:
         super().__init__()
-        self.register_buffer("matrix", torch.from_numpy(scheme.pooling_matrix(rows, columns)), persistent=False)
+        matrix = (
+            torch.from_numpy(scheme.pooling_matrix(rows, columns))
+            if kind == "area"
+            else _cells_matrix(scheme, rows, columns)
+        )
+        self.register_buffer("matrix", matrix, persistent=False)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Tokens [N, rows * columns, D] -> [N, R, D]."""
@@ -64,6 +81,19 @@ class ExactMap(nn.Module):
         cells = severity_map.float().reshape(-1, self.side * self.side)
         missing = probabilities.float() @ self.grades - cells @ self.pool
         return (cells + missing @ self.spread).reshape(-1, self.side, self.side)
+
+
+def _cells_matrix(scheme: Scheme, rows: int, columns: int) -> Tensor:
+    """float32 [R, rows * columns]: the mean of whole cells after a bilinear resize to 16 x 16; every row sums to 1."""
+    means = torch.zeros(scheme.num_regions, CELLS_SIDE, CELLS_SIDE)
+    for mean, region in zip(means, scheme.regions, strict=True):
+        y0, x0, y1, x1 = (int(edge * CELLS_SIDE) for edge in region.box)
+        if y1 <= y0 or x1 <= x0:
+            raise ValueError(f"pooling cells: region {region.code} holds no cell of 16 x 16; expected pooling area")
+        mean[y0:y1, x0:x1] = 1 / ((y1 - y0) * (x1 - x0))
+    tokens = torch.eye(rows * columns).reshape(-1, 1, rows, columns)
+    resized = functional.interpolate(tokens, (CELLS_SIDE, CELLS_SIDE), mode="bilinear", align_corners=False)
+    return means.flatten(1) @ resized.flatten(1).T
 
 
 def _grid_matrix(rows: int, columns: int, side: int) -> np.ndarray:

@@ -44,7 +44,7 @@ def imagenet_state(backbone: str, in_channels: int = 1) -> StateDict:
     if not found:
         raise ConfigError(
             f"no packaged ImageNet weights for {backbone}; found for tf_efficientnet_lite0, 1 and 2; "
-            "give another backbone's weights as a file with `init`, or set pretrained: none"
+            "give another backbone's weights as a file with initial.encoder_weights, or set pretrained: none"
         )
     state = to_timm_names(torch.load(_weights_file(found.group(1)), map_location="cpu", weights_only=True))
     if in_channels == 1:

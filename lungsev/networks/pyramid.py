@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lungsev.networks.backbone import Backbone
+from lungsev.networks.settings import InputRange
 
 
 class PyramidBackbone(Backbone):
@@ -23,9 +24,15 @@ class PyramidBackbone(Backbone):
     """
 
     def __init__(
-        self, name: str, out_indices: Sequence[int], stride: int = 16, channels: int = 128, depth: int = 4
+        self,
+        name: str,
+        out_indices: Sequence[int],
+        stride: int = 16,
+        input_range: InputRange = "minus_one_to_one",
+        channels: int = 128,
+        depth: int = 4,
     ) -> None:
-        super().__init__(name, out_indices, stride)
+        super().__init__(name, out_indices, stride, input_range)
         widths = self.net.feature_info.channels()
         self.lateral = nn.ModuleList(nn.Conv2d(width, channels, 1) for width in widths)
         self.smooth = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1) for _ in widths)

@@ -7,8 +7,11 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Positive = Annotated[int, Field(ge=1)]
+Dropout = Annotated[float, Field(ge=0, lt=1)]
 HeadKind = Literal["linear", "ordinal", "mlp"]
-Pretrained = Literal["none", "imagenet"]
+InputRange = Literal["minus_one_to_one", "zero_to_one"]
+AttentionScale = Literal["head_dim", "after_softmax_by_model_dim"]
+Pooling = Literal["area", "cells"]
 
 
 class NetworkSettings(BaseModel):
@@ -24,7 +27,7 @@ class SegmentationSettings(NetworkSettings):
     decoder_channels: tuple[int, int, int, int, int] = (96, 48, 32, 16, 8)  # narrow: the mask serves the alignment
     size_px: Positive = 256  # divides the canvas
     image_check: bool = True
-    pretrained: Pretrained = "imagenet"
+    pretrained: Literal["none", "imagenet"] = "imagenet"
 
 
 class AlignmentSettings(NetworkSettings):
@@ -32,15 +35,17 @@ class AlignmentSettings(NetworkSettings):
 
     input_px: Positive = 64
     width: Positive = 16
+    kind: Literal["edges", "convolutions"] = "edges"  # convolutions: two and a fully connected part, without edges
     rotation: bool = False  # theta may turn and shear; otherwise it scales and shifts, and the warp is far faster
 
 
 class SeveritySettings(NetworkSettings):
-    """From the aligned crop to grades."""
+    """From the aligned crop to grades; `docs/deviations.md` has the paper's and the published code's values."""
 
     backbone: str = "tf_efficientnet_lite0"
     out_indices: tuple[int, ...] = (3, 4)
     stride: Positive = 16
+    input_range: InputRange = "minus_one_to_one"  # that the backbone gets; zero_to_one: the image as it is
     neck: Literal["concat", "pyramid"] = "concat"  # pyramid: BS-Net's feature pyramid with a shared tower
     crop_px: Positive = 256
     oversample: Positive = 2  # samples per side and pixel of the crop
@@ -48,14 +53,20 @@ class SeveritySettings(NetworkSettings):
     position_aware: bool = True  # False: spatial normalisation only
     heads: Positive = 8
     mlp_ratio: Annotated[float, Field(gt=0)] = 4.0
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    attention_scale: AttentionScale = "head_dim"  # what attention is divided by the root of, before its softmax
+    position_std: Annotated[float, Field(gt=0)] = 0.02  # of the positional embedding's random start
+    final_norm: bool = True  # layer normalisation of the tokens before they are pooled
+    dropout: Dropout = 0.1  # in the encoder, and of the pooled features
+    pooling: Pooling = "area"  # cells: only the cells of a 16 x 16 grid that remain when box edges are cut to integers
     head: HeadKind = "linear"
     hidden: Annotated[int, Field(ge=0)] = 0  # width inside the mlp head; 0: as its input
+    hidden_dropout: Dropout = 0.2  # inside the mlp head
     mask_attention: bool = False  # features outside the lung mask are dimmed, by how much is learned
     context: bool = False  # show each region the mean of the image beside its own tokens
     flip_tta: bool = False  # grade the flipped crop too and average: twice the backbone's cost
     schemes: tuple[str, ...] = ("brixia",)  # names of built-in schemes or paths of YAML files
-    pretrained: Pretrained = "imagenet"
+    # torchvision_v1, torchvision_v2: torchvision's IMAGENET1K_V1 and _V2; imagenet: timm's default for the backbone
+    pretrained: Literal["none", "imagenet", "torchvision_v1", "torchvision_v2"] = "imagenet"
 
 
 class FusedSettings(NetworkSettings):

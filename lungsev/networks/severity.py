@@ -13,7 +13,7 @@ from lungsev.networks.encoder import PositionAwareEncoder
 from lungsev.networks.heads import MAP_SIDE, SchemeHead
 from lungsev.networks.mask_attention import MaskAttention
 from lungsev.networks.pooling import ExactMap
-from lungsev.networks.settings import HeadKind
+from lungsev.networks.settings import AttentionScale, HeadKind, Pooling
 from lungsev.schemes import Scheme
 
 
@@ -27,6 +27,9 @@ class SeverityNetwork(nn.Module):
         context: Show each region the mean of the whole image, which the encoder would do by attention.
         mask_attention: Dim what is outside the lungs; then every call needs the coverage.
         flip_tta: Grade the flipped crop too and average both, at twice the cost of the backbone.
+        attention_scale, position_std: As `PositionAwareEncoder` has them.
+        final_norm: Normalise the tokens before they are pooled.
+        hidden_dropout, pooling: As `SchemeHead` has them.
     """
 
     def __init__(
@@ -44,6 +47,11 @@ class SeverityNetwork(nn.Module):
         context: bool = False,
         mask_attention: bool = False,
         flip_tta: bool = False,
+        attention_scale: AttentionScale = "head_dim",
+        position_std: float = 0.02,
+        final_norm: bool = True,
+        hidden_dropout: float = 0.2,
+        pooling: Pooling = "area",
     ) -> None:
         super().__init__()
         if dim == 0 and position_aware:
@@ -58,12 +66,17 @@ class SeverityNetwork(nn.Module):
         self.mask_attention = MaskAttention() if mask_attention else None
         self.project = nn.Conv2d(backbone.channels, dim, 1) if dim else nn.Identity()
         self.encoder = (
-            PositionAwareEncoder(side * side, dim, heads, mlp_ratio, dropout) if position_aware else nn.Identity()
+            PositionAwareEncoder(side * side, dim, heads, mlp_ratio, dropout, attention_scale, position_std)
+            if position_aware
+            else nn.Identity()
         )
-        self.norm = nn.LayerNorm(dim) if dim else nn.Identity()
+        self.norm = nn.LayerNorm(dim) if dim and final_norm else nn.Identity()
         # Any: a ModuleDict forgets what its modules can do besides forward.
         self.scheme_heads: Any = nn.ModuleDict(
-            {scheme.name: SchemeHead(scheme, side, width, head, context, dropout, hidden) for scheme in schemes}
+            {
+                scheme.name: SchemeHead(scheme, side, width, head, context, dropout, hidden, hidden_dropout, pooling)
+                for scheme in schemes
+            }
         )
         self.exact_maps = nn.ModuleDict({scheme.name: ExactMap(scheme, MAP_SIDE) for scheme in schemes})
         self.flip_tta = FlipTta(schemes, crop_px, side) if flip_tta else None

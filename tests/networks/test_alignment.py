@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
-from lungsev.networks.alignment import AlignmentNetwork, MaskEdges
+from lungsev.networks.alignment import AlignmentNetwork, ConvolutionAlignment, EdgeAlignment, MaskEdges
 
 
 def block(y0: int, x0: int, y1: int, x1: int, side: int = 128) -> torch.Tensor:
@@ -14,16 +15,21 @@ def block(y0: int, x0: int, y1: int, x1: int, side: int = 128) -> torch.Tensor:
     return mask
 
 
-def test_an_untrained_network_is_the_identity_for_any_mask() -> None:
+KINDS = pytest.mark.parametrize("kind", [EdgeAlignment, ConvolutionAlignment])
+
+
+@KINDS
+def test_an_untrained_network_is_the_identity_for_any_mask(kind: type[AlignmentNetwork]) -> None:
     torch.manual_seed(0)
     with torch.no_grad():
-        theta = AlignmentNetwork(width=4).eval()(torch.rand(2, 1, 256, 256))
+        theta = kind(input_px=32, width=4, rotation=True).eval()(torch.rand(2, 1, 256, 256))
     torch.testing.assert_close(theta, torch.tensor([[1.0, 0, 0], [0, 1.0, 0]]).expand(2, 2, 3))
 
 
+@KINDS
 @pytest.mark.parametrize("rotation", [False, True])
-def test_only_a_network_that_may_turn_turns(rotation: bool) -> None:
-    network = AlignmentNetwork(width=4, rotation=rotation).eval()
+def test_only_a_network_that_may_turn_turns(kind: type[AlignmentNetwork], rotation: bool) -> None:
+    network = kind(input_px=64, width=4, rotation=rotation).eval()
     with torch.no_grad():
         network.theta.bias.copy_(torch.tensor([0.8, -0.2, 0.1, 0.3, 0.9, -0.1]))
         theta = network(block(30, 30, 90, 90))[0]
@@ -31,9 +37,15 @@ def test_only_a_network_that_may_turn_turns(rotation: bool) -> None:
     torch.testing.assert_close(theta, torch.tensor([[0.8, turn, 0.1], [shear, 0.9, -0.1]]))
 
 
+def test_the_published_kind_is_two_convolutions_and_a_fully_connected_part() -> None:
+    network = ConvolutionAlignment(input_px=32, width=4)
+    learned = [type(part) for part in network.modules() if list(part.parameters(recurse=False))]
+    assert learned == [nn.Conv2d, nn.Conv2d, nn.Linear, nn.Linear]
+
+
 def test_an_input_that_four_halvings_do_not_divide_is_refused() -> None:
     with pytest.raises(ValueError, match="multiple of 16, found 40"):
-        AlignmentNetwork(input_px=40)
+        EdgeAlignment(input_px=40)
 
 
 def test_edges_are_where_the_mask_begins_and_ends() -> None:

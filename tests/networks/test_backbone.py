@@ -50,6 +50,16 @@ def test_timm_sees_the_image_between_minus_one_and_one(backbone: Backbone) -> No
     assert seen[0].unique().tolist() == [-1.0, 1.0]
 
 
+def test_timm_sees_the_image_as_it_is_where_that_is_asked_for() -> None:
+    backbone = Backbone(NAME, input_range="zero_to_one").eval()
+    seen: list[torch.Tensor] = []
+    backbone.net.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    image = torch.rand(1, 1, 64, 64)
+    with torch.no_grad():
+        backbone(image)
+    assert torch.equal(seen[0], image)
+
+
 def test_weights_go_out_and_in_under_timms_names_and_a_missing_one_is_an_error(backbone: Backbone) -> None:
     state = backbone.timm_state()
     other = Backbone(NAME).eval()

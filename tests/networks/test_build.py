@@ -4,15 +4,30 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 from lungsev.errors import ConfigError
 from lungsev.networks import build
+from lungsev.networks.alignment import ConvolutionAlignment, EdgeAlignment
 from lungsev.networks.backbone import Backbone
 from lungsev.networks.build import build_alignment, build_backbone, build_segmentation, build_severity
+from lungsev.networks.pooling import RegionPooling
 from lungsev.networks.pyramid import PyramidBackbone
 from lungsev.networks.settings import AlignmentSettings, SegmentationSettings, SeveritySettings
+from lungsev.schemes import load_scheme
 
-TINY = SeveritySettings(backbone="mobilenetv3_small_050", crop_px=64, dim=16, heads=4, mlp_ratio=1.0, pretrained="none")
+TINY = SeveritySettings(
+    backbone="mobilenetv3_small_050", crop_px=64, dim=16, heads=4, mlp_ratio=1.0, head="mlp", pretrained="none"
+)
+
+PUBLISHED = {
+    "input_range": "zero_to_one",
+    "attention_scale": "after_softmax_by_model_dim",
+    "position_std": 1.0,
+    "final_norm": False,
+    "hidden_dropout": 0.0,
+    "pooling": "cells",
+}
 
 
 def test_the_neck_decides_the_kind_of_backbone() -> None:
@@ -36,6 +51,15 @@ def test_the_settings_of_a_severity_network_reach_its_parts() -> None:
     assert list(network.scheme_heads) == ["brixia", "inha"]
     assert network.mask_attention is not None
     assert network.flip_tta is not None
+    for section in (TINY, TINY.model_copy(update=PUBLISHED)):
+        built = build_severity(section)
+        assert built.backbone.input_range == section.input_range
+        assert (built.encoder.attention.share == 1.0) == (section.attention_scale == "head_dim")
+        assert built.encoder.position.std().item() == pytest.approx(section.position_std, rel=0.2)
+        assert isinstance(built.norm, nn.LayerNorm) == section.final_norm
+        head = built.scheme_heads["brixia"]
+        assert head.classify[2].p == section.hidden_dropout
+        assert torch.equal(head.pool.matrix, RegionPooling(load_scheme("brixia"), 4, 4, section.pooling).matrix)
     plain = build_severity(TINY)
     assert plain.mask_attention is None
     assert plain.flip_tta is None
@@ -44,10 +68,19 @@ def test_the_settings_of_a_severity_network_reach_its_parts() -> None:
 def test_the_settings_of_the_other_networks_reach_them_too() -> None:
     alignment = build_alignment(AlignmentSettings(input_px=32, width=4, rotation=True))
     assert (alignment.input_px, alignment.rotation, alignment.features[0].out_channels) == (32, True, 4)
+    assert type(alignment) is EdgeAlignment
+    assert type(build_alignment(AlignmentSettings(kind="convolutions"))) is ConvolutionAlignment
     settings = SegmentationSettings(
         encoder="mobilenetv3_small_050", decoder_channels=(16, 8, 8, 8, 8), image_check=False, pretrained="none"
     )
     assert build_segmentation(settings).image_check is None
+
+
+def test_weights_that_only_a_training_run_can_load_are_not_left_out_silently() -> None:
+    settings = TINY.model_copy(update={"pretrained": "torchvision_v1"})
+    with pytest.raises(ConfigError, match="torchvision_v1 is loaded by a training run"):
+        build_severity(settings)
+    assert build_severity(settings, pretrained=False).crop_px == 64
 
 
 def test_an_unknown_backbone_is_named() -> None:

@@ -66,6 +66,24 @@ def test_the_logit_of_a_grade_is_the_grade_times_the_severity_less_its_threshold
     torch.testing.assert_close(logits, torch.tensor([[0.0, 1.0, 1.0, 0.0]]))
 
 
+def test_dropout_inside_an_mlp_is_what_is_asked_for() -> None:
+    for share in (0.0, 0.3):
+        dropouts = [
+            part.p for part in grade_classifier("mlp", 6, 4, 0, share).modules() if isinstance(part, nn.Dropout)
+        ]
+        assert dropouts == [share]
+    head = SchemeHead(load_scheme("brixia"), 16, 12, "mlp", dropout=0.0, hidden_dropout=0.0).train()
+    tokens = torch.randn(1, 256, 12)
+    assert torch.equal(head.logits(tokens), head.logits(tokens))
+
+
+def test_a_head_may_pool_whole_cells() -> None:
+    head = SchemeHead(load_scheme("brixia"), 16, 12, pooling="cells")
+    tokens = torch.randn(1, 16, 16, 12)
+    zone_b = tokens[:, 4:11, 0:8].mean(dim=(1, 2))
+    torch.testing.assert_close(head.logits(tokens.reshape(1, 256, 12))[:, 1], head.classify(zone_b))
+
+
 def test_an_mlp_is_as_wide_as_its_input_unless_told() -> None:
     for hidden, width in ((0, 6), (9, 9)):
         classifier = grade_classifier("mlp", 6, 4, hidden)

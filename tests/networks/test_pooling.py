@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.nn import functional
 
 from lungsev.networks.pooling import ExactMap, GridResample, RegionPooling
 from lungsev.schemes import builtin_schemes, load_scheme
@@ -15,6 +16,26 @@ def test_pooling_is_the_schemes_matrix(name: str) -> None:
     tokens = torch.randn(2, 16 * 16, 5)
     expected = torch.einsum("rl,nld->nrd", torch.from_numpy(scheme.pooling_matrix(16, 16)), tokens)
     torch.testing.assert_close(RegionPooling(scheme, 16, 16)(tokens), expected)
+
+
+CELLS_OF_BRIXIA = ((0, 6), (4, 11), (9, 16))  # rows of A and D, B and E, C and F: int(0.4 * 16), int(0.3 * 16), ...
+
+
+@pytest.mark.parametrize("side", [16, 8, 20])
+def test_cells_are_the_plain_mean_of_whole_cells_after_a_bilinear_resize(side: int) -> None:
+    tokens = torch.randn(2, side * side, 5)
+    plane = tokens.transpose(1, 2).reshape(2, 5, side, side)
+    plane = functional.interpolate(plane, (16, 16), mode="bilinear", align_corners=False)
+    expected = [plane[:, :, y0:y1, x0 : x0 + 8].mean(dim=(2, 3)) for x0 in (0, 8) for y0, y1 in CELLS_OF_BRIXIA]
+    found = RegionPooling(load_scheme("brixia"), side, side, "cells")(tokens)
+    torch.testing.assert_close(found, torch.stack(expected, dim=1), atol=1e-5, rtol=1e-4)
+
+
+def test_a_region_without_a_whole_cell_is_refused() -> None:
+    scheme = load_scheme("brixia")
+    thin = scheme.regions[0].model_copy(update={"box": (0.0, 0.0, 0.06, 0.5)})
+    with pytest.raises(ValueError, match="region A holds no cell of 16 x 16; expected pooling area"):
+        RegionPooling(scheme.model_copy(update={"regions": (thin, *scheme.regions[1:])}), 16, 16, "cells")
 
 
 @pytest.mark.parametrize(("rows", "side"), [(16, 16), (20, 16), (4, 16), (32, 16)])

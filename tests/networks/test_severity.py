@@ -102,6 +102,25 @@ def test_features_as_they_are_need_no_encoder() -> None:
         tiny(dim=0, position_aware=True)
 
 
+def test_without_projection_and_norms_a_network_is_its_backbone_and_one_linear_layer() -> None:
+    """ResNet18's 512 channels to 4 grades: 2,052 parameters; the feature scale learns none and changes nothing."""
+    network = tiny(backbone="resnet18", out_indices=(4,), stride=32, dim=0, position_aware=False)
+    own = {name: value for name, value in network.named_parameters() if not name.startswith("backbone.")}
+    assert sum(value.numel() for value in own.values()) == 512 * 4 + 4 == 2_052
+    crop = torch.rand(2, 1, 64, 64)
+    with torch.no_grad():
+        pooled = network.scheme_heads["brixia"].pool(network.backbone(crop).flatten(2).transpose(1, 2))
+        torch.testing.assert_close(network.logits(crop)["brixia"], network.scheme_heads["brixia"].classify(pooled))
+
+
+def test_without_a_final_norm_the_tokens_are_pooled_as_the_block_leaves_them() -> None:
+    network = tiny(final_norm=False)
+    crop = torch.rand(2, 1, 64, 64)
+    with torch.no_grad():
+        tokens = network.project(network.backbone(crop)).flatten(2).transpose(1, 2)
+        torch.testing.assert_close(network.tokens(crop), network.encoder(tokens))
+
+
 def test_a_fitted_scale_centres_the_features_of_regions() -> None:
     scale = FeatureScale(3)
     pooled = torch.randn(20, 6, 3) * torch.tensor([1.0, 5.0, 0.1]) + 2

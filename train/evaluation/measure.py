@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -15,7 +16,13 @@ from lungsev.train.console import say, warn
 from lungsev.train.data.cache import CachedImage
 from lungsev.train.data.datasets import GradedDataset, GradedImage
 from lungsev.train.data.splits import Split
-from lungsev.train.evaluation.calibration import MIN_IMAGES, CalibrationSettings, conformal_margin, fit_temperature
+from lungsev.train.evaluation.calibration import (
+    MIN_IMAGES,
+    CalibrationSettings,
+    conformal_margin,
+    fit_temperature,
+    with_temperature,
+)
 from lungsev.train.evaluation.inference import embed, find_lungs, predict
 from lungsev.train.evaluation.predictions import Predictions, collect, summarise
 from lungsev.train.evaluation.samples import map_name, report_samples
@@ -47,13 +54,15 @@ def measure_run(
         probabilities = outputs[f"probabilities.{scheme.name}"]
         return collect(scheme, [images[row] for row in rows], probabilities, outputs["theta"])
 
-    calibration, temperature = calibrate(fused, scheme, parts, images, predict_part, settings)
-    results: dict[str, Any] = {}
     shown = next((part for part in ("consensus", "test", "validation", "train") if parts.get(part)), "train")
+    # The probabilities at a temperature follow from those without one, but not the maps, nor a mean of two softmaxes.
+    again = shown == "validation" or fused.severity.flip_tta is not None
+    calibration, temperature, validation = calibrate(fused, scheme, parts, images, predict_part, settings, again)
+    results: dict[str, Any] = {}
     for part in ("train", *MEASURED):
         if not parts.get(part):
             continue
-        predictions = predict_part(part)
+        predictions = validation if part == "validation" and validation is not None else predict_part(part)
         predictions.save(run.path / f"predictions-{part}.json")
         if part == shown:
             shown_images = [cached[row] for row in parts[part]]
@@ -82,20 +91,40 @@ def calibrate(
     scheme: Scheme,
     parts: dict[str, list[int]],
     images: Sequence[GradedImage],
-    predict_part: Any,
+    predict_part: Callable[[str], Predictions],
     settings: CalibrationSettings,
-) -> tuple[Calibration, float]:
-    """Fit temperature and margin, the temperature into the heads; too few validation images change nothing."""
+    again: bool = False,
+) -> tuple[Calibration, float, Predictions | None]:
+    """Fit temperature and margin, the temperature into the heads; too few validation images change nothing.
+
+    Args:
+        fused: Its heads get the temperature.
+        scheme: Of the grades.
+        parts: Rows of `images` by part.
+        images: With the readers' grades.
+        predict_part: Runs the network over a part.
+        settings: What is fitted.
+        again: Run the network over the validation part a second time, at the temperature, instead of computing its
+            probabilities from those of the first time.
+
+    Returns:
+        Calibration, temperature, and the validation part at that temperature; None where it is too small.
+    """
     plain = Calibration(decision=settings.decision, coverage=settings.coverage)
     rows = parts.get("validation", [])
     if len(rows) < MIN_IMAGES:
         warn(f"{len(rows)} validation images: too few to calibrate, probabilities are as trained")
-        return plain, 1.0
+        return plain, 1.0, None
     temperature = 1.0
-    before = predict_part("validation")
+    predictions = predict_part("validation")
     if settings.temperature:
         target = np.stack([target_distribution(list(images[row].readings.values()), scheme.grades) for row in rows])
-        temperature = fit_temperature(before.probabilities, target.astype(np.float64))
+        temperature = fit_temperature(predictions.probabilities, target.astype(np.float64))
         fused.severity.set_temperature(scheme.name, temperature)
-    margin = conformal_margin(predict_part("validation"), settings.coverage) if settings.conformal else None
-    return plain.model_copy(update={"interval_margin": margin}), temperature
+        if again:
+            predictions = predict_part("validation")
+        else:
+            probabilities = with_temperature(predictions.probabilities, temperature)
+            predictions = replace(predictions, probabilities=probabilities)
+    margin = conformal_margin(predictions, settings.coverage) if settings.conformal else None
+    return plain.model_copy(update={"interval_margin": margin}), temperature, predictions

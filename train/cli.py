@@ -8,7 +8,7 @@ from typing import NoReturn
 import typer
 
 from lungsev.errors import LungsevError
-from lungsev.train.commands import data, evaluation, training
+from lungsev.train.commands import data, evaluation, table, training
 
 app = typer.Typer(
     name="lungsev-train",
@@ -19,6 +19,7 @@ app = typer.Typer(
     help="Train networks that grade pneumonia region by region. Stages: segment, align, then brixia, inha or custom.",
 )
 app.add_typer(training.app)
+app.add_typer(table.app)
 app.add_typer(evaluation.app)
 app.add_typer(data.app, name="data")
 

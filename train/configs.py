@@ -1,4 +1,4 @@
-"""Finds the built-in configs, `configs/train/*.yaml`, by name, and merges each with its base."""
+"""Finds the built-in configs by name, `configs/train/*.yaml` and `configs/tables/*.yaml`; merges each with its base."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from lungsev.config import read_yaml
 from lungsev.errors import ConfigError
 
 
-def built_in_configs() -> tuple[str, ...]:
-    """Return the names of the built-in training configs, e.g. `brixia/paper_resnet34`."""
-    root = _folder()
+def built_in_configs(kind: str = "train") -> tuple[str, ...]:
+    """Return the names of the built-in configs of a kind, e.g. `brixia/paper_resnet34` of `train`."""
+    root = _folder(kind)
     return tuple(sorted(str(path.relative_to(root).with_suffix("")) for path in root.rglob("*.yaml")))
 
 
-def built_in_or_path(name: str) -> Path:
-    """Find a YAML file by path, or a built-in config by name.
+def built_in_or_path(name: str, kind: str = "train") -> Path:
+    """Find a YAML file by path, or a built-in config of a kind by name.
 
     Raises:
         ConfigError: Neither exists.
@@ -25,15 +25,16 @@ def built_in_or_path(name: str) -> Path:
     path = Path(name)
     if path.suffix in (".yaml", ".yml"):
         return path
-    found = _folder() / f"{name}.yaml"
+    found = _folder(kind) / f"{name}.yaml"
     if not found.is_file():
+        what = "config" if kind == "train" else kind.removesuffix("s")
         raise ConfigError(
-            f"config {name!r} is unknown; give the path of a .yaml file, or one of {', '.join(built_in_configs())}"
+            f"{what} {name!r} is unknown; give the path of a .yaml file, or one of {', '.join(built_in_configs(kind))}"
         )
     return found
 
 
-def read_config(path: Path, followed: tuple[Path, ...] = ()) -> dict[str, Any]:
+def read_config(path: Path, followed: tuple[Path, ...] = (), kind: str = "train") -> dict[str, Any]:
     """Read a YAML file and merge it over its `base:`, another built-in config or path.
 
     Raises:
@@ -43,26 +44,27 @@ def read_config(path: Path, followed: tuple[Path, ...] = ()) -> dict[str, Any]:
     base = own.pop("base", None)
     if base is None:
         return own
-    source = path.parent / str(base) if str(base).endswith((".yaml", ".yml")) else built_in_or_path(str(base))
+    source = path.parent / str(base) if str(base).endswith((".yaml", ".yml")) else built_in_or_path(str(base), kind)
     if source in followed:
         raise ConfigError(f"{path}: base {base} leads back to itself, expected a config that builds on another")
-    return _merged(read_config(source, (*followed, path)), own)
+    return merged(read_config(source, (*followed, path), kind), own)
 
 
 def default_config(command: str) -> Path | None:
     """Return the config a command uses when none is named; None: the defaults of its settings class."""
-    path = _folder() / f"{command}.yaml"
+    path = _folder("train") / f"{command}.yaml"
     return path if path.is_file() else None
 
 
-def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    merged = dict(below)
+def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Return `below` with the values of `above` over it, section by section."""
+    both = dict(below)
     for key, value in above.items():
-        old = merged.get(key)
-        merged[key] = _merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
-    return merged
+        old = both.get(key)
+        both[key] = merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return both
 
 
-def _folder() -> Path:
+def _folder(kind: str) -> Path:
     """Setuptools installs packages unzipped, so the resources are files."""
-    return Path(str(resources.files("lungsev.configs"))) / "train"
+    return Path(str(resources.files("lungsev.configs"))) / kind

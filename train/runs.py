@@ -197,8 +197,11 @@ def finished_like(command: str, settings: Settings, root: Path = DEFAULT_ROOT) -
 
 
 def made_with(run: Run, settings: Settings) -> bool:
-    """Whether a run was started with what decides these settings' result."""
-    return _fingerprint_of(run) == fingerprint(settings)
+    """Whether a run was started with what decides these settings' result; a key it does not know has its default."""
+    try:
+        return fingerprint(type(settings).model_validate(run.settings())) == fingerprint(settings)
+    except ValidationError:
+        return False
 
 
 def finished_run(path: Path) -> Run:
@@ -219,10 +222,6 @@ def finished_run(path: Path) -> Run:
 def fingerprint(settings: Settings) -> str:
     """Return the hash of what decides the result, which cache and workers do not."""
     return _hash(json.loads(settings.model_dump_json()))
-
-
-def _fingerprint_of(run: Run) -> str:
-    return _hash(run.settings())
 
 
 def _hash(settings: dict[str, Any]) -> str:

@@ -39,7 +39,7 @@ def load_training_config(path: Path) -> object:
 
 
 def test_every_file_is_in_a_folder_that_a_test_here_loads() -> None:
-    known = {*shipped("schemes"), *shipped("runtime"), *shipped("train")}
+    known = {*shipped("schemes"), *shipped("runtime"), *shipped("train"), *shipped("tables")}
     strays = [path for path in CONFIGS.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")]
     assert [name_of(path) for path in strays if path not in known] == []
     assert known
@@ -61,6 +61,14 @@ def test_a_training_config_is_known_to_its_settings(path: Path | None) -> None:
     if path is None:
         pytest.skip("no training configs ship")
     assert load_training_config(path)
+
+
+@pytest.mark.parametrize("path", shipped("tables"), ids=name_of)
+def test_a_table_of_results_is_known_to_its_settings(path: Path) -> None:
+    pytest.importorskip("torch", reason="the training room is not installed")
+    from lungsev.train.tasks.table_settings import read_table
+
+    assert read_table(str(path)).rows
 
 
 def test_a_misspelt_key_names_file_and_key(tmp_path: Path) -> None:

@@ -1,11 +1,9 @@
-"""The commands that train: one stage each, all stages, or every row of a table."""
+"""The commands that train: one stage each, or all stages of the model that ships."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
@@ -110,46 +108,6 @@ def model(options: ModelOptions) -> None:
     from lungsev.train.tasks.recipe import ModelSettings, run_model
 
     _train("model", ModelSettings, run_model, options)
-
-
-@dataclass(frozen=True, kw_only=True)
-class TableOptions(GradingOptions):
-    """Of `table`; `out` is the folder of the rows."""
-
-    number: Annotated[int, typer.Argument(metavar="1|2", help="1: Brixia. 2: portability, from the runs of table 1.")]
-    row: Annotated[list[str] | None, typer.Option("--row", help="Only this row; repeatable.")] = None
-    cxr_clip: Annotated[
-        Path | None, typer.Option("--cxr-clip", help="Weights of CXR-CLIP's ResNet50; without, no such row.")
-    ] = None
-
-    def overrides(self) -> dict[str, Any]:
-        """As above."""
-        return {**super().overrides(), "data.layout": "inha" if self.number == 2 else None}
-
-
-@command(app, omit=("config", "resume", "fresh", "as_json"))
-def table(options: TableOptions) -> None:
-    """Train every row of the paper's Table 1 or 2, each from its config, and report on them.
-
-    Example: lungsev-train table 1 --data brixia/ --lungs lung-masks/
-    """
-    from lungsev.train.console import say
-    from lungsev.train.tasks.paper_tables import CXR_CLIP, chosen_rows, run_table
-    from lungsev.train.tasks.severity import SeverityRunSettings, resolve
-
-    number, weights = options.number, options.cxr_clip
-    rows = chosen_rows(number, options.row or [])
-    if weights is None and not options.row and CXR_CLIP in rows:
-        say("Left out: cxr_clip_resnet50, which needs its weights: --cxr-clip FILE")
-        rows = tuple(name for name in rows if name != CXR_CLIP)
-
-    def settings_of_row(name: str) -> SeverityRunSettings:
-        own = [f"initial.encoder_weights={weights}"] if name == CXR_CLIP and weights is not None else []
-        row_options = replace(options, config=name, assign=[*own, *(options.assign or [])])
-        return _settings("brixia", SeverityRunSettings, row_options, resolve)
-
-    page = run_table(number, rows, settings_of_row, options.out or Path(f"runs/table{number}"))
-    say(f"Done: {page}")
 
 
 def _train_grades(name: str, options: GradingOptions) -> None:

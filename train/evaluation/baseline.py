@@ -63,11 +63,32 @@ def handcrafted_metrics(
     said = np.zeros_like(reference, dtype=np.float64)
     for held in folds:
         train = np.setdiff1d(np.arange(len(crops)), held)
-        model = make_pipeline(StandardScaler(), RidgeCV(PENALTIES))
-        model.fit(features[train].reshape(-1, features.shape[-1]), reference[train].ravel())
-        said[list(held)] = model.predict(features[list(held)].reshape(-1, features.shape[-1])).reshape(
-            -1, said.shape[1]
-        )
+        said[list(held)] = ridge_scores(features, reference, train, held)
     known = np.asarray(scheme.grades, dtype=np.float64)
     grades = known[np.abs(said[..., None] - known).argmin(axis=-1)]
     return severity_metrics(reference, grades, scheme.grades, said.sum(axis=1)).to_dict()
+
+
+def ridge_scores(
+    features: npt.NDArray[np.float64],
+    reference: npt.NDArray[np.floating[Any]],
+    train: Sequence[int] | npt.NDArray[np.intp],
+    held: Sequence[int],
+) -> npt.NDArray[np.float64]:
+    """Fit ridge regression to the regions of some images and score those of others.
+
+    Args:
+        features: [N, R, F] of `region_features`.
+        reference: Grades [N, R]; regions that are NaN are not learned from.
+        train: Images to learn from.
+        held: Images to score.
+
+    Returns:
+        [len(held), R], not rounded.
+    """
+    rows, targets = features[list(train)].reshape(-1, features.shape[-1]), reference[list(train)].ravel()
+    known = ~np.isnan(targets)
+    model = make_pipeline(StandardScaler(), RidgeCV(PENALTIES))
+    model.fit(rows[known], targets[known])
+    scores = model.predict(features[list(held)].reshape(-1, features.shape[-1]))
+    return np.asarray(scores, dtype=np.float64).reshape(len(held), -1)

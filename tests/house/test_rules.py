@@ -40,9 +40,14 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
         "train/tasks/ensemble.py",
         "train/tasks/pretraining.py",
     ),
+    "tests/train/tasks/test_tables.py": (
+        "train/tasks/handcrafted.py",
+        "train/tasks/table_settings.py",
+    ),
     "tests/train/test_cli.py": (
         "train/commands/data.py",
         "train/commands/evaluation.py",
+        "train/commands/table.py",
         "train/commands/training.py",
         "train/tasks/alignment.py",
         "train/tasks/recipe.py",

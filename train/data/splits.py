@@ -263,7 +263,7 @@ def _balanced_groups(images: Sequence[Splittable], count: int, seed: int) -> lis
 
 
 def _mean_total(images: Sequence[Splittable]) -> float:
-    return float(np.mean([getattr(image, "total", 0.0) for image in images]))
+    return float(np.mean([getattr(image, "estimated_total", getattr(image, "total", 0.0)) for image in images]))
 
 
 def _by_patient(images: Sequence[Splittable], patients: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:

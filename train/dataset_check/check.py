@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from lungsev.train.dataset_check.description import (
     lines_of,
     maker_table,
     three_numbers,
+    unknown_regions,
 )
 
 RARE = 0.05
@@ -138,7 +140,8 @@ def _task_tables(dataset: Dataset, prepared: Prepared) -> dict[str, Table]:
         totals = np.array([image.total for image in dataset.images])
         tables: dict[str, Table] = {
             f"share of each grade, {scheme.title}": grade_shares(dataset),
-            f"total of {scheme.total_min}-{scheme.total_max}": three_numbers(totals),
+            "regions without a grade": unknown_regions(dataset),
+            f"total of {scheme.total_min}-{scheme.total_max}": three_numbers(totals[~np.isnan(totals)]),
             "images per reader": {r: sum(r in image.readings for image in dataset.images) for r in dataset.readers},
             " against ".join(reversed(dataset.readers[:2])): agreement(dataset),
             "consensus images": consensus_table(dataset),
@@ -153,9 +156,9 @@ def _twins(dataset: Dataset, prepared: Prepared) -> tuple[Twin, ...]:
     found = []
     for rows in find_twins([prepared.images[image.name] for image in images]):
         pair = images[rows[0]], images[rows[1]]
-        graded = [image.total for image in pair if isinstance(image, GradedImage)]
+        graded = [image.total for image in pair if isinstance(image, GradedImage) and not math.isnan(image.total)]
         patients = tuple(dict.fromkeys(image.patient for image in pair))
-        found.append(Twin((pair[0].name, pair[1].name), patients, (graded[0], graded[1]) if graded else None))
+        found.append(Twin((pair[0].name, pair[1].name), patients, (graded[0], graded[1]) if len(graded) == 2 else None))
     return tuple(found)
 
 
@@ -200,6 +203,7 @@ def _grade_advice(dataset: Dataset, tables: dict[str, Table]) -> list[str]:
         return []
     advice = []
     grades = np.rint([image.reference for image in dataset.images])
+    grades = grades[~np.isnan(grades)]
     rare = [str(grade) for grade in dataset.scheme.grades if float((grades == grade).mean()) < RARE]
     if rare:
         advice.append(

@@ -24,15 +24,34 @@ DICOM_MAGIC = slice(128, 132)
 
 
 def grade_shares(dataset: GradedDataset) -> Table:
-    """Share of each grade per region and over all, of the first reader's grades."""
+    """Share of each grade per region and over all, of the first reader's grades; unknown regions do not count."""
     scheme = dataset.scheme
     grades = np.rint([image.reference for image in dataset.images])
 
     def shares(values: npt.NDArray[Any]) -> Table:
-        return {str(grade): round(float((values == grade).mean()), 4) for grade in scheme.grades}
+        known = values[~np.isnan(values)]
+        return {str(grade): round(float((known == grade).mean()), 4) if len(known) else 0.0 for grade in scheme.grades}
 
     rows = {region.code: shares(grades[:, index]) for index, region in enumerate(scheme.regions)}
     return {**rows, **({"all": shares(grades)} if len(rows) > 1 else {})}
+
+
+def unknown_regions(dataset: GradedDataset) -> Table:
+    """Images without a grade of each region: of each reader who read the image, and of any; empty where none lacks."""
+    read = {
+        reader: [image.readings[reader] for image in dataset.images if reader in image.readings]
+        for reader in dataset.readers
+    }
+    if len(read) > 1:
+        read["any reader"] = [image.reference for image in dataset.images]
+    unknown = {reader: np.isnan(readings).sum(axis=0) for reader, readings in read.items()}
+    if not sum(int(found.sum()) for found in unknown.values()):
+        return {}
+    rows = {
+        region.code: {reader: int(found[index]) for reader, found in unknown.items()}
+        for index, region in enumerate(dataset.scheme.regions)
+    }
+    return {**rows, "all": {reader: int(found.sum()) for reader, found in unknown.items()}}
 
 
 def agreement(dataset: GradedDataset) -> Table:

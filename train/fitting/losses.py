@@ -1,7 +1,8 @@
 """What a prediction costs. Every part can be switched and weighed in the config.
 
 Logits are [N, R, G], targets are distributions over grades [N, R, G]: a reader's grade, a mean of readers
-between two grades, or a mixture of two images are all written so. Every loss is a mean over images and regions.
+between two grades, or a mixture of two images are all written so. A region whose grade is unknown is a row of zeros:
+every loss is a mean over the known regions of all images, and 0 where none is known.
 """
 
 from __future__ import annotations
@@ -39,31 +40,42 @@ def severity_loss(logits: Tensor, target: Tensor, settings: SeverityLossSettings
 
     Args:
         logits: [N, R, G].
-        target: [N, R, G], each row a distribution.
+        target: [N, R, G], each row a distribution, or zeros for an unknown region.
         settings: Weights of the parts.
     """
     logits = logits.float()
     smooth = smoothed(target, settings.label_smoothing, settings.ordinal_smoothing)
-    expected, reader = expected_grade(logits.softmax(dim=-1)), expected_grade(target)
-    total = logits.new_zeros(())
+    expected, reader, known = expected_grade(logits.softmax(dim=-1)), expected_grade(target), known_regions(target)
+    total = logits.sum() * 0.0  # of a batch without any known region: no gradient, but a graph
     if settings.cross_entropy:
         total = total + settings.cross_entropy * soft_cross_entropy(logits, smooth)
     if settings.expected_l1:
-        total = total + settings.expected_l1 * (expected - reader).abs().mean()
+        total = total + settings.expected_l1 * known_mean((expected - reader).abs(), known)
     if settings.expected_l2:
-        total = total + settings.expected_l2 * (expected - reader).square().mean()
+        total = total + settings.expected_l2 * known_mean((expected - reader).square(), known)
     if settings.kappa:
         total = total + settings.kappa * kappa_loss(logits.softmax(dim=-1), target)
     if settings.corn:
         total = total + settings.corn * corn_loss(logits, smooth)
     if settings.total_l1:
-        total = total + settings.total_l1 * (expected.sum(dim=1) - reader.sum(dim=1)).abs().mean() / logits.shape[1]
+        off = (expected.sum(dim=1) - reader.sum(dim=1)).abs() / logits.shape[1]
+        total = total + settings.total_l1 * known_mean(off, known.all(dim=1))
     return total
+
+
+def known_regions(target: Tensor) -> Tensor:
+    """Tell which regions have a grade: distributions [..., G], or zeros for unknown -> bool [...]."""
+    return target.sum(dim=-1) > 0
+
+
+def known_mean(values: Tensor, known: Tensor) -> Tensor:
+    """Return the mean of the known values; 0 where there is none. Shapes are equal."""
+    return (values * known).sum() / known.sum().clamp_min(1)
 
 
 def soft_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
     """-sum over grades of target * log softmax(logits); [N, R, G] each."""
-    return -(target * logits.log_softmax(dim=-1)).sum(dim=-1).mean()
+    return known_mean(-(target * logits.log_softmax(dim=-1)).sum(dim=-1), known_regions(target))
 
 
 def expected_grade(probabilities: Tensor) -> Tensor:
@@ -75,11 +87,12 @@ def expected_grade(probabilities: Tensor) -> Tensor:
 def kappa_loss(probabilities: Tensor, target: Tensor) -> Tensor:
     """1 - quadratic weighted kappa over soft counts (de la Torre, Puig and Valls 2018), [N, R, G] each."""
     grades = probabilities.shape[-1]
-    p, t = probabilities.reshape(-1, grades), target.reshape(-1, grades)
+    known = known_regions(target)[..., None]
+    p, t = (probabilities * known).reshape(-1, grades), target.reshape(-1, grades)
     steps = torch.arange(grades, dtype=p.dtype, device=p.device)
     weights = (steps[:, None] - steps[None, :]).square()
     observed = (weights * (t.T @ p)).sum()
-    expected = (weights * torch.outer(t.sum(dim=0), p.sum(dim=0))).sum() / len(p)
+    expected = (weights * torch.outer(t.sum(dim=0), p.sum(dim=0))).sum() / known.sum().clamp_min(1)
     return observed / expected.clamp_min(1e-6)
 
 
@@ -94,16 +107,17 @@ def corn_loss(logits: Tensor, target: Tensor) -> Tensor:
     target_above = target.flip(-1).cumsum(-1).flip(-1)
     goes_on = above[..., 1:] - above[..., :-1]
     stops = log_p[..., :-1] - above[..., :-1]
-    return -(target_above[..., 1:] * goes_on + target[..., :-1] * stops).sum(dim=-1).mean()
+    cost = -(target_above[..., 1:] * goes_on + target[..., :-1] * stops).sum(dim=-1)
+    return known_mean(cost, known_regions(target))
 
 
 def smoothed(target: Tensor, even: float, neighbours: float) -> Tensor:
-    """Spread a share of each distribution, evenly or to the grades beside it; rows still sum to 1."""
+    """Spread a share of each distribution, evenly or to the grades beside it; rows still sum to 1, or to 0."""
     if neighbours:
         down = functional.pad(target[..., 1:], (0, 1)) + functional.pad(target[..., :1], (0, target.shape[-1] - 1))
         up = functional.pad(target[..., :-1], (1, 0)) + functional.pad(target[..., -1:], (target.shape[-1] - 1, 0))
         target = (1 - neighbours) * target + neighbours / 2 * (down + up)
-    return (1 - even) * target + even / target.shape[-1] if even else target
+    return (1 - even) * target + even / target.shape[-1] * known_regions(target)[..., None] if even else target
 
 
 def target_distribution(
@@ -111,27 +125,25 @@ def target_distribution(
 ) -> npt.NDArray[np.float32]:
     """Readers' grades as one distribution per region.
 
-    A grade between two of the scheme's is shared by them in proportion, so that its mean is kept.
+    A grade between two of the scheme's is shared by them in proportion, so that its mean is kept. A region's readers
+    are those who graded it; their weights are scaled to 1.
 
     Args:
-        readings: Per reader one grade per region.
+        readings: Per reader one grade per region, NaN where there is none.
         grades: Of the scheme, ascending.
         weights: Of the readers; None counts them alike.
 
     Returns:
-        float32 [R, G].
+        float32 [R, G]; zeros for a region that no reader graded.
     """
-    scale = np.asarray(grades, dtype=np.float64)
-    share = np.ones(len(readings)) if weights is None else np.asarray(weights, dtype=np.float64)
-    regions = len(readings[0])
-    target = np.zeros((regions, len(scale)))
-    for reading, weight in zip(readings, share / share.sum(), strict=True):
-        position = np.interp(np.asarray(reading, dtype=np.float64), scale, np.arange(len(scale)))
-        low = np.floor(position).astype(int)
-        high = np.minimum(low + 1, len(scale) - 1)
-        np.add.at(target, (np.arange(regions), low), weight * (1 - (position - low)))
-        np.add.at(target, (np.arange(regions), high), weight * (position - low))
-    return target.astype(np.float32)
+    scale, read = np.asarray(grades, dtype=np.float64), np.asarray(readings, dtype=np.float64)
+    share = np.ones(len(read)) if weights is None else np.asarray(weights, dtype=np.float64)
+    known = ~np.isnan(read)
+    weight = share[:, None] * known
+    weight /= np.maximum(weight.sum(axis=0), np.finfo(np.float64).tiny)
+    position = np.interp(np.where(known, read, scale[0]), scale, np.arange(len(scale)))
+    beside = np.abs(position[..., None] - np.arange(len(scale)))  # [readers, R, G] in steps of the scale
+    return np.einsum("nr,nrg->rg", weight, np.clip(1.0 - beside, 0.0, None)).astype(np.float32)
 
 
 def mask_loss(logits: Tensor, mask: Tensor) -> Tensor:

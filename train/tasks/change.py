@@ -7,6 +7,7 @@ which on a change is called; the figures are those of the other half.
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, fields
@@ -142,7 +143,7 @@ def _totals(dataset: GradedDataset) -> dict[str, tuple[float, ...]]:
     return {
         image.name: tuple(sum(image.readings[reader]) for reader in readers)
         for image in dataset.images
-        if all(reader in image.readings for reader in readers)
+        if all(reader in image.readings and not math.isnan(sum(image.readings[reader])) for reader in readers)
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -29,12 +30,20 @@ from lungsev.train.data.augmentation import (
     draw_intensity,
 )
 from lungsev.train.data.datasets import GradedDataset, GradedImage, load_graded
+from lungsev.train.data.datasets.contract import filled
 from lungsev.train.data.loaders import Key, generator_of, make_loader
 from lungsev.train.data.preparation import ready_images, require_root, split_dataset, upstream_run
 from lungsev.train.evaluation.calibration import CalibrationSettings
 from lungsev.train.evaluation.measure import measure_run
 from lungsev.train.fitting.fit import TrainingModule, fit, seed_weights
-from lungsev.train.fitting.losses import SeverityLossSettings, expected_grade, severity_loss, target_distribution
+from lungsev.train.fitting.losses import (
+    SeverityLossSettings,
+    expected_grade,
+    known_mean,
+    known_regions,
+    severity_loss,
+    target_distribution,
+)
 from lungsev.train.runs import Run
 from lungsev.train.settings import DataSettings, LoopSettings, OptimizerSettings, Positive, Settings, Share
 from lungsev.train.tasks.initial_weights import InitialSettings, build_initial, newest_source
@@ -130,13 +139,17 @@ def token_coverage(
 def reader_target(
     radiograph: GradedImage, scheme: Scheme, settings: SeverityRunSettings, generator: np.random.Generator
 ) -> npt.NDArray[np.float32]:
-    """Return an image's distribution [R, G]: of the first reader, of all, or of a random one."""
+    """Return an image's distribution [R, G]: of the first reader, of all, or of a random one.
+
+    A region that this one reader did not grade has the grade of another who did; zeros where nobody did.
+    """
     readings = list(radiograph.readings.values())
     weights = None
     if settings.readers == "first":
-        readings = readings[:1]
+        readings = [radiograph.reference]
     elif settings.readers == "random":
-        readings = [readings[int(generator.integers(len(readings)))]]
+        chosen = readings.pop(int(generator.integers(len(readings))))
+        readings = [reduce(filled, readings, chosen)]
     elif settings.first_reader is not None and len(readings) > 1:
         others = len(readings) - 1
         weights = [settings.first_reader, *[(1 - settings.first_reader) / others] * others]
@@ -167,10 +180,11 @@ class SeverityModule(TrainingModule):
 
     def _log_grades(self, logits: Tensor, target: Tensor, batch: dict[str, Any], part: str) -> None:
         probabilities = logits.detach().float().softmax(dim=-1)
-        hits = (probabilities.argmax(dim=-1) == target.argmax(dim=-1)).float().mean()
-        self.log_number(f"{part}/accuracy", hits, batch)
-        distance = (expected_grade(probabilities) - expected_grade(target)).abs().mean()
-        self.log_number(f"{part}/expected_mae", distance, batch)
+        known = known_regions(target)
+        hits = (probabilities.argmax(dim=-1) == target.argmax(dim=-1)).float()
+        self.log_number(f"{part}/accuracy", known_mean(hits, known), batch)
+        distance = (expected_grade(probabilities) - expected_grade(target)).abs()
+        self.log_number(f"{part}/expected_mae", known_mean(distance, known), batch)
 
     def backbone_parameters(self) -> list[nn.Parameter]:
         """Return the parameters of the backbone."""
@@ -185,12 +199,17 @@ def _require_flip(scheme: Scheme) -> None:
 
 
 def mixed(batch: dict[str, Any], alpha: float) -> dict[str, Any]:
-    """Blend each image and its target with those of another image of the batch (Zhang et al. 2018)."""
+    """Blend each image and its target with those of another image of the batch (Zhang et al. 2018).
+
+    A region of the blend is known where it is known in both images.
+    """
     share = float(torch.distributions.Beta(alpha, alpha).sample())
     order = torch.randperm(len(batch["image"]), device=batch["image"].device)
-    return {
+    blend = {
         key: values if key == "index" else share * values + (1 - share) * values[order] for key, values in batch.items()
     }
+    known = known_regions(batch["target"])
+    return {**blend, "target": blend["target"] * (known & known[order])[..., None]}
 
 
 def resolve(settings: SeverityRunSettings) -> SeverityRunSettings:
@@ -278,5 +297,5 @@ def _loaders(train: SeverityImages, held: SeverityImages | None, settings: Sever
 def _balancing_weights(train: SeverityImages) -> list[float]:
     """Chance of an image by how rare its total is, in six bins; the square root keeps a lone image from ruling."""
     low, high = train.scheme.total_min, train.scheme.total_max
-    bins = [min(5, int(6 * (radiograph.total - low) / max(1, high - low))) for radiograph in train.images]
+    bins = [min(5, int(6 * (radiograph.estimated_total - low) / max(1, high - low))) for radiograph in train.images]
     return [1.0 / np.sqrt(bins.count(index)) for index in bins]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch.nn import functional
 
 from lungsev.train.evaluation import metrics
@@ -36,18 +38,18 @@ def test_kappa_loss_of_sure_answers_is_one_minus_kappa() -> None:
 
 @pytest.mark.parametrize("part", ["cross_entropy", "expected_l1", "expected_l2", "kappa", "corn", "total_l1"])
 def test_each_part_prefers_the_nearer_grade_and_can_be_learned(part: str) -> None:
-    settings = SeverityLossSettings(**{"cross_entropy": 0.0, part: 1.0})
+    chosen = SeverityLossSettings(**{"cross_entropy": 0.0, part: 1.0})
     target = one_hot([[0, 3], [3, 0], [1, 2]])
     # Not the mirror image: a total may be right while its regions are wrong.
     near, far = one_hot([[1, 3], [3, 1], [1, 3]]) * 6, one_hot([[3, 3], [3, 3], [3, 3]]) * 6
     right = target * 6
-    values = [float(severity_loss(logits, target, settings)) for logits in (right, near, far)]
+    values = [float(severity_loss(logits, target, chosen)) for logits in (right, near, far)]
     if part == "cross_entropy":
         assert values[0] < values[1]
     else:
         assert values[0] < values[1] < values[2]
     logits = torch.zeros_like(target).add(torch.tensor([0.1, 0.0, -0.1, 0.05])).requires_grad_()
-    severity_loss(logits, target, settings).backward()
+    severity_loss(logits, target, chosen).backward()
     assert logits.grad is not None
     assert torch.isfinite(logits.grad).all()
 
@@ -89,3 +91,46 @@ def test_mask_loss_is_least_for_the_mask_itself() -> None:
     mask[..., 2:6, 2:6] = 1
     right, wrong = (mask * 2 - 1) * 8, (1 - mask * 2) * 8
     assert float(losses.mask_loss(right, mask)) < 0.05 < float(losses.mask_loss(wrong, mask))
+
+
+PARTS = ("cross_entropy", "expected_l1", "expected_l2", "kappa", "corn", "total_l1")
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.integers(0, 10_000), st.sampled_from(PARTS), st.floats(0.0, 0.3))
+def test_an_unknown_region_neither_counts_nor_learns(seed: int, part: str, smoothing: float) -> None:
+    generator = np.random.default_rng(seed)
+    chosen = SeverityLossSettings(
+        **{"cross_entropy": 0.0, part: 1.0, "label_smoothing": smoothing, "ordinal_smoothing": smoothing}
+    )
+    known = torch.from_numpy(generator.random((5, 3)) < 0.6)
+    known[0] = True
+    target = torch.from_numpy(generator.dirichlet(np.ones(4), (5, 3))).float() * known[..., None]
+    logits = torch.from_numpy(generator.normal(size=(5, 3, 4))).float().requires_grad_()
+    loss = severity_loss(logits, target, chosen)
+    loss.backward()
+    assert logits.grad is not None
+    counts = known.all(dim=1)[:, None].expand_as(known) if part == "total_l1" else known
+    assert not logits.grad[~counts].any()
+    if part == "total_l1":
+        alone = severity_loss(logits[known.all(dim=1)], target[known.all(dim=1)], chosen)
+    else:  # the known regions as images of one region each
+        alone = severity_loss(logits[known][:, None], target[known][:, None], chosen)
+    assert float(loss.detach()) == pytest.approx(float(alone.detach()), rel=1e-5, abs=1e-6)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_batch_without_a_known_region_costs_nothing_and_has_finite_gradients(part: str) -> None:
+    logits = torch.randn(3, 2, 4, requires_grad=True)
+    chosen = SeverityLossSettings(**{"cross_entropy": 0.0, part: 1.0, "label_smoothing": 0.1, "ordinal_smoothing": 0.1})
+    loss = severity_loss(logits, torch.zeros(3, 2, 4), chosen)
+    loss.backward()
+    assert float(loss.detach()) == 0
+    assert logits.grad is not None
+    assert logits.grad.abs().max() == 0
+
+
+def test_readers_who_lack_regions_are_weighed_among_those_who_graded_them() -> None:
+    nan = float("nan")
+    target = losses.target_distribution([(0, nan, nan), (2, 1, nan), (2, nan, nan)], GRADES, weights=[0.5, 0.25, 0.25])
+    assert target.tolist() == [[0.5, 0, 0.5, 0], [0, 1, 0, 0], [0, 0, 0, 0]]

@@ -15,13 +15,16 @@ import torch
 from lungsev.errors import ConfigError
 from lungsev.geometry import warp
 from lungsev.networks.checkpoint import load_network
+from lungsev.schemes import load_scheme
+from lungsev.train.data.datasets import GradedImage
 from lungsev.train.evaluation.predictions import Predictions
 from lungsev.train.fitting import fit
 from lungsev.train.runs import Run, open_run
 from lungsev.train.tasks.cross_validation import run_grading
-from lungsev.train.tasks.severity import SeverityRunSettings, load_dataset, run_severity
+from lungsev.train.tasks.severity import SeverityRunSettings, load_dataset, mixed, reader_target, run_severity
 
 SettingsMaker = Callable[..., SeverityRunSettings]
+SCHEME, NAN = load_scheme("brixia"), float("nan")
 
 
 def test_segmentation_and_alignment_leave_their_measures(segmentation_run: Run, alignment_run: Run) -> None:
@@ -219,3 +222,39 @@ def test_accumulated_steps_are_one_batch_to_the_last_image(severity_settings: Se
         ends.append(torch.load(run.network, weights_only=True))
     flat = [torch.cat([value.flatten().float() for value in _tensors(end)]) for end in ends]
     assert torch.allclose(flat[0], flat[1], atol=1e-6)
+
+
+def partly_read(name: str = "a") -> GradedImage:
+    readings = {"ann": (0.0, NAN, NAN), "bob": (2.0, 1.0, NAN)}
+    return GradedImage(name, Path(name), name, readings)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        ({"readers": "first"}, [[1, 0, 0, 0], [0, 1, 0, 0], [0] * 4]),
+        ({"readers": "soft"}, [[0.5, 0, 0.5, 0], [0, 1, 0, 0], [0] * 4]),
+        ({"readers": "soft", "first_reader": 0.75}, [[0.75, 0, 0.25, 0], [0, 1, 0, 0], [0] * 4]),
+    ],
+)
+def test_a_region_that_one_reader_lacks_is_as_another_graded_it(overrides: dict[str, Any], expected: list[Any]) -> None:
+    settings = SeverityRunSettings(**overrides)
+    target = reader_target(partly_read(), SCHEME, settings, np.random.default_rng(0))
+    assert target.tolist() == expected
+
+
+def test_a_random_reader_is_filled_up_by_the_others() -> None:
+    settings, generator = SeverityRunSettings(readers="random"), np.random.default_rng(0)
+    drawn = {str(reader_target(partly_read(), SCHEME, settings, generator).argmax(axis=1).tolist()) for _ in range(20)}
+    assert drawn == {"[0, 1, 0]", "[2, 1, 0]"}
+
+
+def test_a_blend_knows_what_both_images_know() -> None:
+    torch.manual_seed(0)
+    target = torch.eye(4)[None, :3].repeat(2, 1, 1)
+    target[0, 2] = 0
+    batch = {"image": torch.rand(2, 1, 4, 4), "target": target, "index": torch.arange(2)}
+    blend = mixed(batch, 1.0)
+    while torch.allclose(blend["image"], batch["image"]):  # a blend of each image with itself
+        blend = mixed(batch, 1.0)
+    assert blend["target"].sum(dim=-1).numpy() == pytest.approx(np.array([[1, 1, 0], [1, 1, 0]]))

@@ -6,11 +6,13 @@ order of the zones A-F. Copies that went through a spreadsheet lost leading zero
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from lungsev.schemes import Scheme, load_scheme
 from lungsev.train.data.datasets.contract import GradedDataset, GradedImage, Layout
 from lungsev.train.data.datasets.files import ImageFinder
+from lungsev.train.data.datasets.readings import ReadingTable
 from lungsev.train.data.tables import known, number, read_table, summarise
 
 GLOBAL_TABLE = "metadata_global_v2.csv"
@@ -19,6 +21,7 @@ REQUIRED = ("Filename", "BrixiaScore", "ConsensusTestset", "Subject")
 OPTIONAL = ("BrixiaScoreGlobal", "Modality", "Manufacturer", "PhotometricInterpretation")
 ZONES = "ABCDEF"
 CONSENSUS = "consensus"
+UNKNOWN_ZONE = "xX?_"
 
 
 def load(root: Path, scheme: str | None = None) -> GradedDataset:
@@ -42,7 +45,7 @@ def load(root: Path, scheme: str | None = None) -> GradedDataset:
             missing.append(name)
         else:
             images.append(_radiograph(row, path, grades, modes.pop(Path(name).stem, None)))
-            if number(row.get("BrixiaScoreGlobal")) not in (None, sum(grades)):
+            if not math.isnan(sum(grades)) and number(row.get("BrixiaScoreGlobal")) not in (None, sum(grades)):
                 bad_totals.append(name)
             if not known(row["Subject"]):
                 strangers.append(name)
@@ -63,13 +66,17 @@ def load(root: Path, scheme: str | None = None) -> GradedDataset:
 def parse_score(text: str, scheme: Scheme) -> tuple[float, ...] | None:
     """Six digits to six grades, lost leading zeros restored; None for anything else.
 
-    A spreadsheet may have made a number of it (12031.0) or quoted it ('012031).
+    A spreadsheet may have made a number of it (12031.0) or quoted it ('012031). A zone without a grade, NaN, is any of
+    `x`, `?` and `_` among six characters.
     """
-    digits = text.strip().lstrip("'").removesuffix(".0")
-    if not digits or len(digits) > scheme.num_regions or not (digits.isascii() and digits.isdecimal()):
+    text = text.strip().lstrip("'").removesuffix(".0")
+    digits = "".join(" " if character in UNKNOWN_ZONE else character for character in text)
+    whole = digits if " " in digits else digits.zfill(scheme.num_regions)
+    known_digits = digits.replace(" ", "")
+    if len(whole) != scheme.num_regions or not (known_digits.isascii() and known_digits.isdecimal()):
         return None
-    grades = tuple(float(digit) for digit in digits.zfill(scheme.num_regions))
-    return grades if all(grade in scheme.grades for grade in grades) else None
+    grades = tuple(math.nan if digit == " " else float(digit) for digit in whole)
+    return grades if all(math.isnan(grade) or grade in scheme.grades for grade in grades) else None
 
 
 def _radiograph(
@@ -96,15 +103,13 @@ def _consensus_modes(root: Path, scheme: Scheme) -> tuple[dict[str, tuple[float,
         return {}, ()
     columns = [f"Mode{zone}" for zone in ZONES]
     table = read_table(path, ("Filename", *columns))
+    graded = ReadingTable(path.name, scheme.grades, whole=True)
     modes: dict[str, tuple[float, ...]] = {}
-    incomplete = []
     for row in table.rows:
-        grades = [value for column in columns if (value := number(row[column])) in scheme.grades and value is not None]
-        if len(grades) == len(columns):
-            modes[Path(row["Filename"]).stem] = tuple(grades)
-        else:
-            incomplete.append(row["Filename"])
-    return modes, (*table.problems, *summarise(incomplete, f"rows of {path.name} that lack a mode of 0-3, left out"))
+        readings = graded.read(row["Filename"], {CONSENSUS: [row[column] for column in columns]})
+        if readings:
+            modes[Path(row["Filename"]).stem] = readings[CONSENSUS]
+    return modes, (*table.problems, *graded.problems())
 
 
 def _global_table(root: Path) -> Path:

@@ -7,12 +7,14 @@ said by `patients.csv` beside them or, as do images that the subset lacks, by a 
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from lungsev.schemes import load_scheme
 from lungsev.train.data.datasets.collection import collection_near
 from lungsev.train.data.datasets.contract import GradedDataset, GradedImage, Layout
 from lungsev.train.data.datasets.files import ImageFinder
+from lungsev.train.data.datasets.readings import ReadingTable
 from lungsev.train.data.tables import known, number, read_table, summarise
 
 TABLE = "public-annotations.csv"
@@ -34,27 +36,26 @@ def load(root: Path, scheme: str | None = None) -> GradedDataset:
     finder = ImageFinder(home, (FOLDER, "."))
     collection = collection_near(root)
     elsewhere = ImageFinder(collection.images, (".",)) if collection is not None else None
-    images, missing, ungraded, bad_totals, strangers = [], [], [], [], []
+    graded = ReadingTable(TABLE, brixia.grades, whole=True)
+    images, missing, bad_totals, strangers = [], [], [], []
     for row in table.rows:
         name = row["filename"]
-        readings = {reader: _grades(row, names, brixia.grades) for reader, names in columns.items()}
-        complete = {reader: grades for reader, grades in readings.items() if grades is not None}
         path = finder.find(name) or (elsewhere.find(name) if elsewhere is not None else None)
         if path is None:
             missing.append(name)
-        elif not complete:
-            ungraded.append(name)
-        else:
+            continue
+        readings = graded.read(name, {reader: [row[column] for column in names] for reader, names in columns.items()})
+        if readings:
             person = people.get(name.lower(), {})
             patient = known(person.get("patient"))
             strangers += [] if patient else [name]
-            bad_totals += [name] if _contradicts(row, complete) else []
+            bad_totals += [name] if _contradicts(row, readings) else []
             images.append(
                 GradedImage(
                     name=name,
                     path=path,
                     patient=patient or name,
-                    readings=complete,
+                    readings=readings,
                     view_position=person.get("view", ""),
                     finding=person.get("finding", ""),
                 )
@@ -62,7 +63,7 @@ def load(root: Path, scheme: str | None = None) -> GradedDataset:
     problems = (
         *table.problems,
         *summarise(missing, f"images of {TABLE} without a file in {FOLDER}"),
-        *summarise(ungraded, f"rows of {TABLE} without a complete reading of 0-3, left out"),
+        *graded.problems(),
         *summarise(bad_totals, "images whose Global is not the sum of their zones; the zones count"),
         *summarise(
             strangers, "images without a patient in patients.csv or an image collection, each a patient of its own"
@@ -86,13 +87,8 @@ def _people(root: Path) -> dict[str, dict[str, str]]:
 
 def _contradicts(row: dict[str, str], readings: dict[str, tuple[float, ...]]) -> bool:
     stated = {reader: number(row.get(f"{READERS[reader]}-Global")) for reader in readings}
-    return any(total is not None and total != sum(readings[reader]) for reader, total in stated.items())
-
-
-def _grades(row: dict[str, str], columns: list[str], allowed: tuple[int, ...]) -> tuple[float, ...] | None:
-    values = [number(row.get(column)) for column in columns]
-    grades = tuple(value for value in values if value is not None and value in allowed)
-    return grades if len(grades) == len(columns) else None
+    sums = {reader: sum(grades) for reader, grades in readings.items()}
+    return any(total not in (None, sums[reader]) and not math.isnan(sums[reader]) for reader, total in stated.items())
 
 
 LAYOUT = Layout(

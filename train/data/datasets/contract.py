@@ -6,9 +6,11 @@ One file per dataset, each with a module constant `LAYOUT`. A new dataset is one
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import reduce
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -37,8 +39,8 @@ class GradedImage:
     Attributes:
         name: Unique in its dataset and stable; splits are saved by it.
         patient: Images of one patient never fall on two sides of a split.
-        readings: Reader to one grade per region, as printed; the first reader is the reference. Means of
-            several raters may be between grades.
+        readings: Reader to one grade per region, as printed, NaN where the reader gave none; the first reader who
+            graded a region is its reference. Means of several raters may be between grades.
         maker, polarity: Manufacturer and photometric interpretation, where the annotations say them.
         subset: A part of the dataset with a meaning of its own, e.g. `consensus`.
         taken_at: Date and time of the image, where the annotations say them.
@@ -58,13 +60,25 @@ class GradedImage:
 
     @property
     def reference(self) -> tuple[float, ...]:
-        """Grades of the first reader."""
-        return next(iter(self.readings.values()))
+        """Return the grade of the first reader who graded each region; NaN where nobody did."""
+        first, *others = self.readings.values()
+        return reduce(filled, others, first)
 
     @property
     def total(self) -> float:
-        """Return the sum of the first reader's grades."""
+        """Return the sum of the reference; NaN where a region is unknown."""
         return float(sum(self.reference))
+
+    @property
+    def estimated_total(self) -> float:
+        """Return the total, each unknown region taken for the mean of the known ones: to balance, never to measure."""
+        grades = [grade for grade in self.reference if not math.isnan(grade)]
+        return float(sum(grades)) * len(self.reference) / len(grades)
+
+
+def filled(reading: tuple[float, ...], other: tuple[float, ...]) -> tuple[float, ...]:
+    """Return a reading whose unknown regions have the grades of another."""
+    return tuple(b if math.isnan(a) else a for a, b in zip(reading, other, strict=True))
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,13 @@ from lungsev.errors import DatasetError
 from lungsev.schemes import Scheme, load_scheme
 from lungsev.train.data.datasets.contract import ANY_TABLE, GradedDataset, GradedImage, Layout
 from lungsev.train.data.datasets.files import ImageFinder
+from lungsev.train.data.datasets.readings import ReadingTable
 from lungsev.train.data.tables import (
     IMAGE_COLUMNS,
     PATIENT_COLUMNS,
     Table,
     find_column,
     known,
-    number,
     read_table,
     summarise,
 )
@@ -52,25 +52,24 @@ def from_table(name: str, root: Path, table: Table, scheme: Scheme) -> GradedDat
     readers = _reader_columns(table, scheme)
     patient_column = find_column(table.columns, PATIENT_COLUMNS)
     finder = ImageFinder(root, ("images", "films", "png", "dicom", "."))
-    images, missing, invalid, strangers = [], [], [], []
+    graded = ReadingTable(table.path.name, scheme.grades)
+    images, missing, strangers = [], [], []
     for row in table.rows:
-        readings = {reader: _grades(row, columns, scheme) for reader, columns in readers.items()}
-        complete = {reader: grades for reader, grades in readings.items() if grades is not None}
-        path = finder.find(row[image_column])
+        image = row[image_column]
+        path = finder.find(image)
         if path is None:
-            missing.append(row[image_column])
-        elif not complete:
-            invalid.append(row[image_column])
-        else:
+            missing.append(image)
+            continue
+        cells = {reader: [row.get(column, "") for column in columns] for reader, columns in readers.items()}
+        readings = graded.read(image, cells)
+        if readings:
             patient = known(row.get(patient_column or ""))
-            strangers += [] if patient else [row[image_column]]
-            images.append(_radiograph(row, path, row[image_column], patient, complete))
+            strangers += [] if patient else [image]
+            images.append(_radiograph(row, path, image, patient, readings))
     problems = (
         *table.problems,
         *summarise(missing, f"images of {table.path.name} without a file in {root.name}/ or its folder images/"),
-        *summarise(
-            invalid, f"rows of {table.path.name} without a grade of {_range(scheme)} for every region, left out"
-        ),
+        *graded.problems(),
         *summarise(strangers, "images without a patient, each counted as a patient of its own"),
     )
     return GradedDataset(name, root, scheme, tuple(images), problems)
@@ -112,18 +111,6 @@ def _reader_columns(table: Table, scheme: Scheme) -> dict[str, list[str]]:
             f"name them so, or reader-{codes[0]} for several readers; found {', '.join(table.columns)}"
         )
     return readers
-
-
-def _grades(row: dict[str, str], columns: list[str], scheme: Scheme) -> tuple[float, ...] | None:
-    """One number per region inside the scheme's range, or None. Means of raters may be between grades."""
-    values = [number(row.get(column)) for column in columns]
-    low, high = scheme.grades[0], scheme.grades[-1]
-    inside = tuple(value for value in values if value is not None and low <= value <= high)
-    return inside if len(inside) == len(columns) else None
-
-
-def _range(scheme: Scheme) -> str:
-    return f"{scheme.grades[0]}-{scheme.grades[-1]}"
 
 
 def _only_table(root: Path) -> Path:

@@ -12,6 +12,7 @@ from lungsev.errors import DatasetError
 from lungsev.schemes import load_scheme
 from lungsev.train.data.datasets.contract import GradedDataset, GradedImage, Layout
 from lungsev.train.data.datasets.files import ImageFinder
+from lungsev.train.data.datasets.readings import ReadingTable
 from lungsev.train.data.tables import delimiter_of, known, number, read_cells, read_text, summarise
 
 FOLDER = "CXR_images_scored"
@@ -36,26 +37,25 @@ def load(root: Path, scheme: str | None = None) -> GradedDataset:
     times = _column(below, ("exam_datetime", "exam_date_time", "datetime"))
     finder = ImageFinder(root, (FOLDER, "."))
     first = _first_row(finder, len(records))
-    images, missing, invalid, strangers = [], [], [], []
+    graded = ReadingTable(path.name, chosen.grades)
+    images, missing, strangers = [], [], []
     for row, record in enumerate(records, start=first):
         name = f"{row}.jpg"
         image_path = finder.find(name)
-        readings = {reader: _grades(record, pair, chosen.grades) for reader, pair in readers.items()}
-        complete = {reader: grades for reader, grades in readings.items() if grades is not None}
         if image_path is None:
             missing.append(name)
-        elif not complete:
-            invalid.append(name)
-        else:
+            continue
+        readings = graded.read(name, {reader: [record[place] for place in pair] for reader, pair in readers.items()})
+        if readings:
             patient = known(record[patients]) if patients is not None else ""
             strangers += [] if patient else [name]
             taken_at = _moment(record[times]) if times is not None else None
             images.append(
-                GradedImage(name=name, path=image_path, patient=patient or name, readings=complete, taken_at=taken_at)
+                GradedImage(name=name, path=image_path, patient=patient or name, readings=readings, taken_at=taken_at)
             )
     problems = (
         *summarise(missing, f"rows of {path.name} without an image in {FOLDER}"),
-        *summarise(invalid, f"rows of {path.name} without a grade of 0-4 for both lungs, left out"),
+        *graded.problems(),
         *summarise(strangers, "images without a patient, each counted as a patient of its own"),
     )
     return GradedDataset("ralo", root, chosen, tuple(images), problems)
@@ -110,12 +110,6 @@ def _reader_columns(path: Path, above: list[str], below: list[str], measure: str
             f"found {', '.join(name for name in below if name)}"
         )
     return readers
-
-
-def _grades(record: list[str], pair: tuple[int, int], allowed: tuple[int, ...]) -> tuple[float, ...] | None:
-    values = [number(record[position]) for position in pair]
-    grades = tuple(value for value in values if value is not None and allowed[0] <= value <= allowed[-1])
-    return grades if len(grades) == len(pair) else None
 
 
 def _moment(text: str) -> datetime | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import pkgutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -101,6 +102,7 @@ def _checked(dataset: Dataset) -> Dataset:
         wrong = [image.name for image in images if not _fits(image, dataset.scheme)]
         problems += summarise(wrong, f"images whose grades are not those of scheme {dataset.scheme.name}, left out")
         images = tuple(image for image in images if _fits(image, dataset.scheme))
+        problems += _unknown_regions(images)
     if not images:
         reason = "; ".join(problems) or "it holds none"
         raise DatasetError(f"{dataset.root} was read as {dataset.name}, but no image of it can be used: {reason}")
@@ -140,12 +142,21 @@ def _unknown(root: Path, candidates: Sequence[Layout]) -> str:
 
 
 def _fits(image: GradedImage, scheme: Scheme) -> bool:
-    """Whether every reading is a number of the scheme's range for every region."""
+    """Whether every reading is a number of the scheme's range for every region, or NaN for some of them."""
     low, high = scheme.grades[0], scheme.grades[-1]
     return bool(image.readings) and all(
-        len(grades) == scheme.num_regions and all(low <= grade <= high for grade in grades)
+        len(grades) == scheme.num_regions
+        and all(math.isnan(grade) or low <= grade <= high for grade in grades)
+        and not all(map(math.isnan, grades))
         for grades in image.readings.values()
     )
+
+
+def _unknown_regions(images: Sequence[GradedImage]) -> tuple[str, ...]:
+    unknown = {image.name: sum(map(math.isnan, image.reference)) for image in images}
+    names = [name for name, count in unknown.items() if count]
+    share = f"{sum(unknown.values())} of {sum(len(image.reference) for image in images)} regions"
+    return summarise(names, f"images with regions that no reader graded ({share}), trained and measured on the others")
 
 
 def _named_once(images: Sequence[Any]) -> tuple[tuple[Any, ...], tuple[str, ...]]:

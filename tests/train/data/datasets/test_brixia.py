@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -97,10 +98,19 @@ def test_a_consensus_table_with_a_hole_shifts_no_grade(tmp_path: Path) -> None:
     first, second = (dataset := load_graded(root)).images
     assert first.readings["consensus"] == (0, 1, 2, 0, 3, 1)
     assert first.subset == "consensus"
-    assert "consensus" not in second.readings
+    assert [math.isnan(grade) for grade in second.readings["consensus"]] == [False, False, True, False, False, False]
+    assert second.reference == (0, 1, 2, 0, 3, 1)  # zone C as the one radiologist has it
     said = "\n".join(dataset.problems)
-    assert "that lack a mode of 0-3, left out: 1 (b.dcm)" in said
     assert "images of metadata_consensus_v1.csv that metadata_global_v2.csv does not have: 1 (z)" in said
+
+
+def test_a_zone_that_was_not_graded_is_unknown_and_shifts_no_other() -> None:
+    scheme = load_scheme("brixia")
+    grades = parse_score("01x231", scheme)
+    assert grades is not None
+    assert [None if math.isnan(grade) else grade for grade in grades] == [0, 1, None, 2, 3, 1]
+    assert parse_score("1x231", scheme) is None  # a zone is missing, and a lost zero is only one explanation
+    assert parse_score("-12031", scheme) is None
 
 
 def test_a_lower_case_header_is_the_same_header(tmp_path: Path) -> None:

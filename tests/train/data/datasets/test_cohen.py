@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -42,7 +43,7 @@ def test_clones_side_by_side_complete_each_other(phantom_dataset: DatasetMaker, 
     assert dataset.images[0].finding == "COVID-19"
 
 
-def test_an_incomplete_reading_is_dropped_and_a_wrong_sum_is_named(tmp_path: Path) -> None:
+def test_an_ungraded_zone_is_unknown_and_a_wrong_sum_is_named(tmp_path: Path) -> None:
     root = tmp_path / "study" / "cohen"
     (root / "public-cohen-subset").mkdir(parents=True)
     for name in ("a.png", "b.png", "c.png"):
@@ -54,10 +55,11 @@ def test_an_incomplete_reading_is_dropped_and_a_wrong_sum_is_named(tmp_path: Pat
     dataset = load(root)
     first, second = dataset.images
     assert first.readings == {"senior": (0, 1, 2, 3, 0, 1), "junior": (1,) * 6}
-    assert second.readings == {"senior": (0,) * 6}
+    assert second.readings["senior"] == (0,) * 6
+    assert second.readings["junior"] == pytest.approx((1, 1, 1, 1, 1, math.nan), nan_ok=True)
     assert (first.patient, second.patient) == ("P1", "b.png")
     assert dataset.problems == (
-        "rows of public-annotations.csv without a complete reading of 0-3, left out: 1 (c.png)",
+        "readings of public-annotations.csv with a grade that is not of 0-3, left out: 1 (c.png: 4)",
         "images whose Global is not the sum of their zones; the zones count: 1 (b.png)",
         "images without a patient in patients.csv or an image collection, each a patient of its own: 1 (b.png)",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -59,9 +60,25 @@ def test_columns_named_by_region_are_of_one_reader(root: Path) -> None:
     assert mean.reference == (0.5, 1)
     assert dataset.problems == (
         "images of table.csv without a file in mine/ or its folder images/: 1 (d.png)",
-        "rows of table.csv without a grade of 0-1 for every region, left out: 1 (b.png)",
+        "readings of table.csv with a grade that is not of 0-1, left out: 1 (b.png: 2)",
         "images without a patient, each counted as a patient of its own: 2 (a.png, c.png)",
     )
+
+
+def test_a_region_without_a_grade_is_unknown_and_an_image_without_any_is_left_out(root: Path) -> None:
+    (root / "table.csv").write_text("image,ann-R,ann-L,bob-R,bob-L\na.png,0,,1,1\nb.png,,,,n/a\nc.png,,,0,\n")
+    dataset = load_graded(root, "custom")
+    both, one = dataset.images
+    assert both.readings["ann"] == pytest.approx((0, math.nan), nan_ok=True)
+    assert both.reference == (0, 1)  # the left side as bob has it
+    assert set(one.readings) == {"bob"}
+    assert math.isnan(one.total)
+    assert one.estimated_total == 0
+    assert dataset.problems[0] == "rows of table.csv without a grade of any region, left out: 1 (b.png)"
+    unknown = (
+        "images with regions that no reader graded (1 of 4 regions), trained and measured on the others: 1 (c.png)"
+    )
+    assert dataset.problems[-1] == unknown
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def test_each_measure_is_read_from_its_own_columns(tmp_path: Path) -> None:
 
 
 def test_rows_without_an_image_a_grade_or_a_patient_are_counted(tmp_path: Path) -> None:
-    rows = ["7;1;2;3;4;0;1;2;3", "8;5;2;3;4;;1;2;3", ";1;1;1;1;9;1;1;1", "9;1;1;1;1;1;1;1;1"]
+    rows = ["7;1;2;3;4;0;1;2;3", "8;5;2;3;4;;;2;3", ";1;1;1;1;9;1;1;1", "9;1;1;1;1;1;1;1;1"]
     dataset = load(ralo_tree(tmp_path, rows, ["0.jpg", "1.jpg", "2.jpg"]))
     assert [(image.name, image.patient, set(image.readings)) for image in dataset.images] == [
         ("0.jpg", "7", {"Reader 1", "Reader 2"}),
@@ -58,7 +58,7 @@ def test_rows_without_an_image_a_grade_or_a_patient_are_counted(tmp_path: Path) 
     ]
     assert dataset.problems == (
         "rows of ralo.csv without an image in CXR_images_scored: 1 (3.jpg)",
-        "rows of ralo.csv without a grade of 0-4 for both lungs, left out: 1 (1.jpg)",
+        "readings of ralo.csv with a grade that is not of 0-4, left out: 2 (1.jpg: 5, 2.jpg: 9)",
         "images without a patient, each counted as a patient of its own: 1 (2.jpg)",
     )
 

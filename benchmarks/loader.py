@@ -27,7 +27,8 @@ from lungsev.train.data.augmentation import apply_intensity, draw_geometry, draw
 from lungsev.train.data.cache import CachedImage, prepare
 from lungsev.train.data.datasets import GradedImage, load_graded
 from lungsev.train.data.loaders import generator_of, make_loader
-from lungsev.train.tasks.severity import SeverityImages, SeverityRunSettings, crop
+from lungsev.train.data.sampling import crop
+from lungsev.train.tasks.severity import SeverityImages, SeverityRunSettings
 
 SYNTHETIC = 24
 IMAGES = 256

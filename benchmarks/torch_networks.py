@@ -45,7 +45,7 @@ class MixedNetwork(nn.Module):
         outputs = [mask, theta]
         if net.segmentation.image_check is not None:
             outputs.append(net.segmentation.image_check(deepest).float().softmax(dim=-1))
-        crop, _ = net.aligned(image, mask, theta, upright=not net.alignment.rotation)
+        crop, _ = net.severity_inputs(image, mask, theta, upright=not net.alignment.rotation)
         for pair in net.severity(crop.half()).values():
             outputs += [value.float() for value in pair]
         return tuple(outputs)

@@ -59,7 +59,7 @@ class Backbone(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Image [N, 1, S, S] 0-1 -> [N, channels, S / stride, S / stride]."""
-        levels = [self._resize(level, r) for level, r in zip(self._levels(image), self.reductions, strict=True)]
+        levels = [self._resize(level, r) for level, r in zip(self.levels(image), self.reductions, strict=True)]
         return torch.cat(levels, dim=1) if len(levels) > 1 else levels[0]
 
     def load_weights(self, state: StateDict) -> None:
@@ -71,7 +71,8 @@ class Backbone(nn.Module):
         """Return the weights under timm's names, as `load_weights` takes them."""
         return {key: value.detach().clone() for key, value in self.net.state_dict().items()}
 
-    def _levels(self, image: Tensor) -> list[Tensor]:
+    def levels(self, image: Tensor) -> list[Tensor]:
+        """Image [N, 1, S, S] 0-1 -> feature maps of the chosen levels as they are, finest first."""
         return list(self.net(image if self.input_range == "zero_to_one" else image * 2 - 1))
 
     def _resize(self, level: Tensor, reduction: int) -> Tensor:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from lungsev.errors import ConfigError
 from lungsev.networks.alignment import AlignmentNetwork, ConvolutionAlignment, EdgeAlignment
 from lungsev.networks.backbone import Backbone
+from lungsev.networks.bsnet import BsNet
 from lungsev.networks.fused import FusedNetwork
 from lungsev.networks.pretrained import imagenet_state
-from lungsev.networks.pyramid import PyramidBackbone
 from lungsev.networks.segmentation import SegmentationNetwork
 from lungsev.networks.settings import AlignmentSettings, FusedSettings, SegmentationSettings, SeveritySettings
 from lungsev.networks.severity import SeverityNetwork
@@ -36,11 +36,18 @@ def build_alignment(settings: AlignmentSettings) -> AlignmentNetwork:
     return kind(settings.input_px, settings.width, settings.rotation)
 
 
-def build_severity(settings: SeveritySettings, pretrained: bool = True) -> SeverityNetwork:
+def build_severity(settings: SeveritySettings, pretrained: bool = True) -> SeverityNetwork | BsNet:
     """Return a network to train; arguments and errors as `build_segmentation`."""
+    backbone = build_backbone(settings, pretrained)
+    schemes = [load_scheme(name) for name in settings.schemes]
+    if settings.neck == "bsnet":
+        sizes = settings.bsnet
+        return BsNet(
+            backbone, schemes, settings.crop_px, sizes.pyramid_width, sizes.classifier_width, sizes.classifier_depth
+        )
     return SeverityNetwork(
-        build_backbone(settings, pretrained),
-        [load_scheme(name) for name in settings.schemes],
+        backbone,
+        schemes,
         crop_px=settings.crop_px,
         dim=settings.dim,
         position_aware=settings.position_aware,
@@ -62,8 +69,7 @@ def build_severity(settings: SeveritySettings, pretrained: bool = True) -> Sever
 
 def build_backbone(settings: SeveritySettings, pretrained: bool = True) -> Backbone:
     """Return the backbone of a severity network; arguments and errors as `build_segmentation`."""
-    kind = PyramidBackbone if settings.neck == "pyramid" else Backbone
-    backbone = kind(settings.backbone, settings.out_indices, settings.stride, settings.input_range)
+    backbone = Backbone(settings.backbone, settings.out_indices, settings.stride, settings.input_range)
     if pretrained and settings.pretrained != "none":
         if settings.pretrained != "imagenet":
             raise ConfigError(f"pretrained: {settings.pretrained} is loaded by a training run; build without weights")

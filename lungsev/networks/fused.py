@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor, nn
 from torch.nn import functional
 
 from lungsev.networks.alignment import AlignmentNetwork
+from lungsev.networks.bsnet import BsNet
 from lungsev.networks.segmentation import SegmentationNetwork
 from lungsev.networks.severity import SeverityNetwork
 from lungsev.networks.warp import AffineWarp
@@ -17,6 +20,8 @@ COVERAGE_SAMPLES = 4  # per side and token
 class FusedNetwork(nn.Module):
     """Segmentation on the reduced canvas -> alignment from the mask -> severity of the crop from the full canvas.
 
+    BS-Net takes the canvas itself, reduced to its side, and resamples its features.
+
     Args:
         severity: Its crop side is the warp's.
         segmentation_px: Side at which the lungs are looked for; divides the canvas.
@@ -26,7 +31,7 @@ class FusedNetwork(nn.Module):
         self,
         segmentation: SegmentationNetwork,
         alignment: AlignmentNetwork,
-        severity: SeverityNetwork,
+        severity: SeverityNetwork | BsNet,
         segmentation_px: int = 256,
         oversample: int = 2,
     ) -> None:
@@ -37,10 +42,14 @@ class FusedNetwork(nn.Module):
         self.alignment = alignment
         self.severity = severity
         self.segmentation_px = segmentation_px
-        self.warp = AffineWarp(severity.crop_px, oversample)
-        self.warp_mask = (
-            AffineWarp(severity.token_side, COVERAGE_SAMPLES) if severity.mask_attention is not None else None
-        )
+        self.warp: AffineWarp | None = None
+        self.warp_mask: AffineWarp | None = None
+        if isinstance(severity, SeverityNetwork):
+            self.warp = AffineWarp(severity.crop_px, oversample)
+            if severity.mask_attention is not None:
+                self.warp_mask = AffineWarp(severity.token_side, COVERAGE_SAMPLES)
+        elif CANVAS_SIZE_PX % severity.crop_px:
+            raise ValueError(f"crop_px {severity.crop_px} of BS-Net does not divide the canvas of {CANVAS_SIZE_PX}")
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """Find the lungs of images [N, 1, 512, 512] 0-1, bone bright; align and grade them.
@@ -53,8 +62,7 @@ class FusedNetwork(nn.Module):
         outputs = {"lung_mask": mask, "theta": theta}
         if self.segmentation.image_check is not None:
             outputs["image_check"] = self.segmentation.image_check(deepest).float().softmax(dim=-1)
-        crop, coverage = self.aligned(image, mask, theta, upright=not self.alignment.rotation)
-        for name, (probabilities, severity_map) in self.severity(crop, coverage).items():
+        for name, (probabilities, severity_map) in self.grade(image, mask, theta, not self.alignment.rotation).items():
             outputs[f"probabilities.{name}"] = probabilities
             outputs[f"severity_map.{name}"] = severity_map
         return outputs
@@ -66,15 +74,22 @@ class FusedNetwork(nn.Module):
         mask = mask_logits.float().sigmoid()
         return mask, self.alignment(mask.to(image.dtype)), deepest
 
-    def grade(self, image: Tensor, mask: Tensor, theta: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
-        """What the severity network says of an image under any alignment, also one that turns."""
-        graded: dict[str, tuple[Tensor, Tensor]] = self.severity(*self.aligned(image, mask, theta))
+    def grade(
+        self, image: Tensor, mask: Tensor, theta: Tensor, upright: bool = False
+    ) -> dict[str, tuple[Tensor, Tensor]]:
+        """What the severity network says of an image under any alignment; arguments as `severity_inputs`."""
+        graded: dict[str, tuple[Tensor, Tensor]] = self.severity(*self.severity_inputs(image, mask, theta, upright))
         return graded
 
-    def aligned(
-        self, image: Tensor, mask: Tensor, theta: Tensor, upright: bool = False
-    ) -> tuple[Tensor, Tensor | None]:
-        """Return the crop, and the lungs' share of each token's cell where the severity network asks for it.
+    def region_embeddings(self, image: Tensor, mask: Tensor, theta: Tensor, scheme: str) -> Tensor:
+        """What the head of a scheme reads of each region [N, R, D]; arguments as `severity_inputs`."""
+        return self.severity.region_embeddings(scheme, *self.severity_inputs(image, mask, theta))
+
+    def severity_inputs(self, image: Tensor, mask: Tensor, theta: Tensor, upright: bool = False) -> tuple[Any, ...]:
+        """Return the arguments of the severity network.
+
+        They are the crop, with the lungs' share of each token's cell where the network asks for it; for BS-Net the
+        reduced canvas, mask and theta.
 
         Args:
             image: [N, 1, 512, 512] 0-1.
@@ -82,6 +97,9 @@ class FusedNetwork(nn.Module):
             theta: [N, 2, 3].
             upright: theta is known not to turn.
         """
+        if self.warp is None:
+            canvas = functional.avg_pool2d(image, CANVAS_SIZE_PX // self.severity.crop_px)
+            return canvas, mask.to(image.dtype), theta, upright
         crop = self.warp.upright(image, theta) if upright else self.warp(image, theta)
         if self.warp_mask is None:
             return crop, None

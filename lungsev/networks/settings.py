@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Positive = Annotated[int, Field(ge=1)]
 Dropout = Annotated[float, Field(ge=0, lt=1)]
@@ -39,6 +39,29 @@ class AlignmentSettings(NetworkSettings):
     rotation: bool = False  # theta may turn and shear; otherwise it scales and shifts, and the warp is far faster
 
 
+class BsNetSettings(NetworkSettings):
+    """What BS-Net has besides its encoder; the defaults are the published code's."""
+
+    pyramid_width: Positive = 64  # channels of the finest level of a region's box; the coarsest of four has 512
+    classifier_width: Positive = 8
+    classifier_depth: Positive = 3  # 3x3 convolutions before the last
+    freeze_encoder: bool = True  # the encoder keeps its weights and its normalisation's statistics
+
+
+# All that BS-Net reads of a severity network's settings; the rest must be left as it is.
+BSNET_USES = (
+    "backbone",
+    "out_indices",
+    "input_range",
+    "neck",
+    "crop_px",
+    "position_aware",
+    "schemes",
+    "pretrained",
+    "bsnet",
+)
+
+
 class SeveritySettings(NetworkSettings):
     """From the aligned crop to grades; `docs/deviations.md` has the paper's and the published code's values."""
 
@@ -46,8 +69,8 @@ class SeveritySettings(NetworkSettings):
     out_indices: tuple[int, ...] = (3, 4)
     stride: Positive = 16
     input_range: InputRange = "minus_one_to_one"  # that the backbone gets; zero_to_one: the image as it is
-    neck: Literal["concat", "pyramid"] = "concat"  # pyramid: BS-Net's feature pyramid with a shared tower
-    crop_px: Positive = 256
+    neck: Literal["concat", "bsnet"] = "concat"  # bsnet: BS-Net, which aligns features and grades each region by itself
+    crop_px: Positive = 256  # of the aligned crop; of the whole canvas for BS-Net, and then a divisor of 512
     oversample: Positive = 2  # samples per side and pixel of the crop
     dim: Annotated[int, Field(ge=0)] = 256  # of the tokens; 0: the backbone's features as they are
     position_aware: bool = True  # False: spatial normalisation only
@@ -67,6 +90,21 @@ class SeveritySettings(NetworkSettings):
     schemes: tuple[str, ...] = ("brixia",)  # names of built-in schemes or paths of YAML files
     # torchvision_v1, torchvision_v2: torchvision's IMAGENET1K_V1 and _V2; imagenet: timm's default for the backbone
     pretrained: Literal["none", "imagenet", "torchvision_v1", "torchvision_v2"] = "imagenet"
+    bsnet: BsNetSettings = BsNetSettings()
+
+    @model_validator(mode="after")
+    def _bsnet_leaves_nothing_unused(self) -> SeveritySettings:
+        own = self.bsnet != BsNetSettings()
+        if self.neck != "bsnet":
+            if own:
+                raise ValueError("bsnet has settings, but only neck: bsnet uses them")
+            return self
+        if self.position_aware:
+            raise ValueError("neck: bsnet has no position-aware encoder; set position_aware: false")
+        for name, field in type(self).model_fields.items():
+            if name not in BSNET_USES and getattr(self, name) != field.default:
+                raise ValueError(f"neck: bsnet does not use {name}; leave it out")
+        return self
 
 
 class FusedSettings(NetworkSettings):

@@ -113,6 +113,15 @@ class SeverityNetwork(nn.Module):
         tokens = self.project(features).flatten(2).transpose(1, 2)
         return self.norm(self.encoder(tokens))
 
+    def region_embeddings(self, scheme: str, crop: Tensor, coverage: Tensor | None = None) -> Tensor:
+        """Return what the head reads of each region: the mean of its tokens [N, R, D]."""
+        pooled: Tensor = self.scheme_heads[scheme].pool(self.tokens(crop, coverage))
+        return pooled
+
+    def trunk(self) -> list[nn.Module]:
+        """Return what the schemes share: backbone, projection, encoder and normalisation."""
+        return [self.backbone, self.project, self.encoder, self.norm]
+
     def set_temperature(self, scheme: str, temperature: float) -> None:
         """Fold a temperature into the last layer of a scheme, in place of the one before."""
         self.scheme_heads[scheme].temperature.fill_(temperature)

@@ -9,11 +9,11 @@ from torch import nn
 from lungsev.errors import ConfigError
 from lungsev.networks import build
 from lungsev.networks.alignment import ConvolutionAlignment, EdgeAlignment
-from lungsev.networks.backbone import Backbone
+from lungsev.networks.bsnet import BsNet
 from lungsev.networks.build import build_alignment, build_backbone, build_segmentation, build_severity
 from lungsev.networks.pooling import RegionPooling
-from lungsev.networks.pyramid import PyramidBackbone
-from lungsev.networks.settings import AlignmentSettings, SegmentationSettings, SeveritySettings
+from lungsev.networks.settings import AlignmentSettings, BsNetSettings, SegmentationSettings, SeveritySettings
+from lungsev.networks.severity import SeverityNetwork
 from lungsev.schemes import load_scheme
 
 TINY = SeveritySettings(
@@ -30,9 +30,15 @@ PUBLISHED = {
 }
 
 
-def test_the_neck_decides_the_kind_of_backbone() -> None:
-    assert type(build_backbone(TINY)) is Backbone
-    assert type(build_backbone(TINY.model_copy(update={"neck": "pyramid"}))) is PyramidBackbone
+def test_the_neck_decides_the_kind_of_network() -> None:
+    assert type(build_severity(TINY)) is SeverityNetwork
+    sizes = BsNetSettings(pyramid_width=4, classifier_width=3, classifier_depth=1)
+    changes = {"neck": "bsnet", "bsnet": sizes, "out_indices": (2, 3, 4), "position_aware": False}
+    network = build_severity(TINY.model_copy(update=changes))
+    assert type(network) is BsNet
+    classifier = network.scheme_heads["brixia"].classifiers[0]
+    assert (network.crop_px, network.sides, network.pyramid.channels) == (64, [8, 4, 2], 16)
+    assert [m.out_channels for m in classifier if isinstance(m, nn.Conv2d)] == [3, 4]
 
 
 def test_imagenet_weights_are_loaded_unless_others_come_next(monkeypatch: pytest.MonkeyPatch) -> None:

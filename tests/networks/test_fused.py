@@ -98,7 +98,7 @@ def test_an_alignment_that_may_turn_is_followed(radiograph: torch.Tensor) -> Non
             network.alignment.theta.bias.copy_(turned)
             network.alignment.hidden.weight.zero_()
             mask, theta, _ = network.locate(radiograph)
-            crops.append(network.aligned(radiograph, mask, theta, upright=not network.alignment.rotation)[0])
+            crops.append(network.severity_inputs(radiograph, mask, theta, upright=not network.alignment.rotation)[0])
             assert network.alignment.rotation or (theta[:, [0, 1], [1, 0]] == 0).all()
             torch.testing.assert_close(crops[-1], network.warp(radiograph, theta), atol=2e-5, rtol=0)
     assert (crops[0] - crops[1]).abs().max() > 0.05

@@ -55,7 +55,7 @@ def test_training_sees_the_lungs_that_the_fused_network_sees() -> None:
     mask[12:50, 8:28] = mask[10:52, 36:58] = 255
     theta = np.array([[0.8, 0.05, 0.1], [-0.04, 0.9, -0.05]])
     as_tensor = torch.from_numpy(mask.astype(np.float32) / 255)[None, None]
-    _, coverage = fused.aligned(torch.zeros(1, 1, 512, 512), as_tensor, torch.from_numpy(theta).float()[None])
+    _, coverage = fused.severity_inputs(torch.zeros(1, 1, 512, 512), as_tensor, torch.from_numpy(theta).float()[None])
     assert coverage is not None
     assert np.abs(token_coverage(mask, theta, SEVERITY) - coverage[0, 0].numpy()).max() < 1e-3
     assert set(fused(torch.rand(1, 1, 512, 512))) >= {"lung_mask", "theta", "probabilities.brixia"}

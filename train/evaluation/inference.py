@@ -80,13 +80,11 @@ def predict_with_tta(
 
 def embed(network: Any, radiographs: Sequence[CachedImage], scheme: Scheme, batch: int = 8) -> npt.NDArray[np.float32]:
     """Return the region embeddings before the head: [N, R, D]."""
-    severity = network.severity
-    pool = severity.scheme_heads[scheme.name].pool
     collected = []
     with torch.inference_mode():
         for _, images in _batches(radiographs, batch, "Embedding regions"):
             mask, theta, _ = network.locate(images)
-            collected.append(pool(severity.tokens(*network.aligned(images, mask, theta))).numpy())
+            collected.append(network.region_embeddings(images, mask, theta, scheme.name).numpy())
     return np.concatenate(collected)
 
 

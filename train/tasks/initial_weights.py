@@ -18,7 +18,6 @@ from lungsev.train.console import say
 from lungsev.train.runs import DEFAULT_ROOT, list_runs
 from lungsev.train.settings import Settings
 
-PYRAMID_PARTS = ("lateral.", "smooth.", "tower.")  # BS-Net's, which no encoder's file holds
 SHAPE = (
     "backbone",
     "out_indices",
@@ -152,11 +151,7 @@ def load_encoder_file(network: Any, path: Path) -> int:
 def _load_state(network: Any, state: dict[str, Tensor], source: str) -> int:
     backbone = network.backbone
     own = backbone.state_dict()
-    names = {
-        key.removeprefix("net."): key
-        for key in own
-        if not key.endswith("num_batches_tracked") and not key.startswith(PYRAMID_PARTS)
-    }
+    names = {key.removeprefix("net."): key for key in own if not key.endswith("num_batches_tracked")}
     prefix = _best_prefix(state, set(names))
     chosen = {}
     for short, full in names.items():

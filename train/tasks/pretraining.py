@@ -39,11 +39,11 @@ from lungsev.train.data.augmentation import (
 from lungsev.train.data.datasets import LabelledImage, MaskedDataset, load_labelled, load_masked
 from lungsev.train.data.loaders import Key, generator_of, make_loader
 from lungsev.train.data.preparation import ready_images, require_root, upstream_run, usable
+from lungsev.train.data.sampling import crop
 from lungsev.train.data.splits import split_images
 from lungsev.train.fitting.fit import TrainingModule, fit, seed_weights
 from lungsev.train.runs import Run
 from lungsev.train.settings import DataSettings, LoopSettings, OptimizerSettings, Settings, Share
-from lungsev.train.tasks.severity import crop
 from lungsev.train.tasks.spatial_normalizer import SpatialNormalizer, thetas_of
 
 BATCH = 16

@@ -7,7 +7,6 @@ from functools import reduce
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -15,9 +14,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from lungsev.errors import ConfigError
-from lungsev.geometry import compose, warp
+from lungsev.geometry import compose
 from lungsev.networks.checkpoint import save_checkpoint
-from lungsev.networks.fused import COVERAGE_SAMPLES
 from lungsev.networks.settings import FusedSettings, SeveritySettings
 from lungsev.schemes import Scheme
 from lungsev.train.console import is_main_process, say, warn
@@ -33,6 +31,7 @@ from lungsev.train.data.datasets import GradedDataset, GradedImage, load_graded
 from lungsev.train.data.datasets.contract import filled
 from lungsev.train.data.loaders import Key, generator_of, make_loader
 from lungsev.train.data.preparation import ready_images, require_root, split_dataset, upstream_run
+from lungsev.train.data.sampling import crop, moved_canvas, token_coverage
 from lungsev.train.evaluation.calibration import CalibrationSettings
 from lungsev.train.evaluation.measure import measure_run
 from lungsev.train.fitting.fit import TrainingModule, fit, seed_weights
@@ -74,7 +73,7 @@ class SeverityRunSettings(Settings):
 
 
 class SeverityImages:
-    """Crops in the aligned frame with the readers' distributions, augmented differently in each epoch."""
+    """Images as the network sees them with the readers' distributions, augmented differently in each epoch."""
 
     def __init__(
         self,
@@ -96,44 +95,39 @@ class SeverityImages:
     def __getitem__(self, key: Key) -> dict[str, Any]:
         """Return image float32 [1, S, S]; target float32 [R, G]; index.
 
-        Mask attention needs coverage too, float32 [1, h, w]: the lungs' share of each token.
+        Mask attention needs coverage too, float32 [1, h, w]: the lungs' share of each token. For BS-Net the image is
+        the canvas, with mask float32 [1, M, M] and theta float32 [2, 3].
         """
         index, settings = key[1], self.settings
         generator = generator_of(settings.loop.seed, key)
-        theta, canvas = self.thetas[index], self.cached[index].canvas()
         target = reader_target(self.images[index], self.scheme, settings, generator)
-        if not self.augmented:
-            image = crop(canvas, theta, settings.network)
-        else:
+        change = intensity = None
+        if self.augmented:
             geometry = draw_geometry(settings.geometry, generator)
             intensity = draw_intensity(settings.intensity, generator)
-            theta = compose(theta, geometry.matrix())
-            image = apply_intensity(crop(canvas, theta, settings.network), intensity)
+            change = geometry.matrix()
             if geometry.flip:
                 target = target[list(self.scheme.flip_permutation)]
-        item = {"image": torch.from_numpy(image)[None], "target": torch.from_numpy(target), "index": index}
+        planes = self._planes(index, change)
+        if intensity is not None:
+            planes["image"] = apply_intensity(planes["image"], intensity)
+        item: dict[str, Any] = {name: torch.from_numpy(plane)[None] for name, plane in planes.items()}
+        if settings.network.neck == "bsnet":
+            item["theta"] = torch.from_numpy(self.thetas[index].astype(np.float32))
+        return {**item, "target": torch.from_numpy(target), "index": index}
+
+    def _planes(self, index: int, change: npt.NDArray[np.float64] | None) -> dict[str, npt.NDArray[np.float32]]:
+        """What the network sees of an image after a change of the aligned frame, without a change of intensity."""
+        canvas, theta, network = self.cached[index].canvas(), self.thetas[index], self.settings.network
+        if network.neck == "bsnet":
+            assert self.masks is not None
+            image, mask = moved_canvas(canvas, self.masks[index], theta, change, network)
+            return {"image": image, "mask": mask}
+        theta = theta if change is None else compose(theta, change)
+        planes = {"image": crop(canvas, theta, network)}
         if self.masks is not None:
-            item["coverage"] = torch.from_numpy(token_coverage(self.masks[index], theta, settings.network))[None]
-        return item
-
-
-def crop(
-    canvas: npt.NDArray[np.float32], theta: npt.NDArray[np.float64], network: SeveritySettings
-) -> npt.NDArray[np.float32]:
-    """Sample the aligned frame as the fused network does: float32 [crop_px, crop_px]."""
-    fine = warp(canvas, theta, network.crop_px * network.oversample)
-    if network.oversample == 1:
-        return fine
-    return np.asarray(cv2.resize(fine, (network.crop_px, network.crop_px), interpolation=cv2.INTER_AREA), np.float32)
-
-
-def token_coverage(
-    mask: npt.NDArray[np.uint8], theta: npt.NDArray[np.float64], network: SeveritySettings
-) -> npt.NDArray[np.float32]:
-    """Return the lungs' share of the cell of each token, as the fused network finds it: float32 [h, w]."""
-    side = network.crop_px // network.stride
-    fine = warp(mask.astype(np.float32) / 255, theta, side * COVERAGE_SAMPLES)
-    return np.asarray(cv2.resize(fine, (side, side), interpolation=cv2.INTER_AREA), np.float32)
+            planes["coverage"] = token_coverage(self.masks[index], theta, network)
+        return planes
 
 
 def reader_target(
@@ -164,8 +158,13 @@ class SeverityModule(TrainingModule):
             _require_flip(scheme)
         super().__init__(network, settings.optimizer, settings.loop)
         self.settings, self.scheme = settings, scheme
+        bsnet = settings.network.neck == "bsnet"
+        if bsnet and settings.mixup > 0:
+            raise ConfigError("mixup blends aligned crops, and BS-Net aligns features; set mixup: 0")
         if settings.initial.freeze == "all_but_heads":
-            self.freeze_parts([network.backbone, network.project, network.encoder, network.norm])  # type: ignore[list-item]
+            self.freeze_parts(network.trunk())  # type: ignore[operator]
+        elif bsnet and settings.network.bsnet.freeze_encoder:
+            self.freeze_parts([network.backbone])  # type: ignore[list-item]
         if settings.freeze_norms:
             self.frozen += [part for part in network.modules() if isinstance(part, nn.BatchNorm2d)]
 
@@ -174,7 +173,11 @@ class SeverityModule(TrainingModule):
         if part == "train" and self.settings.mixup > 0:
             batch = mixed(batch, self.settings.mixup)
         target = batch["target"]
-        logits = network.logits(batch["image"], batch.get("coverage"))[self.scheme.name]
+        if self.settings.network.neck == "bsnet":
+            found = network.logits(batch["image"], batch["mask"], batch["theta"])
+        else:
+            found = network.logits(batch["image"], batch.get("coverage"))
+        logits = found[self.scheme.name]
         self._log_grades(logits, target, batch, part)
         return severity_loss(logits, target, self.settings.loss)
 
@@ -245,7 +248,8 @@ def run_severity(settings: SeverityRunSettings, run: Run) -> dict[str, Any]:
     radiographs, prepared = ready_images(dataset.images, settings.data)
     cached = [prepared[radiograph.name] for radiograph in radiographs]
     thetas = image_thetas(normalizer, cached, settings.data.cache)
-    masks = image_masks(normalizer, cached, settings.data.cache) if settings.network.mask_attention else None
+    wants_masks = settings.network.mask_attention or settings.network.neck == "bsnet"
+    masks = image_masks(normalizer, cached, settings.data.cache) if wants_masks else None
     split = split_dataset(radiographs, settings.data.split, run, settings.data.findings)
     row_of = {radiograph.name: row for row, radiograph in enumerate(radiographs)}
     parts = {part: [row_of[name] for name in names] for part, names in split.parts.items()}

@@ -35,6 +35,7 @@ from lungsev.train.data.crop_bank import BankImages, Crop, CropBank, fill_bank
 from lungsev.train.data.datasets import GradedImage
 from lungsev.train.data.loaders import generator_of, make_loader
 from lungsev.train.data.preparation import ready_images, split_dataset, upstream_run
+from lungsev.train.data.sampling import crop
 from lungsev.train.data.splits import split_images
 from lungsev.train.evaluation.baseline import handcrafted_metrics
 from lungsev.train.evaluation.breakdown import breakdown
@@ -49,7 +50,6 @@ from lungsev.train.tasks.initial_weights import build_initial
 from lungsev.train.tasks.severity import (
     SeverityModule,
     SeverityRunSettings,
-    crop,
     load_dataset,
     reader_target,
     scheme_name,
@@ -87,6 +87,8 @@ def run_soup(settings: SoupSettings, run: Run) -> dict[str, Any]:
     """
     if settings.network.mask_attention:
         raise ConfigError("network.mask_attention: augmented crops come without lung masks; set it to false")
+    if settings.network.neck == "bsnet":
+        raise ConfigError("network.neck: a soup is made of aligned crops, which BS-Net does not use; set it to concat")
     dataset = load_dataset(settings)
     scheme = dataset.scheme
     network_settings = settings.network.model_copy(update={"schemes": (scheme_name(settings, dataset),)})

@@ -13,18 +13,33 @@ import pytest
 import torch
 
 from lungsev.errors import ConfigError
-from lungsev.geometry import warp
+from lungsev.networks.build import build_severity
 from lungsev.networks.checkpoint import load_network
+from lungsev.networks.settings import SeveritySettings
 from lungsev.schemes import load_scheme
 from lungsev.train.data.datasets import GradedImage
 from lungsev.train.evaluation.predictions import Predictions
 from lungsev.train.fitting import fit
 from lungsev.train.runs import Run, open_run
 from lungsev.train.tasks.cross_validation import run_grading
-from lungsev.train.tasks.severity import SeverityRunSettings, load_dataset, mixed, reader_target, run_severity
+from lungsev.train.tasks.severity import (
+    SeverityModule,
+    SeverityRunSettings,
+    load_dataset,
+    mixed,
+    reader_target,
+    run_severity,
+)
 
 SettingsMaker = Callable[..., SeverityRunSettings]
 SCHEME, NAN = load_scheme("brixia"), float("nan")
+BSNET = {
+    "network.neck": "bsnet",
+    "network.out_indices": [2, 3, 4],
+    "network.position_aware": False,
+    "network.bsnet.pyramid_width": 8,
+    **{f"network.{name}": SeveritySettings.model_fields[name].default for name in ("dim", "oversample")},
+}
 
 
 def test_segmentation_and_alignment_leave_their_measures(segmentation_run: Run, alignment_run: Run) -> None:
@@ -133,8 +148,9 @@ def test_an_ensemble_averages_networks_of_different_seeds(severity_settings: Set
             "optimizer.name": "sgd",
             "loop.keep": "last",
         },
+        {**BSNET, "ensemble": 1, "loss.expected_l1": 0.3, "loop.ema": 0.9},
     ],
-    ids=["spatial normalisation only", "every switch"],
+    ids=["spatial normalisation only", "every switch", "BS-Net"],
 )
 def test_recipe_parts_can_be_switched(severity_settings: SettingsMaker, overrides: dict[str, Any]) -> None:
     settings = severity_settings(overrides)
@@ -163,6 +179,26 @@ def test_portability_starts_from_another_schemes_network(severity_settings: Sett
         assert all(torch.equal(old[k], state[k]) for k in shared) == (frozen == "all_but_heads")
 
 
+@pytest.mark.parametrize("freeze", [True, False])
+def test_bsnets_encoder_learns_only_when_it_may(severity_settings: SettingsMaker, freeze: bool) -> None:
+    settings = severity_settings({**BSNET, "network.bsnet.freeze_encoder": freeze})
+    network = build_severity(settings.network)
+    SeverityModule(network, load_scheme("brixia"), settings).train()
+    network.logits(torch.rand(2, 1, 64, 64), torch.ones(2, 1, 64, 64), torch.eye(2, 3).expand(2, 2, 3))[
+        "brixia"
+    ].sum().backward()
+    encoder = [parameter.grad for parameter in network.backbone.parameters()]
+    assert all(grad is None for grad in encoder) == freeze
+    assert any(part.training for part in network.backbone.modules()) != freeze
+    assert all(parameter.grad is not None for parameter in network.pyramid.parameters())
+    probe = severity_settings({**BSNET, "initial.freeze": "all_but_heads"})
+    SeverityModule(network, load_scheme("brixia"), probe)
+    learning = {name.split(".")[0] for name, p in network.named_parameters() if p.requires_grad}
+    assert learning == {"scheme_heads"}
+    with pytest.raises(ConfigError, match="BS-Net aligns features"):
+        SeverityModule(network, load_scheme("brixia"), severity_settings({**BSNET, "mixup": 0.2}))
+
+
 def test_training_on_covid_is_measured_on_other_pneumonias(
     severity_settings: SettingsMaker, phantom_dataset: Callable[[str], Path], tmp_path: Path
 ) -> None:
@@ -185,17 +221,6 @@ def _named(document: Any, prefix: str = "") -> list[tuple[str, torch.Tensor]]:
     if not isinstance(document, dict):
         return []
     return [pair for key, value in document.items() for pair in _named(value, f"{prefix}/{key}")]
-
-
-def test_the_crop_is_what_the_fused_network_samples(severity_settings: SettingsMaker) -> None:
-    from lungsev.networks.warp import AffineWarp
-    from lungsev.train.tasks.severity import crop
-
-    network = severity_settings({"network.oversample": 2}).network
-    canvas = warp(np.random.default_rng(0).random((64, 64)).astype(np.float32), np.eye(3)[:2], 512)
-    theta = np.array([[0.8, 0.05, 0.1], [-0.04, 0.9, -0.05]])
-    fused = AffineWarp(network.crop_px, 2)(torch.from_numpy(canvas)[None, None], torch.from_numpy(theta)[None])
-    assert np.abs(crop(canvas, theta, network) - fused[0, 0].numpy()).max() < 5e-3
 
 
 @pytest.mark.slow

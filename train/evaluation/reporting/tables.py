@@ -285,7 +285,7 @@ def _paper_1(run: RunReport) -> str:
         return PAPER_CXR_CLIP
     if run.settings.get("title") or network.get("mask_attention"):
         return "-"
-    if network.get("neck") == "pyramid":
+    if network.get("neck") == "bsnet":
         return PAPER_BSNET if run.settings.get("ensemble", 1) > 1 else "-"
     return PAPER_TABLE_1.get((run.backbone.split(".")[0], bool(run.position_aware)), "-")
 

@@ -43,7 +43,7 @@ def moved_canvas(
     Returns:
         float32 [crop_px, crop_px] and [M, M], both 0-1.
     """
-    lungs = mask.astype(np.float32) / 255
+    lungs = mask.astype(np.float32) / np.float32(255)
     if change is not None:
         moved = compose(compose(theta, change), invert(theta))
         canvas, lungs = warp(canvas, moved, canvas.shape[0]), warp(lungs, moved, lungs.shape[0])

@@ -38,6 +38,8 @@ class BsNet(nn.Module):
         classifier_depth: 3x3 convolutions of a classifier before its last.
     """
 
+    flip_tta = None  # which a severity network may have
+
     def __init__(
         self,
         backbone: Backbone,

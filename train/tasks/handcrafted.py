@@ -11,12 +11,13 @@ from lungsev.grading import Calibration
 from lungsev.schemes import Scheme
 from lungsev.train.data.datasets import GradedImage
 from lungsev.train.data.preparation import ready_images, upstream_run
+from lungsev.train.data.sampling import crop
 from lungsev.train.data.splits import Split, split_images
 from lungsev.train.evaluation.baseline import region_features, ridge_scores
 from lungsev.train.evaluation.predictions import Predictions, collect, join, summarise
 from lungsev.train.fitting.losses import target_distribution
 from lungsev.train.runs import Run
-from lungsev.train.tasks.severity import SeverityRunSettings, crop, load_dataset
+from lungsev.train.tasks.severity import SeverityRunSettings, load_dataset
 from lungsev.train.tasks.spatial_normalizer import SpatialNormalizer, image_thetas
 
 

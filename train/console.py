@@ -52,8 +52,10 @@ def warn(text: str) -> None:
 
 @contextmanager
 def progress_of(title: str, total: int) -> Iterator[Callable[[int, int], None]]:
-    """A callback (done, of) that moves a bar on a terminal and says nothing elsewhere."""
-    if not console().is_terminal:
+    """A callback (done, of) that moves a bar on a terminal; elsewhere a plain line at the start. No title, no word."""
+    if not title or not console().is_terminal:
+        if title and total > 1:
+            say(f"{title}: {total}")
         yield lambda done, of: None
         return
     with Progress(*_columns(), console=console(), transient=True) as progress:

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+import torch
 
 from lungsev.errors import ConfigError, LungsevError
 from lungsev.grading import Calibration
@@ -24,11 +25,12 @@ from lungsev.train.data.cache import CachedImage, demand_readable, prepare
 from lungsev.train.data.datasets import GradedImage, load_graded
 from lungsev.train.data.duplicates import find_twins, joined_patients
 from lungsev.train.data.splits import Split
-from lungsev.train.evaluation.inference import Outputs, embed, find_lungs, predict_with_tta
+from lungsev.train.evaluation.inference import Outputs, embed, find_lungs, predict
 from lungsev.train.evaluation.predictions import collect, summarise
 from lungsev.train.evaluation.samples import map_name, report_samples
+from lungsev.train.fitting.device import device_of
 from lungsev.train.runs import Run, finished_run, write_json
-from lungsev.train.settings import Settings
+from lungsev.train.settings import Positive, Settings
 
 
 class EvaluateSettings(Settings):
@@ -41,6 +43,8 @@ class EvaluateSettings(Settings):
     tta: tuple[str, ...] = ()  # test-time augmentation: flip, zoom_in, zoom_out, turn_left, turn_right
     cache: Path = Path("runs/cache")
     workers: int = 1
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"  # of the networks of runs; a bundle has its own backend
+    threads: Positive | None = None  # of torch and OpenCV; None: as many as they choose
     skip_unreadable: bool = False
 
 
@@ -63,7 +67,8 @@ def evaluate(settings: EvaluateSettings, out: Path) -> dict[str, Any]:
     cached = [prepared.images[image.name] for image in images]
     patients = joined_patients([image.patient for image in images], find_twins(cached))
     images = [replace(image, patient=patient) for image, patient in zip(images, patients, strict=True)]
-    outputs = [_outputs(path, cached, dataset.scheme, settings.tta) for path in settings.sources]
+    device = device_of(settings.accelerator)
+    outputs = [_outputs(path, cached, dataset.scheme, settings.tta, device) for path in settings.sources]
     probabilities = np.mean([output[f"probabilities.{dataset.scheme.name}"] for output in outputs], axis=0)
     predictions = collect(dataset.scheme, images, probabilities, outputs[0]["theta"])
     calibration = _calibration(settings.sources, dataset.scheme)
@@ -82,7 +87,7 @@ def evaluate(settings: EvaluateSettings, out: Path) -> dict[str, Any]:
     first, embeddings = settings.sources[0], None
     lungs = partial(_bundle_lungs, first)
     if not is_bundle(first):
-        network = load_network(first)
+        network = load_network(first).to(device)
         embeddings = embed(network, chosen_images, dataset.scheme)
         lungs = partial(find_lungs, network)
     samples = report_samples(predictions.select(rows), chosen_images, maps, embeddings, lungs)
@@ -129,20 +134,27 @@ def _root_and_scheme(settings: EvaluateSettings, runs: Sequence[Run]) -> tuple[P
     return Path(root), settings.scheme or own.get("scheme")
 
 
-def _outputs(source: Path, images: Sequence[CachedImage], scheme: Scheme, tta: Sequence[str]) -> Outputs:
-    outputs = _bundle_outputs(source, images, tta) if is_bundle(source) else _run_outputs(source, images, scheme, tta)
+def _outputs(
+    source: Path, images: Sequence[CachedImage], scheme: Scheme, tta: Sequence[str], device: torch.device
+) -> Outputs:
+    if is_bundle(source):
+        outputs = _bundle_outputs(source, images, tta)
+    else:
+        outputs = _run_outputs(source, images, scheme, tta, device)
     if f"probabilities.{scheme.name}" not in outputs:
         known = ", ".join(name.partition(".")[2] for name in outputs if name.startswith("probabilities."))
         raise ConfigError(f"{source} grades by {known}, the images are graded by {scheme.name}")
     return outputs
 
 
-def _run_outputs(source: Path, images: Sequence[CachedImage], scheme: Scheme, tta: Sequence[str]) -> Outputs:
-    network = load_network(source)
+def _run_outputs(
+    source: Path, images: Sequence[CachedImage], scheme: Scheme, tta: Sequence[str], device: torch.device
+) -> Outputs:
+    network = load_network(source).to(device)
     known = network.severity.scheme_heads
     if scheme.name not in known:
         raise ConfigError(f"{source} grades by {', '.join(known)}, the images are graded by {scheme.name}")
-    return predict_with_tta(network, images, [scheme], tta)
+    return predict(network, images, [scheme], tta)
 
 
 def _bundle_outputs(source: Path, images: Sequence[CachedImage], tta: Sequence[str]) -> Outputs:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,9 @@ from torch import Tensor
 from lungsev.errors import ConfigError
 from lungsev.networks.fused import FusedNetwork
 from lungsev.schemes import Scheme
-from lungsev.train.console import track
 from lungsev.train.data.augmentation import Geometry
 from lungsev.train.data.cache import CachedImage
+from lungsev.train.fitting.device import run_batches
 
 TTA: dict[str, Geometry] = {
     "flip": Geometry(flip=True),
@@ -36,75 +36,65 @@ def known_tta(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def predict(
-    network: FusedNetwork, radiographs: Sequence[CachedImage], batch: int = 8, title: str = "Scoring images"
-) -> Outputs:
-    """Return every output of the fused network but the mask, images on the first axis."""
-    collected: dict[str, list[npt.NDArray[np.float32]]] = {}
-    with torch.inference_mode():
-        for _, images in _batches(radiographs, batch, title):
-            for name, value in network(images).items():
-                if name != "lung_mask":
-                    collected.setdefault(name, []).append(value.numpy())
-    return {name: np.concatenate(values) for name, values in collected.items()}
-
-
-def predict_with_tta(
     network: FusedNetwork,
     radiographs: Sequence[CachedImage],
-    schemes: Sequence[Scheme],
-    tta: Sequence[str],
-    batch: int = 8,
+    schemes: Sequence[Scheme] = (),
+    tta: Sequence[str] = (),
+    title: str = "Scoring images",
 ) -> Outputs:
-    """Run `predict`, and average the probabilities with those of changed copies of the aligned crop.
+    """Return every output of the fused network but the mask, images on the first axis.
 
-    The regions of a flipped copy are permuted back.
+    Args:
+        network: Where it is, the images go.
+        radiographs: At least one.
+        schemes: Whose probabilities are averaged with those of augmented copies.
+        tta: Changes of the aligned crop that make these copies; the regions of a flipped one are permuted back.
+        title: Shown with the progress.
     """
-    outputs = predict(network, radiographs, batch)
-    if not tta:
+
+    def work(images: Tensor) -> dict[str, Tensor]:
+        outputs = dict(network(images))
+        mask = outputs.pop("lung_mask")
+        for name in tta:
+            graded = network.grade(images, mask, _changed(outputs["theta"], TTA[name]))
+            for scheme in schemes:
+                probabilities = graded[scheme.name][0].float()
+                if TTA[name].flip:
+                    probabilities = probabilities[:, list(scheme.flip_permutation)]
+                outputs[f"probabilities.{scheme.name}"] = outputs[f"probabilities.{scheme.name}"] + probabilities
+        for scheme in schemes:
+            outputs[f"probabilities.{scheme.name}"] = outputs[f"probabilities.{scheme.name}"] / (1 + len(tta))
         return outputs
-    sums = {scheme.name: outputs[f"probabilities.{scheme.name}"].copy() for scheme in schemes}
-    with torch.inference_mode():
-        for start, images in _batches(radiographs, batch, "Augmented copies"):
-            mask, theta, _ = network.locate(images)
-            for name in tta:
-                found = network.grade(images, mask, _changed(theta, TTA[name]))
-                for scheme in schemes:
-                    probabilities = found[scheme.name][0].float().numpy()
-                    if TTA[name].flip:
-                        probabilities = probabilities[:, list(scheme.flip_permutation)]
-                    sums[scheme.name][start : start + batch] += probabilities
-    for name, total in sums.items():
-        outputs[f"probabilities.{name}"] = total / (1 + len(tta))
-    return outputs
+
+    return run_batches(network, radiographs, _canvases, work, title)
 
 
-def embed(network: Any, radiographs: Sequence[CachedImage], scheme: Scheme, batch: int = 8) -> npt.NDArray[np.float32]:
+def embed(network: Any, radiographs: Sequence[CachedImage], scheme: Scheme) -> npt.NDArray[np.float32]:
     """Return the region embeddings before the head: [N, R, D]."""
-    collected = []
-    with torch.inference_mode():
-        for _, images in _batches(radiographs, batch, "Embedding regions"):
-            mask, theta, _ = network.locate(images)
-            collected.append(network.region_embeddings(images, mask, theta, scheme.name).numpy())
-    return np.concatenate(collected)
+
+    def work(images: Tensor) -> dict[str, Tensor]:
+        mask, theta, _ = network.locate(images)
+        return {"regions": network.region_embeddings(images, mask, theta, scheme.name)}
+
+    return run_batches(network, radiographs, _canvases, work, "Embedding regions")["regions"]
 
 
-def find_lungs(network: FusedNetwork, radiographs: Sequence[CachedImage], batch: int = 8) -> npt.NDArray[np.uint8]:
+def find_lungs(network: FusedNetwork, radiographs: Sequence[CachedImage]) -> npt.NDArray[np.uint8]:
     """Return the lung masks, 0-255: [N, M, M]."""
-    with torch.inference_mode():
-        masks = [network.locate(images)[0][:, 0] for _, images in _batches(radiographs, batch, "Finding lungs")]
-    return np.asarray((torch.cat(masks) * 255).round().byte().cpu().numpy())
+
+    def work(images: Tensor) -> dict[str, Tensor]:
+        return {"masks": (network.locate(images)[0][:, 0] * 255).round().byte()}
+
+    return run_batches(network, radiographs, _canvases, work, "Finding lungs")["masks"]
 
 
-def _batches(radiographs: Sequence[CachedImage], size: int, title: str) -> Iterator[tuple[int, Tensor]]:
-    """Yield the first row and the canvases [n, 1, S, S] of each batch."""
-    starts = range(0, len(radiographs), size)
-    for start in track(starts, title, len(starts)):
-        canvases = np.stack([radiograph.canvas() for radiograph in radiographs[start : start + size]])
-        yield start, torch.from_numpy(canvases)[:, None]
+def _canvases(radiographs: Sequence[CachedImage]) -> npt.NDArray[np.float32]:
+    """Canvases of images, [n, 1, S, S]."""
+    return np.stack([radiograph.canvas() for radiograph in radiographs])[:, None]
 
 
 def _changed(theta: Tensor, geometry: Geometry) -> Tensor:
     """Return theta after a change of the aligned frame, [N, 2, 3]."""
     matrix = torch.eye(3)
     matrix[:2] = torch.from_numpy(geometry.matrix()).float()
-    return theta @ matrix
+    return theta @ matrix.to(theta.device)

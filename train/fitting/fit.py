@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,10 +15,11 @@ import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar, WeightAveraging
 from torch import Tensor, nn
 
-from lungsev.errors import ConfigError, LungsevError
+from lungsev.errors import LungsevError
 from lungsev.train.console import is_main_process
 from lungsev.train.data.loaders import world_size
 from lungsev.train.fitting.checkpoints import WholeCheckpoints, newest_checkpoint
+from lungsev.train.fitting.device import device_of, devices_of, nodes_of
 from lungsev.train.fitting.distributed import WholeBatch, one_batch
 from lungsev.train.fitting.loggers import loggers_of
 from lungsev.train.fitting.optimization import WarmedAverage, learning_rate_factor, make_optimizer
@@ -126,22 +126,23 @@ def fit(module: TrainingModule, run: Run, train: Any, validation: Any | None) ->
     """Train, from the last whole epoch when the run was stopped before.
 
     Returns:
-        The network whose weights `loop.keep` asks for, in eval mode on the CPU.
+        The network whose weights `loop.keep` asks for, in eval mode, on the device that it was trained on.
     """
     loop = module.loop
+    device = device_of(loop.accelerator)
     make_cpu_fast()
     module.to(memory_format=torch.channels_last)
     keeps_best = loop.keep == "best" and validation is not None
     last, best = _checkpoint(run, "last", None), _checkpoint(run, "best", MONITOR)
-    averaging = WeightAveraging(average_device(loop), multi_avg_fn=WarmedAverage(loop.ema))
+    averaging = WeightAveraging(device, multi_avg_fn=WarmedAverage(loop.ema))
     average: list[Callback] = [averaging] if loop.ema > 0 else []
     bar: list[Callback] = [RichProgressBar(leave=False)] if _on_terminal() else []
     stopper: list[Callback] = [EarlyStopping(MONITOR, patience=loop.patience)] if loop.patience and validation else []
     with quiet_lightning():
         trainer = L.Trainer(
-            accelerator=accelerator_of(loop),
+            accelerator=loop.accelerator,
             devices=devices_of(loop),
-            num_nodes=_nodes(loop),
+            num_nodes=nodes_of(loop),
             strategy="ddp" if world_size() > 1 else "auto",
             precision=PRECISIONS[loop.precision],
             max_epochs=loop.epochs,
@@ -164,7 +165,7 @@ def fit(module: TrainingModule, run: Run, train: Any, validation: Any | None) ->
     if keeps_best and best.best_model_path and Path(best.best_model_path).is_file():
         state = torch.load(best.best_model_path, map_location="cpu", weights_only=False)
         module.load_state_dict(state["state_dict"])
-    return module.network.cpu().eval()
+    return module.network.to(device).eval()
 
 
 @contextmanager
@@ -217,38 +218,6 @@ def make_cpu_fast() -> None:
             libc.mallopt(M_MMAP_MAX, 0)
             libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
             libc.mallopt(M_TOP_PAD, 512 * 2**20)
-
-
-def accelerator_of(loop: LoopSettings) -> str:
-    """Return Lightning's accelerator. Raises ConfigError when this machine has none."""
-    if loop.accelerator == "gpu" and not torch.cuda.is_available():
-        raise ConfigError("loop.accelerator is gpu, but torch finds none here; expected auto or cpu")
-    return loop.accelerator
-
-
-def devices_of(loop: LoopSettings) -> int:
-    """Return the devices of this machine. Raises ConfigError when they need processes that were not started."""
-    if "LOCAL_WORLD_SIZE" in os.environ:
-        return int(os.environ["LOCAL_WORLD_SIZE"])
-    if loop.devices not in ("auto", 1):
-        raise ConfigError(
-            f"loop.devices={loop.devices} needs as many processes: leave it out and start them by "
-            f"`torchrun --nproc_per_node={loop.devices} -m lungsev.train ... --out DIR`"
-        )
-    return 1
-
-
-def average_device(loop: LoopSettings) -> torch.device:
-    """Return this process's GPU, or the CPU without one: left to itself, Lightning averages on the CPU."""
-    if accelerator_of(loop) == "cpu" or not torch.cuda.is_available():
-        return torch.device("cpu")
-    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-
-
-def _nodes(loop: LoopSettings) -> int:
-    """Machines of this torchrun; the setting counts only without it."""
-    local = int(os.environ.get("LOCAL_WORLD_SIZE", "0"))
-    return int(os.environ["WORLD_SIZE"]) // local if local else loop.nodes
 
 
 def _on_terminal() -> bool:

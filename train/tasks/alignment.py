@@ -38,6 +38,7 @@ from lungsev.train.data.loaders import Key, generator_of, make_loader
 from lungsev.train.data.masks import shows_both_lungs
 from lungsev.train.data.preparation import left_out, ready_images, require_root, split_dataset, upstream_run, usable
 from lungsev.train.evaluation.metrics import dice
+from lungsev.train.fitting.device import device_of, run_batches
 from lungsev.train.fitting.fit import TrainingModule, fit, seed_weights
 from lungsev.train.fitting.losses import corner_distance
 from lungsev.train.runs import Run, finished_run
@@ -147,6 +148,7 @@ def run_alignment(settings: AlignSettings, run: Run) -> dict[str, Any]:
     """
     source = finished_run(upstream_run(settings.segmentation, "segment"))
     segmentation, segmentation_settings = load_segmentation(source.path)
+    segmentation.to(device_of(settings.loop.accelerator))
     dataset = load_masked(require_root(settings.data), settings.data.layout)
     for problem in dataset.problems:
         warn(problem)
@@ -192,9 +194,14 @@ def alignable(
 
 def measure(network: nn.Module, images: Sequence[Alignable]) -> dict[str, Any]:
     """Corner error in pixels of the 512 canvas, from predicted masks, and the overlap of the two frames' boxes."""
-    with torch.inference_mode():
-        masks = torch.from_numpy(np.stack([image.predicted for image in images]))[:, None]
-        thetas = network(masks).numpy().astype(np.float64)
+    found = run_batches(
+        network,
+        images,
+        lambda chunk: np.stack([image.predicted for image in chunk])[:, None],
+        lambda masks: {"thetas": network(masks)},
+        batch=len(images),
+    )
+    thetas = found["thetas"].astype(np.float64)
     errors = [corner_error_px(found, image.theta, CANVAS_SIZE_PX) for found, image in zip(thetas, images, strict=True)]
     left_right = [_sides_kept(found, image.labels) for found, image in zip(thetas, images, strict=True)]
     return {

@@ -15,6 +15,7 @@ from lungsev.train.data.sampling import crop
 from lungsev.train.data.splits import Split, split_images
 from lungsev.train.evaluation.baseline import region_features, ridge_scores
 from lungsev.train.evaluation.predictions import Predictions, collect, join, summarise
+from lungsev.train.fitting.device import device_of
 from lungsev.train.fitting.losses import target_distribution
 from lungsev.train.runs import Run
 from lungsev.train.tasks.severity import SeverityRunSettings, load_dataset
@@ -29,7 +30,7 @@ def run_handcrafted(settings: SeverityRunSettings, run: Run) -> dict[str, Any]:
         DatasetError: The folder is no dataset of graded images, or an image cannot be read.
     """
     dataset = load_dataset(settings)
-    normalizer = SpatialNormalizer.load(upstream_run(settings.alignment, "align"))
+    normalizer = SpatialNormalizer.load(upstream_run(settings.alignment, "align"), device_of(settings.loop.accelerator))
     images, prepared = ready_images(dataset.images, settings.data)
     cached = [prepared[image.name] for image in images]
     thetas = image_thetas(normalizer, cached, settings.data.cache)

@@ -28,7 +28,7 @@ from lungsev.networks.build import build_backbone
 from lungsev.networks.settings import SeveritySettings
 from lungsev.preprocessing.canvas import to_canvas
 from lungsev.reading.read import read_radiograph
-from lungsev.train.console import in_threads, say, track, warn
+from lungsev.train.console import in_threads, is_main_process, say, track, warn
 from lungsev.train.data.augmentation import (
     GeometrySettings,
     IntensitySettings,
@@ -41,6 +41,7 @@ from lungsev.train.data.loaders import Key, generator_of, make_loader
 from lungsev.train.data.preparation import ready_images, require_root, upstream_run, usable
 from lungsev.train.data.sampling import crop
 from lungsev.train.data.splits import split_images
+from lungsev.train.fitting.device import device_of, run_batches
 from lungsev.train.fitting.fit import TrainingModule, fit, seed_weights
 from lungsev.train.runs import Run
 from lungsev.train.settings import DataSettings, LoopSettings, OptimizerSettings, Settings, Share
@@ -105,7 +106,7 @@ def run_pretraining(settings: PretrainSettings, run: Run) -> dict[str, Any]:
         warn(problem)
     radiographs = _subsample(dataset.images, settings.subsample, settings.loop.seed)
     classes = sorted({radiograph.finding for radiograph in radiographs})
-    normalizer = SpatialNormalizer.load(upstream_run(settings.alignment, "align"))
+    normalizer = SpatialNormalizer.load(upstream_run(settings.alignment, "align"), device_of(settings.loop.accelerator))
     split = split_images(radiographs, "all", settings.data.split.seed, validation=settings.validation)
     split.save(run.splits)
     crops = [_labelled_crops(radiographs, classes, normalizer, settings)]
@@ -123,6 +124,8 @@ def run_pretraining(settings: PretrainSettings, run: Run) -> dict[str, Any]:
     loop = settings.loop
     loader = make_loader(images, loop.batch_size, True, loop.seed, 0, loop.accumulate)
     best: Any = fit(PretrainModule(learner, settings), run, loader, None)
+    if not is_main_process():
+        return {}
     metrics: dict[str, Any] = {
         "task": "pretraining",
         "data": data,
@@ -132,7 +135,7 @@ def run_pretraining(settings: PretrainSettings, run: Run) -> dict[str, Any]:
     if parts.get("validation"):
         metrics["validation"] = _accuracy(best, crops[0], parts["validation"])
         say(f"validation: {len(parts['validation'])} images, accuracy {metrics['validation']['accuracy']:.3f}")
-    torch.save(best.backbone.timm_state(), run.network)
+    torch.save(best.backbone.cpu().timm_state(), run.network)
     run.write_metrics(metrics)
     return metrics
 
@@ -287,7 +290,11 @@ def _canvas(radiograph: LabelledImage) -> Image:
 
 
 def _accuracy(network: Any, crops: AugmentedImages, rows: Sequence[int]) -> dict[str, Any]:
-    with torch.inference_mode():
-        shown = _as_float(crops.images[list(rows), 0])[:, None]
-        answers = torch.cat([network(batch)[0].argmax(dim=1) for batch in shown.split(BATCH)]).numpy()
+    answers = run_batches(
+        network,
+        list(rows),
+        lambda chunk: crops.images[list(chunk), 0].astype(np.float32)[:, None] / np.float32(255),
+        lambda images: {"classes": network(images)[0].argmax(dim=1)},
+        batch=BATCH,
+    )["classes"]
     return {"images": len(rows), "accuracy": float((answers == crops.labels[list(rows)]).mean())}

@@ -37,12 +37,14 @@ from lungsev.train.data.loaders import Key, generator_of, make_loader
 from lungsev.train.data.preparation import left_out, ready_images, require_root, split_dataset, usable
 from lungsev.train.data.synthetic import SyntheticImage, make_chests
 from lungsev.train.evaluation.metrics import bootstrap_interval, dice
+from lungsev.train.fitting.device import run_batches
 from lungsev.train.fitting.fit import TrainingModule, fit, seed_weights
 from lungsev.train.fitting.losses import mask_loss
 from lungsev.train.runs import Run
 from lungsev.train.settings import DataSettings, LoopSettings, OptimizerSettings, Positive, Settings, Share
 
 MEASURED = ("validation", "test", "held_out")  # held_out: images of the patients that may not be trained on
+BATCH = 16  # images of a prediction on a CPU
 FRONTAL = IMAGE_CHECK_CLASSES.index("frontal")
 
 
@@ -252,31 +254,39 @@ def measure(
 
 
 def predict_masks(
-    network: Any, radiographs: Sequence[image_cache.CachedImage], side_px: int, batch: int = 16
+    network: Any, radiographs: Sequence[image_cache.CachedImage], side_px: int
 ) -> list[npt.NDArray[np.float32]]:
     """Predict the soft masks [M, M] of unchanged images."""
-    masks: list[npt.NDArray[np.float32]] = []
-    with torch.inference_mode():
-        for start in range(0, len(radiographs), batch):
-            images = np.stack(
-                [shrink(radiograph.canvas(), side_px) for radiograph in radiographs[start : start + batch]]
-            )
-            probability = network(torch.from_numpy(images)[:, None]).float().sigmoid()
-            masks.extend(probability[:, 0].numpy())
-    return masks
+    if not radiographs:
+        return []
+
+    def load(chunk: Sequence[image_cache.CachedImage]) -> npt.NDArray[np.float32]:
+        return np.stack([shrink(radiograph.canvas(), side_px) for radiograph in chunk])[:, None]
+
+    found = run_batches(
+        network, radiographs, load, lambda images: {"masks": network(images).float().sigmoid()[:, 0]}, batch=BATCH
+    )
+    return list(found["masks"])
 
 
 def image_check_accuracy(network: Any, radiographs: Sequence[image_cache.CachedImage], side_px: int) -> float:
     """Return the share of right answers over each image upright, turned three ways and inverted."""
-    hits = []
-    with torch.inference_mode():
-        for radiograph in radiographs:
+
+    def load(chunk: Sequence[image_cache.CachedImage]) -> npt.NDArray[np.float32]:
+        shown = []
+        for radiograph in chunk:
             image = shrink(radiograph.canvas(), side_px)
-            shown = [image, *(np.rot90(image, -turns) for turns in (1, 2, 3)), 1.0 - image]
-            stacked = torch.from_numpy(np.stack([np.ascontiguousarray(view) for view in shown]))[:, None]
-            answers = network.image_check(network.encode(stacked)[-1]).argmax(dim=1).numpy()
-            hits.extend(answers == np.arange(5))  # the order of IMAGE_CHECK_CLASSES
-    return float(np.mean(hits))
+            shown += [image, *(np.rot90(image, -turns) for turns in (1, 2, 3)), 1.0 - image]
+        return np.stack(shown)[:, None]
+
+    answers = run_batches(
+        network,
+        radiographs,
+        load,
+        lambda images: {"kinds": network.image_check(network.encode(images)[-1]).argmax(dim=1)},
+        batch=1,
+    )["kinds"]
+    return float(np.mean(answers == np.tile(np.arange(5), len(radiographs))))  # the order of IMAGE_CHECK_CLASSES
 
 
 def shrink(image: npt.NDArray[np.float32], side_px: int) -> npt.NDArray[np.float32]:

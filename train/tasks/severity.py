@@ -34,6 +34,7 @@ from lungsev.train.data.preparation import ready_images, require_root, split_dat
 from lungsev.train.data.sampling import crop, moved_canvas, token_coverage
 from lungsev.train.evaluation.calibration import CalibrationSettings
 from lungsev.train.evaluation.measure import measure_run
+from lungsev.train.fitting.device import device_of
 from lungsev.train.fitting.fit import TrainingModule, fit, seed_weights
 from lungsev.train.fitting.losses import (
     SeverityLossSettings,
@@ -242,7 +243,7 @@ def run_severity(settings: SeverityRunSettings, run: Run) -> dict[str, Any]:
     scheme = dataset.scheme
     network_settings = settings.network.model_copy(update={"schemes": (scheme_name(settings, dataset),)})
     settings = settings.model_copy(update={"network": network_settings})
-    normalizer = SpatialNormalizer.load(upstream_run(settings.alignment, "align"))
+    normalizer = SpatialNormalizer.load(upstream_run(settings.alignment, "align"), device_of(settings.loop.accelerator))
     seed_weights(settings.loop.seed)
     network = build_initial(settings.network, settings.initial)  # before the images: a wrong name is known in seconds
     radiographs, prepared = ready_images(dataset.images, settings.data)

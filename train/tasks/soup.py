@@ -42,6 +42,7 @@ from lungsev.train.evaluation.breakdown import breakdown
 from lungsev.train.evaluation.calibration import conformal_margin, fit_temperature, with_temperature
 from lungsev.train.evaluation.predictions import Predictions, collect, summarise
 from lungsev.train.evaluation.samples import report_samples
+from lungsev.train.fitting.device import device_of, run_batches
 from lungsev.train.fitting.fit import fit, seed_weights
 from lungsev.train.runs import Run, open_run
 from lungsev.train.settings import LoopSettings, OptimizerSettings, Positive, Share
@@ -93,7 +94,8 @@ def run_soup(settings: SoupSettings, run: Run) -> dict[str, Any]:
     scheme = dataset.scheme
     network_settings = settings.network.model_copy(update={"schemes": (scheme_name(settings, dataset),)})
     settings = settings.model_copy(update={"network": network_settings})
-    normalizer = SpatialNormalizer.load(upstream_run(settings.alignment, "align"))
+    device = device_of(settings.loop.accelerator)
+    normalizer = SpatialNormalizer.load(upstream_run(settings.alignment, "align"), device)
     images, prepared = ready_images(dataset.images, settings.data)
     cached = [prepared[image.name] for image in images]
     thetas = image_thetas(normalizer, cached, settings.data.cache)
@@ -102,7 +104,7 @@ def run_soup(settings: SoupSettings, run: Run) -> dict[str, Any]:
     graded, temperature = _measure(run, bank, images, cached, thetas, scheme, settings, masks_of)
     shipped = normalizer
     if settings.final_alignment is not None:
-        shipped = SpatialNormalizer.load(settings.final_alignment)
+        shipped = SpatialNormalizer.load(settings.final_alignment, device)
         thetas = image_thetas(shipped, cached, settings.data.cache)
         bank = augmented_crops(images, cached, thetas, scheme, settings)
     folds = settings.data.split.folds
@@ -244,16 +246,17 @@ def soup(
     """
     seed_weights(settings.loop.seed)  # all copies of all folds start from the same weights, the heads' too
     network: SeverityNetwork = build_initial(settings.network, settings.initial).eval()
+    network.to(device_of(settings.loop.accelerator))
     copies = [Run(folder.path / f"copy-{repeat}") for repeat in range(settings.repeats)]
     if not all(copy.network.is_file() for copy in copies):
         _fit_scale(network, bank, rows)
     start = {name: value.clone() for name, value in network.state_dict().items()}
     for repeat, copy in enumerate(copies):
         if not copy.network.is_file():
-            network.cpu().load_state_dict(start)
+            network.load_state_dict(start)
             _train_copy(network, bank, rows, scheme, settings, copy, settings.loop.seed + 1 + 100 * fold + repeat)
     states = [torch.load(copy.network, map_location="cpu", weights_only=True) for copy in copies]
-    network.cpu().load_state_dict(mean_of_weights(states))
+    network.load_state_dict(mean_of_weights(states))
     return network.eval()
 
 
@@ -273,7 +276,7 @@ def _train_copy(
     loader = make_loader(images, loop.batch_size, True, seed, 0, loop.accumulate)
     best = fit(SeverityModule(network, scheme, own), run, loader, None)
     with atomic_file(run.network) as file:
-        torch.save(best.state_dict(), file)
+        torch.save({name: value.cpu() for name, value in best.state_dict().items()}, file)
 
 
 def mean_of_weights(states: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
@@ -287,21 +290,27 @@ def mean_of_weights(states: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
 def _fit_scale(network: SeverityNetwork, bank: CropBank, rows: Sequence[int]) -> None:
     """Centre the features on those of the regions of the training images, plain and flipped."""
     pool = next(iter(network.scheme_heads.values())).pool
-    batches = [batch.tolist() for batch in np.array_split(np.asarray(rows), -(-len(rows) // BATCH))]
-    with torch.inference_mode():
-        pooled = [
-            pool(network.backbone(bank.crops(batch, augmentation)).flatten(2).transpose(1, 2))
-            for augmentation in (0, 1)
-            for batch in batches
-        ]
-        network.scale.fit(torch.cat(pooled))
+
+    def pooled(augmentation: int) -> npt.NDArray[np.float32]:
+        def work(images: Tensor) -> dict[str, Tensor]:
+            return {"regions": pool(network.backbone(images).flatten(2).transpose(1, 2))}
+
+        found = run_batches(
+            network, list(rows), lambda chunk: bank.crops(chunk, augmentation).numpy(), work, batch=BATCH
+        )
+        return found["regions"]
+
+    network.scale.fit(torch.from_numpy(np.concatenate([pooled(0), pooled(1)])))
 
 
 def _predict(
     network: SeverityNetwork, bank: CropBank, rows: Sequence[int], scheme: Scheme
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float32]]:
     """Predict probabilities [len(rows), R, G] and maps of the plain crops, as the fused network does."""
-    with torch.inference_mode():
-        outputs = [network(batch)[scheme.name] for batch in bank.crops(rows, 0).split(BATCH)]
-    probabilities, maps = (torch.cat(parts) for parts in zip(*outputs, strict=True))
-    return probabilities.double().numpy(), maps.numpy()
+
+    def work(images: Tensor) -> dict[str, Tensor]:
+        probabilities, maps = network(images)[scheme.name]
+        return {"probabilities": probabilities, "maps": maps}
+
+    found = run_batches(network, list(rows), lambda chunk: bank.crops(chunk, 0).numpy(), work, batch=BATCH)
+    return found["probabilities"].astype(np.float64), found["maps"]

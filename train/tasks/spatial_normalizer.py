@@ -6,12 +6,12 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lungsev.networks.alignment import AlignmentNetwork
 from lungsev.networks.checkpoint import load_alignment, load_segmentation
@@ -20,11 +20,12 @@ from lungsev.networks.segmentation import SegmentationNetwork
 from lungsev.networks.settings import AlignmentSettings, SegmentationSettings, SeveritySettings
 from lungsev.preprocessing.canvas import PREPROCESSING_VERSION
 from lungsev.system import atomic_file
-from lungsev.train.console import track
 from lungsev.train.data.cache import CachedImage
+from lungsev.train.fitting.device import run_batches
 from lungsev.train.tasks.segmentation import shrink
 
 BATCH = 16
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,11 @@ class SpatialNormalizer:
     alignment_settings: AlignmentSettings
 
     @classmethod
-    def load(cls, run: Path) -> SpatialNormalizer:
+    def load(cls, run: Path, device: torch.device) -> SpatialNormalizer:
         """From a finished alignment run, which holds both. Raises ConfigError when it is not what it should be."""
-        return cls(*load_segmentation(run), *load_alignment(run))
+        segmentation, segmentation_settings = load_segmentation(run)
+        alignment, alignment_settings = load_alignment(run)
+        return cls(segmentation.to(device), segmentation_settings, alignment.to(device), alignment_settings)
 
     @property
     def sha256(self) -> str:
@@ -48,7 +51,7 @@ class SpatialNormalizer:
         for network in (self.segmentation, self.alignment):
             for name, value in sorted(network.state_dict().items()):
                 digest.update(name.encode())
-                digest.update(value.numpy().tobytes())
+                digest.update(value.cpu().numpy().tobytes())
         return digest.hexdigest()
 
     def fuse(self, severity: nn.Module, settings: SeveritySettings) -> FusedNetwork:
@@ -68,7 +71,7 @@ def image_thetas(
 ) -> npt.NDArray[np.float64]:
     """Return theta of every image, [N, 2, 3]; stored in the cache under the networks' hash."""
     path = cache / "thetas" / f"v{PREPROCESSING_VERSION}-{normalizer.sha256[:24]}.npz"
-    return _cached(path, radiographs, lambda canvases: thetas_of(normalizer, canvases), "Aligning images")
+    return _cached(path, radiographs, lambda missing: _thetas(normalizer, missing, _canvas, "Aligning images"))
 
 
 def image_masks(
@@ -76,10 +79,16 @@ def image_masks(
 ) -> npt.NDArray[np.uint8]:
     """Return the lung mask of every image, 0-255, [N, M, M]; stored as the thetas are."""
     path = cache / "masks" / f"{normalizer.sha256[:24]}.npz"
-    return _cached(path, radiographs, lambda canvases: masks_of(normalizer, canvases), "Finding lungs")
+
+    def work(images: Tensor) -> dict[str, Tensor]:
+        return {"masks": (_mask(normalizer, images)[:, 0] * 255).round().byte()}
+
+    return _cached(
+        path, radiographs, lambda missing: _found(normalizer, missing, _canvas, work, "Finding lungs")["masks"]
+    )
 
 
-def _cached(path: Path, radiographs: Sequence[CachedImage], work: Callable[[Any], Any], title: str) -> Any:
+def _cached(path: Path, radiographs: Sequence[CachedImage], work: Callable[[Sequence[CachedImage]], Any]) -> Any:
     """One array per image, computed for those that `path` does not hold yet."""
     known: dict[str, npt.NDArray[Any]] = {}
     if path.is_file():
@@ -87,11 +96,7 @@ def _cached(path: Path, radiographs: Sequence[CachedImage], work: Callable[[Any]
             known = {key: stored[key] for key in stored.files}
     missing = list({radiograph.key: radiograph for radiograph in radiographs if radiograph.key not in known}.values())
     if missing:
-        starts = range(0, len(missing), BATCH)
-        for start in track(starts, title, len(starts)):
-            batch = missing[start : start + BATCH]
-            found = work([radiograph.canvas() for radiograph in batch])
-            known.update(zip((radiograph.key for radiograph in batch), found, strict=True))
+        known.update(zip((radiograph.key for radiograph in missing), work(missing), strict=True))
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_file(path) as file:
             np.savez_compressed(file, **known)  # type: ignore[arg-type]
@@ -100,18 +105,38 @@ def _cached(path: Path, radiographs: Sequence[CachedImage], work: Callable[[Any]
 
 def thetas_of(normalizer: SpatialNormalizer, canvases: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float64]:
     """Theta of canvases [S, S], float64 [N, 2, 3]."""
-    with torch.inference_mode():
-        return np.asarray(normalizer.alignment(_masks(normalizer, canvases)).numpy(), dtype=np.float64)
+    return _thetas(normalizer, canvases, lambda canvas: canvas)
 
 
-def masks_of(normalizer: SpatialNormalizer, canvases: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.uint8]:
-    """Lung masks of canvases [S, S], 0-255, [N, M, M]."""
-    return np.asarray((_masks(normalizer, canvases)[:, 0] * 255).round().byte().numpy())
+def _thetas(
+    normalizer: SpatialNormalizer, items: Sequence[Item], canvas_of: Callable[[Item], Any], title: str = ""
+) -> npt.NDArray[np.float64]:
+    def work(images: Tensor) -> dict[str, Tensor]:
+        return {"thetas": normalizer.alignment(_mask(normalizer, images))}
+
+    return _found(normalizer, items, canvas_of, work, title)["thetas"].astype(np.float64)
 
 
-def _masks(normalizer: SpatialNormalizer, canvases: Sequence[npt.NDArray[np.float32]]) -> torch.Tensor:
+def _found(
+    normalizer: SpatialNormalizer,
+    items: Sequence[Item],
+    canvas_of: Callable[[Item], Any],
+    work: Callable[[Tensor], dict[str, Tensor]],
+    title: str,
+) -> dict[str, npt.NDArray[Any]]:
     side = normalizer.segmentation_settings.size_px
-    images = torch.from_numpy(np.stack([shrink(canvas, side) for canvas in canvases]))[:, None]
-    with torch.inference_mode():
-        found: torch.Tensor = normalizer.segmentation(images)
-        return found.float().sigmoid()
+
+    def load(chunk: Sequence[Item]) -> npt.NDArray[np.float32]:
+        return np.stack([shrink(canvas_of(item), side) for item in chunk])[:, None]
+
+    return run_batches(normalizer.segmentation, items, load, work, title, BATCH)
+
+
+def _mask(normalizer: SpatialNormalizer, images: Tensor) -> Tensor:
+    """Lung masks 0-1 [N, 1, M, M] of images at the segmentation's side."""
+    found: Tensor = normalizer.segmentation(images)
+    return found.float().sigmoid()
+
+
+def _canvas(radiograph: CachedImage) -> npt.NDArray[np.float32]:
+    return radiograph.canvas()

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lungsev.train.tasks.spatial_normalizer import SpatialNormalizer, image_masks, masks_of
+from lungsev.train.tasks.spatial_normalizer import SpatialNormalizer, image_masks
 
 
 class Brightness(nn.Module):
@@ -62,6 +62,6 @@ def test_other_weights_have_another_hash_and_share_no_cache(tmp_path: Path) -> N
     assert image_masks(normalizer, [image_of("a", 0.6)], tmp_path).max() == 0
 
 
-def test_a_mask_is_what_the_network_gives_between_0_and_255() -> None:
-    masks = masks_of(normalizer_of(Brightness()), [np.full((4, 4), 0.5, np.float32)])
+def test_a_mask_is_what_the_network_gives_between_0_and_255(tmp_path: Path) -> None:
+    masks = image_masks(normalizer_of(Brightness()), [image_of("a", 0.5)], tmp_path)
     assert (masks.shape, masks.dtype, int(masks[0, 0, 0])) == ((1, 4, 4), np.uint8, 128)

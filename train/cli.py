@@ -8,7 +8,7 @@ from typing import NoReturn
 import typer
 
 from lungsev.errors import LungsevError
-from lungsev.train.commands import data, evaluation, table, training
+from lungsev.train.commands import data, evaluation, sharing, table, training
 
 app = typer.Typer(
     name="lungsev-train",
@@ -21,6 +21,7 @@ app = typer.Typer(
 app.add_typer(training.app)
 app.add_typer(table.app)
 app.add_typer(evaluation.app)
+app.add_typer(sharing.app)
 app.add_typer(data.app, name="data")
 
 

@@ -18,6 +18,30 @@ LIMITS = (
     "other, so a total has an interval, and a change between two images has a probability."
 )
 
+# The papers of CITATION.cff.
+CITATION = """The method is that of Lee, Kim and Lee; Brixia scores on large datasets are due to Signoroni et al.
+
+```bibtex
+@inproceedings{lee2024covid19,
+  title = {COVID19 to Pneumonia: Multi Region Lung Severity Classification using CNN Transformer Position-Aware Feature
+    Encoding Network},
+  author = {Lee, Jong Bub and Kim, Jung Soo and Lee, Hyun Gyu},
+  booktitle = {Medical Image Computing and Computer Assisted Intervention - MICCAI 2024},
+  volume = {15001},
+  pages = {472--481},
+  year = {2024},
+  doi = {10.1007/978-3-031-72378-0_44}
+}
+@article{signoroni2021bsnet,
+  title = {BS-Net: learning COVID-19 pneumonia severity on a large chest X-ray dataset},
+  author = {Signoroni, Alberto and Savardi, Mattia and Benini, Sergio and others},
+  journal = {Medical Image Analysis},
+  volume = {71},
+  pages = {102046},
+  year = {2021},
+  doi = {10.1016/j.media.2021.102046}
+}
+```"""
 # Layout of `lungsev-train` -> description on the model card.
 DATA_SOURCES = {
     "cohen": "Brixia scores by two radiologists on public images (Signoroni et al. 2021, CC BY-NC-SA 4.0; images of "

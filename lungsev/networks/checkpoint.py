@@ -1,4 +1,7 @@
-"""Networks to and from `network.pt` of a run folder: weights and settings, nothing that runs code when loaded."""
+"""Networks to and from `network.pt` of a run folder: weights and settings, nothing that runs code when loaded.
+
+What was shared (`lungsev.networks.hub`) is read in the same way.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from lungsev.errors import ConfigError
 from lungsev.networks.alignment import AlignmentNetwork
 from lungsev.networks.build import build_alignment, build_fused, build_segmentation
 from lungsev.networks.fused import FusedNetwork
+from lungsev.networks.hub import is_hub_folder, read_hub_network
 from lungsev.networks.segmentation import SegmentationNetwork
 from lungsev.networks.settings import (
     AlignmentSettings,
@@ -62,17 +66,17 @@ def save_checkpoint(
     return path
 
 
-def load_network(run: Path) -> FusedNetwork:
+def load_network(run: Path | str) -> FusedNetwork:
     """The fused network of a severity run, in eval mode.
 
     Args:
-        run: Run folder, or its network.pt.
+        run: Run folder, its network.pt, or a folder that `lungsev-train export-hub` wrote.
 
     Raises:
         ConfigError: There is no such network, or it is not a fused one.
     """
-    settings, state = read_network(run, FusedSettings)
-    return _loaded(build_fused(settings, pretrained=False), state, run)
+    settings, state = read_network(Path(run), FusedSettings)
+    return _loaded(build_fused(settings, pretrained=False), state, Path(run))
 
 
 def load_segmentation(run: Path) -> tuple[SegmentationNetwork, SegmentationSettings]:
@@ -93,7 +97,7 @@ def read_network(run: Path, expected: type[Settings]) -> tuple[Settings, dict[st
     Raises:
         ConfigError: There is no such file, it is damaged or holds another kind of network.
     """
-    path = run if run.is_file() else run / NETWORK_FILE
+    path = run if run.is_file() or is_hub_folder(run) else run / NETWORK_FILE
     parts = _read(path)
     wanted = _kind_of(expected)
     if wanted not in parts:
@@ -116,6 +120,9 @@ def _kind_of(cls: type[NetworkSettings]) -> str:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    if is_hub_folder(path):
+        settings, state = read_hub_network(path)
+        return {"fused": {"settings": settings, "state": state}}
     if not path.is_file():
         raise ConfigError(f"{path} does not exist; expected the network of a finished run")
     try:

@@ -22,7 +22,7 @@ from lungsev.schemes import load_scheme
 
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
-FORMAT_VERSION = 1
+HUB_FORMAT = 1
 
 
 def is_hub_folder(folder: Path) -> bool:
@@ -50,7 +50,7 @@ def write_hub_network(folder: Path, settings: FusedSettings, state: dict[str, to
             (folder / schemes[-1]).write_text(text, encoding="utf-8")
     severity = settings.severity.model_copy(update={"schemes": tuple(schemes)})
     document = {
-        "format_version": FORMAT_VERSION,
+        "format_version": HUB_FORMAT,
         "library_name": "lungsev",
         "lungsev_version": __version__,
         "preprocessing_version": PREPROCESSING_VERSION,
@@ -77,10 +77,10 @@ def read_hub_network(folder: Path) -> tuple[dict[str, Any], dict[str, torch.Tens
         settings["severity"]["schemes"] = [str(folder / name) if name.endswith(".yaml") else name for name in schemes]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"{path} is damaged or no config of lungsev ({error!r}); download it again") from None
-    if stated != [FORMAT_VERSION, PREPROCESSING_VERSION]:
+    if stated != [HUB_FORMAT, PREPROCESSING_VERSION]:
         raise ConfigError(
             f"{path} has format version {stated[0]} and preprocessing version {stated[1]}, this lungsev reads "
-            f"{FORMAT_VERSION} and {PREPROCESSING_VERSION}; use the lungsev release it was made with "
+            f"{HUB_FORMAT} and {PREPROCESSING_VERSION}; use the lungsev release it was made with "
             f"({document.get('lungsev_version', 'not stated')})"
         )
     weights = folder / WEIGHTS_FILE

@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 
+from lungsev.train.threads import pool_threads
+
 Item = TypeVar("Item")
 _aside = False
 
@@ -79,12 +81,12 @@ def track(items: Iterable[Item], title: str, total: int) -> Iterator[Item]:
 
 
 def in_threads(work: Callable[[int], None], count: int, title: str) -> None:
-    """Call `work` with 0 to count - 1, as many at once as there are cores, and show how far it is.
+    """Call `work` with 0 to count - 1, as many at once as this process has threads, and show how far it is.
 
     Raises:
         Exception: The first that `work` raised.
     """
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(pool_threads()) as pool:
         for _ in track(pool.map(work, range(count)), title, count):
             pass
 

@@ -1,9 +1,9 @@
 """Run folders: `runs/<command>/<timestamp>/`, from the first epoch to the metrics.
 
-config.yaml     resolved settings, and by what they were made
+config.yaml     resolved settings, and by what, where and when they were made
 splits.json     who trained, with its hash
 history.jsonl   one line of numbers per epoch
-checkpoints/    last.ckpt (every epoch), best.ckpt
+checkpoints/    last.ckpt (every epoch), best.ckpt; gone when the run is finished
 network.pt      the result; its presence with metrics.json makes the run finished
 metrics.json
 """
@@ -14,28 +14,24 @@ import contextlib
 import hashlib
 import json
 import os
-import platform
-import subprocess
-import sys
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import ValidationError
 
-import lungsev
 from lungsev.config import read_yaml
 from lungsev.errors import ConfigError, FolderLockedError, LungsevError
-from lungsev.preprocessing.canvas import PREPROCESSING_VERSION
 from lungsev.system import lock_file, write_atomically
 from lungsev.train.console import is_main_process, say
+from lungsev.train.provenance import describe_start, note_continuation, write_config
 from lungsev.train.settings import Settings
 
 AnySettings = TypeVar("AnySettings", bound=Settings)
 
 DEFAULT_ROOT = Path("runs")
+NOT_DECISIVE = ("cache", "workers", "threads", "keep_checkpoints")  # settings that change nothing in a result
 _held: dict[Path, int] = {}  # lock files of this process's runs, open until it ends
 
 
@@ -69,6 +65,23 @@ class Run:
     def is_finished(self) -> bool:
         """Tell whether result and metrics are there."""
         return self.network.is_file() and (self.path / "metrics.json").is_file()
+
+    @property
+    def has_begun(self) -> bool:
+        """Tell whether there is work to lose, in the run or in one inside it: an epoch, a network, a result."""
+        names = ("history.jsonl", "*.ckpt", "network.pt", "metrics.json")
+        return any(next(self.path.rglob(name), None) is not None for name in names)
+
+    def remove_checkpoints(self) -> None:
+        """Remove the checkpoints of a finished run and of the runs inside it, unless `loop.keep_checkpoints`."""
+        for folder in list(self.path.rglob("checkpoints")):
+            run = Run(folder.parent)
+            if not (run.path / "config.yaml").is_file() or run.settings().get("loop", {}).get("keep_checkpoints"):
+                continue
+            for path in folder.glob("*.ckpt"):
+                path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # something else is in it
+                folder.rmdir()
 
     def settings(self) -> dict[str, Any]:
         """Resolved settings. Raises ConfigError when the folder holds none."""
@@ -120,27 +133,52 @@ def open_run(
     if resume is not None:
         run = _existing(resume, settings)
         _lock_or_raise(run)
-        say(f"Continuing {run.path}")
-        return run
+        return _continued(run, settings)
     if out is None and "RANK" in os.environ:
         raise ConfigError("several processes need one run folder they can agree on: give --out DIR with torchrun")
-    for run in [Run(out)] if out is not None else reversed(list_runs(command)):
-        if (run.path / "config.yaml").is_file() and _continues(run, settings, fresh, named=out is not None):
-            say(f"Continuing the unfinished run {run.path} (--fresh starts a new one)")
-            return run
-    run = Run(out if out is not None else _new_folder(command))
-    if is_main_process():
-        run.checkpoints.mkdir(parents=True, exist_ok=True)
-        _lock_or_raise(run)
-        document = {"command": command, "settings": json.loads(settings.model_dump_json()), "made_by": _made_by()}
-        write_atomically(run.path / "config.yaml", yaml.safe_dump(document, sort_keys=False, allow_unicode=True))
+    if out is not None and not is_main_process():
+        return Run(out)  # as the main process leaves it
+    known = [Run(out)] if out is not None else list(reversed(list_runs(command)))
+    usable = (
+        run
+        for run in known
+        if (run.path / "config.yaml").is_file() and _is_usable(run, settings, fresh, named=out is not None)
+    )
+    found = next(usable, None)
+    if found is not None and found.has_begun:
+        return _continued(found, settings)
+    run = found or Run(out if out is not None else _new_folder(command))
+    run.checkpoints.mkdir(parents=True, exist_ok=True)
+    _lock_or_raise(run)
+    run.splits.unlink(missing_ok=True)  # of a start that failed: its images may have been others
+    document = json.loads(settings.model_dump_json())
+    made_by = describe_start(run.path, _accelerator(document))
+    write_config(run.path, {"command": command, "settings": document, "made_by": made_by})
     return run
 
 
-def _continues(run: Run, settings: Settings, fresh: bool, named: bool) -> bool:
-    """Tell whether an existing run is the one to continue. One that was named and is not raises."""
+def _continued(run: Run, settings: Settings) -> Run:
+    say(f"Continuing the unfinished run {run.path} (--fresh starts a new one)")
+    if is_main_process():
+        note_continuation(run.path, _accelerator(json.loads(settings.model_dump_json())))
+    return run
+
+
+def _accelerator(settings: dict[str, Any]) -> str:
+    return str(settings.get("loop", {}).get("accelerator", "auto"))
+
+
+def _is_usable(run: Run, settings: Settings, fresh: bool, named: bool) -> bool:
+    """Tell whether an existing run is the one to continue, or never began. One that was named and is not raises.
+
+    A start that failed before its first epoch leaves nothing to lose: its folder is used whatever its settings were.
+    """
     if run.is_finished:
+        run.remove_checkpoints()  # which a kill after the last step may have left
         reason = "a finished run; give another --out, or evaluate it"
+    elif named and not run.has_begun:
+        _lock_or_raise(run)
+        return True
     elif not made_with(run, settings):
         reason = "an unfinished run of other settings; give another --out"
     elif fresh:
@@ -220,14 +258,14 @@ def finished_run(path: Path) -> Run:
 
 
 def fingerprint(settings: Settings) -> str:
-    """Return the hash of what decides the result, which cache and workers do not."""
+    """Return the hash of what decides the result, which cache, workers and threads do not."""
     return _hash(json.loads(settings.model_dump_json()))
 
 
 def _hash(settings: dict[str, Any]) -> str:
     def decisive(value: Any) -> Any:
         if isinstance(value, dict):
-            return {key: decisive(item) for key, item in value.items() if key not in ("cache", "workers")}
+            return {key: decisive(item) for key, item in value.items() if key not in NOT_DECISIVE}
         return value
 
     return hashlib.sha256(json.dumps(decisive(settings), sort_keys=True).encode()).hexdigest()
@@ -271,32 +309,6 @@ def _new_folder(command: str) -> Path:
         count += 1
         folder = DEFAULT_ROOT / command / f"{stamp}-{count}"
     return folder
-
-
-def _made_by() -> dict[str, str]:
-    import torch
-
-    return {
-        "lungsev": lungsev.__version__,
-        "preprocessing": PREPROCESSING_VERSION,
-        "commit": _commit(),
-        "started_at": datetime.now().isoformat(timespec="seconds"),
-        "python": platform.python_version(),
-        "torch": str(torch.__version__),
-        "command": " ".join(["lungsev-train", *sys.argv[1:]]),
-    }
-
-
-def _commit() -> str:
-    """Commit of the source tree lungsev runs from; `unknown` for an installed wheel."""
-    root = Path(lungsev.__file__).resolve().parent.parent
-    try:
-        found = subprocess.run(
-            ["git", "-C", str(root), "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=False
-        )
-    except OSError:
-        return "unknown"
-    return found.stdout.strip() or "unknown"
 
 
 def write_json(path: Path, data: Any) -> None:

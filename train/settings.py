@@ -5,11 +5,12 @@ Explicit option > config file > default. Unknown keys are errors that name file 
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from lungsev.train.threads import usable_cpus
 
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 Positive = Annotated[int, Field(ge=1)]
@@ -48,7 +49,7 @@ class DataSettings(Settings):
     @property
     def num_workers(self) -> int:
         """Return the number of loader processes."""
-        return self.workers if self.workers is not None else min(8, max(0, (os.cpu_count() or 1) - 1))
+        return self.workers if self.workers is not None else min(8, usable_cpus() - 1)
 
 
 class OptimizerSettings(Settings):
@@ -78,5 +79,7 @@ class LoopSettings(Settings):
     nodes: Positive = 1
     deterministic: bool = False  # bitwise equal reruns on one machine, slower on a GPU
     keep: Literal["best", "last"] = "best"  # which epoch's weights become network.pt
+    keep_checkpoints: bool = False  # True: RUN/checkpoints stays when the run is finished, twice the network or more
+    threads: Positive | None = None  # of torch, OpenCV and image preparation; None: as many as they choose
     patience: Positive | None = None  # epochs without improvement before it stops
     loggers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ("tensorboard",)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lungsev.train.commands.options import DataFolder, Json, Scheme
+from lungsev.train.commands.options import DataFolder, Json, Scheme, Threads
 
 app = typer.Typer()
 
@@ -26,6 +26,10 @@ def evaluate(
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder; default RUN/evaluation/<dataset>.")] = None,
     skip_unreadable: Annotated[bool, typer.Option("--skip-unreadable", help="Leave damaged images out.")] = False,
+    accelerator: Annotated[str, typer.Option("--accelerator", help="Of the networks of runs: auto, cpu or gpu.")] = (
+        "auto"
+    ),
+    threads: Threads = None,
     as_json: Json = False,
 ) -> None:
     """Grade a dataset by a trained run, a bundle or an ensemble of them, and measure the agreement with its readers.
@@ -33,6 +37,7 @@ def evaluate(
     Example: lungsev-train evaluate runs/brixia/RUN --data ../shared/cxr/brixia-cohen --tta flip
     """
     from lungsev.bundle.zoo import find_bundle
+    from lungsev.errors import ConfigError
     from lungsev.train.console import print_json, say
     from lungsev.train.evaluation.evaluate import EvaluateSettings, default_folder
     from lungsev.train.evaluation.evaluate import evaluate as run_evaluation
@@ -40,6 +45,8 @@ def evaluate(
     from lungsev.train.evaluation.reporting import write_report
     from lungsev.train.settings import DataSettings
 
+    if accelerator not in ("auto", "cpu", "gpu"):
+        raise ConfigError(f"found --accelerator {accelerator}, expected auto, cpu or gpu")
     settings = EvaluateSettings(
         sources=tuple(map(find_bundle, sources)),
         data=data,
@@ -47,6 +54,8 @@ def evaluate(
         tta=known_tta(tta or []),
         workers=max(1, DataSettings().num_workers),
         skip_unreadable=skip_unreadable,
+        accelerator=accelerator,  # type: ignore[arg-type]
+        threads=threads,
     )
     folder = out if out is not None else default_folder(settings)
     metrics = run_evaluation(settings, folder)
@@ -63,6 +72,7 @@ def change(
     scheme: Annotated[
         str | None, typer.Option("--scheme", help="Scheme of the bundle. Default: brixia if it has it.")
     ] = None,
+    threads: Threads = None,
     as_json: Json = False,
 ) -> None:
     """Measure how repeatable a bundle is on courses that readers graded, and write it into the bundle.
@@ -75,7 +85,7 @@ def change(
     from lungsev.train.console import print_json
     from lungsev.train.tasks.change import measure_change
 
-    found = measure_change(data, bundle, scheme)
+    found = measure_change(data, bundle, scheme, threads)
     if as_json:
         print_json(found)
 

@@ -12,6 +12,10 @@ import typer
 
 Scheme = Annotated[str | None, typer.Option("--scheme", help="Score scheme: a built-in name or a YAML file.")]
 DataFolder = Annotated[Path | None, typer.Option("--data", "-d", help="Folder of the dataset, as it was published.")]
+Threads = Annotated[
+    int | None,
+    typer.Option("--threads", min=1, help="Threads of this process; loaders (data.workers) have one each."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the metrics as JSON; messages go to standard error.")]
 
 Command = TypeVar("Command", bound=Callable[..., None])
@@ -35,11 +39,12 @@ class StageOptions:
     assign: Annotated[
         list[str] | None, typer.Option("--set", help="Any setting, e.g. loop.batch_size=8; repeatable.")
     ] = None
+    threads: Threads = None
     as_json: Json = False
 
     def overrides(self) -> dict[str, Any]:
         """Return the settings that options of their own give, under dotted keys; None where an option is not given."""
-        return {"data.root": _text(self.data)}
+        return {"data.root": _text(self.data), "loop.threads": self.threads}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +53,8 @@ class ModelOptions(StageOptions):
 
     def overrides(self) -> dict[str, Any]:
         """As above."""
-        return {"data": _text(self.data)}
+        stages = {f"{stage}.loop.threads": self.threads for stage in ("segment", "align", "pretrain", "severity")}
+        return {"data": _text(self.data), **(stages if self.threads else {})}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -45,7 +45,9 @@ def table(options: TableOptions) -> None:
     from lungsev.train.tasks.table_settings import default_out, read_table
     from lungsev.train.tasks.tables import TableRequest, run_table
     from lungsev.train.tasks.upstream import upstream_alignment
+    from lungsev.train.threads import use_threads
 
+    use_threads(options.threads)
     chosen = read_table(options.name)
     left_out = [row.name for row in chosen.rows if row.needs_weights and options.cxr_clip is None]
     if left_out and not options.row:

@@ -135,11 +135,15 @@ def _train(
     """Make settings of config and options, open a run folder, do the work, print the metrics."""
     from lungsev.train.console import print_json, say
     from lungsev.train.runs import open_run, settings_of
+    from lungsev.train.threads import use_threads
 
+    use_threads(options.threads)
     if options.resume is not None:
         settings = settings_of(options.resume, model)
     else:
         settings = _settings(name, model, options, resolve)
+    loop = getattr(settings, "loop", None)
+    use_threads(options.threads or (loop and loop.threads))
     run = open_run(name, settings, options.out, options.resume, options.fresh)
     metrics = work(settings, run)
     say(f"Done: {run.path}")

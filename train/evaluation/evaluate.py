@@ -31,6 +31,7 @@ from lungsev.train.evaluation.samples import map_name, report_samples
 from lungsev.train.fitting.device import device_of
 from lungsev.train.runs import Run, finished_run, write_json
 from lungsev.train.settings import Positive, Settings
+from lungsev.train.threads import use_threads
 
 
 class EvaluateSettings(Settings):
@@ -44,7 +45,7 @@ class EvaluateSettings(Settings):
     cache: Path = Path("runs/cache")
     workers: int = 1
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"  # of the networks of runs; a bundle has its own backend
-    threads: Positive | None = None  # of torch and OpenCV; None: as many as they choose
+    threads: Positive | None = None  # of torch, OpenCV and a bundle's backend; None: as many as they choose
     skip_unreadable: bool = False
 
 
@@ -55,6 +56,7 @@ def evaluate(settings: EvaluateSettings, out: Path) -> dict[str, Any]:
         ConfigError: A source is neither a finished run nor a bundle, or grades by another scheme.
         DatasetError: The folder is no dataset of graded images.
     """
+    use_threads(settings.threads)
     runs = [finished_run(path) for path in settings.sources if not is_bundle(path)]
     root, scheme_name = _root_and_scheme(settings, runs)
     dataset = load_graded(root, settings.layout, scheme_name)
@@ -68,7 +70,7 @@ def evaluate(settings: EvaluateSettings, out: Path) -> dict[str, Any]:
     patients = joined_patients([image.patient for image in images], find_twins(cached))
     images = [replace(image, patient=patient) for image, patient in zip(images, patients, strict=True)]
     device = device_of(settings.accelerator)
-    outputs = [_outputs(path, cached, dataset.scheme, settings.tta, device) for path in settings.sources]
+    outputs = [_outputs(path, cached, dataset.scheme, settings, device) for path in settings.sources]
     probabilities = np.mean([output[f"probabilities.{dataset.scheme.name}"] for output in outputs], axis=0)
     predictions = collect(dataset.scheme, images, probabilities, outputs[0]["theta"])
     calibration = _calibration(settings.sources, dataset.scheme)
@@ -85,7 +87,7 @@ def evaluate(settings: EvaluateSettings, out: Path) -> dict[str, Any]:
     rows = parts[shown]
     chosen_images, maps = [cached[row] for row in rows], _maps(outputs, dataset.scheme)[rows]
     first, embeddings = settings.sources[0], None
-    lungs = partial(_bundle_lungs, first)
+    lungs = partial(_bundle_lungs, first, settings.threads)
     if not is_bundle(first):
         network = load_network(first).to(device)
         embeddings = embed(network, chosen_images, dataset.scheme)
@@ -135,12 +137,12 @@ def _root_and_scheme(settings: EvaluateSettings, runs: Sequence[Run]) -> tuple[P
 
 
 def _outputs(
-    source: Path, images: Sequence[CachedImage], scheme: Scheme, tta: Sequence[str], device: torch.device
+    source: Path, images: Sequence[CachedImage], scheme: Scheme, settings: EvaluateSettings, device: torch.device
 ) -> Outputs:
     if is_bundle(source):
-        outputs = _bundle_outputs(source, images, tta)
+        outputs = _bundle_outputs(source, images, settings)
     else:
-        outputs = _run_outputs(source, images, scheme, tta, device)
+        outputs = _run_outputs(source, images, scheme, settings.tta, device)
     if f"probabilities.{scheme.name}" not in outputs:
         known = ", ".join(name.partition(".")[2] for name in outputs if name.startswith("probabilities."))
         raise ConfigError(f"{source} grades by {known}, the images are graded by {scheme.name}")
@@ -157,14 +159,14 @@ def _run_outputs(
     return predict(network, images, [scheme], tta)
 
 
-def _bundle_outputs(source: Path, images: Sequence[CachedImage], tta: Sequence[str]) -> Outputs:
+def _bundle_outputs(source: Path, images: Sequence[CachedImage], settings: EvaluateSettings) -> Outputs:
     from lungsev.bundle.archive import read_bundle
     from lungsev.inference.select import open_backend
 
-    if tta:
+    if settings.tta:
         raise ConfigError("test-time augmentation needs the network of a run; a bundle holds one fixed graph")
     collected: dict[str, list[Any]] = {}
-    with open_backend(read_bundle(source)) as backend:
+    with open_backend(read_bundle(source), threads=settings.threads) as backend:
         for image in track(images, f"Scoring images by {source.name}", len(images)):
             for name, value in backend.infer(image.canvas()[None, None]).items():
                 if name != "lung_mask":
@@ -172,12 +174,12 @@ def _bundle_outputs(source: Path, images: Sequence[CachedImage], tta: Sequence[s
     return {name: np.concatenate(values) for name, values in collected.items()}
 
 
-def _bundle_lungs(source: Path, images: Sequence[CachedImage]) -> Any:
+def _bundle_lungs(source: Path, threads: int | None, images: Sequence[CachedImage]) -> Any:
     """Lung masks, 0-255: [N, M, M]."""
     from lungsev.bundle.archive import read_bundle
     from lungsev.inference.select import open_backend
 
-    with open_backend(read_bundle(source)) as backend:
+    with open_backend(read_bundle(source), threads=threads) as backend:
         masks = [backend.infer(image.canvas()[None, None])["lung_mask"][0, 0] for image in images]
     return (np.stack(masks) * 255).round().astype(np.uint8)
 

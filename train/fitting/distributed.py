@@ -6,6 +6,7 @@ than one process sees, and the loss would depend on how many processes share the
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,8 +16,12 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from torch import Tensor, nn
 from torch.nn import functional
+
+TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
 @dataclass
@@ -44,6 +49,26 @@ def one_batch(network: nn.Module, processes: int) -> Iterator[WholeBatch]:
     finally:
         for module in changed:
             del module.forward
+
+
+def cluster_environment() -> LightningEnvironment | TorchElasticEnvironment:
+    """Return how processes find each other: by torchrun, or not at all.
+
+    Inside a Slurm job Lightning would take over from here: expect as many processes as tasks, and save and requeue on a
+    signal by itself. A run that is started again continues in any case.
+    """
+    return TorchElasticEnvironment() if "TORCHELASTIC_RUN_ID" in os.environ else LightningEnvironment()
+
+
+@contextmanager
+def one_process_alone() -> Iterator[None]:
+    """Let this process of a torchrun work as if it were the only one, while the others wait for what it makes."""
+    names = [name for name in os.environ if name.startswith(("TORCHELASTIC_", "ROLE_", "GROUP_")) or name in TORCHRUN]
+    hidden = {name: os.environ.pop(name) for name in names}
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
 
 
 def _shared_normalisation(module: Any, x: Tensor) -> Tensor:

@@ -20,12 +20,13 @@ from lungsev.train.console import is_main_process
 from lungsev.train.data.loaders import world_size
 from lungsev.train.fitting.checkpoints import WholeCheckpoints, newest_checkpoint
 from lungsev.train.fitting.device import device_of, devices_of, nodes_of
-from lungsev.train.fitting.distributed import WholeBatch, one_batch
+from lungsev.train.fitting.distributed import WholeBatch, cluster_environment, one_batch
 from lungsev.train.fitting.loggers import loggers_of
 from lungsev.train.fitting.optimization import WarmedAverage, learning_rate_factor, make_optimizer
-from lungsev.train.fitting.progress import EpochLines, quiet_lightning
+from lungsev.train.fitting.progress import EpochLines, LearningRates, quiet_lightning
 from lungsev.train.runs import Run
 from lungsev.train.settings import LoopSettings, OptimizerSettings
+from lungsev.train.threads import use_threads
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # malloc.h
 MONITOR = "validation/loss"
@@ -130,12 +131,14 @@ def fit(module: TrainingModule, run: Run, train: Any, validation: Any | None) ->
     """
     loop = module.loop
     device = device_of(loop.accelerator)
+    use_threads(loop.threads)
     make_cpu_fast()
     module.to(memory_format=torch.channels_last)
     keeps_best = loop.keep == "best" and validation is not None
     last, best = _checkpoint(run, "last", None), _checkpoint(run, "best", MONITOR)
     averaging = WeightAveraging(device, multi_avg_fn=WarmedAverage(loop.ema))
     average: list[Callback] = [averaging] if loop.ema > 0 else []
+    lines: list[Callback] = [EpochLines(run), LearningRates()]
     bar: list[Callback] = [RichProgressBar(leave=False)] if _on_terminal() else []
     stopper: list[Callback] = [EarlyStopping(MONITOR, patience=loop.patience)] if loop.patience and validation else []
     with quiet_lightning():
@@ -149,9 +152,9 @@ def fit(module: TrainingModule, run: Run, train: Any, validation: Any | None) ->
             accumulate_grad_batches=loop.accumulate,
             gradient_clip_val=module.optimizer.gradient_clip,
             deterministic=loop.deterministic,
-            callbacks=[*average, EpochLines(run), *bar, *stopper, *([best] if keeps_best else []), last],
+            callbacks=[*average, *lines, *bar, *stopper, *([best] if keeps_best else []), last],
             logger=loggers_of(loop.loggers, run),
-            plugins=[WholeCheckpoints()],
+            plugins=[WholeCheckpoints(), cluster_environment()],
             use_distributed_sampler=False,
             num_sanity_val_steps=0,
             enable_progress_bar=bool(bar),

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 
 from lungsev.errors import ConfigError, LungsevError, MissingExtraError
-from lungsev.train.console import say
+from lungsev.train.console import is_main_process, say, warn
 from lungsev.train.runs import Run
 
 PROJECT = "lungsev"
+MEASURED_PARTS = ("train", "validation", "test", "consensus", "held_out")
 
 
 def loggers_of(names: Sequence[str], run: Run) -> list[Logger]:
-    """Return a logger for each name; a continued run continues its curves.
+    """Return a logger for each name, which has the run's settings; a continued run continues its curves.
 
     Raises:
         MissingExtraError, ConfigError: Its package is not installed.
@@ -26,7 +28,10 @@ def loggers_of(names: Sequence[str], run: Run) -> list[Logger]:
     made = []
     for name in names:
         try:
-            made.append(makers[name](run))
+            logger = makers[name](run)
+            if is_main_process():
+                logger.log_hyperparams(run.settings())
+            made.append(logger)
         except ModuleNotFoundError:
             if name == "tensorboard":
                 raise MissingExtraError("logging to TensorBoard", "train") from None
@@ -41,8 +46,47 @@ def loggers_of(names: Sequence[str], run: Run) -> list[Logger]:
     return made
 
 
+def log_result(run: Run, metrics: dict[str, Any]) -> None:
+    """Send a finished run's numbers to its loggers, as `final/<part>/...`; one that refuses costs the run nothing."""
+    numbers = final_numbers(metrics)
+    names = run.settings().get("loop", {}).get("loggers", ())
+    if not numbers or not names:
+        return
+    try:
+        made: list[Any] = loggers_of(names, run)
+        for name, logger in zip(names, made, strict=True):
+            if isinstance(logger, TensorBoardLogger):
+                logger.log_hyperparams(run.settings(), numbers)  # its table of runs wants both together
+            else:
+                logger.log_metrics(numbers)
+            logger.finalize("success")
+            if name == "wandb":
+                logger.experiment.finish()  # or the next run of this process, as a fold, would continue its curves
+    except LungsevError as error:
+        warn(f"the results are in {run.path}, but not where they were to be logged: {error}")
+
+
+def final_numbers(metrics: dict[str, Any]) -> dict[str, float]:
+    """Return every number of the measured parts under `final/<part>/<path>`, as `final/test/argmax/accuracy`."""
+    results = metrics.get("results", metrics)
+    return {
+        name: value
+        for part in MEASURED_PARTS
+        if isinstance(results.get(part), dict)
+        for name, value in _numbers(results[part], f"final/{part}")
+    }
+
+
+def _numbers(values: dict[str, Any], prefix: str) -> Iterator[tuple[str, float]]:
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _numbers(value, f"{prefix}/{key}")
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            yield f"{prefix}/{key}", float(value)
+
+
 def _tensorboard(run: Run) -> Logger:
-    return TensorBoardLogger(save_dir=run.path, name="", version="log")
+    return TensorBoardLogger(save_dir=run.path, name="", version="log", default_hp_metric=False)
 
 
 def _wandb(run: Run) -> Logger:

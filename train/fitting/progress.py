@@ -69,6 +69,19 @@ class EpochLines(Callback):
             file.write("\n" * cut_short + line)
 
 
+class LearningRates(Callback):
+    """The learning rate of every parameter group in the loggers' curves, as often as the loss."""
+
+    def on_train_batch_start(self, trainer: Any, module: L.LightningModule, batch: Any, batch_index: int) -> None:
+        """Log the rates that this step takes."""
+        if trainer.global_step % trainer.log_every_n_steps:
+            return
+        groups = trainer.optimizers[0].param_groups
+        rates = {f"learning_rate/group_{index}": group["lr"] for index, group in enumerate(groups)}
+        for logger in trainer.loggers:
+            logger.log_metrics(rates, step=trainer.global_step)
+
+
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
     """Silence Lightning's advice, which is for people who write training loops."""

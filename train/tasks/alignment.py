@@ -39,6 +39,7 @@ from lungsev.train.data.masks import shows_both_lungs
 from lungsev.train.data.preparation import left_out, ready_images, require_root, split_dataset, upstream_run, usable
 from lungsev.train.evaluation.metrics import dice
 from lungsev.train.fitting.device import device_of, run_batches
+from lungsev.train.fitting.finish import finish_run
 from lungsev.train.fitting.fit import TrainingModule, fit, seed_weights
 from lungsev.train.fitting.losses import corner_distance
 from lungsev.train.runs import Run, finished_run
@@ -175,7 +176,7 @@ def run_alignment(settings: AlignSettings, run: Run) -> dict[str, Any]:
         **{part: measure(best, parts[part]) for part in MEASURED if parts.get(part)},
     }
     save_checkpoint(run.path, settings.network, best, segmentation_settings, segmentation)
-    run.write_metrics(metrics)
+    finish_run(run, metrics)
     return metrics
 
 

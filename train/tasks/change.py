@@ -33,13 +33,14 @@ MARGIN = 0.5  # points: the smallest true change that counts, half of what a tot
 _SECOND_TRUTH = {"ralo": "ralo_opacity"}  # scheme -> one whose grades are added for a second way to count points
 
 
-def measure_change(data: Path, bundle: Path, scheme: str | None = None) -> dict[str, Any]:
+def measure_change(data: Path, bundle: Path, scheme: str | None = None, threads: int | None = None) -> dict[str, Any]:
     """Measure a bundle's repeatability in one scheme, write it into the bundle and return all figures.
 
     Args:
         data: Folder of a dataset of graded courses with times, e.g. RALO.
         bundle: Folder or .zip; its manifest, card and checksums are replaced, its graphs are not touched.
         scheme: Of the bundle; None is Brixia where it has it, else its first.
+        threads: CPU threads of the bundle's network; None is all cores.
 
     Raises:
         DatasetError: The folder has no courses of graded images, or the bundle no such scheme.
@@ -55,7 +56,7 @@ def measure_change(data: Path, bundle: Path, scheme: str | None = None) -> dict[
     dataset = load_graded(data)
     for problem in dataset.problems:
         warn(problem)
-    courses = courses_of(_scored_images(dataset, bundle, scheme))
+    courses = courses_of(_scored_images(dataset, bundle, scheme, threads))
     fit = [course for course in courses if is_fit_patient(course[0].patient)]
     test = [course for course in courses if not is_fit_patient(course[0].patient)]
     repeatability, process = _fit(fit, dataset.scheme.name)
@@ -100,7 +101,7 @@ def lines_of(found: dict[str, Any]) -> Iterator[str]:
         yield f"    {row['call_from']:.2f}: " + "  ".join("-" if share is None else f"{share:.1%}" for share in shares)
 
 
-def _scored_images(dataset: GradedDataset, bundle: Path, scheme: str) -> list[CourseImage]:
+def _scored_images(dataset: GradedDataset, bundle: Path, scheme: str, threads: int | None) -> list[CourseImage]:
     """Score every dated image; those without a score or a time, and pictures that occur twice, are left out."""
     dated = [image for image in dataset.images if image.taken_at is not None]
     if not dated:
@@ -109,7 +110,7 @@ def _scored_images(dataset: GradedDataset, bundle: Path, scheme: str) -> list[Co
         )
     truths = _truths(dataset)
     reports: list[SeverityReport] = []
-    with lungsev.load(bundle) as model:
+    with lungsev.load(bundle, threads=threads) as model:
         reports += [model.score(image.path) for image in track(dated, "Scoring", len(dated))]
     pictures = Counter(report.image.pixel_sha256 for report in reports)
     images = []

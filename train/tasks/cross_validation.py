@@ -10,6 +10,7 @@ import numpy as np
 from lungsev.grading import Calibration
 from lungsev.train.console import is_main_process, say
 from lungsev.train.evaluation.predictions import Predictions, join, summarise
+from lungsev.train.fitting.finish import finish_run
 from lungsev.train.runs import Run, open_run
 from lungsev.train.tasks.ensemble import run_ensemble
 from lungsev.train.tasks.severity import SeverityRunSettings, run_severity
@@ -86,5 +87,5 @@ def run_folds(settings: SeverityRunSettings, run: Run) -> dict[str, Any]:
         "results": {"test": summary},
     }
     joined.save(run.path / "predictions-test.json")
-    run.write_metrics(metrics)
+    finish_run(run, metrics)
     return metrics

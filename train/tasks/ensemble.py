@@ -11,6 +11,7 @@ from lungsev.grading import Calibration
 from lungsev.train.console import is_main_process, say
 from lungsev.train.evaluation.calibration import conformal_margin
 from lungsev.train.evaluation.predictions import Predictions, summarise
+from lungsev.train.fitting.finish import finish_run
 from lungsev.train.runs import Run, open_run
 from lungsev.train.tasks.severity import SeverityRunSettings, run_severity
 
@@ -44,7 +45,7 @@ def run_ensemble(settings: SeverityRunSettings, run: Run) -> dict[str, Any]:
         "networks": [folder.path.name for folder in networks],
         "results": {part: summarise(predictions, calibration) for part, predictions in averaged.items()},
     }
-    run.write_metrics(metrics)
+    finish_run(run, metrics)
     return metrics
 
 

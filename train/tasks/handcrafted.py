@@ -16,6 +16,7 @@ from lungsev.train.data.splits import Split, split_images
 from lungsev.train.evaluation.baseline import region_features, ridge_scores
 from lungsev.train.evaluation.predictions import Predictions, collect, join, summarise
 from lungsev.train.fitting.device import device_of
+from lungsev.train.fitting.finish import finish_run
 from lungsev.train.fitting.losses import target_distribution
 from lungsev.train.runs import Run
 from lungsev.train.tasks.severity import SeverityRunSettings, load_dataset
@@ -53,7 +54,7 @@ def run_handcrafted(settings: SeverityRunSettings, run: Run) -> dict[str, Any]:
         "calibration": {dataset.scheme.name: calibration.model_dump(mode="json")},
         "results": {"test": summarise(predictions, calibration)},
     }
-    run.write_metrics(metrics)
+    finish_run(run, metrics)
     return metrics
 
 

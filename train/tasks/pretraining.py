@@ -42,10 +42,12 @@ from lungsev.train.data.preparation import ready_images, require_root, upstream_
 from lungsev.train.data.sampling import crop
 from lungsev.train.data.splits import split_images
 from lungsev.train.fitting.device import device_of, run_batches
+from lungsev.train.fitting.finish import finish_run
 from lungsev.train.fitting.fit import TrainingModule, fit, seed_weights
 from lungsev.train.runs import Run
 from lungsev.train.settings import DataSettings, LoopSettings, OptimizerSettings, Settings, Share
 from lungsev.train.tasks.spatial_normalizer import SpatialNormalizer, thetas_of
+from lungsev.train.threads import pool_threads
 
 BATCH = 16
 UNLABELLED = -1
@@ -136,7 +138,7 @@ def run_pretraining(settings: PretrainSettings, run: Run) -> dict[str, Any]:
         metrics["validation"] = _accuracy(best, crops[0], parts["validation"])
         say(f"validation: {len(parts['validation'])} images, accuracy {metrics['validation']['accuracy']:.3f}")
     torch.save(best.backbone.cpu().timm_state(), run.network)
-    run.write_metrics(metrics)
+    finish_run(run, metrics)
     return metrics
 
 
@@ -229,7 +231,7 @@ def _labelled_crops(
     """Make augmented crops of labelled images; each image is read once."""
     crops = _empty(len(radiographs), settings.augmentations, settings)
     starts = range(0, len(radiographs), BATCH)
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(pool_threads()) as pool:
         for start in track(starts, "Augmenting images", len(starts)):
             canvases = list(pool.map(_canvas, radiographs[start : start + BATCH]))
             thetas = thetas_of(normalizer, canvases)

@@ -16,6 +16,7 @@ from typing import Any
 from lungsev.train.console import say, warn
 from lungsev.train.data.datasets.labelled import find_labelled
 from lungsev.train.data.sources import find_dataset
+from lungsev.train.fitting.finish import finish_run
 from lungsev.train.runs import Run, open_run
 from lungsev.train.settings import Settings
 from lungsev.train.tasks.alignment import AlignSettings, run_alignment
@@ -77,7 +78,7 @@ def run_model(settings: ModelSettings, run: Run) -> dict[str, Any]:
         severity = severity.model_copy(update={"final_alignment": find_lungs("-all", None)})
     results["brixia"] = _stage(run, "brixia", severity, run_soup)
     metrics = {"task": "model", "stages": results}
-    run.write_metrics(metrics)
+    finish_run(run, metrics)
     say(f"The severity run to export: {run.path / 'brixia'}")
     return metrics
 

@@ -38,6 +38,7 @@ from lungsev.train.data.preparation import left_out, ready_images, require_root,
 from lungsev.train.data.synthetic import SyntheticImage, make_chests
 from lungsev.train.evaluation.metrics import bootstrap_interval, dice
 from lungsev.train.fitting.device import run_batches
+from lungsev.train.fitting.finish import finish_run
 from lungsev.train.fitting.fit import TrainingModule, fit, seed_weights
 from lungsev.train.fitting.losses import mask_loss
 from lungsev.train.runs import Run
@@ -225,7 +226,7 @@ def run_segmentation(settings: SegmentSettings, run: Run) -> dict[str, Any]:
         **{part: measure(best, parts[part], settings) for part in MEASURED if parts.get(part)},
     }
     save_checkpoint(run.path, settings.network, best)
-    run.write_metrics(metrics)
+    finish_run(run, metrics)
     return metrics
 
 

@@ -35,6 +35,7 @@ from lungsev.train.data.sampling import crop, moved_canvas, token_coverage
 from lungsev.train.evaluation.calibration import CalibrationSettings
 from lungsev.train.evaluation.measure import measure_run
 from lungsev.train.fitting.device import device_of
+from lungsev.train.fitting.finish import finish_run
 from lungsev.train.fitting.fit import TrainingModule, fit, seed_weights
 from lungsev.train.fitting.losses import (
     SeverityLossSettings,
@@ -276,7 +277,7 @@ def run_severity(settings: SeverityRunSettings, run: Run) -> dict[str, Any]:
         severity=settings.network,
     )
     save_checkpoint(run.path, fused_settings, fused)
-    run.write_metrics(metrics)
+    finish_run(run, metrics)
     return metrics
 
 

@@ -43,6 +43,7 @@ from lungsev.train.evaluation.calibration import conformal_margin, fit_temperatu
 from lungsev.train.evaluation.predictions import Predictions, collect, summarise
 from lungsev.train.evaluation.samples import report_samples
 from lungsev.train.fitting.device import device_of, run_batches
+from lungsev.train.fitting.finish import finish_run
 from lungsev.train.fitting.fit import fit, seed_weights
 from lungsev.train.runs import Run, open_run
 from lungsev.train.settings import LoopSettings, OptimizerSettings, Positive, Share
@@ -125,7 +126,7 @@ def run_soup(settings: SoupSettings, run: Run) -> dict[str, Any]:
         "temperature": {scheme.name: temperature},
         **_earlier_stages(dataset.name, settings),
     }
-    run.write_metrics(metrics)
+    finish_run(run, metrics)
     return metrics
 
 

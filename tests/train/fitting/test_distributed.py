@@ -11,7 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
+from lungsev.train.data.loaders import world_size
+from lungsev.train.fitting.distributed import cluster_environment, one_process_alone
 from lungsev.train.runs import Run
 from lungsev.train.tasks.severity import SeverityRunSettings
 
@@ -64,6 +68,23 @@ def test_two_processes_give_the_loss_of_one(
     assert metrics[0]["split"] == metrics[1]["split"]
     counts = json.loads(runs[0].splits.read_text())["counts"]
     assert (counts["train"] % 2, counts["validation"] % 2) == (1, 1)
+
+
+def test_a_process_works_alone_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "TORCHELASTIC_RUN_ID": "a"}.items():
+        monkeypatch.setenv(name, value)
+    assert isinstance(cluster_environment(), TorchElasticEnvironment)
+    with one_process_alone():
+        assert world_size() == 1
+        assert isinstance(cluster_environment(), LightningEnvironment)
+    assert world_size() == 2
+    assert os.environ["TORCHELASTIC_RUN_ID"] == "a"
+
+
+def test_a_slurm_job_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURM_NTASKS", "4")
+    monkeypatch.setenv("SLURM_JOB_NAME", "train")
+    assert isinstance(cluster_environment(), LightningEnvironment)
 
 
 def _free_port() -> int:

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lightning.pytorch.loggers import Logger
 
 from lungsev.errors import ConfigError, LungsevError
-from lungsev.train.fitting.loggers import loggers_of
+from lungsev.train.fitting import loggers
+from lungsev.train.fitting.loggers import final_numbers, log_result, loggers_of
 from lungsev.train.runs import Run, open_run
-from lungsev.train.settings import LoopSettings
+from lungsev.train.settings import LoopSettings, Settings
 from lungsev.train.tasks.severity import SeverityRunSettings, run_severity
 
 SettingsMaker = Callable[..., SeverityRunSettings]
@@ -56,7 +58,10 @@ def test_tensorboard_is_on_by_default_and_writes_beside_the_run(severity_setting
     settings = severity_settings({"loop.loggers": ["tensorboard"]})
     run = open_run("brixia", settings)
     run_severity(settings, run)
-    assert list((run.path / "log").glob("events.out.tfevents.*"))
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    curves = EventAccumulator(str(run.path / "log")).Reload().Tags()["scalars"]
+    assert {"train/loss", "learning_rate/group_0", "final/test/argmax/accuracy"} <= set(curves)
     assert "lightning_logs" not in {path.name for path in run.path.iterdir()}
 
 
@@ -68,3 +73,82 @@ def test_a_service_that_refuses_is_one_line(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(LungsevError, match=r"^wandb cannot be reached or refuses \(no answer\); put it right"):
         loggers_of(["wandb"], Run(tmp_path))
     assert loggers_of([], Run(tmp_path)) == []
+
+
+class LoopedSettings(Settings):
+    loop: LoopSettings = LoopSettings()
+
+
+METRICS = {
+    "task": "severity",
+    "results": {
+        "test": {"argmax": {"accuracy": 0.5, "images": 12, "named": "x", "sure": True}, "interval": [0, 1]},
+        "other": {"accuracy": 1.0},
+    },
+}
+FINAL = {"final/test/argmax/accuracy": 0.5, "final/test/argmax/images": 12.0}
+
+
+def run_with(name: str, tmp_path: Path) -> Run:
+    return open_run("brixia", LoopedSettings(loop=LoopSettings(loggers=(name,), epochs=7)), out=tmp_path / "run")  # type: ignore[arg-type]
+
+
+def test_the_numbers_of_the_measured_parts_are_logged_whatever_the_task_calls_them() -> None:
+    assert final_numbers(METRICS) == FINAL
+    assert final_numbers({"task": "segmentation", "held_out": {"dice": 0.9}}) == {"final/held_out/dice": 0.9}
+
+
+def test_tensorboard_has_the_settings_as_parameters_beside_the_final_numbers(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+    run = run_with("tensorboard", tmp_path)
+    log_result(run, METRICS)
+    events = EventAccumulator(str(run.path / "log")).Reload()
+    stored = events.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
+    parameters = HParamsPluginData.FromString(stored).session_start_info.hparams
+    assert parameters["loop/epochs"].number_value == 7
+    assert parameters["loop/keep"].string_value == "best"
+    for name, value in FINAL.items():
+        assert [event.value for event in events.Scalars(name)] == [value]
+
+
+class FakeService(Logger):
+    """Keeps what it is sent; its experiment can be finished, as a wandb run."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__()
+        self.sent: list[Any] = []
+        self.experiment = self
+
+    name, version = "fake", "0"
+
+    def log_hyperparams(self, params: Any, *_: Any) -> None:
+        self.sent.append(("parameters", params["loop"]["epochs"]))
+
+    def log_metrics(self, metrics: Any, step: int | None = None) -> None:
+        self.sent.append(metrics)
+
+    def finish(self) -> None:
+        self.sent.append("finished")
+
+
+@pytest.mark.parametrize(("name", "end"), [("wandb", ["finished"]), ("mlflow", [])])
+def test_a_service_gets_parameters_and_results_and_a_wandb_run_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, end: list[str]
+) -> None:
+    made: list[FakeService] = []
+    monkeypatch.setattr(loggers, f"_{name}", lambda run: made.append(FakeService(run)) or made[-1])
+    log_result(run_with(name, tmp_path), METRICS)
+    assert made[0].sent == [("parameters", 7), FINAL, *end]
+
+
+def test_a_service_that_refuses_at_the_end_costs_the_run_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(run: Run) -> Any:
+        raise RuntimeError("no answer")
+
+    monkeypatch.setattr(loggers, "_mlflow", refuse)
+    log_result(run_with("mlflow", tmp_path), METRICS)
+    assert "not where they were to be logged: mlflow cannot be reached" in capsys.readouterr().out

@@ -58,6 +58,7 @@ class OptimizerSettings(Settings):
     name: Literal["sgd", "adamw"] = "adamw"
     lr: Annotated[float, Field(gt=0)] = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 1e-2
+    decay_norms_and_biases: bool = False  # True: every parameter decays, as torch.optim has it by itself
     momentum: Share = 0.9  # sgd only
     backbone_lr_factor: Annotated[float, Field(ge=0)] = 1.0  # pretrained parts move slower; 0 leaves them as they are
     schedule: Literal["constant", "cosine"] = "cosine"

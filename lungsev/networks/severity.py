@@ -119,8 +119,9 @@ class SeverityNetwork(nn.Module):
         return pooled
 
     def trunk(self) -> list[nn.Module]:
-        """Return what the schemes share: backbone, projection, encoder and normalisation."""
-        return [self.backbone, self.project, self.encoder, self.norm]
+        """Return what the schemes share: all but their heads."""
+        own = (self.scheme_heads, self.exact_maps, self.flip_tta)
+        return [part for part in self.children() if part not in own]
 
     def set_temperature(self, scheme: str, temperature: float) -> None:
         """Fold a temperature into the last layer of a scheme, in place of the one before."""

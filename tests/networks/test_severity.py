@@ -121,6 +121,15 @@ def test_without_a_final_norm_the_tokens_are_pooled_as_the_block_leaves_them() -
         torch.testing.assert_close(network.tokens(crop), network.encoder(tokens))
 
 
+def test_trunk_and_heads_have_all_parameters_between_them() -> None:
+    network = tiny(mask_attention=True, flip_tta=True)
+    trunk = [parameter for part in network.trunk() for parameter in part.parameters()]
+    heads = list(network.scheme_heads.parameters())
+    assert len(heads) == 2
+    assert {*map(id, trunk)} | {*map(id, heads)} == {*map(id, network.parameters())}
+    assert not {*map(id, trunk)} & {*map(id, heads)}
+
+
 def test_a_fitted_scale_centres_the_features_of_regions() -> None:
     scale = FeatureScale(3)
     pooled = torch.randn(20, 6, 3) * torch.tensor([1.0, 5.0, 0.1]) + 2

@@ -8,7 +8,7 @@ every loss is a mean over the known regions of all images, and 0 where none is k
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,8 @@ class SeverityLossSettings(Settings):
     """Weights of the parts; 0 leaves a part out."""
 
     cross_entropy: Weight = 1.0
+    # probabilities: the published code's, whose network ends in a softmax and whose loss takes another of it
+    cross_entropy_of: Literal["logits", "probabilities"] = "logits"
     expected_l1: Weight = 0.0  # |expected grade - reader's expected grade|
     expected_l2: Weight = 0.0
     kappa: Weight = 0.0  # 1 - quadratic weighted kappa of the batch, on soft counts
@@ -48,7 +50,8 @@ def severity_loss(logits: Tensor, target: Tensor, settings: SeverityLossSettings
     expected, reader, known = expected_grade(logits.softmax(dim=-1)), expected_grade(target), known_regions(target)
     total = logits.sum() * 0.0  # of a batch without any known region: no gradient, but a graph
     if settings.cross_entropy:
-        total = total + settings.cross_entropy * soft_cross_entropy(logits, smooth)
+        scores = logits.softmax(dim=-1) if settings.cross_entropy_of == "probabilities" else logits
+        total = total + settings.cross_entropy * soft_cross_entropy(scores, smooth)
     if settings.expected_l1:
         total = total + settings.expected_l1 * known_mean((expected - reader).abs(), known)
     if settings.expected_l2:

@@ -26,9 +26,9 @@ def make_optimizer(
     groups: list[dict[str, Any]] = []
     for is_slow, factor in ((False, 1.0), (True, settings.backbone_lr_factor)):
         members = [p for p in every if (id(p) in slow) == is_slow and p.requires_grad]
-        # Biases and norms are not decayed: pulling them to zero regularises nothing.
+        # Biases and norms are not decayed unless asked for: pulling them to zero regularises nothing.
         for decays in (True, False):
-            chosen = [p for p in members if (p.ndim > 1) == decays]
+            chosen = [p for p in members if (p.ndim > 1 or settings.decay_norms_and_biases) == decays]
             if chosen and factor > 0:
                 decay = settings.weight_decay if decays else 0.0
                 groups.append({"params": chosen, "lr": settings.lr * factor, "weight_decay": decay})

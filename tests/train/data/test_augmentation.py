@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torchvision.transforms import functional
 
 from lungsev.geometry import compose, warp
+from lungsev.train.configs import built_in_or_path, read_config
 from lungsev.train.data.augmentation import (
     Distortion,
     DistortionSettings,
@@ -84,3 +87,113 @@ def test_a_mask_without_both_lungs_is_no_frame_for_two() -> None:
     assert not shows_both_lungs(mask)
     mask[10:40, 34:54] = 2
     assert shows_both_lungs(mask)
+
+
+def shares(changed: list[dict[str, bool]]) -> dict[str, float]:
+    return {name: float(np.mean([change[name] for change in changed])) for name in changed[0]}
+
+
+DRAWS = 3000  # four standard errors of a share are then 0.037
+
+
+def test_the_reference_recipe_makes_each_change_in_eight_images_of_ten_and_stays_in_its_ranges() -> None:
+    recipe = read_config(built_in_or_path("brixia/reference"))
+    geometry, intensity = GeometrySettings(**recipe["geometry"]), IntensitySettings(**recipe["intensity"])
+    generator = np.random.default_rng(7)
+    places = [draw_geometry(geometry, generator) for _ in range(DRAWS)]
+    exposures = [draw_intensity(intensity, generator) for _ in range(DRAWS)]
+    found = shares(
+        [
+            {
+                "rotation": place.rotation_deg != 0,
+                "shift": place.shift_xy != (0.0, 0.0),
+                "brightness": exposure.brightness != 0,
+                "contrast": exposure.contrast != 1,
+                "sharpness": exposure.sharpness_factor != 1,
+            }
+            for place, exposure in zip(places, exposures, strict=True)
+        ]
+    )
+    assert found == {name: pytest.approx(0.8, abs=0.037) for name in found}
+    for factors in ([1 + draw.brightness for draw in exposures], [draw.contrast for draw in exposures]):
+        assert 0.5 <= min(factors) < 0.51
+        assert 1.49 < max(factors) <= 1.5
+    assert {draw.sharpness_factor for draw in exposures} == {0.0, 1.0}
+    assert 9.9 < max(abs(place.rotation_deg) for place in places) <= 10
+    assert 0.0495 < max(abs(share) for place in places for share in place.shift_xy) <= 0.05
+    unchanged = Geometry()
+    assert all((p.scale_xy, p.shear, p.flip) == (unchanged.scale_xy, unchanged.shear, unchanged.flip) for p in places)
+    plain = Intensity()
+    assert all((e.gamma, e.blur_px, e.sharpen, e.noise) == (1.0, 0.0, 0.0, 0.0) for e in exposures)
+    assert all((e.shade, e.erase_box) == (plain.shade, plain.erase_box) for e in exposures)
+
+
+def test_a_change_may_have_a_probability_of_its_own() -> None:
+    generator = np.random.default_rng(3)
+    ranges = GeometrySettings(p=0.5, shear=0.1, probabilities={"rotation": 0.1, "shear": 0.9, "shift": 0.0})
+    places = [draw_geometry(ranges, generator) for _ in range(DRAWS)]
+    found = shares(
+        [
+            {
+                "rotation": place.rotation_deg != 0,
+                "scale": place.scale_xy != (1.0, 1.0),
+                "shift": place.shift_xy != (0.0, 0.0),
+                "shear": place.shear != 0,
+            }
+            for place in places
+        ]
+    )
+    assert found == {
+        name: pytest.approx(share, abs=0.037)
+        for name, share in {"rotation": 0.1, "scale": 0.5, "shift": 0.0, "shear": 0.9}.items()
+    }
+    own = {"gamma": 0.2, "brightness": 0.9, "shade": 1.0, "sharpness": 0.0}
+    exposures = [
+        draw_intensity(IntensitySettings(p=0.5, shade=0.2, probabilities=own), generator) for _ in range(DRAWS)
+    ]
+    found = shares(
+        [
+            {
+                "gamma": draw.gamma != 1,
+                "brightness": draw.brightness != 0,
+                "contrast": draw.contrast != 1,
+                "shade": any(draw.shade),
+                "sharpness": draw.blur_px > 0 or draw.sharpen > 0,
+                "noise": draw.noise > 0,
+            }
+            for draw in exposures
+        ]
+    )
+    expected = {**own, "contrast": 0.5, "noise": 0.5}
+    assert found == {name: pytest.approx(expected[name], abs=0.037) for name in found}
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"blur_px": 0.0, "sharpen": 1.0}, (0.0, 0.6)),
+        ({"blur_px": 1.0, "sharpen": 0.0}, (0.6, 0.0)),
+        ({"blur_px": 1.0, "sharpen": 1.0}, (0.3, 0.3)),
+        ({"blur_px": 1.0, "sharpen": 1.0, "sharpness_factor": 0.0}, (0.2, 0.2)),
+        ({"blur_px": 0.0, "sharpen": 0.0}, (0.0, 0.0)),
+    ],
+)
+def test_one_way_alone_to_change_sharpness_has_the_whole_probability(
+    given: dict[str, float], expected: tuple[float, float]
+) -> None:
+    ranges = IntensitySettings(p=0.6, **given)  # type: ignore[arg-type]
+    generator = np.random.default_rng(5)
+    draws = [draw_intensity(ranges, generator) for _ in range(DRAWS)]
+    found = (np.mean([draw.blur_px > 0 for draw in draws]), np.mean([draw.sharpen > 0 for draw in draws]))
+    assert found == pytest.approx(expected, abs=0.037)
+
+
+@pytest.mark.parametrize("factor", [0.0, 0.5, 2.0])
+def test_sharpness_brightness_and_contrast_are_torchvisions(factor: float) -> None:
+    image = np.random.default_rng(0).random((20, 24)).astype(np.float32)
+    tensor = torch.from_numpy(image)[None]
+    sharpened = apply_intensity(image, Intensity(sharpness_factor=factor))
+    np.testing.assert_allclose(sharpened, functional.adjust_sharpness(tensor, factor)[0], atol=1e-6)
+    exposed = apply_intensity(image, Intensity(multiplicative=True, brightness=factor - 1, contrast=factor + 0.25))
+    expected = functional.adjust_contrast(functional.adjust_brightness(tensor, factor), factor + 0.25)
+    np.testing.assert_allclose(exposed, expected[0], atol=1e-6)

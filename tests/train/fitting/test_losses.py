@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 from torch.nn import functional
 
 from lungsev.train.evaluation import metrics
@@ -26,6 +27,23 @@ def test_soft_cross_entropy_is_torchs() -> None:
     expected = functional.cross_entropy(logits.reshape(-1, 4), target.reshape(-1), label_smoothing=0.2)
     smooth = losses.smoothed(functional.one_hot(target, 4).float(), 0.2, 0.0)
     assert losses.soft_cross_entropy(logits, smooth) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_cross_entropy_of_probabilities_is_torchs_after_a_softmax_of_its_own() -> None:
+    """What the published code computes: CrossEntropyLoss of a network that already ends in a softmax."""
+    ours = torch.randn(5, 6, 4, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    theirs = ours.detach().clone().requires_grad_()
+    grades = torch.randint(0, 4, (5, 6), generator=torch.Generator().manual_seed(1))
+    settings = SeverityLossSettings(cross_entropy_of="probabilities")
+    loss = severity_loss(ours, one_hot(grades.tolist()), settings)
+    output = theirs.softmax(dim=-1)
+    expected = torch.stack([nn.CrossEntropyLoss()(output[:, region], grades[:, region]) for region in range(6)]).mean()
+    torch.testing.assert_close(loss, expected)
+    loss.backward()
+    expected.backward()
+    torch.testing.assert_close(ours.grad, theirs.grad)
+    sure = severity_loss(one_hot([[0]]) * 50, one_hot([[0]]), settings)
+    assert float(sure) == pytest.approx(np.log(1 + 3 / np.e), rel=1e-5)  # 0.744, which no network can go below
 
 
 def test_kappa_loss_of_sure_answers_is_one_minus_kappa() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -44,3 +46,22 @@ def test_a_young_average_forgets_its_start_and_an_old_one_keeps_its_decay() -> N
     counts = [torch.tensor(3)]
     average(counts, [torch.tensor(8)], 5)
     assert int(counts[0]) == 8
+
+
+def test_with_norms_and_biases_decayed_a_step_is_that_of_torchs_own_sgd() -> None:
+    torch.manual_seed(0)
+    ours = nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.Flatten(), nn.Linear(12, 2))
+    theirs = copy.deepcopy(ours)
+    settings = OptimizerSettings(name="sgd", lr=0.1, weight_decay=0.3, momentum=0.9, decay_norms_and_biases=True)
+    optimizers = (
+        make_optimizer(ours.parameters(), ours[0].parameters(), settings),
+        torch.optim.SGD(theirs.parameters(), lr=0.1, momentum=0.9, weight_decay=0.3),
+    )
+    image = torch.rand(4, 1, 4, 4)
+    for _ in range(3):
+        for network, optimizer in zip((ours, theirs), optimizers, strict=True):
+            optimizer.zero_grad()
+            network(image).square().mean().backward()
+            optimizer.step()
+    for own, reference in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(own, reference)

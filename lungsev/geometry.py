@@ -114,6 +114,12 @@ def apply_theta(theta: FloatArray, points_xy: FloatArray) -> npt.NDArray[np.floa
     return np.asarray(points_xy, dtype=np.float64) @ matrix[:, :2].T + matrix[:, 2]
 
 
+def tilt_deg(theta: FloatArray) -> float:
+    """Return how far the aligned frame is turned on the canvas, in degrees, clockwise as the image is seen."""
+    (a, b, _), (c, d, _) = np.asarray(theta, dtype=np.float64)
+    return float(np.degrees(np.arctan2(c - b, a + d)))
+
+
 def box_corners(box: tuple[float, float, float, float]) -> npt.NDArray[np.float64]:
     """Return the corners [4, 2] of a (y0, x0, y1, x1) box as x, y: clockwise from the image's upper left."""
     y0, x0, y1, x1 = box

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
+from lungsev.geometry import tilt_deg
 from lungsev.preprocessing.canvas import Canvas
 from lungsev.quality.lung_shape import FloatImage, LungShape, radiograph_area
 from lungsev.reading.polarity import chest_likeness
@@ -79,7 +80,7 @@ def measure_alignment(outputs: Outputs, probability: FloatImage) -> dict[str, fl
     return {
         "lungs_in_frame": float(inside.mean()),
         "frame_scale": float(np.sqrt(area)),
-        "tilt_deg": float(np.degrees(np.arctan2(linear[1, 0] - linear[0, 1], linear[0, 0] + linear[1, 1]))),
+        "tilt_deg": tilt_deg(theta),
     }
 
 

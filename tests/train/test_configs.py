@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
+import torch
+from torch import nn
 
+from lungsev.config import load_model
 from lungsev.errors import ConfigError
+from lungsev.geometry import IDENTITY_THETA
+from lungsev.networks.build import build_severity
+from lungsev.schemes import load_scheme
 from lungsev.train.configs import built_in_configs, built_in_or_path, default_config, read_config
+from lungsev.train.data.datasets import GradedImage
+from lungsev.train.fitting.optimization import make_optimizer
+from lungsev.train.tasks.severity import SeverityImages, SeverityModule, SeverityRunSettings
 
 
 def test_a_config_of_ones_own_builds_on_another_and_a_circle_is_refused(tmp_path: Path) -> None:
@@ -36,3 +48,71 @@ def test_a_config_is_named_or_a_path() -> None:
     with pytest.raises(ConfigError, match=r"'brixia/papr' is unknown; .* brixia/paper, "):
         built_in_or_path("brixia/papr")
     assert default_config("no-such-command") is None
+
+
+REFERENCE = [f"brixia/reference_resnet{depth}{kind}" for depth in (18, 34, 50) for kind in ("", "_sn")]
+CHANNELS = {18: 512, 34: 512, 50: 2048}
+
+
+def settings_of(name: str, overrides: dict[str, object] | None = None) -> SeverityRunSettings:
+    return load_model(SeverityRunSettings, built_in_or_path(name), overrides, read_config)
+
+
+def learned(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
+
+
+@pytest.mark.parametrize("name", REFERENCE)
+def test_a_reference_network_has_the_parameters_of_the_papers_equations_and_no_more(name: str) -> None:
+    with torch.device("meta"):  # counted, never run
+        network = build_severity(settings_of(name).network, pretrained=False)
+    channels = CHANNELS[int(re.findall(r"\d\d", name)[0])]
+    d, tokens, grades = 768, 16 * 16, 4
+    embedding = (channels + 1) * d + tokens * d
+    attention = (d + 1) * 3 * d + (d + 1) * d
+    mlp = (d + 1) * 4 * d + (4 * d + 1) * d
+    pafe = embedding + attention + mlp + 2 * 2 * d + (d + 1) * grades
+    expected = (channels + 1) * grades if name.endswith("_sn") else pafe
+    assert learned(network) - learned(network.backbone) == expected
+    assert {part.p for part in network.modules() if isinstance(part, nn.Dropout)} <= {0.0}
+    if channels == 512 and name.endswith("_sn"):
+        assert expected == 2_052
+
+
+@pytest.mark.parametrize("depth", [18, 34, 50])
+@pytest.mark.parametrize("name", ["inha/linear_probe_resnet{}", "inha/reference_linear_probe_resnet{}"])
+def test_a_linear_probe_trains_one_linear_layer(name: str, depth: int) -> None:
+    settings = settings_of(name.format(depth), {"network.schemes": ["inha"]})
+    with torch.device("meta"):
+        network = build_severity(settings.network, pretrained=False)
+    module = SeverityModule(network, load_scheme("inha"), settings)
+    assert learned(module) == 768 * 5 + 5 == 3_845
+    training = [part for part in module.train().modules() if part.training and list(part.buffers(recurse=False))]
+    assert not [part for part in training if isinstance(part, nn.BatchNorm2d)]
+
+
+@pytest.mark.parametrize("name", REFERENCE)
+def test_a_reference_config_trains_a_step(name: str) -> None:
+    small = {"network.crop_px": 64, "network.pretrained": "none"}
+    settings = settings_of(name, {**small, "data.split.protocol": "holdout"})
+    torch.manual_seed(0)
+    canvas = np.random.default_rng(0).random((512, 512)).astype(np.float32)
+    images = [GradedImage(str(k), Path(), str(k), readings={"a": (0, 1, 2, 3, 0, 1)}) for k in range(3)]
+    cached = [SimpleNamespace(canvas=lambda: canvas) for _ in images]
+    scheme = load_scheme("brixia")
+    items = SeverityImages(images, cached, np.stack([IDENTITY_THETA] * 3), scheme, settings, augmented=True)  # type: ignore[arg-type]
+    batch = {key: torch.stack([items[0, k][key] for k in range(3)]) for key in ("image", "target")}
+    module = SeverityModule(build_severity(settings.network, pretrained=False), scheme, settings)
+    module.log_number = lambda *_: None  # type: ignore[method-assign, assignment]
+    loss = module.loss_of(batch, module.network, "train")
+    loss.backward()
+    assert 0.74 < loss.item() < 1.74  # the range of cross-entropy of probabilities of four grades
+    gradients = [parameter.grad for parameter in module.parameters()]
+    assert all(gradient is not None and torch.isfinite(gradient).all() for gradient in gradients)
+    head = module.network.scheme_heads["brixia"].classify  # type: ignore[union-attr]
+    before = head.weight.detach().clone()
+    optimizer = make_optimizer(module.parameters(), module.backbone_parameters(), settings.optimizer)
+    assert sum(len(group["params"]) for group in optimizer.param_groups) == len(gradients)
+    assert {group["weight_decay"] for group in optimizer.param_groups} == {1e-5}
+    optimizer.step()
+    torch.testing.assert_close(head.weight, before - 1e-4 * (head.weight.grad + 1e-5 * before))

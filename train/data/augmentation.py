@@ -131,7 +131,7 @@ def draw_geometry(settings: GeometrySettings, generator: np.random.Generator) ->
 def draw_intensity(settings: IntensitySettings, generator: np.random.Generator) -> Intensity:
     """Draw a change of grey values."""
     own = settings.probabilities
-    changes = ("gamma", "contrast", "brightness", "shade", "sharpness", "noise")
+    changes: tuple[IntensityChange, ...] = ("gamma", "contrast", "brightness", "shade", "sharpness", "noise")
     on = generator.random(6) < [own.get(change, settings.p) for change in changes]
     signed = generator.uniform(-1.0, 1.0, 5)
     size = generator.uniform(0.0, 1.0, 3)

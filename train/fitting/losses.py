@@ -159,6 +159,11 @@ def mask_loss(logits: Tensor, mask: Tensor) -> Tensor:
     return cross + (1 - (2 * overlap + 1) / (size + 1)).mean()
 
 
+def aligned_mask_error(aligned: Tensor, reference: Tensor) -> Tensor:
+    """Mean squared difference of masks resampled into the frame, [N, 1, M, M] each: the published objective."""
+    return (aligned.float() - reference.float()).square().mean()
+
+
 def corner_distance(theta: Tensor, reference: Tensor) -> Tensor:
     """Distance of the aligned frame's corners under two alignments, in frame half-sides: [N, 2, 3] -> [N, 4]."""
     corners = theta.new_tensor([[-1.0, -1.0, 1.0], [1.0, -1.0, 1.0], [1.0, 1.0, 1.0], [-1.0, 1.0, 1.0]])

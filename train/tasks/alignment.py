@@ -1,15 +1,16 @@
 """`lungsev-train align`: trains a spatial transformer to find the aligned frame from lung masks.
 
 At the bedside it reads masks that a network has predicted, so it trains on those too, and on masks that are bent,
-eaten and blotched; the target is the frame of the human mask.
+eaten and blotched; the target is the frame of the human mask. A network that may turn learns a frame that turns
+with the mask; any other learns the upright box around the mask, however it lies.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -18,16 +19,18 @@ import torch
 from torch import Tensor, nn
 
 from lungsev.errors import DatasetError
-from lungsev.geometry import corner_error_px, warp
+from lungsev.geometry import compose, corner_error_px, invert, tilt_deg, warp
 from lungsev.networks.build import build_alignment
 from lungsev.networks.checkpoint import load_segmentation, save_checkpoint
 from lungsev.networks.settings import AlignmentSettings
+from lungsev.networks.warp import AffineWarp
 from lungsev.preprocessing.alignment import alignment_from_mask
 from lungsev.preprocessing.canvas import CANVAS_SIZE_PX
 from lungsev.train.console import is_main_process, say, warn
 from lungsev.train.data import cache as image_cache
 from lungsev.train.data.augmentation import (
     DistortionSettings,
+    Geometry,
     GeometrySettings,
     apply_distortion,
     draw_distortion,
@@ -41,10 +44,12 @@ from lungsev.train.evaluation.metrics import dice
 from lungsev.train.fitting.device import device_of, run_batches
 from lungsev.train.fitting.finish import finish_run
 from lungsev.train.fitting.fit import TrainingModule, fit, seed_weights
-from lungsev.train.fitting.losses import corner_distance
+from lungsev.train.fitting.losses import aligned_mask_error, corner_distance
 from lungsev.train.runs import Run, finished_run
 from lungsev.train.settings import DataSettings, LoopSettings, OptimizerSettings, Settings, Share
 from lungsev.train.tasks.segmentation import MEASURED, predict_masks, shrink
+
+TURNS_DEG = (-20, -10, 0, 10, 20)  # by which masks are turned to measure a network that may turn
 
 
 class AlignSettings(Settings):
@@ -53,6 +58,8 @@ class AlignSettings(Settings):
     data: DataSettings = DataSettings()
     segmentation: Path | None = None  # run of `segment`; None: the newest
     network: AlignmentSettings = AlignmentSettings()
+    # corners: distance of the frame's; mask: mean squared error of the aligned mask, the published code's
+    objective: Literal["corners", "mask"] = "corners"
     optimizer: OptimizerSettings = OptimizerSettings(lr=2e-3, weight_decay=1e-4)
     loop: LoopSettings = LoopSettings(epochs=60, batch_size=16, ema=0.99)
     geometry: GeometrySettings = GeometrySettings(rotation_deg=25, scale=0.2, shift=0.1, shear=0.05, flip=0.5)
@@ -81,32 +88,53 @@ class AlignmentMasks:
         return len(self.images)
 
     def __getitem__(self, key: Key) -> dict[str, Any]:
-        """Mask float32 [1, M, M]; theta float32 [2, 3]; index."""
+        """Mask float32 [1, M, M]; theta float32 [2, 3]; index.
+
+        The objective `mask` needs the human mask in its frame too: aligned, float32 [1, A, A].
+        """
         image = self.images[key[1]]
-        mask, theta = image.predicted, image.theta
+        mask, theta, flip = image.predicted, image.theta, False
         if self.augmented:
-            mask, theta = self._moved(image, generator_of(self.settings.loop.seed, key))
-        return {
+            mask, theta, flip = self._moved(image, generator_of(self.settings.loop.seed, key))
+        item = {
             "mask": torch.from_numpy(np.ascontiguousarray(mask, dtype=np.float32))[None],
             "theta": torch.from_numpy(theta.astype(np.float32)),
             "index": key[1],
         }
+        if self.settings.objective == "mask":
+            frame = compose(image.theta, Geometry(flip=flip).matrix())
+            aligned = warp((image.labels > 0).astype(np.float32), frame, aligned_px(self.settings.network))
+            item["aligned"] = torch.from_numpy(aligned)[None]
+        return item
 
     def _moved(
         self, image: Alignable, generator: np.random.Generator
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64], bool]:
         settings, side = self.settings, image.predicted.shape[0]
         shows_predicted = generator.random() < settings.predicted
-        matrix = draw_geometry(settings.geometry, generator).matrix()  # changed canvas -> canvas
+        geometry = draw_geometry(settings.geometry, generator)
+        matrix = geometry.matrix()  # changed canvas -> canvas
         distortion = draw_distortion(settings.distortion, generator)
         human = shrink((image.labels > 0).astype(np.float32), side)
         human = apply_distortion(warp(human, matrix, side), distortion)
-        # The frame is upright whatever the image does: it is read off the moved mask, not moved along.
-        theta = alignment_from_mask(human)
+        # A network that may not turn learns a frame that is upright whatever the image does: read off the moved mask.
+        turns = settings.network.rotation
+        theta = frame_moved_along(image.theta, geometry) if turns else alignment_from_mask(human)
         mask = apply_distortion(warp(image.predicted, matrix, side), distortion) if shows_predicted else human
         if generator.random() < settings.blotch:
             mask = blotched(mask, generator)
-        return mask, theta
+        return mask, theta, geometry.flip
+
+
+def frame_moved_along(theta: npt.NDArray[np.float64], geometry: Geometry) -> npt.NDArray[np.float64]:
+    """Return the frame [2, 3] of a changed image: it shows what `theta` showed, flipped if the image was."""
+    flip = Geometry(flip=geometry.flip).matrix()
+    return compose(compose(invert(geometry.matrix()), theta), flip)
+
+
+def aligned_px(network: AlignmentSettings) -> int:
+    """Return the side at which the objective `mask` compares."""
+    return 2 * network.input_px
 
 
 def blotched(mask: npt.NDArray[np.float32], generator: np.random.Generator) -> npt.NDArray[np.float32]:
@@ -123,16 +151,20 @@ def blotched(mask: npt.NDArray[np.float32], generator: np.random.Generator) -> n
 
 
 class AlignmentModule(TrainingModule):
-    """Mean distance of the frame's four corners."""
+    """Learns the frame from masks, by its corners or by what it shows."""
 
     def __init__(self, network: nn.Module, settings: AlignSettings) -> None:
         super().__init__(network, settings.optimizer, settings.loop)
+        self.warp = AffineWarp(aligned_px(settings.network)) if settings.objective == "mask" else None
 
     def loss_of(self, batch: dict[str, Any], network: nn.Module, part: str) -> Tensor:
-        """Return the mean distance of the corners, in frame half-sides."""
-        distance = corner_distance(network(batch["mask"]), batch["theta"])
+        """Return the mean distance of the corners in frame half-sides, or the error of the aligned mask."""
+        theta = network(batch["mask"])
+        distance = corner_distance(theta, batch["theta"])
         self.log_number(f"{part}/corner_px", distance.detach().mean() * CANVAS_SIZE_PX / 2, batch)
-        return distance.mean()
+        if self.warp is None:
+            return distance.mean()
+        return aligned_mask_error(self.warp(batch["mask"], theta), batch["aligned"])
 
 
 def resolve(settings: AlignSettings) -> AlignSettings:
@@ -173,7 +205,7 @@ def run_alignment(settings: AlignSettings, run: Run) -> dict[str, Any]:
         "data": [dataset.name],
         "split": {"protocol": split.protocol, "sha256": split.sha256},
         "segmentation": str(source.path),
-        **{part: measure(best, parts[part]) for part in MEASURED if parts.get(part)},
+        **{part: measure(best, parts[part], settings.network.rotation) for part in MEASURED if parts.get(part)},
     }
     save_checkpoint(run.path, settings.network, best, segmentation_settings, segmentation)
     finish_run(run, metrics)
@@ -193,16 +225,12 @@ def alignable(
     return ready
 
 
-def measure(network: nn.Module, images: Sequence[Alignable]) -> dict[str, Any]:
-    """Corner error in pixels of the 512 canvas, from predicted masks, and the overlap of the two frames' boxes."""
-    found = run_batches(
-        network,
-        images,
-        lambda chunk: np.stack([image.predicted for image in chunk])[:, None],
-        lambda masks: {"thetas": network(masks)},
-        batch=len(images),
-    )
-    thetas = found["thetas"].astype(np.float64)
+def measure(network: nn.Module, images: Sequence[Alignable], turned: bool = False) -> dict[str, Any]:
+    """Corner error in pixels of the 512 canvas, from predicted masks, and the overlap of the two frames' boxes.
+
+    With `turned` also `turned_deg`: the mean angle that is found for the masks turned by each of some angles.
+    """
+    thetas = _thetas(network, images, lambda mask: mask)
     errors = [corner_error_px(found, image.theta, CANVAS_SIZE_PX) for found, image in zip(thetas, images, strict=True)]
     left_right = [_sides_kept(found, image.labels) for found, image in zip(thetas, images, strict=True)]
     return {
@@ -211,7 +239,31 @@ def measure(network: nn.Module, images: Sequence[Alignable]) -> dict[str, Any]:
         "corner_px_median": float(np.median(errors)),
         "corner_px_max": float(np.max(errors)),
         "side_overlap": float(np.mean(left_right)),
+        **({"turned_deg": {str(turn): found_tilt_deg(network, images, turn) for turn in TURNS_DEG}} if turned else {}),
     }
+
+
+def found_tilt_deg(network: nn.Module, images: Sequence[Alignable], turn_deg: float) -> float:
+    """Return the mean tilt, in degrees, of the frames found for predicted masks that were turned clockwise by one."""
+    back = Geometry(rotation_deg=-turn_deg).matrix()  # turned canvas -> canvas
+    thetas = _thetas(network, images, lambda mask: warp(mask, back, mask.shape[0]))
+    return float(np.mean([tilt_deg(theta) for theta in thetas]))
+
+
+def _thetas(
+    network: nn.Module,
+    images: Sequence[Alignable],
+    change: Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]],
+) -> npt.NDArray[np.float64]:
+    """Return theta [N, 2, 3] of predicted masks after a change."""
+    found = run_batches(
+        network,
+        images,
+        lambda chunk: np.stack([change(image.predicted) for image in chunk])[:, None],
+        lambda masks: {"thetas": network(masks)},
+        batch=len(images),
+    )
+    return np.asarray(found["thetas"], dtype=np.float64)
 
 
 def _sides_kept(theta: npt.NDArray[np.float64], labels: npt.NDArray[np.uint8]) -> float:

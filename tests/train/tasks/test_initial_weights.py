@@ -8,13 +8,23 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import timm
 import torch
+import torchvision
 from torch import Tensor, nn
 
 from lungsev.errors import ConfigError
-from lungsev.networks.settings import SeveritySettings
+from lungsev.networks.build import build_fused, build_severity
+from lungsev.networks.checkpoint import load_alignment, load_segmentation, save_checkpoint
+from lungsev.networks.settings import FusedSettings, SeveritySettings
 from lungsev.train.runs import open_run
-from lungsev.train.tasks.initial_weights import load_encoder_file, newest_source
+from lungsev.train.tasks.initial_weights import (
+    InitialSettings,
+    build_initial,
+    load_encoder_file,
+    newest_source,
+    timm_weights_name,
+)
 from lungsev.train.tasks.severity import SeverityRunSettings, run_severity
 
 SettingsMaker = Callable[..., SeverityRunSettings]
@@ -68,3 +78,114 @@ def test_a_file_of_another_architecture_or_of_none_is_refused(tmp_path: Path) ->
         load_encoder_file(small_network(), tmp_path / "text.pt")
     with pytest.raises(ConfigError, match=r"absent\.pt does not exist"):
         load_encoder_file(small_network(), tmp_path / "absent.pt")
+
+
+SMALL = SeveritySettings(
+    backbone="resnet18", out_indices=(4,), stride=32, crop_px=64, dim=0, position_aware=False, input_range="zero_to_one"
+)
+
+
+@pytest.fixture(scope="module")
+def torchvisions_resnet() -> nn.Module:
+    torch.manual_seed(0)
+    network = torchvision.models.resnet18(weights=None)
+    for part in network.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            nn.init.uniform_(part.running_mean, -0.1, 0.1)
+            nn.init.uniform_(part.running_var, 0.5, 2.0)
+    return network.eval()
+
+
+def features_in_colour(network: nn.Module, grey: Tensor) -> Tensor:
+    """Map grey images [N, 1, H, W] three times to the last feature map, as torchvision computes it."""
+    body = nn.Sequential(*list(network.children())[:-2])
+    features: Tensor = body(grey.expand(-1, 3, -1, -1))
+    return features
+
+
+def test_a_file_of_torchvision_makes_a_grey_network_equal_to_its_own_on_grey_three_times(
+    torchvisions_resnet: nn.Module, tmp_path: Path
+) -> None:
+    torch.save(torchvisions_resnet.state_dict(), tmp_path / "resnet18-f37072fd.pth")
+    settings = SMALL.model_copy(update={"pretrained": "torchvision_v1"})
+    network = build_initial(settings, InitialSettings(encoder_weights=tmp_path / "resnet18-f37072fd.pth")).eval()
+    grey = torch.rand(2, 1, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            network.backbone(grey), features_in_colour(torchvisions_resnet, grey), atol=1e-4, rtol=1e-4
+        )
+
+
+@pytest.mark.parametrize(
+    ("backbone", "pretrained", "name"),
+    [
+        ("resnet18", "torchvision_v1", "resnet18.tv_in1k"),
+        ("resnet34", "torchvision_v1", "resnet34.tv_in1k"),
+        ("resnet50", "torchvision_v2", "resnet50.tv2_in1k"),
+        ("resnet34.a1_in1k", "torchvision_v1", "resnet34.tv_in1k"),
+        ("resnet34.tv_in1k", "imagenet", "resnet34.tv_in1k"),
+        ("resnet18", "imagenet", "resnet18"),
+    ],
+)
+def test_weights_are_called_by_torchvisions_version_or_by_timms_name(backbone: str, pretrained: str, name: str) -> None:
+    update = {"backbone": backbone, "pretrained": pretrained}
+    assert timm_weights_name(SMALL.model_copy(update=update)) == name
+
+
+def test_weights_that_torchvision_never_published_are_refused() -> None:
+    settings = SMALL.model_copy(update={"backbone": "resnet34", "pretrained": "torchvision_v2"})
+    with pytest.raises(ConfigError, match=r"no torchvision_v2 weights of resnet34; expected .* resnet34\.tv_in1k"):
+        build_initial(settings, InitialSettings())
+
+
+@pytest.mark.parametrize("input_range", ["zero_to_one", "minus_one_to_one"])
+def test_weights_by_name_are_fitted_to_the_range_of_the_input(
+    input_range: str, torchvisions_resnet: nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def downloaded(name: str, pretrained: bool) -> nn.Module:
+        asked.append(name)
+        torchvisions_resnet.pretrained_cfg = {"std": (0.2, 0.25, 0.5)}  # type: ignore[assignment]
+        return torchvisions_resnet
+
+    settings = SMALL.model_copy(update={"pretrained": "torchvision_v1", "input_range": input_range})
+    built = build_severity(settings, pretrained=False)
+    monkeypatch.setattr("lungsev.train.tasks.initial_weights.build_severity", lambda *_, **__: built)
+    monkeypatch.setattr(timm, "create_model", downloaded)
+    network = build_initial(settings, InitialSettings())
+    assert asked == ["resnet18.tv_in1k"]
+    stem = torchvisions_resnet.conv1.weight
+    scale = {"zero_to_one": (1.0, 1.0, 1.0), "minus_one_to_one": (2.5, 2.0, 1.0)}[input_range]
+    expected = sum(factor * stem[:, channel] for channel, factor in enumerate(scale))
+    torch.testing.assert_close(network.backbone.net.conv1.weight[:, 0], expected)
+
+
+def test_weights_that_cannot_be_downloaded_say_where_their_file_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = SMALL.model_copy(update={"pretrained": "torchvision_v1"})
+    built = build_severity(settings, pretrained=False)
+    monkeypatch.setattr("lungsev.train.tasks.initial_weights.build_severity", lambda *_, **__: built)
+
+    def no_network(name: str, pretrained: bool) -> nn.Module:
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(timm, "create_model", no_network)
+    message = r"resnet18\.tv_in1k cannot be downloaded \(no route .*pytorch\.org/models/resnet18-f37072fd\.pth.*=FILE"
+    with pytest.raises(ConfigError, match=message):
+        build_initial(settings, InitialSettings())
+
+
+def test_a_source_whose_weights_mean_something_else_is_refused(severity_settings: SettingsMaker) -> None:
+    source_settings = severity_settings()
+    fused = FusedSettings(
+        segmentation=load_segmentation(source_settings.alignment)[1],  # type: ignore[arg-type]
+        alignment=load_alignment(source_settings.alignment)[1],  # type: ignore[arg-type]
+        severity=source_settings.network,
+    )
+    source = open_run("brixia", source_settings)
+    save_checkpoint(source.path, fused, build_fused(fused, pretrained=False))
+    settings = severity_settings({"initial.source": str(source.path), "network.final_norm": False})
+    with pytest.raises(ConfigError, match=r"trained with network\.final_norm: true, found false here"):
+        build_initial(settings.network, settings.initial)
+    taken = build_initial(source_settings.network, settings.initial)
+    assert taken.norm.weight.shape == (16,)

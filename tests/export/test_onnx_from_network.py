@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import onnx
@@ -18,6 +20,8 @@ from lungsev.export.deployable import Deployable
 from lungsev.export.fuse_batchnorm import fuse_batchnorm
 from lungsev.export.onnx_from_network import check_graph, onnx_from_network, with_metadata
 from lungsev.inference.onnxruntime import open_session
+from lungsev.networks.bsnet import BsNet
+from lungsev.schemes import load_scheme
 
 pytestmark = pytest.mark.timeout(400)  # the one export of the session: 17 s of CPU, minutes on a busy machine
 
@@ -33,6 +37,63 @@ class Normalised(nn.Module):
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         left, right = (self.norm(self.conv(side)).relu() for side in (image, image.flip(-1)))
         return {"lung_mask": self.last(self.before(torch.cat([left, right], dim=1)))}
+
+
+class Encoder(nn.Module):
+    """Three levels of stride 4, 8 and 16, as a backbone offers them."""
+
+    reductions = (4, 8, 16)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = nn.ModuleList(nn.Conv2d(a, b, s, s) for a, b, s in ((1, 4, 4), (4, 6, 2), (6, 8, 2)))
+        self.net.feature_info = SimpleNamespace(channels=lambda: [4, 6, 8])
+
+    def levels(self, image: Tensor) -> list[Tensor]:
+        """Canvas [N, 1, S, S] -> feature maps, finest first."""
+        found = [image]
+        for layer in self.net:
+            found.append(layer(found[-1]).tanh())
+        return found[1:]
+
+
+class Aligned(nn.Module):
+    """BS-Net behind a mask and a theta that depend on the image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        backbone: Any = Encoder()
+        self.bsnet = BsNet(backbone, [load_scheme("inha")], 64, 4, 4, 1)
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        turn = image.mean(dim=(1, 2, 3)).reshape(-1, 1)
+        theta = torch.cat([turn + 0.3, 0 * turn, turn * 0.2, 0 * turn, turn + 0.2, -turn * 0.1], 1).reshape(-1, 2, 3)
+        mask = (image * 4 - 1).sigmoid()
+        outputs = {"lung_mask": mask, "theta": theta}
+        for name, (probabilities, severity_map) in self.bsnet(image, mask, theta, upright=True).items():
+            outputs |= {f"probabilities.{name}": probabilities, f"severity_map.{name}": severity_map}
+        return outputs
+
+
+def test_bsnet_becomes_a_graph_that_says_what_it_says() -> None:
+    torch.manual_seed(0)
+    network = Aligned()
+    with torch.no_grad():
+        for classifier in network.bsnet.scheme_heads["inha"].classifiers:
+            classifier[-1].weight.mul_(20)
+    deployable = Deployable(network, 64)
+    session = open_session(onnx_from_network(deployable))
+    answers = []
+    for seed in (0, 1):
+        image = np.random.default_rng(seed).random((1, 1, 4, 4), np.float32).repeat(16, 2).repeat(16, 3)
+        found = dict(zip(deployable.output_names, session.run(deployable.output_names, {"image": image}), strict=True))
+        with torch.inference_mode():
+            expected = network(torch.from_numpy(image))
+        assert {name: value.shape for name, value in found.items()} == deployable.output_shapes
+        for name, value in expected.items():
+            np.testing.assert_allclose(found[name], value.numpy(), atol=1e-5, err_msg=name)
+        answers.append(found["probabilities.inha"])
+    assert np.abs(answers[0] - answers[1]).max() > 0.01
 
 
 @pytest.fixture(scope="module")

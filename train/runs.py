@@ -252,6 +252,10 @@ def finished_run(path: Path) -> Run:
     if not (path / "config.yaml").is_file():
         state = "holds no config.yaml" if path.is_dir() else "does not exist"
         raise ConfigError(f"{path} {state}, expected a run folder, e.g. runs/brixia/<timestamp>")
+    below = run.metrics() if (path / "metrics.json").is_file() else {}
+    networks = [str(path / name) for name in below.get("networks", [])]
+    if networks:
+        raise ConfigError(f"{path} is an ensemble, which has no network of its own; give {' '.join(networks)}")
     if not run.network.is_file():
         raise ConfigError(f"{path} has no network.pt: the run is not finished; start it again with --resume {path}")
     return run

@@ -1,4 +1,4 @@
-"""Ensemble: a run per network, each with another seed; their probabilities are averaged."""
+"""Ensemble: a run per network, trained apart from the others with a seed of its own; probabilities are averaged."""
 
 from __future__ import annotations
 
@@ -25,8 +25,7 @@ def run_ensemble(settings: SeverityRunSettings, run: Run) -> dict[str, Any]:
     for number, folder in enumerate(networks):
         if not folder.is_finished:
             say(f"Network {number + 1} of {settings.ensemble}")
-            loop = settings.loop.model_copy(update={"seed": settings.loop.seed + number})
-            own = settings.model_copy(update={"loop": loop, "ensemble": 1})
+            own = settings_of_network(settings, number)
             run_severity(own, open_run("", own, out=folder.path))
     if not is_main_process():
         return {}
@@ -47,6 +46,15 @@ def run_ensemble(settings: SeverityRunSettings, run: Run) -> dict[str, Any]:
     }
     finish_run(run, metrics)
     return metrics
+
+
+def settings_of_network(settings: SeverityRunSettings, number: int) -> SeverityRunSettings:
+    """Return the settings of one network: its seed decides new weights, order of images, augmentation and dropout.
+
+    Ensembles of different seeds have no network in common.
+    """
+    loop = settings.loop.model_copy(update={"seed": settings.loop.seed * settings.ensemble + number})
+    return settings.model_copy(update={"loop": loop, "ensemble": 1})
 
 
 def _predictions(folder: Run, part: str) -> Predictions:

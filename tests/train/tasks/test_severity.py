@@ -21,7 +21,6 @@ from lungsev.train.data.datasets import GradedImage
 from lungsev.train.evaluation.predictions import Predictions
 from lungsev.train.fitting import fit
 from lungsev.train.runs import Run, open_run
-from lungsev.train.tasks.cross_validation import run_grading
 from lungsev.train.tasks.severity import (
     SeverityModule,
     SeverityRunSettings,
@@ -117,18 +116,6 @@ def test_an_unfinished_run_of_the_same_settings_is_continued_and_of_others_is_no
     (first.path / "history.jsonl").touch()
     with pytest.raises(ConfigError, match="unfinished run of other settings"):
         open_run("brixia", severity_settings({"loop.seed": 3}), out=first.path)
-
-
-@pytest.mark.slow
-def test_an_ensemble_averages_networks_of_different_seeds(severity_settings: SettingsMaker) -> None:
-    settings = severity_settings({"ensemble": 2})
-    run = open_run("brixia", settings)
-    metrics = run_grading(settings, run)
-    each = [Predictions.load(run.path / name / "predictions-test.json").probabilities for name in metrics["networks"]]
-    averaged = Predictions.load(run.path / "predictions-test.json").probabilities
-    assert np.abs(each[0] - each[1]).max() > 1e-3
-    np.testing.assert_allclose(averaged, (each[0] + each[1]) / 2, atol=1e-6)
-    assert metrics["results"]["test"]["argmax"]["images"] == len(averaged)
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,9 @@ class SplitSettings(Settings):
     fold: Annotated[int, Field(ge=0)] | Literal["all"] = 0  # all: one run per fold, then a summary over them
     validation: Share = 0.15  # of the patients that are not tested
     test: Share = 0.15  # of the patients, protocol holdout only
+    calibration: Share | None = (
+        None  # of the patients who would train; None: a tenth (kfold, holdout) if that is enough
+    )
     file: Path | None = None  # a splits.json of an earlier run; then the rest is ignored
 
 

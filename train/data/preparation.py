@@ -78,7 +78,14 @@ def split_dataset(
         if settings.fold == "all":
             raise ValueError("expected one fold of a cross-validation, found `all`")
         split = split_images(
-            images, settings.protocol, settings.seed, settings.folds, settings.fold, settings.validation, settings.test
+            images,
+            settings.protocol,
+            settings.seed,
+            settings.folds,
+            settings.fold,
+            settings.validation,
+            settings.test,
+            settings.calibration,
         )
         if findings:
             split = by_finding(images, split, findings)

@@ -6,6 +6,9 @@
 - `kfold`: k folds grouped by patient, balanced by severity; fold k is the test part.
 - `holdout`: one seeded split by patient.
 - `all`: everything trains except a small validation part; for a model that ships after it was measured by kfold.
+
+The validation part chooses the epoch; the calibration part, patients of its own taken from those who would train,
+fits temperature and interval. Without one the validation part does both, and states its intervals too narrow.
 """
 
 from __future__ import annotations
@@ -24,7 +27,9 @@ from lungsev.errors import DatasetError
 from lungsev.system import write_atomically
 
 Name = Literal["pafe", "leak_free", "kfold", "holdout", "all"]
-PARTS = ("train", "validation", "test", "consensus")
+PARTS = ("train", "validation", "calibration", "test", "consensus")
+MIN_CALIBRATION = 8  # patients; with fewer, a temperature or a margin is noise
+CALIBRATION_SHARE = 0.1
 
 
 class Splittable(Protocol):
@@ -104,6 +109,7 @@ def split_images(
     fold: int = 0,
     validation: float = 0.15,
     test: float = 0.15,
+    calibration: float | None = None,
 ) -> Split:
     """Split by patient.
 
@@ -115,6 +121,8 @@ def split_images(
         fold: The fold that is tested.
         validation: Share of the patients that are not tested; of all patients for `all`.
         test: Share of the patients, for `holdout`.
+        calibration: Share of the patients who would train. None: a tenth for `kfold` and `holdout`, if that is enough
+            patients to calibrate on, and none for the other protocols.
 
     Raises:
         DatasetError: There are too few patients for the parts asked for.
@@ -129,6 +137,10 @@ def split_images(
         held = 0.0 if protocol == "all" else test
         parts, dropped = _holdout(images, seed, validation, held), {}
         label = protocol
+    if calibration is None and protocol in ("kfold", "holdout"):
+        calibration = _enough_to_calibrate(images, parts["train"])
+    if calibration:
+        parts = _with_calibration(images, parts, calibration, seed + 2)
     patient_of = {image.name: image.patient for image in images}
     train = {patient_of[name] for name in parts["train"]}
     measured = {patient_of[name] for part in ("test", "consensus") for name in parts.get(part, ())}
@@ -174,7 +186,7 @@ def by_finding(images: Sequence[Splittable], split: Split, findings: Sequence[st
     patient_of = {image.name: image.patient for image in images}
     parts = {
         part: tuple(name for name in split.parts.get(part, ()) if patient_of[name] in inside)
-        for part in ("train", "validation")
+        for part in ("train", "validation", "calibration")
     }
     # Tested patients with the finding stay out: what is measured is the step to the other findings.
     others = [image for image in images if image.patient not in inside]
@@ -229,6 +241,23 @@ def _holdout(images: Sequence[Splittable], seed: int, validation: float, test: f
     kept = set(rest)
     train, checked = _cut([image for image in images if image.patient in kept], validation, seed + 1)
     return _by_patient(images, {"train": train, "validation": checked, "test": held})
+
+
+def _enough_to_calibrate(images: Sequence[Splittable], train: Sequence[str]) -> float:
+    """Return the usual share, or 0 where it would hold too few patients."""
+    names = set(train)
+    patients = {image.patient for image in images if image.name in names}
+    return CALIBRATION_SHARE if round(len(patients) * CALIBRATION_SHARE) >= MIN_CALIBRATION else 0.0
+
+
+def _with_calibration(
+    images: Sequence[Splittable], parts: dict[str, tuple[str, ...]], share: float, seed: int
+) -> dict[str, tuple[str, ...]]:
+    """Take the calibration part's patients out of training."""
+    names = set(parts["train"])
+    training = [image for image in images if image.name in names]
+    train, calibration = _cut(training, share, seed)
+    return {**parts, **_by_patient(training, {"train": train, "calibration": calibration})}
 
 
 def _cut(images: Sequence[Splittable], share: float, seed: int) -> tuple[list[str], list[str]]:

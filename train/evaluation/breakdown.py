@@ -1,4 +1,4 @@
-"""Breaks a measurement down by view position and finding, and lists the images with the largest errors."""
+"""Breaks a part down by view position, finding and severity, and lists the images with the largest errors."""
 
 from __future__ import annotations
 
@@ -7,47 +7,48 @@ from typing import Any
 
 import numpy as np
 
-from lungsev.grading import Calibration, total_interval
-from lungsev.train.evaluation.metrics import severity_metrics
 from lungsev.train.evaluation.predictions import Predictions
 
 FEWEST = 5  # images in a group: fewer say nothing
-KEPT = ("images", "accuracy", "mae", "kappa", "total_mae", "total_correlation")
 WORST = 8
+NOT_STATED = "not stated"
 
 
-def breakdown(predictions: Predictions, calibration: Calibration) -> dict[str, Any]:
-    """Break down by `view_positions` and `findings`, name -> metrics; list the `worst` images by their total."""
-    return {
-        "view_positions": by_group(predictions, predictions.view_positions, calibration.decision),
-        "findings": by_group(predictions, predictions.findings, calibration.decision),
-        "worst": worst_images(predictions, calibration),
+def groups_of(predictions: Predictions) -> dict[str, dict[str, list[int]]]:
+    """Return kind -> group -> rows, for kinds of at least two groups; groups under FEWEST images are left out.
+
+    Severity is the reference's total in thirds of the scheme's range; images without a total are in no group.
+    """
+    scheme, totals = predictions.scheme, predictions.reference.sum(axis=1)
+    span = (scheme.total_max - scheme.total_min) / 3
+    edges = [scheme.total_min + span, scheme.total_min + 2 * span]
+    names = (f"total below {edges[0]:g}", f"total {edges[0]:g} to {edges[1]:g}", f"total above {edges[1]:g}")
+    thirds = ["" if np.isnan(t) else names[int(t >= edges[0]) + int(t > edges[1])] for t in totals]
+    kinds = {
+        "view position": [view or NOT_STATED for view in predictions.view_positions],
+        "finding": [finding or NOT_STATED for finding in predictions.findings],
+        "severity": thirds,
     }
+    found = {kind: _rows_by_word(words) for kind, words in kinds.items()}
+    return {kind: groups for kind, groups in found.items() if len({*kinds[kind]} - {""}) > 1 and groups}
 
 
-def by_group(predictions: Predictions, groups: Sequence[str], decision: str) -> dict[str, dict[str, Any]]:
-    """Metrics of every group of at least FEWEST images, largest first; totals are the expected ones."""
-    names, counts = np.unique([group or "not stated" for group in groups], return_counts=True)
-    found: dict[str, dict[str, Any]] = {}
-    for position in np.argsort(-counts, kind="stable"):
-        if counts[position] < FEWEST:
-            continue
-        name = str(names[position])
-        part = predictions.select([row for row, group in enumerate(groups) if (group or "not stated") == name])
-        totals = part.expected.sum(axis=1)
-        metrics = severity_metrics(part.reference, part.grades(decision), part.scheme.grades, totals).to_dict()
-        found[name] = {key: metrics[key] for key in KEPT}
-    return found
+def _rows_by_word(words: Sequence[str]) -> dict[str, list[int]]:
+    """Largest group first."""
+    rows = {word: [row for row, each in enumerate(words) if each == word] for word in sorted({*words} - {""})}
+    large = {word: members for word, members in rows.items() if len(members) >= FEWEST}
+    return dict(sorted(large.items(), key=lambda item: -len(item[1])))
 
 
-def worst_images(predictions: Predictions, calibration: Calibration, count: int = WORST) -> list[dict[str, Any]]:
+def worst_images(predictions: Predictions, count: int = WORST) -> list[dict[str, Any]]:
     """Image, finding, total of each reader, expected total and interval; furthest from the first reader first."""
     expected = predictions.expected.sum(axis=1)
     off = np.abs(expected - predictions.reference.sum(axis=1))
+    complete = [row for row in np.argsort(-np.nan_to_num(off, nan=-1.0), kind="stable") if not np.isnan(off[row])]
     images = []
-    for row in np.argsort(-off, kind="stable")[:count]:
-        low, high = total_interval(predictions.scheme, predictions.probabilities[row], calibration)
+    for row in complete[:count]:
         readers = {reader: float(grades[row].sum()) for reader, grades in predictions.readings.items()}
+        ends = None if predictions.intervals is None else [float(end) for end in predictions.intervals[row]]
         images.append(
             {
                 "image": predictions.names[row],
@@ -55,7 +56,7 @@ def worst_images(predictions: Predictions, calibration: Calibration, count: int 
                 "finding": predictions.findings[row],
                 "readers": {reader: total for reader, total in readers.items() if np.isfinite(total)},
                 "expected_total": round(float(expected[row]), 1),
-                "interval": [float(low), float(high)],
+                "interval": ends,
             }
         )
     return images

@@ -148,7 +148,7 @@ def _measure(
 
     def grade_fold(fold: int, folder: Run) -> Predictions:
         folder.path.mkdir(parents=True, exist_ok=True)
-        held_out = split.model_copy(update={"protocol": "kfold", "fold": fold, "validation": 0.0})
+        held_out = split.model_copy(update={"protocol": "kfold", "fold": fold, "validation": 0.0, "calibration": 0.0})
         parts = split_dataset(images, held_out, folder).parts
         train, test = ([row_of[name] for name in parts[part]] for part in ("train", "test"))
         network = soup(bank, train, scheme, settings, folder, fold)

@@ -107,3 +107,23 @@ def test_training_on_one_finding_tests_on_the_others() -> None:
 def test_too_few_patients_are_an_error_and_not_an_empty_part() -> None:
     with pytest.raises(DatasetError, match="found 3 patients"):
         split_images(images_of([2, 2, 2]), "kfold")
+
+
+def test_the_calibration_part_is_of_patients_of_its_own_who_would_have_trained() -> None:
+    images = images_of([1, 2] * 60)
+    plain = split_images(images, "holdout", calibration=0.0)
+    cut = split_images(images, "holdout")
+    assert "calibration" not in plain.parts
+    assert (cut.parts["validation"], cut.parts["test"]) == (plain.parts["validation"], plain.parts["test"])
+    assert sorted(cut.parts["train"] + cut.parts["calibration"]) == sorted(plain.parts["train"])
+    patients = {part: {name.split("-")[0] for name in cut.parts[part]} for part in ("train", "calibration")}
+    assert not patients["train"] & patients["calibration"]
+    assert 8 <= len(patients["calibration"]) <= 0.15 * len(patients["train"])
+
+
+def test_few_patients_and_published_splits_have_no_calibration_part_unless_it_is_asked_for() -> None:
+    assert "calibration" not in split_images(images_of([1] * 60), "holdout").parts
+    assert len(split_images(images_of([1] * 60), "holdout", calibration=0.25).parts["calibration"]) >= 8
+    published = consensus_images()
+    assert "calibration" not in split_images(published, "pafe").parts
+    assert "calibration" in split_images(published, "pafe", calibration=0.2).parts

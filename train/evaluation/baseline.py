@@ -6,6 +6,7 @@ The yardstick a network must beat to be worth its weights. Same images, same fol
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -16,11 +17,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from lungsev.schemes import Scheme
-from lungsev.train.evaluation.metrics import severity_metrics
+from lungsev.train.evaluation.measurement import measure
+from lungsev.train.evaluation.predictions import Predictions
 
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 SCALES_PX = (1.0, 3.0, 9.0)  # of the texture, in pixels of the crop
 PENALTIES = np.logspace(-1, 4, 11)
+OF_GRADES = ("accuracy", "mae", "within_one", "kappa")
+OF_TOTALS = ("total_mae", "total_bias", "total_r")
 
 Image = npt.NDArray[np.floating[Any]]
 
@@ -45,28 +49,36 @@ def _numbers(planes: Sequence[Image], box: tuple[int, int, int, int]) -> list[fl
     return [float(value) for value in (*grey, *(texture.mean() for texture in textures))]
 
 
-def handcrafted_metrics(
-    crops: Sequence[Image],
-    reference: npt.NDArray[np.floating[Any]],
-    folds: Sequence[Sequence[int]],
-    scheme: Scheme,
-) -> dict[str, Any]:
+def handcrafted_metrics(crops: Sequence[Image], graded: Predictions, folds: Sequence[Sequence[int]]) -> dict[str, Any]:
     """Out-of-fold metrics of ridge regression on the features, rounded to the scheme's grades.
 
     Args:
         crops: N aligned crops [S, S].
-        reference: Grades [N, R] of the reader.
+        graded: The same images with their readers' grades; the network's probabilities are not looked at.
         folds: Rows held out in each fold, every row once.
-        scheme: With the regions R.
+
+    Returns:
+        Plain numbers by measure, totals as `expected`, beside their `measurements`.
     """
-    features = np.stack([region_features(crop, scheme) for crop in crops])
-    said = np.zeros_like(reference, dtype=np.float64)
+    features = np.stack([region_features(crop, graded.scheme) for crop in crops])
+    reference = graded.reference
+    said = np.zeros_like(reference)
     for held in folds:
         train = np.setdiff1d(np.arange(len(crops)), held)
         said[list(held)] = ridge_scores(features, reference, train, held)
-    known = np.asarray(scheme.grades, dtype=np.float64)
-    grades = known[np.abs(said[..., None] - known).argmin(axis=-1)]
-    return severity_metrics(reference, grades, scheme.grades, said.sum(axis=1)).to_dict()
+    ridge = replace(graded, probabilities=two_point(said, graded.scheme), intervals=None, fitted_on="")
+    found = [measure(ridge, name) for name in OF_GRADES] + [
+        measure(ridge, name, decision="expected") for name in OF_TOTALS
+    ]
+    numbers = {m.measure: None if np.isnan(m.value) else m.value for m in found}
+    return {"images": len(crops), **numbers, "measurements": [m.to_dict() for m in found]}
+
+
+def two_point(said: npt.NDArray[np.float64], scheme: Scheme) -> npt.NDArray[np.float64]:
+    """Return distributions on the grades around each value, with the value as their mean: [N, R] -> [N, R, G]."""
+    grades = np.asarray(scheme.grades, dtype=np.float64)
+    place = np.interp(said, grades, np.arange(len(grades)))
+    return np.clip(1.0 - np.abs(place[..., None] - np.arange(len(grades))), 0.0, None)
 
 
 def ridge_scores(

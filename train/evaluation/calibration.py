@@ -52,10 +52,18 @@ class FittedCalibration:
         chosen = self.settings
         return Calibration(decision=chosen.decision, coverage=chosen.coverage, interval_margin=self.margin)
 
+    @property
+    def is_fitted(self) -> bool:
+        """Tell whether anything was fitted."""
+        return self.margin is not None or self.temperature != 1.0
+
+    def scaled(self, predictions: Predictions) -> Predictions:
+        """Return predictions at this temperature."""
+        return replace(predictions, probabilities=with_temperature(predictions.probabilities, self.temperature))
+
     def apply(self, predictions: Predictions, fitted_on: str) -> Predictions:
         """Return predictions at this temperature, with the interval of each image's total."""
-        scaled = with_temperature(predictions.probabilities, self.temperature)
-        return with_intervals(replace(predictions, probabilities=scaled), self.stated, fitted_on)
+        return with_intervals(self.scaled(predictions), self.stated, fitted_on)
 
 
 def fit_calibration(

@@ -25,13 +25,27 @@ from lungsev.train.data.cache import CachedImage, demand_readable, prepare
 from lungsev.train.data.datasets import GradedImage, load_graded
 from lungsev.train.data.duplicates import find_twins, joined_patients
 from lungsev.train.data.splits import Split
+from lungsev.train.evaluation.calibration import with_intervals
 from lungsev.train.evaluation.inference import Outputs, embed, find_lungs, predict
-from lungsev.train.evaluation.predictions import collect, summarise
+from lungsev.train.evaluation.predictions import collect
 from lungsev.train.evaluation.samples import map_name, report_samples
+from lungsev.train.evaluation.summary import headline, measurements_of, summarise
 from lungsev.train.fitting.device import device_of
 from lungsev.train.runs import Run, finished_run, write_json
 from lungsev.train.settings import Positive, Settings
 from lungsev.train.threads import use_threads
+
+SHOWN = (
+    ("accuracy", "argmax"),
+    ("mae", "argmax"),
+    ("mae", "median"),
+    ("kappa", "argmax"),
+    ("total_mae", "argmax"),
+    ("total_mae", "expected"),
+    ("total_r", "expected"),
+    ("ece", "argmax"),
+    ("interval_coverage", "interval"),
+)
 
 
 class EvaluateSettings(Settings):
@@ -72,17 +86,17 @@ def evaluate(settings: EvaluateSettings, out: Path) -> dict[str, Any]:
     device = device_of(settings.accelerator)
     outputs = [_outputs(path, cached, dataset.scheme, settings, device) for path in settings.sources]
     probabilities = np.mean([output[f"probabilities.{dataset.scheme.name}"] for output in outputs], axis=0)
-    predictions = collect(dataset.scheme, images, probabilities, outputs[0]["theta"])
     calibration = _calibration(settings.sources, dataset.scheme)
+    collected = collect(dataset.scheme, images, probabilities, outputs[0]["theta"])
+    predictions = with_intervals(collected, calibration, _fitted_on(settings.sources))
     parts = _parts(images, runs)
     out.mkdir(parents=True, exist_ok=True)
     results = {}
     for part, rows in parts.items():
         chosen = predictions.select(rows)
         chosen.save(out / f"predictions-{part}.json")
-        results[part] = summarise(chosen, calibration)
-        found = results[part][calibration.decision]
-        say(f"{part}: {found['images']} images, accuracy {found['accuracy']:.3f}, MAE {found['mae']:.3f}")
+        results[part] = summarise(chosen, part)
+        say(headline(chosen, part))
     shown = "test" if "test" in parts else next(iter(parts))
     rows = parts[shown]
     chosen_images, maps = [cached[row] for row in rows], _maps(outputs, dataset.scheme)[rows]
@@ -114,14 +128,19 @@ def is_bundle(path: Path) -> bool:
 
 
 def metrics_table(results: dict[str, Any]) -> str:
-    """One Markdown row per part: accuracy of the most likely grade, the rest of the median."""
-    lines = ["| part | images | accuracy | MAE | QWK | total MAE | total r |", "|---|---|---|---|---|---|---|"]
+    """One Markdown row per part; the head of each column names its decision, the cells hold 95 % intervals."""
+    rows = {
+        part: [m for m in measurements_of(found) if (m.measure, m.decision) in SHOWN] for part, found in results.items()
+    }
+    heads = [m.label() for m in next(iter(rows.values()))]
+    lines = [f"| part | images | patients | {' | '.join(heads)} |", "|---" * (len(heads) + 3) + "|"]
     for part, found in results.items():
-        likely, median = found["argmax"], found["median"]
-        numbers = [likely["accuracy"], median["mae"], median["kappa"], median["total_mae"], median["total_correlation"]]
-        cells = " | ".join("-" if number is None else f"{number:.3f}" for number in numbers)
-        lines.append(f"| {part} | {likely['images']} | {cells} |")
-    return "\n".join(lines) + "\n"
+        cells = " | ".join(m.text() for m in rows[part])
+        lines.append(f"| {part} | {found['images']} | {found['patients']} | {cells} |")
+    cautions = dict.fromkeys(
+        f"{part}: {m.label()}: {m.caution}" for part, row in rows.items() for m in row if m.caution
+    )
+    return "\n".join([*lines, *(f"\n{caution}." for caution in cautions)]) + "\n"
 
 
 def _root_and_scheme(settings: EvaluateSettings, runs: Sequence[Run]) -> tuple[Path, str | None]:
@@ -200,13 +219,25 @@ def _calibration(sources: Sequence[Path], scheme: Scheme) -> Calibration:
     return stated if len(sources) == 1 else stated.model_copy(update={"interval_margin": None})
 
 
+def _fitted_on(sources: Sequence[Path]) -> str:
+    """Name the part that the first source was calibrated on; its images are no test of that. Empty of a bundle."""
+    if is_bundle(sources[0]):
+        return ""
+    return str(Run(sources[0]).metrics().get("calibration_fitted_on", "")).removesuffix(" part")
+
+
 def _parts(images: Sequence[GradedImage], runs: Sequence[Run]) -> dict[str, list[int]]:
     """Rows by part. What any run trained on, and other images of those patients, is never called test."""
     splits = [Split.load(run.splits) for run in runs if run.splits.is_file()]
     if not splits:
         warn("a bundle does not name the images it was trained on: if these are among them, the numbers are too good")
         return {"test": list(range(len(images)))}
-    trained = {name for split in splits for part in ("train", "validation") for name in split.parts.get(part, ())}
+    trained = {
+        name
+        for split in splits
+        for part in ("train", "validation", "calibration")
+        for name in split.parts.get(part, ())
+    }
     patients = {image.patient for image in images if image.name in trained}
     parts: dict[str, list[int]] = {}
     stated = {name: part for name_part in [splits[0].parts] for part, names in name_part.items() for name in names}

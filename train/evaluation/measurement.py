@@ -91,7 +91,15 @@ class Measurement:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types; NaN becomes None, since JSON has none."""
-        return {key: _jsonable(value) for key, value in asdict(self).items() if key not in ("title", "digits")}
+        return {key: _jsonable(value) for key, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Measurement:
+        """Return the measurement that `to_dict` was of."""
+        nan = float("nan")
+        ends = data["interval"]
+        interval = None if ends is None else (nan if ends[0] is None else ends[0], nan if ends[1] is None else ends[1])
+        return cls(**{**data, "value": nan if data["value"] is None else data["value"], "interval": interval})
 
 
 @dataclass(frozen=True)
@@ -132,7 +140,7 @@ class MeasuredDifference:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON types."""
-        return {key: _jsonable(value) for key, value in asdict(self).items() if key not in ("title", "digits")}
+        return {key: _jsonable(value) for key, value in asdict(self).items()}
 
 
 def measure(

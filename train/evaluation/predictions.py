@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from lungsev.errors import LungsevError
-from lungsev.grading import Calibration, grade_indices, total_interval
+from lungsev.grading import grade_indices
 from lungsev.schemes import Scheme
 from lungsev.train.data.datasets import GradedImage
-from lungsev.train.evaluation.metrics import SeverityMetrics, expected_calibration_error, severity_metrics
+from lungsev.train.evaluation.metrics import SeverityMetrics, severity_metrics
 from lungsev.train.runs import write_json
 
 FloatArray = npt.NDArray[np.float64]
@@ -231,31 +231,6 @@ def common(first: Sequence[Predictions], second: Sequence[Predictions]) -> tuple
         same &= (np.nan_to_num(each.reference, nan=-1) == np.nan_to_num(chosen[0].reference, nan=-1)).all(axis=1)
     chosen = [each.select(np.flatnonzero(same)) for each in chosen]
     return chosen[: len(first)], chosen[len(first) :]
-
-
-def summarise(predictions: Predictions, calibration: Calibration) -> dict[str, Any]:
-    """Metrics of both decisions, the calibration error, and the interval's width and coverage, for metrics.json."""
-    reference = predictions.reference
-    found: dict[str, Any] = {
-        decision: severity_metrics(reference, predictions.grades(decision), predictions.scheme.grades).to_dict()
-        for decision in ("argmax", "median")
-    }
-    found["expected_total"] = severity_metrics(
-        reference, predictions.grades("median"), predictions.scheme.grades, predictions.expected.sum(axis=1)
-    ).to_dict()
-    found["calibration_error"] = expected_calibration_error(predictions.probabilities, predictions.reference_index)
-    intervals = np.array([total_interval(predictions.scheme, p, calibration) for p in predictions.probabilities])
-    totals = reference.sum(axis=1)
-    inside = (intervals[:, 0] <= totals) & (totals <= intervals[:, 1])
-    found["interval"] = {
-        "stated_coverage": calibration.coverage,
-        "coverage": float(inside.mean()),
-        "mean_width": float((intervals[:, 1] - intervals[:, 0]).mean()),
-    }
-    second = second_reader(predictions)
-    if second is not None:
-        found["second_reader"] = second.to_dict()
-    return found
 
 
 def second_reader(predictions: Predictions) -> SeverityMetrics | None:

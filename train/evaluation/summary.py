@@ -91,10 +91,9 @@ def headline(predictions: Seeds, part: str, names: Sequence[str] = ("accuracy", 
     return f"{measured[0].source()}, {values}"
 
 
-def measured_value(summary: dict[str, Any], name: str, decision: str) -> float:
-    """Return one number of a summary, NaN where it is not defined."""
-    value = summary[decision][name]
-    return float("nan") if value is None else float(value)
+def measurements_of(summary: dict[str, Any]) -> list[Measurement]:
+    """Return the measurements of a summary, as metrics.json holds it."""
+    return [Measurement.from_dict(each) for each in summary["measurements"]]
 
 
 def _of_regions(predictions: Seeds, name: str, decision: str) -> list[float | None]:

@@ -6,14 +6,18 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from lungsev.grading import Calibration
 from lungsev.train.console import is_main_process, say
-from lungsev.train.evaluation.predictions import Predictions, join, summarise
+from lungsev.train.evaluation.calibration import cross_fitted, fit_calibration
+from lungsev.train.evaluation.predictions import Predictions, join
+from lungsev.train.evaluation.summary import headline, summarise
 from lungsev.train.fitting.finish import finish_run
 from lungsev.train.runs import Run, open_run
 from lungsev.train.tasks.ensemble import run_ensemble
 from lungsev.train.tasks.severity import SeverityRunSettings, run_severity
+
+FITTED_ON = "out-of-fold predictions of all images; results: for each fold those of the other folds"
 
 
 def run_grading(settings: SeverityRunSettings, run: Run) -> dict[str, Any]:
@@ -23,8 +27,10 @@ def run_grading(settings: SeverityRunSettings, run: Run) -> dict[str, Any]:
     return run_severity(settings, run) if settings.ensemble == 1 else run_ensemble(settings, run)
 
 
-def cross_validate(run: Run, folds: int, grade_fold: Callable[[int, Run], Predictions | None]) -> Predictions | None:
-    """Join the predictions that `grade_fold` makes of each fold's test part.
+def cross_validate(
+    run: Run, folds: int, grade_fold: Callable[[int, Run], Predictions | None]
+) -> tuple[Predictions, npt.NDArray[np.intp]] | None:
+    """Join the predictions that `grade_fold` makes of each fold's test part, and say which fold each image is of.
 
     Args:
         run: Holds the folds' folders.
@@ -37,7 +43,9 @@ def cross_validate(run: Run, folds: int, grade_fold: Callable[[int, Run], Predic
         part = grade_fold(fold, Run(run.path / f"fold-{fold}"))
         if part is not None:
             parts.append(part)
-    return join(parts) if parts else None
+    if not parts:
+        return None
+    return join(parts), np.repeat(np.arange(len(parts)), [len(part.names) for part in parts])
 
 
 def run_folds(settings: SeverityRunSettings, run: Run) -> dict[str, Any]:
@@ -58,21 +66,15 @@ def run_folds(settings: SeverityRunSettings, run: Run) -> dict[str, Any]:
         results.append(folder.metrics())
         return Predictions.load(folder.path / "predictions-test.json")
 
-    joined = cross_validate(run, split.folds, grade_fold)
-    if joined is None:
+    found = cross_validate(run, split.folds, grade_fold)
+    if found is None:
         return {}
+    joined, folds = found
     scheme = joined.scheme.name
-    calibrations = [Calibration.model_validate(result["calibration"][scheme]) for result in results]
-    margins = [c.interval_margin for c in calibrations if c.interval_margin is not None]
-    calibration = calibrations[0].model_copy(
-        update={"interval_margin": float(np.mean(margins)) if margins else None}  # for the summary only
-    )
-    summary = summarise(joined, calibration)
-    found = summary[settings.calibration.decision]
-    say(
-        f"All {split.folds} folds: {len(joined.names)} images, accuracy {found['accuracy']:.3f}, "
-        f"MAE {found['mae']:.3f}, total r {found['total_correlation'] or float('nan'):.3f}"
-    )
+    stated = fit_calibration(joined, settings.calibration).stated
+    # Each fold's network as it is, and what the other folds say is left to calibrate of such networks.
+    joined = cross_fitted(joined, folds, settings.calibration)
+    say(f"All {split.folds} folds, {headline(joined, 'test')}")
     metrics = {
         "task": "severity",
         "data": results[0]["data"],
@@ -82,9 +84,10 @@ def run_folds(settings: SeverityRunSettings, run: Run) -> dict[str, Any]:
             "sha256": [result["split"]["sha256"] for result in results],
             "shared_patients": sum(result["split"]["shared_patients"] for result in results),
         },
-        "calibration": {scheme: calibration.model_dump(mode="json")},
+        "calibration": {scheme: stated.model_dump(mode="json")},
+        "calibration_fitted_on": FITTED_ON,
         "folds": [f"fold-{fold}" for fold in range(split.folds)],
-        "results": {"test": summary},
+        "results": {"test": summarise(joined, "test")},
     }
     joined.save(run.path / "predictions-test.json")
     finish_run(run, metrics)

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from lungsev.grading import Calibration
 from lungsev.train.console import is_main_process, say
-from lungsev.train.evaluation.calibration import conformal_margin
-from lungsev.train.evaluation.predictions import Predictions, summarise
+from lungsev.train.evaluation.calibration import FittedCalibration, fit_calibration, with_intervals
+from lungsev.train.evaluation.predictions import Predictions
+from lungsev.train.evaluation.summary import summarise
 from lungsev.train.fitting.finish import finish_run
 from lungsev.train.runs import Run, open_run
 from lungsev.train.tasks.severity import SeverityRunSettings, run_severity
@@ -31,18 +31,22 @@ def run_ensemble(settings: SeverityRunSettings, run: Run) -> dict[str, Any]:
         return {}
     first = networks[0].metrics()
     averaged = {part: _mean_of([_predictions(folder, part) for folder in networks]) for part in first["results"]}
-    stated = settings.calibration
-    margin = None
-    if stated.conformal and "validation" in averaged:
-        margin = conformal_margin(averaged["validation"], stated.coverage)
-    calibration = Calibration(decision=stated.decision, coverage=stated.coverage, interval_margin=margin)
+    # The networks are calibrated; what is left is the margin of their mean.
+    stated = settings.calibration.model_copy(update={"temperature": False})
+    fitted_on = "calibration" if "calibration" in averaged else "validation"
+    fitted = FittedCalibration(stated, 1.0, None, 0)
+    if fitted_on in averaged:
+        fitted = fit_calibration(averaged[fitted_on], stated)
+    source = fitted_on if fitted.is_fitted else ""
+    averaged = {part: with_intervals(each, fitted.stated, source) for part, each in averaged.items()}
     for part, predictions in averaged.items():
         predictions.save(run.path / f"predictions-{part}.json")
     metrics = {
         **{key: first[key] for key in ("task", "data", "scheme", "split")},
-        "calibration": {first["scheme"]: calibration.model_dump(mode="json")},
+        "calibration": {first["scheme"]: fitted.stated.model_dump(mode="json")},
+        "calibration_fitted_on": f"{fitted_on} part" if fitted.is_fitted else "nothing",
         "networks": [folder.path.name for folder in networks],
-        "results": {part: summarise(predictions, calibration) for part, predictions in averaged.items()},
+        "results": {part: summarise(predictions, part) for part, predictions in averaged.items()},
     }
     finish_run(run, metrics)
     return metrics

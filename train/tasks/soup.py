@@ -21,7 +21,6 @@ from torch import Tensor
 
 from lungsev.errors import ConfigError
 from lungsev.geometry import compose
-from lungsev.grading import Calibration
 from lungsev.networks.checkpoint import save_checkpoint
 from lungsev.networks.heads import MAP_SIDE
 from lungsev.networks.settings import FusedSettings, SeveritySettings
@@ -38,16 +37,17 @@ from lungsev.train.data.preparation import ready_images, split_dataset, upstream
 from lungsev.train.data.sampling import crop
 from lungsev.train.data.splits import split_images
 from lungsev.train.evaluation.baseline import handcrafted_metrics
-from lungsev.train.evaluation.breakdown import breakdown
-from lungsev.train.evaluation.calibration import conformal_margin, fit_temperature, with_temperature
-from lungsev.train.evaluation.predictions import Predictions, collect, summarise
+from lungsev.train.evaluation.breakdown import worst_images
+from lungsev.train.evaluation.calibration import cross_fitted, fit_calibration
+from lungsev.train.evaluation.predictions import Predictions, collect
 from lungsev.train.evaluation.samples import report_samples
+from lungsev.train.evaluation.summary import headline, summarise
 from lungsev.train.fitting.device import device_of, run_batches
 from lungsev.train.fitting.finish import finish_run
 from lungsev.train.fitting.fit import fit, seed_weights
 from lungsev.train.runs import Run, open_run
 from lungsev.train.settings import LoopSettings, OptimizerSettings, Positive, Share
-from lungsev.train.tasks.cross_validation import cross_validate
+from lungsev.train.tasks.cross_validation import FITTED_ON, cross_validate
 from lungsev.train.tasks.initial_weights import build_initial
 from lungsev.train.tasks.severity import (
     SeverityModule,
@@ -140,7 +140,10 @@ def _measure(
     settings: SoupSettings,
     masks_of: Callable[[Sequence[CachedImage]], npt.NDArray[np.uint8]],
 ) -> tuple[dict[str, Any], float]:
-    """Grade each image by the soup that never saw its patient; return calibration, results and temperature."""
+    """Grade each image by the soup that never saw its patient; return calibration, results and temperature.
+
+    What ships is calibrated on all of these predictions; what is measured, for each fold on those of the others.
+    """
     split, chosen = settings.data.split, settings.calibration
     row_of = {image.name: row for row, image in enumerate(images)}
     maps = np.zeros((len(images), MAP_SIDE, MAP_SIDE), dtype=np.float32)
@@ -156,30 +159,24 @@ def _measure(
         folds.append(test)
         return collect(scheme, [images[row] for row in test], probabilities, thetas[test])
 
-    joined = cross_validate(run, split.folds, grade_fold)
-    assert joined is not None
-    predictions = joined.select(np.argsort([row for fold in folds for row in fold]))  # in the dataset's order
-    temperature = 1.0
-    if chosen.temperature:
-        temperature = fit_temperature(predictions.probabilities, bank.targets.astype(np.float64))
-    probabilities = with_temperature(predictions.probabilities, temperature)
-    predictions = collect(scheme, images, probabilities, thetas)
-    margin = conformal_margin(predictions, chosen.coverage)
-    calibration = Calibration(decision=chosen.decision, coverage=chosen.coverage, interval_margin=margin)
+    found = cross_validate(run, split.folds, grade_fold)
+    assert found is not None
+    order = np.argsort([row for fold in folds for row in fold])  # the dataset's
+    plain, fold_of = found[0].select(order), found[1][order]
+    targets = bank.targets.astype(np.float64)
+    shipped = fit_calibration(plain, chosen, targets)
+    predictions = cross_fitted(plain, fold_of, chosen, targets)
     predictions.save(run.path / "predictions-test.json")
     report_samples(predictions, cached, maps, None, masks_of).save(run.path / "samples-test.npz")
-    summary = {**summarise(predictions, calibration), **breakdown(predictions, calibration)}
-    plain = bank.crops(range(len(images)), 0)[:, 0].numpy()
-    summary["handcrafted"] = handcrafted_metrics(list(plain), predictions.reference, folds, scheme)
-    found = summary[chosen.decision]
-    say(
-        f"Out of fold, {len(images)} images: accuracy {found['accuracy']:.3f}, MAE {found['mae']:.3f}, "
-        f"kappa {found['kappa']:.3f}"
-    )
+    summary = {**summarise(predictions, "test"), "worst": worst_images(predictions)}
+    crops = bank.crops(range(len(images)), 0)[:, 0].numpy()
+    summary["handcrafted"] = handcrafted_metrics(list(crops), predictions, folds)
+    say(f"Out of fold, {headline(predictions, 'test', ('accuracy', 'mae', 'kappa'))}")
     return {
-        "calibration": {scheme.name: calibration.model_dump(mode="json")},
+        "calibration": {scheme.name: shipped.stated.model_dump(mode="json")},
+        "calibration_fitted_on": FITTED_ON,
         "results": {"test": summary},
-    }, temperature
+    }, shipped.temperature
 
 
 def _all_images(images: Sequence[GradedImage], run: Run, seed: int) -> str:

@@ -7,9 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lungsev.grading import Calibration
 from lungsev.schemes import load_scheme
-from lungsev.train.evaluation.breakdown import by_group, worst_images
+from lungsev.train.evaluation.breakdown import groups_of, worst_images
 from lungsev.train.evaluation.predictions import Predictions
 
 SCHEME = load_scheme("brixia")
@@ -33,19 +32,28 @@ def predictions() -> Predictions:
     )
 
 
-def test_each_group_is_measured_alone_and_small_ones_are_left_out(predictions: Predictions) -> None:
-    found = by_group(predictions, predictions.view_positions, "median")
-    assert list(found) == ["AP"]
-    assert found["AP"]["images"] == 8
-    assert found["AP"]["accuracy"] == 1.0
-    assert list(by_group(predictions, predictions.findings, "median")) == ["COVID-19", "not stated"]
+def test_groups_hold_their_rows_and_small_ones_are_left_out(predictions: Predictions) -> None:
+    found = groups_of(predictions)
+    assert found["view position"] == {"AP": list(range(8))}
+    assert found["finding"] == {"COVID-19": list(range(6)), "not stated": list(range(6, 12))}
+
+
+def test_severity_is_in_thirds_of_the_range_of_complete_totals(predictions: Predictions) -> None:
+    truth = predictions.readings["S"]
+    truth[:6], truth[6:] = 0.0, 3.0
+    assert groups_of(predictions)["severity"] == {
+        "total below 6": list(range(6)),
+        "total above 12": list(range(6, 12)),
+    }
+    truth[0, 0] = np.nan
+    assert groups_of(predictions)["severity"]["total below 6"] == list(range(1, 6))
 
 
 def test_the_worst_images_come_first_with_what_each_reader_said(predictions: Predictions) -> None:
     second = np.full((12, 6), np.nan)
     second[10] = 3.0
     both = replace(predictions, readings={**predictions.readings, "J": second})
-    worst = worst_images(both, Calibration(decision="median", coverage=0.8), count=4)
+    worst = worst_images(both, count=4)
     assert {image["image"] for image in worst} == {"image8", "image9", "image10", "image11"}
     for image in worst:
         assert image["expected_total"] - image["readers"]["S"] == pytest.approx(6)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from graded_runs import predictions
 
 from lungsev.errors import ConfigError, LungsevError
 from lungsev.train.data.datasets import GradedImage
 from lungsev.train.data.splits import Split
 from lungsev.train.evaluation import evaluate
 from lungsev.train.evaluation.evaluate import EvaluateSettings
+from lungsev.train.evaluation.summary import summarise
 from lungsev.train.runs import Run
 
 
@@ -40,11 +42,18 @@ def test_numbers_without_a_new_image_come_with_a_warning(tmp_path: Path, capsys:
     assert "a bundle does not name the images it was trained on" in capsys.readouterr().out
 
 
-def test_the_markdown_has_a_row_per_part_and_a_dash_for_what_is_not_known() -> None:
-    likely = {"images": 7, "accuracy": 0.5}
-    median = {"mae": 0.25, "kappa": None, "total_mae": 1.0, "total_correlation": 0.9}
-    row = evaluate.metrics_table({"test": {"argmax": likely, "median": median}}).splitlines()[-1]
-    assert row == "| test | 7 | 0.500 | 0.250 | - | 1.000 | 0.900 |"
+def test_the_markdown_names_decisions_and_shows_intervals_and_a_dash_for_what_is_not_known() -> None:
+    found = summarise(predictions(12, 0, ("senior",)), "test")
+    for each in found["measurements"]:
+        if (each["measure"], each["decision"]) == ("kappa", "argmax"):
+            each["value"] = None
+    head, _, row, *cautions = evaluate.metrics_table({"test": found}).splitlines()
+    assert "| MAE (argmax), grades | MAE (median), grades | quadratic kappa (argmax) |" in head
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert cells[:3] == ["test", "12", "12"]
+    assert cells[6] == "-"
+    assert cells[3].endswith("]")
+    assert any("too wide to say much" in line for line in cautions)
 
 
 def test_results_lie_beside_the_run_or_under_the_bundles_name(tmp_path: Path) -> None:

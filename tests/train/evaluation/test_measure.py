@@ -1,4 +1,4 @@
-"""A network is calibrated on the validation part, or left as it was trained."""
+"""A network is calibrated on images that did not train it, or left as it was trained."""
 
 from __future__ import annotations
 
@@ -15,59 +15,36 @@ from lungsev.networks.heads import SchemeHead
 from lungsev.train.data.datasets import GradedImage
 from lungsev.train.data.splits import Split
 from lungsev.train.evaluation import measure
-from lungsev.train.evaluation.calibration import CalibrationSettings, with_temperature
+from lungsev.train.evaluation.calibration import CalibrationSettings, FittedCalibration, with_temperature
 from lungsev.train.evaluation.measure import calibrate
 from lungsev.train.evaluation.predictions import Predictions
 from lungsev.train.runs import Run
 
 
-class Heads:
-    """Keeps the temperature that it is given."""
-
-    def __init__(self) -> None:
-        self.temperature: dict[str, float] = {}
-
-    def set_temperature(self, scheme: str, value: float) -> None:
-        self.temperature[scheme] = value
-
-
-def calibrated(images: int, settings: CalibrationSettings) -> tuple[Any, float, Heads]:
+def calibrated(images: int, settings: CalibrationSettings) -> FittedCalibration:
     graded = predictions(images, 0, ("senior",))
     sure_and_wrong = np.eye(4)[(graded.reference_index + (np.arange(6) % 2)) % 4] * 0.96 + 0.01
     graded.probabilities[:] = sure_and_wrong
-    listed = [
-        GradedImage(name, Path(name), name, {"senior": tuple(row)})
-        for name, row in zip(graded.names, graded.readings["senior"], strict=True)
-    ]
-    heads = Heads()
-
-    def predict_part(part: str) -> Predictions:
-        assert part == "validation"
-        return graded
-
-    fused: Any = SimpleNamespace(severity=heads)
-    parts = {"validation": list(range(images))}
-    calibration, temperature, _ = calibrate(fused, SCHEME, parts, listed, predict_part, settings)
-    return calibration, temperature, heads
+    return calibrate(graded, settings)
 
 
 def test_a_network_too_sure_of_itself_is_given_a_temperature_and_a_margin() -> None:
-    calibration, temperature, heads = calibrated(12, CalibrationSettings(decision="median", coverage=0.7))
-    assert temperature > 1.5
-    assert heads.temperature == {"brixia": temperature}
-    assert (calibration.decision, calibration.coverage) == ("median", 0.7)
-    assert calibration.interval_margin is not None
+    fitted = calibrated(12, CalibrationSettings(decision="median", coverage=0.7))
+    assert fitted.temperature > 1.5
+    assert (fitted.stated.decision, fitted.stated.coverage) == ("median", 0.7)
+    assert fitted.margin is not None
 
 
-def test_too_few_validation_images_change_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    calibration, temperature, heads = calibrated(3, CalibrationSettings())
-    assert (calibration.interval_margin, temperature, heads.temperature) == (None, 1.0, {})
-    assert "3 validation images: too few to calibrate" in capsys.readouterr().out
+def test_too_few_patients_change_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    fitted = calibrated(3, CalibrationSettings())
+    assert (fitted.margin, fitted.temperature, fitted.is_fitted) == (None, 1.0, False)
+    assert "3 patients to calibrate on: too few" in capsys.readouterr().out
+    assert not calibrate(None, CalibrationSettings()).is_fitted
 
 
 def test_what_the_settings_switch_off_is_not_fitted() -> None:
-    calibration, temperature, heads = calibrated(12, CalibrationSettings(temperature=False, conformal=False))
-    assert (calibration.interval_margin, temperature, heads.temperature) == (None, 1.0, {})
+    fitted = calibrated(12, CalibrationSettings(temperature=False, conformal=False))
+    assert (fitted.margin, fitted.temperature) == (None, 1.0)
 
 
 @pytest.mark.parametrize("head", ["linear", "ordinal", "mlp"])
@@ -140,3 +117,5 @@ def test_the_validation_part_is_scored_once_where_that_says_the_same(
         saved.probabilities, fused.outputs(list(range(12)), "- -")["probabilities.brixia"], atol=1e-6
     )
     assert (shown[0] == temperature).all()
+    assert (saved.fitted_on, saved.intervals.shape) == ("validation", (12, 2))
+    assert metrics["calibration_fitted_on"] == "validation part"

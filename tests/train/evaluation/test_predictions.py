@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,7 @@ import pytest
 from graded_runs import predictions
 
 from lungsev.errors import LungsevError
-from lungsev.grading import Calibration
-from lungsev.train.evaluation.predictions import Predictions, join, ranked_readers, second_reader, summarise
+from lungsev.train.evaluation.predictions import Predictions, common, join, ranked_readers
 
 
 def test_a_reader_whom_some_image_puts_first_stays_first() -> None:
@@ -44,20 +44,31 @@ def test_the_reference_is_the_first_grade_given_and_rounded_to_the_scheme() -> N
     assert graded.reference_index.tolist() == [[0] * 6, [2] * 6]
 
 
-def test_the_second_reader_counts_where_both_read() -> None:
-    graded = predictions(4, 0)
-    graded.readings["junior"][:] = graded.readings["senior"]
-    graded.readings["junior"][0] = np.nan
-    found = second_reader(graded)
-    assert found is not None
-    assert (found.images, found.accuracy) == (3, 1.0)
-    assert second_reader(predictions(4, 0, ("senior",))) is None
+def test_a_region_that_the_first_reader_left_out_stays_unknown() -> None:
+    graded = predictions(2, 0)
+    graded.readings["senior"][0, 2] = np.nan
+    assert np.isnan(graded.reference[0]).tolist() == [False, False, True, False, False, False]
+    assert graded.reference_index[0, 2] == -1
 
 
-def test_the_summary_counts_how_many_totals_lie_in_their_interval() -> None:
-    graded = predictions(6, 0, ("senior",))
-    graded.probabilities[:] = np.eye(4)[graded.reference_index]
-    found = summarise(graded, Calibration(decision="median", coverage=0.8))
-    assert found["median"]["accuracy"] == found["argmax"]["accuracy"] == 1.0
-    assert found["interval"] == {"stated_coverage": 0.8, "coverage": 1.0, "mean_width": 0.0}
-    assert "second_reader" not in found
+def test_intervals_and_what_was_fitted_survive_disk_choice_and_joining(tmp_path: Path) -> None:
+    graded = replace(
+        predictions(3, 0), intervals=np.array([[1.0, 4.0], [2.0, 5.0], [np.nan, np.nan]]), fitted_on="test"
+    )
+    graded.save(tmp_path / "p.json")
+    found = Predictions.load(tmp_path / "p.json")
+    np.testing.assert_array_equal(found.intervals, graded.intervals)
+    assert (found.fitted_on, found.stated_coverage) == ("test", 0.8)
+    assert found.select([1]).intervals.tolist() == [[2.0, 5.0]]
+    both = join([graded, predictions(2, 1)])
+    assert np.isnan(both.intervals[3:]).all()
+
+
+def test_images_in_common_have_one_order_and_one_reference() -> None:
+    first = predictions(6, 0)
+    second = first.select([4, 3, 2, 1])
+    second.readings["senior"][0] = 3 - second.readings["senior"][0]
+    (one,), (other,) = common([first], [second])
+    assert one.names == other.names == ("image-1", "image-2", "image-3")
+    with pytest.raises(ValueError, match="different schemes"):
+        common([first], [replace(first, scheme=first.scheme.model_copy(update={"name": "other"}))])

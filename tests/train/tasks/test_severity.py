@@ -61,7 +61,7 @@ def test_a_severity_run_leaves_a_network_a_split_predictions_and_metrics(
     assert predictions.probabilities.shape[1:] == (6, 4)
     assert np.allclose(predictions.probabilities.sum(axis=-1), 1, atol=1e-4)
     assert set(predictions.readings) == {"senior", "junior"}
-    assert metrics["results"]["test"]["argmax"]["images"] == len(predictions.names)
+    assert metrics["results"]["test"]["images"] == len(predictions.names)
     network = load_network(run.path)
     with torch.inference_mode():
         outputs = network(torch.rand(1, 1, 512, 512))
@@ -145,7 +145,7 @@ def test_recipe_parts_can_be_switched(severity_settings: SettingsMaker, override
     run = open_run("brixia", settings)
     metrics = run_severity(settings, run)
     assert not run.checkpoints.exists()
-    assert metrics["results"]["test"]["argmax"]["images"] > 0
+    assert metrics["results"]["test"]["images"] > 0
 
 
 @pytest.mark.slow

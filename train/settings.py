@@ -36,6 +36,10 @@ class SplitSettings(Settings):
     )
     file: Path | None = None  # a splits.json of an earlier run; then the rest is ignored
 
+    def of_fold(self, fold: int) -> SplitSettings:
+        """Return the settings of one of all folds. They calibrate each other: a part for it must be asked for."""
+        return self.model_copy(update={"fold": fold, "calibration": self.calibration or 0.0})
+
 
 class DataSettings(Settings):
     """The images."""

@@ -58,7 +58,7 @@ def run_folds(settings: SeverityRunSettings, run: Run) -> dict[str, Any]:
 
     def grade_fold(fold: int, folder: Run) -> Predictions | None:
         if not folder.is_finished:
-            data = settings.data.model_copy(update={"split": split.model_copy(update={"fold": fold})})
+            data = settings.data.model_copy(update={"split": split.of_fold(fold)})
             fold_settings = settings.model_copy(update={"data": data})
             run_grading(fold_settings, open_run("", fold_settings, out=folder.path))
         if not is_main_process():

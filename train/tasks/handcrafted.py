@@ -14,7 +14,9 @@ from lungsev.train.data.preparation import ready_images, upstream_run
 from lungsev.train.data.sampling import crop
 from lungsev.train.data.splits import Split, split_images
 from lungsev.train.evaluation.baseline import region_features, ridge_scores
-from lungsev.train.evaluation.predictions import Predictions, collect, join, summarise
+from lungsev.train.evaluation.calibration import with_intervals
+from lungsev.train.evaluation.predictions import Predictions, collect, join
+from lungsev.train.evaluation.summary import summarise
 from lungsev.train.fitting.device import device_of
 from lungsev.train.fitting.finish import finish_run
 from lungsev.train.fitting.losses import target_distribution
@@ -39,9 +41,9 @@ def run_handcrafted(settings: SeverityRunSettings, run: Run) -> dict[str, Any]:
     features = np.stack([region_features(one, dataset.scheme) for one in crops])
     splits = _splits(images, settings)
     parts = [_measured(split, features, images, thetas, dataset.scheme) for split in splits]
-    predictions = join(parts)
-    predictions.save(run.path / "predictions-test.json")
     calibration = Calibration(decision=settings.calibration.decision, coverage=settings.calibration.coverage)
+    predictions = with_intervals(join(parts), calibration, "")
+    predictions.save(run.path / "predictions-test.json")
     metrics = {
         "task": "severity",
         "data": [dataset.name],
@@ -52,16 +54,19 @@ def run_handcrafted(settings: SeverityRunSettings, run: Run) -> dict[str, Any]:
             "shared_patients": sum(split.shared_patients for split in splits),
         },
         "calibration": {dataset.scheme.name: calibration.model_dump(mode="json")},
-        "results": {"test": summarise(predictions, calibration)},
+        "results": {"test": summarise(predictions, "test")},
     }
     finish_run(run, metrics)
     return metrics
 
 
 def _splits(images: list[GradedImage], settings: SeverityRunSettings) -> list[Split]:
-    s = settings.data.split
-    folds = range(s.folds) if s.fold == "all" else [s.fold]
-    return [split_images(images, s.protocol, s.seed, s.folds, fold, s.validation, s.test) for fold in folds]
+    given = settings.data.split
+    splits = [given.of_fold(fold) for fold in range(given.folds)] if given.fold == "all" else [given]
+    return [
+        split_images(images, s.protocol, s.seed, s.folds, int(s.fold), s.validation, s.test, s.calibration)
+        for s in splits
+    ]
 
 
 def _measured(

@@ -85,6 +85,7 @@ class GradingOptions(AlignedOptions):
 
     protocol: Annotated[str | None, typer.Option("--protocol", help="pafe, leak_free, kfold, holdout or all.")] = None
     fold: Annotated[str | None, typer.Option("--fold", help="Fold of protocol kfold: 0, 1, ... or all.")] = None
+    seeds: Annotated[int | None, typer.Option("--seeds", help="Trainings of other seeds, measured together.")] = None
 
     def overrides(self) -> dict[str, Any]:
         """As above."""
@@ -93,6 +94,7 @@ class GradingOptions(AlignedOptions):
             **super().overrides(),
             "data.split.protocol": self.protocol or ("kfold" if fold else None),
             "data.split.fold": int(fold) if fold and fold.isdigit() else fold,
+            "seeds": self.seeds,
         }
 
 

@@ -15,13 +15,16 @@ from lungsev.train.evaluation.summary import headline, summarise
 from lungsev.train.fitting.finish import finish_run
 from lungsev.train.runs import Run, open_run
 from lungsev.train.tasks.ensemble import run_ensemble
+from lungsev.train.tasks.seeds import run_seeds
 from lungsev.train.tasks.severity import SeverityRunSettings, run_severity
 
 FITTED_ON = "out-of-fold predictions of all images; results: for each fold those of the other folds"
 
 
 def run_grading(settings: SeverityRunSettings, run: Run) -> dict[str, Any]:
-    """Train what the settings ask for: one network, an ensemble, or one of these per fold; return its metrics."""
+    """Train what the settings ask for: one network, an ensemble, one of these per fold, any of it per seed."""
+    if settings.seeds > 1:
+        return run_seeds(settings, run, run_grading)
     if settings.data.split.fold == "all":
         return run_folds(settings, run)
     return run_severity(settings, run) if settings.ensemble == 1 else run_ensemble(settings, run)

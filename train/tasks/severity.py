@@ -71,6 +71,7 @@ class SeverityRunSettings(Settings):
     mixup: Annotated[float, Field(ge=0)] = 0.0  # Beta(mixup, mixup); 0 is off
     balance: bool = False  # sample images of rare totals as often as common ones
     ensemble: Positive = 1  # networks of different seeds, whose probabilities are averaged
+    seeds: Positive = 1  # trainings of other seeds; results are their mean, spread and interval
     calibration: CalibrationSettings = CalibrationSettings()
 
 

@@ -89,6 +89,10 @@ def run_soup(settings: SoupSettings, run: Run) -> dict[str, Any]:
     """
     if settings.network.mask_attention:
         raise ConfigError("network.mask_attention: augmented crops come without lung masks; set it to false")
+    if settings.seeds > 1:
+        raise ConfigError(
+            "seeds: a soup averages the weights of `repeats` copies; train it again with another loop.seed"
+        )
     if settings.network.neck == "bsnet":
         raise ConfigError("network.neck: a soup is made of aligned crops, which BS-Net does not use; set it to concat")
     dataset = load_dataset(settings)

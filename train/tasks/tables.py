@@ -123,8 +123,10 @@ def _settings_of(table: TableSettings, row: RowSettings, request: TableRequest, 
     given.update(_data_of(table, row, request))
     if row.kind == "pretrain":
         given["lungs"] = str(find_dataset(_root(request), "lungs", MASK_LAYOUTS)[0])
-    if row.kind == "grading" and "seeds" in SeverityRunSettings.model_fields:
-        document = merged({"seeds": table.seeds if row.shown else 1}, document)
+    if row.kind == "grading" and row.shown:
+        document = merged({"seeds": table.seeds}, document)
+    else:  # one network, which other rows start from, or a kind without seeds
+        given.pop("seeds", None)
     model = KINDS[row.kind][0]
     path = Path(f"{row.config.removesuffix('.yaml')}.yaml")
     settings: Any = load_model(model, path, _fields_of(model, given), partial(_as_read, document))

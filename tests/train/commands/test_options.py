@@ -25,6 +25,7 @@ def test_only_options_that_are_given_override_settings() -> None:
     }
     assert ModelOptions(data=Path("d")).overrides() == {"data": "d"}
     assert given(CustomOptions(scheme="ralo")) == {"scheme": "ralo"}
+    assert given(GradingOptions(seeds=3)) == {"seeds": 3}
     assert given(InhaOptions()) == {"data.layout": "inha"}
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from lungsev.train.console import is_main_process, say
 from lungsev.train.evaluation.predictions import Predictions
 from lungsev.train.evaluation.summary import headline, summarise
+from lungsev.train.fitting.finish import finish_run
 from lungsev.train.runs import Run, open_run
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def run_seeds(
         "seeds": [folder.path.name for folder in folders],
         "results": {part: summarise(seeds, part) for part, seeds in by_part.items()},
     }
-    run.write_metrics(metrics)
+    finish_run(run, metrics)
     return metrics
 
 

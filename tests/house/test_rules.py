@@ -25,7 +25,6 @@ LONG_FUNCTIONS: dict[str, str] = {}
 REPEATED_CONSTANTS = {
     "BATCH": "images of one pass without gradients: what fits beside each task's own network",
     "DEFAULT_ROOT": "train writes runs where export looks for them, and the rooms never import each other",
-    "PARTS": "the parts that a split makes, and the order in which a report shows them",
     "ZONES": "the phantom writes a published table and train reads it: neither may follow the other",
     "_SHIFT": "fraction bits that OpenCV draws with, in the overlay and in the phantom",
     "_IMAGE_SIZE_PX": "the demo and the unit of phantom patients choose their images' size each for itself",

@@ -61,6 +61,7 @@ def test_finished_folds_are_not_trained_again_and_each_is_calibrated_by_the_othe
         graded = predictions(12, fold)
         names = tuple(f"{fold}-{name}" for name in graded.names)
         replace(graded, names=names, patients=names).save(folder.path / "predictions-test.json")
+    (tmp_path / "config.yaml").write_text("settings: {}\n")
     split = SimpleNamespace(folds=2)
     settings: Any = SimpleNamespace(data=SimpleNamespace(split=split), calibration=CalibrationSettings())
     metrics = run_folds(settings, Run(tmp_path))

@@ -17,6 +17,11 @@ from lungsev.train.tasks.seeds import run_seeds
 from lungsev.train.tasks.severity import SeverityRunSettings
 
 
+@pytest.fixture(autouse=True)
+def parent_config(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("settings: {}\n")
+
+
 def settings_of(**changes: Any) -> SeverityRunSettings:
     return SeverityRunSettings(loop=LoopSettings(seed=7), **changes)
 

@@ -27,7 +27,7 @@ def run_seeds(
     Leaves `seed-<k>/` run folders and metrics.json, whose results are means over seeds.
 
     Args:
-        settings: With the number of seeds; seed k starts `ensemble` further on for each before it.
+        settings: With the number of seeds, which count from `loop.seed`.
         run: Holds the seeds' folders.
         train: Trains one of them, of settings without further seeds.
     """
@@ -35,7 +35,7 @@ def run_seeds(
     for number, folder in enumerate(folders):
         if not folder.is_finished:
             say(f"Seed {number + 1} of {settings.seeds}")
-            loop = settings.loop.model_copy(update={"seed": settings.loop.seed + number * settings.ensemble})
+            loop = settings.loop.model_copy(update={"seed": settings.loop.seed + number})
             own = settings.model_copy(update={"loop": loop, "seeds": 1})
             train(own, open_run("", own, out=folder.path))
     if not is_main_process():

@@ -66,16 +66,6 @@ def test_seeds_are_trained_once_each_and_measured_together(tmp_path: Path) -> No
     assert asked[3:] == [(8, 1)]
 
 
-def test_seeds_of_ensembles_share_no_network(tmp_path: Path) -> None:
-    asked: list[int] = []
-    run_seeds(
-        settings_of(seeds=2, ensemble=5),
-        Run(tmp_path),
-        lambda settings, run: asked.append(settings.loop.seed) or trained(settings, run),
-    )
-    assert asked == [7, 12]
-
-
 def test_the_number_of_seeds_decides_the_result_and_is_the_outermost_loop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

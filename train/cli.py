@@ -8,7 +8,7 @@ from typing import NoReturn
 import typer
 
 from lungsev.errors import LungsevError
-from lungsev.train.commands import data, evaluation, sharing, table, training
+from lungsev.train.commands import data, evaluation, sharing, sweep, table, training
 
 app = typer.Typer(
     name="lungsev-train",
@@ -20,6 +20,7 @@ app = typer.Typer(
 )
 app.add_typer(training.app)
 app.add_typer(table.app)
+app.add_typer(sweep.app)
 app.add_typer(evaluation.app)
 app.add_typer(sharing.app)
 app.add_typer(data.app, name="data")

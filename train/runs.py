@@ -31,7 +31,7 @@ from lungsev.train.settings import Settings
 AnySettings = TypeVar("AnySettings", bound=Settings)
 
 DEFAULT_ROOT = Path("runs")
-NOT_DECISIVE = ("cache", "workers", "threads", "keep_checkpoints")  # settings that change nothing in a result
+NOT_DECISIVE = ("cache", "workers", "threads", "keep_checkpoints", "trials")  # settings that change nothing in a result
 _held: dict[Path, int] = {}  # lock files of this process's runs, open until it ends
 
 

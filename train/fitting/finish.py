@@ -15,6 +15,8 @@ def finish_run(run: Run, metrics: dict[str, Any]) -> None:
     A kill in between loses nothing: the next command that meets the finished run removes what was left.
     """
     run.write_metrics(metrics)
+    if not (run.path / "config.yaml").is_file():  # a folder that `open_run` did not make
+        return
     note_end(run.path)
     log_result(run, metrics)
     run.remove_checkpoints()

@@ -7,7 +7,7 @@ import logging
 import math
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,6 +17,18 @@ from lightning.pytorch.callbacks import Callback
 from lungsev.errors import LungsevError
 from lungsev.train.console import is_main_process, say
 from lungsev.train.runs import Run
+
+_watchers: list[Callable[[dict[str, Any]], None]] = []
+
+
+@contextmanager
+def watch_epochs(watcher: Callable[[dict[str, Any]], None]) -> Iterator[None]:
+    """Call `watcher` with the record of every epoch of the trainings inside; what it raises ends the training."""
+    _watchers.append(watcher)
+    try:
+        yield
+    finally:
+        _watchers.remove(watcher)
 
 
 class EpochLines(Callback):
@@ -52,6 +64,8 @@ class EpochLines(Callback):
             **{name: (value if math.isfinite(value) else None) for name, value in sorted(numbers.items())},
         }
         self._append(json.dumps(record) + "\n")
+        for watcher in list(_watchers):
+            watcher(record)
         if not math.isfinite(numbers.get("train/loss", 0.0)):
             raise LungsevError(
                 f"the loss of epoch {trainer.current_epoch + 1} is not a finite number; learn slower (a tenth of "

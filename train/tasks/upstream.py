@@ -1,7 +1,11 @@
-"""`--lungs DIR`: segmentation and alignment upstream of a severity command, trained first where needed."""
+"""`--lungs DIR`: segmentation and alignment upstream of a severity command, trained first where needed.
+
+Of several processes (torchrun) the main one trains them by itself; the others wait until they are there.
+"""
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +13,8 @@ from lungsev.config import load_model
 from lungsev.phantom import write_dataset
 from lungsev.system import atomic_folder
 from lungsev.train.configs import built_in_or_path, read_config
-from lungsev.train.console import progress_of, say
+from lungsev.train.console import is_main_process, progress_of, say
+from lungsev.train.fitting.distributed import one_process_alone
 from lungsev.train.runs import DEFAULT_ROOT, finished_like, open_run
 from lungsev.train.settings import Settings
 from lungsev.train.tasks.alignment import AlignSettings, run_alignment
@@ -17,6 +22,7 @@ from lungsev.train.tasks.segmentation import SegmentSettings, run_segmentation
 
 SYNTHETIC = "synthetic"  # in place of a folder: phantom images that are made for it
 SYNTHETIC_IMAGES = 80
+POLL_S = 1.0
 
 
 class UpstreamSettings(Settings):
@@ -48,7 +54,7 @@ def _read_stages(path: Path) -> dict[str, Any]:
 
 def _synthetic_images() -> Path:
     root = DEFAULT_ROOT / "cache" / "synthetic-lungs"
-    if not root.is_dir():
+    if not root.is_dir() and is_main_process():
         root.parent.mkdir(parents=True, exist_ok=True)
         say("Segmentation and alignment train on synthetic images, enough for a trial; for real ones give --lungs DIR")
         with progress_of("Making images", SYNTHETIC_IMAGES) as advance, atomic_folder(root) as folder:
@@ -62,8 +68,13 @@ def _on(settings: Any, root: Path) -> Any:
 
 def _stage(command: str, settings: Any, work: Any) -> Path:
     known = finished_like(command, settings)
+    while known is None and not is_main_process():
+        time.sleep(POLL_S)  # if the main process fails, torchrun ends this one
+        known = finished_like(command, settings)
     if known is not None:
+        known.remove_checkpoints()
         return known.path
-    run = open_run(command, settings)
-    work(settings, run)
+    with one_process_alone():
+        run = open_run(command, settings)
+        work(settings, run)
     return run.path

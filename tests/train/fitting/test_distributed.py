@@ -14,18 +14,59 @@ import pytest
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
+from lungsev.config import read_yaml
 from lungsev.train.data.loaders import world_size
 from lungsev.train.fitting.distributed import cluster_environment, one_process_alone
 from lungsev.train.runs import Run
 from lungsev.train.tasks.severity import SeverityRunSettings
 
+# Trains the two earlier stages so small that they take seconds; the command is otherwise the real one.
+TINY_STAGES = """
+import json, sys
+from lungsev.train import cli
+from lungsev.train.tasks import upstream
+stages = json.loads(sys.argv.pop(1))
+upstream._read_stages = lambda path: stages
+upstream.SYNTHETIC_IMAGES = 6
+cli.main()
+"""
+STAGES = {
+    "segment": {
+        "network": {
+            "encoder": "mobilenetv3_small_050",
+            "decoder_channels": [16, 8, 8, 8, 8],
+            "size_px": 64,
+            "pretrained": "none",
+        },
+        "synthetic": 0,
+        "loop": {"epochs": 1, "loggers": []},
+        "data": {"workers": 0},
+    },
+    "align": {"network": {"input_px": 16}, "loop": {"epochs": 1, "loggers": []}, "data": {"workers": 0}},
+}
 
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_two_processes_give_the_loss_of_one(
-    severity_settings: Callable[..., SeverityRunSettings], tmp_path: Path
-) -> None:
-    """Batch normalisation and dropout included, and parts that two cannot share evenly."""
+
+def train(folder: Path, launchers: list[list[str]], words: list[str]) -> None:
+    """Start one command per launcher, all at once, and wait until each has succeeded."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "TORCH_DISTRIBUTED_DEBUG": "OFF"}
+    started = [
+        subprocess.Popen(
+            [sys.executable, *launcher, *words],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+            cwd=folder,
+        )
+        for launcher in launchers
+    ]
+    for process in started:
+        _, errors = process.communicate()
+        assert process.returncode == 0, errors[-3000:]
+
+
+@pytest.fixture
+def config(severity_settings: Callable[..., SeverityRunSettings], tmp_path: Path) -> Path:
     settings = severity_settings(
         {
             "network.dropout": 0.2,
@@ -36,38 +77,50 @@ def test_two_processes_give_the_loss_of_one(
             "loop.deterministic": True,
         }
     )
-    config = tmp_path / "config.yaml"
-    config.write_text(settings.model_dump_json())  # JSON is YAML
+    path = tmp_path / "config.yaml"
+    path.write_text(settings.model_dump_json())  # JSON is YAML
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_two_processes_and_two_machines_give_the_loss_of_one(config: Path, tmp_path: Path) -> None:
+    """Batch normalisation and dropout included, and parts that two cannot share evenly."""
+    processes = [f"--nproc_per_node=2 --master_port={_free_port()}"]
+    machine = f"--nnodes=2 --nproc_per_node=1 --rdzv_backend=c10d --rdzv_endpoint=127.0.0.1:{_free_port()} --rdzv_id=a"
     runs = []
-    for processes in (1, 2):
-        out = tmp_path / f"run{processes}"
-        launcher = ["-m", "torch.distributed.run", f"--nproc_per_node={processes}", f"--master_port={_free_port()}"]
-        command = [sys.executable, *(launcher if processes > 1 else []), "-m", "lungsev.train", "brixia"]
-        environment = {
-            **os.environ,
-            "OMP_NUM_THREADS": "1",
-            "CUDA_VISIBLE_DEVICES": "",
-            "TORCH_DISTRIBUTED_DEBUG": "OFF",
-        }
-        found = subprocess.run(
-            [*command, "--config", str(config), "--out", str(out)],
-            capture_output=True,
-            text=True,
-            env=environment,
-            cwd=tmp_path,
-            check=False,
-        )
-        assert found.returncode == 0, found.stderr[-3000:]
-        runs.append(Run(out))
-    one, two = (run.history() for run in runs)
-    assert len(one) == len(two) == 2
-    for first, second in zip(one, two, strict=True):
-        assert second["train/loss"] == pytest.approx(first["train/loss"], rel=1e-3)
-        assert second["validation/loss"] == pytest.approx(first["validation/loss"], rel=1e-3)
-    metrics = [json.loads((run.path / "metrics.json").read_text()) for run in runs]
-    assert metrics[0]["split"] == metrics[1]["split"]
-    counts = json.loads(runs[0].splits.read_text())["counts"]
+    for name, starts in {"one": [], "processes": processes, "machines": [machine, machine]}.items():
+        runs.append(Run(tmp_path / name))
+        command = ["-m", "lungsev.train", "brixia", "--config", str(config), "--out", str(tmp_path / name)]
+        train(tmp_path, [["-m", "torch.distributed.run", *words.split()] for words in starts] or [[]], command)
+    one, *others = runs
+    for several in others:
+        assert len(one.history()) == len(several.history()) == 2
+        for first, second in zip(one.history(), several.history(), strict=True):
+            assert second["train/loss"] == pytest.approx(first["train/loss"], rel=1e-3)
+            assert second["validation/loss"] == pytest.approx(first["validation/loss"], rel=1e-3)
+        assert several.metrics()["split"] == one.metrics()["split"]
+        assert read_yaml(several.path / "config.yaml")["made_by"]["processes"] == 2
+    counts = json.loads(one.splits.read_text())["counts"]
     assert (counts["train"] % 2, counts["validation"] % 2) == (1, 1)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_two_machines_train_from_synthetic_lungs_on(config: Path, tmp_path: Path) -> None:
+    script = tmp_path / "train.py"
+    script.write_text(TINY_STAGES)
+    machine = ["-m", "torch.distributed.run", "--nnodes=2", "--nproc_per_node=1", "--rdzv_backend=c10d"]
+    machine.append(f"--rdzv_endpoint=127.0.0.1:{_free_port()}")
+    words = [str(script), json.dumps(STAGES), "brixia", "--config", str(config), "--lungs", "synthetic"]
+    train(tmp_path, [machine, machine], [*words, "--out", str(tmp_path / "run")])
+    run = Run(tmp_path / "run")
+    assert run.is_finished
+    for stage in ("segment", "align"):
+        trained = list((tmp_path / "runs" / stage).iterdir())
+        assert len(trained) == 1  # by one process
+        assert Run(trained[0]).is_finished
+    assert Path(run.settings()["alignment"]).parent.name == "align"
 
 
 def test_a_process_works_alone_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -98,7 +98,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Measured]:
     before = write_tiny_bundle(folder / "bundle", metrics={"task": "severity"})
     lines: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lungsev, "load", lambda bundle: StandIn(severities))
+        patch.setattr(lungsev, "load", lambda bundle, threads: StandIn(severities))
         patch.setattr(change, "say", lines.append)
         found = change.measure_change(folder / "ralo", folder / "bundle")
         yield Measured(folder / "ralo", folder / "bundle", before.graph_bytes(), found, lines)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,3 +30,31 @@ def test_earlier_stages_are_trained_once_for_a_folder_of_lungs(
     assert Run(first).settings()["segmentation"].startswith("runs/segment/")
     assert upstream.upstream_alignment(lungs) == first
     assert len(trained) == 2
+
+
+def test_of_several_processes_the_main_one_trains_and_the_others_wait_for_it(
+    phantom_dataset: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    lungs = str(phantom_dataset("lungs"))
+    worlds: list[str | None] = []
+
+    def tiny(settings: object, run: Run) -> None:
+        worlds.append(os.environ.get("WORLD_SIZE"))
+        run.network.write_bytes(b"")
+        run.write_metrics({})
+
+    monkeypatch.setattr(upstream, "run_segmentation", tiny)
+    monkeypatch.setattr(upstream, "run_alignment", tiny)
+    for name, value in {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1"}.items():
+        monkeypatch.setenv(name, value)
+    found: list[Path] = []
+
+    def main_process_works(_: float) -> None:
+        with monkeypatch.context() as patch:
+            patch.setenv("RANK", "0")
+            found.append(upstream.upstream_alignment(lungs))
+
+    monkeypatch.setattr(upstream.time, "sleep", main_process_works)
+    assert upstream.upstream_alignment(lungs) == found[0]
+    assert worlds == [None, None]  # it trained both by itself

@@ -1,0 +1,1 @@
+"""Sweeps: many trainings of one config, with some of its keys chosen by Optuna."""

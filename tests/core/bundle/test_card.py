@@ -68,7 +68,7 @@ def test_the_card_says_how_a_change_is_called_and_how_well() -> None:
             metrics={"change": {"brixia": {"data": "ralo", "test": test}}, "task": "severity"},
         )
     )
-    section = card.split("## Change between two images\n\n")[1].split("All figures of the run:")[0]
+    section = card.split("## Change between two images\n\n")[1].split("## Earlier stages")[0]
     assert "55% of the variance of an image's total is an error that the images of a patient share" in section
     assert "A change of at least 0.5 points is called from a probability of 0.65 on." in section
     assert "Measured on 90 images of 20 patients (ralo) that were not fitted on" in section

@@ -38,10 +38,18 @@ def test_a_zip_remains_a_zip(tmp_path: Path) -> None:
 
 
 def test_figures_are_those_of_the_test_part(tmp_path: Path) -> None:
-    values = {"images": 9, "accuracy": 0.61234, "mae": 0.4, "kappa": 0.7, "total_mae": 2.0, "total_correlation": 0.8}
-    measured = write_tiny_bundle(tmp_path / "b", metrics={"results": {"test": {"expected_total": values}}})
+    accuracy = {
+        "measure": "accuracy",
+        "value": 0.61234,
+        "decision": "argmax",
+        "title": "accuracy",
+        "unit": "%",
+        "digits": 1,
+    }
+    test = {"images": 9, "patients": 7, "measurements": [{**accuracy, "interval": None}]}
+    measured = write_tiny_bundle(tmp_path / "b", metrics={"results": {"test": test}})
     figures = add_bundle(measured.path, tmp_path / "zoo").entry.figures
-    assert figures.startswith("9 test images: region accuracy 0.612, region MAE 0.4")
+    assert figures.startswith("9 test images of 7 patients: accuracy, % (most likely grade) 61.2")
 
 
 def test_the_same_bundle_twice_is_one_and_another_of_its_name_is_refused(tiny_bundle: Bundle, tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def test_the_small_tables_are_the_full_ones_with_less_of_everything() -> None:
             before, after = row_document(one, row), row_document(other, row)
             assert after.get("loop", {}).get("epochs", 99) <= before.get("loop", {}).get("epochs", 99)
     document = row_document(read_table("public_2_small"), read_table("public_2_small").rows[2])
-    assert (document["loop"]["epochs"], document["network"]["crop_px"]) == (4, 128)
+    assert (document["loop"]["epochs"], document["network"]["crop_px"]) == (3, 128)
 
 
 def test_rows_are_chosen_by_name_together_with_those_they_start_from() -> None:

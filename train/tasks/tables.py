@@ -64,7 +64,7 @@ def run_table(table: TableSettings, names: Sequence[str], request: TableRequest)
     """Train each row that is not finished; a row that fails stops only those that start from it.
 
     Returns:
-        The report's page.
+        The report's page; the folder of the rows where none of them is shown in it.
 
     Raises:
         LungsevError: A row could not be run; those that could are finished, and reported on.
@@ -83,9 +83,9 @@ def run_table(table: TableSettings, names: Sequence[str], request: TableRequest)
             warn(f"{row.name}: {error}")
             failed[row.name] = error
     finished = [request.out / row.name for row in rows if row.shown and row.name not in failed]
-    if not finished:
+    if failed and not finished:
         raise next(iter(failed.values()))
-    page = write_report(finished, request.out / "report", table.title)
+    page = write_report(finished, request.out / "report", table.title) if finished else request.out
     if failed:
         name, reason = next(iter(failed.items()))
         raise LungsevError(

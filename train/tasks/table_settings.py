@@ -31,13 +31,13 @@ class RowSettings(Settings):
 
 
 class TableSettings(Settings):
-    """A table. Over a row's config go `common` of its kind, `common` of its dataset, its `set`, the command line."""
+    """A table. Over a row's config go `common` of its kind, its dataset and its name, its `set`, the command line."""
 
     title: str
     folder: str | None = None  # of the rows below runs/; tables that share rows share it
     layout: str | None = None  # of --data, where it cannot be recognised
     lungs: dict[str, Any] | None = None  # segment and align over model.yaml's; None: the newest run, or --lungs
-    common: dict[str, dict[str, Any]] = Field(default_factory=dict)  # by kind of row, or by layout of its dataset
+    common: dict[str, dict[str, Any]] = Field(default_factory=dict)  # by kind, layout or name of the row
     seeds: int = 1
     rows: tuple[RowSettings, ...]
 
@@ -87,9 +87,9 @@ def row_document(table: TableSettings, row: RowSettings) -> dict[str, Any]:
         if row.section not in document:
             raise ConfigError(f"row {row.name}: config {row.config} has no section {row.section}")
         document = document[row.section]
-    for over in (table.common.get(row.kind, {}), table.common.get(row.dataset or "", {}), row.set):
-        document = merged(document, over)
-    return document
+    for key in (row.kind, row.dataset or "", row.name):
+        document = merged(document, table.common.get(key, {}))
+    return merged(document, row.set)
 
 
 def lungs_document(table: TableSettings, stage: str) -> dict[str, Any]:

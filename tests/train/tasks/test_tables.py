@@ -64,7 +64,7 @@ def test_the_small_tables_are_the_full_ones_with_less_of_everything() -> None:
     for full, small in (("public_1", "public_1_small"), ("public_2", "public_2_small")):
         one, other = read_table(full), read_table(small)
         assert one.rows == other.rows
-        assert one.seeds == other.seeds == 3
+        assert one.seeds >= other.seeds > 1
         for row in one.rows:
             before, after = row_document(one, row), row_document(other, row)
             assert after.get("loop", {}).get("epochs", 99) <= before.get("loop", {}).get("epochs", 99)

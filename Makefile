@@ -8,7 +8,7 @@ SHELL := /bin/sh
 # PYTHON=/path/to/python3.12 chooses the interpreter; DATA= is where the public sources were cloned.
 export PYTHON
 DATA ?= ../shared/cxr
-EXTRAS := train,export,bedside,dev,docs
+EXTRAS := train,export,bedside,notebooks,dev,docs
 SOURCES := $(shell find lungsev train export runtime configs -type f ! -name '*.pyc' 2>/dev/null)
 
 venv_of = python=$$(sh .ci/find_python.sh) && { $(1)/bin/python -c "" 2>/dev/null || "$$python" -m venv --clear $(1); }
@@ -16,7 +16,7 @@ bin := .venv/bin
 # Two processes of one thread each: threads of two torches on two cores take turns, and double the time.
 tests := OMP_NUM_THREADS=1 $(bin)/python -m pytest -n 2 --dist loadfile
 
-.PHONY: help demo test test-slow test-gpu test-faults test-fuzz test-soak check format model check-aarch64 validate-dicom look-at-dashboard architecture docs mutants clean
+.PHONY: help demo test test-slow test-gpu test-faults test-fuzz test-soak check format model check-aarch64 validate-dicom look-at-dashboard architecture docs notebook notebooks mutants clean
 
 help: ## Say what each target does
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-22s %s\n", $$1, $$2 }'
@@ -79,8 +79,14 @@ docs: .venv-docs/installed ## Build the documentation site into site/html; needs
 	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/python -m mkdocs build --quiet
 	@echo "open site/html/index.html"
 
+notebook: .venv-notebook/installed ## Execute the first notebook (no torch, no GPU, no data) into site/notebooks
+	.venv-notebook/bin/python .ci/notebooks.py site/notebooks 1
+
+notebooks: .venv/installed ## Execute all notebooks into site/notebooks, as .ipynb and as pages
+	$(bin)/python .ci/notebooks.py site/notebooks
+
 clean: ## Remove what make and the tests made; runs/ stays
-	rm -rf .venv .venv-demo .venv-docs build dist site demo-out look .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf .venv .venv-demo .venv-docs .venv-notebook build dist site demo-out look .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The demo installs the package as a user gets it: a wheel, without the source tree. A `build/` left by an
@@ -100,6 +106,13 @@ clean: ## Remove what make and the tests made; runs/ stays
 	@rm -rf build
 	@.ci/install.sh .venv-docs/bin/python ".[docs]"
 	@rm -rf build
+	@touch $@
+
+.venv-notebook/installed: pyproject.toml .ci/find_python.sh
+	@$(call venv_of,.venv-notebook)
+	@echo "Installing the runtime and Jupyter's kernel into .venv-notebook (no torch)"
+	@rm -rf build
+	@.ci/install.sh .venv-notebook/bin/python -e ".[notebooks]"
 	@touch $@
 
 .venv/installed: pyproject.toml .ci/find_python.sh

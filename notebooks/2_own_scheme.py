@@ -9,7 +9,7 @@
 from pathlib import Path
 
 import matplotlib.pyplot as plt
-import numpy as np
+from matplotlib.patheffects import withStroke
 
 import lungsev
 from lungsev.geometry import box_polygon
@@ -56,7 +56,8 @@ for axes, shown in ((left, load_scheme("brixia")), (right, scheme)):
     for region in shown.regions:
         corners = box_polygon(region.box, theta, scored.canvas.frame)
         axes.fill(*corners.T, fill=False, edgecolor="#ffb000", linewidth=1.5)
-        axes.text(*corners.mean(axis=0), region.code, color="#ffb000", ha="center", va="center", fontsize=12)
+        label = axes.text(*corners.mean(axis=0), region.code, color="#ffb000", ha="center", va="center", fontsize=12)
+        label.set_path_effects([withStroke(linewidth=2.5, foreground="black")])
     axes.set_title(f"{shown.name}: {shown.num_regions} regions")
     axes.axis("off")
 plt.show()
@@ -92,7 +93,6 @@ plt.show()
 # counts in no measure.
 
 # %%
-rng = np.random.default_rng(0)
 rows = ["image,patient,RU,RM,RL,LU,LM,LL"]
 for seed in range(12):
     phantom = make_phantom(seed, size_px=256)

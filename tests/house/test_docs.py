@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import runpy
@@ -66,20 +65,6 @@ def test_the_site_builds_without_a_warning_and_loads_nothing_from_elsewhere(tmp_
     pages = [page.read_text(encoding="utf-8") for page in tmp_path.rglob("*.html")]
     assert len(pages) > 40
     assert [tag for page in pages for tag in re.findall(r"<(?:script|link|img)[^>]+https?://[^>]+>", page)] == []
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("notebook", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
-def test_a_notebook_runs_from_its_first_cell_to_its_last(
-    notebook: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    names: dict[str, object] = {}
-    for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
-        if cell["cell_type"] == "code":
-            assert cell["outputs"] == [], "a notebook is committed without outputs"
-            exec(compile("".join(cell["source"]), notebook.name, "exec"), names)
-    assert len(names) > 5
 
 
 def test_the_citation_file_cites_the_paper_and_this_version() -> None:

@@ -1,6 +1,6 @@
 """Execute the notebooks, notebooks/*.py, and leave each as .ipynb and .html with its pictures.
 
-Usage: notebooks.py OUT [NAME ...]; NAME is the beginning of a file name, e.g. 1. Without one all are executed, in order.
+Usage: notebooks.py OUT [NAME ...]; NAME is the beginning of a file name, e.g. 1; default: all.
 """
 
 from __future__ import annotations

@@ -25,16 +25,17 @@ class Settings(BaseModel):
 class SplitSettings(Settings):
     """Who trains and who is held back; see `splits`."""
 
-    protocol: Literal["pafe", "leak_free", "kfold", "holdout", "all"] = "holdout"
+    # None: column where the dataset has one that says the part or the fold of its images, else holdout
+    protocol: Literal["pafe", "leak_free", "kfold", "holdout", "all", "column"] | None = None
     seed: int = 42  # the published code's
-    folds: Annotated[int, Field(ge=2)] = 5
+    folds: Annotated[int, Field(ge=2)] | None = None  # of kfold; None: as many as a fold column has, else 5
     fold: Annotated[int, Field(ge=0)] | Literal["all"] = 0  # all: one run per fold, then a summary over them
-    validation: Share = 0.15  # of the patients that are not tested
+    validation: Share = 0.15  # of the patients that are not tested, where nothing states who validates
     test: Share = 0.15  # of the patients, protocol holdout only
-    calibration: Share | None = (
-        None  # of the patients who would train; None: a tenth (kfold, holdout) if that is enough
-    )
-    file: Path | None = None  # a splits.json of an earlier run; then the rest is ignored
+    # Of the patients who would train; None: a tenth if that is enough, where nothing states who trains.
+    calibration: Share | None = None
+    file: Path | None = None  # who is where: splits.json of an earlier run, or a table or YAML of images and parts
+    allow_shared_patients: bool = False  # a file or column may have a patient on two sides
 
     def of_fold(self, fold: int) -> SplitSettings:
         """Return the settings of one of all folds. They calibrate each other: a part for it must be asked for."""

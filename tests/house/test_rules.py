@@ -35,7 +35,6 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
     "tests/core/inference/test_onnxruntime.py": ("lungsev/inference/backend.py",),
     "tests/export/test_engine.py": ("export/cli.py",),
     "tests/runtime/test_cli.py": ("runtime/commands/dashboard.py",),
-    "tests/train/tasks/test_soup.py": ("train/tasks/pretraining.py",),
     "tests/train/tasks/test_tables.py": (
         "train/tasks/handcrafted.py",
         "train/tasks/table_settings.py",

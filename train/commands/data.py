@@ -43,7 +43,8 @@ def data_phantom(
         str,
         typer.Option(
             "--layout",
-            help="Published layout: brixia, inha, cohen, ralo, severity, lungs, v7, montgomery, shenzhen or jsrt.",
+            help="Published layout: brixia, inha, cohen, ralo or severity (grades); chexpert, mimic, nih, padchest or "
+            "vindr (findings); lungs, v7, montgomery, shenzhen or jsrt (lung masks).",
         ),
     ] = "brixia",
     count: Annotated[int, typer.Option("--count", help="Images.")] = 30,

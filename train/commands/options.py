@@ -83,7 +83,9 @@ class AlignedOptions(TrainOptions):
 class GradingOptions(AlignedOptions):
     """Of a command that trains grades."""
 
-    protocol: Annotated[str | None, typer.Option("--protocol", help="pafe, leak_free, kfold, holdout or all.")] = None
+    protocol: Annotated[
+        str | None, typer.Option("--protocol", help="pafe, leak_free, kfold, holdout, column or all.")
+    ] = None
     fold: Annotated[str | None, typer.Option("--fold", help="Fold of protocol kfold: 0, 1, ... or all.")] = None
     seeds: Annotated[int | None, typer.Option("--seeds", help="Trainings of other seeds, measured together.")] = None
 

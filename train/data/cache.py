@@ -30,9 +30,9 @@ from lungsev.preprocessing.canvas import CANVAS_SIZE_PX, PREPROCESSING_VERSION, 
 from lungsev.report import ImageInfo
 from lungsev.system import write_atomically
 from lungsev.train.console import track
-from lungsev.train.data.datasets.contract import GradedImage, LabelledImage, MaskedImage
+from lungsev.train.data.datasets.contract import FindingsImage, GradedImage, LabelledImage, MaskedImage
 
-Image = GradedImage | MaskedImage | LabelledImage
+Image = GradedImage | MaskedImage | LabelledImage | FindingsImage
 QUANTA = 65535.0
 
 

@@ -12,7 +12,8 @@ from lungsev.train.data.cache import CachedImage, demand_readable, prepare
 from lungsev.train.data.datasets import load_graded
 from lungsev.train.data.datasets.contract import AnyImage
 from lungsev.train.data.duplicates import find_twins, joined_patients
-from lungsev.train.data.splits import Split, Splittable, by_finding, split_images
+from lungsev.train.data.splits import Split, Splittable, by_finding
+from lungsev.train.data.stated_splits import make_split, saved_split
 from lungsev.train.runs import DEFAULT_ROOT, Run, newest_finished
 from lungsev.train.settings import DataSettings, SplitSettings
 
@@ -56,7 +57,7 @@ def ready_images(images: Sequence[AnyImage], data: DataSettings) -> tuple[list[A
 def split_dataset(
     images: Sequence[Splittable], settings: SplitSettings, run: Run, findings: Sequence[str] = ()
 ) -> Split:
-    """Return the split of a run: the one it was started with, one of a file, or a new one; saved beside the run.
+    """Return the split of a run: the one it was started with, or what the settings ask for; saved beside the run.
 
     Args:
         images: All that can be read.
@@ -65,28 +66,14 @@ def split_dataset(
         findings: Only images with one of these train; all others become the test part.
 
     Raises:
-        DatasetError: A saved split names images that are not there.
+        DatasetError: A saved split names images that are not there, or as `make_split`.
     """
-    source = run.splits if run.splits.is_file() else settings.file
-    if source is not None:
-        split = Split.load(source)
-        known = {image.name for image in images}
-        missing = [name for names in split.parts.values() for name in names if name not in known]
-        if missing:
-            raise DatasetError(f"{source} names {len(missing)} images that are not in the dataset, first {missing[0]}")
+    if run.splits.is_file():
+        split = saved_split(images, run.splits)
     else:
-        if settings.fold == "all":
-            raise ValueError("expected one fold of a cross-validation, found `all`")
-        split = split_images(
-            images,
-            settings.protocol,
-            settings.seed,
-            settings.folds,
-            settings.fold,
-            settings.validation,
-            settings.test,
-            settings.calibration,
-        )
+        split, remarks = make_split(images, settings)
+        for remark in remarks:
+            warn(remark)
         if findings:
             split = by_finding(images, split, findings)
     if is_main_process():

@@ -5,6 +5,7 @@
 - `leak_free`: every image of a consensus patient leaves training.
 - `kfold`: k folds grouped by patient, balanced by severity; fold k is the test part.
 - `holdout`: one seeded split by patient.
+- `column`: as the dataset's own column or a file says; see `stated_splits`.
 - `all`: everything trains except a small validation part; for a model that ships after it was measured by kfold.
 
 The validation part chooses the epoch; the calibration part, patients of its own taken from those who would train,
@@ -138,16 +139,30 @@ def split_images(
         parts, dropped = _holdout(images, seed, validation, held), {}
         label = protocol
     if calibration is None and protocol in ("kfold", "holdout"):
-        calibration = _enough_to_calibrate(images, parts["train"])
+        calibration = enough_to_calibrate(images, parts["train"])
     if calibration:
-        parts = _with_calibration(images, parts, calibration, seed + 2)
+        parts = with_calibration(images, parts, calibration, seed + 2)
+    return complete_split(images, label, seed, parts, dropped)
+
+
+def complete_split(
+    images: Sequence[Splittable],
+    label: str,
+    seed: int,
+    parts: Mapping[str, tuple[str, ...]],
+    dropped: Mapping[str, int],
+) -> Split:
+    """Return the split of some parts, with the patients that training shares with what is measured.
+
+    Raises:
+        DatasetError: Nothing is left to train on.
+    """
     patient_of = {image.name: image.patient for image in images}
-    train = {patient_of[name] for name in parts["train"]}
+    train = {patient_of[name] for name in parts.get("train", ())}
     measured = {patient_of[name] for part in ("test", "consensus") for name in parts.get(part, ())}
-    split = Split(label, seed, {p: n for p, n in parts.items() if n}, dropped, len(train & measured))
-    if not split.parts.get("train"):
+    if not train:
         raise DatasetError(f"protocol {label} leaves no image to train on, of {len(images)}")
-    return split
+    return Split(label, seed, {p: n for p, n in parts.items() if n}, dropped, len(train & measured))
 
 
 def describe_protocols(images: Sequence[Splittable]) -> dict[str, dict[str, int]]:
@@ -160,13 +175,15 @@ def describe_protocols(images: Sequence[Splittable]) -> dict[str, dict[str, int]
             split = split_images(images, protocol)
         except DatasetError:
             continue
-        parts = {part: len(names) for part, names in split.parts.items()}
-        table[split.protocol] = {
-            **parts,
-            "patients across": split.shared_patients,
-            "dropped": sum(split.dropped.values()),
-        }
+        table |= split_row(split)
     return table
+
+
+def split_row(split: Split) -> dict[str, dict[str, int]]:
+    """Protocol -> images of each part, patients on both sides, images left out."""
+    parts = {part: len(names) for part, names in split.parts.items()}
+    row = {**parts, "patients across": split.shared_patients, "dropped": sum(split.dropped.values())}
+    return {split.protocol: row}
 
 
 def by_finding(images: Sequence[Splittable], split: Split, findings: Sequence[str]) -> Split:
@@ -232,35 +249,35 @@ def _kfold(images: Sequence[Splittable], seed: int, folds: int, fold: int, share
     rest = [patient for index, group in enumerate(groups) if index != fold for patient in group]
     kept = set(rest)
     others = [image for image in images if image.patient in kept]
-    train, validation = _cut(others, share, seed + 1)
+    train, validation = cut(others, share, seed + 1)
     return _by_patient(images, {"train": train, "validation": validation, "test": groups[fold]})
 
 
 def _holdout(images: Sequence[Splittable], seed: int, validation: float, test: float) -> dict[str, tuple[str, ...]]:
-    rest, held = _cut(images, test, seed)
+    rest, held = cut(images, test, seed)
     kept = set(rest)
-    train, checked = _cut([image for image in images if image.patient in kept], validation, seed + 1)
+    train, checked = cut([image for image in images if image.patient in kept], validation, seed + 1)
     return _by_patient(images, {"train": train, "validation": checked, "test": held})
 
 
-def _enough_to_calibrate(images: Sequence[Splittable], train: Sequence[str]) -> float:
-    """Return the usual share, or 0 where it would hold too few patients."""
+def enough_to_calibrate(images: Sequence[Splittable], train: Sequence[str]) -> float:
+    """Return the usual share of a calibration part, or 0 where it would hold too few patients."""
     names = set(train)
     patients = {image.patient for image in images if image.name in names}
     return CALIBRATION_SHARE if round(len(patients) * CALIBRATION_SHARE) >= MIN_CALIBRATION else 0.0
 
 
-def _with_calibration(
-    images: Sequence[Splittable], parts: dict[str, tuple[str, ...]], share: float, seed: int
+def with_calibration(
+    images: Sequence[Splittable], parts: Mapping[str, tuple[str, ...]], share: float, seed: int
 ) -> dict[str, tuple[str, ...]]:
     """Take the calibration part's patients out of training."""
     names = set(parts["train"])
     training = [image for image in images if image.name in names]
-    train, calibration = _cut(training, share, seed)
+    train, calibration = cut(training, share, seed)
     return {**parts, **_by_patient(training, {"train": train, "calibration": calibration})}
 
 
-def _cut(images: Sequence[Splittable], share: float, seed: int) -> tuple[list[str], list[str]]:
+def cut(images: Sequence[Splittable], share: float, seed: int) -> tuple[list[str], list[str]]:
     """Patients in two sets; the second holds about `share` of them, spread over severity."""
     if share <= 0:
         return list(dict.fromkeys(image.patient for image in images)), []

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import codecs
 import csv
+import gzip
 import io
 import math
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
 from lungsev.errors import DatasetError
+
+GZIP_MAGIC = b"\x1f\x8b"
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,9 @@ def read_cells(path: Path, lines: Sequence[str], delimiter: str) -> list[list[st
 
 
 def read_text(path: Path) -> str:
-    """Decode a file as UTF-8 or UTF-16 by its BOM, else as UTF-8 or Windows-1252; lines end in a line feed.
+    """Decode a file, unpacked if it is a .gz, as UTF-8 or UTF-16 by its BOM, else as UTF-8 or Windows-1252.
+
+    Lines end in a line feed.
 
     Raises:
         DatasetError: The file cannot be read, or is no text.
@@ -103,6 +109,8 @@ def read_text(path: Path) -> str:
         data = path.read_bytes()
     except OSError as error:
         raise DatasetError(f"cannot read {path}: {error.strerror or error}") from None
+    if data[:2] == GZIP_MAGIC:
+        data = _unpacked(path, data)
     wide = data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # what a spreadsheet calls Unicode text
     try:
         text = data.decode("utf-16" if wide else "utf-8-sig")
@@ -113,6 +121,13 @@ def read_text(path: Path) -> str:
             f"{path.name} is no text file, expected a table as .csv; export it from the spreadsheet again"
         )
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _unpacked(path: Path, data: bytes) -> bytes:
+    try:
+        return gzip.decompress(data)
+    except (OSError, EOFError, zlib.error):
+        raise DatasetError(f"{path.name} is a damaged .gz file; download it again") from None
 
 
 def delimiter_of(header: str) -> str:

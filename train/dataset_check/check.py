@@ -10,17 +10,28 @@ from typing import Any
 
 import numpy as np
 
+from lungsev.errors import DatasetError
 from lungsev.train.data.cache import Prepared, prepare
-from lungsev.train.data.datasets import Dataset, GradedDataset, GradedImage, LabelledDataset, load_all
+from lungsev.train.data.datasets import (
+    Dataset,
+    FindingsDataset,
+    GradedDataset,
+    GradedImage,
+    LabelledDataset,
+    MaskedDataset,
+    load_all,
+)
 from lungsev.train.data.datasets.contract import Task
 from lungsev.train.data.duplicates import find_twins
 from lungsev.train.data.masks import shows_both_lungs
-from lungsev.train.data.splits import describe_protocols
+from lungsev.train.data.splits import Split, describe_protocols, split_row
+from lungsev.train.data.stated_splits import make_split
 from lungsev.train.dataset_check.description import (
     PER_MAKER,
     Table,
     agreement,
     consensus_table,
+    findings_table,
     grade_shares,
     headers_of,
     image_tables,
@@ -29,6 +40,7 @@ from lungsev.train.dataset_check.description import (
     three_numbers,
     unknown_regions,
 )
+from lungsev.train.settings import SplitSettings
 
 RARE = 0.05
 FEW_PATIENTS = 20
@@ -102,14 +114,18 @@ def check_dataset(dataset: Dataset, cache: Path, workers: int = 1) -> Check:
         **image_tables(dataset.images, prepared),
         PER_MAKER: maker_table(dataset.images, headers),
     }
-    if isinstance(dataset, GradedDataset):
-        tables["splits: images of each part, and patients who train and are measured"] = describe_protocols(
-            dataset.images
-        )
+    stated = _stated_split(dataset)
+    splits = {
+        **(split_row(stated) if isinstance(stated, Split) else {}),
+        **(describe_protocols(dataset.images) if isinstance(dataset, GradedDataset) else {}),
+    }
+    if splits:
+        tables["splits: images of each part, and patients who train and are measured"] = splits
     advice = [
         *_reading_advice(prepared, dataset),
         *_twin_advice(twins),
         *_patient_advice(dataset),
+        *([f"the split: {stated}"] if isinstance(stated, DatasetError) else []),
         *_grade_advice(dataset, tables),
         *_polarity_advice(dataset, prepared, headers, tables),
     ]
@@ -126,15 +142,29 @@ def check_dataset(dataset: Dataset, cache: Path, workers: int = 1) -> Check:
     )
 
 
+def _stated_split(dataset: Dataset) -> Split | DatasetError | None:
+    """Return the split that the dataset's column states, or what is wrong with it; None where it states none."""
+    if not any(getattr(image, "part", "") or getattr(image, "fold", "") for image in dataset.images):
+        return None
+    try:
+        return make_split(dataset.images, SplitSettings(protocol="column"))[0]
+    except DatasetError as error:
+        return error
+
+
 def _task(dataset: Dataset) -> Task:
     if isinstance(dataset, GradedDataset):
         return "severity"
+    if isinstance(dataset, FindingsDataset):
+        return "findings"
     return "labels" if isinstance(dataset, LabelledDataset) else "lungs"
 
 
 def _task_tables(dataset: Dataset, prepared: Prepared) -> dict[str, Table]:
     if isinstance(dataset, LabelledDataset):
         return {}
+    if isinstance(dataset, FindingsDataset):
+        return {"images of each finding": findings_table(dataset)}
     if isinstance(dataset, GradedDataset):
         scheme = dataset.scheme
         totals = np.array([image.total for image in dataset.images])
@@ -169,7 +199,7 @@ def _reading_advice(prepared: Prepared, dataset: Dataset) -> list[str]:
             f"unreadable images ({len(prepared.unreadable)}): repair or remove them, or train without them by "
             "--set data.skip_unreadable=true"
         )
-    if isinstance(dataset, GradedDataset | LabelledDataset):
+    if not isinstance(dataset, MaskedDataset):
         return advice
     one_sided = [name for name, image in prepared.images.items() if not shows_both_lungs(image.mask())]
     if one_sided:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,14 +13,17 @@ from pydicom import dcmread
 
 from lungsev.reading.tags import read_text
 from lungsev.train.data.cache import Image, Prepared
-from lungsev.train.data.datasets import GradedDataset
+from lungsev.train.data.datasets import FindingsDataset, GradedDataset
+from lungsev.train.data.datasets.contract import ABSENT, PRESENT, UNCERTAIN
 from lungsev.train.data.datasets.files import list_images
-from lungsev.train.evaluation.metrics import severity_metrics
+from lungsev.train.evaluation.predictions import collect
+from lungsev.train.evaluation.readers import second_reader
 
 Table = dict[str, Any]
 PER_MAKER = "polarity per maker"
 UNSAID = "not said"
 PICTURE = "no tag (picture)"
+AGREEMENT = {"accuracy": "accuracy", "MAE": "mae", "kappa": "kappa", "total MAE": "total_mae", "total r": "total_r"}
 DICOM_MAGIC = slice(128, 132)
 
 
@@ -37,14 +41,15 @@ def grade_shares(dataset: GradedDataset) -> Table:
 
 
 def unknown_regions(dataset: GradedDataset) -> Table:
-    """Images without a grade of each region: of each reader who read the image, and of any; empty where none lacks."""
+    """Images without a grade of each region: by a reader who read the image, and by all; empty where none lacks."""
+    images = dataset.images
     read = {
-        reader: [image.readings[reader] for image in dataset.images if reader in image.readings]
+        reader: np.isnan([image.readings[reader] for image in images if reader in image.readings])
         for reader in dataset.readers
     }
     if len(read) > 1:
-        read["any reader"] = [image.reference for image in dataset.images]
-    unknown = {reader: np.isnan(readings).sum(axis=0) for reader, readings in read.items()}
+        read["all readers"] = np.array([np.isnan([*image.readings.values()]).all(axis=0) for image in images])
+    unknown = {reader: regions.sum(axis=0) for reader, regions in read.items()}
     if not sum(int(found.sum()) for found in unknown.values()):
         return {}
     rows = {
@@ -55,21 +60,37 @@ def unknown_regions(dataset: GradedDataset) -> Table:
 
 
 def agreement(dataset: GradedDataset) -> Table:
-    """How the second reader agrees with the first, where both read."""
+    """How the second reader agrees with the first, on the regions that both graded."""
     first, *others = dataset.readers
     both = [image for image in dataset.images if others and {first, others[0]} <= set(image.readings)]
     if not both:
         return {}
-    pair = [np.rint([image.readings[reader] for image in both]) for reader in (first, others[0])]
-    found = severity_metrics(pair[0], pair[1], dataset.scheme.grades)
-    numbers = {
-        "accuracy": found.accuracy,
-        "MAE": found.mae,
-        "kappa": found.kappa,
-        "total MAE": found.total_mae,
-        "total r": found.total_correlation,
+    shape = (len(both), dataset.scheme.num_regions, len(dataset.scheme.grades))
+    two = [replace(image, readings={name: image.readings[name] for name in (first, others[0])}) for image in both]
+    pair = second_reader(collect(dataset.scheme, two, np.full(shape, 1 / shape[-1]), np.zeros((len(both), 2, 3))))
+    if pair is None:
+        return {}
+    numbers = {title: pair.measure(name, resamples=0).value for title, name in AGREEMENT.items()}
+    return {
+        "images": len(pair.predictions.names),
+        **{title: round(value, 3) for title, value in numbers.items() if np.isfinite(value)},
     }
-    return {"images": len(both), **{name: round(value, 3) for name, value in numbers.items() if np.isfinite(value)}}
+
+
+def findings_table(dataset: FindingsDataset) -> Table:
+    """Finding -> images in which it is present, absent, uncertain, or nothing is said of it; patients who have it."""
+    rows: Table = {}
+    for finding in dataset.findings:
+        said = Counter(image.findings.get(finding) for image in dataset.images)
+        people = {image.patient for image in dataset.images if image.findings.get(finding) == PRESENT}
+        rows[finding] = {
+            "present": said[PRESENT],
+            "absent": said[ABSENT],
+            "uncertain": said[UNCERTAIN],
+            "not said": said[None],
+            "patients who have it": len(people),
+        }
+    return rows
 
 
 def consensus_table(dataset: GradedDataset) -> Table:
@@ -102,7 +123,7 @@ def image_tables(images: Sequence[Image], prepared: Prepared) -> dict[str, Table
     tables = {
         "patients by their number of images": {str(number): per_patient[number] for number in sorted(per_patient)},
         "view positions": counts(views),
-        "findings": counts([image.finding or UNSAID for image in images]),
+        "findings": counts([getattr(image, "finding", "") or UNSAID for image in images]),
         "subsets": subsets,
         "patients across subsets": {"patients": sum(len(found) > 1 for found in parts.values())},
         "shorter side of an image, px": three_numbers(np.array(sides)),

@@ -9,6 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lungsev.train.console import is_main_process, say
+from lungsev.train.data.datasets import load_graded
+from lungsev.train.data.preparation import require_root
+from lungsev.train.data.stated_splits import each_fold
 from lungsev.train.evaluation.calibration import cross_fitted, fit_calibration
 from lungsev.train.evaluation.predictions import Predictions, join
 from lungsev.train.evaluation.summary import headline, summarise
@@ -57,11 +60,13 @@ def run_folds(settings: SeverityRunSettings, run: Run) -> dict[str, Any]:
     Leaves `fold-<k>/` run folders, predictions-test.json over all images and metrics.json.
     """
     split = settings.data.split
+    count = split.folds or _stated_folds(settings)
     results: list[dict[str, Any]] = []
 
     def grade_fold(fold: int, folder: Run) -> Predictions | None:
         if not folder.is_finished:
-            data = settings.data.model_copy(update={"split": split.of_fold(fold)})
+            one = split.of_fold(fold).model_copy(update={"protocol": "kfold", "folds": count})
+            data = settings.data.model_copy(update={"split": one})
             fold_settings = settings.model_copy(update={"data": data})
             run_grading(fold_settings, open_run("", fold_settings, out=folder.path))
         if not is_main_process():
@@ -69,7 +74,7 @@ def run_folds(settings: SeverityRunSettings, run: Run) -> dict[str, Any]:
         results.append(folder.metrics())
         return Predictions.load(folder.path / "predictions-test.json")
 
-    found = cross_validate(run, split.folds, grade_fold)
+    found = cross_validate(run, count, grade_fold)
     if found is None:
         return {}
     joined, folds = found
@@ -77,21 +82,27 @@ def run_folds(settings: SeverityRunSettings, run: Run) -> dict[str, Any]:
     stated = fit_calibration(joined, settings.calibration).stated
     # Each fold's network as it is, and what the other folds say is left to calibrate of such networks.
     joined = cross_fitted(joined, folds, settings.calibration)
-    say(f"All {split.folds} folds, {headline(joined, 'test')}")
+    say(f"All {count} folds, {headline(joined, 'test')}")
     metrics = {
         "task": "severity",
         "data": results[0]["data"],
         "scheme": scheme,
         "split": {
-            "protocol": f"kfold-{split.folds}",
+            "protocol": f"kfold-{count}",
             "sha256": [result["split"]["sha256"] for result in results],
             "shared_patients": sum(result["split"]["shared_patients"] for result in results),
         },
         "calibration": {scheme: stated.model_dump(mode="json")},
         "calibration_fitted_on": FITTED_ON,
-        "folds": [f"fold-{fold}" for fold in range(split.folds)],
+        "folds": [f"fold-{fold}" for fold in range(count)],
         "results": {"test": summarise(joined, "test")},
     }
     joined.save(run.path / "predictions-test.json")
     finish_run(run, metrics)
     return metrics
+
+
+def _stated_folds(settings: SeverityRunSettings) -> int:
+    """Return how many folds the dataset's column or the split file has, or the default number."""
+    dataset = load_graded(require_root(settings.data), settings.data.layout, settings.scheme)
+    return len(each_fold(dataset.images, settings.data.split))

@@ -12,7 +12,8 @@ from lungsev.schemes import Scheme
 from lungsev.train.data.datasets import GradedImage
 from lungsev.train.data.preparation import ready_images, upstream_run
 from lungsev.train.data.sampling import crop
-from lungsev.train.data.splits import Split, split_images
+from lungsev.train.data.splits import Split
+from lungsev.train.data.stated_splits import each_fold, make_split
 from lungsev.train.evaluation.baseline import region_features, ridge_scores
 from lungsev.train.evaluation.calibration import with_intervals
 from lungsev.train.evaluation.predictions import Predictions, collect, join
@@ -61,12 +62,9 @@ def run_handcrafted(settings: SeverityRunSettings, run: Run) -> dict[str, Any]:
 
 
 def _splits(images: list[GradedImage], settings: SeverityRunSettings) -> list[Split]:
-    given = settings.data.split
-    splits = [given.of_fold(fold) for fold in range(given.folds)] if given.fold == "all" else [given]
-    return [
-        split_images(images, s.protocol, s.seed, s.folds, int(s.fold), s.validation, s.test, s.calibration)
-        for s in splits
-    ]
+    split = settings.data.split
+    folds = each_fold(images, split) if split.fold == "all" else [split]
+    return [make_split(images, fold)[0] for fold in folds]
 
 
 def _measured(

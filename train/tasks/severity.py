@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import reduce
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -28,7 +27,6 @@ from lungsev.train.data.augmentation import (
     draw_intensity,
 )
 from lungsev.train.data.datasets import GradedDataset, GradedImage, load_graded
-from lungsev.train.data.datasets.contract import filled
 from lungsev.train.data.loaders import Key, generator_of, make_loader
 from lungsev.train.data.preparation import ready_images, require_root, split_dataset, upstream_run
 from lungsev.train.data.sampling import crop, moved_canvas, token_coverage
@@ -138,15 +136,14 @@ def reader_target(
 ) -> npt.NDArray[np.float32]:
     """Return an image's distribution [R, G]: of the first reader, of all, or of a random one.
 
-    A region that this one reader did not grade has the grade of another who did; zeros where nobody did.
+    Zeros for a region that the reader, or all of them, did not grade.
     """
     readings = list(radiograph.readings.values())
     weights = None
     if settings.readers == "first":
-        readings = [radiograph.reference]
+        readings = readings[:1]
     elif settings.readers == "random":
-        chosen = readings.pop(int(generator.integers(len(readings))))
-        readings = [reduce(filled, readings, chosen)]
+        readings = [readings[int(generator.integers(len(readings)))]]
     elif settings.first_reader is not None and len(readings) > 1:
         others = len(readings) - 1
         weights = [settings.first_reader, *[(1 - settings.first_reader) / others] * others]

@@ -19,7 +19,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from lungsev.errors import ConfigError
+from lungsev.errors import ConfigError, DatasetError
 from lungsev.geometry import compose
 from lungsev.networks.checkpoint import save_checkpoint
 from lungsev.networks.heads import MAP_SIDE
@@ -36,6 +36,7 @@ from lungsev.train.data.loaders import generator_of, make_loader
 from lungsev.train.data.preparation import ready_images, split_dataset, upstream_run
 from lungsev.train.data.sampling import crop
 from lungsev.train.data.splits import split_images
+from lungsev.train.data.stated_splits import each_fold
 from lungsev.train.evaluation.baseline import handcrafted_metrics
 from lungsev.train.evaluation.breakdown import worst_images
 from lungsev.train.evaluation.calibration import cross_fitted, fit_calibration
@@ -112,7 +113,7 @@ def run_soup(settings: SoupSettings, run: Run) -> dict[str, Any]:
         shipped = SpatialNormalizer.load(settings.final_alignment, device)
         thetas = image_thetas(shipped, cached, settings.data.cache)
         bank = augmented_crops(images, cached, thetas, scheme, settings)
-    folds = settings.data.split.folds
+    folds = len(each_fold(images, settings.data.split))
     network = soup(bank, range(len(images)), scheme, settings, Run(run.path / "all"), folds)
     network.set_temperature(scheme.name, temperature)
     fused_settings = FusedSettings(
@@ -148,14 +149,14 @@ def _measure(
 
     What ships is calibrated on all of these predictions; what is measured, for each fold on those of the others.
     """
-    split, chosen = settings.data.split, settings.calibration
+    splits, chosen = each_fold(images, settings.data.split), settings.calibration
     row_of = {image.name: row for row, image in enumerate(images)}
     maps = np.zeros((len(images), MAP_SIDE, MAP_SIDE), dtype=np.float32)
     folds: list[list[int]] = []
 
     def grade_fold(fold: int, folder: Run) -> Predictions:
         folder.path.mkdir(parents=True, exist_ok=True)
-        held_out = split.model_copy(update={"protocol": "kfold", "fold": fold, "validation": 0.0, "calibration": 0.0})
+        held_out = splits[fold].model_copy(update={"validation": 0.0, "calibration": 0.0})
         parts = split_dataset(images, held_out, folder).parts
         train, test = ([row_of[name] for name in parts[part]] for part in ("train", "test"))
         network = soup(bank, train, scheme, settings, folder, fold)
@@ -163,8 +164,11 @@ def _measure(
         folds.append(test)
         return collect(scheme, [images[row] for row in test], probabilities, thetas[test])
 
-    found = cross_validate(run, split.folds, grade_fold)
+    found = cross_validate(run, len(splits), grade_fold)
     assert found is not None
+    if len(found[0].names) < len(images):
+        without = len(images) - len(found[0].names)
+        raise DatasetError(f"{without} images have no fold, and soup grades every image once: fill the fold column")
     order = np.argsort([row for fold in folds for row in fold])  # the dataset's
     plain, fold_of = found[0].select(order), found[1][order]
     targets = bank.targets.astype(np.float64)

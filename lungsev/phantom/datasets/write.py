@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lungsev.errors import DatasetError
-from lungsev.phantom.datasets import graded_layouts, mask_layouts
+from lungsev.phantom.datasets import findings_layouts, graded_layouts, mask_layouts
 from lungsev.phantom.datasets.cohort import CohortRadiograph, Draw, draw_cohort
 from lungsev.phantom.radiograph import PhantomRadiograph
 
@@ -37,6 +37,11 @@ _LAYOUTS: dict[str, _Layout] = {
     "cohen": _Layout(graded_layouts.write_cohen),
     "ralo": _Layout(graded_layouts.write_ralo),
     "severity": _Layout(graded_layouts.write_severity),
+    "chexpert": _Layout(findings_layouts.write_chexpert),
+    "mimic": _Layout(findings_layouts.write_mimic),
+    "nih": _Layout(findings_layouts.write_nih),
+    "padchest": _Layout(findings_layouts.write_padchest),
+    "vindr": _Layout(findings_layouts.write_vindr),
     "lungs": _Layout(mask_layouts.write_lungs),
     "v7": _Layout(mask_layouts.write_v7),
     "montgomery": _Layout(mask_layouts.write_montgomery, most_radiographs=1),

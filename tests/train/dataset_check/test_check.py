@@ -108,3 +108,23 @@ def test_a_table_that_is_wrong_is_said_and_not_that_the_folder_is_unknown(
         check_folder(root, cache_dir)
     with pytest.raises(DatasetError, match="is no dataset this command knows; name a folder"):
         check_folder(cache_dir, cache_dir)
+
+
+def test_a_stated_split_is_a_row_and_what_is_wrong_with_it_is_to_do(
+    phantom_dataset: DatasetMaker, tmp_path: Path, cache_dir: Path
+) -> None:
+    root = shutil.copytree(phantom_dataset("inha"), tmp_path / "inha")
+    header, *rows = (root / "inha.csv").read_text().splitlines()
+
+    def state(words: list[str]) -> None:
+        lines = [f"{header},split", *(f"{row},{word}" for row, word in zip(rows, words, strict=True))]
+        (root / "inha.csv").write_text("\n".join(lines))
+
+    patients = [row.split(",")[1] for row in rows]
+    tested = set(patients[-3:])
+    state(["test" if patient in tested else "train" for patient in patients])
+    check = only(root, cache_dir)
+    splits = next(table for title, table in check.tables.items() if title.startswith("splits"))
+    assert splits["column"]["test"] == sum(patient in tested for patient in patients)
+    state(["weird", *["train"] * (len(rows) - 1)])
+    assert any("the dataset's split column says weird" in advice for advice in only(root, cache_dir).advice)

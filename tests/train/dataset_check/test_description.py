@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -60,3 +61,17 @@ def test_a_table_of_tables_is_a_grid_and_shares_are_percent() -> None:
     (_, *plain) = description.lines_of("makers", {"X": {"M1": 2}, "Y": {"M2": 10}})
     assert [line.split() for line in plain] == [["M1", "M2"], ["X", "2", "-"], ["Y", "-", "10"]]
     assert description.counts(["b", "a", "c", "c"]) == {"c": 2, "a": 1, "b": 1}
+
+
+def test_regions_without_a_grade_are_counted_by_region_and_reader(tmp_path: Path) -> None:
+    whole, nan = dataset(tmp_path), float("nan")
+    assert description.unknown_regions(whole) == {}
+    partly = replace(whole.images[0], readings={"S": (nan, nan, 0, 0, 0, 0), "J": (nan, 1, 1, 1, 1, 1)})
+    found = replace(whole, images=(partly, *whole.images[1:]))
+    table = description.unknown_regions(found)
+    assert table["A"] == {"S": 1, "J": 1, "all readers": 1}
+    assert table["B"] == {"S": 1, "J": 0, "all readers": 0}
+    assert table["all"] == {"S": 2, "J": 1, "all readers": 1}
+    shares = description.grade_shares(found)
+    assert shares["A"] == {"0": 0.0, "1": 0.5, "2": 0.0, "3": 0.5}
+    assert description.agreement(found)["images"] == 2

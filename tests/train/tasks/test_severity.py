@@ -245,21 +245,21 @@ def partly_read(name: str = "a") -> GradedImage:
 @pytest.mark.parametrize(
     ("overrides", "expected"),
     [
-        ({"readers": "first"}, [[1, 0, 0, 0], [0, 1, 0, 0], [0] * 4]),
+        ({"readers": "first"}, [[1, 0, 0, 0], [0] * 4, [0] * 4]),
         ({"readers": "soft"}, [[0.5, 0, 0.5, 0], [0, 1, 0, 0], [0] * 4]),
         ({"readers": "soft", "first_reader": 0.75}, [[0.75, 0, 0.25, 0], [0, 1, 0, 0], [0] * 4]),
     ],
 )
-def test_a_region_that_one_reader_lacks_is_as_another_graded_it(overrides: dict[str, Any], expected: list[Any]) -> None:
+def test_a_region_counts_the_readers_who_graded_it(overrides: dict[str, Any], expected: list[Any]) -> None:
     settings = SeverityRunSettings(**overrides)
     target = reader_target(partly_read(), SCHEME, settings, np.random.default_rng(0))
     assert target.tolist() == expected
 
 
-def test_a_random_reader_is_filled_up_by_the_others() -> None:
+def test_a_random_reader_leaves_the_regions_unknown_that_this_reader_did_not_grade() -> None:
     settings, generator = SeverityRunSettings(readers="random"), np.random.default_rng(0)
-    drawn = {str(reader_target(partly_read(), SCHEME, settings, generator).argmax(axis=1).tolist()) for _ in range(20)}
-    assert drawn == {"[0, 1, 0]", "[2, 1, 0]"}
+    drawn = {str(reader_target(partly_read(), SCHEME, settings, generator).sum(axis=1).tolist()) for _ in range(20)}
+    assert drawn == {"[1.0, 0.0, 0.0]", "[1.0, 1.0, 0.0]"}
 
 
 def test_a_blend_knows_what_both_images_know() -> None:

@@ -2,6 +2,8 @@
 
 from lungsev.train.data.datasets.contract import (
     Dataset,
+    FindingsDataset,
+    FindingsImage,
     GradedDataset,
     GradedImage,
     LabelledDataset,
@@ -10,10 +12,18 @@ from lungsev.train.data.datasets.contract import (
     MaskedDataset,
     MaskedImage,
 )
-from lungsev.train.data.datasets.recognise import layouts, load_all, load_graded, load_labelled, load_masked
+from lungsev.train.data.datasets.recognise import (
+    layouts,
+    load_all,
+    load_graded,
+    load_labelled,
+    load_masked,
+)
 
 __all__ = [
     "Dataset",
+    "FindingsDataset",
+    "FindingsImage",
     "GradedDataset",
     "GradedImage",
     "LabelledDataset",

@@ -10,7 +10,6 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import reduce
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -21,7 +20,8 @@ from lungsev.reading.radiograph import Radiograph
 from lungsev.reading.read import read_radiograph
 from lungsev.schemes import Scheme
 
-Task = Literal["severity", "lungs", "labels"]
+Task = Literal["severity", "lungs", "labels", "findings"]
+PRESENT, ABSENT, UNCERTAIN = 1, 0, -1  # what is said of a finding, as CheXpert writes it
 ImageLoader = Callable[[Path], Radiograph]
 LabelArray = npt.NDArray[np.uint8]
 MaskLoader = Callable[[tuple[Path, ...]], LabelArray]
@@ -39,11 +39,12 @@ class GradedImage:
     Attributes:
         name: Unique in its dataset and stable; splits are saved by it.
         patient: Images of one patient never fall on two sides of a split.
-        readings: Reader to one grade per region, as printed, NaN where the reader gave none; the first reader who
-            graded a region is its reference. Means of several raters may be between grades.
+        readings: Reader to one grade per region, as printed, NaN where the reader gave none, but never for all
+            regions; the first reader is the reference. Means of several raters may be between grades.
         maker, polarity: Manufacturer and photometric interpretation, where the annotations say them.
         subset: A part of the dataset with a meaning of its own, e.g. `consensus`.
         taken_at: Date and time of the image, where the annotations say them.
+        part, fold: Of a split that the annotations state, as printed; see `stated_splits`.
     """
 
     name: str
@@ -56,13 +57,14 @@ class GradedImage:
     polarity: str = ""
     subset: str = ""
     taken_at: datetime | None = None
+    part: str = ""
+    fold: str = ""
     read: ImageLoader = field(default=read_image, repr=False)
 
     @property
     def reference(self) -> tuple[float, ...]:
-        """Return the grade of the first reader who graded each region; NaN where nobody did."""
-        first, *others = self.readings.values()
-        return reduce(filled, others, first)
+        """Return the first reader's grades, NaN for the regions that this reader did not grade."""
+        return next(iter(self.readings.values()))
 
     @property
     def total(self) -> float:
@@ -74,11 +76,6 @@ class GradedImage:
         """Return the total, each unknown region taken for the mean of the known ones: to balance, never to measure."""
         grades = [grade for grade in self.reference if not math.isnan(grade)]
         return float(sum(grades)) * len(self.reference) / len(grades)
-
-
-def filled(reading: tuple[float, ...], other: tuple[float, ...]) -> tuple[float, ...]:
-    """Return a reading whose unknown regions have the grades of another."""
-    return tuple(b if math.isnan(a) else a for a, b in zip(reading, other, strict=True))
 
 
 @dataclass(frozen=True)
@@ -109,6 +106,24 @@ class LabelledImage:
     patient: str
     finding: str
     view_position: str = ""
+    read: ImageLoader = field(default=read_image, repr=False)
+
+
+@dataclass(frozen=True)
+class FindingsImage:
+    """A frontal image and what is known of its findings.
+
+    Attributes:
+        findings: Name of a finding to PRESENT, ABSENT or UNCERTAIN; one that nothing is said of is not in it.
+        part: Of the dataset's official split, as printed; see `stated_splits`.
+    """
+
+    name: str
+    path: Path
+    patient: str
+    findings: Mapping[str, int]
+    view_position: str = ""
+    part: str = ""
     read: ImageLoader = field(default=read_image, repr=False)
 
 
@@ -148,8 +163,23 @@ class LabelledDataset:
     problems: tuple[str, ...] = ()
 
 
-Dataset = GradedDataset | MaskedDataset | LabelledDataset
-AnyImage = TypeVar("AnyImage", GradedImage, MaskedImage, LabelledImage)
+@dataclass(frozen=True)
+class FindingsDataset:
+    """Images with any number of findings each."""
+
+    name: str
+    root: Path
+    images: tuple[FindingsImage, ...]
+    problems: tuple[str, ...] = ()
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """Findings of any image, in order of appearance."""
+        return tuple(dict.fromkeys(finding for image in self.images for finding in image.findings))
+
+
+Dataset = GradedDataset | MaskedDataset | LabelledDataset | FindingsDataset
+AnyImage = TypeVar("AnyImage", GradedImage, MaskedImage, LabelledImage, FindingsImage)
 
 
 ANY_TABLE = 90  # rank of layouts that take any folder with one table

@@ -1,7 +1,8 @@
 """Any CSV with one row per image, and a scheme.
 
-Columns: the image (`filename`, `image`, `id` ...), optionally `patient`, `view`, `finding`, `maker`, and for each
-region its code (`A` ... `F`) or reader and code (`senior-A`). Images are beside the table or in `images/`.
+Columns: the image (`filename`, `image`, `id` ...), optionally `patient`, `view`, `finding`, `maker`, `split` (train,
+validation, test) or `fold` (a number), and for each region its code (`A` ... `F`) or reader and code (`senior-A`); an
+empty cell is a region without a grade. Images are beside the table or in `images/`.
 """
 
 from __future__ import annotations
@@ -79,6 +80,7 @@ def _radiograph(
     row: dict[str, str], path: Path, name: str, patient: str, readings: dict[str, tuple[float, ...]]
 ) -> GradedImage:
     lowered = {key.lower(): value for key, value in row.items()}
+    part = known(lowered.get("split")) or known(lowered.get("part"))
     return GradedImage(
         name=name,
         path=path,
@@ -88,7 +90,9 @@ def _radiograph(
         finding=lowered.get("finding", ""),
         maker=lowered.get("maker", "") or lowered.get("manufacturer", ""),
         polarity=lowered.get("photometricinterpretation", ""),
-        subset=lowered.get("subset", ""),
+        subset=lowered.get("subset", "") or ("consensus" if part.lower() == "consensus" else ""),
+        part=part,
+        fold=known(lowered.get("fold")),
     )
 
 

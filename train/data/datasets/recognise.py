@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from lungsev.errors import DatasetError
 from lungsev.schemes import Scheme
 from lungsev.train.data.datasets.contract import (
     ANY_TABLE,
     Dataset,
+    FindingsDataset,
     GradedDataset,
     GradedImage,
     LabelledDataset,
@@ -25,15 +26,16 @@ from lungsev.train.data.datasets.contract import (
 )
 from lungsev.train.data.tables import summarise
 
-AnyDataset = TypeVar("AnyDataset", GradedDataset, MaskedDataset, LabelledDataset)
+AnyDataset = TypeVar("AnyDataset", GradedDataset, MaskedDataset)
 
 
 @cache
 def layouts() -> tuple[Layout, ...]:
-    """Every layout of this package, the most specific first."""
+    """Every layout of this package and those inside it, the most specific first."""
     package = __name__.rpartition(".")[0]
     folder = str(Path(__file__).parent)
-    modules = [importlib.import_module(f"{package}.{found.name}") for found in pkgutil.iter_modules([folder])]
+    names = [found.name for found in pkgutil.walk_packages([folder], f"{package}.")]
+    modules = [importlib.import_module(name) for name in names]
     found = [layout for module in modules if isinstance(layout := getattr(module, "LAYOUT", None), Layout)]
     return tuple(sorted(found, key=lambda layout: (layout.rank, layout.name)))
 
@@ -57,13 +59,16 @@ def load_masked(root: Path, layout: str | None = None) -> MaskedDataset:
     return _load(MaskedDataset, root, "lungs", layout)
 
 
-def load_labelled(root: Path) -> LabelledDataset:
-    """Load a folder of images with one class each. Raises as `load_graded`."""
-    return _load(LabelledDataset, root, "labels", "labelled")
+def load_labelled(root: Path) -> LabelledDataset | FindingsDataset:
+    """Load a folder of images with one class each, or with findings. Raises as `load_graded`."""
+    dataset = _checked(_layout_of(root, ("labels", "findings"), None).load(root, None))
+    if not isinstance(dataset, LabelledDataset | FindingsDataset):
+        raise TypeError(f"a layout of labels loaded a {type(dataset).__name__}")
+    return dataset
 
 
 def load_all(root: Path, scheme: str | None = None) -> list[Dataset]:
-    """Every dataset that a folder is: graded images, lung masks, labelled images.
+    """Every dataset that a folder is: graded images, lung masks, labelled images, images with findings.
 
     Raises:
         DatasetError: It is none, or one of them has wrong annotations.
@@ -71,7 +76,7 @@ def load_all(root: Path, scheme: str | None = None) -> list[Dataset]:
     _demand_folder(root)
     found: list[Dataset] = []
     errors = []
-    for task in ("severity", "lungs", "labels"):
+    for task in get_args(Task):
         layout = next((layout for layout in layouts() if layout.task == task and layout.recognises(root)), None)
         if layout is None:
             continue
@@ -88,7 +93,7 @@ def load_all(root: Path, scheme: str | None = None) -> list[Dataset]:
 
 
 def _load(kind: type[AnyDataset], root: Path, task: Task, layout: str | None, scheme: str | None = None) -> AnyDataset:
-    dataset = _checked(_layout_of(root, task, layout).load(root, scheme))
+    dataset = _checked(_layout_of(root, (task,), layout).load(root, scheme))
     if not isinstance(dataset, kind):
         raise TypeError(f"layout of task {task} loaded a {type(dataset).__name__}")
     return dataset
@@ -110,9 +115,9 @@ def _checked(dataset: Dataset) -> Dataset:
     return replace(dataset, **changes)
 
 
-def _layout_of(root: Path, task: Task, name: str | None) -> Layout:
+def _layout_of(root: Path, tasks: Sequence[Task], name: str | None) -> Layout:
     _demand_folder(root)
-    candidates = [layout for layout in layouts() if layout.task == task]
+    candidates = [layout for layout in layouts() if layout.task in tasks]
     if name is not None:
         match = [layout for layout in candidates if layout.name == name]
         if not match:
@@ -153,7 +158,10 @@ def _fits(image: GradedImage, scheme: Scheme) -> bool:
 
 
 def _unknown_regions(images: Sequence[GradedImage]) -> tuple[str, ...]:
-    unknown = {image.name: sum(map(math.isnan, image.reference)) for image in images}
+    unknown = {
+        image.name: sum(all(map(math.isnan, grades)) for grades in zip(*image.readings.values(), strict=True))
+        for image in images
+    }
     names = [name for name, count in unknown.items() if count]
     share = f"{sum(unknown.values())} of {sum(len(image.reference) for image in images)} regions"
     return summarise(names, f"images with regions that no reader graded ({share}), trained and measured on the others")

@@ -99,7 +99,7 @@ def test_a_consensus_table_with_a_hole_shifts_no_grade(tmp_path: Path) -> None:
     assert first.readings["consensus"] == (0, 1, 2, 0, 3, 1)
     assert first.subset == "consensus"
     assert [math.isnan(grade) for grade in second.readings["consensus"]] == [False, False, True, False, False, False]
-    assert second.reference == (0, 1, 2, 0, 3, 1)  # zone C as the one radiologist has it
+    assert second.readings["radiologist"] == (0, 1, 2, 0, 3, 1)
     said = "\n".join(dataset.problems)
     assert "images of metadata_consensus_v1.csv that metadata_global_v2.csv does not have: 1 (z)" in said
 

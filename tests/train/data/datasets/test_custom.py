@@ -70,7 +70,7 @@ def test_a_region_without_a_grade_is_unknown_and_an_image_without_any_is_left_ou
     dataset = load_graded(root, "custom")
     both, one = dataset.images
     assert both.readings["ann"] == pytest.approx((0, math.nan), nan_ok=True)
-    assert both.reference == (0, 1)  # the left side as bob has it
+    assert both.reference is both.readings["ann"]
     assert set(one.readings) == {"bob"}
     assert math.isnan(one.total)
     assert one.estimated_total == 0
@@ -99,3 +99,13 @@ def test_a_folder_without_one_usable_table_is_refused(root: Path, tables: dict[s
 def test_a_folder_without_a_scheme_asks_for_one(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"has no scheme\.yaml; give the scheme with --scheme"):
         load(tmp_path)
+
+
+def test_a_split_and_a_fold_column_are_kept_as_printed(root: Path) -> None:
+    (root / "table.csv").write_text("image,R,L,Part,fold\na.png,0,1,Consensus,1\nb.png,0,1,val,\nc.png,0,0,,2\n")
+    images = load(root).images
+    assert [(image.part, image.fold, image.subset) for image in images] == [
+        ("Consensus", "1", "consensus"),
+        ("val", "", ""),
+        ("", "2", ""),
+    ]

@@ -1,0 +1,1 @@
+"""Datasets of images with findings and no grades, for pre-training: one file per published layout."""

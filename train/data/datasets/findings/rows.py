@@ -1,0 +1,93 @@
+"""The rows of a dataset of findings: which are images, and which are left out and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from lungsev.errors import DatasetError
+from lungsev.train.data.datasets.contract import ABSENT, PRESENT, UNCERTAIN, FindingsDataset, FindingsImage
+from lungsev.train.data.tables import delimiter_of, number, read_cells, read_text, summarise
+
+NO_FINDING = ("no finding", "no_finding", "normal", "none")
+FRONTAL = ("ap", "pa", "frontal")
+
+
+class FindingsRows:
+    """Collects the images of a dataset; every row that is none is counted with its reason."""
+
+    def __init__(self, name: str, root: Path) -> None:
+        self.name, self.root = name, root
+        self._images: list[FindingsImage] = []
+        self._left_out: dict[str, list[str]] = {}
+        self._strangers: list[str] = []
+
+    def add(
+        self,
+        name: str,
+        path: Path | None,
+        patient: str,
+        findings: Mapping[str, int],
+        view: str = "",
+        part: str = "",
+    ) -> None:
+        """Take a row: an image when it is a frontal one with a file and something is said of its findings.
+
+        Args:
+            name: Unique in the dataset.
+            path: The file; None where it was not found.
+            patient: Empty where it is not known.
+            findings: As `FindingsImage.findings`.
+            view: As the table says; whatever is neither frontal nor empty is a lateral.
+            part: Of the official split.
+        """
+        if view and not view.lower().startswith(FRONTAL):
+            self.leave_out("images whose view is not said to be frontal, left out", name)
+        elif path is None:
+            self.leave_out("images without a file, left out", name)
+        elif not findings:
+            self.leave_out("images of which no finding is said, left out", name)
+        else:
+            self._strangers += [] if patient else [name]
+            self._images.append(FindingsImage(name, path, patient or name, findings, view, part))
+
+    def leave_out(self, reason: str, name: str) -> None:
+        """Count a row that is no image of this dataset."""
+        self._left_out.setdefault(reason, []).append(name)
+
+    def dataset(self, problems: Sequence[str] = ()) -> FindingsDataset:
+        """Return the dataset, with what was left out among its problems."""
+        left_out = (line for reason, names in self._left_out.items() for line in summarise(names, reason))
+        strangers = summarise(self._strangers, "images without a patient, each counted as a patient of its own")
+        return FindingsDataset(self.name, self.root, tuple(self._images), (*problems, *left_out, *strangers))
+
+
+def stated_findings(cells: Mapping[str, str]) -> dict[str, int]:
+    """Columns of 1, 0, -1 (uncertain) or nothing, as the CheXpert labeller writes them.
+
+    `No Finding` of 1 says that every other finding that is not mentioned is absent, but for support devices.
+    """
+    values = {name: number(cell) for name, cell in cells.items()}
+    found = {name: int(value) for name, value in values.items() if value in (PRESENT, ABSENT, UNCERTAIN)}
+    nothing = any(found.get(name) == PRESENT for name in cells if name.lower() in NO_FINDING)
+    clear = [name for name in cells if nothing and name not in found and name.lower() != "support devices"]
+    return {**found, **dict.fromkeys(clear, ABSENT)}
+
+
+def listed_findings(labels: Iterable[str]) -> dict[str, int]:
+    """Labels of an image, each a finding that is present; none of it for a label such as `No Finding`."""
+    return {label: PRESENT for label in labels if label and label.lower() not in NO_FINDING}
+
+
+def header_of(path: Path) -> list[str]:
+    """Return the columns of a table in lower case, from its first line; none of a file that is no table."""
+    try:
+        with path.open("rb") as file:
+            if file.read(2) == b"\x1f\x8b":
+                line = read_text(path).partition("\n")[0]
+            else:
+                file.seek(0)
+                line = file.readline(100_000).decode("utf-8-sig", errors="replace").strip()
+        return [cell.lower() for cell in read_cells(path, [line], delimiter_of(line))[0]]
+    except (OSError, IndexError, DatasetError):
+        return []

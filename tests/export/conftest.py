@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,16 @@ def turning_graph() -> bytes:
     """The FP32 graph of a network whose alignment may turn the image: one with GridSample."""
     settings = SETTINGS.model_copy(update={"alignment": AlignmentSettings(width=4, rotation=True)})
     return onnx_from_network(Deployable(make_network(settings), 512))
+
+
+@pytest.fixture(scope="session")
+def network_of() -> Callable[[AlignmentSettings, SeveritySettings], FusedNetwork]:
+    """Make a network of other settings behind the small segmentation."""
+
+    def make(alignment: AlignmentSettings, severity: SeveritySettings) -> FusedNetwork:
+        return make_network(SETTINGS.model_copy(update={"alignment": alignment, "severity": severity}))
+
+    return make
 
 
 @pytest.fixture(scope="session")

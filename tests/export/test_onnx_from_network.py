@@ -20,6 +20,8 @@ from lungsev.export.deployable import Deployable
 from lungsev.export.fuse_batchnorm import fuse_batchnorm
 from lungsev.export.onnx_from_network import check_graph, onnx_from_network, with_metadata
 from lungsev.inference.onnxruntime import open_session
+from lungsev.networks.fused import FusedNetwork
+from lungsev.networks.settings import AlignmentSettings, SeveritySettings
 from lungsev.networks.bsnet import BsNet
 from lungsev.schemes import load_scheme
 
@@ -170,3 +172,30 @@ def test_a_grid_sample_that_is_misread_is_named(turning_graph: bytes, mode: str)
 def set_weight(model: onnx.ModelProto, value: float) -> None:
     weight = next(t for t in model.graph.initializer if t.data_type == onnx.TensorProto.FLOAT)
     weight.CopyFrom(onnx.numpy_helper.from_array(np.full(weight.dims, value, np.float32), weight.name))
+
+
+@pytest.mark.parametrize(
+    "name", ["18", *(pytest.param(name, marks=pytest.mark.slow) for name in ("18_sn", "34", "34_sn", "50", "50_sn"))]
+)
+def test_a_network_with_every_choice_of_the_published_code_is_exported(
+    name: str, network_of: Callable[[AlignmentSettings, SeveritySettings], FusedNetwork]
+) -> None:
+    """Attention divided after its softmax, whole cells, an alignment of two convolutions that turns."""
+    configs = pytest.importorskip("lungsev.train.configs")
+    severity, alignment = (
+        configs.read_config(configs.built_in_or_path(config))["network"]
+        for config in (f"brixia/reference_resnet{name}", "align/reference")
+    )
+    network = network_of(
+        AlignmentSettings.model_validate({**alignment, "input_px": 16}),
+        SeveritySettings.model_validate({**severity, "crop_px": 64, "pretrained": "none"}),
+    )
+    graph = onnx_from_network(Deployable(network, 512))
+    assert "GridSample" in {node.op_type for node in onnx.load_from_string(graph).graph.node}
+    image = np.random.default_rng(0).random((1, 1, 512, 512), dtype=np.float32)
+    names = ["theta", "probabilities.brixia", "severity_map.brixia"]
+    found = open_session(graph).run(names, {"image": image})
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(image))
+    for output, value in zip(names, found, strict=True):
+        np.testing.assert_allclose(value, expected[output].numpy(), atol=1e-4)

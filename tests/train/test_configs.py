@@ -124,7 +124,9 @@ def test_twins_of_table_2_differ_in_the_encoder_and_each_can_start_from_its_row_
         assert taken_over(row.network) == taken_over(source.network)
 
 
-@pytest.mark.parametrize("name", REFERENCE)
+@pytest.mark.parametrize(
+    "name", [*REFERENCE[:2], *(pytest.param(name, marks=pytest.mark.slow) for name in REFERENCE[2:])]
+)
 def test_a_reference_config_trains_a_step(name: str) -> None:
     small = {"network.crop_px": 64, "network.pretrained": "none"}
     settings = settings_of(name, {**small, "data.split.protocol": "holdout"})

@@ -60,10 +60,24 @@ def write_run(folder: Path, network: FusedNetwork) -> Path:
 
 
 @pytest.fixture(scope="session")
-def turning_graph() -> bytes:
+def published_network() -> FusedNetwork:
+    """A network with every choice of the paper's published code: an alignment that turns, attention, norms, pooling."""
+    choices = {
+        "input_range": "zero_to_one",
+        "attention_scale": "after_softmax_by_model_dim",
+        "position_std": 1.0,
+        "final_norm": False,
+        "pooling": "cells",
+    }
+    alignment = AlignmentSettings(width=4, kind="convolutions", rotation=True)
+    severity = SETTINGS.severity.model_copy(update=choices)
+    return make_network(SETTINGS.model_copy(update={"alignment": alignment, "severity": severity}))
+
+
+@pytest.fixture(scope="session")
+def turning_graph(published_network: FusedNetwork) -> bytes:
     """The FP32 graph of a network whose alignment may turn the image: one with GridSample."""
-    settings = SETTINGS.model_copy(update={"alignment": AlignmentSettings(width=4, rotation=True)})
-    return onnx_from_network(Deployable(make_network(settings), 512))
+    return onnx_from_network(Deployable(published_network, 512))
 
 
 @pytest.fixture(scope="session")

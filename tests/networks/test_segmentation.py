@@ -57,3 +57,13 @@ def test_there_is_no_check_unless_asked_for_and_an_unknown_encoder_is_named() ->
     assert SegmentationNetwork(ENCODER, (16, 8, 8, 8, 8), image_check=False).image_check is None
     with pytest.raises(ConfigError, match="chestnet"):
         SegmentationNetwork("chestnet")
+
+
+@pytest.mark.parametrize("widths", [(16, 8, 8, 8, 8), (256, 128, 64, 32, 16)])
+def test_the_decoder_is_as_wide_as_asked_for(widths: tuple[int, int, int, int, int]) -> None:
+    with torch.device("meta"):
+        network = SegmentationNetwork(ENCODER, widths)
+    assert type(network.net).__name__ == "UnetPlusPlus"
+    assert network.net.segmentation_head[0].in_channels == widths[-1]
+    columns = network.net.decoder.blocks
+    assert [columns[f"x_0_{depth}"].conv1[0].out_channels for depth in range(5)][::4] == [widths[0], widths[-1]]

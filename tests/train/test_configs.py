@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+import yaml
 from torch import nn
 
 from lungsev.config import load_model
@@ -19,6 +20,8 @@ from lungsev.schemes import load_scheme
 from lungsev.train.configs import built_in_configs, built_in_or_path, default_config, read_config
 from lungsev.train.data.datasets import GradedImage
 from lungsev.train.fitting.optimization import make_optimizer
+from lungsev.train.tasks.alignment import AlignSettings
+from lungsev.train.tasks.segmentation import SegmentSettings
 from lungsev.train.tasks.initial_weights import taken_over
 from lungsev.train.tasks.severity import SeverityImages, SeverityModule, SeverityRunSettings
 
@@ -78,6 +81,7 @@ def test_a_reference_network_has_the_parameters_of_the_papers_equations_and_no_m
     pafe = embedding + attention + mlp + 2 * 2 * d + (d + 1) * grades
     expected = (channels + 1) * grades if name.endswith("_sn") else pafe
     assert learned(network) - learned(network.backbone) == expected
+    assert pafe == (8_861_188 if channels == 2048 else 7_681_540)
     assert {part.p for part in network.modules() if isinstance(part, nn.Dropout)} <= {0.0}
     if channels == 512 and name.endswith("_sn"):
         assert expected == 2_052
@@ -151,3 +155,39 @@ def test_a_reference_config_trains_a_step(name: str) -> None:
     assert {group["weight_decay"] for group in optimizer.param_groups} == {1e-5}
     optimizer.step()
     torch.testing.assert_close(head.weight, before - 1e-4 * (head.weight.grad + 1e-5 * before))
+
+
+DEVIATIONS = Path(__file__).resolve().parents[2] / "docs" / "deviations.md"
+SETTINGS_OF = {"segment": SegmentSettings, "align": AlignSettings}
+
+
+def rows_of_deviations() -> list[list[str]]:
+    """The table's cells: number, point, paper, published code, lungsev, switch, config, test."""
+    lines = [line for line in DEVIATIONS.read_text(encoding="utf-8").splitlines() if re.match(r"\| \d", line)]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+
+
+def test_the_page_of_deviations_has_every_point_and_names_tests_that_exist() -> None:
+    rows = rows_of_deviations()
+    assert {len(row) for row in rows} == {8}
+    assert sorted({int(row[0]) for row in rows}) == list(range(1, 30))
+    for row in rows:
+        for test in re.findall(r"`(tests/[^`]+)`", row[7]):
+            assert (DEVIATIONS.parents[1] / test).is_file(), test
+
+
+def test_every_switch_of_the_page_of_deviations_is_a_setting_with_the_stated_value_in_the_stated_config() -> None:
+    checked = 0
+    for row in rows_of_deviations():
+        configs = re.findall(r"`([^`]+)`", row[6])
+        for key, value in re.findall(r"`([\w.]+): ([^`]+)`", row[5]):
+            assert configs, f"point {row[0]} names no config"
+            for config in configs:
+                model = SETTINGS_OF.get(config.split("/")[0], SeverityRunSettings)
+                found: object = load_model(model, built_in_or_path(config), None, read_config)  # type: ignore[type-var]
+                for name in key.split("."):
+                    found = getattr(found, name)  # an unknown key is an AttributeError
+                expected = yaml.safe_load(value)
+                assert found == (tuple(expected) if isinstance(expected, list) else expected), (config, key)
+                checked += 1
+    assert checked > 40

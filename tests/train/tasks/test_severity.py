@@ -68,6 +68,7 @@ def test_a_severity_run_leaves_a_network_a_split_predictions_and_metrics(
     assert outputs["probabilities.brixia"].shape == (1, 6, 4)
     assert len(run.history()) == 1
     assert run.history()[0]["images_per_second"] > 0
+    assert 0 <= run.history()[0]["train/accuracy"] <= 1  # during training, of changed images: docs/deviations.md, 20
 
 
 def test_a_run_that_was_stopped_goes_on_and_ends_as_if_it_had_not_been(

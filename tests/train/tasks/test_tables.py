@@ -21,7 +21,7 @@ from lungsev.train.tasks.table_settings import TableSettings, read_table, row_do
 from lungsev.train.tasks.tables import TableRequest, run_table
 
 SettingsMaker = Callable[..., SeverityRunSettings]
-NAMES = ("1", "1_corrected", "2", "public_1", "public_1_small", "public_2", "public_2_small")
+NAMES = ("1", "1_corrected", "2", "2_published", "public_1", "public_1_small", "public_2", "public_2_small")
 
 
 def settings_of(config: str) -> SeverityRunSettings:

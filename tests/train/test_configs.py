@@ -21,8 +21,8 @@ from lungsev.train.configs import built_in_configs, built_in_or_path, default_co
 from lungsev.train.data.datasets import GradedImage
 from lungsev.train.fitting.optimization import make_optimizer
 from lungsev.train.tasks.alignment import AlignSettings
-from lungsev.train.tasks.segmentation import SegmentSettings
 from lungsev.train.tasks.initial_weights import taken_over
+from lungsev.train.tasks.segmentation import SegmentSettings
 from lungsev.train.tasks.severity import SeverityImages, SeverityModule, SeverityRunSettings
 
 

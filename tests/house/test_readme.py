@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import os
 import re
 import shlex
+import signal
+import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +32,7 @@ COMMANDS = {
 }
 # Commands of the system that a shell block may use.
 SYSTEM_COMMANDS = {
-    *("git", "cd", "pip", "python", "python3", "torchrun", "tensorboard"),
+    *("git", "cd", "pip", "python", "python3", "torchrun", "tensorboard", "apptainer", "hf", "sh"),
     *("mkdir", "cp", "curl", "rsync", "sqlite3", "install", "useradd", "chmod", "chown", "tee", "apt", "apt-get"),
     *(".", "systemctl", "systemd-analyze", "journalctl", "docker", "nvpmodel", "jetson_clocks", "find", "done"),
 }
@@ -84,6 +89,63 @@ def option_complaint(program: str, arguments: list[str]) -> str | None:
         if option.startswith("-") and option not in known | {"--help"}:
             return f"{named} has no option {option}"
     return None
+
+
+def jobs() -> list[str]:
+    """The batch scripts of the Slurm page."""
+    text = (ROOT / "docs/slurm.md").read_text(encoding="utf-8")
+    return re.findall(r"```bash\n(.*?)```", text, flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("job", range(len(jobs())))
+def test_a_slurm_job_is_valid_and_trains_by_commands_that_exist(job: int) -> None:
+    from torch.distributed.run import get_args_parser
+
+    script = jobs()[job]
+    subprocess.run(["bash", "-n"], input=script, text=True, check=True)
+    assert script.startswith("#!/bin/bash\n#SBATCH --")
+    commands = [line for line in script.replace("\\\n", " ").splitlines() if "lungsev" in line and "srun " in line]
+    assert commands
+    for line in commands:
+        launcher, _, training = line.rstrip("& ").partition(
+            "lungsev-train " if "lungsev-train" in line else "-m lungsev.train "
+        )
+        words = shlex.split(launcher)
+        assert words.pop(0) == "srun"
+        if words:  # torchrun with its own options, as torch knows them
+            assert words.pop(0) == "torchrun"
+            values = [re.sub(r"\$\w+", "2", word) for word in words]
+            get_args_parser().parse_args([*values, "-m", "lungsev.train"])
+        assert option_complaint("lungsev-train", shlex.split(training)) is None
+
+
+def test_a_job_whose_time_ends_stops_its_training_and_queues_itself_again(tmp_path: Path) -> None:
+    """The first script of the page, with stand-ins for Slurm's commands and for the training."""
+    programs = tmp_path / "programs"
+    activate = tmp_path / "lungsev-env/bin/activate"
+    activate.parent.mkdir(parents=True)
+    activate.touch()
+    programs.mkdir()
+    stand_ins = {
+        "srun": 'exec "$@"',
+        "scontrol": 'echo "$@" >> log',
+        "lungsev-train": "trap 'echo stopped >> log; exit 1' TERM; touch started; sleep 60 & wait",
+    }
+    for name, body in stand_ins.items():
+        (programs / name).write_text(f"#!/bin/bash\n{body}\n")
+        (programs / name).chmod(0o755)
+    environment = {**os.environ, "HOME": str(tmp_path), "PATH": f"{programs}:{os.environ['PATH']}", "SLURM_JOB_ID": "7"}
+    job = subprocess.Popen(["bash", "-c", jobs()[0]], cwd=tmp_path, env=environment, start_new_session=True)
+    try:
+        while not (tmp_path / "started").exists():
+            assert job.poll() is None
+            time.sleep(0.02)
+        job.terminate()  # to the batch script alone, as --signal=B:TERM
+        assert job.wait() == 0
+        assert (tmp_path / "log").read_text().splitlines() == ["stopped", "requeue 7"]
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(job.pid, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())

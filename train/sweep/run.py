@@ -59,7 +59,8 @@ def check_sweep(sweep: SweepSettings, settings_of: Callable[[Values], SeverityRu
         raise ConfigError("data.split.validation is 0, but trials are compared by the validation part; set it to 0.15")
     if world_size() > 1:
         raise ConfigError("a sweep runs in one process; start it without torchrun")
-    if sweep.pruner != "none" and (settings.ensemble > 1 or settings.data.split.fold == "all"):
+    several = settings.ensemble > 1 or settings.seeds > 1 or settings.data.split.fold == "all"
+    if sweep.pruner != "none" and several:
         raise ConfigError("sweep.pruner: trials of several networks cannot be pruned; set it to none")
     return settings
 

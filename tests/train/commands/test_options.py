@@ -9,10 +9,19 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from lungsev.train.commands.options import CustomOptions, GradingOptions, InhaOptions, ModelOptions, command
+from lungsev.config import load_model
+from lungsev.train.commands.options import (
+    CustomOptions,
+    GradingOptions,
+    InhaOptions,
+    ModelOptions,
+    StageOptions,
+    command,
+)
+from lungsev.train.tasks.recipe import ModelSettings
 
 
-def given(options: GradingOptions) -> dict[str, object]:
+def given(options: StageOptions) -> dict[str, object]:
     return {key: value for key, value in options.overrides().items() if value is not None}
 
 
@@ -24,6 +33,10 @@ def test_only_options_that_are_given_override_settings() -> None:
         "loop.seed": 0,
     }
     assert ModelOptions(data=Path("d")).overrides() == {"data": "d"}
+    assert given(GradingOptions(threads=2)) == {"loop.threads": 2}
+    threads = {f"{stage}.loop.threads": 2 for stage in ("segment", "align", "pretrain", "severity")}
+    assert given(ModelOptions(threads=2)) == threads
+    load_model(ModelSettings, None, threads)  # they are settings
     assert given(CustomOptions(scheme="ralo")) == {"scheme": "ralo"}
     assert given(GradingOptions(seeds=3)) == {"seeds": 3}
     assert given(InhaOptions()) == {"data.layout": "inha"}

@@ -152,7 +152,7 @@ def reader_targets(predictions: Predictions) -> FloatArray:
     return np.asarray(total / np.maximum(1.0, total.sum(axis=-1, keepdims=True)))
 
 
-def fit_temperature(probabilities: FloatArray, target: FloatArray, prior_images: float = 1.0) -> float:
+def fit_temperature(probabilities: FloatArray, target: FloatArray, prior_images: float = 0.2) -> float:
     """Return what logits are divided by to make the readers' grades most likely (Guo et al. 2017).
 
     Args:

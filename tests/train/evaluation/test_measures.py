@@ -23,19 +23,28 @@ def test_limits_of_agreement_are_the_bias_and_two_standard_deviations() -> None:
     assert MEASURES["limit_high"].value(sums) == pytest.approx(off.mean() + 1.96 * off.std(ddof=1))
 
 
-def test_agreement_of_two_raters_is_that_of_the_analysis_of_variance() -> None:
-    graded = predictions(40, 1)
-    ratings = np.stack([graded.reference.sum(1), graded.grades().sum(1)], axis=1)
-    sums = MEASURES["total_icc"].sums(sample_of(graded)).sum(axis=0)
+def icc_2_1(ratings: np.ndarray) -> float:
+    """ICC(2,1) of n subjects by k raters, from the analysis of variance (Shrout and Fleiss 1979)."""
     n, k = ratings.shape
     mean = ratings.mean()
     rows = k * ((ratings.mean(1) - mean) ** 2).sum() / (n - 1)
     columns = n * ((ratings.mean(0) - mean) ** 2).sum() / (k - 1)
     left = ratings - ratings.mean(1, keepdims=True) - ratings.mean(0) + mean
     error = (left**2).sum() / ((n - 1) * (k - 1))
-    assert MEASURES["total_icc"].value(sums) == pytest.approx(
-        (rows - error) / (rows + (k - 1) * error + k * (columns - error) / n)
-    )
+    return float((rows - error) / (rows + (k - 1) * error + k * (columns - error) / n))
+
+
+def test_agreement_of_two_raters_is_that_of_the_analysis_of_variance() -> None:
+    published = np.array([[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]])
+    assert icc_2_1(published) == pytest.approx(0.29, abs=0.005)  # their Table 4
+    graded = predictions(40, 1)
+    ratings = np.stack([graded.reference.sum(1), graded.grades().sum(1)], axis=1)
+    sums = MEASURES["total_icc"].sums(sample_of(graded)).sum(axis=0)
+    assert MEASURES["total_icc"].value(sums) == pytest.approx(icc_2_1(ratings))
+    first_two = published[:, [0, 3]].astype(float)
+    x, y = first_two.T
+    moments = np.array([6, x.sum(), y.sum(), (x * x).sum(), (y * y).sum(), (x * y).sum()])
+    assert MEASURES["total_icc"].value(moments) == pytest.approx(icc_2_1(first_two))
 
 
 def test_a_constant_side_has_no_correlation_and_no_kappa() -> None:

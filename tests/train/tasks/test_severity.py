@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import accuracy_score, mean_absolute_error
 
 from lungsev.errors import ConfigError
 from lungsev.networks.build import build_severity
@@ -58,6 +59,13 @@ def test_a_severity_run_leaves_a_network_a_split_predictions_and_metrics(
     assert run.is_finished
     assert run.metrics() == metrics
     predictions = Predictions.load(run.path / "predictions-test.json")
+    truth, said = predictions.reference.ravel(), predictions.grades().ravel()
+    assert metrics["results"]["test"]["argmax"]["accuracy"] == pytest.approx(accuracy_score(truth, said))
+    assert metrics["results"]["test"]["argmax"]["mae"] == pytest.approx(mean_absolute_error(truth, said))
+    assert predictions.intervals is not None
+    totals = predictions.reference.sum(axis=1)
+    inside = (predictions.intervals[:, 0] <= totals) & (totals <= predictions.intervals[:, 1])
+    assert metrics["results"]["test"]["interval"]["coverage"] == pytest.approx(inside.mean())
     assert predictions.probabilities.shape[1:] == (6, 4)
     assert np.allclose(predictions.probabilities.sum(axis=-1), 1, atol=1e-4)
     assert set(predictions.readings) == {"senior", "junior"}

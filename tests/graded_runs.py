@@ -1,11 +1,10 @@
-"""Predictions of random grades and runs that hold them, for what a report is made of."""
+"""Predictions of random grades, and a run folder that holds them."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import yaml
@@ -13,7 +12,6 @@ import yaml
 from lungsev.grading import Calibration
 from lungsev.schemes import load_scheme
 from lungsev.train.evaluation.predictions import Predictions
-from lungsev.train.evaluation.reporting.load import RunReport
 
 SCHEME = load_scheme("brixia")
 SETTINGS = {
@@ -40,16 +38,6 @@ def predictions(count: int, seed: int, readers: tuple[str, ...] = ("senior", "ju
         generator.dirichlet(np.ones(4), (count, 6)),
         np.tile(np.eye(3)[:2], (count, 1, 1)),
     )
-
-
-def run(label: str, parts: dict[str, Predictions], initial: dict[str, Any] | None = None, **network: Any) -> RunReport:
-    settings = {
-        "title": label if label.startswith("CXR") else "",
-        "network": {"backbone": "resnet18", "neck": "concat", **network},
-        "initial": initial or {},
-    }
-    history = [{"epoch": 0, "train/loss": 1.0, "validation/loss": 0.9}, {"epoch": 1, "train/loss": 0.8}]
-    return RunReport(Path(label), label, settings, {}, parts, None, history)
 
 
 def write_run(folder: Path) -> Path:

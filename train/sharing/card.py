@@ -24,9 +24,10 @@ from lungsev.config import read_yaml
 from lungsev.errors import LungsevError
 from lungsev.report import DISCLAIMER
 from lungsev.schemes import Scheme
-from lungsev.train.evaluation.measurement import Measurement, fitted_caution, measure
+from lungsev.train.evaluation.measurement import Measurement, fitted_caution
 from lungsev.train.evaluation.readers import second_reader
-from lungsev.train.evaluation.reporting.load import RunReport, load_runs
+from lungsev.train.evaluation.reporting.load import load_runs
+from lungsev.train.evaluation.reporting.run_report import RunReport
 from lungsev.train.runs import Run
 from lungsev.train.sharing.examples import bundle_code, network_code
 from lungsev.train.sharing.front_matter import front_matter
@@ -100,7 +101,7 @@ def run_card(path: Path, licence: str | None = None, bundle: bool = False) -> st
 def headline(run: RunReport) -> list[Measurement]:
     """Return what the hub shows: agreement and calibration on the parts that nothing was trained or chosen on."""
     return [
-        measure(run.parts[part], name, part, decision)
+        run.measure(name, part, decision)
         for part in ("test", "consensus")
         if part in run.parts
         for name, decision in (*AGREEMENT, *CALIBRATION)
@@ -135,7 +136,7 @@ def _datasets(run: RunReport) -> list[str]:
 
 def _cautions(run: RunReport) -> Iterator[str]:
     """What the measured part is too small to say, each once."""
-    found = [measure(run.predictions, name, run.measured, decision) for name, decision in AGREEMENT]
+    found = [run.measure(name, run.measured, decision) for name, decision in AGREEMENT]
     for caution in dict.fromkeys(one.caution for one in found if one.caution):
         named = ", ".join(one.label() for one in found if one.caution == caution)
         yield f"- {run.measured} part, {named}: {caution}."
@@ -156,7 +157,7 @@ def _data_lines(run: RunReport) -> Iterator[str]:
         yield f"- Split: protocol {protocol}, {apart}, sha256 {sha256[:16]}…"
     else:
         yield f"- Split: {UNKNOWN}"
-    for part, predictions in run.parts.items():
+    for part, (predictions, *_) in run.parts.items():
         images, patients = len(predictions.names), len(set(predictions.patients))
         readers = ", ".join(predictions.readings)
         yield f"- {part} part: {images} images of {patients} patients; readers: {readers}"
@@ -174,9 +175,10 @@ def _earlier_stages(run: RunReport) -> str:
 
 
 def _procedure(run: RunReport) -> Iterator[str]:
-    if run.history:
+    if run.trainings:
+        epochs = dict.fromkeys(str(len(training.history)) for training in run.trainings)
         kept = run.settings.get("loop", {}).get("keep", "not stated")
-        yield f"Epochs trained: {len(run.history)}; `loop.keep`, which chose the epoch of the weights: {kept}."
+        yield f"Epochs trained: {', '.join(epochs)}; `loop.keep`, which chose the epoch of the weights: {kept}."
     settings = without_paths({key: run.settings[key] for key in (*SETTINGS, *MORE_SETTINGS) if key in run.settings})
     rows = [(f"`{key}`", [value]) for key, value in _flat(settings)]
     yield markdown_table("setting", ["value"], rows) if rows else f"Settings: {UNKNOWN}"
@@ -196,11 +198,11 @@ def _evaluation(run: RunReport) -> Iterator[str]:
         "Against the first reader of each image. The decision is in brackets: how a distribution of grades became one. "
         "In square brackets are 95 % bootstrap intervals, which resample patients."
     )
-    for part, predictions in run.parts.items():
+    for part in run.parts:
         rows = AGREEMENT if part in ("test", "consensus") else FEW_ROWS
         why = "" if part in ("test", "consensus") else f": {_why_no_test(part)}"
         yield f"### {part.capitalize()} part{why}"
-        yield measured_table([measure(predictions, name, part, decision) for name, decision in rows])
+        yield measured_table([run.measure(name, part, decision) for name, decision in rows])
     yield f"### Regions, {run.measured} part"
     yield _region_table(run)
     pair = second_reader(run.predictions)
@@ -223,7 +225,7 @@ def _region_table(run: RunReport) -> str:
     names = ("accuracy", "mae", "kappa")
     rows, heads = [], []
     for region in run.predictions.scheme.regions:
-        found = [measure(run.predictions, name, run.measured, region=region.code) for name in names]
+        found = [run.measure(name, run.measured, region=region.code) for name in names]
         heads = [one.label().replace(f", {region.code}", "") for one in found]
         rows.append((f"{region.code} {region.name}", [*(one.text() for one in found), found[0].images]))
     return markdown_table("region", [*heads, "images"], rows)
@@ -243,7 +245,7 @@ def _calibration(run: RunReport) -> Iterator[str]:
     yield f"- Fitted on: {f'the {predictions.fitted_on} part' if predictions.fitted_on else UNKNOWN.lower()}"
     caution = fitted_caution(predictions, part)
     yield f"- On the {part} part{f', {caution}' if caution else ''}:"
-    yield measured_table([measure(predictions, name, part, decision) for name, decision in CALIBRATION])
+    yield measured_table([run.measure(name, part, decision) for name, decision in CALIBRATION])
 
 
 def _environment(path: Path) -> str:

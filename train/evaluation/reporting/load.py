@@ -2,87 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from lungsev.config import read_yaml
 from lungsev.errors import LungsevError
-from lungsev.grading import Calibration
 from lungsev.train.console import warn
 from lungsev.train.evaluation.predictions import Predictions
+from lungsev.train.evaluation.reporting.run_report import MEASURED, RunReport, Training
 from lungsev.train.evaluation.samples import ReportSamples
 from lungsev.train.runs import Run
-
-PARTS = ("train", "validation", "test", "consensus")
-
-
-@dataclass(frozen=True)
-class RunReport:
-    """One run or evaluation.
-
-    Attributes:
-        label: E.g. `ResNet34 + SN + PAFE`; unique in a report.
-        parts: Predictions by part.
-        samples: Report samples and the predictions their rows count in; None where there are none.
-        history: Numbers of each epoch; empty for an evaluation.
-    """
-
-    path: Path
-    label: str
-    settings: dict[str, Any]
-    metrics: dict[str, Any]
-    parts: dict[str, Predictions]
-    samples: tuple[Predictions, ReportSamples] | None
-    history: list[dict[str, float]]
-
-    @property
-    def measured(self) -> str:
-        """The part whose numbers count: test where there is one."""
-        return next((part for part in ("test", "consensus", "validation", "train") if part in self.parts), "test")
-
-    @property
-    def predictions(self) -> Predictions:
-        """Return the predictions of the measured part."""
-        return self.parts[self.measured]
-
-    @property
-    def calibration(self) -> Calibration:
-        """Return the calibration of the measured scheme."""
-        stated = self.metrics.get("calibration", {}).get(self.predictions.scheme.name, {})
-        return Calibration.model_validate(stated)
-
-    @property
-    def backbone(self) -> str:
-        """Return timm's name of the backbone; empty where the run does not say."""
-        return str(self.settings.get("network", {}).get("backbone", ""))
-
-    @property
-    def encoder_weights(self) -> str:
-        """Name of the file the backbone started from, as CXR-CLIP's; empty without one."""
-        given = self.settings.get("initial", {}).get("encoder_weights")
-        return Path(given).stem if given else ""
-
-    @property
-    def recipe(self) -> tuple[Any, ...]:
-        """What two runs must share for their difference to be the position-aware encoder's."""
-        network = self.settings.get("network", {})
-        traits = tuple(network.get(key) for key in ("backbone", "neck", "mask_attention", "crop_px"))
-        return (*traits, self.settings.get("ensemble"), self.encoder_weights, self.start)
-
-    @property
-    def position_aware(self) -> bool | None:
-        """None where the run does not say."""
-        value = self.settings.get("network", {}).get("position_aware")
-        return None if value is None else bool(value)
-
-    @property
-    def start(self) -> str:
-        """How the weights began: scratch, fine-tuned or a linear probe (Table 2)."""
-        initial = self.settings.get("initial", {})
-        if not initial.get("source"):
-            return "scratch"
-        return "linear probe" if initial.get("freeze") == "all_but_heads" else "fine-tuned"
 
 
 def load_runs(paths: Sequence[Path]) -> list[RunReport]:
@@ -102,49 +33,109 @@ def load_runs(paths: Sequence[Path]) -> list[RunReport]:
         raise errors[0] if errors else LungsevError("no run given; name one or more run folders")
     for reason in errors:
         warn(f"left out: {reason}")
-    counts: dict[str, int] = {}
-    unique = []
-    for run in loaded:
-        counts[run.label] = counts.get(run.label, 0) + 1
-        label = run.label if counts[run.label] == 1 else f"{run.label} ({counts[run.label]})"
-        unique.append(RunReport(run.path, label, run.settings, run.metrics, run.parts, run.samples, run.history))
-    return unique
+    return _with_unique_labels(loaded)
 
 
-def baseline_of(run: RunReport, runs: Sequence[RunReport]) -> RunReport | None:
-    """Return the run of spatial normalisation alone that is otherwise alike, for a run with the encoder."""
-    if not run.position_aware:
-        return None
-    return next((other for other in runs if other.position_aware is False and other.recipe == run.recipe), None)
+def _with_unique_labels(runs: Sequence[RunReport]) -> list[RunReport]:
+    """Tell runs of one label apart by their data, or else by their folder, or else by a number."""
+    labels = [run.label for run in runs]
+    for details in ([run.data for run in runs], [run.path.name for run in runs]):
+        named = [f"{label} ({detail})" if detail else label for label, detail in zip(labels, details, strict=True)]
+        labels = [
+            name if labels.count(label) > 1 and named.count(name) == 1 else label
+            for label, name in zip(labels, named, strict=True)
+        ]
+    numbered = [
+        label if labels.count(label) == 1 else f"{label} ({labels[: place + 1].count(label)})"
+        for place, label in enumerate(labels)
+    ]
+    return [replace(run, label=label) for run, label in zip(runs, numbered, strict=True)]
 
 
 def _load(path: Path) -> RunReport:
     run = Run(path)
-    parts = {part: Predictions.load(path / f"predictions-{part}.json") for part in PARTS if _has(path, part)}
+    document = read_yaml(path / "config.yaml") if (path / "config.yaml").is_file() else {}
+    settings = dict(document.get("settings", {}))
+    if not path.is_dir():
+        raise LungsevError(f"{path} does not exist; expected a run of brixia, inha or custom, or an evaluation of one")
+    metrics = run.metrics() if (path / "metrics.json").is_file() else {}
+    seeds = [path / name for name in metrics.get("seeds", [])] or [path]
+    parts = {part: _of_seeds(seeds, part) for part in reversed(MEASURED) if _file(seeds[0], part).is_file()}
     if not parts:
-        state = "holds no predictions: it is not finished, or no severity run" if path.is_dir() else "does not exist"
-        raise LungsevError(f"{path} {state}; expected a run of brixia, inha or custom, or an evaluation of one")
-    settings = run.settings() if (path / "config.yaml").is_file() else {}
-    metrics = run.metrics()
-    history = run.history()
-    below = [Run(path / name) for name in (*metrics.get("folds", []), *metrics.get("networks", []))]
-    if below and not history:
-        history = _mean_history([one.history() for one in below])
-    samples = _samples([path, *(one.path for one in below[:1])])
-    return RunReport(path, _label(path, settings, metrics), settings, metrics, parts, samples, history)
+        raise LungsevError(
+            f"{path} holds no predictions: it is not finished, or no severity run; expected a run of brixia, inha or "
+            "custom, or an evaluation of one"
+        )
+    if not metrics:
+        run.metrics()  # raises and says that the run is not finished
+    leaves = list(_leaves(path))
+    return RunReport(
+        path,
+        _label(path, settings, metrics),
+        settings,
+        metrics,
+        parts,
+        *_samples([path, *leaves]),
+        tuple(_training(Run(leaf)) for leaf in leaves if (leaf / "history.jsonl").is_file()),
+        dict(document.get("made_by", {})),
+        _source_label(settings),
+    )
 
 
-def _has(path: Path, part: str) -> bool:
-    return (path / f"predictions-{part}.json").is_file()
+def _file(folder: Path, part: str) -> Path:
+    return folder / f"predictions-{part}.json"
 
 
-def _samples(folders: list[Path]) -> tuple[Predictions, ReportSamples] | None:
+def _of_seeds(folders: Sequence[Path], part: str) -> tuple[Predictions, ...]:
+    """Return a part's predictions by every seed.
+
+    Raises:
+        LungsevError: A seed lacks the part, or graded other images.
+    """
+    found = tuple(Predictions.load(_file(folder, part)) for folder in folders)
+    for folder, predictions in zip(folders, found, strict=True):
+        if predictions.names != found[0].names:
+            raise LungsevError(f"{folder} graded other {part} images than {folders[0].name}; seeds share one split")
+    return found
+
+
+def _leaves(path: Path) -> Iterator[Path]:
+    """Yield the folders in which one network was trained: of every seed, fold and network of an ensemble."""
+    file = path / "metrics.json"
+    metrics = Run(path).metrics() if file.is_file() else {}
+    below = [path / name for key in ("seeds", "folds", "networks") for name in metrics.get(key, [])]
+    if not below:
+        yield path
+    for folder in below:
+        yield from _leaves(folder)
+
+
+def _training(run: Run) -> Training:
+    settings = run.settings() if (run.path / "config.yaml").is_file() else {}
+    return Training(run.history(), str(settings.get("loop", {}).get("keep", "best")))
+
+
+def _samples(folders: Sequence[Path]) -> tuple[tuple[Predictions, ReportSamples] | None, str]:
+    """Return the first report samples of some folders, and the part they are of."""
     for folder in folders:
-        for part in ("test", "consensus", "validation", "train"):
+        for part in MEASURED:
             file = folder / f"samples-{part}.npz"
             if file.is_file():
-                return Predictions.load(folder / f"predictions-{part}.json"), ReportSamples.load(file)
-    return None
+                return (Predictions.load(_file(folder, part)), ReportSamples.load(file)), part
+    return None, ""
+
+
+def _source_label(settings: dict[str, Any]) -> str:
+    """Return dataset, scheme and folder of the run that the weights came from, as far as they can still be read."""
+    source = settings.get("initial", {}).get("source")
+    if not source:
+        return ""
+    path = Path(source)
+    try:
+        metrics = Run(path).metrics()
+    except (LungsevError, ValueError):
+        return path.name
+    return f"{metrics.get('scheme', '')} of {', '.join(metrics.get('data', []))} ({path.name})"
 
 
 def _label(path: Path, settings: dict[str, Any], metrics: dict[str, Any]) -> str:
@@ -158,7 +149,7 @@ def _label(path: Path, settings: dict[str, Any], metrics: dict[str, Any]) -> str
     backbone = (
         str(network.get("backbone", path.name)).replace("resnet", "ResNet").replace("tf_efficientnet", "EfficientNet")
     )
-    if network.get("neck") == "bsnet":
+    if network.get("neck", "concat") != "concat":
         networks = settings.get("ensemble", 1)
         return f"BS-Net ({backbone}{f', ensemble of {networks}' if networks > 1 else ''})"
     label = f"{backbone} + SN" + (" + PAFE" if network.get("position_aware") else "")
@@ -167,14 +158,3 @@ def _label(path: Path, settings: dict[str, Any], metrics: dict[str, Any]) -> str
     if initial.get("source"):
         label += ", linear probe" if initial.get("freeze") == "all_but_heads" else ", fine-tuned"
     return label
-
-
-def _mean_history(histories: list[list[dict[str, float]]]) -> list[dict[str, float]]:
-    """Mean over folds, epoch by epoch, of the numbers all of them have."""
-    length = min((len(history) for history in histories), default=0)
-    merged = []
-    for epoch in range(length):
-        records = [history[epoch] for history in histories]
-        keys = [key for key in records[0] if all(record.get(key) is not None for record in records)]
-        merged.append({key: sum(record[key] for record in records) / len(records) for key in keys})
-    return merged

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import pytest
-from graded_runs import predictions, run
+from report_runs import read_images, run
 
-from lungsev.train.evaluation.reporting import tables
-from lungsev.train.evaluation.reporting.load import RunReport
+from lungsev.train.evaluation.reporting.run_report import RunReport
+
+COUNTS = {"test": 12, "consensus": 9}
 
 
 @pytest.fixture
-def runs(monkeypatch: pytest.MonkeyPatch) -> list[RunReport]:
-    monkeypatch.setattr(tables, "RESAMPLES", 30)
-    parts = [{"test": predictions(12, seed), "consensus": predictions(9, seed + 10)} for seed in range(5)]
+def runs() -> list[RunReport]:
+    parts = [{part: read_images(count, 0.5, seed, part=part) for part, count in COUNTS.items()} for seed in range(5)]
     return [
         run("CXR-CLIP", parts[0], {"encoder_weights": "clip/r18.pt"}, position_aware=False),
         run("BS-Net", parts[1], neck="bsnet", position_aware=False),

@@ -1,51 +1,77 @@
-"""A report reads run folders, names each run, and finds its twin."""
+"""A report reads run folders, names each run, and gathers its seeds and trainings."""
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 from graded_runs import predictions
+from report_runs import read_images, write_report_run
 
 from lungsev.errors import LungsevError
-from lungsev.train.evaluation.reporting.load import RunReport, baseline_of, load_runs
+from lungsev.train.evaluation.reporting.load import load_runs
 from lungsev.train.runs import write_json
 
 
-def test_the_twin_of_an_encoder_is_spatial_normalisation_alone_and_nothing_else(runs: list[RunReport]) -> None:
-    assert [getattr(baseline_of(one, runs), "label", None) for one in runs] == [None, None, None, "SN", None]
-
-
-def test_runs_of_one_name_are_numbered_and_an_unfinished_one_is_left_out(
+def test_runs_of_one_name_are_told_apart_by_folder_and_an_unfinished_one_is_left_out(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    probe = {"source": "a/run", "freeze": "all_but_heads"}
     for name in ("one", "two"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "config.yaml").write_text(
-            "settings: {network: {backbone: resnet34, position_aware: true}, "
-            "initial: {source: a/run, freeze: all_but_heads}}\n"
-        )
-        write_json(tmp_path / name / "metrics.json", {"task": "severity"})
-        predictions(4, 0).save(tmp_path / name / "predictions-test.json")
+        parts = {"test": predictions(4, 0)}
+        write_report_run(tmp_path / name, parts, {"backbone": "resnet34"}, initial=probe)
     (tmp_path / "unfinished").mkdir()
     loaded = load_runs([tmp_path / "one", tmp_path / "unfinished", tmp_path / "two"])
     assert [found.label for found in loaded] == [
-        "ResNet34 + SN + PAFE, linear probe",
-        "ResNet34 + SN + PAFE, linear probe (2)",
+        "ResNet34 + SN + PAFE, linear probe (one)",
+        "ResNet34 + SN + PAFE, linear probe (two)",
     ]
-    assert (loaded[0].measured, len(loaded[0].predictions.names)) == ("test", 4)
+    assert (loaded[0].measured, len(loaded[0].predictions.names), loaded[0].source_label) == ("test", 4, "run")
     assert "unfinished holds no predictions" in capsys.readouterr().out
     with pytest.raises(LungsevError, match="does not exist"):
         load_runs([tmp_path / "nowhere"])
 
 
-def test_folds_lend_their_mean_curve_to_the_run_over_all_of_them(tmp_path: Path) -> None:
-    for fold, losses in enumerate(([1.0, 0.5, 0.1], [3.0, 1.5])):
-        folder = tmp_path / f"fold-{fold}"
-        folder.mkdir()
-        lines = (f'{{"epoch": {epoch}, "train/loss": {loss}}}\n' for epoch, loss in enumerate(losses))
-        (folder / "history.jsonl").write_text("".join(lines))
-    write_json(tmp_path / "metrics.json", {"task": "severity", "folds": ["fold-0", "fold-1"]})
-    predictions(4, 0).save(tmp_path / "predictions-test.json")
-    (loaded,) = load_runs([tmp_path])
-    assert loaded.history == [{"epoch": 0, "train/loss": 2.0}, {"epoch": 1, "train/loss": 1.0}]
+def test_runs_of_one_name_are_told_apart_by_their_data_first(tmp_path: Path) -> None:
+    folders = [tmp_path / "x" / "run", tmp_path / "y" / "run", tmp_path / "z" / "run"]
+    for folder, data in zip(folders, ("inha", "cohen", "cohen"), strict=True):
+        write_report_run(folder, {"test": predictions(4, 0)}, metrics={"data": [data]})
+    name = "ResNet18 + SN + PAFE"
+    assert [one.label for one in load_runs(folders[:2])] == [f"{name} (inha)", f"{name} (cohen)"]
+    assert [one.label for one in load_runs(folders)] == [f"{name} (inha)", f"{name} (1)", f"{name} (2)"]
+
+
+def test_the_run_that_weights_came_from_is_named_with_its_dataset(tmp_path: Path) -> None:
+    source = write_report_run(tmp_path / "first", {"test": predictions(4, 0)})
+    second = write_report_run(tmp_path / "second", {"test": predictions(4, 0)}, initial={"source": str(source)})
+    assert load_runs([second])[0].source_label == "brixia of drawn (first)"
+
+
+def test_seeds_are_gathered_with_their_trainings_and_must_share_their_images(tmp_path: Path) -> None:
+    parent = write_report_run(tmp_path / "run", {}, metrics={"seeds": ["seed-0", "seed-1"]})
+    for seed in range(2):
+        write_report_run(parent / f"seed-{seed}", {"test": read_images(9, 0.5, seed)}, samples="test")
+    (loaded,) = load_runs([parent])
+    assert (len(loaded.parts["test"]), len(loaded.trainings), loaded.samples_part) == (2, 2, "test")
+    dataclasses.replace(read_images(9, 0.5), names=tuple("abcdefghi")).save(parent / "seed-1" / "predictions-test.json")
+    with pytest.raises(LungsevError, match="seed-1 graded other test images than seed-0"):
+        load_runs([parent])
+
+
+def test_folds_of_ensembles_are_trainings_of_the_run_over_all_of_them(tmp_path: Path) -> None:
+    parent = write_report_run(tmp_path / "run", {"test": predictions(4, 0)}, metrics={"folds": ["fold-0", "fold-1"]})
+    write_report_run(parent / "fold-0", {}, metrics={"networks": ["network-0", "network-1"]})
+    for folder in ("fold-0/network-0", "fold-0/network-1", "fold-1"):
+        write_report_run(parent / folder, {})
+    assert len(load_runs([parent])[0].trainings) == 3
+
+
+def test_a_run_without_metrics_is_not_finished(tmp_path: Path) -> None:
+    folder = write_report_run(tmp_path / "run", {"test": predictions(4, 0)})
+    (folder / "metrics.json").unlink()
+    with pytest.raises(LungsevError, match="not finished"):
+        load_runs([folder])
+    write_json(folder / "metrics.json", {"task": "evaluation", "sources": ["a", "b"], "data": ["cohen"]})
+    (folder / "config.yaml").unlink()
+    assert load_runs([folder])[0].label == "ensemble of 2 on cohen"

@@ -36,7 +36,11 @@ def execute(source: Path, out: Path) -> Path:
     notebook = jupytext.read(source)
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbclient.NotebookClient(
-        notebook, timeout=SECONDS_PER_CELL, kernel_name="python3", resources={"metadata": {"path": str(out)}}
+        notebook,
+        timeout=SECONDS_PER_CELL,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(out)}},
+        extra_arguments=["--log-level=ERROR"],  # else it warns of its own connection on this machine
     ).execute()
     nbformat.write(notebook, out / f"{source.stem}.ipynb")
     page = out / f"{source.stem}.html"

@@ -18,7 +18,12 @@ _KNOWN_LICENCES = re.compile(r"(cc0-1\.0|cc-by(-nc)?(-sa|-nd)?-[34]\.0|apache-2\
 
 
 def front_matter(
-    name: str, licence: str, schemes: Sequence[Scheme], datasets: Sequence[str], measured: Sequence[Measurement]
+    name: str,
+    licence: str,
+    schemes: Sequence[Scheme],
+    datasets: Sequence[str],
+    measured: Sequence[Measurement],
+    source: str = "",
 ) -> str:
     """Return the block between two lines of `---`.
 
@@ -28,6 +33,7 @@ def front_matter(
         schemes: That it grades by.
         datasets: Names of what it was trained and measured on.
         measured: Of one or more parts; empty leaves `model-index` out, since there is nothing to state.
+        source: Of the images, in words, where no dataset has a name.
     """
     document: dict[str, Any] = {
         "language": ["en"],
@@ -41,7 +47,7 @@ def front_matter(
     stated = [one for one in measured if one.value == one.value]  # NaN: nothing counts
     if stated:
         document["metrics"] = sorted({_hub_measure(one) for one in stated})
-        document["model-index"] = [{"name": name, "results": _results(schemes[0], datasets, stated)}]
+        document["model-index"] = [{"name": name, "results": _results(schemes[0], datasets, stated, source)}]
     return f"---\n{yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110)}---\n"
 
 
@@ -53,9 +59,11 @@ def hub_licence(licence: str) -> dict[str, str]:
     return {"license": "other", "license_name": licence, "license_link": "LICENSE"}
 
 
-def _results(scheme: Scheme, datasets: Sequence[str], measured: Sequence[Measurement]) -> list[dict[str, Any]]:
+def _results(
+    scheme: Scheme, datasets: Sequence[str], measured: Sequence[Measurement], source: str
+) -> list[dict[str, Any]]:
     parts = dict.fromkeys(one.part for one in measured)
-    name = ", ".join(datasets) or "not stated by the run"
+    name = ", ".join(datasets) or source or "not stated by the run"
     return [
         {
             "task": {"type": "image-classification", "name": f"Grades of lung regions ({scheme.title})"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from lungsev.bundle.archive import Bundle, read_bundle
 from lungsev.bundle.card_text import CITATION, LICENCE
@@ -14,6 +15,7 @@ from lungsev.report import DISCLAIMER
 from lungsev.schemes import load_scheme
 from lungsev.system import atomic_folder
 from lungsev.train.evaluation.evaluate import is_bundle
+from lungsev.train.evaluation.measurement import Measurement
 from lungsev.train.runs import Run, finished_run
 from lungsev.train.sharing.card import how_to_use, licence_text, run_card
 from lungsev.train.sharing.examples import script
@@ -57,15 +59,24 @@ def export_hub(source: Path, out: Path, bundle: Path | None = None, licence: str
 
 
 def bundle_card(bundle: Bundle, licence: str | None = None) -> str:
-    """Return the card of a bundle with the hub's front matter before it, and how to use it behind its heading.
+    """Return the card of a bundle with the hub's front matter before it, and how to use it behind it.
 
-    Results are not repeated in the front matter: a bundle holds figures, not the predictions to measure them from.
+    The results of the front matter are the measurements that the manifest holds.
     """
     manifest = bundle.manifest
-    head = front_matter(f"{manifest.name} {manifest.version}", licence or manifest.licence, manifest.schemes, (), ())
+    results = manifest.metrics.get("results", {})
+    measured = [
+        Measurement.from_dict(each) for part in ("test", "consensus") for each in _measurements(results.get(part))
+    ]
+    name, source = f"{manifest.name} {manifest.version}", "; ".join(manifest.provenance.data)
+    head = front_matter(name, licence or manifest.licence, manifest.schemes, (), measured, source)
     usage = "\n\n".join(("## How to use", *how_to_use(manifest.schemes[0], network=False, bundle=True)))
     card = bundle.file_bytes("card.md").decode("utf-8").strip()
     return f"{head}\n{card}\n\n{usage}\n\n## Citation\n\n{CITATION}\n"
+
+
+def _measurements(part: Any) -> list[dict[str, Any]]:
+    return list(part.get("measurements", ())) if isinstance(part, dict) else []
 
 
 def upload_command(folder: Path) -> str:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
+from graded_runs import predictions
 from tiny_bundle import tiny_graph, tiny_manifest, write_tiny_bundle
 
 from lungsev.bundle.archive import Bundle, read_bundle, write_bundle
@@ -14,7 +16,8 @@ from lungsev.bundle.manifest import Provenance
 from lungsev.errors import ConfigError
 from lungsev.networks import load_network
 from lungsev.phantom import make_phantom, write_phantom_dicom
-from lungsev.train.sharing.hub import export_hub, upload_command
+from lungsev.train.evaluation.measurement import measure
+from lungsev.train.sharing.hub import bundle_card, export_hub, upload_command
 
 
 @pytest.fixture
@@ -77,6 +80,18 @@ def test_a_bundle_alone_is_shared_with_its_own_card(
     assert not (folder / "config.json").exists()
     run_code(card, 0, folder, monkeypatch)
     assert "{'brixia': " in capsys.readouterr().out
+
+
+def test_the_results_that_a_bundle_holds_are_those_of_the_front_matter(tmp_path: Path) -> None:
+    accuracy, undefined = (measure(predictions(20, 1), name).to_dict() for name in ("accuracy", "interval_width"))
+    metrics = {"results": {"test": {"measurements": [accuracy, undefined]}}}
+    provenance = Provenance(created_at="2026-01-01", data=("images of a ward",))
+    bundle = write_tiny_bundle(tmp_path / "b", metrics=metrics, provenance=provenance)
+    (result,) = yaml.safe_load(bundle_card(bundle).split("---\n")[1])["model-index"][0]["results"]
+    assert result["dataset"] == {"type": "unknown", "name": "images of a ward", "split": "test"}
+    (metric,) = result["metrics"]  # what is not defined is not stated
+    assert metric["value"] == pytest.approx(100 * accuracy["value"])
+    assert metric["args"]["interval"] == pytest.approx([100 * end for end in accuracy["interval"]])
 
 
 def test_a_bundle_of_another_run_is_refused(whole_run: Path, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from lungsev.train.tasks.table_settings import TableSettings, read_table, row_do
 from lungsev.train.tasks.tables import TableRequest, run_table
 
 SettingsMaker = Callable[..., SeverityRunSettings]
-NAMES = ("1", "1_corrected", "2", "2_published", "public_1", "public_1_small", "public_2", "public_2_small")
+NAMES = ("1", "1_corrected", "2", "2_corrected", "public_1", "public_1_small", "public_2", "public_2_small")
 
 
 def settings_of(config: str) -> SeverityRunSettings:
@@ -58,10 +58,16 @@ def test_a_row_differs_from_the_recipe_in_what_it_says() -> None:
     assert row.network.model_copy(update={"backbone": "resnet34", "position_aware": True}) == recipe.network
     assert settings_of("inha/linear_probe_resnet50").initial.freeze == "all_but_heads"
     assert settings_of("brixia/bsnet_ensemble").ensemble == 5
-    published = {row.name: row.config for row in read_table("1").rows}
-    corrected = {row.name: row.config for row in read_table("1_corrected").rows}
-    assert list(published) == list(corrected)
-    assert (published["resnet34"], corrected["resnet34"]) == ("brixia/reference_resnet34", "brixia/paper_resnet34")
+
+
+def test_the_papers_tables_are_there_as_published_and_corrected() -> None:
+    for number, row, published, corrected in (
+        ("1", "resnet34", "brixia/reference_resnet34", "brixia/paper_resnet34"),
+        ("2", "linear_probe_resnet18_sn", "inha/reference_linear_probe_resnet18_sn", "inha/linear_probe_resnet18_sn"),
+    ):
+        first, second = ({r.name: r.config for r in read_table(number + more).rows} for more in ("", "_corrected"))
+        assert list(first) == list(second)
+        assert (first[row], second[row]) == (published, corrected)
 
 
 def test_the_small_tables_are_the_full_ones_with_less_of_everything() -> None:

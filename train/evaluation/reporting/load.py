@@ -15,6 +15,8 @@ from lungsev.train.evaluation.reporting.run_report import MEASURED, RunReport, T
 from lungsev.train.evaluation.samples import ReportSamples
 from lungsev.train.runs import Run
 
+HANDCRAFTED = "hand-crafted features"
+
 
 def load_runs(paths: Sequence[Path]) -> list[RunReport]:
     """Read run and evaluation folders; warn of one that is not finished and leave it out.
@@ -69,6 +71,8 @@ def _load(path: Path) -> RunReport:
     if not metrics:
         run.metrics()  # raises and says that the run is not finished
     leaves = list(_leaves(path))
+    if metrics.get("task") == "severity" and not any(_is_trained(leaf) for leaf in leaves):
+        settings = {"title": HANDCRAFTED, **{key: settings[key] for key in ("data", "scheme") if key in settings}}
     return RunReport(
         path,
         _label(path, settings, metrics),
@@ -108,6 +112,11 @@ def _leaves(path: Path) -> Iterator[Path]:
         yield path
     for folder in below:
         yield from _leaves(folder)
+
+
+def _is_trained(folder: Path) -> bool:
+    """Tell whether a network was trained in a folder: the settings of hand-crafted features name one too."""
+    return (folder / "network.pt").is_file() or (folder / "history.jsonl").is_file()
 
 
 def _training(run: Run) -> Training:

@@ -17,6 +17,7 @@ from lungsev.train.evaluation.reporting.cells import counted
 from lungsev.train.evaluation.reporting.comparisons import Comparisons
 from lungsev.train.evaluation.reporting.run_report import RunReport
 from lungsev.train.evaluation.resampling import COVERAGE, RESAMPLES
+from lungsev.train.provenance import source_state
 
 PARTS = {
     "consensus": "images that several readers graded together, by protocol never trained on",
@@ -93,7 +94,9 @@ def _calibration(runs: Sequence[RunReport]) -> str:
 
 def _made_by() -> str:
     """Command, versions and time of the report itself."""
+    commit, is_changed = source_state(Path(lungsev.__file__).resolve().parent.parent)
+    source = f"commit {commit}{' with uncommitted changes' if is_changed else ''}"
     command = " ".join(["lungsev-train", *(Path(word).name if word.startswith("/") else word for word in sys.argv[1:])])
     made = datetime.now().astimezone().isoformat(timespec="minutes")
-    versions = f"lungsev {lungsev.__version__}, Python {platform.python_version()}, NumPy {np.__version__}"
-    return f"{versions}; {made}; {command}. Commit, versions and command of each run are in its last table."
+    versions = f"lungsev {lungsev.__version__}, {source}, Python {platform.python_version()}, NumPy {np.__version__}"
+    return f"{versions}; {made}; {command}. Those of each run are in the last table."

@@ -11,6 +11,7 @@ from report_runs import read_images, write_report_run
 
 from lungsev.errors import LungsevError
 from lungsev.train.evaluation.reporting.load import load_runs
+from lungsev.train.evaluation.reporting.run_report import baseline_of
 from lungsev.train.runs import write_json
 
 
@@ -65,6 +66,17 @@ def test_folds_of_ensembles_are_trainings_of_the_run_over_all_of_them(tmp_path: 
     for folder in ("fold-0/network-0", "fold-0/network-1", "fold-1"):
         write_report_run(parent / folder, {})
     assert len(load_runs([parent])[0].trainings) == 3
+
+
+def test_hand_crafted_features_are_no_network_whatever_their_settings_say(tmp_path: Path) -> None:
+    plain = write_report_run(tmp_path / "plain", {"test": predictions(4, 0)}, {"position_aware": False})
+    network = write_report_run(tmp_path / "network", {"test": predictions(4, 0)}, {"position_aware": False})
+    aware = write_report_run(tmp_path / "aware", {"test": predictions(4, 0)})
+    (plain / "history.jsonl").unlink()
+    loaded = load_runs([plain, network, aware])
+    assert [one.label for one in loaded] == ["hand-crafted features", "ResNet18 + SN", "ResNet18 + SN + PAFE"]
+    assert baseline_of(loaded[2], loaded) is loaded[1]
+    assert loaded[0].position_aware is None
 
 
 def test_a_run_without_metrics_is_not_finished(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def portability_table(runs: Sequence[RunReport], comparisons: Comparisons) -> Ta
         ]
         target = f"{run.predictions.scheme.name} of {run.data}" if run.data else run.predictions.scheme.name
         accuracy, error = run.measure("accuracy", part), run.measure("mae", part)
-        start = (run.start, run.source_label or "-") if run.settings else ("-", "-")
+        start = (run.start, run.source_label or "-") if run.network else ("-", "-")
         rows.append((run.label, target, *start, accuracy, gains[0], error, gains[1], table_2(run)))
     columns = ("run", "target", "start", "source", "", "", "", "", "paper*")
     return Table("table-2", "Table 2: portability", columns, tuple(rows), NOTE)

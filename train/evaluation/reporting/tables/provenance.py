@@ -32,10 +32,12 @@ def provenance_table(runs: Sequence[RunReport]) -> Table:
     rows = []
     for run in runs:
         first = tuple(str(run.made_by.get(key, "-")) for key in FIRST)
-        others = "; ".join(f"{key} {value}" for key, value in run.made_by.items() if key not in FIRST)
+        others = "; ".join(
+            f"{key} {value}" for key, value in run.made_by.items() if key not in FIRST and value is not None
+        )
         seed = run.settings.get("loop", {}).get("seed", "-")
         seeds = ", ".join(run.metrics.get("seeds", [])) or str(seed)
-        rows.append((run.label, str(run.path), *first, seeds, others or "-"))
+        rows.append((run.label, run.path.name, *first, seeds, others or "-"))
     columns = ("run", "folder", "command", "commit", "started", "seed", "versions and device")
     return Table("provenance", "How each run was made", columns, tuple(rows))
 

@@ -72,7 +72,10 @@ def build_backbone(settings: SeveritySettings, pretrained: bool = True) -> Backb
     backbone = Backbone(settings.backbone, settings.out_indices, settings.stride, settings.input_range)
     if pretrained and settings.pretrained != "none":
         if settings.pretrained != "imagenet":
-            raise ConfigError(f"pretrained: {settings.pretrained} is loaded by a training run; build without weights")
+            raise ConfigError(
+                f"pretrained: {settings.pretrained} is loaded by the commands that train grades only; expected imagenet "
+                "or none"
+            )
         backbone.load_weights(imagenet_state(settings.backbone))
     return backbone
 

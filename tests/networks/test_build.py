@@ -84,7 +84,7 @@ def test_the_settings_of_the_other_networks_reach_them_too() -> None:
 
 def test_weights_that_only_a_training_run_can_load_are_not_left_out_silently() -> None:
     settings = TINY.model_copy(update={"pretrained": "torchvision_v1"})
-    with pytest.raises(ConfigError, match="torchvision_v1 is loaded by a training run"):
+    with pytest.raises(ConfigError, match="torchvision_v1 is loaded by the commands that train grades only"):
         build_severity(settings)
     assert build_severity(settings, pretrained=False).crop_px == 64
 

@@ -73,8 +73,8 @@ def build_backbone(settings: SeveritySettings, pretrained: bool = True) -> Backb
     if pretrained and settings.pretrained != "none":
         if settings.pretrained != "imagenet":
             raise ConfigError(
-                f"pretrained: {settings.pretrained} is loaded by the commands that train grades only; expected imagenet "
-                "or none"
+                f"pretrained: {settings.pretrained} is loaded by the commands that train grades only; expected "
+                "imagenet or none"
             )
         backbone.load_weights(imagenet_state(settings.backbone))
     return backbone

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from lungsev.config import load_model
 from lungsev.phantom import write_dataset
@@ -62,6 +63,14 @@ def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _work_in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs land in ./runs: never in the project's."""
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def _keep_denormals() -> Iterator[None]:
+    """Undo what a training does to its process: hypothesis makes no floats where denormals are flushed to zero."""
+    torch.set_flush_denormal(False)
+    yield
+    torch.set_flush_denormal(False)
 
 
 def common(root: Path, cache: Path) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -48,16 +49,40 @@ def read_yaml(path: Path) -> dict[str, Any]:
         ConfigError: The file is missing, or is not a YAML mapping.
     """
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)  # a SafeLoader
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror or error}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not valid YAML: byte {error.start} is no UTF-8; save it as plain text") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not valid YAML: {_explain_yaml(error)}") from None
     if data is None:
         return {}
     if not isinstance(data, dict):
         raise ConfigError(f"{path} holds a {type(data).__name__}, expected a mapping of settings")
     return data
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """Refuses a key that comes twice; YAML would silently take the last one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Make the mapping of a node."""
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise yaml.MarkedYAMLError(problem=f"{key.value} comes twice; remove one", problem_mark=key.start_mark)
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)
+
+
+def _explain_yaml(error: yaml.YAMLError) -> str:
+    """Return the line and column, and what is wrong there."""
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+    place = "" if mark is None else f"line {mark.line + 1}, column {mark.column + 1}: "
+    if problem is not None and "'\\t'" in problem:
+        problem = "found a tab; indent with spaces"
+    return f"{place}{problem or ' '.join(str(error).split())}"
 
 
 def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
@@ -90,15 +115,47 @@ def _set_dotted(data: dict[str, Any], key: str, value: Any) -> None:
 
 def _explain(error: ValidationError, model: type[BaseModel], path: Path | None) -> str:
     source = str(path) if path is not None else "the options"
-    first = error.errors(include_url=False)[0]
-    location = tuple(first["loc"])
-    key = ".".join(str(part) for part in location) or model.__name__
+    errors: dict[str, list[Any]] = {}  # by key: a value that may be of several types has one error for each
+    for found in error.errors(include_url=False):
+        errors.setdefault(".".join(_key_path(model, found["loc"])) or model.__name__, []).append(found)
+    key, same = next(iter(errors.items()))
+    first = same[0]
     if first["type"] == "extra_forbidden":
-        message = f"unknown key; known here: {', '.join(_known_keys(model, location[:-1])) or 'none'}"
-    else:
+        keys = _known_keys(model, tuple(first["loc"])[:-1])
+        message = f"unknown key; known here: {', '.join(keys) or 'none'}"
+    elif first["type"] in ("value_error", "missing"):
         message = first["msg"].removeprefix("Value error, ")
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    else:
+        wanted = [_expected(found["msg"]) for found in same]
+        message = f"found {_shown(first['input'])}, expected {' or '.join(dict.fromkeys(wanted))}"
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     return f"{source}: {key}: {message}{more}"
+
+
+def _expected(message: str) -> str:
+    """Turn pydantic's `Input should be a valid integer, unable to parse ...` into what is expected."""
+    text = re.sub(r", (unable to parse|got) .*", "", message).removeprefix("Input should be ")
+    plain = {"a valid tuple": "a list", "Keys should be strings": "a name as the key"}
+    return "a mapping of settings" if "dictionary or instance" in text else plain.get(text, text)
+
+
+def _key_path(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    """Return the keys of a location, without the names of types that pydantic adds where there are several."""
+    path: list[str] = []
+    current: Any = model
+    for part in location:
+        if isinstance(part, int):
+            path.append(str(part))
+        elif _is_model(current):
+            path.append(part)
+            field = current.model_fields.get(part)
+            current = None if field is None else _inner_model(field.annotation)
+    return path
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _known_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:

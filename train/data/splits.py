@@ -293,7 +293,10 @@ def _balanced_groups(images: Sequence[Splittable], count: int, seed: int) -> lis
     for image in images:
         members[image.patient].append(image)
     if len(members) < count:
-        raise DatasetError(f"found {len(members)} patients, expected at least {count} for {count} groups")
+        raise DatasetError(
+            f"found {len(members)} patients, expected at least {count} for {count} groups; add patients, or ask "
+            "for fewer folds or smaller parts (data.split.folds, .validation, .test)"
+        )
     order = np.random.default_rng(seed).permutation(sorted(members))
     ranked = sorted(order, key=lambda patient: _mean_total(members[patient]))
     groups: list[list[str]] = [[] for _ in range(count)]

@@ -25,7 +25,7 @@ from lungsev.train.data.datasets.contract import Task
 from lungsev.train.data.duplicates import find_twins
 from lungsev.train.data.masks import shows_both_lungs
 from lungsev.train.data.splits import Split, describe_protocols, split_row
-from lungsev.train.data.stated_splits import make_split
+from lungsev.train.data.stated_splits import DEFAULT_FOLDS, make_split
 from lungsev.train.dataset_check.description import (
     PER_MAKER,
     Table,
@@ -221,8 +221,16 @@ def _twin_advice(twins: Sequence[Twin]) -> list[str]:
 
 def _patient_advice(dataset: Dataset) -> list[str]:
     patients = len({image.patient for image in dataset.images})
-    if patients == len(dataset.images) and any("without a patient" in problem for problem in dataset.problems):
-        return ["no patients are known: add them to the table, else images of one patient may fall on two sides"]
+    strangers = sum(image.patient in (image.name, image.path.stem) for image in dataset.images)
+    if strangers and any("without a patient" in problem for problem in dataset.problems):
+        count = (
+            "no patients are known" if strangers == len(dataset.images) else f"images without a patient ({strangers})"
+        )
+        return [f"{count}: add them to the table, else images of one patient may fall on two sides"]
+    if patients < DEFAULT_FOLDS:
+        return [
+            f"patients are too few ({patients}) to hold any out: add some, {DEFAULT_FOLDS} are needed for --fold all"
+        ]
     if patients < FEW_PATIENTS:
         return [f"patients are few ({patients}): measure with --protocol kfold --fold all"]
     return []

@@ -136,7 +136,7 @@ LAYOUT = Layout(
     name="custom",
     task="severity",
     expects="one .csv with a column per region, images beside it, and a scheme",
-    recognises=lambda root: len(list(root.glob("*.csv"))) == 1,
+    recognises=lambda root: any(root.glob("*.csv")) or any(root.glob("*.tsv")),
     load=load,
     rank=ANY_TABLE,
 )

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import torch
 from sklearn.metrics import accuracy_score, mean_absolute_error
 
 from lungsev.errors import ConfigError
+from lungsev.geometry import warp
 from lungsev.networks.build import build_severity
 from lungsev.networks.checkpoint import load_network
 from lungsev.networks.settings import SeveritySettings
@@ -23,6 +25,7 @@ from lungsev.train.evaluation.predictions import Predictions
 from lungsev.train.fitting import fit
 from lungsev.train.runs import Run, open_run
 from lungsev.train.tasks.severity import (
+    SeverityImages,
     SeverityModule,
     SeverityRunSettings,
     load_dataset,
@@ -174,6 +177,32 @@ def test_portability_starts_from_another_schemes_network(severity_settings: Sett
         shared = [k for k in old if "severity.project.weight" in k]
         assert shared
         assert all(torch.equal(old[k], state[k]) for k in shared) == (frozen == "all_but_heads")
+
+
+def test_bsnet_gets_canvas_mask_and_theta_that_a_flip_changes_together(severity_settings: SettingsMaker) -> None:
+    settings = severity_settings({**BSNET, "geometry.p": 0.0, "geometry.flip": 1.0, "intensity.p": 0.0})
+    canvas = np.tile(np.linspace(0, 1, 512, dtype=np.float32), (512, 1))
+    mask = (canvas[::8, ::8] * 255).astype(np.uint8)
+    theta = np.array([[[0.8, 0.0, 0.1], [0.0, 0.8, 0.0]]])
+    images = [GradedImage("a", Path(), "a", readings={"reader": (0, 1, 2, 3, 3, 3)})]
+    cached = [SimpleNamespace(canvas=lambda: canvas)]
+    plain, flipped = (
+        SeverityImages(images, cached, theta, SCHEME, settings, augmented, mask[None])[0, 0]  # type: ignore[arg-type]
+        for augmented in (False, True)
+    )
+    assert {key: tuple(plain[key].shape) for key in ("image", "mask", "theta", "target")} == {
+        "image": (1, 64, 64),
+        "mask": (1, 64, 64),
+        "theta": (2, 3),
+        "target": (6, 4),
+    }
+    assert torch.equal(plain["theta"], flipped["theta"])
+    assert plain["target"].argmax(-1).tolist() == [0, 1, 2, 3, 3, 3]
+    assert flipped["target"].argmax(-1).tolist() == [3, 3, 3, 0, 1, 2]
+    for key in ("image", "mask"):
+        seen, mirrored = (warp(item[key][0].numpy(), theta[0], 32) for item in (plain, flipped))
+        np.testing.assert_allclose(mirrored, seen[:, ::-1], atol=0.02)
+        assert seen[16, 30] - seen[16, 1] > 0.5
 
 
 @pytest.mark.parametrize("freeze", [True, False])

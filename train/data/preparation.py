@@ -55,7 +55,11 @@ def ready_images(images: Sequence[AnyImage], data: DataSettings) -> tuple[list[A
 
 
 def split_dataset(
-    images: Sequence[Splittable], settings: SplitSettings, run: Run, findings: Sequence[str] = ()
+    images: Sequence[Splittable],
+    settings: SplitSettings,
+    run: Run,
+    findings: Sequence[str] = (),
+    calibrated: bool = False,
 ) -> Split:
     """Return the split of a run: the one it was started with, or what the settings ask for; saved beside the run.
 
@@ -64,6 +68,7 @@ def split_dataset(
         settings: Protocol and shares.
         run: Where the split is saved.
         findings: Only images with one of these train; all others become the test part.
+        calibrated: What is trained is calibrated, so that a calibration part is set aside where none is asked for.
 
     Raises:
         DatasetError: A saved split names images that are not there, or as `make_split`.

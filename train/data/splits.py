@@ -110,7 +110,7 @@ def split_images(
     fold: int = 0,
     validation: float = 0.15,
     test: float = 0.15,
-    calibration: float | None = None,
+    calibration: float | None = 0.0,
 ) -> Split:
     """Split by patient.
 

@@ -15,7 +15,6 @@ from lungsev.errors import LungsevError
 from lungsev.grading import grade_indices
 from lungsev.schemes import Scheme
 from lungsev.train.data.datasets import GradedImage
-from lungsev.train.evaluation.metrics import SeverityMetrics, severity_metrics
 from lungsev.train.runs import write_json
 
 FloatArray = npt.NDArray[np.float64]
@@ -231,17 +230,6 @@ def common(first: Sequence[Predictions], second: Sequence[Predictions]) -> tuple
         same &= (np.nan_to_num(each.reference, nan=-1) == np.nan_to_num(chosen[0].reference, nan=-1)).all(axis=1)
     chosen = [each.select(np.flatnonzero(same)) for each in chosen]
     return chosen[: len(first)], chosen[len(first) :]
-
-
-def second_reader(predictions: Predictions) -> SeverityMetrics | None:
-    """The second reader against the first, on images that both read; None without a second reader."""
-    if len(predictions.readings) < 2:
-        return None
-    first, second = list(predictions.readings.values())[:2]
-    both = ~np.isnan(first).any(axis=1) & ~np.isnan(second).any(axis=1)
-    if both.sum() < 2:
-        return None
-    return severity_metrics(first[both], second[both], predictions.scheme.grades)
 
 
 def _with_nulls(grades: FloatArray) -> list[list[float | None]]:

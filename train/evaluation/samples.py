@@ -89,7 +89,7 @@ def choose_samples(predictions: Predictions, count: int = SAMPLES) -> list[int]:
     totals = predictions.reference.sum(axis=1)
     order = np.argsort(totals, kind="stable")
     spread = [int(order[i]) for i in np.linspace(0, len(order) - 1, min(count - 1, len(order))).round().astype(int)]
-    error = np.abs(predictions.grades() - predictions.reference).sum(axis=1)
+    error = np.nansum(np.abs(predictions.grades() - predictions.reference), axis=1)
     return list(dict.fromkeys([*spread, int(error.argmax())]))
 
 

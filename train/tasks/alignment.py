@@ -40,7 +40,7 @@ from lungsev.train.data.datasets import load_masked
 from lungsev.train.data.loaders import Key, generator_of, make_loader
 from lungsev.train.data.masks import shows_both_lungs
 from lungsev.train.data.preparation import left_out, ready_images, require_root, split_dataset, upstream_run, usable
-from lungsev.train.evaluation.metrics import dice
+from lungsev.train.evaluation.overlap import dice
 from lungsev.train.fitting.device import device_of, run_batches
 from lungsev.train.fitting.finish import finish_run
 from lungsev.train.fitting.fit import TrainingModule, fit, seed_weights

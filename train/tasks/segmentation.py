@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import cv2
@@ -36,7 +36,8 @@ from lungsev.train.data.datasets import load_masked
 from lungsev.train.data.loaders import Key, generator_of, make_loader
 from lungsev.train.data.preparation import left_out, ready_images, require_root, split_dataset, usable
 from lungsev.train.data.synthetic import SyntheticImage, make_chests
-from lungsev.train.evaluation.metrics import bootstrap_interval, dice
+from lungsev.train.evaluation.overlap import dice
+from lungsev.train.evaluation.resampling import RESAMPLES, percentile_interval, resampled_values
 from lungsev.train.fitting.device import run_batches
 from lungsev.train.fitting.finish import finish_run
 from lungsev.train.fitting.fit import TrainingModule, fit, seed_weights
@@ -214,6 +215,7 @@ def run_segmentation(settings: SegmentSettings, run: Run) -> dict[str, Any]:
     network = build_segmentation(settings.network)
     parts = {part: [prepared[name] for name in names] for part, names in split.parts.items()}
     parts["held_out"] = [prepared[radiograph.name] for radiograph in left_out(readable, radiographs)]
+    patient_of = {radiograph.name: radiograph.patient for radiograph in readable}
     say(f"Finding lungs in {len(parts['train'])} images of {dataset.name} ({split.protocol}), run {run.path}")
     synthetic = make_chests(settings.synthetic, settings.loop.seed) if settings.network.image_check else []
     best = fit(SegmentationModule(network, settings), run, *_loaders(parts, synthetic, settings))
@@ -223,7 +225,7 @@ def run_segmentation(settings: SegmentSettings, run: Run) -> dict[str, Any]:
         "task": "segmentation",
         "data": [dataset.name],
         "split": {"protocol": split.protocol, "sha256": split.sha256},
-        **{part: measure(best, parts[part], settings) for part in MEASURED if parts.get(part)},
+        **{part: measure(best, parts[part], settings, patient_of) for part in MEASURED if parts.get(part)},
     }
     save_checkpoint(run.path, settings.network, best)
     finish_run(run, metrics)
@@ -231,9 +233,15 @@ def run_segmentation(settings: SegmentSettings, run: Run) -> dict[str, Any]:
 
 
 def measure(
-    network: nn.Module, radiographs: Sequence[image_cache.CachedImage], settings: SegmentSettings
+    network: nn.Module,
+    radiographs: Sequence[image_cache.CachedImage],
+    settings: SegmentSettings,
+    patient_of: Mapping[str, str],
 ) -> dict[str, Any]:
-    """Measure Dice of masks thresholded at one half, on the canvas, and the image check's accuracy."""
+    """Measure Dice of masks thresholded at one half, on the canvas, and the image check's accuracy.
+
+    The interval is that of the mean over resampled patients.
+    """
     scores = []
     for radiograph, mask in zip(
         radiographs, predict_masks(network, radiographs, settings.network.size_px), strict=True
@@ -242,11 +250,14 @@ def measure(
         enlarged = cv2.resize(mask, truth.shape[::-1], interpolation=cv2.INTER_LINEAR)
         scores.append(dice(truth, enlarged >= 0.5))
     values = np.asarray(scores)
-    interval = bootstrap_interval(lambda x: float(x.mean()), values)
+    sums = np.stack([values, np.ones(len(values))], axis=1)
+    patients = [patient_of[radiograph.name] for radiograph in radiographs]
+    draws = resampled_values(lambda total: total[..., 0] / total[..., 1], [sums], patients, RESAMPLES)
     found = {
         "images": len(radiographs),
-        "dice": interval.value,
-        "dice_interval": [interval.low, interval.high],
+        "patients": len(set(patients)),
+        "dice": float(values.mean()),
+        "dice_interval": list(percentile_interval(draws)),
         "dice_min": float(values.min()),
     }
     if settings.network.image_check:

@@ -250,7 +250,7 @@ def run_severity(settings: SeverityRunSettings, run: Run) -> dict[str, Any]:
     thetas = image_thetas(normalizer, cached, settings.data.cache)
     wants_masks = settings.network.mask_attention or settings.network.neck == "bsnet"
     masks = image_masks(normalizer, cached, settings.data.cache) if wants_masks else None
-    split = split_dataset(radiographs, settings.data.split, run, settings.data.findings)
+    split = split_dataset(radiographs, settings.data.split, run, settings.data.findings, calibrated=True)
     row_of = {radiograph.name: row for row, radiograph in enumerate(radiographs)}
     parts = {part: [row_of[name] for name in names] for part, names in split.parts.items()}
 

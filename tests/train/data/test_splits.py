@@ -112,7 +112,7 @@ def test_too_few_patients_are_an_error_and_not_an_empty_part() -> None:
 def test_the_calibration_part_is_of_patients_of_its_own_who_would_have_trained() -> None:
     images = images_of([1, 2] * 60)
     plain = split_images(images, "holdout", calibration=0.0)
-    cut = split_images(images, "holdout")
+    cut = split_images(images, "holdout", calibration=None)
     assert "calibration" not in plain.parts
     assert (cut.parts["validation"], cut.parts["test"]) == (plain.parts["validation"], plain.parts["test"])
     assert sorted(cut.parts["train"] + cut.parts["calibration"]) == sorted(plain.parts["train"])
@@ -122,8 +122,8 @@ def test_the_calibration_part_is_of_patients_of_its_own_who_would_have_trained()
 
 
 def test_few_patients_and_published_splits_have_no_calibration_part_unless_it_is_asked_for() -> None:
-    assert "calibration" not in split_images(images_of([1] * 60), "holdout").parts
+    assert "calibration" not in split_images(images_of([1] * 60), "holdout", calibration=None).parts
     assert len(split_images(images_of([1] * 60), "holdout", calibration=0.25).parts["calibration"]) >= 8
     published = consensus_images()
-    assert "calibration" not in split_images(published, "pafe").parts
+    assert "calibration" not in split_images(published, "pafe", calibration=None).parts
     assert "calibration" in split_images(published, "pafe", calibration=0.2).parts

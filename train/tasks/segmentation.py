@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import cv2
@@ -213,9 +213,10 @@ def run_segmentation(settings: SegmentSettings, run: Run) -> dict[str, Any]:
     split = split_dataset(radiographs, settings.data.split, run)
     seed_weights(settings.loop.seed)
     network = build_segmentation(settings.network)
-    parts = {part: [prepared[name] for name in names] for part, names in split.parts.items()}
-    parts["held_out"] = [prepared[radiograph.name] for radiograph in left_out(readable, radiographs)]
     patient_of = {radiograph.name: radiograph.patient for radiograph in readable}
+    names_of = {**split.parts, "held_out": [radiograph.name for radiograph in left_out(readable, radiographs)]}
+    parts = {part: [prepared[name] for name in names] for part, names in names_of.items()}
+    patients = {part: [patient_of[name] for name in names] for part, names in names_of.items()}
     say(f"Finding lungs in {len(parts['train'])} images of {dataset.name} ({split.protocol}), run {run.path}")
     synthetic = make_chests(settings.synthetic, settings.loop.seed) if settings.network.image_check else []
     best = fit(SegmentationModule(network, settings), run, *_loaders(parts, synthetic, settings))
@@ -225,7 +226,7 @@ def run_segmentation(settings: SegmentSettings, run: Run) -> dict[str, Any]:
         "task": "segmentation",
         "data": [dataset.name],
         "split": {"protocol": split.protocol, "sha256": split.sha256},
-        **{part: measure(best, parts[part], settings, patient_of) for part in MEASURED if parts.get(part)},
+        **{part: measure(best, parts[part], settings, patients[part]) for part in MEASURED if parts.get(part)},
     }
     save_checkpoint(run.path, settings.network, best)
     finish_run(run, metrics)
@@ -236,7 +237,7 @@ def measure(
     network: nn.Module,
     radiographs: Sequence[image_cache.CachedImage],
     settings: SegmentSettings,
-    patient_of: Mapping[str, str],
+    patients: Sequence[str],
 ) -> dict[str, Any]:
     """Measure Dice of masks thresholded at one half, on the canvas, and the image check's accuracy.
 
@@ -251,7 +252,6 @@ def measure(
         scores.append(dice(truth, enlarged >= 0.5))
     values = np.asarray(scores)
     sums = np.stack([values, np.ones(len(values))], axis=1)
-    patients = [patient_of[radiograph.name] for radiograph in radiographs]
     draws = resampled_values(lambda total: total[..., 0] / total[..., 1], [sums], patients, RESAMPLES)
     found = {
         "images": len(radiographs),

@@ -93,5 +93,6 @@ def _stage(run: Run, name: str, settings: Any, work: Any) -> dict[str, Any]:
     stage = Run(run.path / name)
     if stage.is_finished:
         say(f"Stage {name} is finished: {stage.path}")
+        stage.remove_checkpoints()
         return stage.metrics()
     return dict(work(settings, open_run(name, settings, out=stage.path)))

@@ -46,6 +46,7 @@ from lungsev.train.evaluation.summary import headline, summarise
 from lungsev.train.fitting.device import device_of, run_batches
 from lungsev.train.fitting.finish import finish_run
 from lungsev.train.fitting.fit import fit, seed_weights
+from lungsev.train.provenance import note_end
 from lungsev.train.runs import Run, open_run
 from lungsev.train.settings import LoopSettings, OptimizerSettings, Positive, Share
 from lungsev.train.tasks.cross_validation import FITTED_ON, cross_validate
@@ -283,6 +284,8 @@ def _train_copy(
     best = fit(SeverityModule(network, scheme, own), run, loader, None)
     with atomic_file(run.network) as file:
         torch.save({name: value.cpu() for name, value in best.state_dict().items()}, file)
+    note_end(run.path)
+    run.remove_checkpoints()
 
 
 def mean_of_weights(states: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:

@@ -105,6 +105,7 @@ def _run_row(row: RowSettings, settings: Settings, run: Run) -> None:
     if run.is_finished:
         if not made_with(run, settings):
             raise ConfigError(f"{run.path} is finished with other settings; give another --out")
+        run.remove_checkpoints()
         return
     KINDS[row.kind][1](settings, open_run("table", settings, out=run.path))
 

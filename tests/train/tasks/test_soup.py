@@ -111,6 +111,7 @@ def test_what_ships_is_the_mean_of_copies_trained_on_all_images(
     run = open_run("soup", chosen, out=tmp_path / "run")
     metrics = run_soup(chosen, run)
     network = load_network(run.path)
+    assert not list(run.path.rglob("*.ckpt"))
     copies = [torch.load(run.path / "all" / f"copy-{n}" / "network.pt", weights_only=True) for n in range(2)]
     name = "scheme_heads.brixia.classify.weight"
     assert not torch.equal(copies[0][name], copies[1][name])

@@ -80,6 +80,12 @@ def source_of(measured: Measured) -> str:
     return f"{found.part} part: {counted(found.images, 'image')} of {counted(found.patients, 'patient')}"
 
 
+def label_of(measured: Measured) -> str:
+    """Return measure, decision and unit, e.g. `difference in accuracy (argmax), percentage points`."""
+    found = plain(measured)
+    return found.label() if isinstance(found, Measurement) else f"difference in {found.label()}"
+
+
 def plain(measured: Measured) -> Measurement | MeasuredDifference:
     """Return the value or the difference itself."""
     return measured.difference if isinstance(measured, CorrectedTest) else measured
@@ -93,7 +99,7 @@ def counted(number: int, noun: str) -> str:
 def shown(table: Table) -> ShownTable:
     """Work out heads, remarks and marks of a table."""
     columns = [[_measured(row[index]) for row in table.rows] for index in range(len(table.columns))]
-    labels = [_common(plain(cell).label() for cell in column if cell) for column in columns]
+    labels = [_common(label_of(cell) for cell in column if cell) for column in columns]
     by_column = [_common(source_of(cell) for cell in column if cell) for column in columns]
     marks = _marks(table)
     rows = []
@@ -123,8 +129,8 @@ def _shown_cell(cell: Cell, label: str, source: str, marks: dict[str, str]) -> S
     found = plain(cell)
     text, _, interval = found.text().partition(" [")
     remarks = [source_of(cell)] if source_of(cell) != source else []
-    if found.label() != label and found.decision != "reader":
-        remarks.append(found.label())
+    if label_of(cell) != label and found.decision != "reader":
+        remarks.append(label_of(cell))
     if found.seeds > 1:
         remarks.append(f"mean of {found.seeds} seeds")
     if isinstance(cell, CorrectedTest):

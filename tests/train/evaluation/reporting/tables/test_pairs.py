@@ -18,8 +18,8 @@ def test_rows_are_pairs_by_part_with_both_p_values(runs: list[RunReport]) -> Non
     assert [head for head, _ in table.heads] == [
         "comparison",
         "part",
-        "accuracy (argmax), percentage points",
-        "MAE (argmax), grades",
+        "difference in accuracy (argmax), percentage points",
+        "difference in MAE (argmax), grades",
     ]
     assert all(cell.remark.startswith("p ") and ", Holm " in cell.remark for row in table.rows for cell in row[2:])
     assert table.notes[0].startswith("4 tests on this page")

@@ -17,6 +17,7 @@ from lungsev.geometry import (
     corner_error_px,
     homogeneous,
     invert,
+    tilt_deg,
     warp,
 )
 from lungsev.preprocessing.canvas import to_canvas
@@ -223,3 +224,10 @@ def test_corners_run_clockwise() -> None:
 
 def _ramp(rows: int, columns: int) -> np.ndarray:
     return np.add.outer(np.linspace(0, 0.5, rows), np.linspace(0, 0.5, columns)).astype(np.float32)
+
+
+@pytest.mark.parametrize("degrees", [-170.0, -20.0, 0.0, 35.0])
+def test_the_tilt_is_the_angle_of_a_frame_that_was_scaled_and_turned(degrees: float) -> None:
+    angle = np.deg2rad(degrees)
+    theta = 0.7 * np.array([[np.cos(angle), -np.sin(angle), 0.1], [np.sin(angle), np.cos(angle), -0.3]])
+    assert tilt_deg(theta) == pytest.approx(degrees)

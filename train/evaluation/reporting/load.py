@@ -158,7 +158,7 @@ def _label(path: Path, settings: dict[str, Any], metrics: dict[str, Any]) -> str
     backbone = (
         str(network.get("backbone", path.name)).replace("resnet", "ResNet").replace("tf_efficientnet", "EfficientNet")
     )
-    if network.get("neck", "concat") != "concat":
+    if network.get("neck") == "bsnet":
         networks = settings.get("ensemble", 1)
         return f"BS-Net ({backbone}{f', ensemble of {networks}' if networks > 1 else ''})"
     label = f"{backbone} + SN" + (" + PAFE" if network.get("position_aware") else "")

@@ -114,8 +114,8 @@ class RunReport:
 
     @property
     def is_bsnet(self) -> bool:
-        """Tell whether the network is BS-Net, whose neck is a feature pyramid."""
-        return self.network.get("neck", "concat") != "concat"
+        """Tell whether the network is BS-Net."""
+        return bool(self.network.get("neck") == "bsnet")
 
     @property
     def encoder_weights(self) -> str:

@@ -42,7 +42,7 @@ def table(options: TableOptions) -> None:
     """
     from lungsev.config import parse_assignments
     from lungsev.train.console import say
-    from lungsev.train.tasks.table_settings import default_out, read_table
+    from lungsev.train.tasks.table_settings import default_out, lungs_document, read_table
     from lungsev.train.tasks.tables import TableRequest, run_table
     from lungsev.train.tasks.upstream import upstream_alignment
     from lungsev.train.threads import use_threads
@@ -52,10 +52,11 @@ def table(options: TableOptions) -> None:
     left_out = [row.name for row in chosen.rows if row.needs_weights and options.cxr_clip is None]
     if left_out and not options.row:
         say(f"Left out: {', '.join(left_out)}, which needs its weights: --cxr-clip FILE")
+    stages = {stage: lungs_document(chosen, stage) for stage in ("segment", "align")}
     request = TableRequest(
         data=options.data,
         out=options.out or default_out(options.name, chosen),
-        alignment=upstream_alignment(options.lungs) if options.lungs is not None else None,
+        alignment=upstream_alignment(options.lungs, stages) if options.lungs is not None else None,
         overrides={**parse_assignments(options.assign or []), **options.overrides()},
         weights=options.cxr_clip,
     )

@@ -36,7 +36,8 @@ class TableSettings(Settings):
     title: str
     folder: str | None = None  # of the rows below runs/; tables that share rows share it
     layout: str | None = None  # of --data, where it cannot be recognised
-    lungs: dict[str, Any] | None = None  # segment and align over model.yaml's; None: the newest run, or --lungs
+    own_lungs: bool = False  # trains segment and align in its folder, from masks below --data, not of graded patients
+    lungs: dict[str, dict[str, Any]] = Field(default_factory=dict)  # segment and align, over their base or model.yaml
     common: dict[str, dict[str, Any]] = Field(default_factory=dict)  # by kind, layout or name of the row
     seeds: int = 1
     rows: tuple[RowSettings, ...]
@@ -93,9 +94,11 @@ def row_document(table: TableSettings, row: RowSettings) -> dict[str, Any]:
 
 
 def lungs_document(table: TableSettings, stage: str) -> dict[str, Any]:
-    """Return the settings of `segment` or `align`: those of model.yaml, the table's over them."""
-    document = read_config(built_in_or_path("model"))[stage]
-    return merged(document, (table.lungs or {}).get(stage, {}))
+    """Return the settings of `segment` or `align`: the table's over those of its base, or of model.yaml."""
+    own = dict(table.lungs.get(stage, {}))
+    base = own.pop("base", None)
+    below = read_config(built_in_or_path(base)) if base is not None else read_config(built_in_or_path("model"))[stage]
+    return merged(below, own)
 
 
 def default_out(name: str, table: TableSettings) -> Path:

@@ -71,7 +71,7 @@ def run_table(table: TableSettings, names: Sequence[str], request: TableRequest)
     """
     rows = table.chosen(list(names), request.weights is not None)
     alignment = request.alignment
-    if alignment is None and table.lungs is not None:
+    if alignment is None and table.own_lungs:
         alignment = _own_alignment(table, request)
     failed: dict[str, LungsevError] = {}
     for place, row in enumerate(rows, start=1):

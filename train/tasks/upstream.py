@@ -32,15 +32,19 @@ class UpstreamSettings(Settings):
     align: AlignSettings = AlignSettings()
 
 
-def upstream_alignment(lungs: str) -> Path:
+def upstream_alignment(lungs: str, stages_of: dict[str, Any] | None = None) -> Path:
     """Return the finished alignment run of a folder of lung masks, or of synthetic ones; train it if there is none.
+
+    Args:
+        lungs: The folder, or `synthetic`.
+        stages_of: Settings of `segment` and `align`; None: those of model.yaml. Synthetic ones have their own.
 
     Raises:
         DatasetError: The folder holds no lung masks.
     """
-    stages = load_model(
-        UpstreamSettings, built_in_or_path("trial" if lungs == SYNTHETIC else "model"), None, _read_stages
-    )
+    path = built_in_or_path("trial" if lungs == SYNTHETIC else "model")
+    given = None if lungs == SYNTHETIC else stages_of
+    stages = load_model(UpstreamSettings, path, None, lambda path: given or _read_stages(path))
     root = _synthetic_images() if lungs == SYNTHETIC else Path(lungs)
     segmentation = _stage("segment", _on(stages.segment, root), run_segmentation)
     align = _on(stages.align, root).model_copy(update={"segmentation": segmentation})

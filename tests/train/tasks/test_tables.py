@@ -17,7 +17,7 @@ from lungsev.train.configs import built_in_or_path, read_config
 from lungsev.train.evaluation.predictions import Predictions
 from lungsev.train.tasks import tables as rows_of_tables
 from lungsev.train.tasks.severity import SeverityRunSettings
-from lungsev.train.tasks.table_settings import TableSettings, read_table, row_document
+from lungsev.train.tasks.table_settings import TableSettings, lungs_document, read_table, row_document
 from lungsev.train.tasks.tables import TableRequest, run_table
 
 SettingsMaker = Callable[..., SeverityRunSettings]
@@ -58,6 +58,13 @@ def test_a_row_differs_from_the_recipe_in_what_it_says() -> None:
     assert row.network.model_copy(update={"backbone": "resnet34", "position_aware": True}) == recipe.network
     assert settings_of("inha/linear_probe_resnet50").initial.freeze == "all_but_heads"
     assert settings_of("brixia/bsnet_ensemble").ensemble == 5
+
+
+def test_the_earlier_stages_of_a_table_are_those_of_its_rows() -> None:
+    published, corrected = (lungs_document(read_table(name), "align") for name in ("1", "1_corrected"))
+    assert (published["network"]["kind"], published["objective"]) == ("convolutions", "mask")
+    assert corrected == read_config(built_in_or_path("model"))["align"]
+    assert lungs_document(read_table("public_1_small"), "segment")["loop"]["epochs"] == 6
 
 
 def test_the_papers_tables_are_there_as_published_and_corrected() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +13,11 @@ import pytest
 from lungsev.errors import DatasetError
 from lungsev.train.data.datasets import load_graded
 from lungsev.train.data.datasets.custom import load
+from lungsev.train.data.stated_splits import make_split
+from lungsev.train.settings import SplitSettings
 
 DatasetMaker = Callable[[str], Path]
+DOCS = Path(__file__).resolve().parents[4] / "docs"
 
 
 @pytest.fixture
@@ -109,3 +113,22 @@ def test_a_split_and_a_fold_column_are_kept_as_printed(root: Path) -> None:
         ("val", "", ""),
         ("", "2", ""),
     ]
+
+
+def test_the_example_of_the_documentation_is_read_and_split_as_it_says(tmp_path: Path) -> None:
+    blocks = re.findall(r"```(csv|yaml)\n(.*?)```", (DOCS / "training.md").read_text(encoding="utf-8"), re.DOTALL)
+    table = next(text for kind, text in blocks if kind == "csv")
+    scheme = re.findall(r"```yaml\n(name: halves.*?)```", (DOCS / "extending.md").read_text(), re.DOTALL)[0]
+    (tmp_path / "mine.csv").write_text(table)
+    (tmp_path / "scheme.yaml").write_text(scheme)
+    for name in "abcd":
+        (tmp_path / f"{name}.png").touch()
+    dataset = load_graded(tmp_path, "custom")
+    assert dataset.readers == ("ann", "bob")
+    assert [math.isnan(image.total) for image in dataset.images] == [False, True, False, False]
+    split, _ = make_split(dataset.images, SplitSettings(validation=0.5))
+    assert split.parts == {"train": ("a.png", "b.png"), "validation": ("c.png",), "test": ("d.png",)}
+    for name, text in {"who.csv": "image,split\na,train\nb.png,test\n", "who.yaml": "train: [a]\ntest: [b]\n"}.items():
+        (tmp_path / name).write_text(text)
+        told, _ = make_split(dataset.images, SplitSettings(file=tmp_path / name))
+        assert told.parts == {"train": ("a.png",), "test": ("b.png",)}

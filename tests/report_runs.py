@@ -65,7 +65,7 @@ def run(label: str, parts: dict[str, Predictions], initial: dict[str, Any] | Non
         "initial": initial or {},
     }
     one_seed = {part: (each,) for part, each in parts.items()}
-    return RunReport(Path(label), label, settings, {}, one_seed, trainings=(Training(HISTORY),))
+    return RunReport(Path(label), label, settings, {"data": ["brixia"]}, one_seed, trainings=(Training(HISTORY),))
 
 
 def write_report_run(

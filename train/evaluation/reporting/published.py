@@ -30,11 +30,11 @@ TABLE_2: dict[tuple[str, str], str] = {
 
 
 def table_1(run: RunReport) -> str:
-    """Return the paper's row of Table 1 for a run; `-` where it has none."""
+    """Return the paper's row of Table 1 for a run; `-` where it has none, as for images of another dataset."""
+    if run.metrics.get("data") != ["brixia"] or run.network.get("mask_attention"):
+        return "-"
     if run.settings.get("title", "").startswith("CXR-CLIP"):
         return CXR_CLIP
-    if run.settings.get("title") or run.network.get("mask_attention"):
-        return "-"
     if run.is_bsnet:
         return BSNET if run.settings.get("ensemble", 1) > 1 else "-"
     return TABLE_1.get((run.backbone.split(".")[0], bool(run.position_aware)), "-")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from lungsev.system import write_atomically
@@ -31,8 +31,8 @@ def write_report(paths: Sequence[Path], out: Path, title: str) -> Path:
     runs = load_runs(paths)
     comparisons = compare(runs)
     tables = all_tables(runs, comparisons)
-    (out / "figures").mkdir(parents=True, exist_ok=True)
-    (out / "tables").mkdir(parents=True, exist_ok=True)
+    for folder, suffixes in (("figures", ("png", "pdf", "svg")), ("tables", FORMATS)):
+        _emptied(out / folder, suffixes)
     for table in tables:
         for suffix, formatted in FORMATS.items():
             write_atomically(out / "tables" / f"{table.name}.{suffix}", formatted(table))
@@ -50,3 +50,11 @@ def write_report(paths: Sequence[Path], out: Path, title: str) -> Path:
     page = out / "report.html"
     write_atomically(page, page_of(title, method_of(runs, comparisons), tables, pictures))
     return page
+
+
+def _emptied(folder: Path, suffixes: Iterable[str]) -> None:
+    """Make a folder, or remove what an earlier report of other runs left there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for suffix in suffixes:
+        for path in folder.glob(f"*.{suffix}"):
+            path.unlink()

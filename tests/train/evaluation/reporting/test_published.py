@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from graded_runs import predictions
 from report_runs import read_images, run
 
@@ -16,6 +18,9 @@ def test_table_1_names_encoders_and_ensembles_and_no_run_of_our_own(runs: list[R
     assert paper["PAFE"].endswith("65.7 (0.37)")
     assert paper["CXR-CLIP"].startswith("95.1")
     assert (paper["BS-Net"], paper["mask attention"]) == ("-", "-")
+    named = replace(runs[3], settings={**runs[3].settings, "title": "ResNet18 + SN + PAFE (published code)"})
+    assert table_1(named) == paper["PAFE"]
+    assert {table_1(replace(one, metrics={"data": ["cohen"]})) for one in runs} == {"-"}
 
 
 def test_table_2_is_of_inha_with_the_encoder() -> None:

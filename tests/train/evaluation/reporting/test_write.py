@@ -62,8 +62,16 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for part, count, seed in (("train", 30, 1), ("validation", 14, 2), ("test", 36, 3), ("consensus", 24, 4))
         }
         runs.append(write_report_run(folder / f"run-{number}", parts, {"position_aware": aware}))
+    (folder / "page" / "tables").mkdir(parents=True)
+    (folder / "page" / "tables" / "of-an-earlier-report.csv").touch()
     write.write_report(runs, folder / "page", "A & B")
     return folder
+
+
+def test_a_report_leaves_no_table_of_an_earlier_one(report: Path) -> None:
+    names = {path.stem for path in (report / "page" / "tables").iterdir()}
+    assert "of-an-earlier-report" not in names
+    assert len(names) > 5
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from lungsev.runtime.cli import app
 COMMANDS = sorted(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
 ALL = [
     *("bench", "corrections", "dashboard", "demo", "doctor", "engine", "listen", "listen-hl7"),
-    *("outbox", "patients", "phantoms", "rescore", "score", "trend", "verify", "watch"),
+    *("models", "outbox", "patients", "phantoms", "rescore", "score", "trend", "verify", "watch"),
 ]
 
 

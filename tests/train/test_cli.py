@@ -100,7 +100,7 @@ def test_an_unknown_backbone_and_weights_that_cannot_be_had(
 
     monkeypatch.setattr(timm, "create_model", offline)
     error = one_line(lungsev_train(*base, "--set", "network.pretrained=imagenet"))
-    assert "cannot be downloaded (Temporary failure in name resolution); give a file" in error
+    assert "cannot be downloaded (Temporary failure in name resolution); fetch" in error
     error = one_line(lungsev_train(*base, "--set", "initial.encoder_weights=absent.pt"))
     assert "absent.pt does not exist" in error
 

@@ -9,11 +9,11 @@ from lungsev.train import settings
 from lungsev.train.settings import DataSettings, LoopSettings, SplitSettings
 
 
-@pytest.mark.parametrize(("cores", "workers"), [(None, 0), (1, 0), (4, 3), (64, 8)])
+@pytest.mark.parametrize(("cores", "workers"), [(1, 0), (4, 3), (64, 8)])
 def test_loaders_leave_one_core_free_and_are_at_most_eight(
-    monkeypatch: pytest.MonkeyPatch, cores: int | None, workers: int
+    monkeypatch: pytest.MonkeyPatch, cores: int, workers: int
 ) -> None:
-    monkeypatch.setattr(settings.os, "cpu_count", lambda: cores)
+    monkeypatch.setattr(settings, "usable_cpus", lambda: cores)
     assert DataSettings().num_workers == workers
     assert DataSettings(workers=5).num_workers == 5
 

@@ -21,7 +21,7 @@ NOTE = (
 
 
 def accuracy_table(runs: Sequence[RunReport]) -> Table:
-    """Runs of the Brixia scheme; the MAE is of the consensus part, or says which."""
+    """Runs of the Brixia scheme; the MAE is of the consensus part, or says which. Columns without a value go."""
     rows = []
     for run in runs:
         if run.predictions.scheme.name != "brixia":
@@ -35,7 +35,9 @@ def accuracy_table(runs: Sequence[RunReport]) -> Table:
         )
         rows.append((run.label, run.data, *cells, table_1(run)))
     columns = ("run", "data", "", "", "", "", "", "", "paper*")
-    return Table("table-1", "Table 1: Brixia", columns, tuple(rows), NOTE)
+    filled = [place for place, head in enumerate(columns) if head or any(row[place] != "-" for row in rows)]
+    kept = tuple(tuple(row[place] for place in filled) for row in rows)
+    return Table("table-1", "Table 1: Brixia", tuple(columns[place] for place in filled), kept, NOTE)
 
 
 def _while_training(run: RunReport) -> Cell:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +103,19 @@ def test_rows_are_chosen_by_name_together_with_those_they_start_from() -> None:
         upside_down.chosen([], False)
 
 
+def note_report(paths: Sequence[Path], out: Path, title: str) -> Path:
+    """Stand in for the report, which has tests of its own."""
+    out.mkdir(parents=True, exist_ok=True)
+    page = out / "report.html"
+    page.write_text(f"{title}: {', '.join(path.name for path in paths)}")
+    return page
+
+
+@pytest.fixture(autouse=True)
+def _reports_are_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows_of_tables, "write_report", note_report)
+
+
 def test_a_failing_row_stops_those_that_start_from_it_and_no_other(tiny_config: str, tmp_path: Path) -> None:
     rows: tuple[dict[str, Any], ...] = (
         {"name": "broken", "config": tiny_config, "set": {"network": {"backbone": "resnet43"}}},
@@ -112,7 +125,7 @@ def test_a_failing_row_stops_those_that_start_from_it_and_no_other(tiny_config: 
     request = request_for(tiny_config, tmp_path / "table")
     with pytest.raises(LungsevError, match="2 of 3 rows could not be run, broken because: backbone 'resnet43'"):
         run_table(table_of(*rows), [], request)
-    assert (tmp_path / "table" / "report" / "report.html").is_file()
+    assert (tmp_path / "table" / "report" / "report.html").read_text() == "A table: whole"
     done = (tmp_path / "table" / "whole" / "network.pt").stat().st_mtime_ns
     run_table(table_of(rows[2]), [], request)
     assert (tmp_path / "table" / "whole" / "network.pt").stat().st_mtime_ns == done

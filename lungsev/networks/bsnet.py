@@ -21,6 +21,7 @@ from lungsev.networks.backbone import Backbone
 from lungsev.networks.heads import MAP_SIDE
 from lungsev.networks.pooling import ExactMap
 from lungsev.networks.warp import AffineWarp
+from lungsev.preprocessing.canvas import CANVAS_SIZE_PX
 from lungsev.schemes import Scheme
 
 MASK_SAMPLES = 2  # per side and cell of the finest level
@@ -32,7 +33,7 @@ class BsNet(nn.Module):
     Args:
         backbone: Encoder; its levels are used as they are, finest first.
         schemes: Each has classifiers of its own; encoder and pyramid are shared.
-        crop_px: Side at which the encoder sees the canvas; a multiple of its coarsest stride.
+        crop_px: Side at which the encoder sees the canvas: a divisor of 512 and a multiple of its coarsest stride.
         pyramid_width: Channels of the pyramid's finest level; each later one but the second has twice as many.
         classifier_width: Channels of a classifier.
         classifier_depth: 3x3 convolutions of a classifier before its last.
@@ -55,6 +56,8 @@ class BsNet(nn.Module):
             raise ValueError(f"BS-Net needs two or more levels, finest first, found strides {list(reductions)}")
         if crop_px % reductions[-1]:
             raise ValueError(f"crop_px {crop_px} is not a multiple of the encoder's coarsest stride {reductions[-1]}")
+        if CANVAS_SIZE_PX % crop_px:
+            raise ValueError(f"crop_px {crop_px} of BS-Net does not divide the canvas of {CANVAS_SIZE_PX}")
         self.crop_px = crop_px
         self.backbone = backbone
         self.sides = [crop_px // reduction for reduction in reductions]

@@ -48,8 +48,6 @@ class FusedNetwork(nn.Module):
             self.warp = AffineWarp(severity.crop_px, oversample)
             if severity.mask_attention is not None:
                 self.warp_mask = AffineWarp(severity.token_side, COVERAGE_SAMPLES)
-        elif CANVAS_SIZE_PX % severity.crop_px:
-            raise ValueError(f"crop_px {severity.crop_px} of BS-Net does not divide the canvas of {CANVAS_SIZE_PX}")
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """Find the lungs of images [N, 1, 512, 512] 0-1, bone bright; align and grade them.

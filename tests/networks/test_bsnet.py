@@ -209,5 +209,7 @@ def test_the_map_lays_each_box_back_where_it_was() -> None:
 def test_a_canvas_or_levels_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="crop_px 80 is not a multiple"):
         tiny(crop_px=80)
+    with pytest.raises(ValueError, match="crop_px 160 of BS-Net does not divide the canvas of 512"):
+        tiny(crop_px=160)
     with pytest.raises(ValueError, match="two or more levels"):
         tiny(out_indices=(4,))

@@ -11,11 +11,9 @@ from lungsev.config import read_yaml
 from lungsev.errors import LungsevError
 from lungsev.train.console import warn
 from lungsev.train.evaluation.predictions import Predictions
-from lungsev.train.evaluation.reporting.run_report import MEASURED, RunReport, Training
+from lungsev.train.evaluation.reporting.run_report import HANDCRAFTED, MEASURED, RunReport, Training
 from lungsev.train.evaluation.samples import ReportSamples
 from lungsev.train.runs import Run
-
-HANDCRAFTED = "hand-crafted features"
 
 
 def load_runs(paths: Sequence[Path]) -> list[RunReport]:

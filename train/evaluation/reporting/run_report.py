@@ -14,6 +14,7 @@ from lungsev.train.evaluation.readers import ReaderPair, second_reader
 from lungsev.train.evaluation.samples import ReportSamples
 
 MEASURED = ("consensus", "test", "validation", "train")  # the first that a run has is the part its numbers are of
+HANDCRAFTED = "hand-crafted features"  # label of a row without a network
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,11 @@ class RunReport:
         """Measure a part (empty: the measured one), all seeds together; arguments of `measurement.measure`."""
         part = part or self.measured
         return measure(self.parts[part], name, part, decision, region)
+
+    @property
+    def states_probabilities(self) -> bool:
+        """Tell whether the run says how likely each grade is; a regression on hand-crafted features does not."""
+        return self.settings.get("title") != HANDCRAFTED
 
     def by_seed(self, name: str, part: str) -> list[float]:
         """Return the value of each seed by itself."""

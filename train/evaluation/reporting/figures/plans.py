@@ -57,7 +57,8 @@ def all_plans(runs: Sequence[RunReport]) -> list[Plan]:
 def _over_runs(runs: list[RunReport], prefix: str) -> list[Plan]:
     scheme = runs[0].predictions.scheme.title
     error = sources(runs, [run.measure("mae") for run in runs])
-    calibration = sources(runs, [run.measure("ece") for run in runs])
+    stating = [run for run in runs if run.states_probabilities]
+    calibration = sources(stating, [run.measure("ece") for run in stating])
     return [
         Plan(
             f"{prefix}-mae-by-region",

@@ -17,6 +17,9 @@ MIN_REGIONS = 5  # of a point; fewer are chance
 
 def reliability(runs: Sequence[RunReport]) -> Figure | None:
     """Draw a curve per run, in the bins of the calibration error, which its legend entry says; seeds are pooled."""
+    runs = [run for run in runs if run.states_probabilities]
+    if not runs:
+        return None
     figure = Figure(figsize=(6.2, 4.4 + legend_height(len(runs))), layout="constrained")
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1)

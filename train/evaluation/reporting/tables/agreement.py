@@ -31,7 +31,7 @@ TOTAL_MEASURES = (
     ("total_r", None),
     ("total_icc", None),
 )
-OF_PROBABILITIES = ("ece",)  # which a reader does not state
+OF_PROBABILITIES = ("ece",)  # which a reader or a regression does not state
 
 
 def region_table(runs: Sequence[RunReport]) -> Table:
@@ -106,6 +106,8 @@ def of_shared_images(
 
 def _of_run(run: RunReport, part: str, pair: ReaderPair | None = None) -> Callable[..., Cell]:
     def measured(name: str, decision: str | None = None, region: str = "") -> Cell:
+        if name in OF_PROBABILITIES and not run.states_probabilities:
+            return "-"
         if pair is None:
             return run.measure(name, part, decision, region)
         return of_shared_images(run, part, pair, name, decision, region)

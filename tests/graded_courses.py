@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from lungsev.change import Severity
-from lungsev.train.evaluation.change_courses import Course, CourseImage
+from lungsev.train.evaluation.change.courses import Course, CourseImage
 
 TRUE = {"shared_error": 0.6, "drift_per_day": 0.8, "step_share": 0.25, "step_variance": 9.0}
 PER_GRADE, READER_VARIANCE = 1.5, 0.4

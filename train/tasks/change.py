@@ -25,9 +25,9 @@ from lungsev.report import SeverityReport
 from lungsev.report_change import standing_region_severities, standing_severity
 from lungsev.train.console import say, track, warn
 from lungsev.train.data.datasets import GradedDataset, load_graded
-from lungsev.train.evaluation.change_courses import Course, CourseImage, consecutive_pairs, courses_of, is_fit_patient
-from lungsev.train.evaluation.change_figures import choose_threshold, figures
-from lungsev.train.evaluation.change_fit import fit_process, fit_regions
+from lungsev.train.evaluation.change.courses import Course, CourseImage, consecutive_pairs, courses_of, is_fit_patient
+from lungsev.train.evaluation.change.figures import choose_threshold, figures
+from lungsev.train.evaluation.change.fit import fit_process, fit_regions
 
 MARGIN = 0.5  # points: the smallest true change that counts, half of what a total can show
 _SECOND_TRUTH = {"ralo": "ralo_opacity"}  # scheme -> one whose grades are added for a second way to count points

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from lungsev.errors import DatasetError
-from lungsev.train.evaluation.change_courses import Pair
+from lungsev.train.evaluation.change.courses import Pair
 
 _FEWEST_PAIRS = 50
 _ITERATIONS = 300

@@ -10,8 +10,8 @@ from measured import MEASURED
 
 from lungsev.change import ChangeEstimate, Severity
 from lungsev.errors import DatasetError
-from lungsev.train.evaluation.change_courses import Course, CourseImage
-from lungsev.train.evaluation.change_figures import FALSE_CALLS_AIM, choose_threshold, figures, is_called
+from lungsev.train.evaluation.change.courses import Course, CourseImage
+from lungsev.train.evaluation.change.figures import FALSE_CALLS_AIM, choose_threshold, figures, is_called
 
 
 def course(patient: str, *images: tuple[float, float, float]) -> Course:

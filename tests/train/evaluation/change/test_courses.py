@@ -7,7 +7,7 @@ import pytest
 from graded_courses import simulated_courses
 from measured import MEASURED
 
-from lungsev.train.evaluation.change_courses import (
+from lungsev.train.evaluation.change.courses import (
     Pair,
     all_pairs,
     changes_alone,

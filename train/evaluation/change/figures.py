@@ -12,7 +12,7 @@ import numpy as np
 
 from lungsev.change import ChangeEstimate, Repeatability, change_between
 from lungsev.errors import DatasetError
-from lungsev.train.evaluation.change_courses import (
+from lungsev.train.evaluation.change.courses import (
     Course,
     Pair,
     all_pairs,

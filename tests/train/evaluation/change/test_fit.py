@@ -4,8 +4,8 @@ import pytest
 from graded_courses import PER_GRADE, READER_VARIANCE, TRUE, simulated_courses
 
 from lungsev.errors import DatasetError
-from lungsev.train.evaluation.change_courses import consecutive_pairs
-from lungsev.train.evaluation.change_fit import fit_process, fit_regions
+from lungsev.train.evaluation.change.courses import consecutive_pairs
+from lungsev.train.evaluation.change.fit import fit_process, fit_regions
 
 
 def test_the_fit_finds_the_parameters_that_made_the_courses() -> None:

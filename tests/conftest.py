@@ -6,8 +6,13 @@ from pathlib import Path
 
 import pytest
 import tiny_bundle as tiny
+from hypothesis import HealthCheck, settings
 
 from lungsev.bundle.archive import Bundle
+
+# On a busy machine a few inputs take seconds; that says nothing of the code.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

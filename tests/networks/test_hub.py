@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from tiny_networks import TINY_FUSED
 
 from lungsev.errors import ConfigError
 from lungsev.networks import load_network
@@ -17,31 +18,12 @@ from lungsev.networks.hub import write_hub_network
 from lungsev.networks.settings import FusedSettings
 from lungsev.schemes import load_scheme
 
-SETTINGS = FusedSettings.model_validate(
-    {
-        "segmentation": {
-            "encoder": "mobilenetv3_small_050",
-            "decoder_channels": [16, 8, 8, 8, 8],
-            "size_px": 64,
-            "pretrained": "none",
-        },
-        "alignment": {"input_px": 16, "width": 4},
-        "severity": {
-            "backbone": "mobilenetv3_small_050",
-            "crop_px": 64,
-            "dim": 16,
-            "oversample": 1,
-            "pretrained": "none",
-        },
-    }
-)
-
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run")
     torch.manual_seed(0)
-    save_checkpoint(folder, SETTINGS, build_fused(SETTINGS, pretrained=False))
+    save_checkpoint(folder, TINY_FUSED, build_fused(TINY_FUSED, pretrained=False))
     return folder
 
 
@@ -65,8 +47,8 @@ def test_a_scheme_of_one_s_own_travels_with_the_network(run: Path, tmp_path: Pat
     own = tmp_path / "elsewhere" / "mine.yaml"
     own.parent.mkdir()
     own.write_text(yaml.safe_dump(scheme.model_dump(mode="json")))
-    severity = SETTINGS.severity.model_copy(update={"schemes": ("brixia", str(own))})
-    settings = SETTINGS.model_copy(update={"severity": severity})
+    severity = TINY_FUSED.severity.model_copy(update={"schemes": ("brixia", str(own))})
+    settings = TINY_FUSED.model_copy(update={"severity": severity})
     folder = tmp_path / "shared"
     folder.mkdir()
     write_hub_network(folder, settings, build_fused(settings, pretrained=False).state_dict())

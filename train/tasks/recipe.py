@@ -56,10 +56,10 @@ def run_model(settings: ModelSettings, run: Run) -> dict[str, Any]:
 
     def find_lungs(ending: str, excluded: Path | None) -> Path:
         segment = _with_data(settings.segment, masks, mask_layout.name, settings.cache, excluded)
-        results[f"segment{ending}"] = _stage(run, f"segment{ending}", segment, run_segmentation)
+        results[f"segment{ending}"] = run_stage(run, f"segment{ending}", segment, run_segmentation)
         align = _with_data(settings.align, masks, mask_layout.name, settings.cache, excluded)
         align = align.model_copy(update={"segmentation": run.path / f"segment{ending}"})
-        results[f"align{ending}"] = _stage(run, f"align{ending}", align, run_alignment)
+        results[f"align{ending}"] = run_stage(run, f"align{ending}", align, run_alignment)
         return run.path / f"align{ending}"
 
     alignment = find_lungs("", excluded)
@@ -71,12 +71,12 @@ def run_model(settings: ModelSettings, run: Run) -> dict[str, Any]:
     else:
         pretrain = _with_data(settings.pretrain, labelled, None, settings.cache, excluded)
         pretrain = pretrain.model_copy(update={"alignment": alignment, "lungs": masks})
-        results["pretrain"] = _stage(run, "pretrain", pretrain, run_pretraining)
+        results["pretrain"] = run_stage(run, "pretrain", pretrain, run_pretraining)
         initial = severity.initial.model_copy(update={"encoder_weights": run.path / "pretrain" / "network.pt"})
         severity = severity.model_copy(update={"initial": initial})
     if excluded is not None:
         severity = severity.model_copy(update={"final_alignment": find_lungs("-all", None)})
-    results["brixia"] = _stage(run, "brixia", severity, run_soup)
+    results["brixia"] = run_stage(run, "brixia", severity, run_soup)
     metrics = {"task": "model", "stages": results}
     finish_run(run, metrics)
     say(f"The severity run to export: {run.path / 'brixia'}")
@@ -89,7 +89,8 @@ def _with_data(settings: Any, root: Path, layout: str | None, cache: Path, exclu
     return settings.model_copy(update={"data": data})
 
 
-def _stage(run: Run, name: str, settings: Any, work: Any) -> dict[str, Any]:
+def run_stage(run: Run, name: str, settings: Any, work: Any) -> dict[str, Any]:
+    """Run a stage into a folder of its own in `run`, unless it is finished there; return its metrics."""
     stage = Run(run.path / name)
     if stage.is_finished:
         say(f"Stage {name} is finished: {stage.path}")

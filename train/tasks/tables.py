@@ -26,7 +26,7 @@ from lungsev.train.tasks.alignment import AlignSettings, run_alignment
 from lungsev.train.tasks.cross_validation import run_grading
 from lungsev.train.tasks.handcrafted import run_handcrafted
 from lungsev.train.tasks.pretraining import PretrainSettings, run_pretraining
-from lungsev.train.tasks.recipe import GRADE_LAYOUTS, MASK_LAYOUTS
+from lungsev.train.tasks.recipe import GRADE_LAYOUTS, MASK_LAYOUTS, run_stage
 from lungsev.train.tasks.segmentation import SegmentSettings, run_segmentation
 from lungsev.train.tasks.severity import SeverityRunSettings, resolve
 from lungsev.train.tasks.soup import SoupSettings, run_soup
@@ -185,7 +185,5 @@ def _own_alignment(table: TableSettings, request: TableRequest) -> Path:
     for name, model, work, more in stages:
         document = lungs_document(table, name)
         settings = load_model(model, Path("model.yaml"), {**data, **more}, partial(_as_read, document))
-        run = Run(folder / name)
-        if not run.is_finished:
-            work(settings, open_run(name, settings, out=run.path))
+        run_stage(Run(folder), name, settings, work)
     return folder / "align"

@@ -8,36 +8,17 @@ from pathlib import Path
 import pytest
 import torch
 from graded_runs import write_run
+from tiny_networks import TINY_FUSED
 
 from lungsev.networks.build import build_fused
 from lungsev.networks.checkpoint import save_checkpoint
-from lungsev.networks.settings import FusedSettings
-
-NETWORK = FusedSettings.model_validate(
-    {
-        "segmentation": {
-            "encoder": "mobilenetv3_small_050",
-            "decoder_channels": [16, 8, 8, 8, 8],
-            "size_px": 64,
-            "pretrained": "none",
-        },
-        "alignment": {"input_px": 16, "width": 4},
-        "severity": {
-            "backbone": "mobilenetv3_small_050",
-            "crop_px": 64,
-            "dim": 16,
-            "oversample": 1,
-            "pretrained": "none",
-        },
-    }
-)
 
 
 @pytest.fixture(scope="session")
 def untrained_network(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A network.pt."""
     torch.manual_seed(0)
-    return save_checkpoint(tmp_path_factory.mktemp("network"), NETWORK, build_fused(NETWORK, pretrained=False))
+    return save_checkpoint(tmp_path_factory.mktemp("network"), TINY_FUSED, build_fused(TINY_FUSED, pretrained=False))
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ SHELL := /bin/sh
 # PYTHON=/path/to/python3.12 chooses the interpreter; DATA= is where the public sources were cloned.
 export PYTHON
 DATA ?= ../shared/cxr
-EXTRAS := train,export,bedside,notebooks,dev,docs
+EXTRAS := train,sweep,export,bedside,notebooks,dev,docs
 SOURCES := $(shell find lungsev train export runtime configs -type f ! -name '*.pyc' 2>/dev/null)
 
 venv_of = python=$$(sh .ci/find_python.sh) && { $(1)/bin/python -c "" 2>/dev/null || "$$python" -m venv --clear $(1); }

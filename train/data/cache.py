@@ -30,10 +30,19 @@ from lungsev.preprocessing.canvas import CANVAS_SIZE_PX, PREPROCESSING_VERSION, 
 from lungsev.report import ImageInfo
 from lungsev.system import write_atomically
 from lungsev.train.console import track
-from lungsev.train.data.datasets.contract import FindingsImage, GradedImage, LabelledImage, MaskedImage
+from lungsev.train.data.datasets.contract import (
+    FindingsImage,
+    GradedImage,
+    LabelledImage,
+    MaskedImage,
+    PlacedImage,
+    PlaceMap,
+)
+from lungsev.train.data.planes import mask_to_canvas, places_to_canvas
 
-Image = GradedImage | MaskedImage | LabelledImage | FindingsImage
+Image = GradedImage | MaskedImage | LabelledImage | FindingsImage | PlacedImage
 QUANTA = 65535.0
+_SHARES, _UNKNOWN = 254, 255  # of a map of places, kept in bytes
 
 
 @dataclass(frozen=True)
@@ -49,6 +58,7 @@ class CachedImage:
     key: str
     canvas_path: Path
     mask_path: Path | None
+    places_path: Path | None
     frame: CanvasFrame
     notes: tuple[str, ...]
     info: ImageInfo
@@ -66,6 +76,17 @@ class CachedImage:
         if self.mask_path is None:
             raise ValueError("this image was cached without a mask")
         return np.array(np.load(self.mask_path, mmap_mode="r"))
+
+    def places(self) -> PlaceMap:
+        """float32 [2, S, S] in the order of `contract.PLACES`: share of opacity, 0-1; NaN where it is unknown.
+
+        Raises:
+            ValueError: It is not known of the image where its opacity is.
+        """
+        if self.places_path is None:
+            raise ValueError("this image was cached without a map of places")
+        shares = np.load(self.places_path, mmap_mode="r")
+        return np.where(shares == _UNKNOWN, np.nan, shares / np.float32(_SHARES)).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -134,6 +155,10 @@ def _make(image: Image, target: Path, key: str, size_px: int) -> CachedImage:
         mask = image.read_mask(image.mask_paths)
         _check_shapes(image, radiograph.pixels.shape, mask.shape)
         _save_array(_mask_path(target), mask_to_canvas(mask, canvas.frame))
+    if isinstance(image, PlacedImage):
+        places = places_to_canvas(image.places, canvas.frame)
+        shares = np.where(np.isnan(places), _UNKNOWN, np.rint(np.nan_to_num(places) * _SHARES))
+        _save_array(_places_path(target), shares.astype(np.uint8))
     _save_array(_canvas_path(target), np.rint(canvas.pixels * QUANTA).astype(np.uint16))
     meta = {"frame": asdict(canvas.frame), "notes": list(radiograph.notes), "info": _info(radiograph.image)}
     _replace(_meta_path(target), json.dumps(meta).encode())  # last: an entry with it is whole
@@ -141,24 +166,6 @@ def _make(image: Image, target: Path, key: str, size_px: int) -> CachedImage:
     if found is None:
         raise OSError(f"cache entry {target.name} vanished while it was written")
     return found
-
-
-def mask_to_canvas(mask: npt.NDArray[np.uint8], frame: CanvasFrame) -> npt.NDArray[np.uint8]:
-    """Labels of an image laid on its canvas, each lung resampled by area and cut at one half."""
-    if mask.shape != (frame.rows, frame.columns):
-        mask = cv2.resize(mask, (frame.columns, frame.rows), interpolation=cv2.INTER_NEAREST).astype(np.uint8)
-    # An image may be many times larger than its canvas: shrinking by area first keeps thin parts.
-    shrink = min(1.0, frame.scale)
-    size = max(1, round(frame.columns * shrink)), max(1, round(frame.rows * shrink))
-    scale = np.array([frame.scale * frame.columns / size[0], frame.scale * frame.rows / size[1]])
-    offset = np.asarray(frame.offset_px) + 0.5 * scale - 0.5
-    matrix = np.array([[scale[0], 0.0, offset[0]], [0.0, scale[1], offset[1]]])
-    sides = []
-    for label in (1, 2):
-        side = cv2.resize((mask == label).astype(np.float32), size, interpolation=cv2.INTER_AREA)
-        sides.append(cv2.warpAffine(side, matrix, (frame.size_px, frame.size_px), flags=cv2.INTER_LINEAR))
-    labels = np.where(sides[1] > sides[0], 2, 1)
-    return np.where(np.maximum(*sides) >= 0.5, labels, 0).astype(np.uint8)
 
 
 def _check_shapes(image: MaskedImage, image_shape: tuple[int, ...], mask_shape: tuple[int, ...]) -> None:
@@ -177,6 +184,8 @@ def _key(image: Image) -> str:
         digest.update(image.read_mask.__qualname__.encode())
         for path in image.mask_paths:
             digest.update(path.read_bytes() if path.is_file() else str(path).encode())  # a member of a zip before it
+    if isinstance(image, PlacedImage):
+        digest.update(image.places.fingerprint())
     return digest.hexdigest()[:40]
 
 
@@ -184,13 +193,14 @@ def _load(target: Path, key: str) -> CachedImage | None:
     try:
         meta = json.loads(_meta_path(target).read_bytes())
         frame = CanvasFrame(**{**meta["frame"], "offset_px": tuple(meta["frame"]["offset_px"])})
-        mask = _mask_path(target)
+        mask, places = _mask_path(target), _places_path(target)
         if _canvas_path(target).stat().st_size <= 2 * frame.size_px**2:
             return None  # cut short by a power cut or a full disk: made again
         return CachedImage(
             key=key,
             canvas_path=_canvas_path(target),
             mask_path=mask if mask.is_file() else None,
+            places_path=places if places.is_file() else None,
             frame=frame,
             notes=tuple(meta["notes"]),
             info=ImageInfo(**meta["info"]),
@@ -229,6 +239,10 @@ def _canvas_path(target: Path) -> Path:
 
 def _mask_path(target: Path) -> Path:
     return target.with_name(f"{target.name}.mask.npy")
+
+
+def _places_path(target: Path) -> Path:
+    return target.with_name(f"{target.name}.places.npy")
 
 
 def _meta_path(target: Path) -> Path:

@@ -14,7 +14,7 @@ from lungsev.reading.collimation import content_box
 from lungsev.reading.radiograph import Radiograph
 from lungsev.report import ImageInfo
 from lungsev.train.console import track
-from lungsev.train.data.cache import mask_to_canvas
+from lungsev.train.data.planes import mask_to_canvas
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from lungsev.train.data.datasets import (
     GradedImage,
     LabelledDataset,
     MaskedDataset,
+    PlacedDataset,
     load_all,
 )
 from lungsev.train.data.datasets.contract import Task
@@ -37,6 +38,7 @@ from lungsev.train.dataset_check.description import (
     image_tables,
     lines_of,
     maker_table,
+    places_table,
     three_numbers,
     unknown_regions,
 )
@@ -157,6 +159,8 @@ def _task(dataset: Dataset) -> Task:
         return "severity"
     if isinstance(dataset, FindingsDataset):
         return "findings"
+    if isinstance(dataset, PlacedDataset):
+        return "places"
     return "labels" if isinstance(dataset, LabelledDataset) else "lungs"
 
 
@@ -165,6 +169,8 @@ def _task_tables(dataset: Dataset, prepared: Prepared) -> dict[str, Table]:
         return {}
     if isinstance(dataset, FindingsDataset):
         return {"images of each finding": findings_table(dataset)}
+    if isinstance(dataset, PlacedDataset):
+        return {"places: of the canvas where it is known": places_table(dataset, prepared)}
     if isinstance(dataset, GradedDataset):
         scheme = dataset.scheme
         totals = np.array([image.total for image in dataset.images])

@@ -13,8 +13,8 @@ from pydicom import dcmread
 
 from lungsev.reading.tags import read_text
 from lungsev.train.data.cache import Image, Prepared
-from lungsev.train.data.datasets import FindingsDataset, GradedDataset
-from lungsev.train.data.datasets.contract import ABSENT, PRESENT, UNCERTAIN
+from lungsev.train.data.datasets import FindingsDataset, GradedDataset, PlacedDataset
+from lungsev.train.data.datasets.contract import ABSENT, PLACES, PRESENT, UNCERTAIN, PlaceMap
 from lungsev.train.data.datasets.files import list_images
 from lungsev.train.evaluation.predictions import collect
 from lungsev.train.evaluation.readers import second_reader
@@ -91,6 +91,28 @@ def findings_table(dataset: FindingsDataset) -> Table:
             "patients who have it": len(people),
         }
     return rows
+
+
+def places_table(dataset: PlacedDataset, prepared: Prepared) -> Table:
+    """Kind of place -> images that show some, show none or leave it unknown, and its share of what is known of them."""
+    found = [prepared.images[image.name] for image in dataset.images if image.name in prepared.images]
+    shares = np.array([_shares_of(image.places()) for image in found]).reshape(-1, len(PLACES))
+    return {kind: _place_row(shares[:, plane]) for plane, kind in enumerate(PLACES)}
+
+
+def _shares_of(places: PlaceMap) -> list[float]:
+    """Share of each plane that shows something, of what is known; NaN where nothing is."""
+    return [float(plane[known].mean()) if (known := np.isfinite(plane)).any() else float("nan") for plane in places]
+
+
+def _place_row(shares: npt.NDArray[np.float64]) -> Table:
+    known = shares[~np.isnan(shares)]
+    return {
+        "shown": int((known > 0).sum()),
+        "none": int((known == 0).sum()),
+        "unknown": len(shares) - len(known),
+        "mean share, %": round(100 * float(known.mean()), 2) if len(known) else 0.0,
+    }
 
 
 def consensus_table(dataset: GradedDataset) -> Table:

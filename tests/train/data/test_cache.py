@@ -15,7 +15,9 @@ import pytest
 from lungsev.errors import DatasetError, LungsevError
 from lungsev.preprocessing.canvas import to_canvas
 from lungsev.train.data import cache
-from lungsev.train.data.datasets import load_graded, load_masked
+from lungsev.train.data.datasets import GradedImage, PlacedImage, load_graded, load_masked
+from lungsev.train.data.datasets.places.boxes import Boxes
+from lungsev.train.data.planes import places_to_canvas
 
 DatasetMaker = Callable[[str], Path]
 
@@ -109,3 +111,20 @@ def test_workers_give_what_one_process_gives(phantom_dataset: DatasetMaker, tmp_
     images = load_graded(phantom_dataset("inha")).images[:4]
     alone, shared = cache.prepare(images, tmp_path / "a"), cache.prepare(images, tmp_path / "b", workers=2)
     assert [image.key for image in alone.images.values()] == [image.key for image in shared.images.values()]
+
+
+def test_a_map_of_places_is_kept_with_its_unknown_parts(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    cv2.imwrite(str(path), np.random.default_rng(0).integers(0, 255, (64, 64), dtype=np.uint8))
+    boxes = Boxes(((0.25, 0.25, 0.5, 0.5),))
+    images = [PlacedImage("a", path, "P1", boxes), PlacedImage("clear", path, "P1", Boxes(()))]
+    prepared = cache.prepare(images, tmp_path / "cache", size_px=32).images
+    opacity, consolidation = prepared["a"].places()
+    expected = places_to_canvas(boxes, prepared["a"].frame)[0]
+    assert (np.isnan(opacity) == np.isnan(expected)).all()
+    assert np.nanmax(np.abs(opacity - expected)) < 1 / 200
+    assert np.isnan(consolidation[16, 16])
+    assert prepared["clear"].places().max() == 0
+    plain = GradedImage("a", path, "P1", {"reader": (1.0,)})
+    with pytest.raises(ValueError, match="without a map of places"):
+        cache.prepare([plain], tmp_path / "cache", size_px=32).images["a"].places()

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
+import pytest
 
 from lungsev.schemes import load_scheme
-from lungsev.train.data.cache import Prepared
-from lungsev.train.data.datasets import GradedDataset, GradedImage
+from lungsev.train.data.cache import Prepared, prepare
+from lungsev.train.data.datasets import GradedDataset, GradedImage, PlacedDataset, PlacedImage
+from lungsev.train.data.datasets.places.boxes import Boxes
 from lungsev.train.dataset_check import description
 
 SCHEME = load_scheme("brixia")
@@ -75,3 +78,15 @@ def test_regions_without_a_grade_are_counted_by_region_and_reader(tmp_path: Path
     shares = description.grade_shares(found)
     assert shares["A"] == {"0": 0.0, "1": 0.5, "2": 0.0, "3": 0.5}
     assert description.agreement(found)["images"] == 2
+
+
+def test_images_that_show_opacity_and_those_that_show_none_are_counted(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), np.random.default_rng(0).integers(0, 255, (64, 64), dtype=np.uint8))
+    boxes = (((0.0, 0.0, 1.0, 0.5),), ((0.0, 0.0, 1.0, 1.0),), ())
+    images = tuple(PlacedImage(str(i), tmp_path / "a.png", "1", Boxes(found)) for i, found in enumerate(boxes))
+    placed = PlacedDataset("some", tmp_path, images)
+    table = description.places_table(placed, prepare(images, tmp_path / "cache", size_px=32))
+    half = np.pi / 4 / (1 + np.pi / 4)  # its corners are unknown
+    assert table["opacity"].pop("mean share, %") == pytest.approx(100 * (half + 1) / 3, abs=1)
+    assert table["opacity"] == {"shown": 2, "none": 1, "unknown": 0}
+    assert table["consolidation"] == {"shown": 0, "none": 3, "unknown": 0, "mean share, %": 0.0}

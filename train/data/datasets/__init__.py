@@ -11,6 +11,8 @@ from lungsev.train.data.datasets.contract import (
     Layout,
     MaskedDataset,
     MaskedImage,
+    PlacedDataset,
+    PlacedImage,
 )
 from lungsev.train.data.datasets.recognise import (
     layouts,
@@ -18,6 +20,7 @@ from lungsev.train.data.datasets.recognise import (
     load_graded,
     load_labelled,
     load_masked,
+    load_places,
 )
 
 __all__ = [
@@ -31,9 +34,12 @@ __all__ = [
     "Layout",
     "MaskedDataset",
     "MaskedImage",
+    "PlacedDataset",
+    "PlacedImage",
     "layouts",
     "load_all",
     "load_graded",
     "load_labelled",
     "load_masked",
+    "load_places",
 ]

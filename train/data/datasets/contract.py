@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,11 +20,13 @@ from lungsev.reading.radiograph import Radiograph
 from lungsev.reading.read import read_radiograph
 from lungsev.schemes import Scheme
 
-Task = Literal["severity", "lungs", "labels", "findings"]
+Task = Literal["severity", "lungs", "labels", "findings", "places"]
 PRESENT, ABSENT, UNCERTAIN = 1, 0, -1  # what is said of a finding, as CheXpert writes it
 ImageLoader = Callable[[Path], Radiograph]
 LabelArray = npt.NDArray[np.uint8]
 MaskLoader = Callable[[tuple[Path, ...]], LabelArray]
+PLACES = ("opacity", "consolidation")  # what a map of places holds, along its first axis; consolidation is opacity too
+PlaceMap = npt.NDArray[np.float32]
 
 
 def read_image(path: Path) -> Radiograph:
@@ -127,6 +129,35 @@ class FindingsImage:
     read: ImageLoader = field(default=read_image, repr=False)
 
 
+class Places(Protocol):
+    """Where in an image the opacity is, as somebody outlined or boxed it."""
+
+    def read(self, rows: int, columns: int) -> PlaceMap:
+        """Return float32 [2, rows, columns], in the order of `PLACES`: the share of each pixel that shows it, 0-1.
+
+        NaN where it is unknown. Any size of the whole image can be asked for.
+
+        Raises:
+            DatasetError: A file cannot be decoded, or is not of the image.
+        """
+
+    def fingerprint(self) -> bytes:
+        """Return what changes when the map does: to name the prepared image by."""
+
+
+@dataclass(frozen=True)
+class PlacedImage:
+    """An image of which it is known where the opacity is."""
+
+    name: str
+    path: Path
+    patient: str
+    places: Places = field(repr=False)
+    view_position: str = ""
+    finding: str = ""
+    read: ImageLoader = field(default=read_image, repr=False)
+
+
 @dataclass(frozen=True)
 class GradedDataset:
     """Images of one scheme. `problems` are one-line remarks on what was left out or looks odd."""
@@ -178,8 +209,18 @@ class FindingsDataset:
         return tuple(dict.fromkeys(finding for image in self.images for finding in image.findings))
 
 
-Dataset = GradedDataset | MaskedDataset | LabelledDataset | FindingsDataset
-AnyImage = TypeVar("AnyImage", GradedImage, MaskedImage, LabelledImage, FindingsImage)
+@dataclass(frozen=True)
+class PlacedDataset:
+    """Images with maps of where the opacity is."""
+
+    name: str
+    root: Path
+    images: tuple[PlacedImage, ...]
+    problems: tuple[str, ...] = ()
+
+
+Dataset = GradedDataset | MaskedDataset | LabelledDataset | FindingsDataset | PlacedDataset
+AnyImage = TypeVar("AnyImage", GradedImage, MaskedImage, LabelledImage, FindingsImage, PlacedImage)
 
 
 ANY_TABLE = 90  # rank of layouts that take any folder with one table

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lungsev.train.data.datasets.contract import Layout, MaskedDataset, MaskedImage
 from lungsev.train.data.datasets.files import list_images
+from lungsev.train.data.datasets.places.outlines import holds_outlines
 from lungsev.train.data.masks import read_mask
 from lungsev.train.data.tables import IMAGE_COLUMNS, find_column, known, read_table, summarise
 
@@ -66,11 +67,17 @@ def _folder(root: Path, names: tuple[str, ...]) -> Path:
     return next((root / name for name in names if (root / name).is_dir()), root / names[0])
 
 
+def _recognises(root: Path) -> bool:
+    """Where `masks/` holds lungs as files of their own, beside it, the others outline something else."""
+    images, masks = _folder(root, IMAGE_FOLDERS), _folder(root, MASK_FOLDERS)
+    return images.is_dir() and masks.is_dir() and not holds_outlines(masks)
+
+
 LAYOUT = Layout(
     name="lung_pairs",
     task="lungs",
     expects="images/ and masks/ with equal names",
-    recognises=lambda root: _folder(root, IMAGE_FOLDERS).is_dir() and _folder(root, MASK_FOLDERS).is_dir(),
+    recognises=_recognises,
     load=load,
     rank=50,
 )

@@ -22,11 +22,12 @@ from lungsev.train.data.datasets.contract import (
     LabelledDataset,
     Layout,
     MaskedDataset,
+    PlacedDataset,
     Task,
 )
 from lungsev.train.data.tables import summarise
 
-AnyDataset = TypeVar("AnyDataset", GradedDataset, MaskedDataset)
+AnyDataset = TypeVar("AnyDataset", GradedDataset, MaskedDataset, PlacedDataset)
 
 
 @cache
@@ -59,6 +60,11 @@ def load_masked(root: Path, layout: str | None = None) -> MaskedDataset:
     return _load(MaskedDataset, root, "lungs", layout)
 
 
+def load_places(root: Path, layout: str | None = None) -> PlacedDataset:
+    """Load a folder of images with outlines of opacity, or boxes around it. Raises as `load_graded`."""
+    return _load(PlacedDataset, root, "places", layout)
+
+
 def load_labelled(root: Path) -> LabelledDataset | FindingsDataset:
     """Load a folder of images with one class each, or with findings. Raises as `load_graded`."""
     dataset = _checked(_layout_of(root, ("labels", "findings"), None).load(root, None))
@@ -68,7 +74,7 @@ def load_labelled(root: Path) -> LabelledDataset | FindingsDataset:
 
 
 def load_all(root: Path, scheme: str | None = None) -> list[Dataset]:
-    """Every dataset that a folder is: graded images, lung masks, labelled images, images with findings.
+    """Every dataset that a folder is: graded images, lung masks, labelled images, findings, places of opacity.
 
     Raises:
         DatasetError: It is none, or one of them has wrong annotations.

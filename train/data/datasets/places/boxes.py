@@ -16,10 +16,10 @@ import numpy.typing as npt
 from lungsev.errors import DatasetError
 from lungsev.train.data.datasets.contract import PLACES, Layout, PlacedDataset, PlacedImage, PlaceMap
 from lungsev.train.data.datasets.files import ImageFinder
+from lungsev.train.data.datasets.findings.index import TABLE
 from lungsev.train.data.datasets.findings.rows import header_of
 from lungsev.train.data.tables import IMAGE_COLUMNS, PATIENT_COLUMNS, find_column, known, number, read_table, summarise
 
-TABLE = "index.csv"
 CLASS, BOXES = "rsna_class", "rsna_opacity_boxes"
 CLEAR = ("normal", "no lung opacity", "no lung opacity / not normal")
 OPAQUE = "lung opacity"

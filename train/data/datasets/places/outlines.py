@@ -17,10 +17,10 @@ import numpy.typing as npt
 from lungsev.errors import DatasetError
 from lungsev.train.data.datasets.contract import Layout, PlacedDataset, PlacedImage, PlaceMap
 from lungsev.train.data.datasets.files import ImageFinder
+from lungsev.train.data.datasets.findings.index import TABLE
 from lungsev.train.data.masks import read_grey
 from lungsev.train.data.tables import IMAGE_COLUMNS, PATIENT_COLUMNS, find_column, known, read_table, summarise
 
-TABLE = "index.csv"
 MASKS = "masks"
 LUNGS = ".lungs.png"
 SHARED = "in_shared"

@@ -14,7 +14,7 @@ from lungsev.config import read_yaml
 from lungsev.errors import ConfigError
 
 DEFAULT_ROOT = Path("runs")
-SEVERITY_COMMANDS = ("brixia", "inha", "custom")
+SEVERITY_COMMANDS = ("brixia", "inha", "custom", "joint")
 
 
 @dataclass(frozen=True)

@@ -105,7 +105,11 @@ class SeverityNetwork(nn.Module):
 
     def tokens(self, crop: Tensor, coverage: Tensor | None = None) -> Tensor:
         """Crop [N, 1, S, S] 0-1 -> encoded tokens [N, L, D], row by row."""
-        features = self.scale(self.backbone(crop))
+        return self.encoded(self.backbone(crop), coverage)
+
+    def encoded(self, features: Tensor, coverage: Tensor | None = None) -> Tensor:
+        """Features of the backbone [N, C, h, w] -> encoded tokens [N, L, D]."""
+        features = self.scale(features)
         if self.mask_attention is not None:
             if coverage is None:
                 raise ValueError("mask attention needs the lungs' share of every token, found none")

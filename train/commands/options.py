@@ -80,6 +80,23 @@ class AlignedOptions(TrainOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class JointOptions(AlignedOptions):
+    """Of `joint`, whose config names datasets below one folder."""
+
+    fold: Annotated[int | None, typer.Option("--fold", help="Fold of the sources whose protocol is kfold.")] = None
+
+    def overrides(self) -> dict[str, Any]:
+        """As above."""
+        return {
+            "data": _text(self.data),
+            "loop.threads": self.threads,
+            "loop.epochs": self.epochs,
+            "loop.seed": self.seed,
+            "fold": self.fold,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
 class GradingOptions(AlignedOptions):
     """Of a command that trains grades."""
 

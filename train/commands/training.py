@@ -12,6 +12,7 @@ from lungsev.train.commands.options import (
     CustomOptions,
     GradingOptions,
     InhaOptions,
+    JointOptions,
     ModelOptions,
     StageOptions,
     TrainOptions,
@@ -97,6 +98,18 @@ def soup(options: AlignedOptions) -> None:
     from lungsev.train.tasks.soup import SoupSettings, run_soup
 
     _train("soup", SoupSettings, run_soup, options, resolve)
+
+
+@command(app)
+def joint(options: JointOptions) -> None:
+    """Train one network on several datasets at once, by the scores of each: the sources are in the config.
+
+    Example: lungsev-train joint --data ../shared/cxr --config joint/trunk
+    """
+    from lungsev.train.tasks.joint import resolve, run_joint
+    from lungsev.train.tasks.joint_settings import JointSettings
+
+    _train("joint", JointSettings, run_joint, options, resolve)
 
 
 @command(app)

@@ -1,9 +1,10 @@
-"""Crop bank: augmented crops of a small dataset, made once and held in memory."""
+"""Crop bank: augmented crops made once, held in memory for one run or in a file for all that follow."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from lungsev.errors import ConfigError
+from lungsev.system import atomic_file
 from lungsev.train.console import in_threads
 from lungsev.train.data.loaders import Key, generator_of
 
@@ -90,3 +92,78 @@ def fill_bank(
 
     in_threads(fill, len(targets), "Augmenting images")
     return CropBank(images, flipped, targets)
+
+
+MAPS = ("lung", "opacity")  # what is known of places, one plane each
+_UNKNOWN, _LEVELS = 255, np.float32(254)
+
+
+@dataclass(frozen=True)
+class StoredCrops:
+    """Augmented crops of a dataset in a file, with maps of what is where: made once, read by every later run.
+
+    Attributes:
+        records: uint8 [N, A, S * S + P * s * s]: an image, plain the first time, then P maps, 255 where unknown.
+        side_px, tokens: S and s.
+    """
+
+    records: npt.NDArray[np.uint8]
+    side_px: int
+    tokens: int
+
+    def image(self, row: int, augmentation: int) -> npt.NDArray[np.float32]:
+        """Return float32 [S, S] 0-1."""
+        side = self.side_px
+        pixels = self.records[row, augmentation, : side * side].reshape(side, side)
+        return pixels.astype(np.float32) / np.float32(255)
+
+    def maps(self, row: int, augmentation: int) -> npt.NDArray[np.float32]:
+        """Return float32 [P, s, s]: shares of each token's cell, NaN where unknown."""
+        stored = self.records[row, augmentation, self.side_px**2 :].reshape(len(MAPS), self.tokens, self.tokens)
+        return np.where(stored == _UNKNOWN, np.float32(np.nan), stored.astype(np.float32) / _LEVELS)
+
+
+def stored_crops(
+    path: Path,
+    images: int,
+    augmentations: int,
+    side_px: int,
+    tokens: int,
+    make: Callable[[int, int], tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]],
+) -> StoredCrops:
+    """Read the crops of `path`, or make them there, in threads.
+
+    Args:
+        path: Its name must say all that decides the crops.
+        images: How many there are.
+        augmentations: Crops of each.
+        side_px: Side of a crop.
+        tokens: Side of a map.
+        make: Image and augmentation to crop [S, S] 0-1 and maps [P, s, s] 0-1, NaN where unknown.
+
+    Raises:
+        ConfigError: They would take too much room.
+    """
+    shape = (images, augmentations, side_px**2 + len(MAPS) * tokens**2)
+    size = int(np.prod(shape))
+    if not path.is_file() or path.stat().st_size != size:
+        if size > BANK_LIMIT_BYTES:
+            raise ConfigError(
+                f"the crops of {images} images would take {size / 2**30:.0f} GB, at most {BANK_LIMIT_BYTES >> 30} are "
+                "used: set augmentations or network.crop_px lower"
+            )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_file(path) as file:
+            file.truncate(size)
+            records = np.memmap(file.name, np.uint8, "r+", shape=shape)
+
+            def fill(row: int) -> None:
+                for augmentation in range(augmentations):
+                    image, maps = make(row, augmentation)
+                    places = np.where(np.isnan(maps), _UNKNOWN, np.rint(np.nan_to_num(maps) * _LEVELS))
+                    whole = np.concatenate([np.rint(image * 255).ravel(), places.ravel()])
+                    records[row, augmentation] = whole.astype(np.uint8)
+
+            in_threads(fill, images, "Augmenting images")
+            records.flush()
+    return StoredCrops(np.memmap(path, np.uint8, "r", shape=shape), side_px, tokens)

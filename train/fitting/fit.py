@@ -23,7 +23,7 @@ from lungsev.train.fitting.device import device_of, devices_of, nodes_of
 from lungsev.train.fitting.distributed import WholeBatch, cluster_environment, one_batch
 from lungsev.train.fitting.loggers import loggers_of
 from lungsev.train.fitting.optimization import WarmedAverage, learning_rate_factor, make_optimizer
-from lungsev.train.fitting.progress import EpochLines, LearningRates, quiet_lightning
+from lungsev.train.fitting.progress import EpochLines, Forecast, LearningRates, quiet_lightning
 from lungsev.train.runs import Run
 from lungsev.train.settings import LoopSettings, OptimizerSettings
 from lungsev.train.threads import use_threads
@@ -134,11 +134,12 @@ def fit(module: TrainingModule, run: Run, train: Any, validation: Any | None) ->
     use_threads(loop.threads)
     make_cpu_fast()
     module.to(memory_format=torch.channels_last)
+    module.train()  # Lightning leaves every part in the mode it finds it in
     keeps_best = loop.keep == "best" and validation is not None
     last, best = _checkpoint(run, "last", None), _checkpoint(run, "best", MONITOR)
     averaging = WeightAveraging(device, multi_avg_fn=WarmedAverage(loop.ema))
     average: list[Callback] = [averaging] if loop.ema > 0 else []
-    lines: list[Callback] = [EpochLines(run), LearningRates()]
+    lines: list[Callback] = [EpochLines(run), Forecast(), LearningRates()]
     bar: list[Callback] = [RichProgressBar(leave=False)] if _on_terminal() else []
     stopper: list[Callback] = [EarlyStopping(MONITOR, patience=loop.patience)] if loop.patience and validation else []
     with quiet_lightning():

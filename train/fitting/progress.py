@@ -18,6 +18,9 @@ from lungsev.errors import LungsevError
 from lungsev.train.console import is_main_process, say
 from lungsev.train.runs import Run
 
+FORECAST_STEPS = 5
+FORECAST_WORTH_S = 60
+
 _watchers: list[Callable[[dict[str, Any]], None]] = []
 
 
@@ -81,6 +84,35 @@ class EpochLines(Callback):
         cut_short = path.is_file() and not path.read_bytes().endswith(b"\n")  # by a kill
         with path.open("a", encoding="utf-8") as file:
             file.write("\n" * cut_short + line)
+
+
+class Forecast(Callback):
+    """Says how long a training will take once its first steps were measured; nothing of a short one."""
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Any, batch_index: int
+    ) -> None:
+        """Note the time; after the first steps, of which the very first is slower, say what follows from it."""
+        if len(self.times) > FORECAST_STEPS:
+            return
+        self.times.append(time.perf_counter())
+        if len(self.times) > FORECAST_STEPS:
+            step = (self.times[-1] - self.times[0]) / FORECAST_STEPS
+            epoch = step * trainer.num_training_batches
+            left = epoch * ((trainer.max_epochs or 1) - trainer.current_epoch)
+            if left >= FORECAST_WORTH_S:
+                say(f"A step takes {step:.2f} s, an epoch about {in_words(epoch)}, what is left {in_words(left)}")
+
+
+def in_words(seconds: float) -> str:
+    """Return a duration as `50 s`, `12 min` or `3 h 20 min`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
 class LearningRates(Callback):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -131,8 +131,20 @@ class SeverityImages:
         return planes
 
 
+class ReaderSettings(Protocol):
+    """Which readers count, and how much."""
+
+    @property
+    def readers(self) -> str:
+        """Return `first`, `soft` or `random`."""
+
+    @property
+    def first_reader(self) -> float | None:
+        """Return the weight of the first reader in a mean of all; None counts them alike."""
+
+
 def reader_target(
-    radiograph: GradedImage, scheme: Scheme, settings: SeverityRunSettings, generator: np.random.Generator
+    radiograph: GradedImage, scheme: Scheme, settings: ReaderSettings, generator: np.random.Generator
 ) -> npt.NDArray[np.float32]:
     """Return an image's distribution [R, G]: of the first reader, of all, or of a random one.
 

@@ -1,0 +1,123 @@
+"""One trunk on several datasets: what it leaves, who is held back, and how it goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from joint_runs import joint_overrides, write_folder
+
+from lungsev.config import load_model
+from lungsev.errors import ConfigError
+from lungsev.networks.build import build_severity
+from lungsev.networks.checkpoint import load_network
+from lungsev.train.data.splits import Split
+from lungsev.train.evaluation.predictions import Predictions
+from lungsev.train.runs import Run, open_run
+from lungsev.train.tasks.joint import EXTRAS, run_joint, start_from
+from lungsev.train.tasks.joint_network import JointLearner
+from lungsev.train.tasks.joint_settings import JointSettings
+
+
+@dataclass(frozen=True)
+class Trained:
+    overrides: dict[str, object]
+    run: Run
+    metrics: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def trained(
+    phantom_dataset: Callable[[str], Path], alignment_run: Run, tmp_path_factory: pytest.TempPathFactory
+) -> Trained:
+    folder = tmp_path_factory.mktemp("joint")
+    root = write_folder(folder / "data", phantom_dataset("cohen"), phantom_dataset("lungs"))
+    overrides = joint_overrides(root, folder / "cache", alignment_run.path)
+    settings = load_model(JointSettings, None, overrides)
+    run = open_run("joint", settings, out=folder / "run")
+    return Trained(overrides, run, run_joint(settings, run))
+
+
+def test_the_fused_network_grades_by_every_scheme_each_with_its_own_calibration(trained: Trained) -> None:
+    network = load_network(trained.run.path)
+    with torch.no_grad():
+        outputs = network(torch.rand(1, 1, 512, 512))
+    shapes = {name: tuple(value.shape) for name, value in outputs.items() if name.startswith("probabilities.")}
+    assert shapes == {
+        "probabilities.brixia": (1, 6, 4),
+        "probabilities.ralo": (1, 2, 5),
+        "probabilities.ralo_opacity": (1, 2, 5),
+    }
+    assert set(trained.metrics["calibration"]) == {"brixia", "ralo", "ralo_opacity"}
+    assert trained.metrics["scheme"] == "brixia"
+    for name, temperature in trained.metrics["temperature"].items():
+        assert float(network.severity.scheme_heads[name].temperature) == pytest.approx(temperature)
+
+
+def test_what_is_measured_was_held_back_by_patient_of_each_source(trained: Trained) -> None:
+    tested = {}
+    for source, file in (("cohen", "predictions-test.json"), ("ralo", "predictions-test-ralo.json")):
+        split = Split.load(trained.run.path / "sources" / source / "splits.json")
+        assert split.shared_patients == 0
+        predictions = Predictions.load(trained.run.path / file)
+        assert sorted(predictions.names) == sorted(split.parts["test"])
+        tested[source] = predictions
+    assert trained.metrics["results"]["test"]["images"] == len(tested["cohen"].names)
+    assert trained.metrics["schemes"]["ralo"]["results"]["test"]["images"] == len(tested["ralo"].names)
+    assert len(tested["ralo"].readings) == 2
+
+
+def test_every_image_that_ties_is_graded_by_the_tied_scheme_for_self_training(trained: Trained) -> None:
+    graded = Predictions.load(trained.run.path / "grades-ralo-brixia.json")
+    assert len(graded.names) == 16
+    np.testing.assert_allclose(graded.probabilities.sum(axis=-1), 1, atol=1e-4)
+
+
+def test_a_second_run_reads_the_crops_of_the_first_and_starts_from_its_trunk_and_heads(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+    monkeypatch.setattr("lungsev.train.data.crop_bank.in_threads", lambda *_: made.append(1))
+    changes = {"start": str(trained.run.path), "fold": 1, "optimizer.lr": 1e-12, "loop.ema": 0.0, "freeze_norms": True}
+    settings = load_model(JointSettings, None, {**trained.overrides, **changes})
+    run = open_run("joint", settings, out=tmp_path / "run")
+    run_joint(settings, run)
+    assert not made
+    before, after = (load_network(path).severity.state_dict() for path in (trained.run.path, run.path))
+    moved = [
+        name
+        for name, value in before.items()
+        if "temperature" not in name and not torch.allclose(value, after[name], atol=1e-6)
+    ]
+    assert moved == []
+    extras = [torch.load(path / EXTRAS, weights_only=True) for path in (trained.run.path, run.path)]
+    assert "label_heads.labelled.1.weight" in extras[0]
+    torch.testing.assert_close(*extras, atol=1e-6, rtol=0)
+    folds = [Split.load(path / "sources" / "cohen" / "splits.json") for path in (trained.run.path, run.path)]
+    assert not {*folds[0].parts["test"]} & {*folds[1].parts["test"]}
+
+
+def test_pseudo_grades_of_an_earlier_run_are_taught_without_readers_of_that_scheme(
+    trained: Trained, tmp_path: Path
+) -> None:
+    sources = [dict(source) for source in trained.overrides["sources"]]  # type: ignore[attr-defined]
+    sources[1] = {**sources[1], "pseudo": {"file": str(trained.run.path / "grades-ralo-brixia.json"), "weight": 0.5}}
+    settings = load_model(JointSettings, None, {**trained.overrides, "sources": sources[1:3]})
+    run = open_run("joint", settings, out=tmp_path / "run")
+    metrics = run_joint(settings, run)
+    assert set(metrics["schemes"]) == {"ralo", "ralo_opacity"}
+    assert "train/mae_brixia" in run.history()[0]
+
+
+def test_a_start_from_another_network_and_what_needs_masks_is_refused(trained: Trained, tmp_path: Path) -> None:
+    masked = load_model(JointSettings, None, {**trained.overrides, "network.mask_attention": True})
+    with pytest.raises(ConfigError, match="aligned crops alone"):
+        run_joint(masked, Run(tmp_path))
+    other = build_severity(masked.network.model_copy(update={"backbone": "mobilenetv3_small_075"}))
+    with pytest.raises(ConfigError, match="weights of the trunk are missing or have another shape"):
+        start_from(JointLearner(other, {}), trained.run.path)  # type: ignore[arg-type]

@@ -1,0 +1,140 @@
+"""Measurement of a joint training: each scheme on the images that were held back of it, and its own calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from lungsev.schemes import Scheme
+from lungsev.train.console import say, warn
+from lungsev.train.data.crop_bank import StoredCrops
+from lungsev.train.data.splits import MIN_CALIBRATION
+from lungsev.train.evaluation.calibration import (
+    CalibrationSettings,
+    FittedCalibration,
+    cross_fitted,
+    fit_calibration,
+)
+from lungsev.train.evaluation.predictions import Predictions, collect, join
+from lungsev.train.evaluation.summary import headline, summarise
+from lungsev.train.fitting.device import run_batches
+from lungsev.train.tasks.joint_sources import MEASURED, JointSource
+
+BATCH = 16
+GROUPS = 5  # of patients, by whom held-back predictions calibrate each other
+Found = dict[str, dict[str, Predictions]]  # scheme -> part -> predictions at temperature 1
+
+
+def predictions_path(folder: Path, part: str, scheme: str, main: str) -> Path:
+    """Return where predictions of a part are: those of the main scheme have the name that every command reads."""
+    return folder / (f"predictions-{part}.json" if scheme == main else f"predictions-{part}-{scheme}.json")
+
+
+def held_back(
+    network: Any,
+    sources: Sequence[JointSource],
+    crops: Sequence[StoredCrops],
+    thetas: Sequence[npt.NDArray[np.float64]],
+    schemes: Mapping[str, Scheme],
+) -> Found:
+    """Predict every part that is measured, of all sources, for every scheme that they have grades of."""
+    found: dict[str, dict[str, list[Predictions]]] = {name: {} for name in schemes}
+    for source, own, theta in zip(sources, crops, thetas, strict=True):
+        for part in MEASURED:
+            rows = list(source.parts.get(part, ()))
+            graded = [name for name in source.graded if name in schemes]
+            if not rows or not graded:
+                continue
+            probabilities = predict_crops(network, own, rows, f"Scoring the {part} part of {source.key}")
+            for name in graded:
+                read = [place for place, row in enumerate(rows) if source.graded[name][row] is not None]
+                images: list[Any] = [source.graded[name][rows[place]] for place in read]
+                if images:
+                    at = theta[[rows[place] for place in read]]
+                    predicted = collect(schemes[name], images, probabilities[name][read], at)
+                    found[name].setdefault(part, []).append(predicted)
+    return {name: {part: join(each) for part, each in parts.items()} for name, parts in found.items()}
+
+
+def predict_crops(network: Any, crops: StoredCrops, rows: Sequence[int], title: str) -> dict[str, Any]:
+    """Return each scheme's probabilities of plain crops: float32 [len(rows), R, G]."""
+
+    def load(chunk: Sequence[int]) -> npt.NDArray[np.float32]:
+        return np.stack([crops.image(row, 0) for row in chunk])[:, None]
+
+    def work(images: Tensor) -> dict[str, Tensor]:
+        return {name: probabilities for name, (probabilities, _) in network(images).items()}
+
+    return run_batches(network, list(rows), load, work, title, BATCH)
+
+
+def calibrated(
+    found: Mapping[str, Predictions], settings: CalibrationSettings
+) -> tuple[FittedCalibration, str, dict[str, Predictions]]:
+    """Calibrate one scheme; what is measured was never fitted on.
+
+    On the calibration part where there is one. Else the test part calibrates what ships, and its own images are
+    calibrated by those of other patients, five groups of them in turn.
+
+    Returns:
+        What was fitted, on what, and every part calibrated.
+    """
+    own = found.get("calibration")
+    if own is not None and len(set(own.patients)) >= MIN_CALIBRATION:
+        fitted = fit_calibration(own, settings)
+        return fitted, "calibration part", {part: fitted.apply(each, "calibration") for part, each in found.items()}
+    nothing = FittedCalibration(settings, 1.0, None, 0)
+    test = found.get("test")
+    if test is None or len(set(test.patients)) < GROUPS * MIN_CALIBRATION // 2:
+        warn("too few held-back patients to calibrate on: probabilities are as trained")
+        return nothing, "nothing", {part: nothing.apply(each, "") for part, each in found.items()}
+    fitted = fit_calibration(test, settings)
+    others = {part: fitted.apply(each, "test") for part, each in found.items() if part != "test"}
+    nested = cross_fitted(test, patient_groups(test), settings)
+    return (
+        fitted,
+        f"test part; results: for each of {GROUPS} groups of its patients those of the others",
+        {**others, "test": nested},
+    )
+
+
+def patient_groups(predictions: Predictions) -> npt.NDArray[np.intp]:
+    """Return the group of each image, 0 to GROUPS - 1; a patient is in one."""
+    people = np.asarray(predictions.patients)
+    order = np.random.default_rng(0).permutation(np.unique(people))
+    group_of = {person: place % GROUPS for place, person in enumerate(order)}
+    return np.array([group_of[person] for person in people])
+
+
+def measure_schemes(
+    network: Any, found: Found, schemes: Mapping[str, Scheme], settings: CalibrationSettings, folder: Path
+) -> dict[str, Any]:
+    """Calibrate `network` in place, save predictions of every scheme, return what metrics.json holds of them."""
+    main = next((name for name, parts in found.items() if parts), next(iter(schemes)))
+    metrics: dict[str, Any] = {"scheme": main, "calibration": {}, "temperature": {}, "results": {}, "schemes": {}}
+    for name, parts in found.items():
+        if not parts:
+            warn(f"{name}: no image was held back, so nothing is measured or calibrated")
+            metrics["calibration"][name] = FittedCalibration(settings, 1.0, None, 0).stated.model_dump(mode="json")
+            continue
+        fitted, fitted_on, shown = calibrated(parts, settings)
+        network.set_temperature(name, fitted.temperature)
+        results = {}
+        for part, predictions in shown.items():
+            predictions.save(predictions_path(folder, part, name, main))
+            results[part] = summarise(predictions, part)
+            say(f"{name}, {headline(predictions, part, ('accuracy', 'mae', 'kappa', 'total_mae', 'total_r'))}")
+        metrics["calibration"][name] = fitted.stated.model_dump(mode="json")
+        metrics["temperature"][name] = fitted.temperature
+        metrics["schemes"][name] = {"calibration_fitted_on": fitted_on, "results": results}
+    first = metrics["schemes"].get(main, {})
+    return {
+        **metrics,
+        "results": first.get("results", {}),
+        "calibration_fitted_on": first.get("calibration_fitted_on", "nothing"),
+    }

@@ -1,0 +1,158 @@
+"""Settings of `lungsev-train joint`: which datasets teach one trunk, by how much, and what ties their scores."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from lungsev.networks.settings import SeveritySettings
+from lungsev.train.data.augmentation import GeometrySettings, IntensitySettings
+from lungsev.train.evaluation.calibration import CalibrationSettings
+from lungsev.train.fitting.losses import SeverityLossSettings, Weight
+from lungsev.train.settings import (
+    DataSettings,
+    LoopSettings,
+    OptimizerSettings,
+    Positive,
+    Settings,
+    Share,
+    SplitSettings,
+)
+from lungsev.train.tasks.image_labels import Policy
+from lungsev.train.tasks.initial_weights import InitialSettings
+
+# Sum of a lung's three zones (0-9) by its extent 0-4 (row) and its degree of opacity 0-4 (column): the share of the
+# lung that is opaque, at grade 1 for ground glass and 3 for consolidation.
+LINK = (
+    (0.0, 0.0, 0.0, 0.0, 0.0),
+    (0.0, 1.3, 1.8, 2.2, 3.0),
+    (0.0, 2.4, 3.5, 4.2, 5.0),
+    (0.0, 3.6, 5.2, 6.3, 7.2),
+    (0.0, 4.8, 6.6, 8.0, 9.0),
+)
+
+
+class JointSplit(SplitSettings):
+    """As of other commands, but where nothing is said of a source all of its images train."""
+
+    protocol: Literal["pafe", "leak_free", "kfold", "holdout", "all", "column"] | None = "all"
+    validation: Share = 0.0
+    calibration: Share | None = 0.0
+
+
+class PseudoSettings(Settings):
+    """Grades that another run gave to a source's images, taught as soft targets (self-training)."""
+
+    file: Path  # predictions of an earlier joint run, its grades-<source>-<scheme>.json
+    weight: Weight = 0.5
+
+
+class SourceSettings(Settings):
+    """One dataset. What it teaches is what it names: schemes, labels, lungs, places."""
+
+    root: Path  # below `data` where that is given
+    name: str = ""  # empty: the folder's
+    layout: str | None = None
+    schemes: tuple[str, ...] = ()  # of the readers' grades; an image is read once for all of them
+    labels: bool = False  # a class or findings of the whole image
+    findings: tuple[str, ...] = ()  # that are taught; none: those of the lungs
+    lungs: bool = False  # outlines of the lungs
+    share: Annotated[float, Field(ge=0, le=1)] = 1.0  # of every batch; 0: never trained, all of it is measured
+    weight: Weight = 1.0  # of its losses
+    frame: Literal["aligned", "whole"] = "aligned"  # whole: images are seen as they are, not aligned to the lungs
+    augmentations: Positive = 8  # crops of each image that are made once; the first is plain
+    geometry: GeometrySettings | None = None  # None: as of the run; flips are made as images are read
+    readers: Literal["first", "soft"] = "soft"
+    first_reader: Share | None = None
+    uncertain: Policy = "ignore"
+    unmentioned: Policy = "ignore"
+    subsample: Annotated[int, Field(ge=0)] = 0  # labelled images, evenly from the classes; 0: all
+    pseudo: PseudoSettings | None = None
+    split: JointSplit = JointSplit()
+
+    @model_validator(mode="after")
+    def _teaches_something(self) -> SourceSettings:
+        if not (self.schemes or self.labels or self.lungs):
+            raise ValueError(f"source {self.key} teaches nothing; give it schemes, labels: true or lungs: true")
+        return self
+
+    @property
+    def key(self) -> str:
+        """Return the name that files and losses of this source have."""
+        return self.name or self.root.name
+
+
+class TieSettings(Settings):
+    """Zones of one scheme tied to what others say of the whole lung.
+
+    A lung of known extent e and opacity o draws the expected sum of its zones to `link[e][o]`, and a teacher's total
+    that of the image; neither says anything within its tolerance.
+    """
+
+    scheme: str = "brixia"
+    extent: str = "ralo"
+    opacity: str = "ralo_opacity"
+    link: tuple[tuple[float, ...], ...] = LINK  # rises along both axes
+    weight: Weight = 0.3
+    tolerance: Weight = 1.0  # points of a lung's sum
+    teacher_column: str = ""  # of the source's index table, e.g. bsnet_total; empty: no teacher
+    teacher_weight: Weight = 0.05
+    teacher_tolerance: Weight = 3.0  # points of the total
+
+    @model_validator(mode="after")
+    def _rises(self) -> TieSettings:
+        rows = self.link
+        if len({len(row) for row in rows}) != 1:
+            raise ValueError("link needs rows of one length: one per grade of extent, a column per grade of opacity")
+        down = any(a > b for one, other in pairwise(rows) for a, b in zip(one, other, strict=True))
+        if down or any(list(row) != sorted(row) for row in rows):
+            raise ValueError("link must rise, or stay, with extent (rows) and with opacity (columns)")
+        return self
+
+
+class JointSettings(Settings):
+    """`lungsev-train joint`."""
+
+    title: str = ""
+    data: Path | None = None  # folder of the sources; None: their roots are as written
+    cache: Path = Path("runs/cache")
+    workers: Annotated[int, Field(ge=0)] = 0  # processes that prepare images; crops are read from a file
+    skip_unreadable: bool = False
+    sources: tuple[SourceSettings, ...] = Field(default=(), min_length=1)  # the first defines an epoch
+    fold: Annotated[int, Field(ge=0)] | None = None  # of the sources whose protocol is kfold; None: as they say
+    steps: Positive | None = None  # of an epoch; None: until every image of the first source was seen
+    alignment: Path | None = None  # run of `align`; None: the newest
+    network: SeveritySettings = SeveritySettings()  # schemes: their order; those that nothing teaches are left out
+    initial: InitialSettings = InitialSettings()
+    start: Path | None = None  # a run to go on from: trunk, and the heads of the same schemes
+    tie: TieSettings | None = None
+    loss: SeverityLossSettings = SeverityLossSettings(expected_l1=0.3, total_l1=0.3)
+    maps_weight: Weight = 1.0  # of lungs' outlines and opacities' places
+    label_smoothing: Share = 0.05
+    freeze_norms: bool = False
+    optimizer: OptimizerSettings = OptimizerSettings(lr=1e-3, weight_decay=0.05, backbone_lr_factor=0.5)
+    loop: LoopSettings = LoopSettings(epochs=15, batch_size=32, ema=0.99, keep="last")
+    geometry: GeometrySettings = GeometrySettings(flip=0.5)
+    intensity: IntensitySettings = IntensitySettings()
+    calibration: CalibrationSettings = CalibrationSettings()
+
+    @model_validator(mode="after")
+    def _sources_have_names_of_their_own(self) -> JointSettings:
+        keys = [source.key for source in self.sources]
+        if len(set(keys)) != len(keys):
+            raise ValueError(f"two sources are called alike ({', '.join(keys)}); give one of them another name")
+        if not self.sources[0].share:
+            raise ValueError("the first source defines an epoch, so its share must be above 0")
+        return self
+
+    def data_of(self, source: SourceSettings) -> DataSettings:
+        """Return what the preparation of images knows of a source."""
+        root = source.root if self.data is None else self.data / source.root
+        values: dict[str, Any] = {"root": root, "cache": self.cache, "workers": self.workers}
+        split = source.split
+        if self.fold is not None and split.protocol == "kfold":
+            split = split.model_copy(update={"fold": self.fold})
+        return DataSettings(layout=source.layout, skip_unreadable=self.skip_unreadable, split=split, **values)

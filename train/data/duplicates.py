@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from lungsev.train.console import track
 from lungsev.train.data.cache import CachedImage
+from lungsev.train.data.splits import Splittable
 
 # Correlation of two thumbnails from which they are one picture. Copies of an image in other sizes and qualities have
 # 0.996-1.0; of 700,000 pairs of different images the most alike have 0.98 (one patient) and 0.967 (two children).
@@ -48,6 +49,17 @@ def joined_patients(patients: Sequence[str], twins: Sequence[tuple[int, int]]) -
         if len(pair) == 2:
             joined[pair[1]] = pair[0]
     return [first(patient) for patient in patients]
+
+
+def contradictions(images: Sequence[Splittable], twins: Sequence[tuple[int, int]]) -> dict[int, str]:
+    """Rows, with their names, of one picture that came twice and that the same readers graded differently."""
+    found: dict[int, str] = {}
+    for pair in twins:
+        readings = [getattr(images[row], "readings", {}) for row in pair]
+        both = [reader for reader in readings[0] if reader in readings[1]]
+        if not all(np.array_equal(readings[0][reader], readings[1][reader], equal_nan=True) for reader in both):
+            found |= {row: images[row].name for row in pair}
+    return dict(sorted(found.items()))
 
 
 def _thumbnail(canvas: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -11,9 +11,10 @@ from lungsev.train.console import is_main_process, say, warn
 from lungsev.train.data.cache import CachedImage, demand_readable, prepare
 from lungsev.train.data.datasets import load_graded
 from lungsev.train.data.datasets.contract import AnyImage
-from lungsev.train.data.duplicates import find_twins, joined_patients
+from lungsev.train.data.duplicates import contradictions, find_twins, joined_patients
 from lungsev.train.data.splits import Split, Splittable, by_finding
 from lungsev.train.data.stated_splits import make_split, saved_split
+from lungsev.train.data.tables import summarise
 from lungsev.train.runs import DEFAULT_ROOT, Run, newest_finished
 from lungsev.train.settings import DataSettings, SplitSettings
 
@@ -32,7 +33,8 @@ def require_root(data: DataSettings) -> Path:
 def ready_images(images: Sequence[AnyImage], data: DataSettings) -> tuple[list[AnyImage], dict[str, CachedImage]]:
     """Return the images that can be read, and their prepared forms. Patients who share a picture become one patient.
 
-    Protocol `pafe` keeps patients as published, since it is there to repeat a published split.
+    One picture with different grades under two names is left out: nobody knows which of them are its own. Protocol
+    `pafe` keeps both as published, since it is there to repeat a published split.
 
     Raises:
         DatasetError: An image cannot be read and may not be left out.
@@ -42,16 +44,20 @@ def ready_images(images: Sequence[AnyImage], data: DataSettings) -> tuple[list[A
         warn(remark)
     readable = [image for image in images if image.name in prepared.images]
     twins = find_twins([prepared.images[image.name] for image in readable])
+    keeps = data.split.protocol == "pafe"
     strangers = [(one, other) for one, other in twins if readable[one].patient != readable[other].patient]
+    contradicted = {} if keeps else contradictions(readable, twins)
     if strangers:
-        keeps = data.split.protocol == "pafe"
         names = ", ".join(f"{readable[one].name} = {readable[other].name}" for one, other in strangers[:3])
         treatment = "pafe keeps them apart, as published" if keeps else "they count as one patient"
         warn(f"{len(strangers)} pictures come under two patients ({names}): {treatment}")
         if not keeps:
             patients = joined_patients([image.patient for image in readable], strangers)
             readable = [replace(image, patient=patient) for image, patient in zip(readable, patients, strict=True)]
-    return readable, prepared.images
+    for remark in summarise(list(contradicted.values()), "pictures graded twice and differently, left out"):
+        warn(remark)
+    kept = [image for row, image in enumerate(readable) if row not in contradicted]
+    return kept, {name: found for name, found in prepared.images.items() if name not in contradicted.values()}
 
 
 def split_dataset(

@@ -23,7 +23,7 @@ from lungsev.train.data.datasets import (
     load_all,
 )
 from lungsev.train.data.datasets.contract import Task
-from lungsev.train.data.duplicates import find_twins
+from lungsev.train.data.duplicates import contradictions, find_twins
 from lungsev.train.data.masks import shows_both_lungs
 from lungsev.train.data.splits import Split, describe_protocols, split_row
 from lungsev.train.data.stated_splits import DEFAULT_FOLDS, make_split
@@ -55,11 +55,13 @@ class Twin:
     Attributes:
         patients: One where both have the same.
         totals: What the first reader gave each, where images are graded.
+        graded_differently: Some reader gave them different grades.
     """
 
     images: tuple[str, str]
     patients: tuple[str, ...]
     totals: tuple[float, float] | None
+    graded_differently: bool = False
 
     def __str__(self) -> str:
         people = "one patient" if len(self.patients) == 1 else f"patients {self.patients[0]} and {self.patients[1]}"
@@ -190,11 +192,14 @@ def _task_tables(dataset: Dataset, prepared: Prepared) -> dict[str, Table]:
 def _twins(dataset: Dataset, prepared: Prepared) -> tuple[Twin, ...]:
     images = [image for image in dataset.images if image.name in prepared.images]
     found = []
-    for rows in find_twins([prepared.images[image.name] for image in images]):
+    twins = find_twins([prepared.images[image.name] for image in images])
+    contradicted = contradictions(images, twins)
+    for rows in twins:
         pair = images[rows[0]], images[rows[1]]
         graded = [image.total for image in pair if isinstance(image, GradedImage) and not math.isnan(image.total)]
         patients = tuple(dict.fromkeys(image.patient for image in pair))
-        found.append(Twin((pair[0].name, pair[1].name), patients, (graded[0], graded[1]) if len(graded) == 2 else None))
+        totals = (graded[0], graded[1]) if len(graded) == 2 else None
+        found.append(Twin((pair[0].name, pair[1].name), patients, totals, rows[0] in contradicted))
     return tuple(found)
 
 
@@ -214,6 +219,17 @@ def _reading_advice(prepared: Prepared, dataset: Dataset) -> list[str]:
 
 
 def _twin_advice(twins: Sequence[Twin]) -> list[str]:
+    advice = _advice_on_people(twins)
+    contradicted = [twin for twin in twins if twin.graded_differently]
+    if contradicted:
+        advice.append(
+            f"pictures graded twice and differently ({len(contradicted)}): training leaves both out; find out which "
+            "grades are the picture's own, and remove the other row"
+        )
+    return advice
+
+
+def _advice_on_people(twins: Sequence[Twin]) -> list[str]:
     strangers = [twin for twin in twins if len(twin.patients) > 1]
     if strangers:
         return [

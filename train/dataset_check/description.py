@@ -16,6 +16,7 @@ from lungsev.train.data.cache import Image, Prepared
 from lungsev.train.data.datasets import FindingsDataset, GradedDataset, PlacedDataset
 from lungsev.train.data.datasets.contract import ABSENT, PLACES, PRESENT, UNCERTAIN, PlaceMap
 from lungsev.train.data.datasets.files import list_images
+from lungsev.train.data.datasets.offsets import day_of
 from lungsev.train.evaluation.predictions import collect
 from lungsev.train.evaluation.readers import second_reader
 
@@ -144,6 +145,7 @@ def image_tables(images: Sequence[Image], prepared: Prepared) -> dict[str, Table
     subsets = counts([getattr(image, "subset", "") or "none" for image in images])
     tables = {
         "patients by their number of images": {str(number): per_patient[number] for number in sorted(per_patient)},
+        "courses": course_table(images),
         "view positions": counts(views),
         "findings": counts([getattr(image, "finding", "") or UNSAID for image in images]),
         "subsets": subsets,
@@ -166,6 +168,29 @@ def _nameless(images: Sequence[Image]) -> Table:
     named = {image.path for image in images}
     others = [path for folder in {path.parent for path in named} for path in list_images(folder) if path not in named]
     return {"files": len(others), "first": min(path.name for path in others)} if others else {}
+
+
+def course_table(images: Sequence[Image]) -> Table:
+    """Courses: patients with several images, and how far apart those are whose day is known; empty where none is."""
+    people: dict[str, list[float | None]] = defaultdict(list)
+    for image in images:
+        people[image.patient].append(day_of(image))
+    several = [days for days in people.values() if len(days) > 1]
+    dated = [sorted(found) for days in several if len(found := [day for day in days if day is not None]) > 1]
+    if not dated:
+        return {}
+    spans = np.array([days[-1] - days[0] for days in dated])
+    gaps = np.concatenate([np.diff(days) for days in dated])
+    return {
+        "patients with several images": len(several),
+        "of them with known days": len(dated),
+        "images with known days": sum(map(len, dated)),
+        "span of a course, days, median": round(float(np.median(spans)), 1),
+        "longest": round(float(spans.max()), 1),
+        "gap between two images, days, median": round(float(np.median(gaps)), 2),
+        "gaps under a day": int((gaps < 1).sum()),
+        "images of one moment or day": int((gaps == 0).sum()),
+    }
 
 
 def headers_of(images: Sequence[Image]) -> dict[str, tuple[str, str]]:

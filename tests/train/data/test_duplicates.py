@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lungsev.train.data.cache import prepare
-from lungsev.train.data.datasets import load_graded
-from lungsev.train.data.duplicates import find_twins, joined_patients
+from lungsev.train.data.datasets import GradedImage, load_graded
+from lungsev.train.data.duplicates import contradictions, find_twins, joined_patients
 
 DatasetMaker = Callable[[str], Path]
 
@@ -29,3 +29,12 @@ def test_chains_of_twins_end_at_one_patient(twins: list[tuple[int, int]]) -> Non
     untouched = set(range(10)) - {row for twin in twins for row in twin}
     assert all(joined[row] == names[row] for row in untouched)
     assert all(names.index(patient) <= row for row, patient in enumerate(joined))
+
+
+def test_one_picture_with_different_grades_is_told_from_one_that_comes_twice() -> None:
+    nan = float("nan")
+    readings = [(1.0, nan), (1.0, nan), (1.0, 2.0), (3.0, 2.0)]
+    images = [GradedImage(f"i{n}", Path(f"i{n}"), "P1", {"A": grades}) for n, grades in enumerate(readings)]
+    images.append(GradedImage("other reader", Path("x"), "P1", {"B": (0.0, 0.0)}))
+    assert contradictions(images, [(0, 1), (1, 4)]) == {}
+    assert contradictions(images, [(0, 1), (2, 3)]) == {2: "i2", 3: "i3"}

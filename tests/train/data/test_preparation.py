@@ -37,6 +37,19 @@ def test_training_counts_both_as_one_patient_and_pafe_keeps_what_was_published(
     assert published[-1].patient == "P999"
 
 
+def test_a_picture_with_two_grades_is_left_out_but_for_a_published_split(
+    with_a_copy: Path, cache_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    *others, again = load_graded(with_a_copy).images
+    contradicted = [*others, replace(again, readings={"senior": tuple(3 - grade for grade in again.reference)})]
+    data = DataSettings(root=with_a_copy, cache=cache_dir, workers=0)
+    ready, cached = ready_images(contradicted, data)
+    assert {image.name for image in ready} == set(cached) == {image.name for image in others[1:]}
+    assert f"graded twice and differently, left out: 2 ({others[0].name}, again.jpg)" in capsys.readouterr().out
+    published, _ = ready_images(contradicted, data.model_copy(update={"split": SplitSettings(protocol="pafe")}))
+    assert len(published) == len(contradicted)
+
+
 def test_a_barred_patient_stays_barred_under_another_name(
     with_a_copy: Path, phantom_dataset: DatasetMaker, cache_dir: Path
 ) -> None:

@@ -65,6 +65,8 @@ def test_damaged_and_double_images_are_named(phantom_dataset: DatasetMaker, tmp_
     assert f"same picture: {images[1].stem} = {images[-1].stem} (patients " in said
     assert "do: unreadable images (1): repair or remove them" in said
     assert "do: pictures under two patients (1)" in said
+    assert twin.graded_differently
+    assert "do: pictures graded twice and differently (1): training leaves both out" in said
 
 
 @pytest.fixture

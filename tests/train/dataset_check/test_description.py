@@ -89,4 +89,23 @@ def test_images_that_show_opacity_and_those_that_show_none_are_counted(tmp_path:
     half = np.pi / 4 / (1 + np.pi / 4)  # its corners are unknown
     assert table["opacity"].pop("mean share, %") == pytest.approx(100 * (half + 1) / 3, abs=1)
     assert table["opacity"] == {"shown": 2, "none": 1, "unknown": 0}
-    assert table["consolidation"] == {"shown": 0, "none": 3, "unknown": 0, "mean share, %": 0.0}
+    assert table["consolidation"] == {"shown": 0, "none": 2, "unknown": 1, "mean share, %": 0.0}
+
+
+def test_courses_are_told_by_their_span_and_their_gaps(tmp_path: Path) -> None:
+    def image(name: str, patient: str, day: float | None) -> GradedImage:
+        return GradedImage(name, tmp_path / name, patient, {"S": (0.0,) * 6}, day_offset=day)
+
+    images = [image("a", "1", 0.0), image("b", "1", 10.0), image("c", "1", 10.5), image("d", "2", 3.0)]
+    images += [image("e", "3", None), image("f", "3", 2.0), image("g", "4", 5.0), image("h", "4", 5.0)]
+    assert description.course_table(images) == {
+        "patients with several images": 3,
+        "of them with known days": 2,
+        "images with known days": 5,
+        "span of a course, days, median": 5.2,
+        "longest": 10.5,
+        "gap between two images, days, median": 0.5,
+        "gaps under a day": 2,
+        "images of one moment or day": 1,
+    }
+    assert description.course_table(images[3:6]) == {}

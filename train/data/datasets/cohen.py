@@ -14,6 +14,7 @@ from lungsev.schemes import load_scheme
 from lungsev.train.data.datasets.collection import collection_near
 from lungsev.train.data.datasets.contract import GradedDataset, GradedImage, Layout
 from lungsev.train.data.datasets.files import ImageFinder
+from lungsev.train.data.datasets.offsets import DaysBeside, day_in
 from lungsev.train.data.datasets.readings import ReadingTable
 from lungsev.train.data.tables import known, number, read_table, summarise
 
@@ -32,7 +33,7 @@ def load(root: Path, scheme: str | None = None) -> GradedDataset:
     columns = {reader: [f"{letter}-{region.code}" for region in brixia.regions] for reader, letter in READERS.items()}
     home = _home(root)
     table = read_table(home / TABLE, ("filename", *(column for names in columns.values() for column in names)))
-    people = _people(home)
+    people, days = _people(home), DaysBeside(root)
     finder = ImageFinder(home, (FOLDER, "."))
     collection = collection_near(root)
     elsewhere = ImageFinder(collection.images, (".",)) if collection is not None else None
@@ -49,6 +50,7 @@ def load(root: Path, scheme: str | None = None) -> GradedDataset:
             person = people.get(name.lower(), {})
             patient = known(person.get("patient"))
             strangers += [] if patient else [name]
+            day = day_in(person)
             bad_totals += [name] if _contradicts(row, readings) else []
             images.append(
                 GradedImage(
@@ -58,6 +60,7 @@ def load(root: Path, scheme: str | None = None) -> GradedDataset:
                     readings=readings,
                     view_position=person.get("view", ""),
                     finding=person.get("finding", ""),
+                    day_offset=days.find(name, patient) if day is None else day,
                 )
             )
     problems = (

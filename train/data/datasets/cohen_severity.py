@@ -12,6 +12,7 @@ from lungsev.errors import DatasetError
 from lungsev.schemes import load_scheme
 from lungsev.train.data.datasets.contract import GradedDataset, GradedImage, Layout
 from lungsev.train.data.datasets.files import ImageFinder
+from lungsev.train.data.datasets.offsets import DaysBeside
 from lungsev.train.data.tables import find_column, known, number, read_table, summarise
 
 TABLE_PATTERN = "*severity-scores.csv"
@@ -39,7 +40,7 @@ def load(root: Path, scheme: str | None = None) -> GradedDataset:
     stated = {row["filename"]: patient for row in table.rows if (patient := known(row.get("patient")))}
     patients = {**_patients_of_metadata(root), **stated}
     strangers = [row["filename"] for row in table.rows if row["filename"] not in patients]
-    views = _views(root)
+    views, days = _views(root), DaysBeside(root)
     finder = ImageFinder(root, ("images", "films", "."))
     images, missing, invalid = [], [], []
     for row in table.rows:
@@ -50,7 +51,9 @@ def load(root: Path, scheme: str | None = None) -> GradedDataset:
             invalid.append(name)
         else:
             view = views.get(Path(name).stem, "")
-            images.append(GradedImage(name, path, patients.get(name) or name, {"raters": (score,)}, view_position=view))
+            patient, readings = patients.get(name) or name, {"raters": (score,)}
+            day = days.find(name, patient)
+            images.append(GradedImage(name, path, patient, readings, view_position=view, day_offset=day))
     problems = (
         *table.problems,
         *summarise(missing, f"images of {tables[0].name} without a file in images/"),

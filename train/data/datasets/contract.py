@@ -46,6 +46,7 @@ class GradedImage:
         maker, polarity: Manufacturer and photometric interpretation, where the annotations say them.
         subset: A part of the dataset with a meaning of its own, e.g. `consensus`.
         taken_at: Date and time of the image, where the annotations say them.
+        day_offset: Days since any fixed day of the patient, where only that is said; see `offsets.day_of`.
         part, fold: Of a split that the annotations state, as printed; see `stated_splits`.
     """
 
@@ -59,6 +60,7 @@ class GradedImage:
     polarity: str = ""
     subset: str = ""
     taken_at: datetime | None = None
+    day_offset: float | None = None
     part: str = ""
     fold: str = ""
     read: ImageLoader = field(default=read_image, repr=False)
@@ -87,6 +89,7 @@ class MaskedImage:
     Attributes:
         mask_paths: Files the mask is read from; their meaning is `read_mask`'s business.
         read_mask: To uint8 [rows, columns] of the image: 0 background, 1 patient's right lung, 2 left lung.
+        day_offset: Here and in all kinds: as `GradedImage.day_offset`.
     """
 
     name: str
@@ -96,6 +99,7 @@ class MaskedImage:
     read_mask: MaskLoader = field(repr=False)
     view_position: str = ""
     finding: str = ""
+    day_offset: float | None = None
     read: ImageLoader = field(default=read_image, repr=False)
 
 
@@ -108,6 +112,7 @@ class LabelledImage:
     patient: str
     finding: str
     view_position: str = ""
+    day_offset: float | None = None
     read: ImageLoader = field(default=read_image, repr=False)
 
 
@@ -126,6 +131,7 @@ class FindingsImage:
     findings: Mapping[str, int]
     view_position: str = ""
     part: str = ""
+    day_offset: float | None = None
     read: ImageLoader = field(default=read_image, repr=False)
 
 
@@ -155,6 +161,7 @@ class PlacedImage:
     places: Places = field(repr=False)
     view_position: str = ""
     finding: str = ""
+    day_offset: float | None = None
     read: ImageLoader = field(default=read_image, repr=False)
 
 

@@ -1,8 +1,9 @@
 """Any CSV with one row per image, and a scheme.
 
 Columns: the image (`filename`, `image`, `id` ...), optionally `patient`, `view`, `finding`, `maker`, `split` (train,
-validation, test) or `fold` (a number), and for each region its code (`A` ... `F`) or reader and code (`senior-A`); an
-empty cell is a region without a grade. Images are beside the table or in `images/`.
+validation, test) or `fold` (a number), `day_offset` (days since any day of the patient), and for each region its code
+(`A` ... `F`) or reader and code (`senior-A`); an empty cell is a region without a grade. Images are beside the table or
+in `images/`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from lungsev.errors import DatasetError
 from lungsev.schemes import Scheme, load_scheme
 from lungsev.train.data.datasets.contract import ANY_TABLE, GradedDataset, GradedImage, Layout
 from lungsev.train.data.datasets.files import ImageFinder
+from lungsev.train.data.datasets.offsets import day_in
 from lungsev.train.data.datasets.readings import ReadingTable
 from lungsev.train.data.tables import (
     IMAGE_COLUMNS,
@@ -93,6 +95,7 @@ def _radiograph(
         subset=lowered.get("subset", "") or ("consensus" if part.lower() == "consensus" else ""),
         part=part,
         fold=known(lowered.get("fold")),
+        day_offset=day_in(row),
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from lungsev.errors import DatasetError
 from lungsev.train.data.datasets.contract import LabelledDataset, LabelledImage, Layout
 from lungsev.train.data.datasets.files import ImageFinder
+from lungsev.train.data.datasets.offsets import day_in
 from lungsev.train.data.tables import IMAGE_COLUMNS, PATIENT_COLUMNS, find_column, known, read_table, summarise
 
 TABLE = "labels.csv"
@@ -35,7 +36,7 @@ def load(root: Path, scheme: str | None = None) -> LabelledDataset:
             unlabelled.append(row[name])
         else:
             strangers += [] if person else [row[name]]
-            images.append(LabelledImage(row[name], path, person or row[name], row[label]))
+            images.append(LabelledImage(row[name], path, person or row[name], row[label], day_offset=day_in(row)))
     if len({image.finding for image in images}) < 2:
         raise DatasetError(f"{root} holds {len(images)} images of {TABLE}, expected images of at least two classes")
     problems = (

@@ -1,6 +1,6 @@
 """Images with one mask file each: `images/` beside `masks/`, names equal without suffix (also `<name>_mask`).
 
-`index.csv` (stem, patient, view, finding), where it is there, says the patients. Masks hold 0, 1 for the
+`index.csv` (stem, patient, view, finding, day_offset), where it is there, says the patients. Masks hold 0, 1 for the
 patient's right and 2 for the left lung, or two values; then the sides are told by position.
 """
 
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lungsev.train.data.datasets.contract import Layout, MaskedDataset, MaskedImage
 from lungsev.train.data.datasets.files import list_images
+from lungsev.train.data.datasets.offsets import DaysBeside, day_in
 from lungsev.train.data.datasets.places.outlines import holds_outlines
 from lungsev.train.data.masks import read_mask
 from lungsev.train.data.tables import IMAGE_COLUMNS, find_column, known, read_table, summarise
@@ -26,7 +27,7 @@ def load(root: Path, scheme: str | None = None) -> MaskedDataset:
 def pairs(name: str, root: Path, image_folder: Path, mask_folder: Path) -> MaskedDataset:
     """Match images and masks by name."""
     masks = {path.stem.lower().removesuffix("_mask"): path for path in list_images(mask_folder)}
-    people = _people(root)
+    people, days = _people(root), DaysBeside(root)
     images, missing, strangers = [], [], []
     for path in list_images(image_folder):
         mask = masks.get(path.stem.lower())
@@ -36,6 +37,7 @@ def pairs(name: str, root: Path, image_folder: Path, mask_folder: Path) -> Maske
             missing.append(path.name)
         else:
             strangers += [] if patient else [path.name]
+            day = day_in(person)
             images.append(
                 MaskedImage(
                     name=path.name,
@@ -45,6 +47,7 @@ def pairs(name: str, root: Path, image_folder: Path, mask_folder: Path) -> Maske
                     read_mask=read_mask,
                     view_position=person.get("view", ""),
                     finding=person.get("finding", ""),
+                    day_offset=days.find(path.name, patient) if day is None else day,
                 )
             )
     problems = (

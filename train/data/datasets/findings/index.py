@@ -1,24 +1,31 @@
-"""Any folder with `index.csv` beside `images/`: an image, its findings joined by `|`, perhaps patient, view and split.
+"""Any folder with `index.csv` beside `images/`: an image, its findings joined by `|`, patient, view, day and split.
 
-Two columns of the public subset of NIH ChestX-ray14 count too: `rsna_class` (RSNA pneumonia challenge) says whether
-there is a `Lung Opacity`, `radiologists_airspace_opacity` (Majkowska et al. 2019) whether an `Airspace Opacity`.
+What radiologists said of the image in columns of their own goes before findings that were mined from a report:
+`rsna_class` (RSNA pneumonia challenge, on NIH's images) says whether there is a `Lung Opacity`, which that challenge
+took for `Pneumonia`, and of a normal image that nothing is found; `opacification` (COVID-CXNet) whether there is a
+`Lung Opacity`; `radiologists_airspace_opacity` (Majkowska et al. 2019) whether an `Airspace Opacity`.
 """
 
 from __future__ import annotations
 
 from collections import ChainMap
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from lungsev.train.data.datasets.contract import ABSENT, ANY_TABLE, PRESENT, FindingsDataset, Layout
 from lungsev.train.data.datasets.files import ImageFinder
 from lungsev.train.data.datasets.findings.rows import FindingsRows, header_of, listed_findings
+from lungsev.train.data.datasets.offsets import day_in
 from lungsev.train.data.tables import IMAGE_COLUMNS, PATIENT_COLUMNS, find_column, known, read_table
 
 TABLE = "index.csv"
 FINDING_COLUMNS = ("findings", "finding", "labels")
 FOLDERS = ("images", "films")
+OPACITY, AIRSPACE, PNEUMONIA = "Lung Opacity", "Airspace Opacity", "Pneumonia"
 RSNA = {"lung opacity": PRESENT, "no lung opacity / not normal": ABSENT, "normal": ABSENT}
-AIRSPACE = {"yes": PRESENT, "no": ABSENT}
+CLEAR = "normal"
+ANSWERS = {"yes": PRESENT, "no": ABSENT, "1": PRESENT, "0": ABSENT}
+OPAQUE = ("Consolidation", "Infiltration", PNEUMONIA)  # of NIH's findings those that are an opacity of the lung
 
 
 def load(root: Path, scheme: str | None = None) -> FindingsDataset:
@@ -37,15 +44,26 @@ def load(root: Path, scheme: str | None = None) -> FindingsDataset:
     absent = dict.fromkeys(listed_findings(label for labels in labels_of for label in labels), ABSENT)
     rows = FindingsRows("findings", root)
     for row, labels in zip(table.rows, labels_of, strict=True):
-        said = {
-            "Lung Opacity": RSNA.get(row.get("rsna_class", "").lower()),
-            "Airspace Opacity": AIRSPACE.get(row.get("radiologists_airspace_opacity", "").lower()),
-        }
-        radiologists = {name: value for name, value in said.items() if value is not None}
-        findings = ChainMap(radiologists, listed_findings(labels), absent) if any(labels) else radiologists
+        said = _radiologists(row, absent)
+        findings = ChainMap(said, listed_findings(labels), absent) if any(labels) else said
         name = row[image]
-        rows.add(name, finder.find(name), known(row.get(patient)), findings, known(row.get(view)), known(row.get(part)))
+        view_of, part_of = known(row.get(view)), known(row.get(part))
+        rows.add(name, finder.find(name), known(row.get(patient)), findings, view_of, part_of, day_in(row))
     return rows.dataset(table.problems)
+
+
+def _radiologists(row: Mapping[str, str], mined: Collection[str]) -> dict[str, int]:
+    """What columns of their own say of an image, and what follows from it for the findings that were mined."""
+    said = row.get("rsna_class", "").lower()
+    opacity = RSNA.get(said, ANSWERS.get(row.get("opacification", "").lower()))
+    airspace = ANSWERS.get(row.get("radiologists_airspace_opacity", "").lower())
+    found = {name: value for name, value in ((OPACITY, opacity), (AIRSPACE, airspace)) if value is not None}
+    if said == CLEAR:
+        return {**dict.fromkeys(mined, ABSENT), **found}
+    if said in RSNA:
+        follows = OPAQUE if opacity == ABSENT else (PNEUMONIA,)
+        found |= {name: RSNA[said] for name in follows if name in mined}
+    return found
 
 
 def _recognises(root: Path) -> bool:

@@ -30,6 +30,7 @@ class FindingsRows:
         findings: Mapping[str, int],
         view: str = "",
         part: str = "",
+        day_offset: float | None = None,
     ) -> None:
         """Take a row: an image when it is a frontal one with a file and something is said of its findings.
 
@@ -40,6 +41,7 @@ class FindingsRows:
             findings: As `FindingsImage.findings`.
             view: As the table says; whatever is neither frontal nor empty is a lateral.
             part: Of the official split.
+            day_offset: As `FindingsImage.day_offset`.
         """
         if view and not view.lower().startswith(FRONTAL):
             self.leave_out("images whose view is not said to be frontal, left out", name)
@@ -49,7 +51,7 @@ class FindingsRows:
             self.leave_out("images of which no finding is said, left out", name)
         else:
             self._strangers += [] if patient else [name]
-            self._images.append(FindingsImage(name, path, patient or name, findings, view, part))
+            self._images.append(FindingsImage(name, path, patient or name, findings, view, part, day_offset))
 
     def leave_out(self, reason: str, name: str) -> None:
         """Count a row that is no image of this dataset."""

@@ -18,6 +18,7 @@ from lungsev.errors import DatasetError
 from lungsev.train.data.datasets.contract import Layout, PlacedDataset, PlacedImage, PlaceMap
 from lungsev.train.data.datasets.files import ImageFinder
 from lungsev.train.data.datasets.findings.index import TABLE
+from lungsev.train.data.datasets.offsets import day_in
 from lungsev.train.data.masks import read_grey
 from lungsev.train.data.tables import IMAGE_COLUMNS, PATIENT_COLUMNS, find_column, known, read_table, summarise
 
@@ -82,7 +83,7 @@ def load(root: Path, scheme: str | None = None) -> PlacedDataset:
             patient = known(row.get(patient_of or ""))
             strangers += [] if patient else [name]
             view, finding = row.get("view", ""), row.get("finding", "")
-            images.append(PlacedImage(name, path, patient or name, places, view, finding))
+            images.append(PlacedImage(name, path, patient or name, places, view, finding, day_in(row)))
     problems = (
         *table.problems,
         *summarise(missing, f"images of {TABLE} without a file here or in a dataset beside"),

@@ -27,7 +27,26 @@ def test_an_index_with_findings_is_a_dataset_and_radiologists_columns_count(tmp_
     ill, clear, opacity = (dict(image.findings) for image in dataset.images)  # type: ignore[union-attr]
     assert ill == {"Edema": 1, "Pneumonia": 1, "Lung Opacity": 1, "Airspace Opacity": 1}
     assert clear == {"Edema": 0, "Pneumonia": 0, "Lung Opacity": 0}
-    assert opacity == {"Lung Opacity": 0, "Airspace Opacity": 0}
+    assert opacity == {"Lung Opacity": 0, "Airspace Opacity": 0, "Pneumonia": 0}
+
+
+def test_radiologists_go_before_findings_mined_from_reports(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    for name in "abcd":
+        (tmp_path / "images" / f"{name}.jpg").touch()
+    rows = [
+        "a.jpg,Edema|Pneumonia|Infiltration,Normal,,1",
+        "b.jpg,Edema|Infiltration,Lung Opacity,,2",
+        "c.jpg,Edema|Infiltration|Pneumonia,No Lung Opacity / Not Normal,,",
+        "d.jpg,Edema,,1,",
+    ]
+    (tmp_path / "index.csv").write_text("\n".join(["film,finding,rsna_class,opacification,day_offset", *rows]))
+    clear, opaque, other, plain = load_labelled(tmp_path).images
+    assert dict(clear.findings) == {"Edema": 0, "Pneumonia": 0, "Infiltration": 0, "Lung Opacity": 0}  # type: ignore[union-attr]
+    assert dict(opaque.findings) == {"Edema": 1, "Pneumonia": 1, "Infiltration": 1, "Lung Opacity": 1}  # type: ignore[union-attr]
+    assert dict(other.findings) == {"Edema": 1, "Pneumonia": 0, "Infiltration": 0, "Lung Opacity": 0}  # type: ignore[union-attr]
+    assert dict(plain.findings) == {"Edema": 1, "Pneumonia": 0, "Infiltration": 0, "Lung Opacity": 1}  # type: ignore[union-attr]
+    assert [image.day_offset for image in (clear, opaque, other, plain)] == [1.0, 2.0, None, None]
 
 
 def test_lung_masks_beside_an_index_are_no_findings(tmp_path: Path) -> None:

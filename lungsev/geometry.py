@@ -8,6 +8,9 @@ Three frames, each with continuous coordinates in which pixel i covers [i, i + 1
 
 `theta` [2, 3] maps normalised aligned coordinates to normalised canvas coordinates, both in [-1, 1] over the outer
 edges of the frame: the convention of torch's affine_grid with align_corners=False. x comes first.
+
+Where each lung has a frame of its own, `theta` is [2, 2, 3]: the left half of the aligned square (x < 0) is the box of
+the patient's right lung and lies where theta[0] maps it, the right half (x > 0) is that of the left lung by theta[1].
 """
 
 from __future__ import annotations
@@ -21,6 +24,8 @@ import numpy.typing as npt
 FloatArray = npt.NDArray[np.floating]
 
 IDENTITY_THETA = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+_FLIP = np.array([[-1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+_HALVES = np.array([[[-1, -1], [0, -1], [0, 1], [-1, 1]], [[0, -1], [1, -1], [1, 1], [0, 1]]], dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -75,14 +80,24 @@ def warp(image: FloatArray, theta: FloatArray, size_px: int) -> npt.NDArray[np.f
     Equals torch's affine_grid + grid_sample(align_corners=False, padding_mode="zeros") within
     OpenCV's 1/32-pixel interpolation table.
     """
+    if np.ndim(theta) == 3:
+        half = size_px // 2
+        return np.hstack([_warped(image, theta[0], size_px, 0, half), _warped(image, theta[1], size_px, half, size_px)])
+    return _warped(image, theta, size_px, 0, size_px)
+
+
+def _warped(image: FloatArray, theta: FloatArray, size_px: int, first: int, last: int) -> npt.NDArray[np.float32]:
+    """Columns first to last of the aligned frame."""
     rows, columns = image.shape
-    to_output = np.array([[2.0 / size_px, 0, 1.0 / size_px - 1], [0, 2.0 / size_px, 1.0 / size_px - 1], [0, 0, 1]])
+    to_output = np.array(
+        [[2.0 / size_px, 0, (2 * first + 1.0) / size_px - 1], [0, 2.0 / size_px, 1.0 / size_px - 1], [0, 0, 1]]
+    )
     to_input = np.array([[columns / 2.0, 0, (columns - 1) / 2.0], [0, rows / 2.0, (rows - 1) / 2.0], [0, 0, 1]])
     matrix = (to_input @ homogeneous(theta) @ to_output)[:2]
     resampled = cv2.warpAffine(
         np.ascontiguousarray(image, dtype=np.float32),
         matrix,
-        (size_px, size_px),
+        (last - first, size_px),
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_CONSTANT,
     )
@@ -108,15 +123,57 @@ def invert(theta: FloatArray) -> npt.NDArray[np.float64]:
     return np.asarray(np.linalg.inv(homogeneous(theta))[:2], dtype=np.float64)
 
 
+def common_theta(theta: FloatArray) -> npt.NDArray[np.float64]:
+    """Return the upright box [2, 3] around the frames of both lungs; a theta that is one frame as it is."""
+    frames = np.asarray(theta, dtype=np.float64)
+    if frames.ndim == 2:
+        return frames
+    corners = np.concatenate([apply_theta(frames, half) for half in _HALVES])
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    (x0, y0), (x1, y1) = low, high
+    return np.array([[(x1 - x0) / 2, 0.0, (x0 + x1) / 2], [0.0, (y1 - y0) / 2, (y0 + y1) / 2]])
+
+
+def changed(theta: FloatArray, change: FloatArray) -> npt.NDArray[np.float64]:
+    """Return theta after a change of the aligned frame: it shows what `theta` shows, turned, scaled, moved or flipped.
+
+    Frames of two lungs are changed together, about the box around both; a flip makes each lung's frame the other's.
+
+    Args:
+        theta: [2, 3] or [2, 2, 3].
+        change: A point of the changed frame to its place before, [2, 3].
+
+    Raises:
+        numpy.linalg.LinAlgError: theta is singular.
+    """
+    frames = np.asarray(theta, dtype=np.float64)
+    if frames.ndim == 2:
+        return compose(frames, change)
+    flips = np.linalg.det(np.asarray(change)[:, :2]) < 0
+    motion = compose(change, _FLIP) if flips else np.asarray(change, dtype=np.float64)
+    around = common_theta(frames)
+    moved = compose(compose(around, motion), invert(around))
+    if flips:
+        frames = np.stack([compose(frame, _FLIP) for frame in frames[::-1]])
+    return np.stack([compose(moved, frame) for frame in frames])
+
+
 def apply_theta(theta: FloatArray, points_xy: FloatArray) -> npt.NDArray[np.float64]:
-    """Map normalised aligned points [..., 2] to normalised canvas points."""
-    matrix = np.asarray(theta, dtype=np.float64)
-    return np.asarray(points_xy, dtype=np.float64) @ matrix[:, :2].T + matrix[:, 2]
+    """Map normalised aligned points [..., 2] to normalised canvas points.
+
+    Of two frames, the one in whose half most of the points lie maps those on the border between them.
+    """
+    matrix, points = np.asarray(theta, dtype=np.float64), np.asarray(points_xy, dtype=np.float64)
+    if matrix.ndim == 2:
+        return points @ matrix[:, :2].T + matrix[:, 2]
+    right, left = (apply_theta(frame, points) for frame in matrix)
+    x = points[..., :1]
+    return np.where((x < 0) | ((x == 0) & (points[..., 0].sum() < 0)), right, left)
 
 
 def tilt_deg(theta: FloatArray) -> float:
     """Return how far the aligned frame is turned on the canvas, in degrees, clockwise as the image is seen."""
-    (a, b, _), (c, d, _) = np.asarray(theta, dtype=np.float64)
+    (a, b, _), (c, d, _) = common_theta(theta)
     return float(np.degrees(np.arctan2(c - b, a + d)))
 
 
@@ -135,7 +192,7 @@ def box_polygon(
 
 
 def corner_error_px(theta: FloatArray, reference: FloatArray, size_px: int) -> float:
-    """Return the mean distance of the aligned frame's corners under two alignments, in canvas pixels."""
-    corners = box_corners((0.0, 0.0, 1.0, 1.0)) * 2 - 1
-    distance = apply_theta(theta, corners) - apply_theta(reference, corners)
+    """Return the mean distance of the corners of frames under two alignments of one form, in canvas pixels."""
+    squares = _HALVES if np.ndim(theta) == 3 else [box_corners((0.0, 0.0, 1.0, 1.0)) * 2 - 1]
+    distance = np.concatenate([apply_theta(theta, square) - apply_theta(reference, square) for square in squares])
     return float(np.linalg.norm(distance, axis=-1).mean() * size_px / 2)

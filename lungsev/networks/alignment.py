@@ -54,29 +54,67 @@ class EdgeAlignment(AlignmentNetwork):
 
     The edges are the upright frame, but for what is wrong with the mask: a linear path passes them on, and the CNN
     says what to change.
+
+    Args:
+        masks: Channels of the mask, C; each has its edges.
     """
 
-    def __init__(self, input_px: int = 64, width: int = 16, rotation: bool = False) -> None:
+    def __init__(self, input_px: int = 64, width: int = 16, rotation: bool = False, masks: int = 1) -> None:
         super().__init__(input_px, rotation)
         layers: list[nn.Module] = []
-        channels = 1
+        channels = masks
         for stage in range(4):
             out = width * 2 ** min(stage, 2)
             layers += [nn.Conv2d(channels, out, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(out), nn.ReLU()]
             channels = out
         self.features = nn.Sequential(*layers)
         self.edges = MaskEdges(2 * input_px)
-        edges = 4 * (len(EDGE_LINES) + len(EDGE_SHARES))
+        edges = 4 * (len(EDGE_LINES) + len(EDGE_SHARES)) * masks
         self.hidden = nn.Linear(channels * (input_px // 16) ** 2 + edges, 64)
         self.theta = identity_layer(64 + edges)
 
     def elements(self, mask: Tensor) -> Tensor:
-        """Mask [N, 1, M, M] -> [N, 6]."""
+        """Masks [N, C, M, M] -> [N, 6]."""
         fine = functional.avg_pool2d(mask, mask.shape[-1] // (2 * self.input_px))
         edges = self.edges(fine).to(mask.dtype)
         features = self.features(functional.avg_pool2d(fine, 2)).flatten(1)
         hidden = functional.relu(self.hidden(torch.cat([features, edges], dim=1)))
         return self.theta(torch.cat([hidden, edges], dim=1))
+
+
+class LungFrames(nn.Module):
+    """A frame for each lung, by one network that reads either lung's box off its mask and the other's beside it.
+
+    It sees the left lung mirrored, so that every lung looks like a right one.
+
+    Args:
+        input_px: Side of the masks that its convolutions see.
+        width: Channels of its first convolution.
+    """
+
+    columns: Tensor
+    mirror: Tensor
+    halves: Tensor
+
+    def __init__(self, input_px: int = 96, width: int = 16) -> None:
+        super().__init__()
+        self.rotation = False
+        self.input_px = input_px
+        self.box = EdgeAlignment(input_px, width, masks=2)
+        self.register_buffer("columns", torch.arange(2 * input_px - 1, -1, -1), persistent=False)
+        mirror = torch.tensor([[[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]], [[1.0, -1.0, -1.0], [-1.0, 1.0, 1.0]]])
+        self.register_buffer("mirror", mirror, persistent=False)
+        # The box of a lung is one half of the aligned square: [-1, 0] and [0, 1] to [-1, 1].
+        halves = [[[2.0, 0.0, side], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]] for side in (1.0, -1.0)]
+        self.register_buffer("halves", torch.tensor(halves), persistent=False)
+
+    def forward(self, mask: Tensor) -> Tensor:
+        """Masks of the right and left lung [N, 2, M, M] 0-1, M a multiple of 2 * input_px -> theta [N, 2, 2, 3]."""
+        fine = functional.avg_pool2d(mask, mask.shape[-1] // (2 * self.input_px))
+        left_first = torch.cat([fine[:, 1:], fine[:, :1]], dim=1).index_select(3, self.columns)
+        pairs = torch.stack([fine, left_first], dim=1).reshape(-1, 2, *fine.shape[2:])
+        boxes = self.box(pairs).reshape(-1, 2, 2, 3) * self.mirror
+        return boxes @ self.halves
 
 
 class ConvolutionAlignment(AlignmentNetwork):
@@ -123,8 +161,11 @@ class MaskEdges(nn.Module):
         self.register_buffer("shares", torch.tensor(EDGE_SHARES).reshape(1, -1, 1), persistent=False)
 
     def forward(self, mask: Tensor) -> Tensor:
-        """Mask [N, 1, M, M] -> [N, 4 * (lines + shares)] float32 throughout."""
-        plane = mask.float()[:, 0]
+        """Masks [N, C, M, M] -> [N, C * 4 * (lines + shares)] float32 throughout."""
+        return torch.cat([self._edges(plane) for plane in mask.float().unbind(dim=1)], dim=1)
+
+    def _edges(self, plane: Tensor) -> Tensor:
+        """Mask [N, M, M] -> [N, 4 * (lines + shares)]."""
         edges = []
         for across in (1, 2):
             highest, area = plane.amax(dim=across), plane.sum(dim=across)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lungsev.errors import ConfigError
-from lungsev.networks.alignment import AlignmentNetwork, ConvolutionAlignment, EdgeAlignment
+from lungsev.networks.alignment import AlignmentNetwork, ConvolutionAlignment, EdgeAlignment, LungFrames
 from lungsev.networks.backbone import Backbone
 from lungsev.networks.bsnet import BsNet
 from lungsev.networks.fused import FusedNetwork
@@ -24,7 +24,15 @@ def build_segmentation(settings: SegmentationSettings, pretrained: bool = True) 
     Raises:
         ConfigError: An unknown encoder, or its ImageNet weights are not there.
     """
-    network = SegmentationNetwork(settings.encoder, settings.decoder_channels, settings.image_check)
+    network = SegmentationNetwork(
+        settings.encoder,
+        settings.decoder_channels,
+        settings.image_check,
+        settings.decoder,
+        settings.sides,
+        settings.image_check_classes,
+        settings.image_check_grid,
+    )
     if pretrained and settings.pretrained == "imagenet":
         network.load_encoder(imagenet_state(settings.encoder))
     return network
@@ -32,6 +40,8 @@ def build_segmentation(settings: SegmentationSettings, pretrained: bool = True) 
 
 def build_alignment(settings: AlignmentSettings) -> AlignmentNetwork:
     """Return a network that starts at the identity."""
+    if settings.frames == "lungs":
+        return LungFrames(settings.input_px, settings.width)
     kind = ConvolutionAlignment if settings.kind == "convolutions" else EdgeAlignment
     return kind(settings.input_px, settings.width, settings.rotation)
 

@@ -11,7 +11,7 @@ from lungsev.networks.alignment import AlignmentNetwork
 from lungsev.networks.bsnet import BsNet
 from lungsev.networks.segmentation import SegmentationNetwork
 from lungsev.networks.severity import SeverityNetwork
-from lungsev.networks.warp import AffineWarp
+from lungsev.networks.warp import AffineWarp, AreaReduction
 from lungsev.preprocessing.canvas import CANVAS_SIZE_PX
 
 COVERAGE_SAMPLES = 4  # per side and token
@@ -24,7 +24,7 @@ class FusedNetwork(nn.Module):
 
     Args:
         severity: Its crop side is the warp's.
-        segmentation_px: Side at which the lungs are looked for; divides the canvas.
+        segmentation_px: Side at which the lungs are looked for.
     """
 
     def __init__(
@@ -36,12 +36,10 @@ class FusedNetwork(nn.Module):
         oversample: int = 2,
     ) -> None:
         super().__init__()
-        if CANVAS_SIZE_PX % segmentation_px:
-            raise ValueError(f"segmentation_px {segmentation_px} does not divide the canvas of {CANVAS_SIZE_PX}")
         self.segmentation = segmentation
         self.alignment = alignment
         self.severity = severity
-        self.segmentation_px = segmentation_px
+        self.reduce = AreaReduction(CANVAS_SIZE_PX, segmentation_px)
         self.warp: AffineWarp | None = None
         self.warp_mask: AffineWarp | None = None
         if isinstance(severity, SeverityNetwork):
@@ -53,7 +51,8 @@ class FusedNetwork(nn.Module):
         """Find the lungs of images [N, 1, 512, 512] 0-1, bone bright; align and grade them.
 
         Returns:
-            lung_mask [N, 1, M, M] 0-1; theta [N, 2, 3]; image_check [N, K] when the network has it; for each scheme
+            lung_mask [N, C, M, M] 0-1, of both lungs or of each; theta [N, 2, 3], or [N, 2, 2, 3] where each lung has
+            its frame (see `lungsev.geometry`); image_check [N, K] when the network has it; for each scheme
             probabilities.<scheme> [N, R, G] and severity_map.<scheme> [N, 16, 16].
         """
         mask, theta, deepest = self.locate(image)
@@ -66,9 +65,8 @@ class FusedNetwork(nn.Module):
         return outputs
 
     def locate(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Lung mask [N, 1, M, M], theta [N, 2, 3], and the segmentation's deepest features."""
-        small = functional.avg_pool2d(image, CANVAS_SIZE_PX // self.segmentation_px)
-        mask_logits, deepest = self.segmentation.with_features(small)
+        """Lung mask, theta, and the segmentation's deepest features."""
+        mask_logits, deepest = self.segmentation.with_features(self.reduce(image))
         mask = mask_logits.float().sigmoid()
         return mask, self.alignment(mask.to(image.dtype)), deepest
 
@@ -91,15 +89,15 @@ class FusedNetwork(nn.Module):
 
         Args:
             image: [N, 1, 512, 512] 0-1.
-            mask: [N, 1, M, M] 0-1.
-            theta: [N, 2, 3].
+            mask: [N, C, M, M] 0-1.
+            theta: [N, 2, 3] or [N, 2, 2, 3].
             upright: theta is known not to turn.
         """
         if self.warp is None:
             canvas = functional.avg_pool2d(image, CANVAS_SIZE_PX // self.severity.crop_px)
-            return canvas, mask.to(image.dtype), theta, upright
+            return canvas, mask.amax(dim=1, keepdim=True).to(image.dtype), theta, upright
         crop = self.warp.upright(image, theta) if upright else self.warp(image, theta)
         if self.warp_mask is None:
             return crop, None
-        lungs = mask.to(image.dtype)
+        lungs = mask.amax(dim=1, keepdim=True).to(image.dtype)
         return crop, self.warp_mask.upright(lungs, theta) if upright else self.warp_mask(lungs, theta)

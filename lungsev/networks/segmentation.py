@@ -1,8 +1,9 @@
-"""U-Net++ that finds the lungs, with any timm encoder, and the check of what it was shown."""
+"""U-Net++ or U-Net that finds the lungs, with any timm encoder, and the check of what it was shown."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import segmentation_models_pytorch as smp
 import torch
@@ -10,34 +11,52 @@ from torch import Tensor, nn
 
 from lungsev.networks.backbone import timm_name
 from lungsev.networks.image_check import ImageCheckHead
+from lungsev.quality.gate import FIRST_CLASSES
+
+Decoder = Literal["unetplusplus", "unet"]
 
 
 class SegmentationNetwork(nn.Module):
-    """U-Net++ over [N, 1, M, M]; the image check, when there is one, reads the same encoder."""
+    """A network over [N, 1, M, M]; the image check, when there is one, reads the same encoder.
+
+    Args:
+        encoder: timm's name.
+        decoder_channels: From the deepest level to the finest.
+        image_check: Add the image check.
+        decoder: `unetplusplus`, or `unet`, which needs half the operations.
+        sides: A mask of the patient's right lung and one of the left, C = 2; otherwise one of both, C = 1.
+        check_classes, check_grid: As `ImageCheckHead` has them.
+    """
 
     def __init__(
         self,
         encoder: str,
         decoder_channels: Sequence[int] = (96, 64, 32, 24, 16),
         image_check: bool = True,
+        decoder: Decoder = "unetplusplus",
+        sides: bool = False,
+        check_classes: int = FIRST_CLASSES,
+        check_grid: int = 2,
     ) -> None:
         super().__init__()
-        self.net = smp.UnetPlusPlus(
+        architecture = smp.UnetPlusPlus if decoder == "unetplusplus" else smp.Unet
+        self.net = architecture(
             encoder_name=f"tu-{timm_name(encoder)}",
             encoder_weights=None,
             encoder_depth=5,
             decoder_channels=tuple(decoder_channels),
             in_channels=1,
-            classes=1,
+            classes=2 if sides else 1,
         )
-        self.image_check = ImageCheckHead(self.net.encoder.out_channels[-1]) if image_check else None
+        deepest = self.net.encoder.out_channels[-1]
+        self.image_check = ImageCheckHead(deepest, check_classes, check_grid) if image_check else None
 
     def forward(self, image: Tensor) -> Tensor:
-        """Image [N, 1, M, M] 0-1 -> logits of the lung mask [N, 1, M, M]."""
+        """Image [N, 1, M, M] 0-1 -> logits of the lung masks [N, C, M, M]."""
         return self.with_features(image)[0]
 
     def with_features(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Image [N, 1, M, M] 0-1 -> mask logits [N, 1, M, M], deepest features [N, C, M/32, M/32]."""
+        """Image [N, 1, M, M] 0-1 -> mask logits [N, C, M, M], deepest features [N, C, M/32, M/32]."""
         features = self.encode(image)
         return self.net.segmentation_head(self.net.decoder(features)), features[-1]
 

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from lungsev.quality.gate import FIRST_CLASSES
+
 Positive = Annotated[int, Field(ge=1)]
 Dropout = Annotated[float, Field(ge=0, lt=1)]
 HeadKind = Literal["linear", "ordinal", "mlp"]
@@ -24,9 +26,13 @@ class SegmentationSettings(NetworkSettings):
     """Where the lungs are."""
 
     encoder: str = "tf_efficientnet_lite0"
+    decoder: Literal["unetplusplus", "unet"] = "unetplusplus"  # unet: half the operations
     decoder_channels: tuple[int, int, int, int, int] = (96, 48, 32, 16, 8)  # narrow: the mask serves the alignment
-    size_px: Positive = 256  # divides the canvas
+    size_px: Annotated[int, Field(ge=32, le=512, multiple_of=32)] = 256
+    sides: bool = False  # a mask for each lung, the patient's right one first; False: one of both
     image_check: bool = True
+    image_check_classes: Positive = FIRST_CLASSES  # of lungsev.quality.gate.IMAGE_CHECK_CLASSES, in their order
+    image_check_grid: Positive = 2  # cells per side that the image check sees the features in
     pretrained: Literal["none", "imagenet"] = "imagenet"
 
 
@@ -37,6 +43,13 @@ class AlignmentSettings(NetworkSettings):
     width: Positive = 16
     kind: Literal["edges", "convolutions"] = "edges"  # convolutions: two and a fully connected part, without edges
     rotation: bool = False  # theta may turn and shear; otherwise it scales and shifts, and the warp is far faster
+    frames: Literal["common", "lungs"] = "common"  # lungs: each lung has a frame; common: both in one, as in the paper
+
+    @model_validator(mode="after")
+    def _lungs_stand_upright(self) -> AlignmentSettings:
+        if self.frames == "lungs" and (self.rotation or self.kind != "edges"):
+            raise ValueError("frames: lungs needs kind: edges and rotation: false")
+        return self
 
 
 class BsNetSettings(NetworkSettings):

@@ -32,7 +32,13 @@ class AffineWarp(nn.Module):
         self.register_buffer("samples", centres.reshape(1, size_px, oversample), persistent=False)
 
     def forward(self, image: Tensor, theta: Tensor) -> Tensor:
-        """Image [N, C, H, W], theta [N, 2, 3] (aligned frame to image) -> [N, C, size_px, size_px]."""
+        """Image [N, C, H, W], theta [N, 2, 3] (aligned frame to image) -> [N, C, size_px, size_px].
+
+        With a theta of both lungs [N, 2, 2, 3] the left half of the result shows the frame of the right lung.
+        """
+        if theta.dim() == 4:
+            half = self.size_px // 2
+            return torch.cat([self(image, theta[:, 0])[..., :half], self(image, theta[:, 1])[..., half:]], dim=3)
         side = self.size_px * self.oversample
         grid = (self.base_grid.unsqueeze(0) @ theta.float().transpose(1, 2)).reshape(-1, side, side, 2)
         warped = functional.grid_sample(image.float(), grid, mode="bilinear", padding_mode="zeros", align_corners=False)
@@ -42,20 +48,50 @@ class AffineWarp(nn.Module):
 
     def upright(self, image: Tensor, theta: Tensor) -> Tensor:
         """As `forward`, for a theta without rotation and shear: its two elements off the diagonal are not read."""
-        across = self._weights(theta[:, 0, 0], theta[:, 0, 2], image.shape[-1])
-        down = self._weights(theta[:, 1, 1], theta[:, 1, 2], image.shape[-2])
+        if theta.dim() == 4:
+            half = self.size_px // 2
+            frames = ((theta[:, 0], self.samples[:, :half]), (theta[:, 1], self.samples[:, half:]))
+            return torch.cat([self._resampled(image, frame, columns) for frame, columns in frames], dim=3)
+        return self._resampled(image, theta, self.samples)
+
+    def _resampled(self, image: Tensor, theta: Tensor, columns: Tensor) -> Tensor:
+        """Columns of the frame [1, K, oversample] of theta [N, 2, 3] -> [N, C, size_px, K]."""
+        across = self._weights(theta[:, 0, 0], theta[:, 0, 2], image.shape[-1], columns)
+        down = self._weights(theta[:, 1, 1], theta[:, 1, 2], image.shape[-2], self.samples)
         return (down @ image.float() @ across.transpose(2, 3)).to(image.dtype)
 
-    def _weights(self, scale: Tensor, shift: Tensor, side: int) -> Tensor:
-        """Share of each of `side` source pixels in each pixel of the frame along one axis: [N, 1, size_px, side]."""
+    def _weights(self, scale: Tensor, shift: Tensor, side: int, samples: Tensor) -> Tensor:
+        """Share of each of `side` source pixels in each of K pixels of the frame along one axis: [N, 1, K, side]."""
         pixels = torch.arange(side, dtype=torch.float32, device=scale.device) + 0.5
         sources = pixels - (shift.float().reshape(-1, 1, 1, 1) + 1) * (side / 2)
         reach = scale.float().reshape(-1, 1, 1, 1) * (side / 2)
         hats = [
-            functional.relu(1 - (reach * self.samples[..., index : index + 1] - sources).abs())
+            functional.relu(1 - (reach * samples[..., index : index + 1] - sources).abs())
             for index in range(self.oversample)
         ]
         return sum(hats[1:], start=hats[0]) / self.oversample
+
+
+class AreaReduction(nn.Module):
+    """Reduce a square image to a smaller side by the area each old pixel has in each new one, as INTER_AREA does."""
+
+    shares: Tensor
+
+    def __init__(self, size_px: int, reduced_px: int) -> None:
+        super().__init__()
+        self.factor = size_px // reduced_px if size_px % reduced_px == 0 else None
+        edges = torch.linspace(0.0, size_px, reduced_px + 1, dtype=torch.float64)
+        pixels = torch.arange(size_px, dtype=torch.float64)
+        overlap = torch.minimum(edges[1:, None], pixels + 1) - torch.maximum(edges[:-1, None], pixels)
+        shares = (overlap.clamp_min(0) * reduced_px / size_px).float()
+        self.register_buffer("shares", shares, persistent=False)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """[N, C, S, S] -> [N, C, s, s]."""
+        if self.factor is not None:
+            return functional.avg_pool2d(image, self.factor)
+        shares = self.shares.to(image.dtype)
+        return shares @ image @ shares.T
 
 
 def pixel_centres(size_px: int) -> Tensor:

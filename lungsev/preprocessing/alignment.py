@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from lungsev.geometry import IDENTITY_THETA
+from lungsev.geometry import IDENTITY_THETA, compose
 
 # Space around the lungs, as a share of the frame on each side: an edge of the mask that is a little wrong
 # then cuts no lung off.
@@ -41,6 +41,20 @@ def alignment_from_mask(mask: npt.NDArray[np.generic]) -> npt.NDArray[np.float64
     grow = 1.0 / (1.0 - 2.0 * MARGIN)
     scale_x, scale_y = (x1 - x0) * grow, (y1 - y0) * grow
     return np.array([[scale_x, 0.0, x0 + x1 - 1.0], [0.0, scale_y, y0 + y1 - 1.0]])
+
+
+def lung_frames_from_mask(labels: npt.NDArray[np.integer]) -> npt.NDArray[np.float64]:
+    """Return theta of each lung's own frame: the upright box around that lung, with the same margin.
+
+    Args:
+        labels: [S, S] on the canvas: 1 the patient's right lung, 2 the left one.
+
+    Returns:
+        float64 [2, 2, 3], right and left, as `lungsev.geometry` has them; a lung that is not there has the canvas.
+    """
+    boxes = [alignment_from_mask(labels == side) for side in (1, 2)]
+    halves = ([[2.0, 0.0, 1.0], [0.0, 1.0, 0.0]], [[2.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
+    return np.stack([compose(box, np.array(half)) for box, half in zip(boxes, halves, strict=True)])
 
 
 def _without_specks(lungs: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:

@@ -22,7 +22,11 @@ from lungsev.quality.messages import NOTES, make_flag
 from lungsev.report import Quality, QualityFlag, Verdict
 
 # Order of the image check's output; `lungsev.networks.image_check` is trained in this order.
-IMAGE_CHECK_CLASSES = ("frontal", "rotated_90", "rotated_180", "rotated_270", "inverted", "no_chest")
+IMAGE_CHECK_CLASSES = (
+    *("frontal", "rotated_90", "rotated_180", "rotated_270", "inverted", "no_chest"),
+    *("leaning", "several_images", "part_missing"),
+)
+FIRST_CLASSES = 6  # of bundles trained before the last three were added
 
 
 def assess_quality(
@@ -171,4 +175,4 @@ def _image_check(outputs: Outputs) -> npt.NDArray[np.float64] | None:
     if "image_check" not in outputs:
         return None
     values = np.nan_to_num(np.asarray(outputs["image_check"], dtype=np.float64)[0])
-    return values if values.shape == (len(IMAGE_CHECK_CLASSES),) else None
+    return values if values.shape in ((len(IMAGE_CHECK_CLASSES),), (FIRST_CLASSES,)) else None

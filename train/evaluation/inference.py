@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from lungsev.errors import ConfigError
+from lungsev.geometry import changed
 from lungsev.networks.fused import FusedNetwork
 from lungsev.schemes import Scheme
 from lungsev.train.data.augmentation import Geometry
@@ -83,7 +84,7 @@ def find_lungs(network: FusedNetwork, radiographs: Sequence[CachedImage]) -> npt
     """Return the lung masks, 0-255: [N, M, M]."""
 
     def work(images: Tensor) -> dict[str, Tensor]:
-        return {"masks": (network.locate(images)[0][:, 0] * 255).round().byte()}
+        return {"masks": (network.locate(images)[0].amax(dim=1) * 255).round().byte()}
 
     return run_batches(network, radiographs, _canvases, work, "Finding lungs")["masks"]
 
@@ -94,7 +95,6 @@ def _canvases(radiographs: Sequence[CachedImage]) -> npt.NDArray[np.float32]:
 
 
 def _changed(theta: Tensor, geometry: Geometry) -> Tensor:
-    """Return theta after a change of the aligned frame, [N, 2, 3]."""
-    matrix = torch.eye(3)
-    matrix[:2] = torch.from_numpy(geometry.matrix()).float()
-    return theta @ matrix.to(theta.device)
+    """Return theta after a change of the aligned frame, in its own form."""
+    frames = theta.float().cpu().numpy()
+    return torch.from_numpy(np.stack([changed(frame, geometry.matrix()) for frame in frames])).to(theta)

@@ -150,7 +150,7 @@ def target_distribution(
 
 
 def mask_loss(logits: Tensor, mask: Tensor) -> Tensor:
-    """Binary cross-entropy plus soft Dice, [N, 1, M, M] each; Dice per image, so that small lungs count."""
+    """Binary cross-entropy plus soft Dice, [N, C, M, M] each; Dice per image, so that small lungs count."""
     logits = logits.float()
     cross = functional.binary_cross_entropy_with_logits(logits, mask)
     p = logits.sigmoid()
@@ -165,6 +165,21 @@ def aligned_mask_error(aligned: Tensor, reference: Tensor) -> Tensor:
 
 
 def corner_distance(theta: Tensor, reference: Tensor) -> Tensor:
-    """Distance of the aligned frame's corners under two alignments, in frame half-sides: [N, 2, 3] -> [N, 4]."""
-    corners = theta.new_tensor([[-1.0, -1.0, 1.0], [1.0, -1.0, 1.0], [1.0, 1.0, 1.0], [-1.0, 1.0, 1.0]])
-    return ((theta - reference) @ corners.T).square().sum(dim=1).add(1e-12).sqrt()
+    """Distance of the corners of frames under two alignments, in the canvas's half-sides.
+
+    Args:
+        theta: One frame [N, 2, 3] or those of both lungs [N, 2, 2, 3], each of which has half the square.
+        reference: In the same form.
+
+    Returns:
+        [N, 4] or [N, 8].
+    """
+    if theta.dim() == 4:
+        halves = [_corners(theta[:, i] - reference[:, i], x0, x0 + 1) for i, x0 in enumerate((-1.0, 0.0))]
+        return torch.cat(halves, dim=1)
+    return _corners(theta - reference, -1.0, 1.0)
+
+
+def _corners(difference: Tensor, x0: float, x1: float) -> Tensor:
+    corners = difference.new_tensor([[x0, -1.0, 1.0], [x1, -1.0, 1.0], [x1, 1.0, 1.0], [x0, 1.0, 1.0]])
+    return (difference @ corners.T).square().sum(dim=1).add(1e-12).sqrt()

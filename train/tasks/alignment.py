@@ -18,13 +18,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from lungsev.errors import DatasetError
-from lungsev.geometry import compose, corner_error_px, invert, tilt_deg, warp
+from lungsev.errors import ConfigError, DatasetError
+from lungsev.geometry import common_theta, compose, corner_error_px, invert, tilt_deg, warp
 from lungsev.networks.build import build_alignment
 from lungsev.networks.checkpoint import load_segmentation, save_checkpoint
 from lungsev.networks.settings import AlignmentSettings
 from lungsev.networks.warp import AffineWarp
-from lungsev.preprocessing.alignment import alignment_from_mask
+from lungsev.preprocessing.alignment import alignment_from_mask, lung_frames_from_mask
 from lungsev.preprocessing.canvas import CANVAS_SIZE_PX
 from lungsev.train.console import is_main_process, say, warn
 from lungsev.train.data import cache as image_cache
@@ -47,7 +47,7 @@ from lungsev.train.fitting.fit import TrainingModule, fit, seed_weights
 from lungsev.train.fitting.losses import aligned_mask_error, corner_distance
 from lungsev.train.runs import Run, finished_run
 from lungsev.train.settings import DataSettings, LoopSettings, OptimizerSettings, Settings, Share
-from lungsev.train.tasks.segmentation import MEASURED, predict_masks, shrink
+from lungsev.train.tasks.segmentation import MEASURED, lung_planes, predict_masks
 
 TURNS_DEG = (-20, -10, 0, 10, 20)  # by which masks are turned to measure a network that may turn
 
@@ -70,7 +70,7 @@ class AlignSettings(Settings):
 
 @dataclass(frozen=True)
 class Alignable:
-    """An image with both lungs: human labels [S, S], predicted mask [M, M], and the frame of the labels."""
+    """An image with both lungs: human labels [S, S], predicted mask [C, M, M], theta of the labels."""
 
     name: str
     labels: npt.NDArray[np.uint8]
@@ -88,7 +88,7 @@ class AlignmentMasks:
         return len(self.images)
 
     def __getitem__(self, key: Key) -> dict[str, Any]:
-        """Mask float32 [1, M, M]; theta float32 [2, 3]; index.
+        """Mask float32 [C, M, M]; theta float32 [2, 3] or [2, 2, 3]; index.
 
         The objective `mask` needs the human mask in its frame too: aligned, float32 [1, A, A].
         """
@@ -97,7 +97,7 @@ class AlignmentMasks:
         if self.augmented:
             mask, theta, flip = self._moved(image, generator_of(self.settings.loop.seed, key))
         item = {
-            "mask": torch.from_numpy(np.ascontiguousarray(mask, dtype=np.float32))[None],
+            "mask": torch.from_numpy(np.ascontiguousarray(mask, dtype=np.float32)),
             "theta": torch.from_numpy(theta.astype(np.float32)),
             "index": key[1],
         }
@@ -110,17 +110,21 @@ class AlignmentMasks:
     def _moved(
         self, image: Alignable, generator: np.random.Generator
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64], bool]:
-        settings, side = self.settings, image.predicted.shape[0]
+        settings, side = self.settings, image.predicted.shape[-1]
         shows_predicted = generator.random() < settings.predicted
         geometry = draw_geometry(settings.geometry, generator)
         matrix = geometry.matrix()  # changed canvas -> canvas
         distortion = draw_distortion(settings.distortion, generator)
-        human = shrink((image.labels > 0).astype(np.float32), side)
-        human = apply_distortion(warp(human, matrix, side), distortion)
+
+        def moved(planes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+            found = [apply_distortion(warp(plane, matrix, side), distortion) for plane in planes]
+            return np.stack(found[::-1] if geometry.flip else found)
+
+        human = moved(lung_planes(image.labels, len(image.predicted) == 2, side))
         # A network that may not turn learns a frame that is upright whatever the image does: read off the moved mask.
         turns = settings.network.rotation
-        theta = frame_moved_along(image.theta, geometry) if turns else alignment_from_mask(human)
-        mask = apply_distortion(warp(image.predicted, matrix, side), distortion) if shows_predicted else human
+        theta = frame_moved_along(image.theta, geometry) if turns else frame_of(human, settings.network)
+        mask = moved(image.predicted) if shows_predicted else human
         if generator.random() < settings.blotch:
             mask = blotched(mask, generator)
         return mask, theta, geometry.flip
@@ -132,22 +136,35 @@ def frame_moved_along(theta: npt.NDArray[np.float64], geometry: Geometry) -> npt
     return compose(compose(invert(geometry.matrix()), theta), flip)
 
 
+def frame_of(lungs: npt.NDArray[np.generic], network: AlignmentSettings) -> npt.NDArray[np.float64]:
+    """Return the frame that a network is to find: of the lungs [C, M, M], or of labels [S, S] (1 right, 2 left)."""
+    if network.frames == "common":
+        return alignment_from_mask(lungs if lungs.ndim == 2 else lungs.max(axis=0))
+    if lungs.ndim == 3:
+        lungs = np.select([plane >= 0.5 for plane in lungs], [1, 2])
+    return lung_frames_from_mask(lungs)
+
+
 def aligned_px(network: AlignmentSettings) -> int:
     """Return the side at which the objective `mask` compares."""
     return 2 * network.input_px
 
 
 def blotched(mask: npt.NDArray[np.float32], generator: np.random.Generator) -> npt.NDArray[np.float32]:
-    """Bite a round piece out of the mask or stick one on near it, as a network does over a device or bowel gas."""
-    side = mask.shape[0]
-    inside = np.argwhere(mask > 0.5)
+    """Bite a round piece out of a mask [C, M, M] or stick one on near it, as a network does over a device or bowel gas.
+
+    It is bitten out of or stuck on one lung where the mask has both apart.
+    """
+    side = mask.shape[-1]
+    bitten = np.array(mask, dtype=np.float32)
+    plane = bitten[int(generator.integers(len(bitten)))] if len(bitten) > 1 else bitten[0]
+    inside = np.argwhere(plane > 0.5)
     if not len(inside):
-        return mask
+        return bitten
     y, x = inside[generator.integers(len(inside))] + generator.integers(-side // 16, side // 16 + 1, 2)
     radius = int(generator.integers(max(2, side // 40), max(3, side // 10)))
-    changed = np.ascontiguousarray(mask)
-    cv2.circle(changed, (int(x), int(y)), radius, float(generator.random() < 0.5), -1)
-    return changed
+    cv2.circle(plane, (int(x), int(y)), radius, float(generator.random() < 0.5), -1)
+    return bitten
 
 
 class AlignmentModule(TrainingModule):
@@ -164,7 +181,7 @@ class AlignmentModule(TrainingModule):
         self.log_number(f"{part}/corner_px", distance.detach().mean() * CANVAS_SIZE_PX / 2, batch)
         if self.warp is None:
             return distance.mean()
-        return aligned_mask_error(self.warp(batch["mask"], theta), batch["aligned"])
+        return aligned_mask_error(self.warp(batch["mask"].amax(dim=1, keepdim=True), theta), batch["aligned"])
 
 
 def resolve(settings: AlignSettings) -> AlignSettings:
@@ -187,7 +204,13 @@ def run_alignment(settings: AlignSettings, run: Run) -> dict[str, Any]:
         warn(problem)
     readable, prepared = ready_images(dataset.images, settings.data)
     images = usable(readable, prepared, settings.data)
-    ready = alignable([(f.name, prepared[f.name]) for f in readable], segmentation, segmentation_settings.size_px)
+    if settings.network.frames == "lungs" and not segmentation_settings.sides:
+        raise ConfigError(
+            f"network.frames: lungs needs a mask of each lung, and {source.path} was trained for one of both; "
+            "train the segmentation with network.sides: true"
+        )
+    named = [(image.name, prepared[image.name]) for image in readable]
+    ready = alignable(named, segmentation, segmentation_settings.size_px, settings.network)
     if len(ready) < len(readable):
         warn(f"{len(readable) - len(ready)} images have no two lungs in their mask and were left out")
     if not ready:
@@ -213,7 +236,10 @@ def run_alignment(settings: AlignSettings, run: Run) -> dict[str, Any]:
 
 
 def alignable(
-    images: Sequence[tuple[str, image_cache.CachedImage]], segmentation: nn.Module, side_px: int
+    images: Sequence[tuple[str, image_cache.CachedImage]],
+    segmentation: nn.Module,
+    side_px: int,
+    network: AlignmentSettings,
 ) -> dict[str, Alignable]:
     """Images whose human mask shows both lungs, by name."""
     masks = predict_masks(segmentation, [image for _, image in images], side_px)
@@ -221,23 +247,29 @@ def alignable(
     for (name, image), mask in zip(images, masks, strict=True):
         labels = image.mask()
         if shows_both_lungs(labels):
-            ready[name] = Alignable(name, labels, mask, alignment_from_mask(labels))
+            ready[name] = Alignable(name, labels, mask, frame_of(labels, network))
     return ready
 
 
 def measure(network: nn.Module, images: Sequence[Alignable], turned: bool = False) -> dict[str, Any]:
     """Corner error in pixels of the 512 canvas, from predicted masks, and the overlap of the two frames' boxes.
 
+    Frames of both lungs are measured by their own corners, and by those of the box around both (`common_corner_px`).
     With `turned` also `turned_deg`: the mean angle that is found for the masks turned by each of some angles.
     """
     thetas = _thetas(network, images, lambda mask: mask)
     errors = [corner_error_px(found, image.theta, CANVAS_SIZE_PX) for found, image in zip(thetas, images, strict=True)]
+    both = [
+        corner_error_px(common_theta(found), common_theta(image.theta), CANVAS_SIZE_PX)
+        for found, image in zip(thetas, images, strict=True)
+    ]
     left_right = [_sides_kept(found, image.labels) for found, image in zip(thetas, images, strict=True)]
     return {
         "images": len(images),
         "corner_px": float(np.mean(errors)),
         "corner_px_median": float(np.median(errors)),
         "corner_px_max": float(np.max(errors)),
+        **({"common_corner_px": float(np.mean(both))} if thetas.ndim == 4 else {}),
         "side_overlap": float(np.mean(left_right)),
         **({"turned_deg": {str(turn): found_tilt_deg(network, images, turn) for turn in TURNS_DEG}} if turned else {}),
     }
@@ -246,7 +278,7 @@ def measure(network: nn.Module, images: Sequence[Alignable], turned: bool = Fals
 def found_tilt_deg(network: nn.Module, images: Sequence[Alignable], turn_deg: float) -> float:
     """Return the mean tilt, in degrees, of the frames found for predicted masks that were turned clockwise by one."""
     back = Geometry(rotation_deg=-turn_deg).matrix()  # turned canvas -> canvas
-    thetas = _thetas(network, images, lambda mask: warp(mask, back, mask.shape[0]))
+    thetas = _thetas(network, images, lambda mask: np.stack([warp(plane, back, plane.shape[0]) for plane in mask]))
     return float(np.mean([tilt_deg(theta) for theta in thetas]))
 
 
@@ -255,11 +287,11 @@ def _thetas(
     images: Sequence[Alignable],
     change: Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float32]],
 ) -> npt.NDArray[np.float64]:
-    """Return theta [N, 2, 3] of predicted masks after a change."""
+    """Return theta [N, 2, 3] or [N, 2, 2, 3] of predicted masks after a change."""
     found = run_batches(
         network,
         images,
-        lambda chunk: np.stack([change(image.predicted) for image in chunk])[:, None],
+        lambda chunk: np.stack([change(image.predicted) for image in chunk]),
         lambda masks: {"thetas": network(masks)},
         batch=len(images),
     )

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lungsev.errors import ConfigError, DatasetError, ImageError
-from lungsev.geometry import compose, warp
+from lungsev.geometry import changed, warp
 from lungsev.networks.backbone import Backbone
 from lungsev.networks.build import build_backbone
 from lungsev.networks.settings import SeveritySettings
@@ -255,7 +255,7 @@ def _labelled_crops(
                         crops.images[first + row, 0] = np.rint(plain * 255).astype(np.uint8)
                         continue
                     generator = generator_of(settings.loop.seed, (augmentation, first + row))
-                    matrix = compose(thetas[row], draw_geometry(settings.geometry, generator).matrix())
+                    matrix = changed(thetas[row], draw_geometry(settings.geometry, generator).matrix())
                     image = crop(canvases[row], matrix, settings.network)
                     crops.images[first + row, augmentation] = _exposed(image, settings, generator)
 

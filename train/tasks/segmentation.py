@@ -1,4 +1,4 @@
-"""`lungsev-train segment`: trains a U-Net++ to find the lungs, and a small head to check the image."""
+"""`lungsev-train segment`: trains a network to find the lungs, and a small head to check the image."""
 
 from __future__ import annotations
 
@@ -84,11 +84,11 @@ class SegmentationImages:
         return len(self.images)
 
     def __getitem__(self, key: Key) -> dict[str, Any]:
-        """Return image, mask float32 [1, M, M]; kind: index of IMAGE_CHECK_CLASSES; index."""
+        """Return image float32 [1, M, M]; mask float32 [C, M, M]; kind: index of IMAGE_CHECK_CLASSES; index."""
         radiograph = self.images[key[1]]
         source_px = max(self.side_px, self.settings.network.size_px)
         image = shrink(radiograph.canvas(), source_px)
-        mask = shrink((radiograph.mask() > 0).astype(np.float32), source_px)
+        mask = lung_planes(radiograph.mask(), self.settings.network.sides, source_px)
         kind = FRONTAL
         generator = generator_of(self.settings.loop.seed, key)
         if self.augmented:
@@ -97,7 +97,7 @@ class SegmentationImages:
             image, mask, kind = self._maybe_ood(image, mask, generator)
         return {
             "image": torch.from_numpy(np.ascontiguousarray(image))[None],
-            "mask": torch.from_numpy(np.ascontiguousarray(mask >= 0.5).astype(np.float32))[None],
+            "mask": torch.from_numpy(np.ascontiguousarray(mask >= 0.5).astype(np.float32)),
             "kind": kind,
             "index": key[1],
         }
@@ -111,8 +111,8 @@ class SegmentationImages:
         matrix = geometry.matrix()
         if generator.random() < self.settings.zoom:
             matrix[:, :2] *= generator.uniform(0.7, 1.0)
-        image, mask = (apply_distortion(warp(plane, matrix, self.side_px), distortion) for plane in (image, mask))
-        return apply_intensity(image, intensity), mask
+        image, *planes = (apply_distortion(warp(plane, matrix, self.side_px), distortion) for plane in (image, *mask))
+        return apply_intensity(image, intensity), np.stack(planes[::-1] if geometry.flip else planes)
 
     def _maybe_ood(
         self, image: npt.NDArray[np.float32], mask: npt.NDArray[np.float32], generator: np.random.Generator
@@ -124,7 +124,8 @@ class SegmentationImages:
         if choice < 3:
             turns = choice + 1
             # rotated_90 is an image that is 90 degrees clockwise of upright.
-            return np.rot90(image, -turns), np.rot90(mask, -turns), IMAGE_CHECK_CLASSES.index(f"rotated_{90 * turns}")
+            turned = np.rot90(mask, -turns, axes=(1, 2))
+            return np.rot90(image, -turns), turned, IMAGE_CHECK_CLASSES.index(f"rotated_{90 * turns}")
         if choice == 3:
             return 1.0 - image, mask, IMAGE_CHECK_CLASSES.index("inverted")
         return no_chest(image, generator), np.zeros_like(mask), IMAGE_CHECK_CLASSES.index("no_chest")
@@ -248,7 +249,7 @@ def measure(
         radiographs, predict_masks(network, radiographs, settings.network.size_px), strict=True
     ):
         truth = radiograph.mask() > 0
-        enlarged = cv2.resize(mask, truth.shape[::-1], interpolation=cv2.INTER_LINEAR)
+        enlarged = cv2.resize(mask.max(axis=0), truth.shape[::-1], interpolation=cv2.INTER_LINEAR)
         scores.append(dice(truth, enlarged >= 0.5))
     values = np.asarray(scores)
     sums = np.stack([values, np.ones(len(values))], axis=1)
@@ -268,7 +269,7 @@ def measure(
 def predict_masks(
     network: Any, radiographs: Sequence[image_cache.CachedImage], side_px: int
 ) -> list[npt.NDArray[np.float32]]:
-    """Predict the soft masks [M, M] of unchanged images."""
+    """Predict the soft masks [C, M, M] of unchanged images."""
     if not radiographs:
         return []
 
@@ -276,7 +277,7 @@ def predict_masks(
         return np.stack([shrink(radiograph.canvas(), side_px) for radiograph in chunk])[:, None]
 
     found = run_batches(
-        network, radiographs, load, lambda images: {"masks": network(images).float().sigmoid()[:, 0]}, batch=BATCH
+        network, radiographs, load, lambda images: {"masks": network(images).float().sigmoid()}, batch=BATCH
     )
     return list(found["masks"])
 
@@ -301,6 +302,12 @@ def image_check_accuracy(network: Any, radiographs: Sequence[image_cache.CachedI
     return float(np.mean(answers == np.tile(np.arange(5), len(radiographs))))  # the order of IMAGE_CHECK_CLASSES
 
 
+def lung_planes(labels: npt.NDArray[np.uint8], sides: bool, side_px: int) -> npt.NDArray[np.float32]:
+    """Return the share of lung in each pixel, float32 [C, side_px, side_px]: of each lung, or of both."""
+    planes = (labels == 1, labels == 2) if sides else (labels > 0,)
+    return np.stack([shrink(plane.astype(np.float32), side_px) for plane in planes])
+
+
 def shrink(image: npt.NDArray[np.float32], side_px: int) -> npt.NDArray[np.float32]:
     """Resample by area, as the fused network's average pooling does."""
     return np.asarray(cv2.resize(image, (side_px, side_px), interpolation=cv2.INTER_AREA), dtype=np.float32)
@@ -319,7 +326,7 @@ def _loaders(
 
 
 def _batch_dice(logits: Tensor, mask: Tensor) -> Tensor:
-    found, truth = logits > 0, mask > 0.5
+    found, truth = (logits > 0).any(dim=1, keepdim=True), (mask > 0.5).any(dim=1, keepdim=True)
     size = found.sum(dim=(1, 2, 3)) + truth.sum(dim=(1, 2, 3))
     overlap = (found & truth).sum(dim=(1, 2, 3))
     return torch.where(size > 0, 2 * overlap / size.clamp_min(1), torch.ones_like(overlap, dtype=torch.float32)).mean()

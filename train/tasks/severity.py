@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from lungsev.errors import ConfigError
-from lungsev.geometry import compose
+from lungsev.geometry import changed
 from lungsev.networks.checkpoint import save_checkpoint
 from lungsev.networks.settings import FusedSettings, SeveritySettings
 from lungsev.schemes import Scheme
@@ -124,7 +124,7 @@ class SeverityImages:
             assert self.masks is not None
             image, mask = moved_canvas(canvas, self.masks[index], theta, change, network)
             return {"image": image, "mask": mask}
-        theta = theta if change is None else compose(theta, change)
+        theta = theta if change is None else changed(theta, change)
         planes = {"image": crop(canvas, theta, network)}
         if self.masks is not None:
             planes["coverage"] = token_coverage(self.masks[index], theta, network)

@@ -20,7 +20,7 @@ from pydantic import Field
 from torch import Tensor
 
 from lungsev.errors import ConfigError, DatasetError
-from lungsev.geometry import compose
+from lungsev.geometry import changed
 from lungsev.networks.checkpoint import save_checkpoint
 from lungsev.networks.heads import MAP_SIDE
 from lungsev.networks.settings import FusedSettings, SeveritySettings
@@ -234,10 +234,10 @@ def augmented_crops(
     def make_crop(row: int, augmentation: int) -> Crop:
         canvas, theta = cached[row].canvas(), thetas[row]
         if augmentation < 2:
-            return crop(canvas, compose(theta, FLIP) if augmentation else theta, settings.network), augmentation == 1
+            return crop(canvas, changed(theta, FLIP) if augmentation else theta, settings.network), augmentation == 1
         own = generator_of(settings.loop.seed, (augmentation, row))
         geometry, intensity = draw_geometry(settings.geometry, own), draw_intensity(settings.intensity, own)
-        image = crop(canvas, compose(theta, geometry.matrix()), settings.network)
+        image = crop(canvas, changed(theta, geometry.matrix()), settings.network)
         return apply_intensity(image, intensity), geometry.flip
 
     return fill_bank(targets, settings.augmentations, settings.network.crop_px, make_crop)

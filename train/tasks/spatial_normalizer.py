@@ -69,7 +69,7 @@ class SpatialNormalizer:
 def image_thetas(
     normalizer: SpatialNormalizer, radiographs: Sequence[CachedImage], cache: Path
 ) -> npt.NDArray[np.float64]:
-    """Return theta of every image, [N, 2, 3]; stored in the cache under the networks' hash."""
+    """Return theta of every image, [N, 2, 3] or [N, 2, 2, 3]; stored in the cache under the networks' hash."""
     path = cache / "thetas" / f"v{PREPROCESSING_VERSION}-{normalizer.sha256[:24]}.npz"
     return _cached(path, radiographs, lambda missing: _thetas(normalizer, missing, _canvas, "Aligning images"))
 
@@ -81,7 +81,7 @@ def image_masks(
     path = cache / "masks" / f"{normalizer.sha256[:24]}.npz"
 
     def work(images: Tensor) -> dict[str, Tensor]:
-        return {"masks": (_mask(normalizer, images)[:, 0] * 255).round().byte()}
+        return {"masks": (_mask(normalizer, images).amax(dim=1) * 255).round().byte()}
 
     return _cached(
         path, radiographs, lambda missing: _found(normalizer, missing, _canvas, work, "Finding lungs")["masks"]
@@ -104,7 +104,7 @@ def _cached(path: Path, radiographs: Sequence[CachedImage], work: Callable[[Sequ
 
 
 def thetas_of(normalizer: SpatialNormalizer, canvases: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float64]:
-    """Theta of canvases [S, S], float64 [N, 2, 3]."""
+    """Theta of canvases [S, S], float64 [N, 2, 3] or [N, 2, 2, 3]."""
     return _thetas(normalizer, canvases, lambda canvas: canvas)
 
 
@@ -133,7 +133,7 @@ def _found(
 
 
 def _mask(normalizer: SpatialNormalizer, images: Tensor) -> Tensor:
-    """Lung masks 0-1 [N, 1, M, M] of images at the segmentation's side."""
+    """Lung masks 0-1 [N, C, M, M] of images at the segmentation's side."""
     found: Tensor = normalizer.segmentation(images)
     return found.float().sigmoid()
 

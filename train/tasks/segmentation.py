@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import cv2
@@ -32,10 +33,12 @@ from lungsev.train.data.augmentation import (
     draw_geometry,
     draw_intensity,
 )
-from lungsev.train.data.datasets import load_masked
+from lungsev.train.data.datasets import load_graded, load_masked
 from lungsev.train.data.loaders import Key, generator_of, make_loader
 from lungsev.train.data.preparation import left_out, ready_images, require_root, split_dataset, usable
+from lungsev.train.data.splits import split_images
 from lungsev.train.data.synthetic import SyntheticImage, make_chests
+from lungsev.train.data.wrong_pictures import leaning, part_missing, several_images
 from lungsev.train.evaluation.overlap import dice
 from lungsev.train.evaluation.resampling import RESAMPLES, percentile_interval, resampled_values
 from lungsev.train.fitting.device import run_batches
@@ -66,6 +69,10 @@ class SegmentSettings(Settings):
     ood_rate: Share = 0.3  # share of images shown turned, inverted or replaced by no chest, for the image check
     image_check_weight: float = 0.3  # of the image check's loss beside the mask's
     synthetic: Annotated[int, Field(ge=0)] = 16  # phantom chests among the images: no_chest is taught by phantoms too
+    # Datasets of graded images whose chests teach the image check alone; a fifth of their patients stay out, by the
+    # protocol `holdout` with the seed of the split.
+    chests: tuple[Path, ...] = ()
+    chest_share: Share = 0.25  # of the images of an epoch
 
 
 class SegmentationImages:
@@ -77,20 +84,31 @@ class SegmentationImages:
         settings: SegmentSettings,
         side_px: int,
         augmented: bool,
+        chests: Sequence[image_cache.CachedImage] = (),
     ) -> None:
         self.images, self.settings, self.side_px, self.augmented = list(radiographs), settings, side_px, augmented
+        self.chests = list(chests)
+        share = settings.chest_share
+        self.unoutlined = round(len(self.images) * share / (1 - share)) if self.chests else 0
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.images) + self.unoutlined
 
     def __getitem__(self, key: Key) -> dict[str, Any]:
-        """Return image float32 [1, M, M]; mask float32 [C, M, M]; kind: index of IMAGE_CHECK_CLASSES; index."""
-        radiograph = self.images[key[1]]
+        """Return image float32 [1, M, M]; mask float32 [C, M, M]; outlined; kind: index of IMAGE_CHECK_CLASSES; index.
+
+        The mask of an image that is not outlined is zero and says nothing.
+        """
+        generator = generator_of(self.settings.loop.seed, key)
+        outlined = key[1] < len(self.images)
+        radiograph = self.images[key[1]] if outlined else self.chests[int(generator.integers(len(self.chests)))]
         source_px = max(self.side_px, self.settings.network.size_px)
         image = shrink(radiograph.canvas(), source_px)
-        mask = lung_planes(radiograph.mask(), self.settings.network.sides, source_px)
+        planes = 2 if self.settings.network.sides else 1
+        mask = np.zeros((planes, source_px, source_px), np.float32)
+        if outlined:
+            mask = lung_planes(radiograph.mask(), self.settings.network.sides, source_px)
         kind = FRONTAL
-        generator = generator_of(self.settings.loop.seed, key)
         if self.augmented:
             image, mask = self._changed(image, mask, generator)
         if self.settings.network.image_check:
@@ -98,6 +116,7 @@ class SegmentationImages:
         return {
             "image": torch.from_numpy(np.ascontiguousarray(image))[None],
             "mask": torch.from_numpy(np.ascontiguousarray(mask >= 0.5).astype(np.float32)),
+            "outlined": outlined,
             "kind": kind,
             "index": key[1],
         }
@@ -117,8 +136,9 @@ class SegmentationImages:
     def _maybe_ood(
         self, image: npt.NDArray[np.float32], mask: npt.NDArray[np.float32], generator: np.random.Generator
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], int]:
-        """Turn, invert or replace some images, so that the head learns to refuse them. Validation does it too."""
-        chance, choice = generator.random(), int(generator.integers(8))
+        """Turn, invert, spoil or replace some images: the head learns to refuse them. Validation does it too."""
+        every = self.settings.network.image_check_classes == len(IMAGE_CHECK_CLASSES)
+        chance, choice = generator.random(), int(generator.integers(14 if every else 8))
         if chance >= self.settings.ood_rate:
             return image, mask, FRONTAL
         if choice < 3:
@@ -128,7 +148,24 @@ class SegmentationImages:
             return np.rot90(image, -turns), turned, IMAGE_CHECK_CLASSES.index(f"rotated_{90 * turns}")
         if choice == 3:
             return 1.0 - image, mask, IMAGE_CHECK_CLASSES.index("inverted")
-        return no_chest(image, generator), np.zeros_like(mask), IMAGE_CHECK_CLASSES.index("no_chest")
+        if choice < 8:
+            return no_chest(image, generator), np.zeros_like(mask), IMAGE_CHECK_CLASSES.index("no_chest")
+        kind = ("leaning", "several_images", "part_missing")[(choice - 8) // 2]
+        image, mask = self._spoilt(kind, image, mask, generator)
+        return image, mask, IMAGE_CHECK_CLASSES.index(kind)
+
+    def _spoilt(
+        self, kind: str, image: npt.NDArray[np.float32], mask: npt.NDArray[np.float32], generator: np.random.Generator
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        planes = np.stack([image, *mask], axis=-1)
+        if kind == "several_images":
+            other = self.images[int(generator.integers(len(self.images)))]
+            lungs = lung_planes(other.mask(), self.settings.network.sides, len(image))
+            beside = np.stack([shrink(other.canvas(), len(image)), *lungs], axis=-1)
+            planes = several_images(planes, [beside], generator)
+        else:
+            planes = (leaning if kind == "leaning" else part_missing)(planes, generator)
+        return planes[..., 0], np.moveaxis(planes[..., 1:], -1, 0)
 
 
 def no_chest(radiograph: npt.NDArray[np.float32], generator: np.random.Generator) -> npt.NDArray[np.float32]:
@@ -174,8 +211,11 @@ class SegmentationModule(TrainingModule):
         """Return the mask's loss plus that of the image check."""
         logits, deepest = network.with_features(batch["image"])
         # A turned image's mask is turned with it; only what is no chest has nothing to outline.
-        loss = mask_loss(logits, batch["mask"])
-        self.log_number(f"{part}/dice", _batch_dice(logits, batch["mask"]), batch)
+        outlined = batch["outlined"]
+        loss = logits.float().sum() * 0
+        if bool(outlined.any()):
+            loss = mask_loss(logits[outlined], batch["mask"][outlined])
+            self.log_number(f"{part}/dice", _batch_dice(logits[outlined], batch["mask"][outlined]), batch)
         if network.image_check is not None:
             kinds = network.image_check(deepest).float()
             loss = loss + self.settings.image_check_weight * functional.cross_entropy(kinds, batch["kind"])
@@ -220,7 +260,7 @@ def run_segmentation(settings: SegmentSettings, run: Run) -> dict[str, Any]:
     patients = {part: [patient_of[name] for name in names] for part, names in names_of.items()}
     say(f"Finding lungs in {len(parts['train'])} images of {dataset.name} ({split.protocol}), run {run.path}")
     synthetic = make_chests(settings.synthetic, settings.loop.seed) if settings.network.image_check else []
-    best = fit(SegmentationModule(network, settings), run, *_loaders(parts, synthetic, settings))
+    best = fit(SegmentationModule(network, settings), run, *_loaders(parts, synthetic, _chests(settings), settings))
     if not is_main_process():
         return {}
     metrics = {
@@ -313,11 +353,26 @@ def shrink(image: npt.NDArray[np.float32], side_px: int) -> npt.NDArray[np.float
     return np.asarray(cv2.resize(image, (side_px, side_px), interpolation=cv2.INTER_AREA), dtype=np.float32)
 
 
+def _chests(settings: SegmentSettings) -> list[image_cache.CachedImage]:
+    """Return the chests without an outline, but for those of the patients who stay out."""
+    found = []
+    for root in settings.chests:
+        images, prepared = ready_images(load_graded(root).images, settings.data)
+        kept = usable(images, prepared, settings.data)
+        split = split_images(kept, "holdout", settings.data.split.seed, validation=0.0, test=0.2)
+        found += [prepared[name] for name in split.parts["train"]]
+    return found
+
+
 def _loaders(
-    parts: dict[str, list[image_cache.CachedImage]], synthetic: Sequence[SyntheticImage], settings: SegmentSettings
+    parts: dict[str, list[image_cache.CachedImage]],
+    synthetic: Sequence[SyntheticImage],
+    chests: Sequence[image_cache.CachedImage],
+    settings: SegmentSettings,
 ) -> tuple[Any, Any]:
     loop, workers, side = settings.loop, settings.data.num_workers, settings.network.size_px
-    train = SegmentationImages([*parts["train"], *synthetic], settings, settings.train_px or side, augmented=True)
+    images = [*parts["train"], *synthetic]
+    train = SegmentationImages(images, settings, settings.train_px or side, augmented=True, chests=chests)
     train_loader = make_loader(train, loop.batch_size, True, loop.seed, workers, loop.accumulate)
     if not parts.get("validation"):
         return train_loader, None

@@ -13,6 +13,8 @@ from lungsev.geometry import (
     apply_theta,
     box_corners,
     box_polygon,
+    changed,
+    common_theta,
     compose,
     corner_error_px,
     homogeneous,
@@ -231,3 +233,57 @@ def test_the_tilt_is_the_angle_of_a_frame_that_was_scaled_and_turned(degrees: fl
     angle = np.deg2rad(degrees)
     theta = 0.7 * np.array([[np.cos(angle), -np.sin(angle), 0.1], [np.sin(angle), np.cos(angle), -0.3]])
     assert tilt_deg(theta) == pytest.approx(degrees)
+
+
+RIGHT_AND_LEFT = np.array([[[0.5, 0, -0.05], [0, 0.6, 0.1]], [[0.4, 0, 0.1], [0, 0.8, -0.05]]])
+FLIP = np.array([[-1.0, 0, 0], [0, 1.0, 0]])
+
+
+def test_each_half_of_the_aligned_frame_shows_the_lung_whose_frame_it_is() -> None:
+    image = np.random.default_rng(0).random((64, 64)).astype(np.float32)
+    shown = warp(image, RIGHT_AND_LEFT, 32)
+    np.testing.assert_allclose(shown[:, :16], warp(image, RIGHT_AND_LEFT[0], 32)[:, :16], atol=0.05)
+    np.testing.assert_allclose(shown[:, 16:], warp(image, RIGHT_AND_LEFT[1], 32)[:, 16:], atol=0.05)
+
+
+def test_the_common_box_holds_the_boxes_of_both_lungs_and_no_more() -> None:
+    # Right lung: x from -.55 to -.05, y from -.5 to .7; left lung: x from .1 to .5, y from -.85 to .75.
+    box = apply_theta(common_theta(RIGHT_AND_LEFT), np.array([[-1.0, -1.0], [1.0, 1.0]]))
+    np.testing.assert_allclose(box, [[-0.55, -0.85], [0.5, 0.75]])
+    np.testing.assert_array_equal(common_theta(IDENTITY_THETA), IDENTITY_THETA)
+
+
+@repeatable
+@given(st.floats(-20, 20), st.floats(0.8, 1.2), st.floats(-0.1, 0.1), st.booleans())
+def test_two_frames_that_are_halves_of_one_change_as_that_one(
+    angle: float, scale: float, shift: float, flip: bool
+) -> None:
+    turn = np.radians(angle)
+    change = np.array([[np.cos(turn), -np.sin(turn), shift], [np.sin(turn), np.cos(turn), -shift]])
+    change[:, :2] *= scale
+    change = compose(change, FLIP) if flip else change
+    one = np.array([[0.7, 0, 0.1], [0, 0.8, -0.05]])
+    both = changed(np.stack([one, one]), change)
+    np.testing.assert_allclose(both, np.stack([compose(one, change)] * 2), atol=1e-12)
+
+
+def test_a_flip_shows_the_other_lung_mirrored() -> None:
+    image = np.random.default_rng(0).random((64, 64)).astype(np.float32)
+    flipped = warp(image, changed(RIGHT_AND_LEFT, FLIP), 32)
+    np.testing.assert_allclose(flipped, warp(image, RIGHT_AND_LEFT, 32)[:, ::-1], atol=0.05)
+
+
+def test_the_box_of_a_region_lies_in_the_frame_of_its_lung() -> None:
+    frame = CanvasFrame(rows=64, columns=64, size_px=64, scale=1.0, offset_px=(0.0, 0.0))
+    upper_right = box_polygon((0.0, 0.0, 0.5, 0.5), RIGHT_AND_LEFT, frame)
+    upper_left = box_polygon((0.0, 0.5, 0.5, 1.0), RIGHT_AND_LEFT, frame)
+    expected = [[-0.55, -0.5], [-0.05, -0.5], [-0.05, 0.1], [-0.55, 0.1]]
+    np.testing.assert_allclose(upper_right, (np.array(expected) + 1) * 32)
+    expected = [[0.1, -0.85], [0.5, -0.85], [0.5, -0.05], [0.1, -0.05]]
+    np.testing.assert_allclose(upper_left, (np.array(expected) + 1) * 32)
+
+
+def test_the_corners_of_both_lungs_are_compared() -> None:
+    moved = RIGHT_AND_LEFT.copy()
+    moved[1, 0, 2] += 0.1
+    assert corner_error_px(moved, RIGHT_AND_LEFT, 512) == pytest.approx(0.1 * 256 / 2)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from lungsev.networks.alignment import AlignmentNetwork, ConvolutionAlignment, EdgeAlignment, MaskEdges
+from lungsev.networks.alignment import AlignmentNetwork, ConvolutionAlignment, EdgeAlignment, LungFrames, MaskEdges
 
 
 def block(y0: int, x0: int, y1: int, x1: int, side: int = 128) -> torch.Tensor:
@@ -67,3 +67,25 @@ def test_edges_follow_a_mask_that_moves_and_are_deaf_to_a_speck() -> None:
     with_speck = block(16, 40, 112, 72)
     with_speck[..., 60, 4] = 1
     torch.testing.assert_close(edges(with_speck)[:, 4:8], here[:, 4:8], atol=0.01, rtol=0)
+
+
+def test_a_mirrored_chest_gets_the_mirrored_frames() -> None:
+    torch.manual_seed(0)
+    network = LungFrames(input_px=32, width=4).eval()
+    nn.init.normal_(network.box.theta.weight, std=0.05)
+    lungs = torch.cat([block(20, 10, 90, 50), block(30, 70, 110, 120)], dim=1)
+    with torch.no_grad():
+        right, left = network(lungs)[0]
+        other_right, other_left = network(lungs.flip(3).flip(1))[0]
+    mirror = torch.tensor([[1.0, -1.0, -1.0], [-1.0, 1.0, 1.0]])
+    # A frame is a lung's box seen as half a square, and the half changes with the side.
+    torch.testing.assert_close(other_left, right * mirror * torch.tensor([[1.0, 1, 1], [1, 1, 1]]), atol=1e-5, rtol=0)
+    torch.testing.assert_close(other_right, left * mirror, atol=1e-5, rtol=0)
+
+
+def test_untrained_frames_are_the_whole_canvas_for_each_lung() -> None:
+    with torch.no_grad():
+        frames = LungFrames(input_px=32, width=4).eval()(torch.rand(1, 2, 64, 64))[0]
+    corners = torch.tensor([[-1.0, -1.0, 1.0], [0.0, 1.0, 1.0]]), torch.tensor([[0.0, -1.0, 1.0], [1.0, 1.0, 1.0]])
+    for frame, half in zip(frames, corners, strict=True):
+        torch.testing.assert_close(half @ frame.T, torch.tensor([[-1.0, -1.0], [1.0, 1.0]]))

@@ -104,10 +104,19 @@ def test_an_alignment_that_may_turn_is_followed(radiograph: torch.Tensor) -> Non
     assert (crops[0] - crops[1]).abs().max() > 0.05
 
 
-def test_a_side_that_does_not_divide_the_canvas_is_refused() -> None:
-    odd = TINY.segmentation.model_copy(update={"size_px": 192})
-    with pytest.raises(ValueError, match="does not divide"):
-        build_fused(TINY.model_copy(update={"segmentation": odd}))
+def test_each_lung_can_have_its_mask_and_its_frame(radiograph: torch.Tensor) -> None:
+    segmentation = TINY.segmentation.model_copy(update={"sides": True, "decoder": "unet", "size_px": 96})
+    alignment = TINY.alignment.model_copy(update={"frames": "lungs", "input_px": 48})
+    network = build_fused(TINY.model_copy(update={"segmentation": segmentation, "alignment": alignment})).eval()
+    with torch.no_grad():
+        outputs = network(radiograph)
+        mask, theta, _ = network.locate(radiograph)
+        crop, _ = network.severity_inputs(radiograph, mask, theta, upright=True)
+        same, _ = network.severity_inputs(radiograph, mask, theta)
+    assert outputs["lung_mask"].shape[1:] == (2, 96, 96)
+    assert outputs["theta"].shape[1:] == (2, 2, 3)
+    assert outputs["probabilities.brixia"].shape[1:] == (6, 4)
+    torch.testing.assert_close(crop, same, atol=1e-4, rtol=0)
 
 
 def test_without_a_radiograph_check_the_output_is_not_there(radiograph: torch.Tensor) -> None:

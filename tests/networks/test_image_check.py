@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from lungsev.networks.image_check import ImageCheckHead
-from lungsev.quality.gate import IMAGE_CHECK_CLASSES
+from lungsev.quality.gate import FIRST_CLASSES
 
 
 def test_features_are_averaged_over_each_quarter_of_the_image() -> None:
@@ -19,7 +19,7 @@ def test_an_image_on_its_head_is_told_from_an_upright_one() -> None:
     head = ImageCheckHead(3).eval()
     features = torch.rand(2, 3, 4, 4)
     logits = head(features)
-    assert logits.shape == (2, len(IMAGE_CHECK_CLASSES))
+    assert logits.shape == (2, FIRST_CLASSES)
     assert (head(features.flip(2)) - logits).abs().max() > 1e-3
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional
 
 from lungsev.geometry import warp
-from lungsev.networks.warp import AffineWarp, base_grid, corner_points
+from lungsev.networks.warp import AffineWarp, AreaReduction, base_grid, corner_points
 
 THETAS = {
     "identity": [[1, 0, 0], [0, 1, 0]],
@@ -105,3 +106,23 @@ def test_grid_and_corners_are_those_of_the_frame() -> None:
     torch.testing.assert_close(grid[0], torch.tensor([-0.75, -0.75, 1.0]))
     torch.testing.assert_close(grid[-1], torch.tensor([0.75, 0.75, 1.0]))
     assert corner_points().abs().eq(1).all()
+
+
+@pytest.mark.parametrize("upright", [False, True])
+@pytest.mark.parametrize("oversample", [1, 2])
+def test_the_frames_of_two_lungs_fill_a_half_each_as_in_the_geometry(upright: bool, oversample: int) -> None:
+    image = smooth_image(96)
+    frames = np.array([[[0.6, 0, -0.1], [0, 0.7, 0.05]], [[0.5, 0, 0.1], [0, 0.8, -0.05]]])
+    resample = AffineWarp(32, oversample)
+    found = (resample.upright if upright else resample)(
+        torch.from_numpy(image)[None, None], torch.from_numpy(frames)[None].float()
+    )[0, 0].numpy()
+    expected = warp(image, frames, 32 * oversample).reshape(32, oversample, 32, oversample).mean(axis=(1, 3))
+    np.testing.assert_allclose(found, expected, atol=3e-3)
+
+
+@pytest.mark.parametrize("reduced", [32, 48])
+def test_an_image_is_reduced_by_area(reduced: int) -> None:
+    image = np.random.default_rng(0).random((128, 128)).astype(np.float32)
+    found = AreaReduction(128, reduced)(torch.from_numpy(image)[None, None])[0, 0].numpy()
+    np.testing.assert_allclose(found, cv2.resize(image, (reduced, reduced), interpolation=cv2.INTER_AREA), atol=1e-5)

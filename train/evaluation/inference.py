@@ -96,5 +96,9 @@ def _canvases(radiographs: Sequence[CachedImage]) -> npt.NDArray[np.float32]:
 
 def _changed(theta: Tensor, geometry: Geometry) -> Tensor:
     """Return theta after a change of the aligned frame, in its own form."""
-    frames = theta.float().cpu().numpy()
-    return torch.from_numpy(np.stack([changed(frame, geometry.matrix()) for frame in frames])).to(theta)
+    if theta.dim() == 4:
+        frames = theta.float().cpu().numpy()
+        return torch.from_numpy(np.stack([changed(frame, geometry.matrix()) for frame in frames])).to(theta)
+    matrix = torch.eye(3)
+    matrix[:2] = torch.from_numpy(geometry.matrix()).float()
+    return theta @ matrix.to(theta.device)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lungsev.geometry import apply_theta, corner_error_px, warp
-from lungsev.preprocessing.alignment import MARGIN, alignment_from_mask
+from lungsev.preprocessing.alignment import MARGIN, alignment_from_mask, lung_frames_from_mask
 
 
 def two_lungs(side: int = 256) -> np.ndarray:
@@ -63,3 +63,18 @@ def test_an_empty_mask_gives_the_identity() -> None:
 def test_resolution_does_not_matter() -> None:
     coarse, fine = alignment_from_mask(two_lungs(64)), alignment_from_mask(two_lungs(512))
     assert corner_error_px(coarse, fine, 512) < 1
+
+
+def test_each_lung_has_its_own_upright_box() -> None:
+    labels = np.zeros((128, 128), np.uint8)
+    labels[20:80, 10:50] = 1
+    labels[40:110, 70:120] = 2
+    frames = lung_frames_from_mask(labels)
+    halves = ((-1.0, 0.0), (0.0, 1.0))
+    boxes = [
+        apply_theta(frame, np.array([[x0, -1.0], [x1, 1.0]])) for frame, (x0, x1) in zip(frames, halves, strict=True)
+    ]
+    margins = [MARGIN / (1 - 2 * MARGIN) * np.array(size) for size in ((40, 60), (50, 70))]
+    lungs = [np.array([[10, 20], [50, 80]]), np.array([[70, 40], [120, 110]])]
+    for box, lung, margin in zip(boxes, lungs, margins, strict=True):
+        np.testing.assert_allclose((box + 1) * 64, lung + np.array([-margin, margin]))

@@ -192,7 +192,7 @@ def test_everything_that_predicts_sends_its_images_to_the_gpu(
         (lambda: find_lungs(lungs, radiographs), (2, 64, 64)),
         (lambda: thetas_of(normalizer, [image.canvas() for image in radiographs]), (2, 2, 3)),
         (lambda: image_masks(normalizer, radiographs, tmp_path), (2, 64, 64)),
-        (lambda: np.stack(predict_masks(lungs, radiographs, 64)), (2, 64, 64)),
+        (lambda: np.stack(predict_masks(lungs, radiographs, 64)), (2, 1, 64, 64)),
         (lambda: np.array(image_check_accuracy(lungs, radiographs, 64)), ()),
     ]
     for call, shape in calls:

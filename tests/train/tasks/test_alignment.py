@@ -16,7 +16,7 @@ from lungsev.networks.alignment import AlignmentNetwork
 from lungsev.networks.build import build_alignment
 from lungsev.networks.settings import AlignmentSettings
 from lungsev.networks.warp import AffineWarp
-from lungsev.preprocessing.alignment import alignment_from_mask
+from lungsev.preprocessing.alignment import alignment_from_mask, lung_frames_from_mask
 from lungsev.train.data.augmentation import DistortionSettings, Geometry, GeometrySettings
 from lungsev.train.fitting.optimization import learning_rate_factor, make_optimizer
 from lungsev.train.settings import OptimizerSettings
@@ -30,6 +30,7 @@ from lungsev.train.tasks.alignment import (
     frame_moved_along,
     measure,
 )
+from lungsev.train.tasks.segmentation import lung_planes
 
 SIDE = 64
 PLAIN = {"distortion": DistortionSettings(p=0.0), "predicted": 0.0, "blotch": 0.0}
@@ -51,7 +52,7 @@ def drawn_images(count: int) -> list[Alignable]:
     labels = [drawn_lungs(seed) for seed in range(count)]
     small = [cv2.resize((mask > 0).astype(np.float32), (SIDE, SIDE), interpolation=cv2.INTER_AREA) for mask in labels]
     return [
-        Alignable(str(k), mask, predicted, alignment_from_mask(mask))
+        Alignable(str(k), mask, predicted[None], alignment_from_mask(mask))
         for k, (mask, predicted) in enumerate(zip(labels, small, strict=True))
     ]
 
@@ -119,6 +120,23 @@ def test_the_objective_on_masks_is_least_for_the_frame_that_moved_along() -> Non
         expected = (AffineWarp(32)(batch["mask"], theta) - batch["aligned"]).square().mean()
         assert losses[name] == pytest.approx(expected.item())
     assert losses["moved"] < 0.02 < 0.1 < losses["identity"]
+
+
+def test_frames_of_both_lungs_are_read_off_the_masks_that_were_moved() -> None:
+    network = AlignmentSettings(input_px=16, width=8, frames="lungs")
+    images = [
+        Alignable(image.name, image.labels, lung_planes(image.labels, True, SIDE), lung_frames_from_mask(image.labels))
+        for image in drawn_images(2)
+    ]
+    moves = GeometrySettings(p=1.0, rotation_deg=5, scale=0.1, shift=0.05, flip=0.5)
+    masks = AlignmentMasks(images, AlignSettings(network=network, **{**PLAIN, "geometry": moves}), True)  # type: ignore[arg-type]
+    for step in range(4):
+        item = masks[step, step % 2]
+        assert item["mask"].shape == (2, SIDE, SIDE)
+        labels = np.select([plane >= 0.5 for plane in item["mask"].numpy()], [1, 2])
+        np.testing.assert_allclose(item["theta"].numpy(), lung_frames_from_mask(labels), atol=1e-6)
+        columns = [np.flatnonzero(plane.any(axis=0)).mean() for plane in item["mask"].numpy()]
+        assert columns[0] < columns[1]  # flipped or not, the lung on the left of the image comes first
 
 
 def trained(settings: AlignSettings, images: list[Alignable], steps: int) -> AlignmentNetwork:

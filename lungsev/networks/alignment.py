@@ -82,7 +82,7 @@ class EdgeAlignment(AlignmentNetwork):
         return self.theta(torch.cat([hidden, edges], dim=1))
 
 
-class LungFrames(nn.Module):
+class LungFrames(EdgeAlignment):
     """A frame for each lung, by one network that reads either lung's box off its mask and the other's beside it.
 
     It sees the left lung mirrored, so that every lung looks like a right one.
@@ -97,10 +97,7 @@ class LungFrames(nn.Module):
     halves: Tensor
 
     def __init__(self, input_px: int = 96, width: int = 16) -> None:
-        super().__init__()
-        self.rotation = False
-        self.input_px = input_px
-        self.box = EdgeAlignment(input_px, width, masks=2)
+        super().__init__(input_px, width, masks=2)
         self.register_buffer("columns", torch.arange(2 * input_px - 1, -1, -1), persistent=False)
         mirror = torch.tensor([[[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]], [[1.0, -1.0, -1.0], [-1.0, 1.0, 1.0]]])
         self.register_buffer("mirror", mirror, persistent=False)
@@ -113,7 +110,7 @@ class LungFrames(nn.Module):
         fine = functional.avg_pool2d(mask, mask.shape[-1] // (2 * self.input_px))
         left_first = torch.cat([fine[:, 1:], fine[:, :1]], dim=1).index_select(3, self.columns)
         pairs = torch.stack([fine, left_first], dim=1).reshape(-1, 2, *fine.shape[2:])
-        boxes = self.box(pairs).reshape(-1, 2, 2, 3) * self.mirror
+        boxes = super().forward(pairs).reshape(-1, 2, 2, 3) * self.mirror
         return boxes @ self.halves
 
 

@@ -72,7 +72,7 @@ def test_edges_follow_a_mask_that_moves_and_are_deaf_to_a_speck() -> None:
 def test_a_mirrored_chest_gets_the_mirrored_frames() -> None:
     torch.manual_seed(0)
     network = LungFrames(input_px=32, width=4).eval()
-    nn.init.normal_(network.box.theta.weight, std=0.05)
+    nn.init.normal_(network.theta.weight, std=0.05)
     lungs = torch.cat([block(20, 10, 90, 50), block(30, 70, 110, 120)], dim=1)
     with torch.no_grad():
         right, left = network(lungs)[0]

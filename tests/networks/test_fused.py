@@ -105,7 +105,7 @@ def test_an_alignment_that_may_turn_is_followed(radiograph: torch.Tensor) -> Non
 
 
 def test_each_lung_can_have_its_mask_and_its_frame(radiograph: torch.Tensor) -> None:
-    segmentation = TINY.segmentation.model_copy(update={"sides": True, "decoder": "unet", "size_px": 96})
+    segmentation = TINY.segmentation.model_copy(update={"sides": True, "decoder": "unet", "size_px": 192})
     alignment = TINY.alignment.model_copy(update={"frames": "lungs", "input_px": 48})
     network = build_fused(TINY.model_copy(update={"segmentation": segmentation, "alignment": alignment})).eval()
     with torch.no_grad():
@@ -113,7 +113,7 @@ def test_each_lung_can_have_its_mask_and_its_frame(radiograph: torch.Tensor) -> 
         mask, theta, _ = network.locate(radiograph)
         crop, _ = network.severity_inputs(radiograph, mask, theta, upright=True)
         same, _ = network.severity_inputs(radiograph, mask, theta)
-    assert outputs["lung_mask"].shape[1:] == (2, 96, 96)
+    assert outputs["lung_mask"].shape[1:] == (2, 192, 192)
     assert outputs["theta"].shape[1:] == (2, 2, 3)
     assert outputs["probabilities.brixia"].shape[1:] == (6, 4)
     torch.testing.assert_close(crop, same, atol=1e-4, rtol=0)

@@ -136,7 +136,7 @@ def frame_moved_along(theta: npt.NDArray[np.float64], geometry: Geometry) -> npt
     return compose(compose(invert(geometry.matrix()), theta), flip)
 
 
-def frame_of(lungs: npt.NDArray[np.generic], network: AlignmentSettings) -> npt.NDArray[np.float64]:
+def frame_of(lungs: npt.NDArray[Any], network: AlignmentSettings) -> npt.NDArray[np.float64]:
     """Return the frame that a network is to find: of the lungs [C, M, M], or of labels [S, S] (1 right, 2 left)."""
     if network.frames == "common":
         return alignment_from_mask(lungs if lungs.ndim == 2 else lungs.max(axis=0))

@@ -371,7 +371,7 @@ def _loaders(
     settings: SegmentSettings,
 ) -> tuple[Any, Any]:
     loop, workers, side = settings.loop, settings.data.num_workers, settings.network.size_px
-    images = [*parts["train"], *synthetic]
+    images: list[image_cache.CachedImage | SyntheticImage] = [*parts["train"], *synthetic]
     train = SegmentationImages(images, settings, settings.train_px or side, augmented=True, chests=chests)
     train_loader = make_loader(train, loop.batch_size, True, loop.seed, workers, loop.accumulate)
     if not parts.get("validation"):

@@ -60,6 +60,7 @@ class SourceSettings(Settings):
     labels: bool = False  # a class or findings of the whole image
     findings: tuple[str, ...] = ()  # that are taught; none: those of the lungs
     lungs: bool = False  # outlines of the lungs
+    places: bool = False  # where the opacity is: outlines of it, or boxes around it
     share: Annotated[float, Field(ge=0, le=1)] = 1.0  # of every batch; 0: never trained, all of it is measured
     weight: Weight = 1.0  # of its losses
     frame: Literal["aligned", "whole"] = "aligned"  # whole: images are seen as they are, not aligned to the lungs
@@ -75,8 +76,14 @@ class SourceSettings(Settings):
 
     @model_validator(mode="after")
     def _teaches_something(self) -> SourceSettings:
-        if not (self.schemes or self.labels or self.lungs):
-            raise ValueError(f"source {self.key} teaches nothing; give it schemes, labels: true or lungs: true")
+        if not (self.schemes or self.labels or self.lungs or self.places):
+            raise ValueError(
+                f"source {self.key} teaches nothing; give it schemes, or set labels, lungs or places: true"
+            )
+        if self.lungs and self.places:
+            raise ValueError(
+                f"source {self.key}: an image has a map of its lungs or of opacity; make two sources of it"
+            )
         return self
 
     @property

@@ -13,15 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from lungsev.errors import ConfigError, DatasetError
-from lungsev.geometry import compose as changed
-from lungsev.geometry import warp
+from lungsev.geometry import changed, warp
 from lungsev.networks.settings import SeveritySettings
 from lungsev.schemes import Scheme, load_scheme
 from lungsev.train.console import say, warn
 from lungsev.train.data.augmentation import apply_intensity, draw_geometry, draw_intensity
 from lungsev.train.data.cache import CachedImage
 from lungsev.train.data.crop_bank import MAPS, StoredCrops, stored_crops
-from lungsev.train.data.datasets import GradedImage, load_graded, load_labelled, load_masked
+from lungsev.train.data.datasets import GradedImage, load_graded, load_labelled, load_masked, load_places
 from lungsev.train.data.duplicates import find_twins, joined_patients
 from lungsev.train.data.loaders import generator_of
 from lungsev.train.data.preparation import ready_images, require_root, split_dataset
@@ -81,6 +80,10 @@ def _load(source: SourceSettings, settings: JointSettings) -> JointSource:
     data = settings.data_of(source)
     root = require_root(data)
     found: dict[Path, Any] = {}
+    if source.places:
+        placed = load_places(root)
+        _note(placed.problems)
+        found |= {image.path: image for image in placed.images}
     if source.lungs:
         masked = load_masked(root, source.layout)
         _note(masked.problems)
@@ -190,7 +193,7 @@ def stored_source(source: JointSource, normalizer: SpatialNormalizer, settings: 
     # Images that are only measured are seen as they are.
     augmentations = own.augmentations if own.share else 1
     digest = hashlib.sha256(thetas.tobytes())
-    seen = (network.crop_px, network.oversample, tokens, settings.loop.seed, own.lungs, MAPS)
+    seen = (network.crop_px, network.oversample, tokens, settings.loop.seed, own.lungs, own.places, MAPS)
     digest.update(repr((seen, geometry, settings.intensity, [image.key for image in cached])).encode())
     path = settings.cache / "crops" / f"{source.key}-{augmentations}-{digest.hexdigest()[:24]}.bin"
 
@@ -212,6 +215,8 @@ def place_maps(source: JointSource, row: int) -> dict[str, npt.NDArray[np.float3
     image = source.cached[row]
     if source.settings.lungs and image.mask_path is not None:
         return {"lung": (image.mask() > 0).astype(np.float32)}
+    if source.settings.places and image.places_path is not None:
+        return {"opacity": image.places().max(axis=0)}
     return {}
 
 

@@ -216,7 +216,7 @@ def place_maps(source: JointSource, row: int) -> dict[str, npt.NDArray[np.float3
     if source.settings.lungs and image.mask_path is not None:
         return {"lung": (image.mask() > 0).astype(np.float32)}
     if source.settings.places and image.places_path is not None:
-        return {"opacity": image.places().max(axis=0)}
+        return {"opacity": image.places()[0]}
     return {}
 
 

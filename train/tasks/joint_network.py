@@ -17,6 +17,7 @@ from lungsev.train.fitting.fit import TrainingModule
 from lungsev.train.fitting.losses import expected_grade, known_mean, known_regions, severity_loss
 from lungsev.train.tasks.image_labels import label_loss
 from lungsev.train.tasks.joint_settings import JointSettings
+from lungsev.train.tasks.segmentation import encoder_stages
 
 LABEL_DROPOUT = 0.2
 
@@ -93,6 +94,7 @@ class JointModule(TrainingModule):
         self.settings, self.schemes, self.taught = settings, schemes, taught
         if settings.initial.freeze == "all_but_heads":
             self.freeze_parts(network.severity.trunk())
+        self.freeze_parts(encoder_stages(network.severity.backbone.net, settings.freeze_stages))
         if settings.freeze_norms:
             self.frozen += [part for part in network.modules() if isinstance(part, nn.BatchNorm2d)]
 

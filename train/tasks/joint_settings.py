@@ -140,9 +140,7 @@ class JointSettings(Settings):
     maps_weight: Weight = 1.0  # of lungs' outlines and opacities' places
     label_smoothing: Share = 0.05
     freeze_norms: bool = False
-    freeze_stages: Annotated[int, Field(ge=0)] = (
-        0  # first stages of an EfficientNet that do not learn: half the time
-    )
+    freeze_stages: Annotated[int, Field(ge=0)] = 0  # first stages of an EfficientNet that do not learn: half the time
     optimizer: OptimizerSettings = OptimizerSettings(lr=1e-3, weight_decay=0.05, backbone_lr_factor=0.5)
     loop: LoopSettings = LoopSettings(epochs=15, batch_size=32, ema=0.99, keep="last")
     geometry: GeometrySettings = GeometrySettings(flip=0.5)

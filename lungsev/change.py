@@ -14,8 +14,8 @@ model's own measured repeatability (`lungsev-train change`) and come with its bu
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from lungsev.standing import Change, Direction
@@ -23,7 +23,7 @@ from lungsev.standing import Change, Direction
 if TYPE_CHECKING:
     from lungsev.report import ModelInfo, RegionScore, SchemeScore
 
-Obstacle = Literal["identity", "model", "order", "unmeasured"]
+Obstacle = Literal["identity", "model", "order", "unmeasured", "zones"]
 
 SURE_FROM_PERCENT = 95  # from here on "worse", below it "probably worse"
 NO_CLEAR_CHANGE = "no clear change"
@@ -40,6 +40,7 @@ _OBSTACLES = {
     "model": "scored by another model: not comparable",
     "order": "same day, order unknown",
     "unmeasured": "not settled: this model's repeatability was not measured",
+    "zones": "not comparable: no zone has a grade on both images",
 }
 
 
@@ -87,6 +88,8 @@ class Severity:
         mean, variance: Of its distribution.
         source: Who measured: the model with its version, or the reader. Errors are shared within one source.
         reader: Whether a reader wrote it.
+        parts: Code and severity of each region that a total sums; empty where they are not told apart.
+        of: Number of the scheme's regions, with `parts`.
     """
 
     points: int
@@ -94,6 +97,26 @@ class Severity:
     variance: float
     source: str
     reader: bool = False
+    parts: tuple[tuple[str, Severity], ...] = ()
+    of: int = 0
+
+    @property
+    def regions(self) -> tuple[str, ...]:
+        """Codes of the regions that it sums."""
+        return tuple(code for code, _ in self.parts)
+
+    def only(self, codes: Collection[str]) -> Severity:
+        """Return the sum of some of its regions; the variance is shared out as the regions' own are."""
+        kept = tuple((code, part) for code, part in self.parts if code in codes)
+        whole = sum(part.variance for _, part in self.parts)
+        share = sum(part.variance for _, part in kept) / whole if whole > 0 else len(kept) / len(self.parts)
+        return replace(
+            self,
+            points=sum(part.points for _, part in kept),
+            mean=sum(part.mean for _, part in kept),
+            variance=self.variance * share,
+            parts=kept,
+        )
 
 
 @dataclass(frozen=True)
@@ -106,14 +129,16 @@ class ChangeEstimate:
         hours: From the first image to the second; None when it is not known.
         called: Whether the larger of the two is large enough to be called a change.
         obstacle: Why nothing can be said, if so.
+        zones: How many of the scheme's regions were compared, and how many it has, where they are not all.
     """
 
-    points: int
+    points: int | None
     worse: float = 0.0
     better: float = 0.0
     hours: float | None = None
     called: bool = False
     obstacle: Obstacle | None = None
+    zones: tuple[int, int] | None = None
 
     @property
     def direction(self) -> Direction:
@@ -134,12 +159,14 @@ class ChangeEstimate:
 
     @property
     def words(self) -> str:
-        """Return `probably worse, 92 %`, `worse, 99 %`, `no clear change`, or why nothing can be said."""
+        """Return `probably worse, 92 %`, `worse, 99 %`, `no clear change`, or why nothing can be said.
+
+        Where not all regions could be compared, it follows how many: `no clear change (5 of 6 zones)`.
+        """
         if self.obstacle is not None:
             return _OBSTACLES[self.obstacle]
-        if not self.called:
-            return NO_CLEAR_CHANGE
-        return change_words(self.direction, max(self.worse, self.better))
+        said = change_words(self.direction, max(self.worse, self.better)) if self.called else NO_CLEAR_CHANGE
+        return said if self.zones is None else f"{said} ({self.zones[0]} of {self.zones[1]} zones)"
 
 
 def change_words(direction: Direction, probability: float) -> str:
@@ -182,14 +209,22 @@ def model_source(model: ModelInfo) -> str:
 
 
 def model_severity(score: SchemeScore, source: str) -> Severity:
-    """Return the total that a model scored, with the variance of its distribution, regions taken as independent."""
-    moments = [_moments(region, score.grades) for region in score.regions]
-    return Severity(score.total, sum(mean for mean, _ in moments), sum(variance for _, variance in moments), source)
+    """Return the total that a model scored, with the variance of its distribution, regions taken as independent.
+
+    Regions without a grade are left out.
+    """
+    regions = ((region.code, model_region_severity(region, score.grades, source)) for region in score.regions)
+    parts = tuple((code, part) for code, part in regions if part is not None)
+    mean, variance = sum(part.mean for _, part in parts), sum(part.variance for _, part in parts)
+    points = sum(part.points for _, part in parts)
+    return Severity(points, mean, variance, source, parts=parts, of=len(score.regions))
 
 
-def model_region_severity(region: RegionScore, grades: Sequence[int], source: str) -> Severity:
-    """Return the grade that a model gave a region."""
-    return Severity(region.grade, *_moments(region, grades), source)
+def model_region_severity(region: RegionScore, grades: Sequence[int], source: str) -> Severity | None:
+    """Return the grade that a model gave a region; None for a region that is not assessable."""
+    if region.grade is None or region.probabilities is None:
+        return None
+    return Severity(region.grade, *_moments(region.probabilities, grades), source)
 
 
 def reader_severity(total: int, total_max: int, reader: str) -> Severity:
@@ -219,7 +254,10 @@ def change_between(
         repeatability: Of the model that scored the images; None where it was not measured.
         region: Whether the two are grades of one region.
     """
-    points = after.points - before.points
+    before, after = comparable(before, after)
+    points = moved_points(before, after)
+    if points is None:
+        return ChangeEstimate(None, hours=hours, obstacle="zones")
     if hours is None:
         return ChangeEstimate(points, obstacle="order")
     if not (before.reader or after.reader) and before.source != after.source:
@@ -227,9 +265,32 @@ def change_between(
     if repeatability is None:
         return ChangeEstimate(points, hours=hours, obstacle="unmeasured")
     noise = difference_noise(before, after, repeatability, region=region)
-    return judged_change(
-        points, after.mean - before.mean, noise, movements(repeatability, hours, region=region), hours, repeatability
-    )
+    ways = movements(repeatability, hours, region=region, share=region_share(after))
+    change = judged_change(points, after.mean - before.mean, noise, ways, hours, repeatability)
+    return replace(change, zones=compared_zones(after))
+
+
+def comparable(before: Severity, after: Severity) -> tuple[Severity, Severity]:
+    """Return both with those regions only that have a grade in both: sums of other regions are no change."""
+    if before.regions == after.regions or not (before.of and after.of):
+        return before, after
+    common = set(before.regions) & set(after.regions)
+    return before.only(common), after.only(common)
+
+
+def moved_points(before: Severity, after: Severity) -> int | None:
+    """Return by how many points two comparable severities differ; None where no region has a grade in both."""
+    return None if after.of and not after.parts else after.points - before.points
+
+
+def compared_zones(severity: Severity) -> tuple[int, int] | None:
+    """Return how many regions a severity sums and how many there are; None where it sums all."""
+    return (len(severity.parts), severity.of) if len(severity.parts) < severity.of else None
+
+
+def region_share(severity: Severity) -> float:
+    """Return the share of the scheme's regions that a severity sums."""
+    return len(severity.parts) / severity.of if severity.of else 1.0
 
 
 def judged_change(
@@ -248,10 +309,17 @@ def judged_change(
 
 
 def movements(
-    repeatability: Repeatability, hours: float, *, region: bool = False
+    repeatability: Repeatability, hours: float, *, region: bool = False, share: float = 1.0
 ) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Return weight and variance of the true change in some hours: by drift alone, and by drift and a step."""
-    scale = repeatability.region_process if region else 1.0
+    """Return weight and variance of the true change in some hours: by drift alone, and by drift and a step.
+
+    Args:
+        repeatability: Of the model.
+        hours: Between the two images.
+        region: Whether it is the change of one region's grade.
+        share: Of the scheme's regions that are compared; what a total moves by is shared out among them.
+    """
+    scale = repeatability.region_process if region else share
     drift = repeatability.drift_per_day * max(hours, 0.0) / 24 * scale
     return (1 - repeatability.step_share, drift), (
         repeatability.step_share,
@@ -304,10 +372,10 @@ def hypothesis_weights(difference: float, noise: float, processes: Sequence[tupl
     return [weight / sum(weights) for weight in weights]
 
 
-def _moments(region: RegionScore, grades: Sequence[int]) -> tuple[float, float]:
-    share = sum(region.probabilities)
-    mean = sum(p * grade for p, grade in zip(region.probabilities, grades, strict=True)) / share
-    square = sum(p * grade**2 for p, grade in zip(region.probabilities, grades, strict=True)) / share
+def _moments(probabilities: Sequence[float], grades: Sequence[int]) -> tuple[float, float]:
+    share = sum(probabilities)
+    mean = sum(p * grade for p, grade in zip(probabilities, grades, strict=True)) / share
+    square = sum(p * grade**2 for p, grade in zip(probabilities, grades, strict=True)) / share
     return mean, max(0.0, square - mean**2)
 
 

@@ -3,8 +3,9 @@
 A state-space model (Kalman filter; smoother of Rauch, Tung and Striebel 1965) whose state is the true total and one
 bias for each source, a model or a reader: what the images of one source share cancels in their differences, and images
 of two sources can still be compared. The total moves between images as `lungsev.change` says: it drifts, and now and
-then it steps. The change at an image is judged against all images before it, so that it does not rest on the previous
-image alone; with two images it is `change_between`.
+then it steps. Where other regions have a grade than before, the course begins anew, as it does with another model: a
+sum of five regions is no point on the scale of six. The change at an image is judged against all images before it, so
+that it does not rest on the previous image alone; with two images it is `change_between`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import math
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -22,9 +24,13 @@ from lungsev.change import (
     Repeatability,
     Severity,
     change_between,
+    comparable,
+    compared_zones,
     hypothesis_weights,
     judged_change,
+    moved_points,
     movements,
+    region_share,
     shared_error,
 )
 
@@ -41,7 +47,8 @@ class CoursePoint:
 
     Attributes:
         change: Since the previous image; None for the first.
-        level: The total smoothed over all images; None where the repeatability was not measured.
+        level: The total smoothed over all images; None where the repeatability was not measured, or where the image
+            has no total because a region has no grade.
         band: The level is in it with probability `BAND_COVERAGE`.
         stands_out: It differs from the image before and from the one after, which do not differ from each other.
     """
@@ -67,7 +74,7 @@ def follow_course(
     repeatabilities: Sequence[Repeatability | None],
     order_unknown: Collection[int] = (),
 ) -> tuple[CoursePoint, ...]:
-    """Return a point for every image; a course starts again where another model scores.
+    """Return a point for every image; a course starts again where another model scores, or other regions have grades.
 
     Args:
         severities: What is known of each image's total, oldest image first.
@@ -76,16 +83,28 @@ def follow_course(
         order_unknown: Indices of images of which it is not known whether they came after the one before.
     """
     points: list[CoursePoint] = []
-    starts = [0, *_model_changes(severities)]
+    models = _model_changes(severities)
+    starts = sorted({0, *models, *_region_changes(severities)})
     for start, end in zip(starts, [*starts[1:], len(severities)], strict=True):
         part = slice(start, end)
         unknown = {i - start for i in order_unknown}
         points += _follow_part(severities[part], hours[part], repeatabilities[part], unknown)
         if start > 0:
-            moved = severities[start].points - severities[start - 1].points
-            other = ChangeEstimate(moved, hours=hours[start] - hours[start - 1], obstacle="model")
-            points[start] = replace(points[start], change=other)
+            before, here = severities[start - 1], severities[start]
+            gap = hours[start] - hours[start - 1]
+            if start in models:
+                change = ChangeEstimate(moved_points(*comparable(before, here)), hours=gap, obstacle="model")
+            else:
+                measured = repeatabilities[start]
+                change = change_between(before, here, None if start in order_unknown else gap, measured)
+            points[start] = replace(points[start], change=change)
     return tuple(points)
+
+
+def _region_changes(severities: Sequence[Severity]) -> list[int]:
+    """Indices of the images on which other regions have a grade than on the image before."""
+    pairs = enumerate(pairwise(severities), start=1)
+    return [i for i, (before, here) in pairs if before.of and here.of and before.regions != here.regions]
 
 
 def _model_changes(severities: Sequence[Severity]) -> list[int]:
@@ -121,6 +140,9 @@ def _follow_part(
     outlying = _outlying(severities, gaps, measured)
     points = []
     for i, state in enumerate(_smooth(states)):
+        if compared_zones(severities[i]) is not None:
+            points.append(CoursePoint(changes[i], stands_out=i in outlying))
+            continue
         level = float(shown @ state.mean)
         half = _BAND_DEVIATIONS * math.sqrt(max(0.0, float(shown @ state.covariance @ shown)))
         points.append(CoursePoint(changes[i], level, (level - half, level + half), i in outlying))
@@ -153,10 +175,11 @@ def _filter(
         if i > 0:
             gap = gaps[i - 1]
             points = severity.points - severities[i - 1].points
-            ways = movements(measured, gap or 0.0)
+            ways = movements(measured, gap or 0.0, share=region_share(severity))
             change = ChangeEstimate(points, obstacle="order")
             if gap is not None:
                 change = judged_change(points, difference, noise, ways, gap, measured)
+                change = replace(change, zones=compared_zones(severity))
         weights = hypothesis_weights(difference, noise, ways)
         state = _updated(mean, covariance, row, difference, noise, list(zip(weights, ways, strict=True)))
         mean, covariance = state.mean, state.covariance

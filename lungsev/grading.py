@@ -1,6 +1,7 @@
 """Grading: from the graph's probabilities to grades, totals and intervals.
 
-The probabilities are calibrated already: the temperature is folded into the graph's last layer.
+The probabilities are calibrated already: the temperature is folded into the graph's last layer. A region with hardly
+any lung in it gets no grade, and the others then have a sum instead of a total.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field
 
 from lungsev.change import Repeatability
-from lungsev.geometry import CanvasFrame, box_polygon
+from lungsev.geometry import CanvasFrame
 from lungsev.report import RegionScore, SchemeScore
-from lungsev.schemes import Scheme
+from lungsev.schemes import Region, Scheme
+from lungsev.standing import PartialTotal
+from lungsev.zones import ZoneOutline, outline_zone
 
 ProbabilityArray = npt.NDArray[np.floating]
 
@@ -47,15 +50,17 @@ def decode(
     theta: ProbabilityArray,
     frame: CanvasFrame,
     calibration: Calibration,
+    lung_mask: ProbabilityArray | None = None,
 ) -> SchemeScore:
     """Score one image in one scheme.
 
     Args:
         scheme: Regions and grades.
         probabilities: [R, G], each row sums to 1.
-        theta: [2, 3], aligned frame to canvas.
+        theta: Aligned frame to canvas: [2, 3], or [2, 2, 3] of the patient's right and left lung.
         frame: Place of the image on the canvas.
         calibration: Of the scheme.
+        lung_mask: [1 or 2, M, M], 0-1, on the canvas; None leaves zones rectangles, all of them assessable.
 
     Raises:
         ValueError: The shape is not the scheme's or a row is not a distribution.
@@ -67,33 +72,76 @@ def decode(
     if not np.allclose(probabilities.sum(axis=1), 1.0, atol=1e-2) or (probabilities < -1e-6).any():
         raise ValueError("every region's probabilities must be non-negative and sum to 1")
     probabilities = probabilities / probabilities.sum(axis=1, keepdims=True)
-    grades = np.asarray(scheme.grades)
-    chosen = grades[grade_indices(probabilities, calibration.decision)]
-    expected = probabilities @ grades
+    zones = [outline_zone(region, theta, lung_mask, frame) for region in scheme.regions]
+    chosen = np.asarray(scheme.grades)[grade_indices(probabilities, calibration.decision)]
     regions = tuple(
-        RegionScore(
-            code=region.code,
-            name=region.name,
-            side=region.side,
-            grade=int(chosen[i]),
-            expected=round(float(expected[i]), 3),
-            probabilities=tuple(round(float(p), 4) for p in probabilities[i]),
-            likely=_likely_range(probabilities[i], scheme.grades, calibration.region_mass),
-            polygon=_rounded_points(box_polygon(region.box, theta, frame)),
-        )
-        for i, region in enumerate(scheme.regions)
+        _graded(region, zone, row, int(grade), scheme, calibration)
+        if zone.is_assessable
+        else _not_assessable(region, zone)
+        for region, zone, row, grade in zip(scheme.regions, zones, probabilities, chosen, strict=True)
     )
-    total = int(chosen.sum())
-    low, high = total_interval(scheme, probabilities, calibration)
+    counted = [i for i, zone in enumerate(zones) if zone.is_assessable]
+    return _summed(scheme, regions, counted, probabilities[counted], calibration)
+
+
+def _graded(
+    region: Region, zone: ZoneOutline, row: ProbabilityArray, grade: int, scheme: Scheme, calibration: Calibration
+) -> RegionScore:
+    return RegionScore(
+        code=region.code,
+        name=region.name,
+        side=region.side,
+        grade=grade,
+        expected=round(float(row @ np.asarray(scheme.grades)), 3),
+        probabilities=tuple(round(float(p), 4) for p in row),
+        likely=_likely_range(row, scheme.grades, calibration.region_mass),
+        polygon=_rounded_points(zone.polygon),
+        lung_share=_rounded_share(zone),
+    )
+
+
+def _not_assessable(region: Region, zone: ZoneOutline) -> RegionScore:
+    return RegionScore(
+        code=region.code,
+        name=region.name,
+        side=region.side,
+        grade=None,
+        expected=None,
+        probabilities=None,
+        likely=None,
+        polygon=_rounded_points(zone.polygon),
+        lung_share=_rounded_share(zone),
+        not_assessable=f"Not assessable: hardly any lung here ({zone.lung_share or 0.0:.0%} of the zone).",
+    )
+
+
+def _summed(
+    scheme: Scheme,
+    regions: tuple[RegionScore, ...],
+    counted: Sequence[int],
+    probabilities: ProbabilityArray,
+    calibration: Calibration,
+) -> SchemeScore:
+    """Return the score with the total, or with the sum of the regions at the indices `counted` if they are not all."""
+    is_whole = len(counted) == scheme.num_regions
+    total = sum(regions[i].grade or 0 for i in counted)
+    interval = (0, 0)
+    if counted:
+        part = scheme.model_copy(update={"regions": tuple(scheme.regions[i] for i in counted)})
+        low, high = total_interval(part, probabilities, calibration)
+        # The chosen grades need not add up to the most likely total; a total outside its interval would confuse.
+        interval = min(low, total), max(high, total)
+    highest = len(counted) * scheme.grades[-1]
+    codes = tuple(regions[i].code for i in counted)
     return SchemeScore(
         regions=regions,
-        total=total,
-        total_expected=round(float(expected.sum()), 2),
-        # The chosen grades need not add up to the most likely total; a total outside its interval would confuse.
-        total_interval=(min(low, total), max(high, total)),
+        total=total if is_whole else None,
+        total_expected=round(float((probabilities @ np.asarray(scheme.grades)).sum()), 2) if is_whole else None,
+        total_interval=interval if is_whole else None,
         total_interval_coverage=calibration.coverage,
         total_max=scheme.total_max,
         repeatability=calibration.change,
+        partial=None if is_whole else PartialTotal(total, highest, codes, scheme.num_regions, interval),
     )
 
 
@@ -157,6 +205,10 @@ def _likely_range(row: ProbabilityArray, grades: Sequence[int], mass: float) -> 
             first -= 1
             held += float(below)
     return grades[first], grades[last]
+
+
+def _rounded_share(zone: ZoneOutline) -> float | None:
+    return None if zone.lung_share is None else round(zone.lung_share, 3)
 
 
 def _rounded_points(points: ProbabilityArray) -> tuple[tuple[float, float], ...]:

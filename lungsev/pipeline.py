@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,7 @@ from lungsev.grading import decode
 from lungsev.inference.backend import Backend, Outputs
 from lungsev.preprocessing.canvas import Canvas, to_canvas
 from lungsev.quality.gate import assess_quality
+from lungsev.quality.messages import make_flag, with_missing_zones
 from lungsev.reading.radiograph import Radiograph
 from lungsev.report import ImageInfo, ModelInfo, Quality, SeverityReport, Timing
 
@@ -35,7 +37,7 @@ class ScoredRadiograph:
         report: The result.
         radiograph: None when the image could not be read.
         canvas: What the network saw; None when the image could not be read.
-        lung_mask: float32 [M, M], 0-1, on the canvas; None unless the image was scored.
+        lung_mask: float32 [M, M], 0-1, both lungs on the canvas; None unless the image was scored.
         severity_map: Scheme name to float32 [rows, columns]: expected grade per token of the aligned frame.
         source: The file it came from, for formats that quote its header; None for an image in memory.
         stages_ms: Milliseconds of every stage in order, not rounded: `read`, `prepare`, `infer`, `decode`.
@@ -127,6 +129,7 @@ class Scorer:
                 theta,
                 canvas.frame,
                 manifest.scheme_calibration(scheme.name),
+                outputs["lung_mask"][0],
             )
             for scheme in manifest.schemes
         }
@@ -138,10 +141,17 @@ class Scorer:
             model=self.info,
             scores=scores,
             quality=quality,
-            alignment=tuple(tuple(round(float(value), 5) for value in row) for row in theta),
+            alignment=_rounded(theta),
         )
+        regions = report.scores[report.main_scheme].regions
+        missing = [region for region in regions if region.grade is None]
+        if len(missing) == len(regions):
+            nothing = Quality("refused", (make_flag("lungs_not_found"),), quality.measures)
+            return ScoredRadiograph(self._refused(radiograph.image, nothing), radiograph, canvas)
+        if missing:
+            report = replace(report, quality=with_missing_zones(quality, missing))
         maps = {scheme.name: outputs[f"severity_map.{scheme.name}"][0] for scheme in manifest.schemes}
-        return ScoredRadiograph(report, radiograph, canvas, outputs["lung_mask"][0, 0], maps)
+        return ScoredRadiograph(report, radiograph, canvas, outputs["lung_mask"][0].max(axis=0), maps)
 
     def _refused(self, image: ImageInfo, quality: Quality) -> SeverityReport:
         decisive = next((flag for flag in quality.flags if flag.severity == "refuse"), None)
@@ -172,6 +182,13 @@ def unscored_report(error: ImageError, image: ImageInfo, model: ModelInfo | None
         message=text[:1].upper() + text[1:].rstrip(".") + ".",
         timing_ms=Timing(decode=round(elapsed_ms, 2), total=round(elapsed_ms, 2)),
     )
+
+
+def _rounded(theta: npt.NDArray[np.floating]) -> Any:
+    """Return an alignment of either form as nested tuples."""
+    if theta.ndim > 1:
+        return tuple(_rounded(part) for part in theta)
+    return tuple(round(float(value), 5) for value in theta)
 
 
 def _check_outputs(outputs: Outputs) -> None:

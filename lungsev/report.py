@@ -19,7 +19,7 @@ from pydantic_core import from_json
 from lungsev.change import Repeatability
 from lungsev.moment import Moment
 from lungsev.patient import PatientInfo
-from lungsev.standing import Change, OutputState, Standing, StandingScore
+from lungsev.standing import Change, OutputState, PartialTotal, Standing, StandingScore
 
 SCHEMA_VERSION = 2
 DISCLAIMER = "Research use only. Not for clinical use."
@@ -87,28 +87,40 @@ class ModelInfo:
 
 @dataclass(frozen=True)
 class RegionScore:
-    """The grade of one region.
+    """The grade of one region, or why it cannot have one.
 
     Attributes:
         side: Of the patient.
+        grade: None where the region is not assessable, as `not_assessable` then says.
         expected: Mean of the grade's distribution.
         probabilities: Of each grade, ascending.
         likely: Lowest and highest grade that the calibrated distribution does not rule out.
         polygon: x, y in original image pixels.
+        lung_share: Share of the region's zone that is lung; None where it was not measured.
+        not_assessable: Why it has no grade, in one sentence.
     """
 
     code: Annotated[str, Field(json_schema_extra={"pattern": "^[A-Za-z0-9_-]{1,16}$"})]
     name: _Text
     side: Annotated[Side, Field(description="Of the patient: the patient's right is on the image's left.")]
-    grade: int
-    expected: float
-    probabilities: Annotated[tuple[_Probability, ...], Field(json_schema_extra={"minItems": 2})]
+    grade: Annotated[int | None, Field(description="Null where the region is not assessable.")]
+    expected: float | None
+    probabilities: Annotated[tuple[_Probability, ...], Field(json_schema_extra={"minItems": 2})] | None
     likely: Annotated[
-        tuple[int, int], Field(description="Lowest and highest grade that the distribution does not rule out.")
+        tuple[int, int] | None,
+        Field(description="Lowest and highest grade that the distribution does not rule out."),
     ]
     polygon: Annotated[
         tuple[Point, ...], Field(description="x, y in original image pixels.", json_schema_extra={"minItems": 3})
     ]
+    lung_share: Annotated[
+        _Probability | None, Field(description="Share of the region's zone that is lung, where it was measured.")
+    ] = None
+    not_assessable: Annotated[_Text | None, Field(description="Why the region has no grade, in one sentence.")] = None
+
+    def __post_init__(self) -> None:
+        if (self.grade is None) != (self.not_assessable is not None):
+            raise ValueError(f"region {self.code} needs either a grade or the reason why it is not assessable")
 
     @property
     def place(self) -> str:
@@ -122,26 +134,37 @@ class SchemeScore:
     """The score of one scheme. `total_interval` covers the reader's total with `total_interval_coverage`.
 
     Attributes:
+        total, total_expected, total_interval: None where a region is not assessable: `partial` has the other regions.
+        total_max: Of all regions.
         repeatability: Of the model, by which a change between two images is judged; None where it was not measured.
     """
 
     regions: Annotated[tuple[RegionScore, ...], Field(json_schema_extra={"minItems": 1})]
-    total: int
-    total_expected: float
+    total: Annotated[int | None, Field(description="Null where a region is not assessable.")]
+    total_expected: float | None
     total_interval: Annotated[
-        tuple[int, int], Field(description="Covers the reader's total with probability total_interval_coverage.")
+        tuple[int, int] | None,
+        Field(description="Covers the reader's total with probability total_interval_coverage."),
     ]
     total_interval_coverage: Annotated[float, Field(json_schema_extra={"exclusiveMinimum": 0, "exclusiveMaximum": 1})]
     total_max: int
     repeatability: Annotated[
         Repeatability | None, Field(description="Of the model: a change between two images is judged by it.")
     ] = None
+    partial: Annotated[
+        PartialTotal | None, Field(description="Sum of the regions that have a grade, where not all have one.")
+    ] = None
+
+    def __post_init__(self) -> None:
+        if (self.total is None) != (self.partial is not None):
+            raise ValueError("a score needs either a total or the sum of the regions that have a grade")
 
     @property
     def grades(self) -> tuple[int, ...]:
         """All grades of the scheme, ascending: as many as probabilities, up to a region's share of the total."""
         highest = self.total_max // len(self.regions)
-        return tuple(range(highest - len(self.regions[0].probabilities) + 1, highest + 1))
+        number = next((len(region.probabilities) for region in self.regions if region.probabilities), highest + 1)
+        return tuple(range(highest - number + 1, highest + 1))
 
 
 @dataclass(frozen=True)
@@ -193,8 +216,11 @@ class SeverityReport:
     ] = field(default_factory=dict)
     quality: Quality = field(default_factory=Quality)
     alignment: Annotated[
-        tuple[_AffineRow, ...] | None,
-        Field(description="Affine map [2][3] from the normalised aligned frame to the normalised canvas."),
+        tuple[_AffineRow, ...] | tuple[tuple[_AffineRow, ...], ...] | None,
+        Field(
+            description="Affine map [2][3] from the normalised aligned frame to the normalised canvas; or two of them, "
+            "of the patient's right and left lung, each for its half of the aligned frame."
+        ),
     ] = None
     timing_ms: Timing = field(default_factory=Timing)
     patient: PatientInfo = field(default_factory=PatientInfo)
@@ -241,13 +267,19 @@ class SeverityReport:
         """
         score = self.scores[scheme]
         signed = self.standing.grades.get(scheme)
-        grades = {region.code: (signed or {}).get(region.code, region.grade) for region in score.regions}
+        grades = {region.code: region.grade if signed is None else signed.get(region.code) for region in score.regions}
+        known = {code: grade for code, grade in grades.items() if grade is not None}
+        partial = score.partial if signed is None else None
+        if signed is not None and len(known) < len(grades):
+            highest = score.grades[-1]
+            partial = PartialTotal(sum(known.values()), highest * len(known), tuple(known), len(grades))
         return StandingScore(
             grades=grades,
-            total=sum(grades.values()),
+            total=sum(known.values()) if partial is None else None,
             total_max=score.total_max,
             interval=score.total_interval if signed is None else None,
             model_total=score.total,
+            partial=partial,
         )
 
     def remarks(self) -> tuple[str, ...]:
@@ -270,8 +302,11 @@ class SeverityReport:
             json.dumps(self.to_dict(), allow_nan=False)
         return text
 
-    def _empty_parts(self) -> set[str]:
-        return {name for name in OPTIONAL_PARTS if getattr(self, name) is None}
+    def _empty_parts(self) -> dict[str, Any]:
+        """Return what pydantic is to leave out: optional parts without a value, here and in scores and regions."""
+        empty: dict[str, Any] = {name: True for name in OPTIONAL_PARTS if getattr(self, name) is None}
+        scores = {name: _empty_score_parts(score) for name, score in self.scores.items()}
+        return {**empty, "scores": scores} if any(scores.values()) else empty
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> SeverityReport:
@@ -305,6 +340,8 @@ class SeverityReport:
 
 
 OPTIONAL_PARTS = ("model", "reason", "error", "message", "alignment", "merged_into", "acquired", "change", "stop")
+OPTIONAL_SCORE_PARTS = ("partial",)
+OPTIONAL_REGION_PARTS = ("lung_share", "not_assessable")
 
 
 @cache
@@ -314,9 +351,25 @@ def report_adapter() -> TypeAdapter[SeverityReport]:
 
 
 def format_likely(region: RegionScore) -> str:
-    """Say the likely grades in words: `could be 1-2`, with an en dash, or `likely 2`."""
+    """Say the likely grades in words: `likely 2`, `could be 1-2`, `unsure: 0-2`, with an en dash; or `not assessable`.
+
+    Unsure is a grade whose likely range spans more than half of all grades: the model does not settle it.
+    """
+    if region.likely is None or region.probabilities is None:
+        return "not assessable"
     low, high = region.likely
+    if 2 * (high - low + 1) > len(region.probabilities):
+        return f"unsure: {low}–{high}"
     return f"likely {region.grade}" if low == high == region.grade else f"could be {low}–{high}"
+
+
+def _empty_score_parts(score: SchemeScore) -> dict[str, Any]:
+    empty: dict[str, Any] = {name: True for name in OPTIONAL_SCORE_PARTS if getattr(score, name) is None}
+    regions = {
+        index: {name for name in OPTIONAL_REGION_PARTS if getattr(region, name) is None}
+        for index, region in enumerate(score.regions)
+    }
+    return {**empty, "regions": regions}
 
 
 def _upgrade(data: Any) -> None:

@@ -7,11 +7,12 @@ change.words, change.worse, change.better     # "probably worse, 92 %", 0.92, 0.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from lungsev.change import (
     ChangeEstimate,
     Severity,
     change_between,
-    model_region_severity,
     model_severity,
     model_source,
     reader_region_severity,
@@ -43,7 +44,7 @@ def change_between_reports(
 
 
 def standing_severity(report: SeverityReport, scheme: str) -> Severity:
-    """Return what is known of the total that stands.
+    """Return what is known of the total that stands, or of the sum of the regions that have a grade.
 
     That is the model's distribution, unless a reader signed other grades: one who agrees leaves it as it is.
 
@@ -53,18 +54,20 @@ def standing_severity(report: SeverityReport, scheme: str) -> Severity:
     score = report.scores[scheme]
     if is_signed_otherwise(report, scheme):
         reader = report.standing.by or _UNNAMED_READER
-        return reader_severity(report.standing_score(scheme).total, score.total_max, reader)
+        standing = report.standing_score(scheme)
+        parts = tuple(
+            (code, reader_region_severity(grade, score.grades, reader))
+            for code, grade in standing.grades.items()
+            if grade is not None
+        )
+        whole = reader_severity(standing.points, standing.points_max, reader)
+        return replace(whole, parts=parts, of=len(standing.grades))
     return model_severity(score, source_of(report))
 
 
 def standing_region_severities(report: SeverityReport, scheme: str) -> dict[str, Severity]:
-    """Return what is known of each region's standing grade, by its code; otherwise as `standing_severity`."""
-    score = report.scores[scheme]
-    if is_signed_otherwise(report, scheme):
-        reader = report.standing.by or _UNNAMED_READER
-        grades = report.standing_score(scheme).grades
-        return {code: reader_region_severity(grade, score.grades, reader) for code, grade in grades.items()}
-    return {region.code: model_region_severity(region, score.grades, source_of(report)) for region in score.regions}
+    """Return what is known of each region's standing grade, by its code; regions without a grade are left out."""
+    return dict(standing_severity(report, scheme).parts)
 
 
 def is_signed_otherwise(report: SeverityReport, scheme: str) -> bool:

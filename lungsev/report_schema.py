@@ -8,7 +8,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from lungsev.report import OPTIONAL_PARTS, SCHEMA_VERSION, report_adapter
+from lungsev.report import (
+    OPTIONAL_PARTS,
+    OPTIONAL_REGION_PARTS,
+    OPTIONAL_SCORE_PARTS,
+    SCHEMA_VERSION,
+    report_adapter,
+)
 
 
 def report_schema() -> dict[str, Any]:
@@ -17,9 +23,15 @@ def report_schema() -> dict[str, Any]:
     definitions = schema.pop("$defs")
     for part in (schema, *definitions.values()):
         _close(part)
-    for name in OPTIONAL_PARTS:  # left out rather than null
-        schema["properties"][name] = _without_null(schema["properties"][name])
-        schema["required"].remove(name)
+    optional = (
+        (schema, OPTIONAL_PARTS),
+        (definitions["SchemeScore"], OPTIONAL_SCORE_PARTS),
+        (definitions["RegionScore"], OPTIONAL_REGION_PARTS),
+    )
+    for part, names in optional:
+        for name in names:  # left out rather than null
+            part["properties"][name] = _without_null(part["properties"][name])
+            part["required"].remove(name)
     schema["properties"]["alignment"] |= {"minItems": 2, "maxItems": 2}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -42,8 +54,8 @@ def _close(part: dict[str, Any]) -> None:
 
 
 def _without_null(value: dict[str, Any]) -> dict[str, Any]:
-    (kind,) = (option for option in value.pop("anyOf") if option != {"type": "null"})
-    return {**kind, **value}
+    kinds = [option for option in value.pop("anyOf") if option != {"type": "null"}]
+    return {**value, **(kinds[0] if len(kinds) == 1 else {"anyOf": kinds})}
 
 
 def _conditions() -> list[dict[str, Any]]:

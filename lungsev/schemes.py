@@ -2,7 +2,8 @@
 
 A scheme is data. The built-in ones are the YAML files of `configs/schemes/`; any other is a YAML file of the same form,
 given by path. Boxes are fractions of the aligned frame (the lung field after spatial normalisation), in image
-orientation: x grows from the patient's right to the patient's left.
+orientation: x grows from the patient's right to the patient's left. A region's `box` is what its features are pooled
+over, and may overlap others; its `zone` is what is drawn and measured on the image.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -20,23 +21,38 @@ from lungsev.config import load_model
 from lungsev.errors import ConfigError
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Box = tuple[Fraction, Fraction, Fraction, Fraction]
 
 
 class Region(BaseModel):
-    """One region of a scheme; `box` is (y0, x0, y1, x1) in fractions of the aligned frame."""
+    """One region of a scheme; `box` and `zone` are (y0, x0, y1, x1) in fractions of the aligned frame.
+
+    Attributes:
+        side: Of the patient.
+        box: What the network's features are pooled over.
+        zone: What is drawn on the image, measured, and said to be assessable; the box where it is not given.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     code: str = Field(pattern=r"^[A-Za-z0-9_-]{1,16}$")
     name: str = Field(min_length=1)
-    side: Literal["right", "left", "both"]  # of the patient
-    box: tuple[Fraction, Fraction, Fraction, Fraction]
+    side: Literal["right", "left", "both"]
+    box: Box
+    zone: Box = (0.0, 0.0, 1.0, 1.0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _zone_is_box(cls, data: Any) -> Any:
+        return (
+            {**data, "zone": data["box"]} if isinstance(data, dict) and "box" in data and "zone" not in data else data
+        )
 
     @model_validator(mode="after")
-    def _box_has_area(self) -> Region:
-        y0, x0, y1, x1 = self.box
-        if y1 <= y0 or x1 <= x0:
-            raise ValueError(f"box of region {self.code} is (y0, x0, y1, x1) and needs y0 < y1 and x0 < x1")
+    def _boxes_have_area(self) -> Region:
+        for name, (y0, x0, y1, x1) in (("box", self.box), ("zone", self.zone)):
+            if y1 <= y0 or x1 <= x0:
+                raise ValueError(f"{name} of region {self.code} is (y0, x0, y1, x1) and needs y0 < y1 and x0 < x1")
         return self
 
 

@@ -59,20 +59,77 @@ class Standing:
 
 
 @dataclass(frozen=True)
+class PartialTotal:
+    """Sum of the grades where not every region has one: on a scale of its own, never comparable with a total.
+
+    Attributes:
+        points: Sum of the regions that have a grade.
+        points_max: The highest that these can reach.
+        regions: Their codes.
+        of: Number of the scheme's regions.
+        interval: Likely sums of the model, with the coverage of the total's interval; None when a reader signed.
+    """
+
+    points: int
+    points_max: int
+    regions: tuple[str, ...]
+    of: int
+    interval: tuple[int, int] | None = None
+
+    @property
+    def note(self) -> str:
+        """Which part it is: `5 of 6 zones`."""
+        return f"{len(self.regions)} of {self.of} zones"
+
+    @property
+    def words(self) -> str:
+        """`9 of 15 (5 of 6 zones)`."""
+        return f"{self.points} of {self.points_max} ({self.note})"
+
+
+@dataclass(frozen=True)
 class StandingScore:
     """The score that stands under one scheme: what is shown and sent.
 
     Attributes:
-        grades: By region code, in the scheme's order.
-        interval: Likely totals; None when a reader signed the grades.
-        model_total: What the model said.
+        grades: By region code, in the scheme's order; None for a region that is not assessable.
+        total: None where a region has no grade; `partial` then has the sum of the others.
+        total_max: Of all regions.
+        interval: Likely totals; None when a reader signed the grades, and without a total.
+        model_total: What the model said; None where it gave no total.
     """
 
-    grades: dict[str, int]
-    total: int
+    grades: dict[str, int | None]
+    total: int | None
     total_max: int
     interval: tuple[int, int] | None
-    model_total: int
+    model_total: int | None
+    partial: PartialTotal | None = None
+
+    @property
+    def points(self) -> int:
+        """The number that people read: the total, or the sum of the regions that have a grade."""
+        return self.total if self.total is not None else self.partial.points if self.partial else 0
+
+    @property
+    def points_max(self) -> int:
+        """What `points` is out of."""
+        return self.partial.points_max if self.partial else self.total_max
+
+    @property
+    def likely(self) -> tuple[int, int] | None:
+        """Likely range of `points`; None when a reader signed the grades."""
+        return self.partial.interval if self.partial else self.interval
+
+    @property
+    def note(self) -> str:
+        """`5 of 6 zones` where it is no total; else empty."""
+        return self.partial.note if self.partial else ""
+
+    @property
+    def words(self) -> str:
+        """`9 of 18`, or `9 of 15 (5 of 6 zones)`."""
+        return self.partial.words if self.partial else f"{self.total} of {self.total_max}"
 
 
 @dataclass(frozen=True)

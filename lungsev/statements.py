@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
 
-from lungsev.report import SchemeScore, SeverityReport
-from lungsev.standing import StandingEntry, StandingState
+from lungsev.report import RegionScore, SchemeScore, SeverityReport
+from lungsev.schemes import builtin_schemes, load_scheme
+from lungsev.standing import Standing, StandingEntry, StandingState
 
 SIGNED: tuple[StandingState, ...] = ("agreed", "corrected")
+LEFT_OUT = "Not assessable: left out by the reader."
 _NOT_RECORDED = "not recorded"
 
 
@@ -30,8 +33,42 @@ def signer(report: SeverityReport) -> str | None:
 def with_standing_grades(report: SeverityReport, scheme: str) -> SchemeScore:
     """Return a scheme's score with the grades and the total that stand; its probabilities stay the model's."""
     score, standing = report.scores[scheme], report.standing_score(scheme)
-    regions = tuple(replace(region, grade=standing.grades[region.code]) for region in score.regions)
-    return replace(score, regions=regions, total=standing.total)
+    regions = tuple(_with_grade(region, standing.grades[region.code]) for region in score.regions)
+    return replace(score, regions=regions, total=standing.total, partial=standing.partial)
+
+
+def _with_grade(region: RegionScore, grade: int | None) -> RegionScore:
+    why = None if grade is not None else region.not_assessable or LEFT_OUT
+    return replace(region, grade=grade, not_assessable=why)
+
+
+def as_standing_in(report: SeverityReport, scheme: str) -> SeverityReport:
+    """Return a report whose standing is that of one scheme: a reader's signature counts for what was signed only."""
+    standing = report.standing
+    if standing.state not in SIGNED or not standing.grades or scheme in standing.grades:
+        return report
+    return replace(report, standing=replace(standing, state="model", by=None, at=None, reason=None, history=()))
+
+
+def other_scores(report: SeverityReport) -> tuple[str, ...]:
+    """Return what stands under the schemes beside the main one, a sentence each, with the grade of every region."""
+    said = []
+    for name, score in report.scores.items():
+        if name != report.main_scheme:
+            grades = report.standing_score(name).grades
+            shown = [f"{region.name} {_shown(grades[region.code])}" for region in score.regions]
+            said.append(f"{scheme_title(name)}: {', '.join(shown)} (of {score.grades[-1]} each).")
+    return tuple(said)
+
+
+@cache
+def scheme_title(name: str) -> str:
+    """Return what people call a scheme: its title up to the first comma, or the name of one that is not built in."""
+    return load_scheme(name).title.partition(",")[0] if name in builtin_schemes() else name
+
+
+def _shown(grade: int | None) -> str:
+    return "not assessable" if grade is None else str(grade)
 
 
 def is_amended(report: SeverityReport) -> bool:
@@ -48,7 +85,7 @@ def standing_statement(report: SeverityReport) -> str | None:
         return f"Superseded: do not use this result. {standing.reason or ''}".rstrip()
     if standing.state not in SIGNED:
         return None
-    said = "" if standing.state == "agreed" and _is_the_models(report) else f"; the model said {_model_totals(report)}"
+    said = "" if standing.state == "agreed" and _is_the_models(report) else f"; the model said {_model_total(report)}"
     reason = f" {standing.reason}" if standing.reason else ""
     return f"{standing.state.capitalize()} by {signer(report)}{said}.{reason}"
 
@@ -91,9 +128,7 @@ def _is_the_models(report: SeverityReport) -> bool:
     )
 
 
-def _model_totals(report: SeverityReport) -> str:
-    only = len(report.scores) == 1
-    return ", ".join(
-        f"{score.total} of {score.total_max}" if only else f"{name} {score.total}"
-        for name, score in report.scores.items()
-    )
+def _model_total(report: SeverityReport) -> str:
+    """Return what the model said of the main scheme."""
+    unsigned = replace(report, standing=Standing())
+    return unsigned.standing_score(report.main_scheme).words

@@ -72,14 +72,17 @@ def _scores(report: SeverityReport) -> list[str]:
 
 
 def _total(score: SchemeScore) -> str:
-    low, high = score.total_interval
-    return f"{score.total}/{score.total_max} ({low}-{high})"
+    interval = score.partial.interval if score.partial else score.total_interval
+    likely = f" ({interval[0]}-{interval[1]})" if interval else ""
+    if score.partial is not None:
+        return f"{score.partial.points}/{score.partial.points_max}{likely} in {score.partial.note}"
+    return f"{score.total}/{score.total_max}{likely}"
 
 
 def _grades(score: SchemeScore) -> str:
     """Grades with the patient's right first, as the image hangs: `2 1 0 | 3 2 1`."""
     half = len(score.regions) // 2
-    grades = [str(region.grade) for region in score.regions]
+    grades = ["-" if region.grade is None else str(region.grade) for region in score.regions]
     if len(grades) % 2:
         return " ".join(grades)
     return f"{' '.join(grades[:half])} | {' '.join(grades[half:])}"

@@ -53,9 +53,14 @@ def main() -> None:
         for scheme in manifest.schemes:
             probabilities = outputs[f"probabilities.{scheme.name}"][0]
             calibration = manifest.scheme_calibration(scheme.name)
-            score = decode(scheme, probabilities, outputs["theta"][0], canvas.frame, calibration)
-            grades = " ".join(f"{region.code}{region.grade}" for region in score.regions)
-            print(f"{path.name}: {scheme.name} {score.total}/{score.total_max} ({grades})")
+            mask = outputs["lung_mask"][0]
+            score = decode(scheme, probabilities, outputs["theta"][0], canvas.frame, calibration, mask)
+            grades = " ".join(
+                f"{region.code}{'-' if region.grade is None else region.grade}" for region in score.regions
+            )
+            points = score.partial.points if score.partial else score.total
+            points_max = score.partial.points_max if score.partial else score.total_max
+            print(f"{path.name}: {scheme.name} {points}/{points_max} ({grades})")
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ WARNING: Colour = (255, 199, 71)
 STOP: Colour = (196, 30, 40)
 GOOD: Colour = (140, 214, 160)
 INK: Colour = (14, 17, 22)
+UNGRADED: Colour = (46, 55, 66)  # of a zone that is not assessable: darker than any grade
 BLACK: Colour = (0, 0, 0)
 WHITE: Colour = (255, 255, 255)
 

@@ -9,9 +9,11 @@ import numpy.typing as npt
 from lungsev.drawing.palette import (
     BACKGROUND,
     INK,
+    MUTED,
     OUTLINE,
     PANEL,
     TEXT,
+    UNGRADED,
     WARNING,
     Colour,
     ink_on,
@@ -26,6 +28,7 @@ Points = npt.NDArray[np.float64]
 
 SIDE_FLAG = "side_not_verified"
 MAP_COVER = 0.6  # of the worst grade on a severity map; the image must stay readable under it
+NO_GRADE = "–"
 _BADGE = 92.0
 
 
@@ -57,10 +60,18 @@ def draw_scored_image(scored: ScoredRadiograph, score: SchemeScore, grades: tupl
             sheet.lines(outline * ratio, INK, width=4, closed=True)
             sheet.lines(outline * ratio, OUTLINE, width=2, closed=True)
     polygons = [np.array(region.polygon) * ratio for region in score.regions]
-    colours = [severity_colour(severity(region, grades)) for region in score.regions]
-    for polygon, colour in zip(polygons, colours, strict=True):
-        draw_zone(sheet, polygon, colour)
-    places = badge_places(polygons, sheet)
+    colours = [grade_colour(region, grades) for region in score.regions]
+    for region, polygon, colour in zip(score.regions, polygons, colours, strict=True):
+        if region.lung_share is None:
+            draw_zone(sheet, polygon, colour)
+        else:
+            draw_outlined_zone(sheet, polygon, MUTED if region.grade is None else colour)
+    outlined = [region.lung_share is not None for region in score.regions]
+    corners = [
+        _bounding_corners(polygon) if is_outline else polygon
+        for polygon, is_outline in zip(polygons, outlined, strict=True)
+    ]
+    places = badge_places(corners, sheet)
     for region, place, colour in zip(score.regions, places, colours, strict=True):
         draw_badge(sheet, place, region, colour)
     verified = all(flag.code != SIDE_FLAG for flag in scored.report.quality.flags)
@@ -98,10 +109,15 @@ def draw_plate(sheet: Sheet, headline: str, reason: str) -> None:
         sheet.text(left + 56, top + 148 + 46 * index, line, 34, TEXT)
 
 
-def severity(region: RegionScore, grades: tuple[int, int]) -> float:
-    """Return a region's grade as 0-1 of the scheme's range."""
+def grade_colour(region: RegionScore, grades: tuple[int, int]) -> Colour:
+    """Return the colour of a region's grade within the scheme's range; of a region without one, no grade's colour."""
     lowest, highest = grades
-    return (region.grade - lowest) / (highest - lowest)
+    return UNGRADED if region.grade is None else severity_colour((region.grade - lowest) / (highest - lowest))
+
+
+def grade_mark(region: RegionScore) -> str:
+    """Return the digit of a region; a dash where it has no grade."""
+    return NO_GRADE if region.grade is None else str(region.grade)
 
 
 def smooth_map(values: npt.NDArray[np.float32], side: int) -> npt.NDArray[np.float32]:
@@ -131,6 +147,12 @@ def draw_zone(sheet: Sheet, polygon: Points, colour: Colour) -> None:
         sheet.lines(bracket, colour, width=5)
 
 
+def draw_outlined_zone(sheet: Sheet, polygon: Points, colour: Colour) -> None:
+    """Draw the outline of a zone that follows its lung: a thin line, with a dark halo on bright and grey parts."""
+    sheet.lines(polygon, INK, width=6, closed=True)
+    sheet.lines(polygon, colour, width=3, closed=True)
+
+
 def badge_places(polygons: list[Points], sheet: Sheet) -> list[Points]:
     """Return the place of each zone's digit, always inside the picture.
 
@@ -158,7 +180,7 @@ def draw_badge(sheet: Sheet, place: Points, region: RegionScore, colour: Colour)
     x, y = float(place[0]) - _BADGE / 2, float(place[1]) - _BADGE / 2
     sheet.rectangle(x - 5, y - 5, _BADGE + 10, _BADGE + 10, INK, radius=21, alpha=0.9)
     sheet.rectangle(x, y, _BADGE, _BADGE, colour, radius=17)
-    sheet.text(float(place[0]), y + 62, str(region.grade), 70, ink_on(colour), weight=SEMIBOLD, anchor="ms")
+    sheet.text(float(place[0]), y + 62, grade_mark(region), 70, ink_on(colour), weight=SEMIBOLD, anchor="ms")
     sheet.text(float(place[0]), y + 85, region.code, 18, ink_on(colour), weight=SEMIBOLD, anchor="ms")
 
 
@@ -167,6 +189,12 @@ def draw_side_marks(sheet: Sheet, note: str) -> None:
     width = sheet.pixels.shape[1] / sheet.scale
     for x, mark, anchor in ((36.0, f"R{note}", "ls"), (width - 36.0, f"L{note}", "rs")):
         sheet.text(x, 104, mark, 84, TEXT, weight=SEMIBOLD, anchor=anchor, halo=INK)
+
+
+def _bounding_corners(polygon: Points) -> Points:
+    """Return the corners [4, 2] of the upright rectangle around a polygon, clockwise from its upper left."""
+    (left, top), (right, bottom) = polygon.min(axis=0), polygon.max(axis=0)
+    return np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
 
 
 def _smooth(contour: Points) -> Points:

@@ -18,14 +18,14 @@ from lungsev.drawing.palette import (
     severity_colour,
     severity_colours,
 )
-from lungsev.drawing.radiograph_view import MAP_COVER, severity, smooth_map
+from lungsev.drawing.radiograph_view import MAP_COVER, grade_colour, grade_mark, smooth_map
 from lungsev.drawing.shapes import REGULAR, SEMIBOLD, Sheet
 from lungsev.geometry import warp
 from lungsev.moment import Moment
 from lungsev.pipeline import ScoredRadiograph
 from lungsev.report import QualityFlag, RegionScore, SeverityReport, format_likely
 from lungsev.schemes import Scheme
-from lungsev.statements import standing_statement, with_standing_grades
+from lungsev.statements import other_scores, standing_statement, with_standing_grades
 
 WIDTH = 620.0
 _LEFT, _INNER = 48.0, 524.0
@@ -53,10 +53,8 @@ def draw_scored_panel(sheet: Sheet, x: float, scored: ScoredRadiograph, name: st
     y = _draw_table(sheet, left, y + 14, score.regions, grades, said)
     y = _draw_legend(sheet, left, y + 20, scheme) if scheme and scheme.num_grades <= 5 else y
     y = _draw_map(sheet, left, y + 26, scored, name, grades)
-    stands = {other: report.standing_score(other) for other in report.scores if other != name}
-    others = [f"{other} {standing.total} of {standing.total_max}" for other, standing in stands.items()]
-    if others:
-        y = sheet.paragraph(left, y + 12, "Also: " + ", ".join(others), 24, MUTED, width=_INNER)
+    for other in other_scores(report):
+        y = sheet.paragraph(left, y + 12, other, 24, MUTED, width=_INNER)
     y = _draw_quality(sheet, left, y + 20, report.quality.flags)
     return _draw_origin(sheet, left, y + 18, report)
 
@@ -77,19 +75,19 @@ def draw_refused_panel(sheet: Sheet, x: float, report: SeverityReport) -> float:
 
 def _draw_total(sheet: Sheet, left: float, report: SeverityReport, name: str, title: str) -> float:
     score = report.standing_score(name)
-    sheet.text(left, 58, title, 30, MUTED, weight=SEMIBOLD)
-    width = sheet.text(left - 6, 218, str(score.total), 176, TEXT, weight=SEMIBOLD)
-    sheet.text(left + width + 14, 218, f"of {score.total_max}", 56, MUTED)
-    top, step = 252.0, _INNER / score.total_max
-    if score.interval is not None:
-        low, high = score.interval
+    sheet.text(left, 58, f"{title}, {score.note} only" if score.note else title, 30, MUTED, weight=SEMIBOLD)
+    width = sheet.text(left - 6, 218, str(score.points), 176, TEXT, weight=SEMIBOLD)
+    sheet.text(left + width + 14, 218, f"of {score.points_max}", 56, MUTED)
+    top, step = 252.0, _INNER / max(1, score.points_max)
+    if score.likely is not None:
+        low, high = score.likely
         coverage = f"{report.scores[name].total_interval_coverage:.0%} interval"
         sheet.text(left + _INNER, 166, f"{low}–{high}", 56, TEXT, weight=SEMIBOLD, anchor="rs")
         sheet.text(left + _INNER, 204, coverage, 26, MUTED, anchor="rs")
     sheet.rectangle(left, top, _INNER, 14, TILE, radius=7)
-    if score.interval is not None:
+    if score.likely is not None:
         sheet.rectangle(left + low * step, top, max(14.0, (high - low) * step), 14, MUTED, radius=7)
-    sheet.rectangle(left + min(_INNER - 8, max(0.0, score.total * step - 4)), top - 9, 8, 32, TEXT, radius=4)
+    sheet.rectangle(left + min(_INNER - 8, max(0.0, score.points * step - 4)), top - 9, 8, 32, TEXT, radius=4)
     return top + 30
 
 
@@ -106,6 +104,10 @@ def _draw_statements(sheet: Sheet, left: float, top: float, report: SeverityRepo
 
 def _said(before: RegionScore, region: RegionScore) -> str:
     """Return what a tile says below the zone's name: how sure the model was, or what it said where a reader differs."""
+    if region.grade is None:
+        return "left out" if before.grade is not None else "hardly any lung here"
+    if before.grade is None:
+        return "by the reader alone"
     return format_likely(before) if before.grade == region.grade else f"model said {before.grade}"
 
 
@@ -142,7 +144,7 @@ def _draw_tile(
     grades: tuple[int, int],
     said: str,
 ) -> None:
-    colour = severity_colour(severity(region, grades))
+    colour = grade_colour(region, grades)
     side = min(height, 84.0)
     sheet.rectangle(x, y, width, height, TILE, radius=14)
     sheet.rectangle(x, y, side, height, colour, radius=14)
@@ -150,7 +152,7 @@ def _draw_tile(
     sheet.text(
         x + side / 2,
         y + height / 2 + digit * 0.36,
-        str(region.grade),
+        grade_mark(region),
         digit,
         ink_on(colour),
         weight=SEMIBOLD,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from lungsev.report import QualityFlag, Severity
+from collections.abc import Sequence
+from dataclasses import replace
+
+from lungsev.report import Quality, QualityFlag, RegionScore, Severity
 
 _MESSAGES: dict[str, tuple[Severity, str]] = {
     "blank": ("refuse", "The X-ray is blank: it shows only one grey, or noise."),
@@ -49,6 +52,7 @@ _MESSAGES: dict[str, tuple[Severity, str]] = {
     ),
     "low_resolution": ("warn", "The X-ray has few pixels. Fine markings cannot be seen on it."),
     "low_confidence": ("warn", "The model is unsure about several zones. Read this X-ray with particular care."),
+    "zone_not_assessable": ("warn", "Hardly any lung is seen in a zone, so it gets no grade."),
     "polarity_corrected": (
         "warn",
         "The file is wrong about black and white. The X-ray is shown with white bones.",
@@ -66,3 +70,15 @@ FLAG_CODES: tuple[str, ...] = tuple(_MESSAGES)
 def make_flag(code: str) -> QualityFlag:
     """Return the flag of a code with its severity and message."""
     return QualityFlag(code, *_MESSAGES[code])
+
+
+def with_missing_zones(quality: Quality, regions: Sequence[RegionScore]) -> Quality:
+    """Return the quality of an image on which some regions, but not all, are not assessable, with a flag of them."""
+    named = [f"{region.code} ({region.name})" for region in regions]
+    zones = f"zone {named[0]}, so it gets" if len(named) == 1 else f"zones {_listed(named)}, so they get"
+    flag = replace(make_flag("zone_not_assessable"), message=f"Hardly any lung is seen in {zones} no grade.")
+    return replace(quality, verdict="warn", flags=(*quality.flags, flag))
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} and {names[-1]}"

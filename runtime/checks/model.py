@@ -44,6 +44,6 @@ def self_test(bundle: Path | None, backend: str = "auto", threads: int | None = 
         return Check("self-test", False, f"{where}: two runs differ", "try --backend onnxruntime")
     if first.status == "failed":
         return Check("self-test", False, f"{where}: {first.error}: {first.message}", "reinstall lungsev")
-    totals = ", ".join(f"{name} {score.total}/{score.total_max}" for name, score in first.scores.items())
+    totals = ", ".join(f"{name} {first.standing_score(name).words}" for name in first.scores)
     said = totals or f"{first.status}, {first.reason}"
     return Check("self-test", True, f"{where}: phantom {said}, {first.timing_ms.total:.0f} ms")

@@ -1,7 +1,7 @@
 """Export of corrections as a training set: corrected images with their grades, without the patients' identities.
 
     DEST/images/<name>.png     the image, 16 bit grey, upright
-    DEST/scores.csv           filename, patient (a pseudonym), view, and a column for each region
+    DEST/scores.csv           filename, patient (a pseudonym), view, and a column for each region; empty: no grade
     DEST/scheme.yaml          the scheme, when it is a built-in one
     DEST/README.txt           what was left out, and what to check before the folder is passed on
 
@@ -98,7 +98,8 @@ def _export(out: Path, destination: Path, scheme: str | None, decisions: Decisio
             continue
         name = f"{_pseudonym(secret, 'image', image)}.png"
         write_atomically(destination / "images" / name, _encode(pixels))
-        rows.append({**_row(exam, name, secret), **exam.report.standing_score(chosen).grades})
+        grades = exam.report.standing_score(chosen).grades.items()
+        rows.append({**_row(exam, name, secret), **{code: "" if grade is None else grade for code, grade in grades}})
     write_atomically(destination / "scores.csv", _table(rows))
     if chosen in builtin_schemes():
         data = (resources.files("lungsev.configs") / "schemes" / f"{chosen}.yaml").read_bytes()

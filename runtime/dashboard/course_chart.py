@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lungsev.drawing.radiograph_view import NO_GRADE
 from lungsev.runtime.dashboard.style import severity_step
 from lungsev.runtime.patients.chart_layout import change_lines, level_runs, time_positions
-from lungsev.runtime.patients.trend import Trend, format_taken
+from lungsev.runtime.patients.trend import Trend, TrendPoint, format_taken
 from lungsev.runtime.patients.trend_sentences import sentence
 
 WIDTH, HEIGHT = 760.0, 290.0
@@ -20,8 +21,10 @@ class ChartPoint:
     """An image in the chart.
 
     Attributes:
-        y: Of the total.
-        range_y: Of the upper and the lower end of its likely range; None where a reader signed the total.
+        y: Of the total, or of the middle of what it can be where not every zone has a grade.
+        range_y: Of the upper and the lower end of its likely range, or of what it can be; None where a reader signed
+            the total.
+        mark: The total; a dash where there is none.
         severity: Step of the total's colour.
         day: The date under the mark; empty where it would touch the one before.
         label: The image in a sentence.
@@ -38,8 +41,8 @@ class ChartPoint:
     x: float
     y: float
     range_y: tuple[float, float] | None
-    total: int
-    severity: int
+    mark: str
+    severity: int | str
     day: str
     label: str
     called: tuple[str, ...]
@@ -48,7 +51,7 @@ class ChartPoint:
     view_changed: bool
     line_from: tuple[float, float] | None
     model_line_x: float | None
-    grades: tuple[tuple[str, int, int], ...]
+    grades: tuple[tuple[str, str, int | str], ...]
     current: bool
     signed: bool
 
@@ -62,6 +65,7 @@ class CourseChart:
         call_percent: Probability from which on a change is called; None where the model was not measured.
         levels: The smoothed course, as points of SVG lines; `bands` are the areas around them.
         unscored: How many images have no score and are not in it.
+        has_partial: Whether an image has no total because not every zone has a grade.
     """
 
     points: tuple[ChartPoint, ...]
@@ -70,6 +74,7 @@ class CourseChart:
     unscored: int
     levels: tuple[str, ...] = ()
     bands: tuple[str, ...] = ()
+    has_partial: bool = False
     width: float = WIDTH
     height: float = HEIGHT
 
@@ -77,25 +82,26 @@ class CourseChart:
 def course_chart(trend: Trend, exam_id: str) -> CourseChart:
     """Place a course in the chart; `exam_id` is the image of the page."""
     xs = [round(x, 1) for x in time_positions(trend.points, _LEFT, _RIGHT, _APART)]
-    ys = [_y(trend, point.total) for point in trend.points]
+    ys = [_mark_y(trend, point) for point in trend.points]
     called_x = _called_positions(trend, xs)
     found: list[ChartPoint] = []
     last_day_x = -_DAY_APART
     for i, (point, x, y) in enumerate(zip(trend.points, xs, ys, strict=True)):
         show_day = x - last_day_x >= _DAY_APART
         last_day_x = x if show_day else last_day_x
-        ends = point.total_interval
+        ends = trend.possible(point) or point.total_interval
         joined = i > 0 and not point.model_changed and point.level is None
+        joined = joined and point.partial is None and trend.points[i - 1].partial is None
         found.append(
             ChartPoint(
                 exam_id=point.id,
                 x=x,
                 y=y,
                 range_y=(_y(trend, ends[1]), _y(trend, ends[0])) if ends else None,
-                total=point.total,
+                mark=_mark(point.total),
                 severity=severity_step(point.total, 0, trend.total_max),
                 day=f"{point.acquired_at:%d %b}" if show_day else "",
-                label=f"{format_taken(point.moment)}: {point.total} of {trend.total_max}. {sentence(point)}",
+                label=f"{format_taken(point.moment)}: {trend.words(point)}. {sentence(point)}",
                 called=tuple(change_lines(point)),
                 called_x=called_x[i],
                 view=(point.view or "view ?")[:12],
@@ -103,7 +109,7 @@ def course_chart(trend: Trend, exam_id: str) -> CourseChart:
                 line_from=(xs[i - 1], ys[i - 1]) if joined else None,
                 model_line_x=round((xs[i - 1] + x) / 2, 1) if point.model_changed else None,
                 grades=tuple(
-                    (code, grade, severity_step(grade, trend.grades[0], trend.grades[-1]))
+                    (code, _mark(grade), severity_step(grade, trend.grades[0], trend.grades[-1]))
                     for code, grade in point.grades.items()
                 ),
                 current=point.id == exam_id,
@@ -112,7 +118,8 @@ def course_chart(trend: Trend, exam_id: str) -> CourseChart:
         )
     ticks = tuple((total, _y(trend, total)) for total in (trend.total_max * third // 3 for third in range(4)))
     percent = None if trend.call_from is None else round(100 * trend.call_from)
-    return CourseChart(tuple(found), ticks, percent, trend.unscored, *_smoothed(trend, xs))
+    has_partial = any(point.partial for point in trend.points)
+    return CourseChart(tuple(found), ticks, percent, trend.unscored, *_smoothed(trend, xs), has_partial)
 
 
 def _called_positions(trend: Trend, xs: list[float]) -> list[float | None]:
@@ -145,6 +152,15 @@ def _smoothed(trend: Trend, xs: list[float]) -> tuple[tuple[str, ...], tuple[str
 
 def _svg_points(points: list[tuple[float, float]]) -> str:
     return " ".join(f"{x:g},{y:g}" for x, y in points)
+
+
+def _mark(grade: int | None) -> str:
+    return NO_GRADE if grade is None else str(grade)
+
+
+def _mark_y(trend: Trend, point: TrendPoint) -> float:
+    ends = trend.possible(point)
+    return _y(trend, sum(ends) / 2 if ends else point.total or 0)
 
 
 def _y(trend: Trend, total: float) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from lungsev.drawing.radiograph_view import NO_GRADE
 from lungsev.report import ImageInfo, RegionScore, SchemeScore, format_likely
 from lungsev.runtime.dashboard.style import severity_step
 
@@ -17,11 +18,11 @@ class Zone:
 
     Attributes:
         place: The name without side and without "zone".
-        model_grade: As scored.
-        grade: As corrected, or else as scored.
+        model_grade: As scored; None where the model gave no grade.
+        grade: As corrected, or else as scored; None where it is not assessable.
         previous: The grade of the previous scored image.
         severity: Step of the grade's colour.
-        points: Corners in image pixels, as SVG writes them.
+        points: Outline in image pixels, as SVG writes them.
         badge: Where the digit's middle goes, in image pixels.
     """
 
@@ -29,13 +30,18 @@ class Zone:
     name: str
     side: str
     place: str
-    model_grade: int
-    grade: int
+    model_grade: int | None
+    grade: int | None
     previous: int | None
-    severity: int
+    severity: int | str
     likely: str
     points: str
     badge: tuple[float, float]
+
+    @property
+    def digit(self) -> str:
+        """The grade; a dash where there is none."""
+        return NO_GRADE if self.grade is None else str(self.grade)
 
     @property
     def is_corrected(self) -> bool:
@@ -44,14 +50,17 @@ class Zone:
 
 
 def zones_of(
-    score: SchemeScore, image: ImageInfo, grades: Mapping[str, int], previous: Mapping[str, int] | None = None
+    score: SchemeScore,
+    image: ImageInfo,
+    grades: Mapping[str, int | None],
+    previous: Mapping[str, int | None] | None = None,
 ) -> tuple[Zone, ...]:
     """Make the zones of a score.
 
     Args:
         score: The score of a scheme.
         image: The scored image, for its size.
-        grades: Current grade of every region.
+        grades: Current grade of every region; None where it is not assessable.
         previous: Grades of the previous scored image.
     """
     corners = [x for region in score.regions for x, _ in region.polygon]
@@ -67,12 +76,16 @@ def zones_of(
             grade=grades[region.code],
             previous=(previous or {}).get(region.code),
             severity=severity_step(grades[region.code], lowest, highest),
-            likely=format_likely(region),
+            likely=format_likely(region) if grades[region.code] is not None else _why(region),
             points=" ".join(f"{x:g},{y:g}" for x, y in region.polygon),
             badge=_badge(region, middle, image),
         )
         for region in score.regions
     )
+
+
+def _why(region: RegionScore) -> str:
+    return "hardly any lung here" if region.grade is None else "left out"
 
 
 def paired(zones: tuple[Zone, ...]) -> tuple[tuple[Zone, Zone], ...]:
@@ -93,7 +106,7 @@ def _badge(region: RegionScore, middle: float, image: ImageInfo) -> tuple[float,
     xs, ys = [x for x, _ in region.polygon], [y for _, y in region.polygon]
     inner = min(abs(max(xs) - middle), abs(min(xs) - middle))
     lateral = region.side != "both" and (inner < 0.2 * (max(xs) - min(xs)) or "outer" in region.name)
-    x = (min(xs) if region.side == "right" else max(xs)) if lateral else sum(xs) / len(xs)
-    y = sum(ys) / len(ys)
+    x = (min(xs) if region.side == "right" else max(xs)) if lateral else (min(xs) + max(xs)) / 2
+    y = (min(ys) + max(ys)) / 2
     margin = _MARGIN * max(rows, columns)
     return round(min(max(x, margin), columns - margin), 1), round(min(max(y, margin), rows - margin), 1)

@@ -42,6 +42,9 @@ ACQUIRED = Code("ACQUIRED", PRIVATE_SCHEME, "Date and time of the image")
 CHANGE = Code("CHANGE", PRIVATE_SCHEME, "Change since an earlier image")
 CHANGE_PROBABILITY = Code("CHANGE-PROB", PRIVATE_SCHEME, "Probability of the change")
 QUALITY_REMARK = Code("QUALITY", PRIVATE_SCHEME, "Image quality remark")
+ASSESSMENT = Code("ASSESSMENT", PRIVATE_SCHEME, "Whether a region can be assessed")
+NOT_ASSESSABLE = Code("NOT-ASSESSABLE", PRIVATE_SCHEME, "Not assessable")
+NO_TOTAL = Code("NO-TOTAL", PRIVATE_SCHEME, "No total: not every region can be assessed")
 _DIRECTIONS = {"worse": "Worse", "better": "Better", "none": "No clear change", "unknown": "Cannot be compared"}
 
 
@@ -68,6 +71,16 @@ def region_code(scheme: str, region: str) -> Code:
 def total_code(scheme: str) -> Code:
     """Return the code of a scheme's total."""
     return Code(f"{scheme}-TOTAL".upper()[:16], PRIVATE_SCHEME, f"{scheme} score, total"[:64])
+
+
+def partial_code(scheme: str) -> Code:
+    """Return the code of the sum of the regions that have a grade, where not all have one: never that of a total."""
+    return Code(f"{scheme}-PARTIAL".upper()[:16], PRIVATE_SCHEME, f"{scheme} score, sum of some regions"[:64])
+
+
+def partial_max_code(scheme: str) -> Code:
+    """Return the code of the highest value that this sum can have."""
+    return Code(f"{scheme}-OUTOF".upper()[:16], PRIVATE_SCHEME, f"{scheme} score, highest sum of them"[:64])
 
 
 def model_total_code(scheme: str) -> Code:

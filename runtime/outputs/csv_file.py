@@ -18,7 +18,7 @@ from typing import BinaryIO
 from lungsev.pipeline import ScoredRadiograph
 from lungsev.report import SeverityReport
 from lungsev.runtime.outputs.contract import Needs
-from lungsev.statements import change_percent, signer
+from lungsev.statements import as_standing_in, change_percent, signer
 from lungsev.system import lock_file, write_atomically
 
 TABLE = "scores.csv"
@@ -27,7 +27,8 @@ COLUMNS = (
     "quality", "flags", "patient_id", "issuer", "merged_into", "merged_into_issuer", "acquired_at",
     "acquired_precision", "acquired_offset", "view",
     "sop_instance_uid", "study_instance_uid", "accession_number", "sha256", "model", "model_version", "bundle_sha256",
-    "standing", "revision", "signed_by", "model_total", "model_grades", "change", "change_percent", "stop",
+    "standing", "revision", "signed_by", "model_total", "model_grades", "not_assessable", "partial_total",
+    "partial_max", "change", "change_percent", "stop",
     "disclaimer",
 )  # fmt: skip
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
@@ -78,7 +79,7 @@ def enter_rows(table: Path, image: str, report: SeverityReport) -> None:
 
 def report_rows(image_name: str, report: SeverityReport) -> list[list[str]]:
     """Return an image's rows, in the order of COLUMNS."""
-    image, model, standing, acquired = report.image, report.model, report.standing, report.acquired
+    image, model, acquired = report.image, report.model, report.acquired
     merged = report.merged_into
     offset = f"UTC{acquired.offset}" if acquired and acquired.offset else None
     tail = [
@@ -87,22 +88,34 @@ def report_rows(image_name: str, report: SeverityReport) -> list[list[str]]:
         _visible(merged.issuer if merged else None), acquired and acquired.at, acquired and acquired.precision,
         offset, image.view, image.sop_instance_uid, image.study_instance_uid,
         image.accession_number, image.sha256, model and model.name, model and model.version,
-        model and model.bundle_sha256, standing.state, standing.revision, signer(report),
+        model and model.bundle_sha256, *_standing(report),
     ]  # fmt: skip
     last = [report.change and report.change.words, change_percent(report), report.stop, report.disclaimer]
     head = [image_name, report.status, report.reason or report.error]
     rows: list[list[object]] = []
     for name, score in report.scores.items():
         stands = report.standing_score(name)
-        grades = " ".join(f"{code}:{grade}" for code, grade in stands.grades.items())
-        model_grades = " ".join(f"{region.code}:{region.grade}" for region in score.regions)
+        scheme_tail = [*tail[:-3], *_standing(as_standing_in(report, name))]
+        grades = " ".join(f"{code}:{_digit(grade)}" for code, grade in stands.grades.items())
+        model_grades = " ".join(f"{region.code}:{_digit(region.grade)}" for region in score.regions)
+        missing = " ".join(code for code, grade in stands.grades.items() if grade is None)
+        partial = (stands.partial.points, stands.partial.points_max) if stands.partial else (None, None)
         interval = stands.interval or (None, None)
+        change = last if name == report.main_scheme else [None, None, *last[2:]]
         rows.append(
-            [*head, name, stands.total, *interval, stands.total_max, grades, score.total_expected, *tail,
-             stands.model_total, model_grades, *last]
+            [*head, name, stands.total, *interval, stands.total_max, grades, score.total_expected, *scheme_tail,
+             stands.model_total, model_grades, missing, *partial, *change]
         )  # fmt: skip
-    rows = rows or [[*head, *[None] * 7, *tail, None, None, *last]]
+    rows = rows or [[*head, *[None] * 7, *tail, *[None] * 5, *last]]
     return [["" if value is None else str(value) for value in row] for row in rows]
+
+
+def _standing(report: SeverityReport) -> list[object]:
+    return [report.standing.state, report.standing.revision, signer(report)]
+
+
+def _digit(grade: int | None) -> str:
+    return "-" if grade is None else str(grade)
 
 
 def safe_cell(text: str) -> str:

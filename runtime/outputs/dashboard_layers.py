@@ -50,18 +50,23 @@ def severity_layer(scored: ScoredRadiograph) -> npt.NDArray[np.uint8]:
     ratio = MAP_LONGEST_PX / max(rows, columns)
     size = (max(1, round(columns * ratio)), max(1, round(rows * ratio)))
     values = smooth_map(scored.severity_map[name], _FINE)
-    # Three corners of the aligned frame fix the affine map from its cells to the image.
-    corners = np.array([[-1.0, -1.0], [1.0, -1.0], [-1.0, 1.0]])
-    canvas = (apply_theta(np.array(scored.report.alignment), corners) + 1) / 2 * scored.canvas.frame.size_px
-    on_radiograph = scored.canvas.frame.to_image(canvas) * ratio
-    cells = (corners + 1) / 2 * _FINE
-    matrix = cv2.getAffineTransform((cells - 0.5).astype(np.float32), (on_radiograph - 0.5).astype(np.float32))
-    on_grid = cv2.warpAffine(values, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    alignment = np.array(scored.report.alignment)
+    frames = [(alignment, -1.0, 1.0)] if alignment.ndim == 2 else [(alignment[0], -1.0, 0.0), (alignment[1], 0.0, 1.0)]
+    on_grid = np.full(size[::-1], grades[0], dtype=np.float32)
     field = np.zeros(size[::-1], dtype=np.uint8)
-    quad = np.array(
-        [on_radiograph[0], on_radiograph[1], on_radiograph[1] + on_radiograph[2] - on_radiograph[0], on_radiograph[2]]
-    )
-    cv2.fillPoly(field, [np.round(quad * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
+    for theta, left, right in frames:
+        # Three corners of a frame fix the affine map from its cells to the image.
+        corners = np.array([[left, -1.0], [right, -1.0], [left, 1.0]])
+        canvas = (apply_theta(theta, corners) + 1) / 2 * scored.canvas.frame.size_px
+        first, second, third = places = scored.canvas.frame.to_image(canvas) * ratio
+        cells = (corners + 1) / 2 * _FINE
+        matrix = cv2.getAffineTransform((cells - 0.5).astype(np.float32), (places - 0.5).astype(np.float32))
+        moved = cv2.warpAffine(values, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        quad = np.array([first, second, second + third - first, third])
+        part = np.zeros_like(field)
+        cv2.fillPoly(part, [np.round(quad * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
+        on_grid = moved if not field.any() else np.where(part > field, moved, on_grid)
+        field = np.maximum(field, part)
     fraction = np.clip((on_grid - grades[0]) / (grades[-1] - grades[0]), 0, 1)
     alpha = np.minimum(field, _lungs(scored, ratio, size)) * (MAP_COVER * fraction)
     return np.dstack([severity_colours(fraction), alpha]).astype(np.uint8)

@@ -73,8 +73,10 @@ def _annotation(report: SeverityReport, header: Dataset, image: Dataset, layer: 
         closed = np.concatenate([corners, corners[:1]])
         outlines.append(pr.GraphicObject(pr.GraphicTypeValues.POLYLINE, closed, pr.AnnotationUnitsValues.PIXEL))
         # PIXEL coordinates of annotations start at 1 (PS3.3 C.10.5.1.1)
-        x, y = (float(value) for value in np.maximum(corners.mean(axis=0), 1.0))
-        text, unit = f"{region.code}: {standing.grades[region.code]}", pr.AnnotationUnitsValues.PIXEL
+        middle = (corners.min(axis=0) + corners.max(axis=0)) / 2
+        x, y = (float(value) for value in np.maximum(middle, 1.0))
+        grade, unit = standing.grades[region.code], pr.AnnotationUnitsValues.PIXEL
+        text = f"{region.code}: {'not assessable' if grade is None else grade}"
         texts.append(pr.TextObject(text, unit, anchor_point=(x, y), anchor_point_visible=False))
     below = (0.02, 0.94, 0.98, 0.99)
     texts.append(pr.TextObject(_summary(report, name), pr.AnnotationUnitsValues.DISPLAY, bounding_box=below))
@@ -88,8 +90,8 @@ def _annotation(report: SeverityReport, header: Dataset, image: Dataset, layer: 
 
 def _summary(report: SeverityReport, name: str) -> str:
     score = report.standing_score(name)
-    interval = f" ({score.interval[0]}-{score.interval[1]})" if score.interval else ""
-    parts = [f"{name} {score.total} of {score.total_max}{interval}."]
+    interval = f" ({score.likely[0]}-{score.likely[1]})" if score.likely else ""
+    parts = [f"{name} {score.words}{interval}."]
     if report.standing.state != "superseded":  # which is said above the image
         parts.append(standing_statement(report) or "")
     parts += [f"Change: {report.change.words}." if report.change else "", report.disclaimer]

@@ -167,6 +167,7 @@ def _region_group(report: SeverityReport, header: Dataset, scheme: str, region: 
     outline = to_stored_points(region.polygon, header)
     outline = np.concatenate([outline, outline[:1]])  # an outline is a POLYLINE whose ends meet (PS3.3 C.18.6.1.2)
     source = sr.SourceImageForRegion(str(header.SOPClassUID), str(header.SOPInstanceUID))
+    grade = report.standing_score(scheme).grades[region.code]
     return sr.PlanarROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=sr.TrackingIdentifier(
             uid=image_uid(report, f"track.{scheme}.{region.code}"), identifier=f"{scheme} {region.code}"
@@ -176,13 +177,16 @@ def _region_group(report: SeverityReport, header: Dataset, scheme: str, region: 
             sr.FindingSite(_concept(*site), laterality=_concept(*laterality) if laterality is not None else None)
         ],
         algorithm_id=None if scheme in report.standing.grades else algorithm,
-        measurements=[
+        measurements=None
+        if grade is None
+        else [
             sr.Measurement(
-                name=_concept(*codes.region_code(scheme, region.code)),
-                value=report.standing_score(scheme).grades[region.code],
-                unit=_concept(*codes.SCORE_UNIT),
+                name=_concept(*codes.region_code(scheme, region.code)), value=grade, unit=_concept(*codes.SCORE_UNIT)
             )
         ],
+        qualitative_evaluations=[sr.QualitativeEvaluation(_concept(*codes.ASSESSMENT), _concept(*codes.NOT_ASSESSABLE))]
+        if grade is None
+        else None,
     )
 
 
@@ -190,16 +194,20 @@ def _total_group(report: SeverityReport, header: Dataset, scheme: str, algorithm
     from highdicom import sr
 
     score = report.standing_score(scheme)
-    values = [(codes.total_code(scheme), score.total, codes.SCORE_UNIT)]
+    values = [(codes.total_code(scheme), score.total, codes.SCORE_UNIT)] if score.total is not None else []
     if score.interval is not None:
         ends = zip(codes.interval_codes(scheme), score.interval, strict=True)
         values += [(code, end, codes.SCORE_UNIT) for code, end in ends]
-    else:
+    elif score.likely is None and score.model_total is not None:
         values.append((codes.model_total_code(scheme), score.model_total, codes.SCORE_UNIT))
+    if score.partial is not None:
+        values.append((codes.partial_code(scheme), score.partial.points, codes.SCORE_UNIT))
+        values.append((codes.partial_max_code(scheme), score.partial.points_max, codes.SCORE_UNIT))
     percent = change_percent(report)
     if scheme == report.main_scheme and percent is not None:
         values.append((codes.CHANGE_PROBABILITY, percent, codes.PERCENT))
-    evaluations = [(codes.QUALITY_REMARK, codes.quality_code(flag.code)) for flag in report.quality.flags]
+    evaluations = [(codes.total_code(scheme), codes.NO_TOTAL)] if score.total is None else []
+    evaluations += [(codes.QUALITY_REMARK, codes.quality_code(flag.code)) for flag in report.quality.flags]
     if scheme == report.main_scheme and report.change is not None:
         evaluations.append((codes.CHANGE, codes.direction_code(report.change.direction)))
     return sr.MeasurementsAndQualitativeEvaluations(

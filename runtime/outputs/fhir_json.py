@@ -20,7 +20,7 @@ from lungsev.runtime.outputs import codes
 from lungsev.runtime.outputs.codes import Code
 from lungsev.runtime.outputs.fhir_subject import patient_resource, plain, reference_study
 from lungsev.runtime.outputs.result_identity import image_uuid, result_uuid
-from lungsev.statements import SIGNED, change_percent, is_amended, remarks, signer, warnings
+from lungsev.statements import SIGNED, as_standing_in, change_percent, is_amended, remarks, signer, warnings
 
 _SYSTEMS = {
     "SCT": codes.SNOMED_SYSTEM,
@@ -39,6 +39,11 @@ _IMAGING = {
     "system": "http://terminology.hl7.org/CodeSystem/observation-category",
     "code": "imaging",
     "display": "Imaging",
+}
+_UNKNOWN = {
+    "system": "http://terminology.hl7.org/CodeSystem/data-absent-reason",
+    "code": "unknown",
+    "display": "Unknown",
 }
 _RESULTS = "urn:lungsev:result"  # not urn:uuid, for which servers put the ids of resources in a transaction
 
@@ -65,7 +70,10 @@ def fhir_bundle(report: SeverityReport, zone: tzinfo | None = None) -> dict[str,
     entries.append(_create(report, "device", _device(report)))
     common = {**_common(report, zone), "subject": subject}
     names = list(report.scores)
-    entries += [_replace(report, name, _observation(report, name, common)) for name in names]
+    for name in names:
+        stands = as_standing_in(report, name)
+        shared = {**_common(stands, zone), "subject": subject}
+        entries.append(_replace(report, name, _observation(stands, name, shared)))
     entries.append(_replace(report, "report", _diagnostic_report(report, names, common)))
     now = datetime.now(timezone.utc).astimezone(zone)
     return {
@@ -132,8 +140,8 @@ def _conclusion(report: SeverityReport) -> str:
     totals = []
     for name in report.scores:
         score = report.standing_score(name)
-        interval = f" (likely {score.interval[0]}-{score.interval[1]})" if score.interval else ""
-        totals.append(f"{name} {score.total} of {score.total_max}{interval}")
+        interval = f" (likely {score.likely[0]}-{score.likely[1]})" if score.likely else ""
+        totals.append(f"{name} {score.words}{interval}")
     change = [f"Change: {report.change.words}."] if report.change else []
     return plain(" ".join([*warnings(report), f"{', '.join(totals)}.", *change, *remarks(report)]))
 
@@ -157,7 +165,7 @@ def _observation(report: SeverityReport, name: str, common: dict[str, Any]) -> d
         "bodySite": _concept(codes.BOTH_LUNGS),
         "device": {"reference": _full_url(report, "device")},
         **({"derivedFrom": sources} if sources else {}),
-        "valueQuantity": _quantity(score.total),
+        **_value(score.total, codes.NO_TOTAL.meaning),
         "component": _components(report, name),
         "note": [{"text": plain(text)} for text in (*warnings(report), *remarks(report))],
     }
@@ -173,12 +181,17 @@ def _components(report: SeverityReport, name: str) -> list[dict[str, Any]]:
             _coding(site),
             *([_coding(laterality)] if laterality else []),
         ]
-        value = _quantity(score.grades[region.code])
-        components.append({"code": {"coding": coding, "text": region.name}, "valueQuantity": value})
+        why = region.not_assessable or codes.NOT_ASSESSABLE.meaning
+        value = _value(score.grades[region.code], why)
+        components.append({"code": {"coding": coding, "text": region.name}, **value})
+    totals: list[tuple[Code, int]] = []
     if score.interval is not None:
-        totals = list(zip(codes.interval_codes(name), score.interval, strict=True))
-    else:
-        totals = [(codes.model_total_code(name), score.model_total)]
+        totals += zip(codes.interval_codes(name), score.interval, strict=True)
+    elif score.likely is None and score.model_total is not None:
+        totals.append((codes.model_total_code(name), score.model_total))
+    if score.partial is not None:
+        totals.append((codes.partial_code(name), score.partial.points))
+        totals.append((codes.partial_max_code(name), score.partial.points_max))
     components += [{"code": _concept(code), "valueQuantity": _quantity(total)} for code, total in totals]
     if report.change is not None and name == report.main_scheme:
         direction = _coding(codes.direction_code(report.change.direction))
@@ -236,6 +249,13 @@ def _uuid(report: SeverityReport, kind: str) -> str:
 
 def _quantity(value: int, unit: Code = codes.SCORE_UNIT) -> dict[str, Any]:
     return {"value": value, "unit": unit.meaning, "system": codes.UCUM_SYSTEM, "code": unit.value}
+
+
+def _value(value: int | None, absent: str) -> dict[str, Any]:
+    """Return the value of an Observation or component, or in words why it has none."""
+    if value is not None:
+        return {"valueQuantity": _quantity(value)}
+    return {"dataAbsentReason": {"coding": [_UNKNOWN], "text": plain(absent)}}
 
 
 def _concept(code: Code) -> dict[str, Any]:

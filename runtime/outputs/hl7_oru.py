@@ -18,7 +18,7 @@ from lungsev.runtime.outputs import codes
 from lungsev.runtime.outputs.codes import Code
 from lungsev.runtime.outputs.person_names import split_name
 from lungsev.runtime.outputs.result_identity import image_uuid, result_uuid
-from lungsev.statements import SIGNED, change_percent, is_amended, remarks, signer, warnings
+from lungsev.statements import SIGNED, as_standing_in, change_percent, is_amended, remarks, signer, warnings
 
 _METHOD = "AIAST^Artificial Intelligence asserted^HL7-ObservationValue"
 _ESCAPES = {"\\": "\\E\\", "|": "\\F\\", "^": "\\S\\", "&": "\\T\\", "~": "\\R\\"}
@@ -129,17 +129,17 @@ def _names(text: str | None) -> str:
 def _observations(report: SeverityReport) -> Iterator[str]:
     number = 0
 
-    def observe(kind: str, code: Code, value: object, unit: Code | None = None) -> str:
+    def observe(kind: str, code: Code, value: object, unit: Code | None = None, stands: SeverityReport = report) -> str:
         nonlocal number
         number += 1
-        signed = signer(report)
+        signed, status = signer(stands), result_status(stands)
         fields = {
             1: str(number),
             2: kind,
             3: _coded(code),
-            5: escape(value),
+            5: "" if value is None else escape(value),
             6: f"{escape(unit.value)}^{unit.meaning}^UCUM" if unit else "",
-            11: result_status(report),
+            11: "X" if value is None and status != "W" else status,
             14: _acquired(report),
             16: f"^{escape(signed)}" if signed else "",
             17: "" if signed else _METHOD,
@@ -158,17 +158,24 @@ def _observations(report: SeverityReport) -> Iterator[str]:
         if uid:
             yield observe("HD" if code is codes.STUDY else "ST", code, uid)
     for name, score in report.scores.items():
-        standing = report.standing_score(name)
-        yield observe("NM", codes.total_code(name), standing.total, codes.SCORE_UNIT)
-        if standing.interval is not None:
+        standing, stands = report.standing_score(name), as_standing_in(report, name)
+        yield observe("NM", codes.total_code(name), standing.total, codes.SCORE_UNIT, stands)
+        if standing.total is None:
+            yield f"NTE|1||{codes.NO_TOTAL.meaning}"
+        elif standing.interval is not None:
             yield f"NTE|1||likely {standing.interval[0]}-{standing.interval[1]}"  # OBX-7 is a reference range
-        elif standing.model_total != standing.total:
+        elif standing.model_total is not None and standing.model_total != standing.total:
             yield f"NTE|1||the model said {standing.model_total}"
+        if standing.partial is not None:
+            yield observe("NM", codes.partial_code(name), standing.points, codes.SCORE_UNIT, stands)
+            yield f"NTE|1||{standing.words}; not comparable with totals"
         for region in score.regions:
             site, laterality = codes.region_site(region)
-            code = codes.region_code(name, region.code)
-            yield observe("NM", code, standing.grades[region.code], codes.SCORE_UNIT)
-            yield f"NTE|1||{escape(site.meaning)}{', ' + laterality.meaning.lower() if laterality else ''}"
+            code, grade = codes.region_code(name, region.code), standing.grades[region.code]
+            yield observe("NM", code, grade, codes.SCORE_UNIT, stands)
+            place = f"{escape(site.meaning)}{', ' + laterality.meaning.lower() if laterality else ''}"
+            why = region.not_assessable or codes.NOT_ASSESSABLE.meaning
+            yield f"NTE|1||{place}" + ("" if grade is not None else f": {escape(why)}")
     if report.change is not None:
         yield observe("ST", codes.CHANGE, report.change.words)
         if (percent := change_percent(report)) is not None:

@@ -14,11 +14,13 @@ from lungsev.drawing.palette import (
     PANEL,
     TEXT,
     TILE,
+    UNGRADED,
     WARNING,
     Colour,
     ink_on,
     severity_colour,
 )
+from lungsev.drawing.radiograph_view import NO_GRADE
 from lungsev.drawing.shapes import SEMIBOLD, Sheet
 from lungsev.report import DISCLAIMER
 from lungsev.runtime.patients.chart_layout import change_lines, level_runs, time_positions
@@ -105,14 +107,17 @@ def _draw_totals(sheet: Sheet, trend: Trend, places: list[float]) -> None:
             for dash in range(int(_CHART_TOP), int(_CHART_TOP + _CHART_HEIGHT), 18):
                 sheet.lines([(middle, dash), (middle, dash + 9)], WARNING, width=2)
             sheet.text(middle, _CHART_TOP + 22, "another model", 20, WARNING, anchor="ms")
-        elif point.level is None and trend.stop is None:
+        elif point.level is None and trend.stop is None and before.total is not None and point.total is not None:
             sheet.lines([(x0, _y(trend, before.total)), (x, _y(trend, point.total))], MUTED, width=3)
     for point, x in zip(points, places, strict=True):
-        colour = severity_colour(point.total / trend.total_max)
-        if point.total_interval is not None:
-            top, bottom = (_y(trend, end) for end in reversed(point.total_interval))
-            sheet.rectangle(x - 3, top, 6, max(6.0, bottom - top), _dim(colour), radius=3)
-        _draw_mark(sheet, x, _y(trend, point.total), point, colour)
+        ends = trend.possible(point) or point.total_interval
+        shown = sum(ends) / 2 if point.total is None and ends else float(point.total or 0)
+        colour = UNGRADED if point.total is None else severity_colour(point.total / trend.total_max)
+        if ends is not None:
+            top, bottom = (_y(trend, end) for end in reversed(ends))
+            bar = MUTED if point.total is None else _dim(colour)
+            sheet.rectangle(x - 3, top, 6, max(6.0, bottom - top), bar, radius=3)
+        _draw_mark(sheet, x, _y(trend, shown), point, colour)
     _draw_changes(sheet, trend, places)
 
 
@@ -144,7 +149,8 @@ def _draw_mark(sheet: Sheet, x: float, y: float, point: TrendPoint, colour: Colo
         sheet.rectangle(x - 27, y - 27, 54, 54, INK, radius=min(27.0, radius + 6))
     sheet.rectangle(x - 24, y - 24, 48, 48, INK, radius=min(24.0, radius + 3))
     sheet.rectangle(x - 21, y - 21, 42, 42, colour, radius=radius)
-    sheet.text(x, y + 9, str(point.total), 26, ink_on(colour), weight=SEMIBOLD, anchor="ms")
+    digits = NO_GRADE if point.total is None else str(point.total)
+    sheet.text(x, y + 9, digits, 26, ink_on(colour), weight=SEMIBOLD, anchor="ms")
     if point.view_changed:
         sheet.text(x, y + 48, point.view or "view ?", 20, WARNING, weight=SEMIBOLD, anchor="ms", halo=BACKGROUND)
 
@@ -156,15 +162,18 @@ def _draw_regions(sheet: Sheet, trend: Trend, places: list[float], codes: list[s
         y = top + row * _ROW
         sheet.text(_LEFT - 16, y + 30, code, 26, TEXT, weight=SEMIBOLD, anchor="rs")
         for point, x in zip(trend.points, places, strict=True):
-            grade = point.grades.get(code)
-            if grade is None:
+            if code not in point.grades:
                 continue
-            colour = severity_colour((grade - lowest) / max(1, highest - lowest))
+            grade = point.grades[code]
+            colour = UNGRADED if grade is None else severity_colour((grade - lowest) / max(1, highest - lowest))
+            digit = NO_GRADE if grade is None else str(grade)
             sheet.rectangle(x - _CELL / 2, y, _CELL, _CELL, colour, radius=8)
-            sheet.text(x, y + 29, str(grade), 26, ink_on(colour), weight=SEMIBOLD, anchor="ms")
+            sheet.text(x, y + 29, digit, 26, ink_on(colour), weight=SEMIBOLD, anchor="ms")
     legend = "Line and band: smoothed total, 80 % range. Bar: likely range of one X-ray. Square: another view."
     if any(point.state in ("agreed", "corrected") for point in trend.points):
         legend += " Ring: signed by a reader."
+    if any(point.partial for point in trend.points):
+        legend += " Dash: not all zones assessable, bar: what the total can be."
     sheet.text(_LEFT, top + len(codes) * _ROW + 30, legend, 22, MUTED)
 
 

@@ -91,7 +91,7 @@ class Decisions:
             return int(self._connection.execute("SELECT IFNULL(MAX(seq), 0) FROM decisions").fetchone()[0])
 
     def correct(
-        self, image: str, report: SeverityReport, scheme: str, grades: Mapping[str, int], reason: str, by: str,
+        self, image: str, report: SeverityReport, scheme: str, grades: Mapping[str, int | None], reason: str, by: str,
         source: Source = "dashboard",
     ) -> int:  # fmt: skip
         """Store the regions whose grade differs from the one that stands.
@@ -100,7 +100,7 @@ class Decisions:
             image: Id of the image.
             report: Its report.
             scheme: The scheme of the grades.
-            grades: Region code to the reader's grade.
+            grades: Region code to the reader's grade; None for a region that cannot be assessed.
             reason: Why, in up to 500 characters.
             by: Name or initials, up to 60 characters.
             source: Where the decision was made.
@@ -109,8 +109,8 @@ class Decisions:
             How many regions changed.
 
         Raises:
-            ValueError: A region or grade is not of the scheme, another image replaced this one, or the reason or name
-                is missing or too long.
+            ValueError: A region or grade is not of the scheme, no region has a grade, another image replaced this one,
+                or the reason or name is missing or too long.
         """
         reason, by = check_reason(reason), check_name(by)
         score = report.scores.get(scheme)
@@ -118,7 +118,7 @@ class Decisions:
             raise ValueError(f"this X-ray has no {scheme} score to correct")
         regions = {region.code: region for region in score.regions}
         for code, grade in grades.items():
-            if code not in regions or grade not in score.grades:
+            if code not in regions or (grade is not None and grade not in score.grades):
                 raise ValueError(f"scheme {scheme} has no region {code} with grade {grade}")
         with self._writing() as log:
             _refuse_superseded(image, log)
@@ -128,7 +128,10 @@ class Decisions:
                 for code, grade in grades.items()
                 if grade != current[code]
             }
-            details = {"scheme": scheme, "model": _model(report), "regions": changed, "grades": {**current, **grades}}
+            stand = {**current, **grades}
+            if all(grade is None for grade in stand.values()):
+                raise ValueError("give at least one region a grade")
+            details = {"scheme": scheme, "model": _model(report), "regions": changed, "grades": stand}
             if changed:
                 self._insert("correction", image, None, details, reason, by, source)
         return len(changed)
@@ -136,7 +139,9 @@ class Decisions:
     def agree(
         self, image: str, report: SeverityReport, by: str, reason: str = "", source: Source = "dashboard"
     ) -> Decision:
-        """Store that a reader agrees with the grades that stand; no second time by the same reader.
+        """Store that a reader agrees with the grades that stand under the main scheme, which the pages show large.
+
+        The same reader does not agree twice.
 
         Raises:
             ValueError: There is no score to agree with, another image replaced this one, or the name is missing.
@@ -147,7 +152,7 @@ class Decisions:
         with self._writing() as log:
             _refuse_superseded(image, log)
             standing = with_standing(image, report, log)
-            grades = {name: standing.standing_score(name).grades for name in report.scores}
+            grades = {report.main_scheme: standing.standing_score(report.main_scheme).grades}
             last = next(reversed([*log.counting(image, "correction", "agreement")]), None)
             if last and last.kind == "agreement" and last.by == by and last.details["grades"] == grades:
                 return last

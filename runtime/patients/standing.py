@@ -41,8 +41,11 @@ def is_superseded(image: str, log: DecisionLog) -> bool:
 
 
 def model_grades(report: SeverityReport) -> dict[str, dict[str, int]]:
-    """Return the model's grades by scheme and region."""
-    return {name: {region.code: region.grade for region in score.regions} for name, score in report.scores.items()}
+    """Return the model's grades by scheme and region; regions without one are left out."""
+    return {
+        name: {region.code: region.grade for region in score.regions if region.grade is not None}
+        for name, score in report.scores.items()
+    }
 
 
 @dataclass
@@ -70,12 +73,12 @@ class _Walk:
     def _sign(self, decision: Decision, origin: str | None) -> None:
         grades = {name: dict(found) for name, found in self.standing.grades.items()}
         if decision.kind == "agreement":
-            grades |= {name: dict(found) for name, found in decision.details["grades"].items()}
+            grades |= {name: _known(found) for name, found in decision.details["grades"].items()}
         else:
             name = decision.details["scheme"]
             changed = {code: after for code, (_, _, after) in decision.details["regions"].items()}
             full = decision.details.get("grades")  # not in corrections of earlier releases
-            grades[name] = dict(full) if full else {**self.model.get(name, {}), **grades.get(name, {}), **changed}
+            grades[name] = _known(full or {**self.model.get(name, {}), **grades.get(name, {}), **changed})
         grades = {name: found for name, found in grades.items() if name in self.report.scores}
         state: StandingState = "agreed" if decision.kind == "agreement" else "corrected"
         reason = decision.reason or None
@@ -167,6 +170,11 @@ def _first_grades(image: str, report: SeverityReport, log: DecisionLog) -> dict[
     """Return what the first model said: a later one's grades are in the report, the former in its decision."""
     first = next(log.counting(image, "rescored"), None)
     return _copy(first.details["before"]) if first is not None else model_grades(report)
+
+
+def _known(grades: Mapping[str, int | None]) -> dict[str, int]:
+    """Leave out the regions that were signed as not assessable."""
+    return {code: grade for code, grade in grades.items() if grade is not None}
 
 
 def _copy(grades: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:

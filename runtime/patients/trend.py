@@ -11,14 +11,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import accumulate, pairwise
 
-from lungsev.change import ChangeEstimate, Repeatability, change_between
+from lungsev.change import ChangeEstimate, Repeatability, change_between, comparable, moved_points
 from lungsev.course import CoursePoint, follow_course
 from lungsev.moment import Moment
 from lungsev.report import SeverityReport
 from lungsev.report_change import source_of, standing_region_severities, standing_severity
 from lungsev.runtime.patients.history import Exam
 from lungsev.runtime.patients.refusals import is_about_patient
-from lungsev.standing import Change, StandingState
+from lungsev.standing import Change, PartialTotal, StandingState
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,9 @@ class TrendPoint:
     Attributes:
         moment: When it was taken, as exactly as it is known; `acquired_at` is the first instant it may stand for.
         model: That scored it.
-        grades, total: Those that stand.
-        total_interval: None where a reader signed other grades than the model's.
+        grades, total: Those that stand; None for a region that is not assessable, and then for the total.
+        total_interval: None where a reader signed other grades than the model's, and without a total.
+        partial: Sum of the regions that have a grade, where not all have one.
         state: Of the result.
         since_previous: Points of the total since the previous image; None for the first.
         hours_since_previous: Between the two images; None where their order is unknown.
@@ -59,9 +60,10 @@ class TrendPoint:
     moment: Moment
     view: str | None
     model: str
-    grades: dict[str, int]
-    total: int
+    grades: dict[str, int | None]
+    total: int | None
     total_interval: tuple[int, int] | None
+    partial: PartialTotal | None = None
     state: StandingState = "model"
     since_previous: int | None = None
     hours_since_previous: float | None = None
@@ -91,6 +93,7 @@ class Trend:
     """The course of one patient under one scheme, oldest image first.
 
     Attributes:
+        total_max: Of all regions.
         grades: All grades of the scheme, ascending.
         call_from: Probability from which on a change is called; None where the repeatability was not measured.
         undated: Ids of scored images without a date, which have no place in a course.
@@ -106,6 +109,17 @@ class Trend:
     undated: tuple[str, ...] = ()
     unscored: int = 0
     stop: str | None = None
+
+    def possible(self, point: TrendPoint) -> tuple[int, int] | None:
+        """Return between which totals a point must be whose regions have not all a grade; None for one with a total."""
+        if point.partial is None:
+            return None
+        missing = point.partial.of - len(point.partial.regions)
+        return point.partial.points + missing * self.grades[0], point.partial.points + missing * self.grades[-1]
+
+    def words(self, point: TrendPoint) -> str:
+        """Return `9 of 18`, or `9 of 15 (5 of 6 zones)` where it is no total."""
+        return point.partial.words if point.partial else f"{point.total} of {self.total_max}"
 
     def point(self, image: str) -> TrendPoint | None:
         """Return the point of an image by its id; None when it has no place in the course."""
@@ -151,7 +165,7 @@ def _points(exams: Sequence[Exam], scheme: str) -> tuple[TrendPoint, ...]:
     stopped = any(exam.report.stop for exam in exams)
     course: Sequence[CoursePoint] = [CoursePoint() for _ in exams]
     if stopped:
-        moved = [after.points - before.points for before, after in pairwise(severities)]
+        moved = [moved_points(*comparable(before, after)) for before, after in pairwise(severities)]
         course = [CoursePoint(), *(CoursePoint(ChangeEstimate(points, obstacle="identity")) for points in moved)]
     elif exams:
         course = follow_course(severities, hours, [_repeatability(exam, scheme) for exam in exams], unknown)
@@ -200,6 +214,7 @@ def _plain_point(exam: Exam, scheme: str, followed: CoursePoint) -> TrendPoint:
         grades=standing.grades,
         total=standing.total,
         total_interval=standing.interval,
+        partial=standing.partial,
         state=report.standing.state,
         level=None if followed.level is None else round(followed.level, 2),
         band=None if followed.band is None else (round(followed.band[0], 2), round(followed.band[1], 2)),

@@ -46,7 +46,7 @@ def headline(point: TrendPoint | None) -> Headline:
     if point is None or point.change is None:
         return Headline("first", "First X-ray")
     change, called = point.change, point.called
-    moved = signed_points(change.points or 0)
+    moved = "" if change.points is None else signed_points(change.points)
     step = moved if change.hours is None else f"{moved} in {format_hours(change.hours)}"
     if change.direction == "unknown":
         text, _, reason = change.words.partition(": ")

@@ -23,7 +23,7 @@ def trend_table(trend: Trend) -> Table:
         table.add_row(
             format_taken(point.moment) + (f" {point.moment.offset or ''}" if has_offsets else ""),
             display_name(point.view or "?"),
-            " ".join(str(point.grades.get(code, "-")).ljust(len(code)) for code in codes),
+            " ".join(_digit(point.grades.get(code)).ljust(len(code)) for code in codes),
             _total(point),
             _since_previous(point),
             ", ".join(_remarks_on(point)),
@@ -31,7 +31,13 @@ def trend_table(trend: Trend) -> Table:
     return table
 
 
+def _digit(grade: int | None) -> str:
+    return "-" if grade is None else str(grade)
+
+
 def _total(point: TrendPoint) -> str:
+    if point.partial is not None:
+        return point.partial.words
     if point.total_interval is None:
         return f"{point.total:2d} ({point.state})"
     return f"{point.total:2d} ({point.total_interval[0]}-{point.total_interval[1]})"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from importlib import resources
 
-from lungsev.report import OPTIONAL_PARTS
+from lungsev.report import OPTIONAL_PARTS, OPTIONAL_REGION_PARTS, OPTIONAL_SCORE_PARTS
 from lungsev.report_schema import report_schema
 
 PUBLISHED = json.loads((resources.files("lungsev") / "report_schema_v2.json").read_text(encoding="utf-8"))
@@ -20,7 +20,12 @@ def test_every_object_lists_and_closes_its_keys() -> None:
     for name, part in {"report": schema, **schema["$defs"]}.items():
         assert part["additionalProperties"] is False, name
         left_out = set(part["properties"]) - set(part["required"])
-        assert left_out == (set(OPTIONAL_PARTS) if name == "report" else set())
+        optional = {
+            "report": OPTIONAL_PARTS,
+            "SchemeScore": OPTIONAL_SCORE_PARTS,
+            "RegionScore": OPTIONAL_REGION_PARTS,
+        }
+        assert left_out == set(optional.get(name, ()))
         assert part["description"].endswith("."), name
         assert "\n" not in part["description"], name
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 
-from lungsev.runtime.dashboard.pages.formatting import format_instant, printable
+from lungsev.runtime.dashboard.pages.formatting import format_grade, format_instant, format_sum, printable
 from lungsev.runtime.dashboard.pages.paging import Pager
 from lungsev.runtime.dashboard.pages.patient_labels import PatientLabels
 from lungsev.runtime.patients.decision import IDENTITY_KINDS, UNDOABLE, Decision, DecisionLog
@@ -92,11 +92,13 @@ def _row(
 def _detail(item: Decision, log: DecisionLog, known: Mapping[str, Exam], labels: PatientLabels) -> str:
     details = item.details
     if item.kind == "correction":
-        moved = (f"{code} {before} to {after} (model {model})" for code, (model, before, after) in _regions(item))
+        moved = (
+            f"{code} {format_grade(before)} to {format_grade(after)} (model {format_grade(model)})"
+            for code, (model, before, after) in _regions(item)
+        )
         return f"{details['scheme']}: {', '.join(moved)}"
     if item.kind == "agreement":
-        totals = (f"{scheme} {sum(grades.values())}" for scheme, grades in details["grades"].items())
-        return f"total {', '.join(totals)}"
+        return f"total {', '.join(f'{scheme} {format_sum(found)}' for scheme, found in details['grades'].items())}"
     if item.kind == "undo":
         undone = log.decision(int(details["undoes"]))
         return f"decision {details['undoes']}" + (f", {undone.words}" if undone else "")
@@ -110,7 +112,7 @@ def _detail(item: Decision, log: DecisionLog, known: Mapping[str, Exam], labels:
     return str(details.get("model", ""))
 
 
-def _regions(item: Decision) -> list[tuple[str, tuple[int, int, int]]]:
+def _regions(item: Decision) -> list[tuple[str, tuple[int | None, int | None, int | None]]]:
     return list(item.details["regions"].items())
 
 

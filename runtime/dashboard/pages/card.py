@@ -25,18 +25,28 @@ class Score:
     """The score that stands for the newest image of a patient that has one.
 
     Attributes:
-        interval: Likely totals; None when a reader signed the grades.
+        total, total_max: Of all zones; the total is None where not every zone has a grade.
+        points, points_max: What is shown: the total, or the sum of the zones that have a grade, as `note` then says.
+        interval: Likely range of what is shown; None when a reader signed the grades.
         signature: Who signed them; empty for the model's.
         severity: Step of the total's colour.
         grades: Region code, grade and step of its colour.
     """
 
-    total: int
+    total: int | None
     total_max: int
+    points: int
+    points_max: int
+    note: str
     interval: tuple[int, int] | None
     signature: str
-    severity: int
-    grades: tuple[tuple[str, int, int], ...]
+    severity: int | str
+    grades: tuple[tuple[str, int | None, int | str], ...]
+
+    @property
+    def words(self) -> str:
+        """`9 of 18`, or `9 of 15 (5 of 6 zones)`."""
+        return f"{self.points} of {self.points_max}" + (f" ({self.note})" if self.note else "")
 
 
 @dataclass(frozen=True)
@@ -74,7 +84,7 @@ class Card:
     @property
     def said(self) -> str:
         """What the card says, for those who do not see it: told when it changes."""
-        score = f", {self.score.total} of {self.score.total_max}" if self.score else ""
+        score = f", {self.score.words}" if self.score else ""
         return f"{self.headline}{score}" + (f": {self.refusal}" if self.refusal else "")
 
     @property
@@ -148,18 +158,21 @@ def score_of(report: SeverityReport) -> Score:
     return Score(
         total=standing.total,
         total_max=standing.total_max,
-        interval=standing.interval,
+        points=standing.points,
+        points_max=standing.points_max,
+        note=standing.note,
+        interval=standing.likely,
         signature=signature_of(report, standing.model_total),
-        severity=severity_step(standing.total, 0, standing.total_max),
+        severity=severity_step(standing.points, 0, standing.points_max),
         grades=tuple((code, grade, severity_step(grade, lowest, highest)) for code, grade in standing.grades.items()),
     )
 
 
 def _spark(trend: Trend | None) -> tuple[tuple[float, float], ...]:
+    """Place the totals; a sum of some zones is no point on their scale, and is left out."""
     points = trend.points[-_SPARK_POINTS:] if trend else ()
     if trend is None or len(points) < 2:
         return ()
-    xs = time_positions(points, 4, 116)
-    return tuple(
-        (round(x, 1), round(32 - 28 * point.total / trend.total_max, 1)) for x, point in zip(xs, points, strict=True)
-    )
+    places = zip(time_positions(points, 4, 116), (point.total for point in points), strict=True)
+    spark = [(round(x, 1), round(32 - 28 * total / trend.total_max, 1)) for x, total in places if total is not None]
+    return tuple(spark) if len(spark) > 1 else ()

@@ -25,6 +25,7 @@ from lungsev.runtime.patients.trend import RegionChange
 from lungsev.runtime.patients.trend_sentences import sentence
 from lungsev.schemes import builtin_schemes, load_scheme
 from lungsev.standing import OutputState
+from lungsev.statements import other_scores, scheme_title
 
 NOT_RECORDED = "not recorded"
 OUTCOMES = {
@@ -62,19 +63,20 @@ class Result:
     Attributes:
         title: Of the scheme.
         grades: All grades of the scheme, ascending, with `grade_names` where the scheme is a built-in one.
-        total: The one that stands (`model_total`: the model's).
-        interval: Likely totals, None where a reader signed; `coverage_percent` says how likely.
+        points, points_max: The total that stands, or the sum of the zones that have a grade, as `note` then says.
+        interval: Their likely range, None where a reader signed; `coverage_percent` says how likely.
         signature: Who signed what stands; empty for the model's result.
         pairs: The zones of both lungs side by side, where they match.
+        others: What stands under the model's other schemes, a sentence each.
     """
 
     scheme: str
     title: str
     grades: tuple[int, ...]
     grade_names: tuple[tuple[int, str], ...]
-    total: int
-    total_max: int
-    model_total: int
+    points: int
+    points_max: int
+    note: str
     interval: tuple[int, int] | None
     coverage_percent: int
     signature: str
@@ -82,6 +84,7 @@ class Result:
     region_changes: tuple[RegionChange, ...]
     zones: tuple[Zone, ...]
     pairs: tuple[tuple[Zone, Zone], ...]
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -234,7 +237,7 @@ def state_of(course: PatientCourse) -> str:
     said = []
     for exam in course.images:
         report, standing = exam.report, exam.report.standing
-        grades = [sorted(report.standing_score(scheme).grades.items()) for scheme in report.scores]
+        grades = [list(report.standing_score(scheme).grades.items()) for scheme in report.scores]
         said.append(
             (exam.id, report.status, report.reason, report.error, report.acquired, report.patient, report.stop, grades,
              standing.state, standing.by, standing.superseded_by, len(standing.history))
@@ -253,19 +256,20 @@ def _result(exam: Exam, scheme: str, course: PatientCourse, prior: Exam | None) 
     definition = load_scheme(scheme) if scheme in builtin_schemes() else None
     return Result(
         scheme=scheme,
-        title=definition.title.partition(",")[0] if definition else scheme,
+        title=scheme_title(scheme),
         grades=score.grades,
         grade_names=tuple(zip(definition.grades, definition.grade_names, strict=True)) if definition else (),
-        total=standing.total,
-        total_max=standing.total_max,
-        model_total=standing.model_total,
-        interval=standing.interval,
+        points=standing.points,
+        points_max=standing.points_max,
+        note=standing.note,
+        interval=standing.likely,
         coverage_percent=round(100 * score.total_interval_coverage),
         signature=signature_of(report, standing.model_total),
         sentence=sentence(point) if point else None,
         region_changes=point.region_changes if point else (),
         zones=zones,
         pairs=paired(zones),
+        others=other_scores(report),
     )
 
 
@@ -298,7 +302,8 @@ def _picture(exam: Exam, scheme: str | None, layers: Collection[str], title: str
         rows=image.rows or 1,
         zones=zones_of(score, image, standing.grades),
         side_note=" ?" if any(flag.code == SIDE_FLAG for flag in exam.report.quality.flags) else "",
-        caption=f"{title}, total {standing.total} of {score.total_max}" + (f", {signature}" if signature else ""),
+        caption=f"{title}, {'sum' if standing.note else 'total'} {standing.words}"
+        + (f", {signature}" if signature else ""),
     )
 
 
@@ -336,4 +341,4 @@ def _row_result(report: SeverityReport) -> str:
         return f"no score: {report.message or NO_REASON}"
     standing = report.standing_score(report.main_scheme)
     signature = signature_of(report, standing.model_total)
-    return f"{standing.total} of {standing.total_max}" + (f", {signature}" if signature else "")
+    return standing.words + (f", {signature}" if signature else "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date, datetime, tzinfo
 
 from lungsev.moment import Moment
@@ -74,6 +75,19 @@ def format_age(moment: datetime, now: datetime) -> str:
         return "dated in the future"
     unit, length = _unit(seconds)
     return f"{int(seconds // length)} {unit} ago" if seconds >= 60 else "just now"
+
+
+def format_grade(grade: int | None) -> str:
+    """Return a grade, or `not assessable`."""
+    return "not assessable" if grade is None else str(grade)
+
+
+def format_sum(grades: Mapping[str, int | None]) -> str:
+    """Return the total of some grades; where not every region has one, of how many it is: `9 (5 of 6 zones)`."""
+    known = [grade for grade in grades.values() if grade is not None]
+    if len(known) == len(grades):
+        return str(sum(known)) if grades else ""
+    return f"{sum(known)} ({len(known)} of {len(grades)} zones)"
 
 
 def order_is_unknown(one: Exam, other: Exam) -> bool:

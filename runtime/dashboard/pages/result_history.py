@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 
-from lungsev.runtime.dashboard.pages.formatting import format_instant
+from lungsev.runtime.dashboard.pages.formatting import format_grade, format_instant, format_sum
 from lungsev.runtime.patients.history import Exam
 
 _STATE_WORDS = {"model": "Model", "agreed": "Agreed", "corrected": "Corrected", "superseded": "Replaced"}
@@ -37,17 +36,20 @@ def history_rows(exam: Exam, zone: tzinfo | None = None) -> tuple[HistoryRow, ..
         return ()
     scheme = report.main_scheme if report.scores else None
     before = _model_grades(exam, scheme)
-    rows = [HistoryRow(format_instant(exam.received_at, zone), "Model", _model(exam), _total(before), "", "")]
+    rows = [HistoryRow(format_instant(exam.received_at, zone), "Model", _model(exam), format_sum(before), "", "")]
     for entry in report.standing.history:
-        grades = {**before, **entry.grades.get(scheme or "", {})}
+        left = entry.grades.get(scheme or "")
+        grades = before if left is None else {code: left.get(code) for code in before}
         rows.append(
             HistoryRow(
                 at=_clock(entry.at, zone),
                 state=_STATE_WORDS[entry.state],
                 by=entry.by or "lungsev",
-                total=_total(grades),
+                total=format_sum(grades),
                 changes=", ".join(
-                    f"{code} {before[code]} to {grade}" for code, grade in grades.items() if grade != before.get(code)
+                    f"{code} {format_grade(before[code])} to {format_grade(grade)}"
+                    for code, grade in grades.items()
+                    if grade != before[code]
                 ),
                 reason=entry.reason or "",
             )
@@ -61,12 +63,8 @@ def _model(exam: Exam) -> str:
     return f"{model.name} {model.version}" if model else "lungsev"
 
 
-def _model_grades(exam: Exam, scheme: str | None) -> dict[str, int]:
+def _model_grades(exam: Exam, scheme: str | None) -> dict[str, int | None]:
     return {region.code: region.grade for region in exam.report.scores[scheme].regions} if scheme else {}
-
-
-def _total(grades: Mapping[str, int]) -> str:
-    return str(sum(grades.values())) if grades else ""
 
 
 def _clock(at: str, zone: tzinfo | None) -> str:

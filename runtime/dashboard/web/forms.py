@@ -7,6 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from fastapi import HTTPException, Request
 
+UNGRADED = "none"  # what the form sends for a zone that cannot be assessed
 _LONGEST_FORM = 16 * 1024
 
 
@@ -28,13 +29,13 @@ async def read_form(request: Request) -> dict[str, str]:
     return {name: values[-1] for name, values in fields.items()}
 
 
-def grades_of(form: Mapping[str, str]) -> dict[str, int]:
-    """Return the grade of each region in a form; ValueError when one is not a number."""
+def grades_of(form: Mapping[str, str]) -> dict[str, int | None]:
+    """Return the grade of each region in a form, None for `none`; ValueError when one is not a number."""
     fields = {name.removeprefix("grade-"): value for name, value in form.items() if name.startswith("grade-")}
     for region, value in fields.items():
-        if not (value.isascii() and value.isdigit()):
+        if value != UNGRADED and not (value.isascii() and value.isdigit()):
             raise ValueError(f"the grade of region {region} is not a number")
-    return {region: int(value) for region, value in fields.items()}
+    return {region: None if value == UNGRADED else int(value) for region, value in fields.items()}
 
 
 def own_path(address: str | None) -> str:

@@ -126,7 +126,7 @@ def test_a_second_scheme_is_mentioned(make_scored, words: list[str]) -> None:
     scored, other = make_scored(), make_scored(scheme="inha")
     report = replace(scored.report, scores={**other.report.scores, **scored.report.scores})
     draw_overlay(replace(scored, report=report), 600)
-    assert "Also: inha 4 of 20" in words
+    assert "Inha ICU pneumonia severity: right upper" in " ".join(words)
 
 
 @pytest.mark.parametrize("shape", [(900, 300), (300, 900), (237, 240)])

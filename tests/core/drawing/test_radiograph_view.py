@@ -19,7 +19,7 @@ from lungsev.drawing.radiograph_view import (
     draw_zone,
     image_pixels,
     lung_outlines,
-    severity,
+    grade_colour,
     smooth_map,
 )
 from lungsev.drawing.shapes import Sheet, wrap
@@ -54,10 +54,11 @@ def test_shrinking_averages_and_enlarging_is_smooth() -> None:
     assert (np.diff(row[4:12]) >= 0).all()
 
 
-def test_severity_is_the_place_of_the_grade_in_the_range(make_scored) -> None:
+def test_the_colour_is_the_place_of_the_grade_in_the_range(make_scored) -> None:
     regions = make_scored(grades=(0, 1, 2, 3, 2, 1)).report.scores["brixia"].regions
-    assert [severity(region, (0, 3)) for region in regions[:4]] == [0, 1 / 3, 2 / 3, 1]
-    assert severity(regions[3], (1, 5)) == 0.5
+    expected = [severity_colour(share) for share in (0, 1 / 3, 2 / 3, 1)]
+    assert [grade_colour(region, (0, 3)) for region in regions[:4]] == expected
+    assert grade_colour(regions[3], (1, 5)) == severity_colour(0.5)
 
 
 def test_a_smoothed_map_keeps_its_level_and_loses_its_steps() -> None:

@@ -52,7 +52,8 @@ def test_codes_of_terminologies_are_those_of_the_standard() -> None:
         "281393007": "SCT", "281394001": "SCT", "30746-2": "LN", "{score}": "UCUM",
         "%": "UCUM", "113014": "DCM", "112002": "DCM",
         "QUALITY": "99LUNGSEV", "WARNING": "99LUNGSEV", "NOTE": "99LUNGSEV", "ACQUIRED": "99LUNGSEV",
-        "CHANGE": "99LUNGSEV", "CHANGE-PROB": "99LUNGSEV", "SOP-UID": "99LUNGSEV",
+        "CHANGE": "99LUNGSEV", "CHANGE-PROB": "99LUNGSEV", "SOP-UID": "99LUNGSEV", "ASSESSMENT": "99LUNGSEV",
+        "NOT-ASSESSABLE": "99LUNGSEV", "NO-TOTAL": "99LUNGSEV",
     }  # fmt: skip
 
 

@@ -106,7 +106,8 @@ def figures(courses: Sequence[Course], repeatability: Repeatability) -> dict[str
 
 def is_called(change: ChangeEstimate, threshold: float) -> bool:
     """Return whether a change is called from a threshold on, whatever it was judged with."""
-    agrees = change.points > 0 if change.worse > change.better else change.points < 0
+    points = change.points or 0
+    agrees = points > 0 if change.worse > change.better else points < 0
     return agrees and max(change.worse, change.better) >= threshold
 
 

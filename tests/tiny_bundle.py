@@ -22,6 +22,7 @@ from lungsev.schemes import load_scheme
 SIZE_PX = 512
 MASK_PX = 64
 TOKENS = 16
+GRID_PX = 128
 OPSET = 18
 
 
@@ -30,6 +31,25 @@ def write_tiny_bundle(target: Path, schemes: Sequence[str] = ("brixia",), **mani
     return write_bundle(
         target, tiny_manifest(schemes, **manifest_changes), {"fp32": tiny_graph(schemes)}, "# Tiny test model\n"
     )
+
+
+def write_tiny_bundle_of_lungs(
+    target: Path, schemes: Sequence[str] = ("brixia", "ralo", "ralo_opacity"), below: float = 0.0
+) -> Bundle:
+    """Write a tiny bundle with a mask and a frame for each lung, as a folder or .zip, and read it back.
+
+    Args:
+        target: Folder or .zip.
+        schemes: Of the bundle.
+        below: By how much of its height the right lung's frame reaches below the lung, as under a high diaphragm.
+    """
+    manifest = tiny_manifest(schemes)
+    shapes = {"lung_mask": (1, 2, MASK_PX, MASK_PX), "theta": (1, 2, 2, 3)}
+    outputs = tuple(
+        output.model_copy(update={"shape": shapes.get(output.name, output.shape)}) for output in manifest.outputs
+    )
+    manifest = manifest.model_copy(update={"outputs": outputs})
+    return write_bundle(target, manifest, {"fp32": tiny_graph(schemes, below=below)}, "# Tiny test model\n")
 
 
 def tiny_manifest(schemes: Sequence[str] = ("brixia",), **changes: Any) -> Manifest:
@@ -59,8 +79,11 @@ def tiny_manifest(schemes: Sequence[str] = ("brixia",), **changes: Any) -> Manif
     return Manifest(**{**values, **changes})
 
 
-def tiny_graph(schemes: Sequence[str] = ("brixia",), opset: int = OPSET) -> bytes:
-    """Serialised ONNX: image [1, 1, 512, 512] -> the outputs of the bundle contract."""
+def tiny_graph(schemes: Sequence[str] = ("brixia",), opset: int = OPSET, below: float | None = None) -> bytes:
+    """Serialised ONNX: image [1, 1, 512, 512] -> the outputs of the bundle contract.
+
+    With `below`, mask and frame of each lung, as `write_tiny_bundle_of_lungs` says; else of both.
+    """
     graph = _Graph()
     small = graph.add("AveragePool", ["image"], kernel_shape=[8, 8], strides=[8, 8])
     blurred = graph.add("AveragePool", [small], kernel_shape=[7, 7], strides=[1, 1], pads=[3, 3, 3, 3])
@@ -70,9 +93,14 @@ def tiny_graph(schemes: Sequence[str] = ("brixia",), opset: int = OPSET) -> byte
         "Sigmoid", [graph.add("Mul", [graph.add("Sub", [small, graph.constant(0.08)]), graph.constant(80.0)])]
     )
     where = graph.constant(_lung_prior(MASK_PX, centre_y=-0.12, radii=(0.36, 0.62))[None, None])
-    mask = graph.add("Mul", [graph.add("Mul", [dark, inside]), where], "lung_mask")
-    theta = _add_theta(graph, mask)
-    tokens = _add_tokens(graph, theta)
+    both = [graph.add("Mul", [dark, inside]), where]
+    if below is None:
+        mask = graph.add("Mul", both, "lung_mask")
+        theta = _add_theta(graph, mask, "theta")
+        sampled = _add_grid(graph, theta)
+    else:
+        sampled = _add_lungs(graph, graph.add("Mul", both), below)
+    tokens = _add_tokens(graph, sampled)
     for name in schemes:
         _add_scheme(graph, name, tokens)
     model = helper.make_model(
@@ -81,7 +109,7 @@ def tiny_graph(schemes: Sequence[str] = ("brixia",), opset: int = OPSET) -> byte
             "tiny",
             [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 1, SIZE_PX, SIZE_PX])],
             [
-                helper.make_tensor_value_info(output.name, TensorProto.FLOAT, list(output.shape))
+                helper.make_tensor_value_info(output.name, TensorProto.FLOAT, _shape(output, below))
                 for output in tiny_manifest(schemes).outputs
             ],
             graph.initializers,
@@ -93,7 +121,7 @@ def tiny_graph(schemes: Sequence[str] = ("brixia",), opset: int = OPSET) -> byte
     return bytes(model.SerializeToString())
 
 
-def _add_theta(graph: _Graph, mask: str) -> str:
+def _add_theta(graph: _Graph, mask: str, output: str | None = None) -> str:
     """The box around the mask's mass: centre and spread, no rotation."""
     centres = (np.arange(MASK_PX, dtype=np.float32) + 0.5) * 2 / MASK_PX - 1
     mass = graph.add("Add", [graph.total(mask), graph.constant(1e-3)])
@@ -108,19 +136,46 @@ def _add_theta(graph: _Graph, mask: str) -> str:
         rows[axis] = (graph.add("Mul", [spread, graph.constant(1.95 if axis == "y" else 1.6)]), mean)
     zero = graph.constant(np.zeros((1, 1, 1, 1), np.float32))
     flat = graph.add("Concat", [rows["x"][0], zero, rows["x"][1], zero, rows["y"][0], rows["y"][1]], axis=3)
-    return graph.add("Reshape", [flat, graph.shape(1, 2, 3)], "theta")
+    return graph.add("Reshape", [flat, graph.shape(1, 2, 3)], output)
 
 
-def _add_tokens(graph: _Graph, theta: str) -> str:
-    """Severity 0-1 of each canonical token [1, 256]: brightness of the warped image."""
-    side = 128
-    centres = (np.arange(side, dtype=np.float32) + 0.5) * 2 / side - 1
+def _shape(output: OutputSpec, below: float | None) -> list[int]:
+    doubled = {"lung_mask": [1, 2, MASK_PX, MASK_PX], "theta": [1, 2, 2, 3]}
+    return list(output.shape) if below is None else doubled.get(output.name, list(output.shape))
+
+
+def _add_lungs(graph: _Graph, mask: str, below: float) -> str:
+    """Mask and frame of each lung; return where the aligned square is sampled."""
+    lungs, frames, grids = [], [], []
+    is_right = np.broadcast_to(np.arange(MASK_PX) < MASK_PX // 2, (1, 1, MASK_PX, MASK_PX)).astype(np.float32)
+    for right, half in ((1.0, is_right), (-1.0, 1 - is_right)):
+        lung = graph.add("Mul", [mask, graph.constant(half)])
+        box = _add_theta(graph, lung)
+        # The box becomes one half of the aligned square, and reaches further down on the right.
+        deeper = below if right > 0 else 0.0
+        change = np.array([[2.0, 0.0, right], [0.0, 1 + deeper, deeper], [0.0, 0.0, 1.0]], np.float32)[None]
+        frame = graph.add("MatMul", [box, graph.constant(change)])
+        lungs.append(lung)
+        frames.append(graph.add("Reshape", [frame, graph.shape(1, 1, 2, 3)]))
+        grids.append(_add_grid(graph, frame))
+    graph.add("Concat", lungs, "lung_mask", axis=1)
+    graph.add("Concat", frames, "theta", axis=1)
+    right_half = np.broadcast_to(np.arange(GRID_PX)[None, None, :, None] < GRID_PX // 2, (1, GRID_PX, GRID_PX, 2))
+    return graph.add("Where", [graph._initializer(np.asarray(right_half)), *grids])
+
+
+def _add_grid(graph: _Graph, theta: str) -> str:
+    """Where the canvas is sampled for the aligned square [1, 128, 128, 2]."""
+    centres = (np.arange(GRID_PX, dtype=np.float32) + 0.5) * 2 / GRID_PX - 1
     x, y = np.meshgrid(centres, centres)
-    base = np.stack([x, y, np.ones_like(x)], axis=-1).reshape(1, side * side, 3)
+    base = np.stack([x, y, np.ones_like(x)], axis=-1).reshape(1, GRID_PX * GRID_PX, 3)
     transposed = graph.add("Transpose", [theta], perm=[0, 2, 1])
-    grid = graph.add(
-        "Reshape", [graph.add("MatMul", [graph.constant(base), transposed]), graph.shape(1, side, side, 2)]
-    )
+    points = graph.add("MatMul", [graph.constant(base), transposed])
+    return graph.add("Reshape", [points, graph.shape(1, GRID_PX, GRID_PX, 2)])
+
+
+def _add_tokens(graph: _Graph, grid: str) -> str:
+    """Severity 0-1 of each canonical token [1, 256]: brightness of the warped image."""
     warped = graph.add("GridSample", ["image", grid], mode="bilinear", padding_mode="zeros", align_corners=0)
     pooled = graph.add("AveragePool", [warped], kernel_shape=[8, 8], strides=[8, 8])
     scaled = graph.add("Mul", [graph.add("Sub", [pooled, graph.constant(0.35)]), graph.constant(2.2)])

@@ -104,15 +104,18 @@ class Manifest(BaseModel):
             raise ValueError(f"schemes must differ, found {names}")
         if "fp32" not in self.graphs:
             raise ValueError("graphs must state the fp32 graph")
-        expected: dict[str, tuple[int, ...]] = {
-            "lung_mask": (1, 1, self.mask_size_px, self.mask_size_px),
-            "theta": (1, 2, 3),
+        side = self.mask_size_px
+        # One mask or frame for both lungs, or one for each, the patient's right lung first.
+        expected: dict[str, tuple[tuple[int, ...], ...]] = {
+            "lung_mask": ((1, 1, side, side), (1, 2, side, side)),
+            "theta": ((1, 2, 3), (1, 2, 2, 3)),
         }
         for scheme in self.schemes:
-            expected[f"probabilities.{scheme.name}"] = (1, scheme.num_regions, scheme.num_grades)
-        for name, shape in expected.items():
-            if shapes.get(name) != shape:
-                raise ValueError(f"output {name} must have shape {list(shape)}, found {shapes.get(name)}")
+            expected[f"probabilities.{scheme.name}"] = ((1, scheme.num_regions, scheme.num_grades),)
+        for name, possible in expected.items():
+            if shapes.get(name) not in possible:
+                said = " or ".join(str(list(shape)) for shape in possible)
+                raise ValueError(f"output {name} must have shape {said}, found {shapes.get(name)}")
         for scheme in self.schemes:
             shape = shapes.get(f"severity_map.{scheme.name}", ())
             if len(shape) != 3 or shape[0] != 1:

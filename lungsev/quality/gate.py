@@ -48,7 +48,7 @@ def assess_quality(
         The verdict `refused`, `warn` or `ok`, the flags (the decisive refusal first) and the measures.
     """
     limits = limits or QualityLimits()
-    probability = np.nan_to_num(np.asarray(outputs["lung_mask"], dtype=np.float32)[0, 0])
+    probability = np.nan_to_num(np.asarray(outputs["lung_mask"], dtype=np.float32)[0]).max(axis=0)
     shape = measure_lungs(probability >= 0.5, canvas.pixels, canvas.frame)
     check = _image_check(outputs)
     measures = measure_image(canvas)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from lungsev.geometry import tilt_deg
+from lungsev.geometry import common_theta, tilt_deg
 from lungsev.preprocessing.canvas import Canvas
 from lungsev.quality.lung_shape import FloatImage, LungShape, radiograph_area
 from lungsev.reading.polarity import chest_likeness
@@ -66,17 +66,23 @@ def measure_shape(shape: LungShape, probability: FloatImage) -> dict[str, float]
 
 
 def measure_alignment(outputs: Outputs, probability: FloatImage) -> dict[str, float]:
-    """Return rotation and size of the aligned frame, and the share of the lungs in it."""
+    """Return rotation and size of the aligned frame, and the share of the lungs in it.
+
+    Where each lung has a frame of its own, size and rotation are those of the box around both.
+    """
     theta = np.asarray(outputs["theta"], dtype=np.float64)[0]
-    linear, centre = theta[:, :2], theta[:, 2]
-    area = float(abs(np.linalg.det(linear))) if np.isfinite(theta).all() else 0.0
-    if area < 1e-4:
+    frames = theta.reshape(-1, 2, 3)
+    if not np.isfinite(theta).all() or (np.abs(np.linalg.det(frames[..., :2])) < 1e-4).any():
         return {"lungs_in_frame": 0.0}
     side = probability.shape[0]
     rows, columns = np.nonzero(probability >= 0.5)
     points = (np.stack([columns, rows], axis=1) + 0.5) * 2 / side - 1
-    aligned = (points - centre) @ np.linalg.inv(linear).T
-    inside = (np.abs(aligned) <= 1.0).all(axis=1)
+    edges = [(-1.0, 1.0)] if len(frames) == 1 else [(-1.0, 0.0), (0.0, 1.0)]
+    inside = np.zeros(len(points), dtype=bool)
+    for frame, (first, last) in zip(frames, edges, strict=True):
+        x, y = ((points - frame[:, 2]) @ np.linalg.inv(frame[:, :2]).T).T
+        inside |= (x >= first) & (x <= last) & (np.abs(y) <= 1.0)
+    area = float(abs(np.linalg.det(common_theta(theta)[:, :2])))
     return {
         "lungs_in_frame": float(inside.mean()),
         "frame_scale": float(np.sqrt(area)),

@@ -120,3 +120,34 @@ def test_one_image_is_its_own_course() -> None:
     assert only.change is None
     assert only.level == pytest.approx(7, abs=0.01)
     assert not only.stands_out
+
+
+def test_a_course_is_begun_anew_where_other_zones_have_a_grade() -> None:
+    course = daily([of_zones(2.0, "ABCDEF"), of_zones(2.0, "ABCDEF"), of_zones(2.0, "ABDEF"), of_zones(2.0, "ABCDEF")])
+    assert [point.level is None for point in course] == [False, False, True, False]
+    assert [point.change.points if point.change else None for point in course] == [None, 0, 0, 0]
+    assert [point.change.words for point in course[2:] if point.change] == ["no clear change (5 of 6 zones)"] * 2
+
+
+def test_images_that_lack_the_same_zone_are_one_course_without_a_level() -> None:
+    steady = daily([of_zones(1.0, "ABDEF")] * 3 + [of_zones(2.2, "ABDEF")])
+    assert [point.level for point in steady] == [None] * 4
+    last = steady[-1].change
+    assert last is not None
+    alone = daily([of_zones(1.0, "ABDEF"), of_zones(2.2, "ABDEF")])[-1].change
+    assert alone is not None
+    assert (last.direction, last.zones) == ("worse", (5, 6))
+    assert last.worse > alone.worse, "the images before steady the comparison"
+
+
+def test_another_model_is_told_also_where_a_zone_is_missing() -> None:
+    change = daily([of_zones(2.0, "ABCDEF"), of_zones(2.0, "ABDEF", "n")])[-1].change
+    assert change is not None
+    assert (change.obstacle, change.points) == ("model", 0)
+
+
+def of_zones(grade: float, codes: str, source: str = "m") -> Severity:
+    """A total of Brixia zones that all have the same grade."""
+    parts = tuple((code, Severity(round(grade), grade, 0.55, source)) for code in codes)
+    points = round(grade) * len(codes)
+    return Severity(points, grade * len(codes), 0.55 * len(codes), source, parts=parts, of=6)

@@ -15,6 +15,7 @@ from lungsev.geometry import IDENTITY_THETA, CanvasFrame
 from lungsev.grading import Calibration, central_quantiles, decode, grade_indices, total_distribution, total_interval
 from lungsev.report import SchemeScore
 from lungsev.schemes import Region, Scheme, builtin_schemes, load_scheme
+from lungsev.standing import PartialTotal
 
 FRAME = CanvasFrame(rows=1024, columns=1024, size_px=512, scale=0.5, offset_px=(0.0, 0.0))
 BRIXIA = load_scheme("brixia")
@@ -296,3 +297,52 @@ def test_what_is_not_a_distribution_is_refused(probabilities: np.ndarray) -> Non
 def test_a_score_carries_the_models_repeatability_so_that_two_reports_can_be_compared() -> None:
     assert brixia(certain([0] * 6), change=asdict(MEASURED)).repeatability == MEASURED
     assert brixia(certain([0] * 6)).repeatability is None
+
+
+LUNGS = np.array([[[0.5, 0.0, 0.0], [0.0, 1.0, 0.0]], [[0.5, 0.0, 0.0], [0.0, 1.0, 0.0]]])  # each in its own half
+
+
+def lungs_down_to(share: float) -> np.ndarray:
+    """Masks of both lungs [2, M, M]: the right one ends above the base, the left one fills its frame."""
+    mask = np.ones((2, 120, 120), np.float32)
+    mask[0, round(80 + 40 * share) :] = 0.0
+    return mask
+
+
+def test_a_zone_with_hardly_any_lung_has_no_number_and_the_others_a_sum() -> None:
+    rows = certain([0, 1, 3, 3, 2, 1])
+    score = decode(BRIXIA, rows, LUNGS, FRAME, Calibration(), lungs_down_to(0.1))
+    low = score.regions[2]
+    assert (low.grade, low.expected, low.probabilities, low.likely) == (None, None, None, None)
+    assert low.lung_share == pytest.approx(0.1, abs=0.03)
+    assert low.not_assessable == f"Not assessable: hardly any lung here ({low.lung_share:.0%} of the zone)."
+    assert [region.grade for region in score.regions] == [0, 1, None, 3, 2, 1]
+    assert (score.total, score.total_expected, score.total_interval, score.total_max) == (None, None, None, 18)
+    assert score.partial == PartialTotal(7, 15, ("A", "B", "D", "E", "F"), 6, (7, 7))
+    assert score.grades == (0, 1, 2, 3)
+
+
+@pytest.mark.parametrize(("share", "grades"), [(0.16, 5), (0.24, 6)])
+def test_a_fifth_of_lung_is_enough(share: float, grades: int) -> None:
+    score = decode(BRIXIA, certain([1] * 6), LUNGS, FRAME, Calibration(), lungs_down_to(share))
+    assert sum(region.grade is not None for region in score.regions) == grades
+    assert (score.total is None) == (grades < 6)
+
+
+def test_the_interval_of_a_sum_is_that_of_its_zones() -> None:
+    rows = rows_of(0.25, 0.25, 0.25, 0.25)
+    score = decode(BRIXIA, rows, LUNGS, FRAME, Calibration(interval_margin=1.0), lungs_down_to(0.0))
+    smaller = BRIXIA.model_copy(update={"regions": tuple(region for region in BRIXIA.regions if region.code != "C")})
+    assert score.partial is not None
+    assert score.partial.interval == total_interval(smaller, rows[:5], Calibration(interval_margin=1.0))
+
+
+def test_zones_of_a_frame_for_both_lungs_are_all_assessable() -> None:
+    score = decode(BRIXIA, certain([1] * 6), IDENTITY_THETA, FRAME, Calibration(), lungs_down_to(0.0)[:1])
+    assert score.total == 6
+    assert {region.lung_share for region in score.regions} == {None}
+
+
+def test_no_zone_with_lung_leaves_an_empty_sum() -> None:
+    score = decode(BRIXIA, certain([1] * 6), LUNGS, FRAME, Calibration(), np.zeros((2, 64, 64), np.float32))
+    assert score.partial == PartialTotal(0, 0, (), 6, (0, 0))

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from exam_makers import MODEL, scored_report, skipped_report
 from measured import MEASURED
+from partial_scores import without_zones
 
 from lungsev.change import change_between
 from lungsev.report_change import (
@@ -57,3 +58,33 @@ def test_a_report_without_a_score_or_a_model_is_refused() -> None:
         change_between_reports(LOW, HIGH, 24.0, "inha")
     with pytest.raises(ValueError, match="names no model"):
         source_of(replace(HIGH, model=None))
+
+
+def test_images_are_compared_by_the_zones_that_have_a_grade_on_both() -> None:
+    partial = without_zones(HIGH, "C")  # 1 1 - 3 3 3 after 0 0 0 1 1 1
+    change = change_between_reports(LOW, partial, 24.0)
+    assert (change.points, change.zones) == (8, (5, 6))
+    assert change.words.endswith(" (5 of 6 zones)")
+    assert change.direction == "worse"
+    same = change_between_reports(partial, without_zones(HIGH, "C"), 24.0)
+    assert (same.points, same.zones, same.direction) == (0, (5, 6), "none")
+    back = change_between_reports(partial, HIGH, 24.0)
+    assert (back.points, back.direction) == (0, "none"), "the sixth zone is no change"
+
+
+def test_images_without_a_zone_in_common_are_not_compared() -> None:
+    change = change_between_reports(without_zones(LOW, "ABC"), without_zones(HIGH, "DEF"), 24.0)
+    assert (change.obstacle, change.points, change.direction) == ("zones", None, "unknown")
+    assert change.words == "not comparable: no zone has a grade on both images"
+
+
+def test_what_a_reader_wrote_of_fewer_zones_varies_less() -> None:
+    grades = {region.code: region.grade for region in HIGH.scores["brixia"].regions}
+    left = {code: grade for code, grade in grades.items() if code != "A"}
+    full, less = (
+        standing_severity(replace(LOW, standing=Standing("corrected", 2, {"brixia": found}, "Dr A")), "brixia")
+        for found in (grades, left)
+    )
+    assert (full.points, less.points, less.regions, less.of) == (13, 12, tuple("BCDEF"), 6)
+    assert less.variance == pytest.approx(full.variance * (15 / 18) ** 2)
+    assert full.only("BCDEF").points == 12

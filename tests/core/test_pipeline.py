@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tiny_bundle import write_tiny_bundle_of_lungs
 
 from lungsev.bundle.archive import Bundle
 from lungsev.errors import BackendError, SkippedImageError, UnreadableImageError
@@ -123,3 +124,53 @@ def test_an_image_refused_before_the_network_says_why_in_a_sentence() -> None:
     failed = unscored_report(UnreadableImageError("damaged", "it is damaged."), ImageInfo(), None, 0.0)
     assert (failed.status, failed.reason, failed.error) == ("failed", None, "damaged")
     assert failed.message == "It is damaged."
+
+
+@pytest.fixture(scope="module")
+def lungs_scorer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scorer]:
+    """Scores Brixia, and extent and opacity of each lung; a frame for each lung, the right one reaching far down."""
+    bundle = write_tiny_bundle_of_lungs(tmp_path_factory.mktemp("bundle") / "lungs.zip", below=0.9)
+    with open_backend(bundle) as backend:
+        yield Scorer(bundle, backend)
+
+
+def test_a_bundle_with_a_frame_for_each_lung_measures_every_zone(lungs_scorer: Scorer, chest: Radiograph) -> None:
+    scored = lungs_scorer.score(chest)
+    report, score = scored.report, scored.report.scores["brixia"]
+    assert report.status == "scored", report.message
+    shares = {region.code: region.lung_share or 0.0 for region in score.regions}
+    assert shares["C"] < 0.2 < min(share for code, share in shares.items() if code != "C")
+    assert [region.code for region in score.regions if region.grade is None] == ["C"]
+    assert (score.total, score.partial.of if score.partial else 0) == (None, 6)
+    assert report.quality.verdict == "warn"
+    flag = report.quality.flags[-1]
+    assert flag.code == "zone_not_assessable"
+    assert flag.message == "Hardly any lung is seen in zone C (right lower zone), so it gets no grade."
+    assert np.shape(report.alignment) == (2, 2, 3)
+    assert scored.lung_mask is not None
+    assert scored.lung_mask.shape == (64, 64)
+    assert 0.8 < report.quality.measures["lungs_in_frame"] <= 1
+    assert SeverityReport.from_json(report.to_json()) == report
+
+
+def test_several_schemes_of_one_bundle_are_scored_beside_the_main_one(lungs_scorer: Scorer, chest: Radiograph) -> None:
+    report = lungs_scorer.score(chest).report
+    assert report.main_scheme == "brixia"
+    assert list(report.scores) == ["brixia", "ralo", "ralo_opacity"]
+    assert {report.scores[name].total_max for name in ("ralo", "ralo_opacity")} == {8}
+    assert min(len(region.polygon) for region in report.scores["ralo"].regions) > 4
+
+
+def test_an_image_without_any_lung_in_its_zones_is_refused(lungs_scorer: Scorer, chest: Radiograph) -> None:
+    class Elsewhere:
+        """The backend of the scorer, with frames that miss the lungs."""
+
+        name = device = precision = "fp32"
+
+        def infer(self, image: np.ndarray) -> dict[str, np.ndarray]:
+            outputs = lungs_scorer.backend.infer(image)
+            corner = np.array([[0.02, 0.0, 0.97], [0.0, 0.02, 0.97]], dtype=np.float32)
+            return {**outputs, "theta": np.stack([corner, corner])[None]}
+
+    report = Scorer(lungs_scorer.bundle, Elsewhere()).score(chest).report
+    assert (report.status, report.reason, report.scores) == ("skipped", "lungs_not_found", {})

@@ -87,28 +87,17 @@ class PartialTotal:
         return f"{self.points} of {self.points_max} ({self.note})"
 
 
-@dataclass(frozen=True)
-class StandingScore:
-    """The score that stands under one scheme: what is shown and sent.
+class ShownScore:
+    """What people read of a score: the total, or else the sum of the regions that have a grade."""
 
-    Attributes:
-        grades: By region code, in the scheme's order; None for a region that is not assessable.
-        total: None where a region has no grade; `partial` then has the sum of the others.
-        total_max: Of all regions.
-        interval: Likely totals; None when a reader signed the grades, and without a total.
-        model_total: What the model said; None where it gave no total.
-    """
-
-    grades: dict[str, int | None]
     total: int | None
     total_max: int
     interval: tuple[int, int] | None
-    model_total: int | None
-    partial: PartialTotal | None = None
+    partial: PartialTotal | None
 
     @property
     def points(self) -> int:
-        """The number that people read: the total, or the sum of the regions that have a grade."""
+        """The number."""
         return self.total if self.total is not None else self.partial.points if self.partial else 0
 
     @property
@@ -130,6 +119,26 @@ class StandingScore:
     def words(self) -> str:
         """`9 of 18`, or `9 of 15 (5 of 6 zones)`."""
         return self.partial.words if self.partial else f"{self.total} of {self.total_max}"
+
+
+@dataclass(frozen=True)
+class StandingScore(ShownScore):
+    """The score that stands under one scheme: what is shown and sent.
+
+    Attributes:
+        grades: By region code, in the scheme's order; None for a region that is not assessable.
+        total: None where a region has no grade; `partial` then has the sum of the others.
+        total_max: Of all regions.
+        interval: Likely totals; None when a reader signed the grades, and without a total.
+        model_total: What the model said; None where it gave no total.
+    """
+
+    grades: dict[str, int | None]
+    total: int | None
+    total_max: int
+    interval: tuple[int, int] | None
+    model_total: int | None
+    partial: PartialTotal | None = None
 
 
 @dataclass(frozen=True)

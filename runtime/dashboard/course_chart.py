@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lungsev.drawing.radiograph_view import NO_GRADE
 from lungsev.runtime.dashboard.style import severity_step
 from lungsev.runtime.patients.chart_layout import change_lines, level_runs, time_positions
 from lungsev.runtime.patients.trend import Trend, TrendPoint, format_taken
@@ -24,7 +23,7 @@ class ChartPoint:
         y: Of the total, or of the middle of what it can be where not every zone has a grade.
         range_y: Of the upper and the lower end of its likely range, or of what it can be; None where a reader signed
             the total.
-        mark: The total; a dash where there is none.
+        total: None where not every zone has a grade.
         severity: Step of the total's colour.
         day: The date under the mark; empty where it would touch the one before.
         label: The image in a sentence.
@@ -41,7 +40,7 @@ class ChartPoint:
     x: float
     y: float
     range_y: tuple[float, float] | None
-    mark: str
+    total: int | None
     severity: int | str
     day: str
     label: str
@@ -51,7 +50,7 @@ class ChartPoint:
     view_changed: bool
     line_from: tuple[float, float] | None
     model_line_x: float | None
-    grades: tuple[tuple[str, str, int | str], ...]
+    grades: tuple[tuple[str, int | None, int | str], ...]
     current: bool
     signed: bool
 
@@ -98,7 +97,7 @@ def course_chart(trend: Trend, exam_id: str) -> CourseChart:
                 x=x,
                 y=y,
                 range_y=(_y(trend, ends[1]), _y(trend, ends[0])) if ends else None,
-                mark=_mark(point.total),
+                total=point.total,
                 severity=severity_step(point.total, 0, trend.total_max),
                 day=f"{point.acquired_at:%d %b}" if show_day else "",
                 label=f"{format_taken(point.moment)}: {trend.words(point)}. {sentence(point)}",
@@ -109,7 +108,7 @@ def course_chart(trend: Trend, exam_id: str) -> CourseChart:
                 line_from=(xs[i - 1], ys[i - 1]) if joined else None,
                 model_line_x=round((xs[i - 1] + x) / 2, 1) if point.model_changed else None,
                 grades=tuple(
-                    (code, _mark(grade), severity_step(grade, trend.grades[0], trend.grades[-1]))
+                    (code, grade, severity_step(grade, trend.grades[0], trend.grades[-1]))
                     for code, grade in point.grades.items()
                 ),
                 current=point.id == exam_id,
@@ -152,10 +151,6 @@ def _smoothed(trend: Trend, xs: list[float]) -> tuple[tuple[str, ...], tuple[str
 
 def _svg_points(points: list[tuple[float, float]]) -> str:
     return " ".join(f"{x:g},{y:g}" for x, y in points)
-
-
-def _mark(grade: int | None) -> str:
-    return NO_GRADE if grade is None else str(grade)
 
 
 def _mark_y(trend: Trend, point: TrendPoint) -> float:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from lungsev.drawing.palette import UNGRADED, ink_on, severity_colour
+from lungsev.drawing.palette import ink_on, severity_colour
 
 SEVERITY_STEPS = 12  # classes sev-0 ... sev-12
-UNGRADED_STEP = "none"  # class sev-none: no grade
+UNGRADED_STEP = "none"  # class sev-none of app.css: no grade
 
 
 def severity_step(value: float | None, lowest: float, highest: float) -> int | str:
@@ -18,7 +18,6 @@ def severity_step(value: float | None, lowest: float, highest: float) -> int | s
 def palette_css() -> str:
     """Return the style sheet with a class for each step and the colour ramp of the map's legend."""
     colours = [severity_colour(step / SEVERITY_STEPS) for step in range(SEVERITY_STEPS + 1)]
-    classes = [*enumerate(colours), (UNGRADED_STEP, UNGRADED)]
-    lines = [f".sev-{step}{{--sev:rgb{colour};--sev-ink:rgb{ink_on(colour)}}}" for step, colour in classes]
+    lines = [f".sev-{step}{{--sev:rgb{colour};--sev-ink:rgb{ink_on(colour)}}}" for step, colour in enumerate(colours)]
     stops = ",".join(f"rgb{colour}" for colour in colours)
     return "\n".join([*lines, f".ramp{{background:linear-gradient(to right,{stops})}}"]) + "\n"

@@ -24,6 +24,7 @@ class Zone:
         severity: Step of the grade's colour.
         points: Outline in image pixels, as SVG writes them.
         badge: Where the digit's middle goes, in image pixels.
+        follows_lung: Whether it is drawn along its lung, not as a rectangle.
     """
 
     code: str
@@ -37,6 +38,7 @@ class Zone:
     likely: str
     points: str
     badge: tuple[float, float]
+    follows_lung: bool = False
 
     @property
     def digit(self) -> str:
@@ -79,6 +81,7 @@ def zones_of(
             likely=format_likely(region) if grades[region.code] is not None else _why(region),
             points=" ".join(f"{x:g},{y:g}" for x, y in region.polygon),
             badge=_badge(region, middle, image),
+            follows_lung=region.lung_share is not None,
         )
         for region in score.regions
     )

@@ -348,7 +348,16 @@ def a_partial_report() -> SeverityReport:
     """A report of two zones, one of which has no lung."""
     known = replace(a_region(), lung_share=0.9)
     missing = RegionScore(
-        "C", "right lower zone", "right", None, None, None, None, known.polygon, 0.11, "Not assessable: hardly any lung."
+        "C",
+        "right lower zone",
+        "right",
+        None,
+        None,
+        None,
+        None,
+        known.polygon,
+        0.11,
+        "Not assessable: hardly any lung.",
     )
     score = SchemeScore(
         (known, missing), None, None, None, 0.8, 6, partial=PartialTotal(2, 3, ("A",), 2, (1, 3))

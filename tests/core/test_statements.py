@@ -117,7 +117,9 @@ def test_a_reader_may_grade_a_zone_that_the_model_could_not_and_leave_one_out(re
     assert (stood.total, stood.partial) == (12, None)
     assert stood.regions[2].not_assessable is None
     left = {code: grade for code, grade in CORRECTED.items() if code != "A"}
-    stood = with_standing_grades(replace(report, standing=replace(STATES["corrected"], grades={"brixia": left})), "brixia")
+    stood = with_standing_grades(
+        replace(report, standing=replace(STATES["corrected"], grades={"brixia": left})), "brixia"
+    )
     assert (stood.total, stood.partial.points if stood.partial else None) == (None, 9)
     assert (stood.regions[0].grade, stood.regions[0].not_assessable) == (None, LEFT_OUT)
 

@@ -90,7 +90,7 @@ def test_an_outline_has_a_modest_number_of_points() -> None:
 @pytest.mark.parametrize("share", [0.0, 0.12, 0.18, 0.22, 0.5, 1.0])
 def test_the_share_of_lung_decides_whether_a_zone_is_assessable(share: float) -> None:
     mask = np.zeros((2, SIDE, SIDE), np.float32)
-    y0, x0, y1, x1 = RIGHT
+    y0, _, y1, _ = RIGHT
     top = y0 + (y1 - y0) * 2 / 3
     bottom = top + share * (y1 - top)
     rows = (np.arange(SIDE) + 0.5) / SIDE

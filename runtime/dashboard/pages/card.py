@@ -13,6 +13,7 @@ from lungsev.runtime.dashboard.style import severity_step
 from lungsev.runtime.patients.chart_layout import time_positions
 from lungsev.runtime.patients.patient_course import PatientCourse
 from lungsev.runtime.patients.trend import Trend
+from lungsev.standing import PartialTotal, ShownScore
 
 CARD_ORDER = {"stop": 0, "worse": 1, "refused": 2, "steady": 3, "first": 4, "better": 5}
 _WORDS = {"stop": "Check who this is", "refused": "Newest X-ray has no score"}
@@ -21,13 +22,12 @@ _SPARK_POINTS = 24  # the newest ones; more do not fit side by side
 
 
 @dataclass(frozen=True)
-class Score:
+class Score(ShownScore):
     """The score that stands for the newest image of a patient that has one.
 
     Attributes:
-        total, total_max: Of all zones; the total is None where not every zone has a grade.
-        points, points_max: What is shown: the total, or the sum of the zones that have a grade, as `note` then says.
-        interval: Likely range of what is shown; None when a reader signed the grades.
+        total: None where not every zone has a grade; `partial` then has the sum of the others.
+        interval: Likely totals; None when a reader signed the grades, and without a total.
         signature: Who signed them; empty for the model's.
         severity: Step of the total's colour.
         grades: Region code, grade and step of its colour.
@@ -35,18 +35,11 @@ class Score:
 
     total: int | None
     total_max: int
-    points: int
-    points_max: int
-    note: str
     interval: tuple[int, int] | None
     signature: str
     severity: int | str
     grades: tuple[tuple[str, int | None, int | str], ...]
-
-    @property
-    def words(self) -> str:
-        """`9 of 18`, or `9 of 15 (5 of 6 zones)`."""
-        return f"{self.points} of {self.points_max}" + (f" ({self.note})" if self.note else "")
+    partial: PartialTotal | None = None
 
 
 @dataclass(frozen=True)
@@ -158,13 +151,11 @@ def score_of(report: SeverityReport) -> Score:
     return Score(
         total=standing.total,
         total_max=standing.total_max,
-        points=standing.points,
-        points_max=standing.points_max,
-        note=standing.note,
-        interval=standing.likely,
+        interval=standing.interval,
         signature=signature_of(report, standing.model_total),
         severity=severity_step(standing.points, 0, standing.points_max),
         grades=tuple((code, grade, severity_step(grade, lowest, highest)) for code, grade in standing.grades.items()),
+        partial=standing.partial,
     )
 
 

@@ -24,7 +24,7 @@ from lungsev.runtime.patients.refusals import is_about_patient
 from lungsev.runtime.patients.trend import RegionChange
 from lungsev.runtime.patients.trend_sentences import sentence
 from lungsev.schemes import builtin_schemes, load_scheme
-from lungsev.standing import OutputState
+from lungsev.standing import OutputState, PartialTotal, ShownScore
 from lungsev.statements import other_scores, scheme_title
 
 NOT_RECORDED = "not recorded"
@@ -57,14 +57,15 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Result:
+class Result(ShownScore):
     """The score shown large.
 
     Attributes:
         title: Of the scheme.
         grades: All grades of the scheme, ascending, with `grade_names` where the scheme is a built-in one.
-        points, points_max: The total that stands, or the sum of the zones that have a grade, as `note` then says.
-        interval: Their likely range, None where a reader signed; `coverage_percent` says how likely.
+        total: The one that stands (`model_total`: the model's); None where not every zone has a grade, and `partial`
+            has the sum of the others.
+        interval: Likely totals, None where a reader signed; `coverage_percent` says how likely.
         signature: Who signed what stands; empty for the model's result.
         pairs: The zones of both lungs side by side, where they match.
         others: What stands under the model's other schemes, a sentence each.
@@ -74,9 +75,9 @@ class Result:
     title: str
     grades: tuple[int, ...]
     grade_names: tuple[tuple[int, str], ...]
-    points: int
-    points_max: int
-    note: str
+    total: int | None
+    total_max: int
+    model_total: int | None
     interval: tuple[int, int] | None
     coverage_percent: int
     signature: str
@@ -84,6 +85,7 @@ class Result:
     region_changes: tuple[RegionChange, ...]
     zones: tuple[Zone, ...]
     pairs: tuple[tuple[Zone, Zone], ...]
+    partial: PartialTotal | None = None
     others: tuple[str, ...] = ()
 
 
@@ -259,16 +261,17 @@ def _result(exam: Exam, scheme: str, course: PatientCourse, prior: Exam | None) 
         title=scheme_title(scheme),
         grades=score.grades,
         grade_names=tuple(zip(definition.grades, definition.grade_names, strict=True)) if definition else (),
-        points=standing.points,
-        points_max=standing.points_max,
-        note=standing.note,
-        interval=standing.likely,
+        total=standing.total,
+        total_max=standing.total_max,
+        model_total=standing.model_total,
+        interval=standing.interval,
         coverage_percent=round(100 * score.total_interval_coverage),
         signature=signature_of(report, standing.model_total),
         sentence=sentence(point) if point else None,
         region_changes=point.region_changes if point else (),
         zones=zones,
         pairs=paired(zones),
+        partial=standing.partial,
         others=other_scores(report),
     )
 

@@ -17,9 +17,9 @@ from lungsev.drawing.radiograph_view import (
     draw_scored_image,
     draw_side_marks,
     draw_zone,
+    grade_colour,
     image_pixels,
     lung_outlines,
-    grade_colour,
     smooth_map,
 )
 from lungsev.drawing.shapes import Sheet, wrap

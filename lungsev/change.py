@@ -14,14 +14,17 @@ model's own measured repeatability (`lungsev-train change`) and come with its bu
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+from lungsev.scores.severity import Severity as Severity
+from lungsev.scores.severity import comparable, compared_zones, moved_points, region_share
 from lungsev.standing import Change, Direction
 
 if TYPE_CHECKING:
-    from lungsev.report import ModelInfo, RegionScore, SchemeScore
+    from lungsev.report import ModelInfo
+    from lungsev.scores.score import RegionScore, SchemeScore
 
 Obstacle = Literal["identity", "model", "order", "unmeasured", "zones"]
 
@@ -77,46 +80,6 @@ class Repeatability:
                 raise ValueError(f"{name} must be 0 or more, found {getattr(self, name)}")
         if not 0.5 < self.call_from < 1.0:
             raise ValueError(f"call_from must be between 0.5 and 1, found {self.call_from}")
-
-
-@dataclass(frozen=True)
-class Severity:
-    """What is known of the total of an image, or of the grade of one region.
-
-    Attributes:
-        points: As it is shown: the sum of the chosen grades, or what the reader wrote.
-        mean, variance: Of its distribution.
-        source: Who measured: the model with its version, or the reader. Errors are shared within one source.
-        reader: Whether a reader wrote it.
-        parts: Code and severity of each region that a total sums; empty where they are not told apart.
-        of: Number of the scheme's regions, with `parts`.
-    """
-
-    points: int
-    mean: float
-    variance: float
-    source: str
-    reader: bool = False
-    parts: tuple[tuple[str, Severity], ...] = ()
-    of: int = 0
-
-    @property
-    def regions(self) -> tuple[str, ...]:
-        """Codes of the regions that it sums."""
-        return tuple(code for code, _ in self.parts)
-
-    def only(self, codes: Collection[str]) -> Severity:
-        """Return the sum of some of its regions; the variance is shared out as the regions' own are."""
-        kept = tuple((code, part) for code, part in self.parts if code in codes)
-        whole = sum(part.variance for _, part in self.parts)
-        share = sum(part.variance for _, part in kept) / whole if whole > 0 else len(kept) / len(self.parts)
-        return replace(
-            self,
-            points=sum(part.points for _, part in kept),
-            mean=sum(part.mean for _, part in kept),
-            variance=self.variance * share,
-            parts=kept,
-        )
 
 
 @dataclass(frozen=True)
@@ -268,29 +231,6 @@ def change_between(
     ways = movements(repeatability, hours, region=region, share=region_share(after))
     change = judged_change(points, after.mean - before.mean, noise, ways, hours, repeatability)
     return replace(change, zones=compared_zones(after))
-
-
-def comparable(before: Severity, after: Severity) -> tuple[Severity, Severity]:
-    """Return both with those regions only that have a grade in both: sums of other regions are no change."""
-    if before.regions == after.regions or not (before.of and after.of):
-        return before, after
-    common = set(before.regions) & set(after.regions)
-    return before.only(common), after.only(common)
-
-
-def moved_points(before: Severity, after: Severity) -> int | None:
-    """Return by how many points two comparable severities differ; None where no region has a grade in both."""
-    return None if after.of and not after.parts else after.points - before.points
-
-
-def compared_zones(severity: Severity) -> tuple[int, int] | None:
-    """Return how many regions a severity sums and how many there are; None where it sums all."""
-    return (len(severity.parts), severity.of) if len(severity.parts) < severity.of else None
-
-
-def region_share(severity: Severity) -> float:
-    """Return the share of the scheme's regions that a severity sums."""
-    return len(severity.parts) / severity.of if severity.of else 1.0
 
 
 def judged_change(

@@ -22,17 +22,13 @@ import numpy.typing as npt
 from lungsev.change import (
     ChangeEstimate,
     Repeatability,
-    Severity,
     change_between,
-    comparable,
-    compared_zones,
     hypothesis_weights,
     judged_change,
-    moved_points,
     movements,
-    region_share,
     shared_error,
 )
+from lungsev.scores.severity import Severity, comparable, compared_zones, moved_points, region_share
 
 BAND_COVERAGE = 0.8
 _BAND_DEVIATIONS = 1.2816  # of a normal distribution, for that coverage

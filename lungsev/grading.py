@@ -17,8 +17,8 @@ from lungsev.change import Repeatability
 from lungsev.geometry import CanvasFrame
 from lungsev.report import RegionScore, SchemeScore
 from lungsev.schemes import Region, Scheme
-from lungsev.standing import PartialTotal
-from lungsev.zones import ZoneOutline, outline_zone
+from lungsev.scores.score import PartialTotal
+from lungsev.scores.zones import ZoneOutline, outline_zone
 
 ProbabilityArray = npt.NDArray[np.floating]
 

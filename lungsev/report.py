@@ -16,10 +16,13 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import from_json
 
-from lungsev.change import Repeatability
 from lungsev.moment import Moment
 from lungsev.patient import PatientInfo
-from lungsev.standing import Change, OutputState, PartialTotal, Standing, StandingScore
+from lungsev.scores.score import PartialTotal, StandingScore
+from lungsev.scores.score import RegionScore as RegionScore
+from lungsev.scores.score import SchemeScore as SchemeScore
+from lungsev.scores.score import format_likely as format_likely
+from lungsev.standing import Change, OutputState, Standing
 
 SCHEMA_VERSION = 2
 DISCLAIMER = "Research use only. Not for clinical use."
@@ -27,14 +30,11 @@ DISCLAIMER = "Research use only. Not for clinical use."
 Status = Literal["scored", "skipped", "failed"]
 Verdict = Literal["ok", "warn", "refused"]
 Severity = Literal["info", "warn", "refuse"]
-Side = Literal["right", "left", "both"]
-Point = tuple[float, float]
 
 _Sha256 = Annotated[str, Field(json_schema_extra={"pattern": "^[0-9a-f]{64}$"})]
 _Code = Annotated[str, Field(json_schema_extra={"pattern": "^[a-z0-9_]+$"})]
 _Text = Annotated[str, Field(json_schema_extra={"minLength": 1})]
 _Pixels = Annotated[int, Field(json_schema_extra={"minimum": 1})]
-_Probability = Annotated[float, Field(json_schema_extra={"minimum": 0, "maximum": 1})]
 _Milliseconds = Annotated[float, Field(json_schema_extra={"minimum": 0})]
 _AffineRow = Annotated[tuple[float, ...], Field(json_schema_extra={"minItems": 3, "maxItems": 3})]
 
@@ -83,88 +83,6 @@ class ModelInfo:
     backend: str
     device: str
     precision: Annotated[str, Field(json_schema_extra={"enum": ["fp32", "bf16", "fp16"]})]
-
-
-@dataclass(frozen=True)
-class RegionScore:
-    """The grade of one region, or why it cannot have one.
-
-    Attributes:
-        side: Of the patient.
-        grade: None where the region is not assessable, as `not_assessable` then says.
-        expected: Mean of the grade's distribution.
-        probabilities: Of each grade, ascending.
-        likely: Lowest and highest grade that the calibrated distribution does not rule out.
-        polygon: x, y in original image pixels.
-        lung_share: Share of the region's zone that is lung; None where it was not measured.
-        not_assessable: Why it has no grade, in one sentence.
-    """
-
-    code: Annotated[str, Field(json_schema_extra={"pattern": "^[A-Za-z0-9_-]{1,16}$"})]
-    name: _Text
-    side: Annotated[Side, Field(description="Of the patient: the patient's right is on the image's left.")]
-    grade: Annotated[int | None, Field(description="Null where the region is not assessable.")]
-    expected: float | None
-    probabilities: Annotated[tuple[_Probability, ...], Field(json_schema_extra={"minItems": 2})] | None
-    likely: Annotated[
-        tuple[int, int] | None,
-        Field(description="Lowest and highest grade that the distribution does not rule out."),
-    ]
-    polygon: Annotated[
-        tuple[Point, ...], Field(description="x, y in original image pixels.", json_schema_extra={"minItems": 3})
-    ]
-    lung_share: Annotated[
-        _Probability | None, Field(description="Share of the region's zone that is lung, where it was measured.")
-    ] = None
-    not_assessable: Annotated[_Text | None, Field(description="Why the region has no grade, in one sentence.")] = None
-
-    def __post_init__(self) -> None:
-        if (self.grade is None) != (self.not_assessable is not None):
-            raise ValueError(f"region {self.code} needs either a grade or the reason why it is not assessable")
-
-    @property
-    def place(self) -> str:
-        """Name without its side: `right upper zone` is `upper` where a column or a mark shows the side."""
-        place = self.name if self.side == "both" else self.name.removeprefix(f"{self.side} ")
-        return place.replace(" zone", "") or self.name
-
-
-@dataclass(frozen=True)
-class SchemeScore:
-    """The score of one scheme. `total_interval` covers the reader's total with `total_interval_coverage`.
-
-    Attributes:
-        total, total_expected, total_interval: None where a region is not assessable: `partial` has the other regions.
-        total_max: Of all regions.
-        repeatability: Of the model, by which a change between two images is judged; None where it was not measured.
-    """
-
-    regions: Annotated[tuple[RegionScore, ...], Field(json_schema_extra={"minItems": 1})]
-    total: Annotated[int | None, Field(description="Null where a region is not assessable.")]
-    total_expected: float | None
-    total_interval: Annotated[
-        tuple[int, int] | None,
-        Field(description="Covers the reader's total with probability total_interval_coverage."),
-    ]
-    total_interval_coverage: Annotated[float, Field(json_schema_extra={"exclusiveMinimum": 0, "exclusiveMaximum": 1})]
-    total_max: int
-    repeatability: Annotated[
-        Repeatability | None, Field(description="Of the model: a change between two images is judged by it.")
-    ] = None
-    partial: Annotated[
-        PartialTotal | None, Field(description="Sum of the regions that have a grade, where not all have one.")
-    ] = None
-
-    def __post_init__(self) -> None:
-        if (self.total is None) != (self.partial is not None):
-            raise ValueError("a score needs either a total or the sum of the regions that have a grade")
-
-    @property
-    def grades(self) -> tuple[int, ...]:
-        """All grades of the scheme, ascending: as many as probabilities, up to a region's share of the total."""
-        highest = self.total_max // len(self.regions)
-        number = next((len(region.probabilities) for region in self.regions if region.probabilities), highest + 1)
-        return tuple(range(highest - number + 1, highest + 1))
 
 
 @dataclass(frozen=True)
@@ -348,19 +266,6 @@ OPTIONAL_REGION_PARTS = ("lung_share", "not_assessable")
 def report_adapter() -> TypeAdapter[SeverityReport]:
     """Return pydantic's converter to and from JSON, made when it is first used, which takes some milliseconds."""
     return TypeAdapter(SeverityReport)
-
-
-def format_likely(region: RegionScore) -> str:
-    """Say the likely grades in words: `likely 2`, `could be 1-2`, `unsure: 0-2`, with an en dash; or `not assessable`.
-
-    Unsure is a grade whose likely range spans more than half of all grades: the model does not settle it.
-    """
-    if region.likely is None or region.probabilities is None:
-        return "not assessable"
-    low, high = region.likely
-    if 2 * (high - low + 1) > len(region.probabilities):
-        return f"unsure: {low}–{high}"
-    return f"likely {region.grade}" if low == high == region.grade else f"could be {low}–{high}"
 
 
 def _empty_score_parts(score: SchemeScore) -> dict[str, Any]:

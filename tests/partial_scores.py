@@ -8,7 +8,7 @@ from exam_makers import scheme_score
 
 from lungsev.quality.messages import with_missing_zones
 from lungsev.report import RegionScore, SchemeScore, SeverityReport
-from lungsev.standing import PartialTotal
+from lungsev.scores.score import PartialTotal
 
 
 def without_zones(report: SeverityReport, codes: str, scheme: str = "brixia") -> SeverityReport:

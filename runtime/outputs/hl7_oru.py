@@ -8,12 +8,12 @@ AIAST (asserted by artificial intelligence) while the grades are the model's alo
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timezone, tzinfo
 
 from lungsev.patient import PatientInfo
 from lungsev.pipeline import ScoredRadiograph
-from lungsev.report import SeverityReport
+from lungsev.report import RegionScore, SeverityReport
 from lungsev.runtime.outputs import codes
 from lungsev.runtime.outputs.codes import Code
 from lungsev.runtime.outputs.person_names import split_name
@@ -157,6 +157,17 @@ def _observations(report: SeverityReport) -> Iterator[str]:
     for code, uid in uids:
         if uid:
             yield observe("HD" if code is codes.STUDY else "ST", code, uid)
+    yield from _scores(report, observe)
+    if report.change is not None:
+        yield observe("ST", codes.CHANGE, report.change.words)
+        if (percent := change_percent(report)) is not None:
+            yield observe("NM", codes.CHANGE_PROBABILITY, percent, codes.PERCENT)
+    for remark in remarks(report):
+        yield observe("ST", codes.REMARK, remark)
+
+
+def _scores(report: SeverityReport, observe: Callable[..., str]) -> Iterator[str]:
+    """Yield total and regions of every scheme; `observe` makes the segment of a value."""
     for name, score in report.scores.items():
         standing, stands = report.standing_score(name), as_standing_in(report, name)
         yield observe("NM", codes.total_code(name), standing.total, codes.SCORE_UNIT, stands)
@@ -170,18 +181,16 @@ def _observations(report: SeverityReport) -> Iterator[str]:
             yield observe("NM", codes.partial_code(name), standing.points, codes.SCORE_UNIT, stands)
             yield f"NTE|1||{standing.words}; not comparable with totals"
         for region in score.regions:
-            site, laterality = codes.region_site(region)
-            code, grade = codes.region_code(name, region.code), standing.grades[region.code]
-            yield observe("NM", code, grade, codes.SCORE_UNIT, stands)
-            place = f"{escape(site.meaning)}{', ' + laterality.meaning.lower() if laterality else ''}"
-            why = region.not_assessable or codes.NOT_ASSESSABLE.meaning
-            yield f"NTE|1||{place}" + ("" if grade is not None else f": {escape(why)}")
-    if report.change is not None:
-        yield observe("ST", codes.CHANGE, report.change.words)
-        if (percent := change_percent(report)) is not None:
-            yield observe("NM", codes.CHANGE_PROBABILITY, percent, codes.PERCENT)
-    for remark in remarks(report):
-        yield observe("ST", codes.REMARK, remark)
+            grade = standing.grades[region.code]
+            yield observe("NM", codes.region_code(name, region.code), grade, codes.SCORE_UNIT, stands)
+            yield _region_note(region, grade)
+
+
+def _region_note(region: RegionScore, grade: int | None) -> str:
+    site, laterality = codes.region_site(region)
+    place = f"{escape(site.meaning)}{', ' + laterality.meaning.lower() if laterality else ''}"
+    why = region.not_assessable or codes.NOT_ASSESSABLE.meaning
+    return f"NTE|1||{place}" + ("" if grade is not None else f": {escape(why)}")
 
 
 def _acquired(report: SeverityReport) -> str:

@@ -116,18 +116,15 @@ class Decisions:
         score = report.scores.get(scheme)
         if score is None or report.model is None:
             raise ValueError(f"this X-ray has no {scheme} score to correct")
-        regions = {region.code: region for region in score.regions}
+        model = {region.code: region.grade for region in score.regions}
         for code, grade in grades.items():
-            if code not in regions or (grade is not None and grade not in score.grades):
+            if code not in model or (grade is not None and grade not in score.grades):
                 raise ValueError(f"scheme {scheme} has no region {code} with grade {grade}")
         with self._writing() as log:
             _refuse_superseded(image, log)
             current = with_standing(image, report, log).standing_score(scheme).grades
-            changed = {
-                code: (regions[code].grade, current[code], grade)
-                for code, grade in grades.items()
-                if grade != current[code]
-            }
+            moved = {code: grade for code, grade in grades.items() if grade != current[code]}
+            changed = {code: (model[code], current[code], grade) for code, grade in moved.items()}
             stand = {**current, **grades}
             if all(grade is None for grade in stand.values()):
                 raise ValueError("give at least one region a grade")

@@ -11,14 +11,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import accumulate, pairwise
 
-from lungsev.change import ChangeEstimate, Repeatability, change_between, comparable, moved_points
+from lungsev.change import ChangeEstimate, Repeatability, change_between
 from lungsev.course import CoursePoint, follow_course
 from lungsev.moment import Moment
 from lungsev.report import SeverityReport
 from lungsev.report_change import source_of, standing_region_severities, standing_severity
 from lungsev.runtime.patients.history import Exam
 from lungsev.runtime.patients.refusals import is_about_patient
-from lungsev.standing import Change, PartialTotal, StandingState
+from lungsev.scores.score import PartialTotal
+from lungsev.scores.severity import comparable, moved_points
+from lungsev.standing import Change, StandingState
 
 
 @dataclass(frozen=True)

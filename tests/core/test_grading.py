@@ -15,7 +15,7 @@ from lungsev.geometry import IDENTITY_THETA, CanvasFrame
 from lungsev.grading import Calibration, central_quantiles, decode, grade_indices, total_distribution, total_interval
 from lungsev.report import SchemeScore
 from lungsev.schemes import Region, Scheme, builtin_schemes, load_scheme
-from lungsev.standing import PartialTotal
+from lungsev.scores.score import PartialTotal
 
 FRAME = CanvasFrame(rows=1024, columns=1024, size_px=512, scale=0.5, offset_px=(0.0, 0.0))
 BRIXIA = load_scheme("brixia")

@@ -13,7 +13,7 @@ from lungsev.runtime.dashboard.style import severity_step
 from lungsev.runtime.patients.chart_layout import time_positions
 from lungsev.runtime.patients.patient_course import PatientCourse
 from lungsev.runtime.patients.trend import Trend
-from lungsev.standing import PartialTotal, ShownScore
+from lungsev.scores.score import PartialTotal, ShownScore
 
 CARD_ORDER = {"stop": 0, "worse": 1, "refused": 2, "steady": 3, "first": 4, "better": 5}
 _WORDS = {"stop": "Check who this is", "refused": "Newest X-ray has no score"}

@@ -24,7 +24,8 @@ from lungsev.runtime.patients.refusals import is_about_patient
 from lungsev.runtime.patients.trend import RegionChange
 from lungsev.runtime.patients.trend_sentences import sentence
 from lungsev.schemes import builtin_schemes, load_scheme
-from lungsev.standing import OutputState, PartialTotal, ShownScore
+from lungsev.scores.score import PartialTotal, ShownScore
+from lungsev.standing import OutputState
 from lungsev.statements import other_scores, scheme_title
 
 NOT_RECORDED = "not recorded"

@@ -10,7 +10,7 @@ import pytest
 
 from lungsev.geometry import IDENTITY_THETA, CanvasFrame, box_polygon
 from lungsev.schemes import Region, load_scheme
-from lungsev.zones import LEAST_LUNG_SHARE, ZoneOutline, outline_zone
+from lungsev.scores.zones import LEAST_LUNG_SHARE, ZoneOutline, outline_zone
 
 FRAME = CanvasFrame(rows=512, columns=512, size_px=512, scale=1.0, offset_px=(0.0, 0.0))
 BRIXIA = {region.code: region for region in load_scheme("brixia").regions}

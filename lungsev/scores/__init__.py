@@ -1,0 +1,1 @@
+"""Scores: regions with their grades, totals, and what is known of both."""

@@ -35,15 +35,23 @@ def built_in_or_path(name: str, kind: str = "train") -> Path:
 
 
 def read_config(path: Path, followed: tuple[Path, ...] = (), kind: str = "train") -> dict[str, Any]:
-    """Read a YAML file and merge it over its `base:`, another built-in config or path.
+    """Read a YAML file and merge it over its `base:`, another built-in config or path; a section may have one too.
 
     Raises:
         ConfigError: A file cannot be read, or the bases go round in a circle.
     """
     own = read_yaml(path)
-    base = own.pop("base", None)
-    if base is None:
+    if kind == "train":
+        own = {key: _over_base(value, path, followed) for key, value in own.items()}
+    return _over_base(own, path, followed, kind)
+
+
+def _over_base(own: Any, path: Path, followed: tuple[Path, ...], kind: str = "train") -> Any:
+    """Return a section of the file `path` over its base; whatever has none as it is."""
+    if not isinstance(own, dict) or "base" not in own:
         return own
+    own = dict(own)
+    base = own.pop("base")
     source = path.parent / str(base) if str(base).endswith((".yaml", ".yml")) else built_in_or_path(str(base), kind)
     if source in followed:
         raise ConfigError(f"{path}: base {base} leads back to itself, expected a config that builds on another")

@@ -28,12 +28,19 @@ def load_training_config(path: Path) -> object:
     pytest.importorskip("torch", reason="the training room is not installed")
     from lungsev.train.configs import read_config
     from lungsev.train.tasks.alignment import AlignSettings
+    from lungsev.train.tasks.joint.settings import JointSettings
     from lungsev.train.tasks.recipe import ModelSettings
     from lungsev.train.tasks.segmentation import SegmentSettings
     from lungsev.train.tasks.severity import SeverityRunSettings
     from lungsev.train.tasks.upstream import UpstreamSettings
 
-    settings = {"segment": SegmentSettings, "align": AlignSettings, "model": ModelSettings, "trial": UpstreamSettings}
+    settings = {
+        "segment": SegmentSettings,
+        "align": AlignSettings,
+        "joint": JointSettings,
+        "model": ModelSettings,
+        "trial": UpstreamSettings,
+    }
     command = path.relative_to(CONFIGS / "train").parts[0].removesuffix(".yaml")
     return load_model(settings.get(command, SeverityRunSettings), path, None, read_config)
 

@@ -83,7 +83,9 @@ class AlignedOptions(TrainOptions):
 class JointOptions(AlignedOptions):
     """Of `joint`, whose config names datasets below one folder."""
 
-    fold: Annotated[int | None, typer.Option("--fold", help="Fold of the sources whose protocol is kfold.")] = None
+    fold: Annotated[
+        str | None, typer.Option("--fold", help="Fold of the sources whose protocol is kfold: 0, 1, ... or all.")
+    ] = None
 
     def overrides(self) -> dict[str, Any]:
         """As above."""
@@ -92,7 +94,7 @@ class JointOptions(AlignedOptions):
             "loop.threads": self.threads,
             "loop.epochs": self.epochs,
             "loop.seed": self.seed,
-            "fold": self.fold,
+            "fold": int(self.fold) if self.fold and self.fold.isdigit() else self.fold,
         }
 
 

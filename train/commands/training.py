@@ -106,8 +106,8 @@ def joint(options: JointOptions) -> None:
 
     Example: lungsev-train joint --data ../shared/cxr --config joint/trunk
     """
-    from lungsev.train.tasks.joint import resolve, run_joint
-    from lungsev.train.tasks.joint_settings import JointSettings
+    from lungsev.train.tasks.joint.run import resolve, run_joint
+    from lungsev.train.tasks.joint.settings import JointSettings
 
     _train("joint", JointSettings, run_joint, options, resolve)
 

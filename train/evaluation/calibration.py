@@ -138,18 +138,23 @@ def with_intervals(predictions: Predictions, calibration: Calibration, fitted_on
     )
 
 
-def reader_targets(predictions: Predictions) -> FloatArray:
+def reader_targets(predictions: Predictions, first_reader: float | None = None) -> FloatArray:
     """Return the mean distribution [N, R, G] of the readers of each region; zeros where nobody read it.
 
-    A grade between two of the scheme's is shared by them in proportion.
+    A grade between two of the scheme's is shared by them in proportion. With a weight of the first reader the others
+    share the rest.
     """
     grades = np.asarray(predictions.scheme.grades, dtype=np.float64)
     total = np.zeros(predictions.probabilities.shape)
-    for reading in predictions.readings.values():
+    others = max(1, len(predictions.readings) - 1)
+    for place_of_reader, reading in enumerate(predictions.readings.values()):
+        weight = 1.0
+        if first_reader is not None:
+            weight = max(first_reader if place_of_reader == 0 else (1 - first_reader) / others, 1e-9)
         place = np.interp(np.nan_to_num(reading), grades, np.arange(len(grades)))
         shares = np.clip(1.0 - np.abs(place[..., None] - np.arange(len(grades))), 0.0, None)
-        total += np.where(np.isnan(reading)[..., None], 0.0, shares)
-    return np.asarray(total / np.maximum(1.0, total.sum(axis=-1, keepdims=True)))
+        total += np.where(np.isnan(reading)[..., None], 0.0, weight * shares)
+    return np.asarray(total / np.where(total.sum(axis=-1, keepdims=True) > 0, total.sum(axis=-1, keepdims=True), 1.0))
 
 
 def fit_temperature(probabilities: FloatArray, target: FloatArray, prior_images: float = 0.2) -> float:

@@ -130,7 +130,7 @@ def run_soup(settings: SoupSettings, run: Run) -> dict[str, Any]:
         },
         **graded,
         "temperature": {scheme.name: temperature},
-        **_earlier_stages(dataset.name, settings),
+        **earlier_stages((dataset.name,), settings.alignment, settings.initial.encoder_weights),
     }
     finish_run(run, metrics)
     return metrics
@@ -195,13 +195,12 @@ def _all_images(images: Sequence[GradedImage], run: Run, seed: int) -> str:
     return everyone.sha256
 
 
-def _earlier_stages(graded: str, settings: SoupSettings) -> dict[str, Any]:
+def earlier_stages(graded: Sequence[str], alignment: Path | None, weights: Path | None) -> dict[str, Any]:
     """Collect the data of all stages, and what segmentation and alignment scored on patients they had not seen."""
-    align = _metrics_of(upstream_run(settings.alignment, "align"))
+    align = _metrics_of(upstream_run(alignment, "align"))
     segment = _metrics_of(Path(align["segmentation"])) if "segmentation" in align else {}
-    weights = settings.initial.encoder_weights
     pretrain = _metrics_of(weights if weights.is_dir() else weights.parent) if weights is not None else {}
-    sources = [graded, *(name for stage in (segment, pretrain) for name in stage.get("data", []))]
+    sources = [*graded, *(name for stage in (segment, pretrain) for name in stage.get("data", []))]
     measured = {"segmentation": segment, "alignment": align}
     return {
         "data": list(dict.fromkeys(sources)),

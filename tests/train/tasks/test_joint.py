@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +20,10 @@ from lungsev.networks.checkpoint import load_network
 from lungsev.train.data.splits import Split
 from lungsev.train.evaluation.predictions import Predictions
 from lungsev.train.runs import Run, open_run
-from lungsev.train.tasks.joint import EXTRAS, run_joint, start_from
-from lungsev.train.tasks.joint_network import JointLearner
-from lungsev.train.tasks.joint_settings import JointSettings
+from lungsev.train.tasks.joint.network import JointLearner
+from lungsev.train.tasks.joint.run import run_joint
+from lungsev.train.tasks.joint.settings import JointSettings
+from lungsev.train.tasks.joint.training import EXTRAS, start_from
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,32 @@ def test_pseudo_grades_of_an_earlier_run_are_taught_without_readers_of_that_sche
     metrics = run_joint(settings, run)
     assert set(metrics["schemes"]) == {"ralo", "ralo_opacity"}
     assert "train/mae_brixia" in run.history()[0]
+
+
+def test_every_fold_measures_and_what_ships_learns_from_all_of_them(trained: Trained, tmp_path: Path) -> None:
+    cohen, ralo = trained.overrides["sources"][:2]  # type: ignore[index]
+    sources = [{**cohen, "split": {"protocol": "kfold", "folds": 2}}, ralo]
+    start = {"start": str(trained.run.path.parent / "{fold}"), "repeats": 2, "steps": 1}
+    for part in ("fold-0", "fold-1", "all"):
+        shutil.copytree(trained.run.path, trained.run.path.parent / part)
+    settings = load_model(JointSettings, None, {**trained.overrides, "fold": "all", "sources": sources, **start})
+    run = open_run("joint", settings, out=tmp_path / "run")
+    metrics = run_joint(settings, run)
+    tested = [
+        Split.load(run.path / f"fold-{fold}" / "sources" / "cohen" / "splits.json").parts["test"] for fold in range(2)
+    ]
+    predictions = Predictions.load(run.path / "predictions-test.json")
+    assert sorted(predictions.names) == sorted(name for names in tested for name in names)
+    assert metrics["results"]["test"]["images"] == len(predictions.names) == 14
+    assert predictions.fitted_on == "other folds"
+    assert set(Split.load(run.splits).parts) == {"train"}
+    network = load_network(run.path).severity
+    copies = [torch.load(run.path / "all" / f"copy-{n}" / "network.pt", weights_only=True) for n in range(2)]
+    name = "scheme_heads.brixia.classify.weight"
+    assert not torch.equal(copies[0][f"severity.{name}"], copies[1][f"severity.{name}"])
+    torch.testing.assert_close(network.state_dict()[name], sum(copy[f"severity.{name}"] for copy in copies) / 2)
+    assert float(network.scheme_heads["brixia"].temperature) == pytest.approx(metrics["temperature"]["brixia"])
+    assert Predictions.load(run.path / "predictions-test-ralo.json").scheme.name == "ralo"
 
 
 def test_a_start_from_another_network_and_what_needs_masks_is_refused(trained: Trained, tmp_path: Path) -> None:

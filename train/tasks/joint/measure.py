@@ -14,18 +14,21 @@ from lungsev.schemes import Scheme
 from lungsev.train.console import say, warn
 from lungsev.train.data.crop_bank import StoredCrops
 from lungsev.train.data.splits import MIN_CALIBRATION
+from lungsev.train.evaluation.breakdown import worst_images
 from lungsev.train.evaluation.calibration import (
     CalibrationSettings,
     FittedCalibration,
     cross_fitted,
     fit_calibration,
+    reader_targets,
 )
 from lungsev.train.evaluation.predictions import Predictions, collect, join
 from lungsev.train.evaluation.summary import headline, summarise
 from lungsev.train.fitting.device import run_batches
-from lungsev.train.tasks.joint_sources import MEASURED, JointSource
+from lungsev.train.tasks.joint.sources import MEASURED, JointSource
 
 BATCH = 16
+SHOWN = ("accuracy", "mae", "kappa", "total_mae", "total_r")
 GROUPS = 5  # of patients, by whom held-back predictions calibrate each other
 Found = dict[str, dict[str, Predictions]]  # scheme -> part -> predictions at temperature 1
 
@@ -33,6 +36,11 @@ Found = dict[str, dict[str, Predictions]]  # scheme -> part -> predictions at te
 def predictions_path(folder: Path, part: str, scheme: str, main: str) -> Path:
     """Return where predictions of a part are: those of the main scheme have the name that every command reads."""
     return folder / (f"predictions-{part}.json" if scheme == main else f"predictions-{part}-{scheme}.json")
+
+
+def plain_path(folder: Path, part: str, scheme: str) -> Path:
+    """Return where predictions of a part are as the network made them, from which calibration can be repeated."""
+    return folder / "uncalibrated" / f"{part}-{scheme}.json"
 
 
 def held_back(
@@ -74,32 +82,41 @@ def predict_crops(network: Any, crops: StoredCrops, rows: Sequence[int], title: 
 
 
 def calibrated(
-    found: Mapping[str, Predictions], settings: CalibrationSettings
+    found: Mapping[str, Predictions], settings: CalibrationSettings, first_reader: float | None = None
 ) -> tuple[FittedCalibration, str, dict[str, Predictions]]:
     """Calibrate one scheme; what is measured was never fitted on.
 
     On the calibration part where there is one. Else the test part calibrates what ships, and its own images are
     calibrated by those of other patients, five groups of them in turn.
 
+    Args:
+        found: Predictions of each part at temperature 1.
+        settings: What is fitted.
+        first_reader: Weight of the first reader in what probabilities should be.
+
     Returns:
         What was fitted, on what, and every part calibrated.
     """
     own = found.get("calibration")
     if own is not None and len(set(own.patients)) >= MIN_CALIBRATION:
-        fitted = fit_calibration(own, settings)
+        fitted = fit_calibration(own, settings, reader_targets(own, first_reader))
         return fitted, "calibration part", {part: fitted.apply(each, "calibration") for part, each in found.items()}
-    nothing = FittedCalibration(settings, 1.0, None, 0)
     test = found.get("test")
     if test is None or len(set(test.patients)) < GROUPS * MIN_CALIBRATION // 2:
         warn("too few held-back patients to calibrate on: probabilities are as trained")
+        nothing = FittedCalibration(settings, 1.0, None, 0)
         return nothing, "nothing", {part: nothing.apply(each, "") for part, each in found.items()}
-    fitted = fit_calibration(test, settings)
+    targets = reader_targets(test, first_reader)
+    fitted = fit_calibration(test, settings, targets)
     others = {part: fitted.apply(each, "test") for part, each in found.items() if part != "test"}
-    nested = cross_fitted(test, patient_groups(test), settings)
+    nested = cross_fitted(test, patient_groups(test), settings, targets)
     return (
         fitted,
         f"test part; results: for each of {GROUPS} groups of its patients those of the others",
-        {**others, "test": nested},
+        {
+            **others,
+            "test": nested,
+        },
     )
 
 
@@ -112,29 +129,40 @@ def patient_groups(predictions: Predictions) -> npt.NDArray[np.intp]:
 
 
 def measure_schemes(
-    network: Any, found: Found, schemes: Mapping[str, Scheme], settings: CalibrationSettings, folder: Path
+    network: Any, found: Found, first_readers: Mapping[str, float | None], settings: CalibrationSettings, folder: Path
 ) -> dict[str, Any]:
     """Calibrate `network` in place, save predictions of every scheme, return what metrics.json holds of them."""
-    main = next((name for name, parts in found.items() if parts), next(iter(schemes)))
-    metrics: dict[str, Any] = {"scheme": main, "calibration": {}, "temperature": {}, "results": {}, "schemes": {}}
+    main = next((name for name, parts in found.items() if parts), next(iter(found)))
+    metrics: dict[str, Any] = {"scheme": main, "calibration": {}, "temperature": {}, "schemes": {}}
     for name, parts in found.items():
         if not parts:
             warn(f"{name}: no image was held back, so nothing is measured or calibrated")
             metrics["calibration"][name] = FittedCalibration(settings, 1.0, None, 0).stated.model_dump(mode="json")
             continue
-        fitted, fitted_on, shown = calibrated(parts, settings)
+        for part, predictions in parts.items():
+            plain_path(folder, part, name).parent.mkdir(exist_ok=True)
+            predictions.save(plain_path(folder, part, name))
+        fitted, fitted_on, shown = calibrated(parts, settings, first_readers.get(name))
         network.set_temperature(name, fitted.temperature)
-        results = {}
-        for part, predictions in shown.items():
-            predictions.save(predictions_path(folder, part, name, main))
-            results[part] = summarise(predictions, part)
-            say(f"{name}, {headline(predictions, part, ('accuracy', 'mae', 'kappa', 'total_mae', 'total_r'))}")
         metrics["calibration"][name] = fitted.stated.model_dump(mode="json")
         metrics["temperature"][name] = fitted.temperature
-        metrics["schemes"][name] = {"calibration_fitted_on": fitted_on, "results": results}
-    first = metrics["schemes"].get(main, {})
-    return {
-        **metrics,
-        "results": first.get("results", {}),
-        "calibration_fitted_on": first.get("calibration_fitted_on", "nothing"),
-    }
+        metrics["schemes"][name] = describe(shown, fitted_on, folder, main)
+    return with_main(metrics)
+
+
+def describe(shown: Mapping[str, Predictions], fitted_on: str, folder: Path, main: str) -> dict[str, Any]:
+    """Save calibrated predictions of one scheme, print and return what was measured."""
+    results = {}
+    for part, predictions in shown.items():
+        name = predictions.scheme.name
+        predictions.save(predictions_path(folder, part, name, main))
+        results[part] = {**summarise(predictions, part), "worst": worst_images(predictions)}
+        say(f"{name}, {headline(predictions, part, SHOWN)}")
+    return {"calibration_fitted_on": fitted_on, "results": results}
+
+
+def with_main(metrics: dict[str, Any]) -> dict[str, Any]:
+    """Return metrics with what was measured of the main scheme where every command looks for it."""
+    first = metrics["schemes"].get(metrics["scheme"], {})
+    nothing = {"results": {}, "calibration_fitted_on": "nothing"}
+    return {**metrics, **nothing, **first}

@@ -35,6 +35,9 @@ LINK = (
 )
 
 
+FOLD = "{fold}"  # in paths: fold-0, fold-1, ... or all
+
+
 class JointSplit(SplitSettings):
     """As of other commands, but where nothing is said of a source all of its images train."""
 
@@ -46,7 +49,9 @@ class JointSplit(SplitSettings):
 class PseudoSettings(Settings):
     """Grades that another run gave to a source's images, taught as soft targets (self-training)."""
 
-    file: Path  # predictions of an earlier joint run, its grades-<source>-<scheme>.json
+    # Predictions of an earlier joint run, its grades-<source>-<scheme>.json. Of a run of all folds give
+    # RUN/{fold}/grades-...: grades by a network that knew the images of a fold would tell them to those of that fold
+    file: Path
     weight: Weight = 0.5
 
 
@@ -129,12 +134,16 @@ class JointSettings(Settings):
     workers: Annotated[int, Field(ge=0)] = 0  # processes that prepare images; crops are read from a file
     skip_unreadable: bool = False
     sources: tuple[SourceSettings, ...] = Field(default=(), min_length=1)  # the first defines an epoch
-    fold: Annotated[int, Field(ge=0)] | None = None  # of the sources whose protocol is kfold; None: as they say
+    # Of the sources whose protocol is kfold; all: one run per fold, then one on all of their images, which ships
+    fold: Annotated[int, Field(ge=0)] | Literal["all"] | None = None
     steps: Positive | None = None  # of an epoch; None: until every image of the first source was seen
     alignment: Path | None = None  # run of `align`; None: the newest
     network: SeveritySettings = SeveritySettings()  # schemes: their order; those that nothing teaches are left out
     initial: InitialSettings = InitialSettings()
-    start: Path | None = None  # a run to go on from: trunk, and the heads of the same schemes
+    final_alignment: Path | None = None  # of fold: all, the alignment that ships; None: the one that was measured
+    # A run, or several in turn, to go on from: trunk, and heads of the same schemes. {fold} is fold-0, ... or all
+    start: Path | tuple[Path, ...] | None = None
+    repeats: Positive = 1  # copies of other seeds whose weights are averaged
     tie: TieSettings | None = None
     loss: SeverityLossSettings = SeverityLossSettings(expected_l1=0.3, total_l1=0.3)
     maps_weight: Weight = 1.0  # of lungs' outlines and opacities' places
@@ -156,11 +165,29 @@ class JointSettings(Settings):
             raise ValueError("the first source defines an epoch, so its share must be above 0")
         return self
 
+    @property
+    def starts(self) -> tuple[Path, ...]:
+        """Return the runs that copies go on from, in turn."""
+        if self.start is None:
+            return ()
+        return self.start if isinstance(self.start, tuple) else (self.start,)
+
+    def replacing(self, word: str, by: str) -> JointSettings:
+        """Return these settings with a word replaced in the paths of runs that they build on."""
+        starts = tuple(Path(str(path).replace(word, by)) for path in self.starts)
+        sources = []
+        for source in self.sources:
+            pseudo = source.pseudo
+            if pseudo is not None:
+                pseudo = pseudo.model_copy(update={"file": Path(str(pseudo.file).replace(word, by))})
+            sources.append(source.model_copy(update={"pseudo": pseudo}))
+        return self.model_copy(update={"start": starts or None, "sources": tuple(sources)})
+
     def data_of(self, source: SourceSettings) -> DataSettings:
         """Return what the preparation of images knows of a source."""
         root = source.root if self.data is None else self.data / source.root
         values: dict[str, Any] = {"root": root, "cache": self.cache, "workers": self.workers}
         split = source.split
-        if self.fold is not None and split.protocol == "kfold":
+        if isinstance(self.fold, int) and split.protocol == "kfold":
             split = split.model_copy(update={"fold": self.fold})
         return DataSettings(layout=source.layout, skip_unreadable=self.skip_unreadable, split=split, **values)

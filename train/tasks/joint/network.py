@@ -16,7 +16,7 @@ from lungsev.train.data.crop_bank import MAPS
 from lungsev.train.fitting.fit import TrainingModule
 from lungsev.train.fitting.losses import expected_grade, known_mean, known_regions, severity_loss
 from lungsev.train.tasks.image_labels import label_loss
-from lungsev.train.tasks.joint_settings import JointSettings
+from lungsev.train.tasks.joint.settings import JointSettings
 from lungsev.train.tasks.segmentation import encoder_stages
 
 LABEL_DROPOUT = 0.2

@@ -27,7 +27,7 @@ from lungsev.train.data.preparation import ready_images, require_root, split_dat
 from lungsev.train.data.sampling import crop
 from lungsev.train.runs import Run
 from lungsev.train.tasks.image_labels import ImageLabels, labels_of, subsample
-from lungsev.train.tasks.joint_settings import JointSettings, SourceSettings
+from lungsev.train.tasks.joint.settings import JointSettings, SourceSettings
 from lungsev.train.tasks.spatial_normalizer import SpatialNormalizer, image_thetas
 
 MEASURED = ("validation", "calibration", "test", "consensus")

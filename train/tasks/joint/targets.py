@@ -14,8 +14,8 @@ from lungsev.schemes import Scheme
 from lungsev.train.console import say
 from lungsev.train.data.tables import IMAGE_COLUMNS, find_column, number, read_table
 from lungsev.train.evaluation.predictions import Predictions
-from lungsev.train.tasks.joint_settings import JointSettings, TieSettings
-from lungsev.train.tasks.joint_sources import JointSource
+from lungsev.train.tasks.joint.settings import JointSettings, TieSettings
+from lungsev.train.tasks.joint.sources import JointSource
 from lungsev.train.tasks.severity import reader_target
 
 Array = npt.NDArray[np.float32]

@@ -13,9 +13,9 @@ from lungsev.errors import ConfigError
 from lungsev.schemes import Scheme
 from lungsev.train.data.crop_bank import StoredCrops
 from lungsev.train.data.loaders import Key, generator_of
-from lungsev.train.tasks.joint_settings import JointSettings
-from lungsev.train.tasks.joint_sources import JointSource
-from lungsev.train.tasks.joint_targets import Targets
+from lungsev.train.tasks.joint.settings import JointSettings
+from lungsev.train.tasks.joint.sources import JointSource
+from lungsev.train.tasks.joint.targets import Targets
 
 
 def slots_of(shares: Sequence[float], batch_size: int) -> list[int]:

@@ -1,0 +1,1 @@
+"""`lungsev-train joint`: one trunk on several datasets at once."""

@@ -60,6 +60,9 @@ class Repeatability:
         region_process: Drift and steps of one region's grade, in grades², as a share of those of the total.
         margin: The smallest true change, in points, that counts as one.
         call_from: A change is called when its probability is at least this.
+        evidence: Schemes with the points that one point of their expected total counts; together they tell the change,
+            where that was measured to be better than the scheme's own total alone, which none stands for.
+        evidence_offset: Points to add to them, so that they are on the scale of the scheme's own total.
     """
 
     shared_error: float
@@ -70,6 +73,8 @@ class Repeatability:
     region_process: float
     margin: float
     call_from: float
+    evidence: tuple[tuple[str, float], ...] = ()
+    evidence_offset: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("shared_error", "region_shared_error", "step_share"):
@@ -80,6 +85,9 @@ class Repeatability:
                 raise ValueError(f"{name} must be 0 or more, found {getattr(self, name)}")
         if not 0.5 < self.call_from < 1.0:
             raise ValueError(f"call_from must be between 0.5 and 1, found {self.call_from}")
+        numbers = [self.evidence_offset, *(weight for _, weight in self.evidence)]
+        if not all(map(math.isfinite, numbers)):
+            raise ValueError(f"weights and offset of the evidence must be finite, found {numbers}")
 
 
 @dataclass(frozen=True)
@@ -89,6 +97,7 @@ class ChangeEstimate:
     Attributes:
         points: Difference of the shown totals or grades.
         worse, better: Probability that the true value rose or fell by the margin or more; the rest is neither.
+        expected: Mean of the true change's distribution, in points: nearer to 0 than what was observed.
         hours: From the first image to the second; None when it is not known.
         called: Whether the larger of the two is large enough to be called a change.
         obstacle: Why nothing can be said, if so.
@@ -98,6 +107,7 @@ class ChangeEstimate:
     points: int | None
     worse: float = 0.0
     better: float = 0.0
+    expected: float = 0.0
     hours: float | None = None
     called: bool = False
     obstacle: Obstacle | None = None
@@ -245,7 +255,8 @@ def judged_change(
     worse, better = tail_probabilities(difference, noise, processes, repeatability.margin)
     # The shown totals must agree with it: no "worse" beside a total that fell or stayed.
     agrees = points > 0 if worse > better else points < 0
-    return ChangeEstimate(points, worse, better, hours, called=agrees and max(worse, better) >= repeatability.call_from)
+    called = agrees and max(worse, better) >= repeatability.call_from
+    return ChangeEstimate(points, worse, better, expected_change(difference, noise, processes), hours, called=called)
 
 
 def movements(
@@ -299,6 +310,13 @@ def tail_probabilities(
         worse += weight * _normal_cdf((mean - margin) / deviation)
         better += weight * _normal_cdf((-mean - margin) / deviation)
     return min(1.0, worse), min(1.0, better)
+
+
+def expected_change(difference: float, noise: float, processes: Sequence[tuple[float, float]]) -> float:
+    """Return the mean of the true change after a difference was seen; arguments as of `tail_probabilities`."""
+    weights = hypothesis_weights(difference, noise, processes)
+    shares = [variance / max(noise + variance, _LEAST_VARIANCE) for _, variance in processes]
+    return difference * sum(weight * share for weight, share in zip(weights, shares, strict=True))
 
 
 def hypothesis_weights(difference: float, noise: float, processes: Sequence[tuple[float, float]]) -> list[float]:

@@ -7,6 +7,8 @@ change.words, change.worse, change.better     # "probably worse, 92 %", 0.92, 0.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import replace
 
 from lungsev.change import (
@@ -19,6 +21,8 @@ from lungsev.change import (
     reader_severity,
 )
 from lungsev.report import SeverityReport
+from lungsev.scores.score import SchemeScore
+from lungsev.scores.severity import compared_zones
 
 _UNNAMED_READER = "a reader"
 
@@ -46,7 +50,8 @@ def change_between_reports(
 def standing_severity(report: SeverityReport, scheme: str) -> Severity:
     """Return what is known of the total that stands, or of the sum of the regions that have a grade.
 
-    That is the model's distribution, unless a reader signed other grades: one who agrees leaves it as it is.
+    That is the model's distribution, of all schemes that its repeatability takes as evidence, unless a reader signed
+    other grades: one who agrees leaves it as it is.
 
     Raises:
         KeyError: The image has no score of the scheme.
@@ -62,7 +67,25 @@ def standing_severity(report: SeverityReport, scheme: str) -> Severity:
         )
         whole = reader_severity(standing.points, standing.points_max, reader)
         return replace(whole, parts=parts, of=len(standing.grades))
-    return model_severity(score, source_of(report))
+    return evidence_severity(report.scores, scheme, source_of(report))
+
+
+def evidence_severity(scores: Mapping[str, SchemeScore], scheme: str, source: str) -> Severity:
+    """Return what all schemes together say of the total of one, as its repeatability weighs them.
+
+    Schemes share the network, and so their errors: their deviations are added, as if the errors were the same. Where a
+    scheme has no score, or a region of one no grade, the total's own distribution stands.
+    """
+    own = model_severity(scores[scheme], source)
+    measured = scores[scheme].repeatability
+    if measured is None or not measured.evidence or any(name not in scores for name, _ in measured.evidence):
+        return own
+    parts = [(weight, model_severity(scores[name], source)) for name, weight in measured.evidence]
+    if any(compared_zones(part) is not None for part in (own, *(part for _, part in parts))):
+        return own
+    mean = measured.evidence_offset + sum(weight * part.mean for weight, part in parts)
+    deviation = sum(abs(weight) * math.sqrt(part.variance) for weight, part in parts)
+    return replace(own, mean=mean, variance=deviation**2)
 
 
 def standing_region_severities(report: SeverityReport, scheme: str) -> dict[str, Severity]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-
 import numpy as np
 
 from lungsev.change import Severity
@@ -32,8 +30,9 @@ def simulated_courses(
                 CourseImage(
                     name=f"{patient}-{i}.jpg",
                     patient=f"P{patient}",
-                    taken_at=datetime(2026, 1, 1) + timedelta(days=float(days[i])),
+                    day=float(days[i]),
                     total=Severity(round(shown[i]), float(shown[i]), float(variance[i]), "m"),
+                    schemes={"brixia": (float(shown[i]), float(variance[i]))},
                     zones=tuple(Severity(round(shown[i] / 6), float(shown[i] / 6), 0.5, "m") for _ in range(2)),
                     readings={"extent": (float(readers[i, 0]), float(readers[i, 1]))},
                 )

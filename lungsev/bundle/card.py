@@ -67,6 +67,9 @@ def _change_lines(manifest: Manifest) -> Iterator[str]:
             f"besides in {change.step_share:.0%} of the intervals (variance {change.step_variance:.2g} points²). A "
             f"change of at least {change.margin:g} points is called from a probability of {change.call_from:.2f} on."
         )
+        if change.evidence:
+            weights = ", ".join(f"{weight:.2g} x {name}" for name, weight in change.evidence)
+            yield f"- The total that a change is told by is a sum of expected totals: {weights}, and an offset."
         measured = manifest.metrics.get("change", {}).get(scheme.name)
         if measured:
             yield from _measured_changes(measured)
@@ -79,13 +82,29 @@ def _measured_changes(measured: Mapping[str, Any]) -> Iterator[str]:
         f"fitted on, with 95 % intervals (Wilson's, or of resampled patients where wider):"
     )
     rows = []
-    for title, part in (("called changed", "same_day_called"), ("agreed change of 4 points found", "agreed_found")):
-        for name, row in test[part].items():
+    parts = [("called changed", test["same_day_called"]), ("agreed change of 4 points found", test["agreed_found"])]
+    for truth, agreement in test.get("agreement", {}).items():
+        parts.append((f"direction right in clear steps of {truth}", agreement["direction"]))
+        yield from _correlation_lines(truth, agreement)
+    for title, part in parts:
+        for name, row in part.items():
             if row["rate"] is not None:
                 low, high = row["interval"]
                 values = [f"{row['rate']:.1%}", f"{low:.1%} to {high:.1%}", row["pairs"], row["patients"]]
                 rows.append((f"{title}: {name}", values))
     yield markdown_table("pairs of images", ["share", "interval", "pairs", "patients"], rows)
+
+
+def _correlation_lines(truth: str, agreement: Mapping[str, Any]) -> Iterator[str]:
+    """Say how changes correlate with the readers' mean, and one reader's with the other's."""
+    told = {**agreement["r"], "one reader's change with the other's": agreement["reader_r"]}
+    found = [
+        f"{name} {row['rate']:.2f} ({row['interval'][0]:.2f} to {row['interval'][1]:.2f})"
+        for name, row in told.items()
+        if row["rate"] is not None
+    ]
+    if found:
+        yield f"- Correlation with the readers' mean change of {truth} between two images: {'; '.join(found)}."
 
 
 def _metrics_table(metrics: Mapping[str, Any]) -> str:

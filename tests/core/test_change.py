@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from lungsev.change import (
     change_sentence,
     change_words,
     difference_noise,
+    expected_change,
     format_hours,
     hypothesis_weights,
     model_region_severity,
@@ -174,6 +176,9 @@ def test_the_probability_agrees_with_a_simulation() -> None:
     seen = true + rng.normal(0, np.sqrt(noise), n)
     near = np.abs(seen - 3.0) < 0.15
     worse, better = tail_probabilities(3.0, noise, ((0.8, drift), (0.2, drift + step)), 0.5)
+    assert expected_change(3.0, noise, ((0.8, drift), (0.2, drift + step))) == pytest.approx(
+        true[near].mean(), abs=0.03
+    )
     assert worse == pytest.approx((true[near] >= 0.5).mean(), abs=0.02)
     assert better == pytest.approx((true[near] <= -0.5).mean(), abs=0.02)
 
@@ -191,10 +196,12 @@ def test_the_probability_agrees_with_a_simulation() -> None:
         {"call_from": 0.5},
         {"call_from": 1.0},
         {"call_from": 1.5},
+        {"evidence": (("brixia", math.inf),)},
+        {"evidence_offset": math.nan},
     ],
 )
-def test_parameters_out_of_range_are_refused(wrong: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match=next(iter(wrong))):
+def test_parameters_out_of_range_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong)).partition("_offset")[0]):
         replace(MEASURED, **wrong)
 
 

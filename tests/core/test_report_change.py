@@ -88,3 +88,20 @@ def test_what_a_reader_wrote_of_fewer_zones_varies_less() -> None:
     assert (full.points, less.points, less.regions, less.of) == (13, 12, tuple("BCDEF"), 6)
     assert less.variance == pytest.approx(full.variance * (15 / 18) ** 2)
     assert full.only("BCDEF").points == 12
+
+
+def test_other_schemes_tell_the_change_where_the_repeatability_weighs_them() -> None:
+    measured = replace(MEASURED, evidence=(("brixia", 0.5), ("other", 2.0)), evidence_offset=-1.0)
+    scores = {"brixia": replace(HIGH.scores["brixia"], repeatability=measured), "other": LOW.scores["brixia"]}
+    both = replace(HIGH, scores=scores)
+    brixia, other = (standing_severity(report, "brixia") for report in (HIGH, LOW))
+    found = standing_severity(both, "brixia")
+    assert (found.points, found.parts) == (brixia.points, brixia.parts)
+    assert found.mean == pytest.approx(0.5 * brixia.mean + 2 * other.mean - 1)
+    assert found.variance == pytest.approx((0.5 * brixia.variance**0.5 + 2 * other.variance**0.5) ** 2)
+    alone = replace(both, scores={"brixia": scores["brixia"]})
+    assert standing_severity(alone, "brixia") == brixia
+    signed = replace(both, standing=Standing("corrected", 2, {"brixia": dict.fromkeys("ABCDEF", 1)}, "Dr A"))
+    assert standing_severity(signed, "brixia").mean == 6.0
+    partial = replace(both, scores={**scores, "other": without_zones(LOW, "C").scores["brixia"]})
+    assert standing_severity(partial, "brixia") == brixia

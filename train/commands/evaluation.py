@@ -67,10 +67,20 @@ def evaluate(
 
 @app.command()
 def change(
-    data: Annotated[Path, typer.Option("--data", "-d", help="Folder of graded courses with times, e.g. RALO.")],
-    bundle: Annotated[Path, typer.Option("--bundle", help="Bundle to measure; its manifest and card are rewritten.")],
+    data: Annotated[Path, typer.Option("--data", "-d", help="Folder of graded courses with times or days, e.g. RALO.")],
+    bundle: Annotated[
+        Path | None, typer.Option("--bundle", help="Bundle to measure; its manifest and card are rewritten.")
+    ] = None,
+    predictions: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--predictions",
+            help="Predictions of these images, a file for each scheme and fold, instead of scoring them: where the "
+            "bundle was trained on them.",
+        ),
+    ] = None,
     scheme: Annotated[
-        str | None, typer.Option("--scheme", help="Scheme of the bundle. Default: brixia if it has it.")
+        str | None, typer.Option("--scheme", help="Scheme whose total is shown. Default: brixia if it is scored.")
     ] = None,
     threads: Threads = None,
     as_json: Json = False,
@@ -78,14 +88,14 @@ def change(
     """Measure how repeatable a bundle is on courses that readers graded, and write it into the bundle.
 
     From it follows the probability that a patient got worse or better between two images. A bundle without it calls
-    no change.
+    no change. Without a bundle the predictions are measured, and nothing is written.
 
     Example: lungsev-train change --data ../shared/cxr/ralo --bundle lungsev/bundle/default
     """
     from lungsev.train.console import print_json
     from lungsev.train.tasks.change import measure_change
 
-    found = measure_change(data, bundle, scheme, threads)
+    found = measure_change(data, bundle, scheme, threads, predictions or ())
     if as_json:
         print_json(found)
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from measured import MEASURED
 from tiny_bundle import tiny_manifest
 
@@ -52,6 +54,25 @@ def test_the_provenance_names_run_commit_and_split() -> None:
     assert "- images\n- Split by patient, sha256 ffffffffffffffff…" in card
     assert "from run brixia/1 (commit 0123)" in card
     assert "onnx 1" in card
+
+
+def test_the_card_names_the_evidence_of_a_change_and_what_the_readers_agree_on() -> None:
+    rate = {"pairs": 40, "patients": 9, "rate": 0.925, "interval": [0.8, 0.96]}
+    agreement = {"r": {"observed": {**rate, "rate": None}, "in its course": rate}, "reader_r": rate}
+    test = {
+        "images": 90, "patients": 20, "same_day_called": {}, "agreed_found": {},
+        "agreement": {"ralo": {**agreement, "direction": {"in its course": rate}}},
+    }  # fmt: skip
+    measured = replace(MEASURED, evidence=(("brixia", 0.5), ("ralo", 1.25)))
+    card = write_card(
+        tiny_manifest(
+            calibration={"brixia": Calibration(change=measured)},
+            metrics={"change": {"brixia": {"data": "ralo", "test": test}}},
+        )
+    )
+    assert "a sum of expected totals: 0.5 x brixia, 1.2 x ralo, and an offset" in card
+    assert "change of ralo between two images: in its course 0.93 (0.80 to 0.96); one reader's change with" in card
+    assert "| direction right in clear steps of ralo: in its course | 92.5% | 80.0% to 96.0% | 40 | 9 |" in card
 
 
 def test_the_card_says_how_a_change_is_called_and_how_well() -> None:

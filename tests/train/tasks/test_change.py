@@ -22,9 +22,13 @@ from lungsev.grading import Calibration, decode
 from lungsev.pipeline import unscored_report
 from lungsev.report import ImageInfo, ModelInfo, SeverityReport
 from lungsev.schemes import load_scheme
+from lungsev.train.data.datasets import load_graded
+from lungsev.train.evaluation.change import nested
+from lungsev.train.evaluation.change.lines import lines_of
+from lungsev.train.evaluation.predictions import collect
 from lungsev.train.tasks import change
 
-PATIENTS, IMAGES = 60, 5
+PATIENTS, IMAGES = 40, 5
 MODEL = ModelInfo("tiny", "1", "0f" * 32, "onnxruntime", "cpu", "fp32")
 HEAD = "Subject_ID,Exam_DateTime," + ",".join(
     2 * ["Right GEOGRAPHIC,Right OPACITY,Left GEOGRAPHIC,Left OPACITY,Total GEOGRAPHIC,Total OPACITY"]
@@ -100,6 +104,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Measured]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lungsev, "load", lambda bundle, threads: StandIn(severities))
         patch.setattr(change, "say", lines.append)
+        patch.setattr(nested, "FOLDS", 2)
         found = change.measure_change(folder / "ralo", folder / "bundle")
         yield Measured(folder / "ralo", folder / "bundle", before.graph_bytes(), found, lines)
 
@@ -120,23 +125,20 @@ def test_the_measured_repeatability_is_written_into_manifest_card_and_checksums(
     assert f"checksum {bundle.sha256[:8]}" in measured.lines[-1]
 
 
-def test_both_halves_hold_other_patients_and_images_without_a_score_or_seen_twice_are_left_out(
+def test_figures_are_of_all_patients_and_images_without_a_score_or_seen_twice_are_left_out(
     measured: Measured,
 ) -> None:
     fit, test = measured.figures["fit"], measured.figures["test"]
-    assert fit["patients"] + test["patients"] == PATIENTS
-    assert fit["images"] + test["images"] == PATIENTS * IMAGES - 3
-    assert measured.lines[0] == "297 images scored; 3 left out (no score, no time, or the same picture twice)"
+    assert fit["patients"] == test["patients"] == PATIENTS
+    assert fit["images"] == test["images"] == PATIENTS * IMAGES - 3
+    assert sum(fold["patients"] for fold in measured.figures["folds"]) == PATIENTS
+    assert measured.lines[0] == "197 images scored; 3 left out (no total, no time, or the same picture twice)"
     assert set(test["reliability"]) == {"ralo", "ralo + ralo_opacity"}
+    assert test["agreement"]["ralo"]["clear_points"] == 2.0
 
 
 def test_the_figures_are_told_line_by_line(measured: Measured) -> None:
-    lines = measured.lines[1:-1]
-    assert lines == list(change.lines_of(measured.figures))
-    assert lines[0].startswith("Repeatability: shared_error 0.")
-    day = measured.figures["test"]["same_day_called"]["within 24 h, pair alone"]
-    assert lines[2].startswith(f"  Called changed, within 24 h, pair alone: {day['rate']:.1%} (")
-    assert lines[2].endswith(f"of {day['pairs']} pairs of {day['patients']} patients")
+    assert measured.lines[1:-1] == list(lines_of(measured.figures))
 
 
 def test_a_second_measurement_replaces_the_first(measured: Measured) -> None:
@@ -146,11 +148,45 @@ def test_a_second_measurement_replaces_the_first(measured: Measured) -> None:
 
 
 def test_a_dataset_without_times_and_a_scheme_that_is_not_scored_are_refused(measured: Measured) -> None:
-    with pytest.raises(DatasetError, match="the bundle does not score inha; it scores brixia"):
+    with pytest.raises(DatasetError, match="inha is not scored: the bundle scores brixia"):
         change.measure_change(measured.root, measured.bundle, "inha")
     table = measured.root / "ralo-dataset-metadata.csv"
     whole = table.read_text()
     table.write_text(whole.replace("Exam_DateTime", "Exam"))
-    with pytest.raises(DatasetError, match="no image with date and time, which a course needs"):
+    with pytest.raises(DatasetError, match="no image with date and time or with a day, which a course needs"):
         change.measure_change(measured.root, measured.bundle)
     table.write_text(whole)
+
+
+def stored(root: Path, out: Path, scheme: str, noise: float) -> Path:
+    """Predictions of the readers' mean extent with some noise, spread over the scheme's regions."""
+    rng, loaded, dataset = np.random.default_rng(3), load_scheme(scheme), load_graded(root)
+    share = np.array([np.mean([*image.readings.values()]) / 4 for image in dataset.images])
+    level = share[:, None] * loaded.grades[-1] + rng.normal(0, noise, (len(share), loaded.num_regions))
+    rows = np.exp(-((np.array(loaded.grades) - level[..., None]) ** 2))
+    rows /= rows.sum(-1, keepdims=True)
+    collect(loaded, dataset.images, rows, np.zeros((len(rows), 2, 3))).save(out)
+    return out
+
+
+def test_stored_predictions_of_several_schemes_are_measured_and_written_if_a_bundle_is_given(
+    measured: Measured, tmp_path: Path
+) -> None:
+    files = [
+        stored(measured.root, tmp_path / f"{name}.json", name, sd) for name, sd in (("brixia", 1.5), ("ralo", 0.3))
+    ]
+    found = change.measure_change(measured.root, predictions=files)
+    assert found["scheme"] == "brixia"
+    assert "bundle" not in found
+    assert [name for name, _ in found["parameters"]["evidence"]] in (["ralo"], ["brixia", "ralo"])
+    assert found["compared"]["ralo"]["rate"] > found["compared"]["brixia"]["rate"]
+    bundle = write_tiny_bundle(tmp_path / "bundle", metrics={"task": "severity"})
+    written = change.measure_change(measured.root, bundle.path, predictions=files)
+    assert list(written["compared"]) == ["brixia"], "the bundle does not score ralo, so it is no evidence"
+    kept = read_bundle(tmp_path / "bundle").manifest.scheme_calibration("brixia").change
+    assert kept is not None
+    assert kept.evidence == ()
+    with pytest.raises(DatasetError, match="ralo is not scored: the files hold brixia, ralo, the bundle scores brixia"):
+        change.measure_change(measured.root, bundle.path, "ralo", predictions=files)
+    with pytest.raises(DatasetError, match="nothing to measure"):
+        change.measure_change(measured.root)

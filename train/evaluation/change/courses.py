@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from lungsev.change import ChangeEstimate, Repeatability, Severity, change_between
 from lungsev.course import follow_course
@@ -18,15 +18,18 @@ class CourseImage:
     """An image of a course.
 
     Attributes:
-        total: What the model says of the total.
+        day: Days since a fixed one; of dated images whole numbers are midnights.
+        total: What the model says of the total, from whatever evidence.
+        schemes: What each of its schemes says of its own total: mean and variance.
         zones: What it says of each region's grade.
         readings: Each reader's total, by truth: the dataset's own scale, and others beside it.
     """
 
     name: str
     patient: str
-    taken_at: datetime
+    day: float
     total: Severity
+    schemes: dict[str, tuple[float, float]]
     zones: tuple[Severity, ...]
     readings: dict[str, tuple[float, ...]]
 
@@ -41,12 +44,17 @@ class Pair:
     @property
     def hours(self) -> float:
         """Between the two."""
-        return (self.after.taken_at - self.before.taken_at).total_seconds() / 3600
+        return (self.after.day - self.before.day) * 24
 
     @property
     def same_date(self) -> bool:
         """Whether both were taken on one calendar day."""
-        return self.after.taken_at.date() == self.before.taken_at.date()
+        return math.floor(self.after.day) == math.floor(self.before.day)
+
+    def mean_change(self, truth: str) -> float | None:
+        """Return by how much the mean of the readers' totals rose; None where one did not grade both."""
+        changes = self.reader_changes(truth)
+        return sum(changes) / len(changes) if changes else None
 
     def reader_changes(self, truth: str) -> tuple[float, ...]:
         """Return by how much each reader's total rose; empty where a reader did not grade one of the two."""
@@ -64,13 +72,13 @@ def courses_of(images: Iterable[CourseImage]) -> list[Course]:
     groups: defaultdict[str, list[CourseImage]] = defaultdict(list)
     for image in images:
         groups[image.patient].append(image)
-    courses = [tuple(sorted(group, key=lambda image: (image.taken_at, image.name))) for group in groups.values()]
+    courses = [tuple(sorted(group, key=lambda image: (image.day, image.name))) for group in groups.values()]
     return [course for course in courses if len(course) > 1]
 
 
-def is_fit_patient(patient: str) -> bool:
-    """Return whether a patient belongs to the half that is fitted on: the SHA-256 of the id is even."""
-    return hashlib.sha256(patient.encode()).digest()[-1] % 2 == 0
+def fold_of(patient: str, folds: int, salt: str = "") -> int:
+    """Return the fold of a patient, by the SHA-256 of salt and id: it is the same whoever else is there."""
+    return int.from_bytes(hashlib.sha256(f"{salt}{patient}".encode()).digest()[-4:], "big") % folds
 
 
 def consecutive_pairs(courses: Iterable[Course]) -> list[Pair]:
@@ -92,7 +100,7 @@ def changes_in_course(courses: Iterable[Course], repeatability: Repeatability) -
     """The change at every image but the first of each course, judged against all images before it."""
     found: list[ChangeEstimate] = []
     for course in courses:
-        hours = [(image.taken_at - course[0].taken_at).total_seconds() / 3600 for image in course]
+        hours = [(image.day - course[0].day) * 24 for image in course]
         points = follow_course([image.total for image in course], hours, [repeatability] * len(course))
         found += [point.change for point in points if point.change is not None]
     return found

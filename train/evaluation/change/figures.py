@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
-
-import numpy as np
 
 from lungsev.change import ChangeEstimate, Repeatability, change_between
 from lungsev.errors import DatasetError
@@ -20,24 +17,29 @@ from lungsev.train.evaluation.change.courses import (
     changes_in_course,
     consecutive_pairs,
 )
+from lungsev.train.evaluation.change.intervals import correlation_of, share_of
 
 AGREED_POINTS = 4.0
 FALSE_CALLS_AIM = 0.03  # of the fit part; the limit is 5 % on other patients
 _BINS = (0.0, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.95, 1.0 + 1e-9)
 _THRESHOLDS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
-_RESAMPLES = 2000
 _MOVED = 0.5  # of the readers' mean, on their own scale
 
 Judged = list[tuple[Pair, ChangeEstimate]]
+Moved = list[tuple[Pair, float]]
 
 
 @dataclass(frozen=True)
 class JudgedCourses:
-    """Pairs with their changes: each from its two images alone, in its course, and every two images of a patient."""
+    """Pairs with their changes: each from its two images alone, in its course, and every two images of a patient.
+
+    `zones` are those of each zone between consecutive images.
+    """
 
     alone: Judged
     in_course: Judged
     every: Judged
+    zones: list[tuple[Pair, ChangeEstimate]]
 
 
 def judge(courses: Sequence[Course], repeatability: Repeatability) -> JudgedCourses:
@@ -47,6 +49,18 @@ def judge(courses: Sequence[Course], repeatability: Repeatability) -> JudgedCour
         alone=list(zip(consecutive, changes_alone(consecutive, repeatability), strict=True)),
         in_course=list(zip(consecutive, changes_in_course(courses, repeatability), strict=True)),
         every=list(zip(every, changes_alone(every, repeatability), strict=True)),
+        zones=[
+            (pair, change_between(before, after, pair.hours, repeatability, region=True))
+            for pair in consecutive
+            for before, after in zip(pair.before.zones, pair.after.zones, strict=True)
+        ],
+    )
+
+
+def joined(parts: Sequence[JudgedCourses]) -> JudgedCourses:
+    """Return the pairs of several groups of patients, each group judged with a repeatability of its own."""
+    return JudgedCourses(
+        *([pair for part in parts for pair in getattr(part, field.name)] for field in fields(JudgedCourses))
     )
 
 
@@ -74,22 +88,27 @@ def choose_threshold(courses: Sequence[Course], repeatability: Repeatability) ->
     return 0.99
 
 
-def figures(courses: Sequence[Course], repeatability: Repeatability) -> dict[str, Any]:
-    """Return everything that is measured on some courses, in plain JSON types."""
-    judged = judge(courses, repeatability)
-    truths = list(dict.fromkeys(truth for course in courses for image in course for truth in image.readings))
-    threshold = repeatability.call_from
+def figures(judged: JudgedCourses, clear_points: float = AGREED_POINTS / 2) -> dict[str, Any]:
+    """Return everything that is measured on judged courses, in plain JSON types.
+
+    Args:
+        judged: Each pair with the threshold that it was judged with.
+        clear_points: The readers' mean moved by at least this, on the scale of the first truth: a clear step.
+    """
+    images = {id(image): image for pair, _ in judged.alone for image in (pair.before, pair.after)}.values()
+    truths = list(dict.fromkeys(truth for image in images for truth in image.readings))
     return {
-        "patients": len(courses),
-        "images": sum(len(course) for course in courses),
+        "patients": len({image.patient for image in images}),
+        "images": len(images),
         "pairs": len(judged.alone),
         "same_day_called": {
-            f"{name}, {how}": _rate(part, within, lambda pair, change: is_called(change, threshold))
+            f"{name}, {how}": _rate(part, within, lambda pair, change: change.called)
             for name, within in (("within 24 h", _within_a_day), ("one calendar day", _on_one_date))
             for how, part in (("pair alone", judged.alone), ("in its course", judged.in_course))
         },
+        "agreement": {truth: agreement(judged, truth, clear_points) for truth in truths[:1]},
         "agreed_found": {
-            f"{truth}, {name}": _rate(part, _agrees_on(truth), _finds(truth, threshold))
+            f"{truth}, {name}": _rate(part, _agrees_on(truth), _finds(truth))
             for truth in truths
             for name, part in (
                 ("consecutive, pair alone", judged.alone),
@@ -97,11 +116,45 @@ def figures(courses: Sequence[Course], repeatability: Repeatability) -> dict[str
                 ("every two images", judged.every),
             )
         },
-        "called": {truth: _called(judged.in_course, truth, threshold) for truth in truths},
+        "called": {truth: _called(judged.in_course, truth) for truth in truths},
         "reliability": {truth: _reliability(judged.in_course, truth) for truth in truths},
         "trade_off": [_trade_off(judged, truths[0], threshold) for threshold in _THRESHOLDS] if truths else [],
-        "zones_called_within_24_h": _zones_called(judged.alone, repeatability),
+        "zones_called_within_24_h": _zones_called(judged),
     }
+
+
+def agreement(judged: JudgedCourses, truth: str, clear_points: float) -> dict[str, Any]:
+    """Return how changes between consecutive images agree with the readers' mean: correlation, and direction.
+
+    `observed` is the difference of what the model says of the two images, the others are the expected true change. For
+    comparison each reader against the other: a reader whose total did not move says no direction.
+    """
+    observed: Moved = [(pair, pair.after.total.mean - pair.before.total.mean) for pair, _ in judged.alone]
+    moved = {
+        "observed": observed,
+        "pair alone": [(pair, change.expected) for pair, change in judged.alone],
+        "in its course": [(pair, change.expected) for pair, change in judged.in_course],
+    }
+    readers = [(pair, changes) for pair, _ in judged.alone if len(changes := pair.reader_changes(truth)) == 2]
+    both = [(pair.before.patient, *order) for pair, changes in readers for order in (changes, changes[::-1])]
+    return {
+        "clear_points": clear_points,
+        "r": {name: correlation_of(_beside_readers(rows, truth)) for name, rows in moved.items()},
+        "direction": {name: _direction(_beside_readers(rows, truth), clear_points) for name, rows in moved.items()},
+        "reader_r": correlation_of([(pair.before.patient, *changes) for pair, changes in readers]),
+        "reader_direction": _direction(both, clear_points),
+        "reader_still": share_of([(patient, one == 0) for patient, one, other in both if abs(other) >= clear_points]),
+    }
+
+
+def _beside_readers(rows: Moved, truth: str) -> list[tuple[str, float, float]]:
+    """Patient, what the model says, what the mean of the readers says; only of pairs that they graded."""
+    return [(pair.before.patient, value, mean) for pair, value in rows if (mean := pair.mean_change(truth)) is not None]
+
+
+def _direction(rows: Sequence[tuple[str, float, float]], clear_points: float) -> dict[str, Any]:
+    """Share of the clear steps, by the second value, that the first value says the same direction of."""
+    return share_of([(patient, value * mean > 0) for patient, value, mean in rows if abs(mean) >= clear_points])
 
 
 def is_called(change: ChangeEstimate, threshold: float) -> bool:
@@ -129,10 +182,13 @@ def _agrees_on(truth: str) -> Callable[[Pair], bool]:
     return agrees
 
 
-def _finds(truth: str, threshold: float) -> Callable[[Pair, ChangeEstimate], bool]:
+def _finds(truth: str, threshold: float | None = None) -> Callable[[Pair, ChangeEstimate], bool]:
+    """Called in the readers' direction, from a threshold on; None: the one that each was judged with."""
+
     def finds(pair: Pair, change: ChangeEstimate) -> bool:
         rose = pair.reader_changes(truth)[0] > 0
-        return is_called(change, threshold) and (change.worse > change.better) == rose
+        called = change.called if threshold is None else is_called(change, threshold)
+        return called and (change.worse > change.better) == rose
 
     return finds
 
@@ -140,36 +196,13 @@ def _finds(truth: str, threshold: float) -> Callable[[Pair, ChangeEstimate], boo
 def _rate(
     judged: Judged, counts: Callable[[Pair], bool], succeeds: Callable[[Pair, ChangeEstimate], bool]
 ) -> dict[str, Any]:
-    """Share of the pairs that count, with a 95 % interval: Wilson's, or of resampled patients where that is wider."""
-    found = [(pair.before.patient, succeeds(pair, change)) for pair, change in judged if counts(pair)]
-    patients = sorted({patient for patient, _ in found})
-    result: dict[str, Any] = {"pairs": len(found), "patients": len(patients), "rate": None, "interval": None}
-    if not found:
-        return result
-    index = {patient: i for i, patient in enumerate(patients)}
-    tally = np.zeros((len(patients), 2))
-    for patient, success in found:
-        tally[index[patient]] += (success, 1)
-    rng = np.random.default_rng(0)
-    sums = tally[rng.integers(0, len(patients), (_RESAMPLES, len(patients)))].sum(1)
-    low, high = np.quantile(sums[:, 0] / sums[:, 1], (0.025, 0.975))
-    rate = float(tally[:, 0].sum() / len(found))
-    least, most = _wilson(rate, len(found))
-    interval = [round(min(float(low), least), 4), round(max(float(high), most), 4)]
-    return {**result, "rate": round(rate, 4), "interval": interval}
+    """Share of the pairs that count."""
+    return share_of([(pair.before.patient, succeeds(pair, change)) for pair, change in judged if counts(pair)])
 
 
-def _wilson(rate: float, count: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share (1927)."""
-    square = 1.96**2 / count
-    middle = (rate + square / 2) / (1 + square)
-    half = math.sqrt(square * (rate * (1 - rate) + square / 4)) / (1 + square)
-    return max(0.0, middle - half), min(1.0, middle + half)
-
-
-def _called(judged: Judged, truth: str, threshold: float) -> dict[str, Any]:
+def _called(judged: Judged, truth: str) -> dict[str, Any]:
     """What the readers' mean says of the changes that are called."""
-    moved = [_toward(pair, change, truth) for pair, change in judged if is_called(change, threshold)]
+    moved = [_toward(pair, change, truth) for pair, change in judged if change.called]
     known = [value for value in moved if value is not None]
     return {
         "pairs": len(known),
@@ -204,11 +237,8 @@ def _reliability(judged: Judged, truth: str) -> list[dict[str, Any]]:
 
 def _toward(pair: Pair, change: ChangeEstimate, truth: str) -> float | None:
     """By how much the readers' mean moved in the likelier direction."""
-    changes = pair.reader_changes(truth)
-    if not changes:
-        return None
-    mean = sum(changes) / len(changes)
-    return mean if change.worse > change.better else -mean
+    mean = pair.mean_change(truth)
+    return mean if mean is None or change.worse > change.better else -mean
 
 
 def _trade_off(judged: JudgedCourses, truth: str, threshold: float) -> dict[str, Any]:
@@ -229,13 +259,8 @@ def _trade_off(judged: JudgedCourses, truth: str, threshold: float) -> dict[str,
     }
 
 
-def _zones_called(judged: Judged, repeatability: Repeatability) -> dict[str, Any]:
-    called = [
-        change_between(before, after, pair.hours, repeatability, region=True).called
-        for pair, _ in judged
-        if _within_a_day(pair)
-        for before, after in zip(pair.before.zones, pair.after.zones, strict=True)
-    ]
+def _zones_called(judged: JudgedCourses) -> dict[str, Any]:
+    called = [change.called for pair, change in judged.zones if _within_a_day(pair)]
     return {"zones": len(called), "rate": _share(called)}
 
 

@@ -19,6 +19,7 @@ from lungsev.train.evaluation.change.courses import Pair
 
 _FEWEST_PAIRS = 50
 _ITERATIONS = 300
+_FARTHEST = 12.0  # logarithms and logits are no larger: without steps, say, the variance of a step could be anything
 
 
 @dataclass(frozen=True)
@@ -116,12 +117,12 @@ def _minimise(loss: Callable[[Tensor], Tensor], start: Tensor) -> list[float]:
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        value = loss(theta)
+        value = loss(theta.clamp(-_FARTHEST, _FARTHEST))
         value.backward()
         return value
 
     optimizer.step(closure)
-    return [float(value) for value in theta.detach()]
+    return [float(value) for value in theta.detach().clamp(-_FARTHEST, _FARTHEST)]
 
 
 def _column(values: Sequence[float]) -> Tensor:

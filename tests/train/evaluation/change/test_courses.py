@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
 
 import pytest
 from graded_courses import simulated_courses
@@ -14,7 +13,7 @@ from lungsev.train.evaluation.change.courses import (
     changes_in_course,
     consecutive_pairs,
     courses_of,
-    is_fit_patient,
+    fold_of,
 )
 
 (COURSE,) = simulated_courses(1, images=4)
@@ -32,19 +31,22 @@ def test_pairs_are_of_neighbours_or_of_every_two() -> None:
 
 
 def test_a_pair_knows_its_hours_its_dates_and_what_the_readers_saw() -> None:
-    first = replace(COURSE[0], taken_at=COURSE[0].taken_at.replace(hour=22), readings={"extent": (2.0, 3.0)})
-    second = replace(first, taken_at=first.taken_at + timedelta(hours=3), readings={"extent": (6.0, 7.5)})
+    first = replace(COURSE[0], day=6 + 22 / 24, readings={"extent": (2.0, 3.0)})
+    second = replace(first, day=7 + 1 / 24, readings={"extent": (6.0, 7.5)})
     pair = Pair(first, second)
-    assert pair.hours == 3
+    assert pair.hours == pytest.approx(3)
     assert not pair.same_date
     assert pair.reader_changes("extent") == (4.0, 4.5)
+    assert pair.mean_change("extent") == 4.25
     assert Pair(first, replace(second, readings={})).reader_changes("extent") == ()
+    assert Pair(first, replace(second, readings={})).mean_change("extent") is None
 
 
-def test_half_the_patients_are_fitted_on_by_their_id_alone() -> None:
-    chosen = [is_fit_patient(f"S{number}") for number in range(400)]
-    assert chosen == [is_fit_patient(f"S{number}") for number in range(400)]
-    assert sum(chosen) == pytest.approx(200, abs=40)
+def test_the_fold_of_a_patient_follows_from_the_id_alone() -> None:
+    folds = [fold_of(f"S{number}", 5) for number in range(500)]
+    assert folds == [fold_of(f"S{number}", 5) for number in range(500)]
+    assert all(folds.count(fold) == pytest.approx(100, abs=35) for fold in range(5))
+    assert folds != [fold_of(f"S{number}", 5, "other ") for number in range(500)]
 
 
 def test_changes_are_judged_for_each_pair_alone_and_in_its_course() -> None:

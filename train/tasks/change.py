@@ -84,7 +84,7 @@ def measure_change(
         assert bundle is not None
         images = _scored_images(dated, truths, bundle, shown, threads)
     say(
-        f"{len(images)} images scored; {len(dataset.images) - len(images)} left out (no score, no time, or the same "
+        f"{len(images)} images scored; {len(dataset.images) - len(images)} left out (no total, no time, or the same "
         "picture twice)"
     )
     found = _measured(images, dataset, shown)

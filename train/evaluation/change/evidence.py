@@ -55,7 +55,7 @@ def choose_evidence(courses: Sequence[Course], truth: str, shown: str) -> tuple[
     """
     schemes = [*courses[0][0].schemes] if courses else []
     agreement = {names: _agreement(courses, truth, shown, names) for names in candidates(schemes, shown)}
-    best = (shown,)
+    best: tuple[str, ...] = (shown,)
     for names, row in agreement.items():
         if (row["rate"] or 0.0) > (agreement[best]["rate"] or 0.0) + _GAIN:
             best = names

@@ -135,13 +135,17 @@ def agreement(judged: JudgedCourses, truth: str, clear_points: float) -> dict[st
         "pair alone": [(pair, change.expected) for pair, change in judged.alone],
         "in its course": [(pair, change.expected) for pair, change in judged.in_course],
     }
-    readers = [(pair, changes) for pair, _ in judged.alone if len(changes := pair.reader_changes(truth)) == 2]
-    both = [(pair.before.patient, *order) for pair, changes in readers for order in (changes, changes[::-1])]
+    readers = [
+        (pair.before.patient, changes[0], changes[1])
+        for pair, _ in judged.alone
+        if len(changes := pair.reader_changes(truth)) == 2
+    ]
+    both = [*readers, *((patient, other, one) for patient, one, other in readers)]
     return {
         "clear_points": clear_points,
         "r": {name: correlation_of(_beside_readers(rows, truth)) for name, rows in moved.items()},
         "direction": {name: _direction(_beside_readers(rows, truth), clear_points) for name, rows in moved.items()},
-        "reader_r": correlation_of([(pair.before.patient, *changes) for pair, changes in readers]),
+        "reader_r": correlation_of(readers),
         "reader_direction": _direction(both, clear_points),
         "reader_still": share_of([(patient, one == 0) for patient, one, other in both if abs(other) >= clear_points]),
     }

@@ -105,7 +105,7 @@ def _draw_statements(sheet: Sheet, left: float, top: float, report: SeverityRepo
 def _said(before: RegionScore, region: RegionScore) -> str:
     """Return what a tile says below the zone's name: how sure the model was, or what it said where a reader differs."""
     if region.grade is None:
-        return "left out" if before.grade is not None else "hardly any lung here"
+        return "left out" if before.grade is not None else "too little lung"
     if before.grade is None:
         return "by the reader alone"
     return format_likely(before) if before.grade == region.grade else f"model said {before.grade}"

@@ -108,7 +108,11 @@ def _badge(region: RegionScore, middle: float, image: ImageInfo) -> tuple[float,
     rows, columns = image.rows or 1, image.columns or 1
     xs, ys = [x for x, _ in region.polygon], [y for _, y in region.polygon]
     inner = min(abs(max(xs) - middle), abs(min(xs) - middle))
-    lateral = region.side != "both" and (inner < 0.2 * (max(xs) - min(xs)) or "outer" in region.name)
+    lateral = region.side != "both" and (
+        inner < 0.2 * (max(xs) - min(xs))
+        or "outer" in region.name
+        or (region.lung_share is not None and "inner" not in region.name)  # it reaches across its whole lung
+    )
     x = (min(xs) if region.side == "right" else max(xs)) if lateral else (min(xs) + max(xs)) / 2
     y = (min(ys) + max(ys)) / 2
     margin = _MARGIN * max(rows, columns)

@@ -52,7 +52,7 @@ class Card:
         state: `worse`, `better`, `steady`, `first`; `refused` when the newest image has no score; `stop` when the
             images may show several people.
         score: Of the newest image that has one; None when none has.
-        spark: Points of the sparkline in a 120 x 36 box.
+        spark: Points of the sparkline in a 120 x 36 box; `spark_is_current`: the last is that of the newest score.
         flags: Messages of the newest image's quality flags.
         refusal: Why the newest image has no score, or why the images must not be compared.
         last: By when the newest image was taken, for sorting.
@@ -73,6 +73,7 @@ class Card:
     taken: str
     image_count: int
     last: datetime
+    spark_is_current: bool = True
 
     @property
     def said(self) -> str:
@@ -116,6 +117,7 @@ def make_card(course: PatientCourse, labels: PatientLabels, now: datetime, zone:
         taken=format_taken(newest, zone),
         image_count=len(course.counting),
         last=course.last_taken or newest.moment,
+        spark_is_current=not course.trend or not course.trend.points or course.trend.points[-1].total is not None,
     )
 
 

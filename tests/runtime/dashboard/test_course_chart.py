@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+import pytest
 from exam_makers import MODEL, exams_by_id, scored_report, skipped_report
+from partial_scores import without_zones
 
 from lungsev.report import SeverityReport
 from lungsev.runtime.dashboard.course_chart import ChartPoint, CourseChart, course_chart
@@ -159,3 +161,24 @@ def test_dates_are_at_least_fifty_apart() -> None:
     assert days(50) == ["01 Nov", "03 Nov", "27 Nov"]
     assert days(49) == ["01 Nov", "", "27 Nov"]
     assert days(30, 79, 129) == ["01 Nov", "", "04 Nov", "06 Nov", "27 Nov"]
+
+
+def test_an_image_without_a_total_is_a_mark_on_what_it_can_be_and_joins_no_line() -> None:
+    chart = chart_of(
+        "a2",
+        a1=scored_report(taken="2026-11-20T08:00:00", grades="222222"),
+        a2=without_zones(scored_report(taken="2026-11-21T08:00:00", grades="222222"), "C"),
+        a3=scored_report(taken="2026-11-22T08:00:00", grades="222222"),
+    )
+    first, partial, last = chart.points
+    assert (partial.total, partial.severity, partial.label.partition(".")[0]) == (
+        None, "none", "2026-11-21 08:00: 10 of 15 (5 of 6 zones)",
+    )  # fmt: skip
+    assert partial.range_y is not None
+    top, bottom = partial.range_y
+    assert top < partial.y < bottom
+    assert first.y == pytest.approx(top + (bottom - top) / 3, abs=0.1), "12 is one of 10 to 13"
+    assert [point.line_from for point in chart.points] == [None] * 3
+    assert partial.grades[2] == ("C", None, "none")
+    assert (chart.has_partial, chart.levels) == (True, ())
+    assert last.total == 12

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from exam_makers import scheme_score
+from exam_makers import scheme_score, scored_report
+from partial_scores import without_zones
 
 from lungsev.report import ImageInfo, RegionScore, SchemeScore
 from lungsev.runtime.dashboard.zones import Zone, paired, zones_of
@@ -88,3 +89,19 @@ def test_zones_are_paired_when_both_lungs_have_the_same_number() -> None:
     assert [(right.code, left.code) for right, left in paired(zones)] == [("A", "D"), ("B", "E"), ("C", "F")]
     assert paired(zones[:5]) == ()
     assert paired(zones_of(scheme_score("3", "extent"), IMAGE, {"LUNGS": 3})) == ()
+
+
+def test_a_zone_without_a_grade_has_a_dash_and_says_why() -> None:
+    report = without_zones(scored_report(), "C")
+    zone = zones_of(report.scores["brixia"], report.image, report.standing_score("brixia").grades)[2]
+    assert (zone.digit, zone.severity, zone.likely, zone.follows_lung) == ("–", "none", "hardly any lung here", True)
+    assert (zone.grade, zone.model_grade, zone.is_corrected) == (None, None, False)
+    corrected = zones_of(report.scores["brixia"], report.image, {**GRADES, "C": 2, "A": None})
+    assert [(each.digit, each.is_corrected) for each in corrected[:3]] == [("–", True), ("1", False), ("2", True)]
+    assert corrected[0].likely == "left out"
+
+
+def test_the_digit_of_a_zone_along_its_lung_is_on_the_lateral_edge() -> None:
+    score = one_sided("right zone", 20.0, 60.0)
+    measured = replace(score, regions=tuple(replace(region, lung_share=0.7) for region in score.regions))
+    assert zones_of(measured, IMAGE, {"A": 1, "B": 1})[0].badge == (20.0, 80.0)

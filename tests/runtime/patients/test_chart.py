@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from drawn_calls import Box, Drawn, Line, Text
 from exam_makers import MODEL, course_exam, exams_by_id, scored_report
+from partial_scores import without_zones
 
 from lungsev.drawing.palette import INK, MUTED, PANEL, TILE, WARNING, severity_colour
 from lungsev.moment import Moment
@@ -205,3 +206,18 @@ def test_grades_count_from_the_schemes_lowest_and_an_unknown_view_is_marked(draw
     assert "inha" in texts
     ticks = [call.text for call in drawn if isinstance(call, Text) and call.anchor == "rs" and call.x == 134.0]
     assert ticks[:7] == ["0", "3", "6", "9", "12", "15", "18"]
+
+
+def test_an_image_without_a_total_has_a_dash_on_the_totals_it_can_have(drawn: list[Drawn]) -> None:
+    first, second = course_exam(12, 0), course_exam(12, 24)
+    trend = patient_trend([first, replace(second, report=without_zones(second.report, "C"))])
+    assert trend is not None
+    draw_trend(trend, "Course")
+    texts = [call for call in drawn if isinstance(call, Text)]
+    (dash,) = [call for call in texts if call.text == "–" and call.y < 716]
+    assert dash.y == pytest.approx(256 + 460 * (1 - 10.5 / 18) + 9, abs=1)
+    bars = [call for call in drawn if isinstance(call, Box) and call.colour == MUTED and call.width == 6]
+    assert [(bar.x, round(bar.height)) for bar in bars] == [(dash.x - 3, round(460 * 3 / 18))]
+    assert [call.text for call in texts if call.y > 800].count("–") == 1, "zone C below it"
+    assert not any(isinstance(call, Line) and call.colour == MUTED for call in drawn), "no line leads to it"
+    assert texts[-2].text == LEGEND + " Dash: not all zones assessable, bar: what the total can be."

@@ -6,10 +6,12 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from exam_makers import MODEL, scored_report, skipped_report
+from partial_scores import with_lungs, without_zones
 
 from lungsev.errors import LungsevError
 from lungsev.patient import PatientInfo
@@ -181,3 +183,30 @@ def test_the_longest_reason_and_name_are_stored_with_single_spaces(store: Decisi
     assert store.correct("a", REPORT, "brixia", {"A": 2}, "x" * 500, "y" * 60) == 1
     assert store.correct("a", REPORT, "brixia", {"A": 3}, "  pleural \n effusion ", " A  B ") == 1
     assert (store.log().decisions[-1].reason, store.log().decisions[-1].by) == ("pleural effusion", "A B")
+
+
+def test_a_zone_that_cannot_be_assessed_is_signed_without_a_grade(store: Decisions) -> None:
+    assert store.correct("a", REPORT, "brixia", {"A": None, "B": 1}, "the arm lies over it", "AB") == 1
+    details = store.log().decisions[-1].details
+    assert details["regions"] == {"A": [0, 0, None]}
+    assert details["grades"] == {"A": None, "B": 1, "C": 2, "D": 3, "E": 2, "F": 1}
+    standing = standing_of("a", REPORT, store.log())
+    assert standing.grades == {"brixia": {"B": 1, "C": 2, "D": 3, "E": 2, "F": 1}}
+    with pytest.raises(ValueError, match="give at least one region a grade"):
+        store.correct("a", REPORT, "brixia", dict.fromkeys("ABCDEF"), "nothing to see", "AB")
+
+
+def test_a_reader_grades_a_zone_that_the_model_did_not(store: Decisions) -> None:
+    report = without_zones(REPORT, "C")
+    store.agree("a", report, "AB")
+    assert standing_of("a", report, store.log()).grades == {"brixia": {"A": 0, "B": 1, "D": 3, "E": 2, "F": 1}}
+    assert store.correct("a", report, "brixia", {"C": 3}, "there is lung", "AB") == 1
+    assert store.log().decisions[-1].details["regions"] == {"C": [None, None, 3]}
+    stood = replace(report, standing=standing_of("a", report, store.log()))
+    assert stood.standing_score("brixia").words == "10 of 18"
+
+
+def test_who_agrees_signs_the_main_scheme_alone(store: Decisions) -> None:
+    report = with_lungs(REPORT)
+    store.agree("a", report, "AB")
+    assert list(standing_of("a", report, store.log()).grades) == ["brixia"]

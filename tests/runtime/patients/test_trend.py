@@ -11,13 +11,15 @@ from exam_makers import MODEL, WRITTEN_AT, course_exam, exams_by_id, scored_repo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from measured import MEASURED
+from partial_scores import with_lungs, without_zones
 
-from lungsev.change import change_words
+from lungsev.change import change_sentence, change_words
 from lungsev.moment import Moment
 from lungsev.patient import PatientInfo
 from lungsev.report import ImageInfo, QualityFlag, SeverityReport
 from lungsev.runtime.patients.history import Exam
 from lungsev.runtime.patients.trend import Trend, patient_trend
+from lungsev.runtime.patients.trend_sentences import headline
 from lungsev.schemes import load_scheme
 from lungsev.standing import Change, Standing
 
@@ -275,3 +277,54 @@ def test_without_a_name_the_main_scheme_of_the_newest_image_is_taken() -> None:
     assert (newest.scheme, newest.grades, [point.id for point in newest.points]) == ("inha", (1, 2, 3, 4, 5), ["b"])
     assert (brixia.scheme, [point.id for point in brixia.points]) == ("brixia", ["a"])
     assert patient_trend(exams, "ralo") is None
+
+
+def of_five(exam: Exam) -> Exam:
+    """The exam with zone C not assessable."""
+    return replace(exam, report=without_zones(exam.report, "C"))
+
+
+def test_a_sum_of_five_zones_is_never_compared_with_a_total_of_six() -> None:
+    trend = trend_of(course_exam(12, 0), of_five(course_exam(12, 24)), course_exam(12, 48), course_exam(12, 72))
+    assert [point.total for point in trend.points] == [12, None, 12, 12]
+    assert [point.since_previous for point in trend.points] == [None, 0, 0, 0], "zone C is no change"
+    assert [point.level is None for point in trend.points] == [False, True, False, False]
+    partial = trend.points[1]
+    assert partial.partial is not None
+    assert (trend.words(partial), trend.words(trend.points[0])) == ("9 of 15 (5 of 6 zones)", "12 of 18")
+    assert (trend.possible(partial), trend.possible(trend.points[0])) == ((9, 12), None)
+    assert partial.change is not None
+    assert partial.change.words == "no clear change (5 of 6 zones)"
+    assert partial.grades["C"] is None
+
+
+def test_a_change_is_called_by_the_zones_that_both_images_have() -> None:
+    trend = trend_of(course_exam(6, 0), of_five(course_exam(14, 24)))
+    change = trend.points[-1].change
+    assert change is not None
+    assert (change.direction, change.points) == ("worse", 5), "3 3 - 3 2 0 after 3 3 0 0 0 0"
+    assert "C" not in {zone.code for zone in trend.points[-1].region_changes}
+
+
+def test_images_without_a_zone_in_common_have_no_points_between_them() -> None:
+    upper, lower = course_exam(12, 0), course_exam(12, 24)
+    trend = trend_of(
+        replace(upper, report=without_zones(upper.report, "DEF")),
+        replace(lower, report=without_zones(lower.report, "ABC")),
+    )
+    change = trend.points[-1].change
+    assert change is not None
+    assert (change.direction, change.points) == ("unknown", None)
+    assert change_sentence(change) == "Not comparable: no zone has a grade on both images."
+    shown = headline(trend.points[-1])
+    assert (shown.text, shown.detail) == ("Not comparable", "no zone has a grade on both images")
+
+
+def test_the_course_is_that_of_the_main_scheme_whatever_others_there_are() -> None:
+    exams = [course_exam(6, 0), course_exam(12, 24)]
+    both = [replace(exam, report=with_lungs(exam.report)) for exam in exams]
+    assert trend_of(*both).scheme == "brixia"
+    assert [point.total for point in trend_of(*both).points] == [6, 12]
+    lungs = patient_trend(both, "ralo")
+    assert lungs is not None
+    assert [point.total for point in lungs.points] == [3, 3]

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from exam_makers import MODEL, course_key, courses_of, exams_by_id, labels, scheme_score, scored_report, skipped_report
+from partial_scores import without_zones
 
 from lungsev.moment import Moment
 from lungsev.report import QualityFlag
@@ -133,3 +134,18 @@ def test_a_signature_names_the_reader_and_the_models_total_where_it_differs() ->
         (Standing("superseded", by="Dr A"), ""),
     ):
         assert signature_of(replace(report, standing=standing), 9) == words
+
+
+def test_a_sum_of_five_zones_is_shown_out_of_fifteen_and_is_no_point_of_the_course() -> None:
+    exams = exams_by_id(
+        a1=scored_report(taken="2026-11-19T08:00:00", grades="000111"),
+        a2=scored_report(taken="2026-11-20T08:00:00", grades="012321"),
+        a3=without_zones(scored_report(taken="2026-11-21T08:00:00", grades="012321"), "C"),
+    )
+    card = only_card(exams)
+    assert card.score is not None
+    assert (card.score.total, card.score.words, card.score.likely) == (None, "7 of 15 (5 of 6 zones)", (5, 9))
+    assert card.score.grades[2] == ("C", None, "none")
+    assert card.said.endswith(", 7 of 15 (5 of 6 zones)")
+    assert (len(card.spark), card.spark_is_current) == (2, False)
+    assert card.state == "steady"

@@ -18,11 +18,12 @@ from exam_makers import (
     signed,
     skipped_report,
 )
+from partial_scores import with_lungs, without_zones
 
 from lungsev.report import Quality, QualityFlag, Timing
 from lungsev.runtime.dashboard.pages.exam_page import ExamPage, ImageRow, exam_page
 from lungsev.runtime.patients.history import Exam
-from lungsev.standing import OutputState, Standing
+from lungsev.standing import OutputState, Standing, StandingEntry
 
 NOW = datetime(2026, 11, 22, 12, 0).astimezone()
 SIDE_FLAG = QualityFlag("side_not_verified", "warn", "The file does not say which side is which.")
@@ -288,3 +289,37 @@ def test_a_score_without_a_date_has_no_sentence() -> None:
 def test_ids_can_be_hidden() -> None:
     assert page_of("a1", a_course()).patient == "WARD-1"
     assert page_of("a1", a_course(), private=True).patient.startswith("Patient ")
+
+
+def test_a_result_of_five_zones_has_no_total_and_says_out_of_what_it_is() -> None:
+    exams = exams_by_id(
+        a1=scored_report(taken="2026-11-20T08:00:00", grades="012321"),
+        a2=with_lungs(without_zones(scored_report(taken="2026-11-21T08:00:00", grades="012321"), "C")),
+    )
+    page = page_of("a2", exams)
+    assert page.result is not None
+    assert (page.result.total, page.result.words, page.result.likely) == (None, "7 of 15 (5 of 6 zones)", (5, 9))
+    assert page.result.scheme == "brixia"
+    assert [line.partition(":")[0] for line in page.result.others] == [
+        "RALO geographic extent per lung", "RALO degree of opacity per lung",
+    ]  # fmt: skip
+    assert page.picture is not None
+    assert page.picture.caption == "This X-ray, sum 7 of 15 (5 of 6 zones)"
+    assert page.images[0].result == "7 of 15 (5 of 6 zones)"
+    assert page.flags[-1].code == "zone_not_assessable"
+
+
+def test_the_history_says_which_zone_was_left_out() -> None:
+    exams = exams_by_id(a1=without_zones(scored_report(grades="012321"), "C"))
+    report = exams["a1"].report
+    entry = StandingEntry(
+        "corrected",
+        "2026-11-22T10:00:00+00:00",
+        "AB",
+        "x",
+        {"brixia": dict(zip("BCDEF", (1, 2, 3, 2, 1), strict=True))},
+    )
+    standing = Standing("corrected", 2, entry.grades, "AB", entry.at, "x", history=(entry,))
+    page = page_of("a1", {"a1": replace(exams["a1"], report=replace(report, standing=standing))})
+    assert [row.total for row in page.history] == ["7 (5 of 6 zones)", "9 (5 of 6 zones)"]
+    assert page.history[1].changes == "A 0 to not assessable, C not assessable to 2"

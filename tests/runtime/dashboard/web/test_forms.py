@@ -25,3 +25,7 @@ def test_a_grade_that_is_no_number_is_refused(value: str) -> None:
 )  # fmt: skip
 def test_only_a_path_is_kept_of_an_address(address: str | None, path: str) -> None:
     assert own_path(address) == path
+
+
+def test_a_zone_that_cannot_be_assessed_is_no_grade() -> None:
+    assert grades_of({"grade-A": "none", "grade-B": "0"}) == {"A": None, "B": 0}

@@ -51,6 +51,12 @@ DATA_SOURCES = {
     "segmentation, image check and alignment",
     "pneumonia-224": "3,600 images of children, normal, bacterial and viral (Kermany et al. 2018, CC BY 4.0): "
     "pre-training",
+    "ralo": "RALO: extent and opacity of each lung by two radiologists on portable images of adults with COVID-19 "
+    "(Cohen et al. 2020, CC BY-SA 4.0)",
+    "outlines": "outlines of ground glass and consolidation by radiologists on public images "
+    "(General Blockchain Inc., CC BY 4.0)",
+    "boxes": "boxes around opacity, and images without any, of the RSNA pneumonia challenge (Shih et al. 2019) on "
+    "images of the NIH Clinical Center (Wang et al. 2017)",
     "phantom": "synthetic phantom images of lungsev",
 }
 

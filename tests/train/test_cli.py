@@ -155,7 +155,7 @@ def test_change_takes_a_bundle_and_graded_courses_with_times(
     words = ("change", "--bundle", tmp_path / "bundle", "--data")
     assert "has no image with date and time" in one_line(lungsev_train(*words, phantom_dataset("inha")))
     assert "the bundle does not score inha" in one_line(lungsev_train(*words, tmp_path, "--scheme", "inha"))
-    assert "consecutive graded images: found 1, expected" in one_line(lungsev_train(*words, phantom_dataset("ralo")))
+    assert "consecutive graded images: found 4, expected" in one_line(lungsev_train(*words, phantom_dataset("ralo")))
 
 
 def test_a_setting_is_not_undone_by_an_option_that_was_not_given(lungsev_train: Callable, tmp_path: Path) -> None:

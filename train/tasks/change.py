@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -62,16 +62,7 @@ def measure_change(
     """
     opened = _opened(bundle) if bundle is not None else None
     stored = load_stored(predictions) if predictions else {}
-    names = [*stored] if stored else [known.name for known in opened.manifest.schemes] if opened else []
-    if not names:
-        raise DatasetError("nothing to measure: expected a bundle (--bundle) or files of predictions (--predictions)")
-    shown = scheme or (_MAIN if _MAIN in names else names[0])
-    scored = [known.name for known in opened.manifest.schemes] if opened else names
-    if shown not in names or shown not in scored:
-        raise DatasetError(
-            f"{shown} is not scored: the {'files hold' if stored else 'bundle scores'} {', '.join(names)}"
-            + (f", the bundle scores {', '.join(scored)}" if stored and opened else "")
-        )
+    shown, scored = _shown_scheme(stored, opened, scheme)
     dataset = load_graded(data)
     for problem in dataset.problems:
         warn(problem)
@@ -98,6 +89,21 @@ def measure_change(
     written = _write(opened, bundle, shown, parameters, found)
     say(f"Done: {bundle} says how repeatable it is; checksum {written.sha256[:8]}")
     return {"bundle": str(bundle), "scheme": shown, **found}
+
+
+def _shown_scheme(stored: Collection[str], opened: Bundle | None, scheme: str | None) -> tuple[str, list[str]]:
+    """Return the scheme whose total is shown, and those that may be evidence: of the bundle, if there is one."""
+    own = [known.name for known in opened.manifest.schemes] if opened else [*stored]
+    names = [name for name in stored or own if name in own]
+    if not own:
+        raise DatasetError("nothing to measure: expected a bundle (--bundle) or files of predictions (--predictions)")
+    shown = scheme or (_MAIN if _MAIN in names else (names or own)[0])
+    if shown not in own:
+        who = "the bundle does not score" if opened else "the predictions are not of scheme"
+        raise DatasetError(f"{who} {shown}; {'it scores' if opened else 'they are of'} {', '.join(own)}")
+    if shown not in names:
+        raise DatasetError(f"the predictions are not of scheme {shown}; they are of {', '.join(stored)}")
+    return shown, names
 
 
 def _opened(bundle: Path) -> Bundle:

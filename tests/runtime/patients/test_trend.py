@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 
 import pytest
-from exam_makers import MODEL, WRITTEN_AT, course_exam, exams_by_id, scored_report
+from exam_makers import MODEL, WRITTEN_AT, course_exam, exams_by_id, scheme_score, scored_report
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from measured import MEASURED
@@ -63,6 +63,29 @@ def test_a_point_says_points_hours_probability_and_words_against_the_previous_im
     assert (trend.points[1].since_previous, trend.points[1].hours_since_previous) == (6, 17.5)
     assert trend.points[0].change is trend.points[0].worse is None
     assert trend.call_from == MEASURED.call_from
+
+
+def with_extent(exam: Exam, lungs: str) -> Exam:
+    """The exam with a second scheme, which its repeatability weighs four times as much a point as the shown one."""
+    measured = replace(MEASURED, evidence=(("brixia", 0.4), ("ralo", 1.6)))
+    scores = {
+        "brixia": replace(exam.report.scores["brixia"], repeatability=measured),
+        "ralo": scheme_score(lungs, "ralo"),
+    }
+    return replace(exam, report=replace(exam.report, scores=scores))
+
+
+def test_a_second_scheme_tells_a_change_but_never_against_the_shown_totals() -> None:
+    assert directions([6, 8]) == [None, "none"]
+    before = with_extent(course_exam(6, 0), "11")
+    called = trend_of(before, with_extent(course_exam(8, 24), "44")).points
+    still = trend_of(before, with_extent(course_exam(6, 24), "44")).points
+    assert [point.change.direction if point.change else None for point in called] == [None, "worse"]
+    assert called[1].since_previous == 2
+    assert still[1].change is not None
+    assert still[1].change.direction == "none"
+    assert (still[1].worse or 0) > MEASURED.call_from
+    assert still[1].level > still[0].level > 0  # type: ignore[operator]
 
 
 def test_a_slow_drift_is_told_since_the_image_where_it_began() -> None:

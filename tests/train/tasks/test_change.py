@@ -148,7 +148,7 @@ def test_a_second_measurement_replaces_the_first(measured: Measured) -> None:
 
 
 def test_a_dataset_without_times_and_a_scheme_that_is_not_scored_are_refused(measured: Measured) -> None:
-    with pytest.raises(DatasetError, match="inha is not scored: the bundle scores brixia"):
+    with pytest.raises(DatasetError, match="the bundle does not score inha; it scores brixia"):
         change.measure_change(measured.root, measured.bundle, "inha")
     table = measured.root / "ralo-dataset-metadata.csv"
     whole = table.read_text()
@@ -186,7 +186,11 @@ def test_stored_predictions_of_several_schemes_are_measured_and_written_if_a_bun
     kept = read_bundle(tmp_path / "bundle").manifest.scheme_calibration("brixia").change
     assert kept is not None
     assert kept.evidence == ()
-    with pytest.raises(DatasetError, match="ralo is not scored: the files hold brixia, ralo, the bundle scores brixia"):
+    with pytest.raises(DatasetError, match="the bundle does not score ralo; it scores brixia"):
         change.measure_change(measured.root, bundle.path, "ralo", predictions=files)
+    with pytest.raises(DatasetError, match="the predictions are not of scheme brixia; they are of ralo"):
+        change.measure_change(measured.root, bundle.path, predictions=files[1:])
+    with pytest.raises(DatasetError, match="the predictions are not of scheme inha; they are of brixia, ralo"):
+        change.measure_change(measured.root, scheme="inha", predictions=files)
     with pytest.raises(DatasetError, match="nothing to measure"):
         change.measure_change(measured.root)

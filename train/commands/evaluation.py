@@ -115,3 +115,42 @@ def report(
 
     page = write_report(runs, out, title)
     say(f"Done: {page}")
+
+
+@app.command()
+def artefact(
+    run: Annotated[Path, typer.Argument(help="Finished run of `joint`, or a stage of `model`.")],
+    out: Annotated[Path | None, typer.Option("--out", help="File; default RUN/artefact.zip.")] = None,
+) -> None:
+    """Keep what calibration can be repeated from: predictions of all folds, splits, settings, metrics; under 20 MB.
+
+    Example: lungsev-train artefact runs/model/RUN/zones
+    """
+    from lungsev.train.tasks.joint.artefact import write_artefact
+
+    write_artefact(run, out if out is not None else run / "artefact.zip")
+
+
+@app.command()
+def calibrate(
+    source: Annotated[Path, typer.Argument(metavar="RUN|ARTEFACT", help="Run of `joint`, or the file it left.")],
+    assign: Annotated[
+        list[str] | None, typer.Option("--set", help="Another calibration, e.g. coverage=0.9; repeatable.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Repeat the calibration of a run without images, each fold or group of patients by what the others say.
+
+    Example: lungsev-train calibrate artefact.zip --set decision=argmax
+    """
+    from lungsev.config import parse_assignments
+    from lungsev.train.console import print_json, say
+    from lungsev.train.tasks.joint.artefact import repeat_calibration
+
+    found = repeat_calibration(source, parse_assignments(assign or []))
+    for name, scheme in found.items():
+        if scheme["as_stated"] is not None:
+            agrees = "as the run states" if scheme["as_stated"] else "NOT as the run states"
+            say(f"{name}: temperature {scheme['temperature']:.4f}, {agrees}")
+    if as_json:
+        print_json(found)

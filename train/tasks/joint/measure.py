@@ -25,6 +25,7 @@ from lungsev.train.evaluation.calibration import (
 from lungsev.train.evaluation.predictions import Predictions, collect, join
 from lungsev.train.evaluation.summary import headline, summarise
 from lungsev.train.fitting.device import run_batches
+from lungsev.train.tasks.cross_validation import FITTED_ON
 from lungsev.train.tasks.joint.sources import MEASURED, JointSource
 
 BATCH = 16
@@ -120,6 +121,17 @@ def calibrated(
     )
 
 
+def calibrated_folds(
+    parts: Sequence[Predictions], settings: CalibrationSettings, first_reader: float | None = None
+) -> tuple[FittedCalibration, str, dict[str, Predictions]]:
+    """Calibrate one scheme on the test parts of all folds; each fold is shown as the others calibrate it."""
+    joined = join(parts)
+    fold_of = np.repeat(np.arange(len(parts)), [len(part.names) for part in parts])
+    targets = reader_targets(joined, first_reader)
+    fitted = fit_calibration(joined, settings, targets)
+    return fitted, FITTED_ON, {"test": cross_fitted(joined, fold_of, settings, targets)}
+
+
 def patient_groups(predictions: Predictions) -> npt.NDArray[np.intp]:
     """Return the group of each image, 0 to GROUPS - 1; a patient is in one."""
     people = np.asarray(predictions.patients)
@@ -133,21 +145,33 @@ def measure_schemes(
 ) -> dict[str, Any]:
     """Calibrate `network` in place, save predictions of every scheme, return what metrics.json holds of them."""
     main = next((name for name, parts in found.items() if parts), next(iter(found)))
-    metrics: dict[str, Any] = {"scheme": main, "calibration": {}, "temperature": {}, "schemes": {}}
+    metrics: dict[str, Any] = {
+        "scheme": main,
+        "calibration": {},
+        "calibration_settings": settings.model_dump(mode="json"),
+        "temperature": {},
+        "schemes": {},
+    }
     for name, parts in found.items():
         if not parts:
             warn(f"{name}: no image was held back, so nothing is measured or calibrated")
             metrics["calibration"][name] = FittedCalibration(settings, 1.0, None, 0).stated.model_dump(mode="json")
             continue
-        for part, predictions in parts.items():
-            plain_path(folder, part, name).parent.mkdir(exist_ok=True)
-            predictions.save(plain_path(folder, part, name))
-        fitted, fitted_on, shown = calibrated(parts, settings, first_readers.get(name))
+        plain = {part: _kept(predictions, plain_path(folder, part, name)) for part, predictions in parts.items()}
+        fitted, fitted_on, shown = calibrated(plain, settings, first_readers.get(name))
         network.set_temperature(name, fitted.temperature)
         metrics["calibration"][name] = fitted.stated.model_dump(mode="json")
         metrics["temperature"][name] = fitted.temperature
-        metrics["schemes"][name] = describe(shown, fitted_on, folder, main)
+        first_reader = {"first_reader": first_readers.get(name)}
+        metrics["schemes"][name] = {**describe(shown, fitted_on, folder, main), **first_reader}
     return with_main(metrics)
+
+
+def _kept(predictions: Predictions, path: Path) -> Predictions:
+    """Save predictions and return them as read again: calibration can be repeated to the last digit."""
+    path.parent.mkdir(exist_ok=True)
+    predictions.save(path)
+    return Predictions.load(path)
 
 
 def describe(shown: Mapping[str, Predictions], fitted_on: str, folder: Path, main: str) -> dict[str, Any]:
@@ -165,4 +189,4 @@ def with_main(metrics: dict[str, Any]) -> dict[str, Any]:
     """Return metrics with what was measured of the main scheme where every command looks for it."""
     first = metrics["schemes"].get(metrics["scheme"], {})
     nothing = {"results": {}, "calibration_fitted_on": "nothing"}
-    return {**metrics, **nothing, **first}
+    return {**metrics, **{key: first.get(key, value) for key, value in nothing.items()}}

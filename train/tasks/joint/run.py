@@ -13,7 +13,6 @@ import shutil
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
 
 from lungsev.errors import ConfigError
@@ -25,12 +24,11 @@ from lungsev.train.console import is_main_process, say
 from lungsev.train.data.preparation import upstream_run
 from lungsev.train.data.splits import Split
 from lungsev.train.data.stated_splits import DEFAULT_FOLDS
-from lungsev.train.evaluation.calibration import cross_fitted, fit_calibration, reader_targets
-from lungsev.train.evaluation.predictions import Predictions, collect, join
+from lungsev.train.evaluation.predictions import Predictions, collect
 from lungsev.train.fitting.finish import finish_run
 from lungsev.train.runs import Run, open_run
-from lungsev.train.tasks.cross_validation import FITTED_ON
 from lungsev.train.tasks.joint.measure import (
+    calibrated_folds,
     describe,
     held_back,
     measure_schemes,
@@ -106,15 +104,13 @@ def _run_folds(settings: JointSettings, run: Run) -> dict[str, Any]:
     metrics: dict[str, Any] = {**last, "scheme": main, "folds": folds}
     for name in dict.fromkeys(schemes):
         parts = [Predictions.load(plain_path(run.path / fold, "test", name)) for fold in folds]
-        fold_of = np.repeat(np.arange(len(parts)), [len(part.names) for part in parts])
-        joined = join(parts)
-        targets = reader_targets(joined, first_readers(settings).get(name))
-        fitted = fit_calibration(joined, settings.calibration, targets)
-        nested = cross_fitted(joined, fold_of, settings.calibration, targets)
+        first_reader = first_readers(settings).get(name)
+        fitted, fitted_on, shown = calibrated_folds(parts, settings.calibration, first_reader)
         network.severity.set_temperature(name, fitted.temperature)
         metrics["calibration"][name] = fitted.stated.model_dump(mode="json")
         metrics["temperature"][name] = fitted.temperature
-        metrics["schemes"][name] = describe({"test": nested}, FITTED_ON, run.path, main)
+        described = describe(shown, fitted_on, run.path, main)
+        metrics["schemes"][name] = {**described, "first_reader": first_reader, "in_folds": True}
     for name in last["schemes"]:
         if name not in schemes:
             shutil.copyfile(

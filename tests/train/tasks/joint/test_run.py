@@ -3,49 +3,24 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from joint_runs import joint_overrides, write_folder
 
 from lungsev.config import load_model
-from lungsev.errors import ConfigError
-from lungsev.networks.build import build_severity
 from lungsev.networks.checkpoint import load_network
 from lungsev.train.data.splits import Split
 from lungsev.train.evaluation.predictions import Predictions
-from lungsev.train.runs import Run, open_run
-from lungsev.train.tasks.joint.network import JointLearner
+from lungsev.train.runs import open_run
 from lungsev.train.tasks.joint.run import run_joint
 from lungsev.train.tasks.joint.settings import JointSettings
-from lungsev.train.tasks.joint.training import EXTRAS, start_from
+from lungsev.train.tasks.joint.training import EXTRAS
 
 
-@dataclass(frozen=True)
-class Trained:
-    overrides: dict[str, object]
-    run: Run
-    metrics: dict[str, Any]
-
-
-@pytest.fixture(scope="module")
-def trained(
-    phantom_dataset: Callable[[str], Path], alignment_run: Run, tmp_path_factory: pytest.TempPathFactory
-) -> Trained:
-    folder = tmp_path_factory.mktemp("joint")
-    root = write_folder(folder / "data", phantom_dataset("cohen"), phantom_dataset("lungs"))
-    overrides = joint_overrides(root, folder / "cache", alignment_run.path)
-    settings = load_model(JointSettings, None, overrides)
-    run = open_run("joint", settings, out=folder / "run")
-    return Trained(overrides, run, run_joint(settings, run))
-
-
-def test_the_fused_network_grades_by_every_scheme_each_with_its_own_calibration(trained: Trained) -> None:
+def test_the_fused_network_grades_by_every_scheme_each_with_its_own_calibration(trained: Any) -> None:
     network = load_network(trained.run.path)
     with torch.no_grad():
         outputs = network(torch.rand(1, 1, 512, 512))
@@ -61,7 +36,7 @@ def test_the_fused_network_grades_by_every_scheme_each_with_its_own_calibration(
         assert float(network.severity.scheme_heads[name].temperature) == pytest.approx(temperature)
 
 
-def test_what_is_measured_was_held_back_by_patient_of_each_source(trained: Trained) -> None:
+def test_what_is_measured_was_held_back_by_patient_of_each_source(trained: Any) -> None:
     tested = {}
     for source, file in (("cohen", "predictions-test.json"), ("ralo", "predictions-test-ralo.json")):
         split = Split.load(trained.run.path / "sources" / source / "splits.json")
@@ -74,14 +49,14 @@ def test_what_is_measured_was_held_back_by_patient_of_each_source(trained: Train
     assert len(tested["ralo"].readings) == 2
 
 
-def test_every_image_that_ties_is_graded_by_the_tied_scheme_for_self_training(trained: Trained) -> None:
+def test_every_image_that_ties_is_graded_by_the_tied_scheme_for_self_training(trained: Any) -> None:
     graded = Predictions.load(trained.run.path / "grades-ralo-brixia.json")
     assert len(graded.names) == 16
     np.testing.assert_allclose(graded.probabilities.sum(axis=-1), 1, atol=1e-4)
 
 
 def test_a_second_run_reads_the_crops_of_the_first_and_starts_from_its_trunk_and_heads(
-    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trained: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[int] = []
     monkeypatch.setattr("lungsev.train.data.crop_bank.in_threads", lambda *_: made.append(1))
@@ -105,7 +80,7 @@ def test_a_second_run_reads_the_crops_of_the_first_and_starts_from_its_trunk_and
 
 
 def test_pseudo_grades_of_an_earlier_run_are_taught_without_readers_of_that_scheme(
-    trained: Trained, tmp_path: Path
+    trained: Any, tmp_path: Path
 ) -> None:
     sources = [dict(source) for source in trained.overrides["sources"]]  # type: ignore[attr-defined]
     sources[1] = {**sources[1], "pseudo": {"file": str(trained.run.path / "grades-ralo-brixia.json"), "weight": 0.5}}
@@ -116,7 +91,7 @@ def test_pseudo_grades_of_an_earlier_run_are_taught_without_readers_of_that_sche
     assert "train/mae_brixia" in run.history()[0]
 
 
-def test_every_fold_measures_and_what_ships_learns_from_all_of_them(trained: Trained, tmp_path: Path) -> None:
+def test_every_fold_measures_and_what_ships_learns_from_all_of_them(trained: Any, tmp_path: Path) -> None:
     cohen, ralo = trained.overrides["sources"][:2]  # type: ignore[index]
     sources = [{**cohen, "split": {"protocol": "kfold", "folds": 2}}, ralo]
     start = {"start": str(trained.run.path.parent / "{fold}"), "repeats": 2, "steps": 1}
@@ -140,12 +115,3 @@ def test_every_fold_measures_and_what_ships_learns_from_all_of_them(trained: Tra
     torch.testing.assert_close(network.state_dict()[name], sum(copy[f"severity.{name}"] for copy in copies) / 2)
     assert float(network.scheme_heads["brixia"].temperature) == pytest.approx(metrics["temperature"]["brixia"])
     assert Predictions.load(run.path / "predictions-test-ralo.json").scheme.name == "ralo"
-
-
-def test_a_start_from_another_network_and_what_needs_masks_is_refused(trained: Trained, tmp_path: Path) -> None:
-    masked = load_model(JointSettings, None, {**trained.overrides, "network.mask_attention": True})
-    with pytest.raises(ConfigError, match="aligned crops alone"):
-        run_joint(masked, Run(tmp_path))
-    other = build_severity(masked.network.model_copy(update={"backbone": "mobilenetv3_small_075"}))
-    with pytest.raises(ConfigError, match="weights of the trunk are missing or have another shape"):
-        start_from(JointLearner(other, {}), trained.run.path)  # type: ignore[arg-type]

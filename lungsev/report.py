@@ -18,6 +18,7 @@ from pydantic_core import from_json
 
 from lungsev.moment import Moment
 from lungsev.patient import PatientInfo
+from lungsev.schemes import main_scheme
 from lungsev.scores.score import PartialTotal, StandingScore
 from lungsev.scores.score import RegionScore as RegionScore
 from lungsev.scores.score import SchemeScore as SchemeScore
@@ -175,7 +176,7 @@ class SeverityReport:
         """
         if not self.scores:
             raise ValueError(f"a {self.status} report has no scheme")
-        return "brixia" if "brixia" in self.scores else next(iter(self.scores))
+        return main_scheme(self.scores)
 
     def standing_score(self, scheme: str) -> StandingScore:
         """Return the score that stands under a scheme.

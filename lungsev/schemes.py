@@ -8,6 +8,7 @@ over, and may overlap others; its `zone` is what is drawn and measured on the im
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
@@ -20,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from lungsev.config import load_model
 from lungsev.errors import ConfigError
 
+MAIN_SCHEME = "brixia"
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Box = tuple[Fraction, Fraction, Fraction, Fraction]
 
@@ -136,6 +138,11 @@ def _coverage(start: float, stop: float, cells: int) -> npt.NDArray[np.float64]:
     """Return the share of each of `cells` equal cells of [0, 1] that is in [start, stop]."""
     edges = np.linspace(0.0, 1.0, cells + 1)
     return np.clip(np.minimum(edges[1:], stop) - np.maximum(edges[:-1], start), 0.0, None)
+
+
+def main_scheme(names: Collection[str]) -> str:
+    """Return which of a model's schemes is shown first: Brixia where it is among them, else the model's first."""
+    return MAIN_SCHEME if MAIN_SCHEME in names else next(iter(names))
 
 
 def builtin_schemes() -> tuple[str, ...]:

@@ -23,7 +23,7 @@ def write_card(manifest: Manifest, parities: Iterable[Parity] = ()) -> str:
         "## Data",
         *(_data_lines(manifest)),
         "## Accuracy",
-        *measured_parts(manifest.metrics, [region.code for region in manifest.schemes[0].regions]),
+        *measured_parts(manifest.metrics, [region.code for region in manifest.main_scheme.regions]),
         "## Change between two images",
         *(_change_lines(manifest)),
         "## Earlier stages and settings of the run",

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from lungsev.grading import Calibration
 from lungsev.quality.limits import QualityLimits
-from lungsev.schemes import Scheme
+from lungsev.schemes import Scheme, main_scheme
 
 FORMAT_VERSION = 1
 
@@ -124,6 +124,12 @@ class Manifest(BaseModel):
         if unknown:
             raise ValueError(f"calibration is given for {unknown}, schemes are {names}")
         return self
+
+    @property
+    def main_scheme(self) -> Scheme:
+        """The scheme that is shown first."""
+        schemes = {scheme.name: scheme for scheme in self.schemes}
+        return schemes[main_scheme(schemes)]
 
     def scheme_calibration(self, scheme: str) -> Calibration:
         """Return the calibration of a scheme; the defaults where it was not calibrated."""

@@ -11,8 +11,11 @@ from lungsev.geometry import common_theta, tilt_deg
 from lungsev.preprocessing.canvas import Canvas
 from lungsev.quality.lung_shape import FloatImage, LungShape, radiograph_area
 from lungsev.reading.polarity import chest_likeness
+from lungsev.schemes import main_scheme
 
 Outputs = Mapping[str, npt.NDArray[np.float32]]
+
+_PROBABILITIES = "probabilities."
 
 
 def measure_image(canvas: Canvas) -> dict[str, float]:
@@ -91,8 +94,10 @@ def measure_alignment(outputs: Outputs, probability: FloatImage) -> dict[str, fl
 
 
 def measure_grades(outputs: Outputs) -> dict[str, float]:
-    """Return the mean probability of the most probable grade over all regions of all schemes."""
-    best = [
-        np.nan_to_num(values[0]).max(axis=-1) for name, values in outputs.items() if name.startswith("probabilities.")
-    ]
-    return {"grade_confidence": float(np.concatenate(best).mean())} if best else {}
+    """Return the mean probability of the most probable grade over the regions of the main scheme."""
+    found = {name: values for name, values in outputs.items() if name.startswith(_PROBABILITIES)}
+    if not found:
+        return {}
+    shown = main_scheme([name.removeprefix(_PROBABILITIES) for name in found])
+    best = np.nan_to_num(found[_PROBABILITIES + shown][0]).max(axis=-1)
+    return {"grade_confidence": float(best.mean())}

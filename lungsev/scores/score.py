@@ -54,6 +54,16 @@ class RegionScore:
             raise ValueError(f"region {self.code} needs either a grade or the reason why it is not assessable")
 
     @property
+    def is_settled(self) -> bool:
+        """Whether the likely range spans at most half of all grades: a wider one settles none, and the model abstains.
+
+        Another matter than a region without a grade, which is not assessable.
+        """
+        if self.likely is None or self.probabilities is None:
+            return False
+        return 2 * (self.likely[1] - self.likely[0] + 1) <= len(self.probabilities)
+
+    @property
     def place(self) -> str:
         """Name without its side: `right upper zone` is `upper` where a column or a mark shows the side."""
         place = self.name if self.side == "both" else self.name.removeprefix(f"{self.side} ")
@@ -184,11 +194,11 @@ class StandingScore(ShownScore):
 def format_likely(region: RegionScore) -> str:
     """Say the likely grades in words: `likely 2`, `could be 1-2`, `unsure: 0-2`, with an en dash; or `not assessable`.
 
-    Unsure is a grade whose likely range spans more than half of all grades: the model does not settle it.
+    Unsure is a grade that the model does not settle.
     """
-    if region.likely is None or region.probabilities is None:
+    if region.likely is None:
         return "not assessable"
     low, high = region.likely
-    if 2 * (high - low + 1) > len(region.probabilities):
+    if not region.is_settled:
         return f"unsure: {low}–{high}"
     return f"likely {region.grade}" if low == high == region.grade else f"could be {low}–{high}"

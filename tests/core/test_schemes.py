@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lungsev.errors import ConfigError
-from lungsev.schemes import Scheme, builtin_schemes, load_scheme
+from lungsev.schemes import Scheme, builtin_schemes, load_scheme, main_scheme
 
 
 @pytest.mark.parametrize(
@@ -136,3 +136,35 @@ def a_scheme(**changes: Any) -> dict[str, Any]:
         "regions": [a_region("R", [0.0, 0.0, 1.0, 0.5]), a_region("L", [0.0, 0.5, 1.0, 1.0])],
     }
     return {**scheme, **changes}
+
+
+def test_a_zone_is_the_box_where_none_is_given_and_stays_in_a_file() -> None:
+    plain = Scheme.model_validate(a_scheme(regions=[a_region("A", [0.1, 0.0, 0.6, 0.5])]))
+    assert plain.regions[0].zone == plain.regions[0].box
+    own = {**a_region("A", [0.1, 0.0, 0.6, 0.5]), "zone": [0.2, 0.0, 0.5, 0.5]}
+    scheme = Scheme.model_validate(a_scheme(regions=[own]))
+    assert (scheme.regions[0].zone, scheme.regions[0].box) == ((0.2, 0.0, 0.5, 0.5), (0.1, 0.0, 0.6, 0.5))
+    assert Scheme.model_validate(scheme.model_dump(mode="json")) == scheme
+    np.testing.assert_array_equal(scheme.pooling_matrix(8, 8), plain.pooling_matrix(8, 8))
+    with pytest.raises(ValueError, match="zone of region A"):
+        Scheme.model_validate(a_scheme(regions=[{**own, "zone": [0.5, 0.0, 0.5, 0.5]}]))
+
+
+def test_brixias_zones_are_thirds_of_a_lung_without_overlap() -> None:
+    zones = {region.code: region.zone for region in load_scheme("brixia").regions}
+    for codes in ("ABC", "DEF"):
+        edges = [(zones[code][0], zones[code][2]) for code in codes]
+        assert edges == [
+            (0.0, pytest.approx(1 / 3)),
+            (pytest.approx(1 / 3), pytest.approx(2 / 3)),
+            (pytest.approx(2 / 3), 1.0),
+        ]
+        assert edges[0][1] == edges[1][0]
+        assert edges[1][1] == edges[2][0]
+    boxes = [region.box for region in load_scheme("brixia").regions][:3]
+    assert [box[:3:2] for box in boxes] == [(0.0, 0.4), (0.3, 0.7), (0.6, 1.0)], "what is pooled stays as published"
+
+
+@pytest.mark.parametrize(("names", "shown"), [(["ralo", "brixia"], "brixia"), (["ralo", "inha"], "ralo")])
+def test_brixia_is_the_main_scheme_of_several(names: list[str], shown: str) -> None:
+    assert main_scheme(names) == main_scheme(dict.fromkeys(names)) == shown

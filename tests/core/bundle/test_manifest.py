@@ -91,3 +91,29 @@ def test_paths_are_cut_from_settings() -> None:
         "list": ["masks", "plain"],
         "command": "train --data b",
     }
+
+
+def test_masks_and_frames_may_be_of_both_lungs_or_of_each() -> None:
+    for shapes in (
+        {"theta": (1, 2, 2, 3)},
+        {"lung_mask": (1, 2, 64, 64)},
+        {"theta": (1, 2, 2, 3), "lung_mask": (1, 2, 64, 64)},
+    ):
+        outputs = tuple(
+            OutputSpec(name=output.name, shape=shapes.get(output.name, output.shape))
+            for output in tiny_manifest().outputs
+        )
+        assert tiny_manifest(outputs=outputs).outputs == outputs
+
+
+def test_a_manifest_from_before_zones_draws_its_boxes() -> None:
+    document = tiny_manifest().model_dump(mode="json")
+    for region in document["schemes"][0]["regions"]:
+        del region["zone"]
+    for region in Manifest.model_validate(document).schemes[0].regions:
+        assert region.zone == region.box
+
+
+def test_the_main_scheme_is_brixia_wherever_it_stands() -> None:
+    assert tiny_manifest(("ralo", "brixia")).main_scheme.name == "brixia"
+    assert tiny_manifest(("ralo", "inha")).main_scheme.name == "ralo"

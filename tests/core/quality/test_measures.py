@@ -118,12 +118,28 @@ def test_an_alignment_that_is_none_has_no_lungs_in_its_frame(rows: list[list[flo
     assert measure_alignment(theta_of(rows), np.ones((4, 4), np.float32)) == {"lungs_in_frame": 0.0}
 
 
-def test_grade_confidence_is_the_mean_of_the_most_probable_grades_over_all_schemes() -> None:
+def test_grade_confidence_is_the_mean_of_the_most_probable_grades_of_the_main_scheme() -> None:
     outputs = {
         "probabilities.a": np.array([[[0.2, 0.8], [0.6, 0.4]]], np.float32),
         "probabilities.b": np.array([[[0.1, 0.2, 0.7]]], np.float32),
         "severity_map.a": np.full((1, 2, 2), 9.0, np.float32),
     }
-    assert measure_grades(outputs)["grade_confidence"] == pytest.approx((0.8 + 0.6 + 0.7) / 3)
+    assert measure_grades(outputs)["grade_confidence"] == pytest.approx((0.8 + 0.6) / 2)
+    brixia = np.array([[[0.5, 0.5, 0.0, 0.0]]], np.float32)
+    assert measure_grades({**outputs, "probabilities.brixia": brixia})["grade_confidence"] == pytest.approx(0.5)
     assert measure_grades({"probabilities.a": np.full((1, 1, 2), np.nan, np.float32)}) == {"grade_confidence": 0.0}
     assert measure_grades({"lung_mask": np.ones((1, 1, 2, 2), np.float32)}) == {}
+
+
+def test_a_lung_counts_as_inside_only_in_a_half_of_a_frame() -> None:
+    probability = np.zeros((64, 64), np.float32)
+    probability[16:48, 8:24] = 1.0  # the right lung, in its own frame
+    probability[16:48, 40:56] = 1.0  # the left lung, below its own frame
+    right, left = [[0.75, 0.0, 0.0], [0.0, 0.6, 0.0]], [[0.75, 0.0, 0.0], [0.0, 0.1, 0.9]]
+    found = measure_alignment({"theta": np.array([[right, left]])}, probability)
+    assert found["lungs_in_frame"] == pytest.approx(0.5)
+    assert found["tilt_deg"] == pytest.approx(0.0)
+    assert found["frame_scale"] == pytest.approx(np.sqrt(0.75 * 0.8)), "of the box around both"
+    both = measure_alignment({"theta": np.array([[right, right]])}, probability)
+    assert both["lungs_in_frame"] == pytest.approx(1.0)
+    assert measure_alignment({"theta": np.array([[right, np.zeros((2, 3))]])}, probability) == {"lungs_in_frame": 0.0}

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from lungsev.quality.messages import FLAG_CODES, NOTES, make_flag
-from lungsev.report import QualityFlag
+from lungsev.quality.messages import FLAG_CODES, NOTES, make_flag, with_missing_zones
+from lungsev.report import Quality, QualityFlag, RegionScore
 
 
 @pytest.mark.parametrize("code", FLAG_CODES)
@@ -40,3 +40,18 @@ def test_notes_of_the_reading_have_flags_that_do_not_refuse() -> None:
 
 def test_no_two_flags_say_the_same() -> None:
     assert len({make_flag(code).message for code in FLAG_CODES}) == len(FLAG_CODES)
+
+
+def test_zones_without_lung_are_named_in_one_sentence() -> None:
+    def zone(code: str, name: str) -> RegionScore:
+        return RegionScore(code, name, "right", None, None, None, None, ((0, 0), (1, 0), (1, 1)), 0.1, "No lung.")
+
+    low, middle = zone("C", "right lower zone"), zone("B", "right middle zone")
+    before = Quality("ok", (make_flag("tilted"),), {"tilt_deg": 9.0})
+    one, two = with_missing_zones(before, [low]), with_missing_zones(before, [middle, low])
+    assert (one.verdict, one.measures, one.flags[0]) == ("warn", before.measures, before.flags[0])
+    assert one.flags[1].message == "Hardly any lung is seen in zone C (right lower zone), so it gets no grade."
+    assert two.flags[1].message == (
+        "Hardly any lung is seen in zones B (right middle zone) and C (right lower zone), so they get no grade."
+    )
+    assert {flags[1].code for flags in (one.flags, two.flags)} == {"zone_not_assessable"}

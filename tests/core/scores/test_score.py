@@ -99,3 +99,15 @@ def test_a_signature_covers_what_was_signed_and_nothing_is_taken_from_another_mo
     full = replace(partial.scores["brixia"].regions[1], grade=3, not_assessable=None)
     scores = {"brixia": replace(partial.scores["brixia"], regions=(a_region(), full), total=5, partial=None)}
     assert replace(agreed, scores=scores).standing_score("brixia").words == "2 of 3 (1 of 2 zones)"
+
+
+@pytest.mark.parametrize(("likely", "settled"), [((2, 2), True), ((1, 2), True), ((1, 3), False), ((0, 3), False)])
+def test_a_grade_is_settled_by_a_likely_range_of_at_most_half_of_all_grades(
+    likely: tuple[int, int], settled: bool
+) -> None:
+    assert replace(a_region(), likely=likely).is_settled == settled
+
+
+def test_a_zone_that_is_not_assessable_is_no_unsettled_grade() -> None:
+    missing = a_partial_report().scores["brixia"].regions[1]
+    assert (missing.is_settled, format_likely(missing)) == (False, "not assessable")

@@ -64,3 +64,21 @@ def test_the_map_turns_with_the_alignment_and_keeps_up_and_down(make_scored) -> 
 def test_images_without_a_score_have_no_map(make_scored, skipped, failed) -> None:
     assert [encode_severity_map(scored) for scored in (skipped, failed)] == [None, None]
     assert (encode_severity_map(make_scored()) or b"").startswith(b"\x89PNG")
+
+
+def test_the_map_of_each_lung_lies_in_its_own_frame(make_scored) -> None:
+    scored = replace(make_scored(), lung_mask=None)
+    values = np.zeros((16, 16), np.float32)
+    values[8:, :8] = 3.0  # the lower half of the patient's right lung
+    frames = (((0.4, 0.0, -0.2), (0.0, 0.4, -0.3)), ((0.4, 0.0, 0.2), (0.0, 0.4, 0.3)))
+    report = replace(scored.report, alignment=frames)
+    alpha = severity_layer(replace(scored, report=report, severity_map={"brixia": values}))[..., 3]
+    frame, ratio = scored.canvas.frame, 320 / max(scored.radiograph.pixels.shape)
+
+    def at(x: float, y: float) -> int:
+        """Alpha at a normalised canvas point."""
+        column, row = frame.to_image(np.array([x + 1, y + 1]) / 2 * frame.size_px) * ratio
+        return int(alpha[round(row), round(column)])
+
+    assert at(-0.4, -0.1) > 120, "the lower half of the right frame"
+    assert max(at(-0.4, -0.5), at(0.4, 0.1), at(0.4, 0.5), at(-0.4, 0.3)) < 20

@@ -8,9 +8,11 @@ over, and may overlap others; its `zone` is what is drawn and measured on the im
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from functools import cached_property
 from importlib import resources
+from itertools import product
+from math import prod
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -58,8 +60,31 @@ class Region(BaseModel):
         return self
 
 
+class Factor(BaseModel):
+    """One of the things whose grades are multiplied, e.g. extent and density."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")
+    grades: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=2)
+    grade_names: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Factor:
+        if list(self.grades) != sorted(set(self.grades)):
+            raise ValueError(f"grades of factor {self.name} must ascend without repeats, found {list(self.grades)}")
+        if self.grade_names and len(self.grade_names) != len(self.grades):
+            raise ValueError(f"factor {self.name} has {len(self.grades)} grades and {len(self.grade_names)} names")
+        return self
+
+
 class Scheme(BaseModel):
-    """Regions and grades. `grades` are the printed values, ascending, e.g. (0, 1, 2, 3)."""
+    """Regions and grades. `grades` are the printed values, ascending, e.g. (0, 1, 2, 3).
+
+    Attributes:
+        factors: Where a region's grade is the product of several, as extent and density of RALE, these; `grades` and
+            `grade_names` are then made from them.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -69,6 +94,19 @@ class Scheme(BaseModel):
     grades: tuple[int, ...] = Field(min_length=2)
     grade_names: tuple[str, ...]
     regions: tuple[Region, ...] = Field(min_length=1)
+    factors: tuple[Factor, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _grades_are_products(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or not data.get("factors"):
+            return data
+        factors = [Factor.model_validate(factor) for factor in data["factors"]]
+        if len({factor.name for factor in factors}) < 2 or len({factor.name for factor in factors}) < len(factors):
+            raise ValueError("a product needs two factors or more, of different names")
+        named = _named_products(factors)
+        made = {"grades": tuple(named), "grade_names": tuple(named.values())}
+        return {**made, **data}
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Scheme:
@@ -79,6 +117,8 @@ class Scheme(BaseModel):
             raise ValueError(f"grades must ascend without repeats, found {list(self.grades)}")
         if len(self.grade_names) != len(self.grades):
             raise ValueError(f"{len(self.grades)} grades need as many grade_names, found {len(self.grade_names)}")
+        if self.factors and self.grades != tuple(_named_products(self.factors)):
+            raise ValueError(f"grades {list(self.grades)} are not the products of the factors; leave them out")
         return self
 
     @property
@@ -100,6 +140,12 @@ class Scheme(BaseModel):
     def total_max(self) -> int:
         """Highest total: every region has the highest grade."""
         return self.num_regions * self.grades[-1]
+
+    @property
+    def product_indices(self) -> tuple[int, ...]:
+        """Index in `grades` of the product of each combination of factors, the last factor changing fastest."""
+        place = {grade: index for index, grade in enumerate(self.grades)}
+        return tuple(place[prod(each)] for each in product(*(factor.grades for factor in self.factors)))
 
     @cached_property
     def flip_permutation(self) -> tuple[int, ...]:
@@ -132,6 +178,16 @@ class Scheme(BaseModel):
             covered = np.outer(_coverage(y0, y1, rows), _coverage(x0, x1, columns)).ravel()
             weights.append(covered / covered.sum())
         return np.stack(weights).astype(np.float32)
+
+
+def _named_products(factors: Sequence[Factor]) -> dict[int, str]:
+    """Return every product in ascending order, and the combinations it comes from, as `extent 1, density 2`."""
+    named: dict[int, list[str]] = {}
+    for grades in product(*(factor.grades for factor in factors)):
+        words = ", ".join(f"{factor.name} {grade}" for factor, grade in zip(factors, grades, strict=True))
+        named.setdefault(prod(grades), []).append(words)
+    zeros = [f"{factor.name} 0" for factor in factors if 0 in factor.grades]
+    return {grade: " or ".join(zeros if grade == 0 else words) for grade, words in sorted(named.items())}
 
 
 def _coverage(start: float, stop: float, cells: int) -> npt.NDArray[np.float64]:

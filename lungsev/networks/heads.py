@@ -10,6 +10,7 @@ from lungsev.networks.settings import HeadKind, Pooling
 from lungsev.schemes import Scheme
 
 MAP_SIDE = 16
+SMALLEST_PROBABILITY = 1e-6
 
 
 class SchemeHead(nn.Module):
@@ -50,7 +51,11 @@ class SchemeHead(nn.Module):
         self.context = context
         self.dropout = nn.Dropout(dropout)
         width = 2 * dim if context else dim
-        self.classify = grade_classifier(kind, width, scheme.num_grades, hidden, hidden_dropout)
+        self.classify = (
+            ProductClassifier(scheme, kind, width, hidden, hidden_dropout)
+            if scheme.factors
+            else grade_classifier(kind, width, scheme.num_grades, hidden, hidden_dropout)
+        )
         self.register_buffer("temperature", torch.ones(()))
         self.register_buffer("grades", torch.tensor(scheme.grades, dtype=torch.float32), persistent=False)
 
@@ -66,12 +71,22 @@ class SchemeHead(nn.Module):
         """Tokens [N, L, D] -> [N, 16, 16] float32: what the head would say of a region of one token."""
         return self.to_map(self._classified(tokens, tokens).float().softmax(dim=-1) @ self.grades)
 
+    def factors(self, tokens: Tensor) -> dict[str, Tensor]:
+        """Tokens [N, L, D] -> of a scheme of products the probabilities of each factor's grades [N, R, K]."""
+        if not isinstance(self.classify, ProductClassifier):
+            return {}
+        return self.classify.factor_probabilities(self._features(self.pool(tokens), tokens))
+
     def _classified(self, features: Tensor, tokens: Tensor) -> Tensor:
         """Logits [N, K, G] of K regions or tokens of the images whose tokens [N, L, D] are given."""
+        return self.classify(self._features(features, tokens)) / self.temperature.to(tokens.dtype)
+
+    def _features(self, features: Tensor, tokens: Tensor) -> Tensor:
+        """Return what the classifier reads of K regions or tokens: [N, K, D], or twice as wide with the context."""
         if self.context:
             radiograph = tokens.mean(dim=1, keepdim=True).expand(-1, features.shape[1], -1)
             features = torch.cat([features, radiograph], dim=2)
-        return self.classify(self.dropout(features)) / self.temperature.to(tokens.dtype)
+        return self.dropout(features)
 
 
 def grade_classifier(kind: HeadKind, dim: int, grades: int, hidden: int = 0, hidden_dropout: float = 0.2) -> nn.Module:
@@ -102,3 +117,42 @@ class OrdinalClassifier(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Features [..., D] -> [..., G]."""
         return self.severity(features) * self.steps.to(features.dtype) - self.thresholds
+
+
+class ProductClassifier(nn.Module):
+    """Factors graded apart; a grade is as likely as all combinations whose product it is.
+
+    What is learned of a product is learned of its factors, and log probabilities take the place of logits.
+
+    Args:
+        scheme: Of factors.
+        kind, dim, hidden, hidden_dropout: As `grade_classifier` has them, of each factor.
+    """
+
+    members: Tensor
+
+    def __init__(self, scheme: Scheme, kind: HeadKind, dim: int, hidden: int = 0, hidden_dropout: float = 0.2) -> None:
+        super().__init__()
+        self.of_factors = nn.ModuleDict(
+            {
+                factor.name: grade_classifier(kind, dim, len(factor.grades), hidden, hidden_dropout)
+                for factor in scheme.factors
+            }
+        )
+        members = torch.nn.functional.one_hot(torch.tensor(scheme.product_indices), scheme.num_grades)
+        self.register_buffer("members", members.float(), persistent=False)
+
+    def factor_probabilities(self, features: Tensor) -> dict[str, Tensor]:
+        """Features [..., D] -> probabilities of each factor's grades [..., K], float32."""
+        return {name: classify(features).float().softmax(dim=-1) for name, classify in self.of_factors.items()}
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features [..., D] -> log probabilities [..., G], float32."""
+        together: Tensor | None = None
+        for probabilities in self.factor_probabilities(features).values():
+            if together is None:
+                together = probabilities
+            else:
+                together = (together.unsqueeze(-1) * probabilities.unsqueeze(-2)).flatten(-2)
+        assert together is not None
+        return (together @ self.members).clamp_min(SMALLEST_PROBABILITY).log()

@@ -18,7 +18,7 @@ from lungsev.schemes import Scheme, builtin_schemes, load_scheme, main_scheme
 @pytest.mark.parametrize(
     ("name", "regions", "grades", "total_max"),
     [("brixia", 6, (0, 1, 2, 3), 18), ("inha", 4, (1, 2, 3, 4, 5), 20), ("mbrixia", 12, (0, 1, 2, 3), 36),
-     ("ralo", 2, (0, 1, 2, 3, 4), 8)],
+     ("ralo", 2, (0, 1, 2, 3, 4), 8), ("rale", 4, (0, 1, 2, 3, 4, 6, 8, 9, 12), 48)],
 )  # fmt: skip
 def test_built_in_schemes_are_the_published_ones(
     name: str, regions: int, grades: tuple[int, ...], total_max: int
@@ -168,3 +168,32 @@ def test_brixias_zones_are_thirds_of_a_lung_without_overlap() -> None:
 @pytest.mark.parametrize(("names", "shown"), [(["ralo", "brixia"], "brixia"), (["ralo", "inha"], "ralo")])
 def test_brixia_is_the_main_scheme_of_several(names: list[str], shown: str) -> None:
     assert main_scheme(names) == main_scheme(dict.fromkeys(names)) == shown
+
+
+def test_the_grades_of_a_product_are_made_from_its_factors() -> None:
+    rale = load_scheme("rale")
+    assert rale.grade_names[0] == "extent 0"
+    assert rale.grade_names[rale.grades.index(4)] == "extent 2, density 2 or extent 4, density 1"
+    pairs = [(extent, density) for extent in range(5) for density in (1, 2, 3)]
+    assert [rale.grades[index] for index in rale.product_indices] == [extent * density for extent, density in pairs]
+    again = Scheme.model_validate(rale.model_dump(mode="json"))
+    assert again == rale
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"factors": [{"name": "extent", "grades": [0, 1]}]}, "two factors or more"),
+        ({"factors": [{"name": "extent", "grades": [0, 1]}] * 2}, "of different names"),
+        ({"grades": [0, 1, 2], "grade_names": ["a", "b", "c"]}, "not the products of the factors"),
+        ({"factors": [{"name": "a", "grades": [1, 0]}, {"name": "b", "grades": [1, 2]}]}, "must ascend"),
+        (
+            {"factors": [{"name": "a", "grades": [0, 1], "grade_names": ["x"]}, {"name": "b", "grades": [1, 2]}]},
+            "names",
+        ),
+    ],
+)
+def test_factors_that_make_no_scale_are_refused(changes: dict[str, Any], message: str) -> None:
+    data = {**load_scheme("rale").model_dump(mode="json", exclude={"grades", "grade_names"}), **changes}
+    with pytest.raises(ValueError, match=message):
+        Scheme.model_validate(data)

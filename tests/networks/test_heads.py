@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from lungsev.networks.heads import OrdinalClassifier, SchemeHead, grade_classifier
+from lungsev.networks.heads import OrdinalClassifier, ProductClassifier, SchemeHead, grade_classifier
 from lungsev.schemes import load_scheme
 
 
@@ -89,3 +89,34 @@ def test_an_mlp_is_as_wide_as_its_input_unless_told() -> None:
         classifier = grade_classifier("mlp", 6, 4, hidden)
         linear = [layer for layer in classifier.modules() if isinstance(layer, nn.Linear)]
         assert [layer.weight.shape for layer in linear] == [(width, 6), (4, width)]
+
+
+def test_a_product_is_as_likely_as_the_factors_that_make_it() -> None:
+    torch.manual_seed(0)
+    rale = load_scheme("rale")
+    head = SchemeHead(rale, 4, 12, "mlp", context=True, hidden=8).eval()
+    tokens = torch.randn(2, 16, 12)
+    probabilities, severity_map = head(tokens)
+    factors = head.factors(tokens)
+    assert {name: tuple(each.shape) for name, each in factors.items()} == {"extent": (2, 4, 5), "density": (2, 4, 3)}
+    expected = torch.zeros(2, 4, len(rale.grades))
+    for extent in range(5):
+        for place, density in enumerate((1, 2, 3)):
+            both = factors["extent"][..., extent] * factors["density"][..., place]
+            expected[..., rale.grades.index(extent * density)] += both
+    torch.testing.assert_close(probabilities, expected, atol=1e-4, rtol=1e-4)
+    assert severity_map.shape == (2, 16, 16)
+    assert SchemeHead(load_scheme("brixia"), 4, 12).factors(tokens) == {}
+
+
+def test_a_product_teaches_both_of_its_factors_and_keeps_its_temperature() -> None:
+    rale = load_scheme("rale")
+    head = SchemeHead(rale, 4, 12)
+    head.logits(torch.randn(1, 16, 12))[..., rale.grades.index(12)].sum().backward()
+    assert isinstance(head.classify, ProductClassifier)
+    for classify in head.classify.of_factors.values():
+        assert classify.weight.grad.abs().sum() > 0
+    sharp, tokens = head.logits(torch.randn(1, 16, 12)), torch.randn(1, 16, 12)
+    sharp = head.logits(tokens)
+    head.temperature.fill_(2.0)
+    torch.testing.assert_close(head.logits(tokens), sharp / 2)

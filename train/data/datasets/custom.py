@@ -2,8 +2,8 @@
 
 Columns: the image (`filename`, `image`, `id` ...), optionally `patient`, `view`, `finding`, `maker`, `split` (train,
 validation, test) or `fold` (a number), `day_offset` (days since any day of the patient), and for each region its code
-(`A` ... `F`) or reader and code (`senior-A`); an empty cell is a region without a grade. Images are beside the table or
-in `images/`.
+(`A` ... `F`) or reader and code (`senior-A`); an empty cell is a region without a grade. Of a scheme of products a
+column per factor will do (`RU_extent`, `RU_density`). Images are beside the table or in `images/`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from lungsev.schemes import Scheme, load_scheme
 from lungsev.train.data.datasets.contract import ANY_TABLE, GradedDataset, GradedImage, Layout
 from lungsev.train.data.datasets.files import ImageFinder
 from lungsev.train.data.datasets.offsets import day_in
-from lungsev.train.data.datasets.readings import ReadingTable
+from lungsev.train.data.datasets.readings import ReadingTable, with_products
 from lungsev.train.data.tables import (
     IMAGE_COLUMNS,
     PATIENT_COLUMNS,
@@ -52,6 +52,7 @@ def from_table(name: str, root: Path, table: Table, scheme: Scheme) -> GradedDat
             f"{table.path.name} has no column that names the image; expected one of {', '.join(IMAGE_COLUMNS)}, "
             f"found {', '.join(table.columns)}"
         )
+    table = with_products(table, scheme)
     readers = _reader_columns(table, scheme)
     patient_column = find_column(table.columns, PATIENT_COLUMNS)
     finder = ImageFinder(root, ("images", "films", "png", "dicom", "."))

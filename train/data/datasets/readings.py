@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from lungsev.train.data.tables import known, number, summarise
+from lungsev.schemes import Scheme
+from lungsev.train.data.tables import Table, known, number, summarise
 
 
 class ReadingTable:
@@ -60,3 +62,35 @@ class ReadingTable:
         if value is None or (self.whole and value not in self.grades):
             return None
         return value if self.grades[0] <= value <= self.grades[-1] else None
+
+
+def with_products(table: Table, scheme: Scheme) -> Table:
+    """Return a table in which a region's factors are multiplied: `RU_extent` and `RU_density` make a column `RU`.
+
+    So do those of several readers, `senior-RU_extent`. A column of the product that is there already stays. A region
+    without consolidation is 0 whatever else is said of it; one of whose factors nothing is said has no grade.
+    """
+    names = [factor.name for factor in scheme.factors]
+    stems = [
+        stem
+        for column in table.columns
+        if names and (stem := column.removesuffix(f"_{names[0]}")) != column
+        if stem not in table.columns and all(f"{stem}_{name}" in table.columns for name in names)
+    ]
+    if not stems:
+        return table
+    rows = tuple({**row, **{stem: _product(row, stem, scheme) for stem in stems}} for row in table.rows)
+    return replace(table, columns=(*table.columns, *stems), rows=rows)
+
+
+def _product(row: Mapping[str, str], stem: str, scheme: Scheme) -> str:
+    """Return the product as a cell; the factors themselves, which are no grade, where one of them is wrong."""
+    cells = {factor: row.get(f"{stem}_{factor.name}", "") for factor in scheme.factors}
+    values = {factor: number(cell) for factor, cell in cells.items() if known(cell)}
+    if any(value is None or value not in factor.grades for factor, value in values.items()):
+        return " x ".join(cells.values())
+    if 0 in values.values():
+        return "0"
+    if len(values) < len(cells):
+        return ""
+    return str(math.prod(int(value or 0) for value in values.values()))

@@ -38,6 +38,7 @@ from lungsev.train.tasks.joint.measure import (
     with_main,
 )
 from lungsev.train.tasks.joint.settings import FOLD, JointSettings
+from lungsev.train.tasks.joint.targets import grades_name
 from lungsev.train.tasks.joint.training import EXTRAS, Lessons, prepare, train
 from lungsev.train.tasks.soup import earlier_stages
 
@@ -164,14 +165,22 @@ def _split_of(lessons: Lessons, run: Run) -> dict[str, Any]:
 
 
 def _grade_tied(network: Any, lessons: Lessons, run: Run) -> None:
-    """Save the tied scheme's grades of every image of the sources that tie it: what self-training starts from."""
+    """Save what the network says of every image where the readers used other scores that a tie joins.
+
+    Zones of the images whose lungs are graded are what self-training starts from; lungs of the images whose zones are
+    graded are what the link can be fitted on.
+    """
     tie = lessons.settings.tie
     if tie is None:
         return
     for source, own, theta in zip(lessons.sources, lessons.crops, lessons.thetas, strict=True):
-        if tie.extent in source.graded and tie.scheme not in source.graded:
-            rows = list(range(len(source.images)))
-            probabilities = predict_crops(network, own, rows, f"Grading {source.key} by {tie.scheme}")[tie.scheme]
-            images = [replace(image, readings={}) for image in source.images]
-            predictions = collect(lessons.schemes[tie.scheme], images, probabilities, theta)
-            predictions.save(run.path / f"grades-{source.key}-{tie.scheme}.json")
+        tied = {tie.scheme, tie.extent, tie.opacity} & set(lessons.schemes)
+        wanted = sorted(tied - set(source.graded))
+        if not tied & set(source.graded) or not wanted:
+            continue
+        rows = list(range(len(source.images)))
+        graded = predict_crops(network, own, rows, f"Grading {source.key} by {', '.join(wanted)}")
+        images = [replace(image, readings={}) for image in source.images]
+        for name in wanted:
+            predictions = collect(lessons.schemes[name], images, graded[name], theta)
+            predictions.save(run.path / grades_name(source.key, name))

@@ -24,6 +24,7 @@ from lungsev.train.settings import (
 from lungsev.train.tasks.image_labels import Policy
 from lungsev.train.tasks.initial_weights import InitialSettings
 
+Link = tuple[tuple[float, ...], ...]
 # Sum of a lung's three zones (0-9) by its extent 0-4 (row) and its degree of opacity 0-4 (column): the share of the
 # lung that is opaque, at grade 1 for ground glass and 3 for consolidation.
 LINK = (
@@ -107,7 +108,10 @@ class TieSettings(Settings):
     scheme: str = "brixia"
     extent: str = "ralo"
     opacity: str = "ralo_opacity"
-    link: tuple[tuple[float, ...], ...] = LINK  # rises along both axes
+    link: Link = LINK  # rises along both axes
+    # A run that never saw the patients graded by `scheme`, but graded their lungs (share: 0): the link is fitted on
+    # what it said of them and on the readers' sums of those who train, and `link` is what it is drawn to
+    link_from: Path | None = None
     weight: Weight = 0.3
     tolerance: Weight = 1.0  # points of a lung's sum
     teacher_column: str = ""  # of the source's index table, e.g. bsnet_total; empty: no teacher
@@ -181,7 +185,10 @@ class JointSettings(Settings):
             if pseudo is not None:
                 pseudo = pseudo.model_copy(update={"file": Path(str(pseudo.file).replace(word, by))})
             sources.append(source.model_copy(update={"pseudo": pseudo}))
-        return self.model_copy(update={"start": starts or None, "sources": tuple(sources)})
+        tie = self.tie
+        if tie is not None and tie.link_from is not None:
+            tie = tie.model_copy(update={"link_from": Path(str(tie.link_from).replace(word, by))})
+        return self.model_copy(update={"start": starts or None, "sources": tuple(sources), "tie": tie})
 
     def data_of(self, source: SourceSettings) -> DataSettings:
         """Return what the preparation of images knows of a source."""

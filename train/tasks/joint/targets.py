@@ -14,12 +14,12 @@ from lungsev.schemes import Scheme
 from lungsev.train.console import say
 from lungsev.train.data.tables import IMAGE_COLUMNS, find_column, number, read_table
 from lungsev.train.evaluation.predictions import Predictions
-from lungsev.train.tasks.joint.settings import JointSettings, TieSettings
+from lungsev.train.tasks.joint.link import SIDES, fitted_link, linked, lung_grades, lung_sums
+from lungsev.train.tasks.joint.settings import JointSettings, Link
 from lungsev.train.tasks.joint.sources import JointSource
 from lungsev.train.tasks.severity import reader_target
 
 Array = npt.NDArray[np.float32]
-SIDES = ("right", "left")
 STEPS = 60  # of the bisection that tilts a lung's distributions; halves an interval of 40 to nothing
 
 
@@ -73,39 +73,46 @@ def targets_of(source: JointSource, schemes: Mapping[str, Scheme], settings: Joi
     return Targets(grades, weights, lung_totals, teacher)
 
 
-def lung_grades(grades: Array, scheme: Scheme) -> npt.NDArray[np.float64]:
-    """Return the mean position on the scale of the right and the left lung's region: [N, R, G] -> [N, 2], NaN unknown.
+def link_of(sources: Sequence[JointSource], schemes: Mapping[str, Scheme], settings: JointSettings) -> Link | None:
+    """Return the link fitted on the training lungs of the tied scheme's sources; None where the table is given.
 
     Raises:
-        ConfigError: The scheme has not one region per lung.
+        ConfigError: `tie.link_from` did not grade them.
     """
-    places = [[place for place, region in enumerate(scheme.regions) if region.side == side] for side in SIDES]
-    if [len(found) for found in places] != [1, 1]:
-        raise ConfigError(f"tie: {scheme.name} has not one region per lung, expected a score of each lung as ralo")
-    chosen = grades[:, [found[0] for found in places]].astype(np.float64)
-    mean = chosen @ np.arange(scheme.num_grades)
-    return np.where(chosen.sum(axis=-1) > 0, mean, np.nan)
+    tie = settings.tie
+    if tie is None or tie.link_from is None:
+        return None
+    found: list[list[npt.NDArray[np.float64]]] = []
+    for source in sources:
+        rows = [row for row in source.train if tie.scheme in source.graded and source.graded[tie.scheme][row]]
+        if not rows:
+            continue
+        names = [source.images[row].name for row in rows]
+        said = [_said(tie.link_from / grades_name(source.key, name), names) for name in (tie.extent, tie.opacity)]
+        readers = targets_of(source, {tie.scheme: schemes[tie.scheme]}, settings.model_copy(update={"tie": None}))
+        found.append([*said, lung_sums(readers.grades[tie.scheme][rows], schemes[tie.scheme])])
+    extent, opacity, sums = (
+        (np.concatenate(each) for each in zip(*found, strict=True)) if found else [np.empty((0, 2))] * 3
+    )
+    link = fitted_link(extent, opacity, sums, tie)
+    rows_in_words = "; ".join(" ".join(f"{value:.1f}" for value in row) for row in link)
+    say(f"Sum of a lung's zones by its extent (rows) and opacity, fitted on {len(sums)} images: {rows_in_words}")
+    return link
 
 
-def linked(extent: npt.NDArray[np.float64], opacity: npt.NDArray[np.float64], tie: TieSettings) -> Array:
-    """Return `link` at extent and opacity, linear between its entries; NaN where either is unknown."""
-    table = np.asarray(tie.link, dtype=np.float64)
-    found = np.zeros(extent.shape)
-    for row, column, share in _corners(extent, opacity, table.shape):
-        found += share * table[row, column]
-    return np.where(np.isnan(extent) | np.isnan(opacity), np.nan, found).astype(np.float32)
+def grades_name(source: str, scheme: str) -> str:
+    """Return the file of a run that holds the network's grades of a source by a scheme that its readers did not use."""
+    return f"grades-{source}-{scheme}.json"
 
 
-def _corners(
-    extent: npt.NDArray[np.float64], opacity: npt.NDArray[np.float64], shape: tuple[int, ...]
-) -> list[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[np.float64]]]:
-    """Entries of a table around each point, and what each of the four counts."""
-    axes = []
-    for values, size in ((extent, shape[0]), (opacity, shape[1])):
-        place = np.clip(np.nan_to_num(values), 0, size - 1)
-        low = np.minimum(place.astype(np.intp), size - 2)
-        axes.append(((low, 1 - (place - low)), (low + 1, place - low)))
-    return [(row, column, one * other) for row, one in axes[0] for column, other in axes[1]]
+def _said(path: Path, names: Sequence[str]) -> npt.NDArray[np.float64]:
+    """Return the predicted grade of each lung of some images: [N, 2], NaN where the file lacks an image."""
+    if not path.is_file():
+        raise ConfigError(f"tie.link_from: {path} does not exist; expected a run with that source at share: 0")
+    predictions = Predictions.load(path)
+    grades = lung_grades(predictions.probabilities, predictions.scheme)
+    row_of = {name: row for row, name in enumerate(predictions.names)}
+    return np.array([grades[row_of[name]] if name in row_of else [np.nan, np.nan] for name in names])
 
 
 def teacher_totals(source: JointSource, column: str) -> Array:

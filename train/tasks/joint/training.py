@@ -37,7 +37,7 @@ from lungsev.train.tasks.joint.sources import (
     source_thetas,
     stored_source,
 )
-from lungsev.train.tasks.joint.targets import Targets, targets_of
+from lungsev.train.tasks.joint.targets import Targets, link_of, targets_of
 from lungsev.train.tasks.soup import mean_of_weights
 from lungsev.train.tasks.spatial_normalizer import SpatialNormalizer
 
@@ -73,6 +73,9 @@ def prepare(settings: JointSettings, run: Run) -> Lessons:
     schemes = order_of_schemes(sources, settings)
     names = tuple(_scheme_setting(name, settings) for name in schemes)
     settings = settings.model_copy(update={"network": settings.network.model_copy(update={"schemes": names})})
+    link = link_of(sources, schemes, settings)
+    if link is not None and settings.tie is not None:
+        settings = settings.model_copy(update={"tie": settings.tie.model_copy(update={"link": link})})
     targets = [targets_of(source, schemes, settings) for source in sources]
     crops = [stored_source(source, normalizer, settings) for source in sources]
     thetas = [source_thetas(source, normalizer, settings) for source in sources]

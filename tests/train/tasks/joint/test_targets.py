@@ -1,4 +1,4 @@
-"""What an image is taught: the link from a lung's grades to its zones, and predicted zones rescaled to it."""
+"""What an image is taught: predicted zones rescaled to their lung, and a teacher's total."""
 
 from __future__ import annotations
 
@@ -13,26 +13,9 @@ from hypothesis import strategies as st
 
 from lungsev.errors import ConfigError
 from lungsev.schemes import load_scheme
-from lungsev.train.tasks.joint.settings import LINK, TieSettings
-from lungsev.train.tasks.joint.targets import linked, lung_grades, teacher_totals, tilted
+from lungsev.train.tasks.joint.targets import teacher_totals, tilted
 
-BRIXIA, RALO, TIE = load_scheme("brixia"), load_scheme("ralo"), TieSettings()
-
-
-def test_the_link_is_its_table_at_grades_and_linear_between_them() -> None:
-    rows, columns = np.meshgrid(np.arange(5.0), np.arange(5.0), indexing="ij")
-    np.testing.assert_allclose(linked(rows, columns, TIE), LINK, atol=1e-6)
-    between = linked(np.array([1.5]), np.array([2.0]), TIE)
-    assert between[0] == pytest.approx((LINK[1][2] + LINK[2][2]) / 2)
-    assert np.isnan(linked(np.array([np.nan, 1.0]), np.array([1.0, np.nan]), TIE)).all()
-
-
-def test_a_lungs_grade_is_the_mean_of_its_readers_and_unknown_where_none_graded_it() -> None:
-    grades = np.zeros((1, 2, 5), np.float32)
-    grades[0, 0, [2, 3]] = 0.5
-    np.testing.assert_allclose(lung_grades(grades, RALO), [[2.5, np.nan]])
-    with pytest.raises(ConfigError, match="one region per lung"):
-        lung_grades(np.zeros((1, 6, 4), np.float32), BRIXIA)
+BRIXIA = load_scheme("brixia")
 
 
 @given(st.floats(0.2, 8.8), st.integers(0, 100))

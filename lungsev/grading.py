@@ -111,7 +111,7 @@ def _not_assessable(region: Region, zone: ZoneOutline) -> RegionScore:
         likely=None,
         polygon=_rounded_points(zone.polygon),
         lung_share=_rounded_share(zone),
-        not_assessable=f"Not assessable: hardly any lung here ({zone.lung_share or 0.0:.0%} of the zone).",
+        not_assessable=f"Not assessable: hardly any lung is seen here ({zone.lung_share or 0.0:.0%} of the zone).",
     )
 
 

@@ -39,7 +39,7 @@ def with_lungs(report: SeverityReport, extent: str = "21", opacity: str = "12") 
 def _unassessed(region: RegionScore) -> RegionScore:
     return replace(
         region, grade=None, expected=None, probabilities=None, likely=None, lung_share=0.12,
-        not_assessable="Not assessable: hardly any lung here (12% of the zone).",
+        not_assessable="Not assessable: hardly any lung is seen here (12% of the zone).",
     )  # fmt: skip
 
 

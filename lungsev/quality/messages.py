@@ -62,6 +62,7 @@ _MESSAGES: dict[str, tuple[Severity, str]] = {
     "orientation_corrected": ("info", "The X-ray was stored mirrored or turned. It was put upright as its file says."),
     "window_ignored": ("info", "The grey window in the file does not fit the X-ray and was not used."),
 }
+_WHY_NO_LUNG = "A high diaphragm, fluid or dense disease may hide it: look at the X-ray."
 # Notes from reading the file that become flags with the same code.
 NOTES = ("polarity_corrected", "polarity_doubtful", "side_not_verified", "orientation_corrected", "window_ignored")
 FLAG_CODES: tuple[str, ...] = tuple(_MESSAGES)
@@ -76,7 +77,8 @@ def with_missing_zones(quality: Quality, regions: Sequence[RegionScore]) -> Qual
     """Return the quality of an image on which some regions, but not all, are not assessable, with a flag of them."""
     named = [f"{region.code} ({region.name})" for region in regions]
     zones = f"zone {named[0]}, so it gets" if len(named) == 1 else f"zones {_listed(named)}, so they get"
-    flag = replace(make_flag("zone_not_assessable"), message=f"Hardly any lung is seen in {zones} no grade.")
+    message = f"Hardly any lung is seen in {zones} no grade. {_WHY_NO_LUNG}"
+    flag = replace(make_flag("zone_not_assessable"), message=message)
     return replace(quality, verdict="warn", flags=(*quality.flags, flag))
 
 

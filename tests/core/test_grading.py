@@ -315,7 +315,7 @@ def test_a_zone_with_hardly_any_lung_has_no_number_and_the_others_a_sum() -> Non
     low = score.regions[2]
     assert (low.grade, low.expected, low.probabilities, low.likely) == (None, None, None, None)
     assert low.lung_share == pytest.approx(0.1, abs=0.03)
-    assert low.not_assessable == f"Not assessable: hardly any lung here ({low.lung_share:.0%} of the zone)."
+    assert low.not_assessable == f"Not assessable: hardly any lung is seen here ({low.lung_share:.0%} of the zone)."
     assert [region.grade for region in score.regions] == [0, 1, None, 3, 2, 1]
     assert (score.total, score.total_expected, score.total_interval, score.total_max) == (None, None, None, 18)
     assert score.partial == PartialTotal(7, 15, ("A", "B", "D", "E", "F"), 6, (7, 7))

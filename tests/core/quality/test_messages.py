@@ -48,10 +48,11 @@ def test_zones_without_lung_are_named_in_one_sentence() -> None:
 
     low, middle = zone("C", "right lower zone"), zone("B", "right middle zone")
     before = Quality("ok", (make_flag("tilted"),), {"tilt_deg": 9.0})
+    why = "A high diaphragm, fluid or dense disease may hide it: look at the X-ray."
     one, two = with_missing_zones(before, [low]), with_missing_zones(before, [middle, low])
     assert (one.verdict, one.measures, one.flags[0]) == ("warn", before.measures, before.flags[0])
-    assert one.flags[1].message == "Hardly any lung is seen in zone C (right lower zone), so it gets no grade."
+    assert one.flags[1].message == "Hardly any lung is seen in zone C (right lower zone), so it gets no grade. " + why
     assert two.flags[1].message == (
-        "Hardly any lung is seen in zones B (right middle zone) and C (right lower zone), so they get no grade."
+        "Hardly any lung is seen in zones B (right middle zone) and C (right lower zone), so they get no grade. " + why
     )
     assert {flags[1].code for flags in (one.flags, two.flags)} == {"zone_not_assessable"}

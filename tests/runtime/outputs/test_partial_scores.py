@@ -65,7 +65,7 @@ def test_messages_have_no_value_for_zone_and_total_and_say_why(written) -> None:
     for found in (total, zone):
         assert (found[0][5], found[0][11]) == ("", "X")
     assert total[1][3] == "No total: not every region can be assessed"
-    assert "Not assessable: hardly any lung here" in zone[1][3]
+    assert "Not assessable: hardly any lung is seen here" in zone[1][3]
     partial = observation(segments, "BRIXIA-PARTIAL")
     assert (partial[0][5], partial[0][11], partial[1][3]) == ("7", "P", f"{SAID}; not comparable with totals")
     assert observation(segments, "RALO-TOTAL")[0][5] == "3"
@@ -78,7 +78,7 @@ def test_fhir_says_that_the_value_is_absent(written) -> None:
     for part in (brixia, parts["BRIXIA-C"]):
         assert "valueQuantity" not in part
         assert part["dataAbsentReason"]["coding"][0]["code"] == "unknown"
-    assert parts["BRIXIA-C"]["dataAbsentReason"]["text"].startswith("Not assessable: hardly any lung here")
+    assert parts["BRIXIA-C"]["dataAbsentReason"]["text"].startswith("Not assessable: hardly any lung is seen here")
     assert [parts[code]["valueQuantity"]["value"] for code in ("BRIXIA-PARTIAL", "BRIXIA-OUTOF")] == [7, 15]
     assert not {"BRIXIA-LOW", "BRIXIA-HIGH", "BRIXIA-MODEL"} & parts.keys()
     assert found["RALO-TOTAL"]["valueQuantity"]["value"] == 3

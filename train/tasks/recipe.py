@@ -66,13 +66,14 @@ def run_model(settings: ModelSettings, run: Run) -> dict[str, Any]:
     """
     root = settings.data if settings.data is not None else Path(".")
     recipe = _Recipe(settings, run, root)
-    stages = {name: stage for name in JOINT if (stage := recipe.joint_stage(name)) is not None}
+    asked = [name for name in JOINT if getattr(settings, name) is not None]
+    stages = {name: stage for name in asked if (stage := recipe.joint_stage(name)) is not None}
     if settings.minutes:
         lines = [f"{name} {in_words(60 * minutes)}" for name, minutes in settings.minutes.items()]
         say(f"On two cores: {', '.join(lines)}; start a stopped run again to continue it")
     alignment = recipe.find_lungs("", recipe.excluded)
     shipped = recipe.find_lungs("-all", None) if recipe.excluded is not None else alignment
-    if "zones" in stages:
+    if stages and list(stages) == asked:  # each builds on the one before
         for name, stage in stages.items():
             recipe.run(name, stage.model_copy(update={"alignment": alignment, "final_alignment": shipped}), run_joint)
         last = list(stages)[-1]
@@ -119,10 +120,8 @@ class _Recipe:
         return folder / f"align{ending}"
 
     def joint_stage(self, name: str) -> JointSettings | None:
-        """Return a stage with the sources that are there; None where it lacks its first, or is not asked for."""
-        stage: JointSettings | None = getattr(self.settings, name)
-        if stage is None:
-            return None
+        """Return a stage with the sources that are there; None where it lacks its first."""
+        stage: JointSettings = getattr(self.settings, name)
         there = tuple(source for source in stage.sources if (self.root / source.root).is_dir())
         missing = [source.key for source in stage.sources if source not in there]
         if stage.sources[0] not in there:

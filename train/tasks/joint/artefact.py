@@ -19,7 +19,7 @@ from lungsev.train.console import say
 from lungsev.train.evaluation.calibration import CalibrationSettings, FittedCalibration
 from lungsev.train.evaluation.predictions import Predictions
 from lungsev.train.evaluation.summary import headline, summarise
-from lungsev.train.runs import finished_run
+from lungsev.train.runs import Run, finished_run
 from lungsev.train.tasks.joint.measure import SHOWN, calibrated, calibrated_folds, plain_path
 
 LIMIT_BYTES = 20 * 10**6
@@ -66,10 +66,13 @@ def repeat_calibration(source: Path, changes: dict[str, Any]) -> dict[str, Any]:
     """
     with _folder_of(source) as folder:
         metrics = _read(folder / "metrics.json")
-        chosen = CalibrationSettings.model_validate({**metrics.get("calibration_settings", {}), **changes})
+        own = Run(folder).settings()
+        chosen = CalibrationSettings.model_validate({**own.get("calibration", {}), **changes})
+        first_readers = {name: s.get("first_reader") for s in own.get("sources", []) for name in s.get("schemes", [])}
         found: dict[str, Any] = {}
         for name, stated in metrics.get("schemes", {}).items():
-            fitted, fitted_on, shown = _again(folder, name, stated, metrics, chosen)
+            first_reader = stated.get("first_reader", first_readers.get(name))
+            fitted, fitted_on, shown = _again(folder, name, first_reader, metrics, chosen)
             results = {part: summarise(predictions, part) for part, predictions in shown.items()}
             for part, predictions in shown.items():
                 say(f"{name}, temperature {fitted.temperature:.3f}, {headline(predictions, part, (*SHOWN, 'ece'))}")
@@ -90,14 +93,13 @@ def repeat_calibration(source: Path, changes: dict[str, Any]) -> dict[str, Any]:
 
 
 def _again(
-    folder: Path, name: str, stated: dict[str, Any], metrics: dict[str, Any], settings: CalibrationSettings
+    folder: Path, name: str, first_reader: float | None, metrics: dict[str, Any], settings: CalibrationSettings
 ) -> tuple[FittedCalibration, str, dict[str, Predictions]]:
-    first_reader = stated.get("first_reader")
-    if stated.get("in_folds"):
+    own = folder / "all" if metrics.get("folds") else folder
+    if not plain_path(own, "test", name).is_file() and metrics.get("folds"):  # what ships learned from all of them
         parts = [Predictions.load(plain_path(folder / fold, "test", name)) for fold in metrics["folds"]]
         return calibrated_folds(parts, settings, first_reader)
-    own = folder / "all" if metrics.get("folds") else folder
-    found = {part: Predictions.load(plain_path(own, part, name)) for part in stated["results"]}
+    found = {part: Predictions.load(plain_path(own, part, name)) for part in metrics["schemes"][name]["results"]}
     return calibrated(found, settings, first_reader)
 
 

@@ -148,7 +148,6 @@ def measure_schemes(
     metrics: dict[str, Any] = {
         "scheme": main,
         "calibration": {},
-        "calibration_settings": settings.model_dump(mode="json"),
         "temperature": {},
         "schemes": {},
     }

@@ -111,7 +111,7 @@ def _run_folds(settings: JointSettings, run: Run) -> dict[str, Any]:
         metrics["calibration"][name] = fitted.stated.model_dump(mode="json")
         metrics["temperature"][name] = fitted.temperature
         described = describe(shown, fitted_on, run.path, main)
-        metrics["schemes"][name] = {**described, "first_reader": first_reader, "in_folds": True}
+        metrics["schemes"][name] = {**described, "first_reader": first_reader}
     for name in last["schemes"]:
         if name not in schemes:
             shutil.copyfile(

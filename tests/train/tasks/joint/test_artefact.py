@@ -32,7 +32,7 @@ def test_what_is_no_run_is_refused_and_what_is_too_large_is_not_left(
 ) -> None:
     with pytest.raises(ConfigError, match="neither the folder of a run"):
         repeat_calibration(tmp_path / "none.zip", {})
-    shutil.copyfile(trained.run.path / "metrics.json", tmp_path / "metrics.json")
+    shutil.copyfile(trained.run.path / "config.yaml", tmp_path / "config.yaml")
     (tmp_path / "metrics.json").write_text("{}")
     with pytest.raises(ConfigError, match="no predictions from before its calibration"):
         repeat_calibration(tmp_path, {})

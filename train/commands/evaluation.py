@@ -79,6 +79,10 @@ def change(
             "bundle was trained on them.",
         ),
     ] = None,
+    split: Annotated[
+        Path | None,
+        typer.Option("--split", help="splits.json of a run on these images: only its test part is measured."),
+    ] = None,
     scheme: Annotated[
         str | None, typer.Option("--scheme", help="Scheme whose total is shown. Default: brixia if it is scored.")
     ] = None,
@@ -95,7 +99,7 @@ def change(
     from lungsev.train.console import print_json
     from lungsev.train.tasks.change import measure_change
 
-    found = measure_change(data, bundle, scheme, threads, predictions or ())
+    found = measure_change(data, bundle, scheme, threads, predictions or (), split)
     if as_json:
         print_json(found)
 

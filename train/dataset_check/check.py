@@ -236,8 +236,9 @@ def _advice_on_people(twins: Sequence[Twin]) -> list[str]:
             f"pictures under two patients ({len(strangers)}): training counts both as one patient, so that no split "
             "parts them; put the patients right in the table, and every program does"
         ]
-    if twins:
-        return [f"pictures that come twice, of one patient each ({len(twins)}): harmless, but they count double"]
+    alike = [twin for twin in twins if not twin.graded_differently]
+    if alike:
+        return [f"pictures that come twice, of one patient each ({len(alike)}): harmless, but they count double"]
     return []
 
 

@@ -28,6 +28,7 @@ from lungsev.scores.severity import compared_zones
 from lungsev.train.console import say, track, warn
 from lungsev.train.data.datasets import GradedDataset, GradedImage, load_graded
 from lungsev.train.data.datasets.offsets import day_of
+from lungsev.train.data.splits import Split
 from lungsev.train.evaluation.change.courses import CourseImage, courses_of
 from lungsev.train.evaluation.change.figures import figures
 from lungsev.train.evaluation.change.lines import lines_of
@@ -44,6 +45,7 @@ def measure_change(
     scheme: str | None = None,
     threads: int | None = None,
     predictions: Sequence[Path] = (),
+    split: Path | None = None,
 ) -> dict[str, Any]:
     """Measure a bundle's repeatability in one scheme, write it into the bundle and return all figures.
 
@@ -54,6 +56,7 @@ def measure_change(
         scheme: Whose total is shown; None is Brixia where it is scored, else the first.
         threads: CPU threads of the bundle's network; None is all cores.
         predictions: Files of the dataset's images, any number of schemes and folds; none: the bundle scores them.
+        split: A run's splits.json of this dataset: only its test part is measured, whose patients did not train.
 
     Raises:
         DatasetError: The folder has no courses of graded images, or the scheme is not scored.
@@ -66,7 +69,7 @@ def measure_change(
     dataset = load_graded(data)
     for problem in dataset.problems:
         warn(problem)
-    dated, truths = _dated(dataset), _truths(dataset)
+    dated, truths = _dated(dataset, split), _truths(dataset)
     if stored:
         decision = opened.manifest.scheme_calibration(shown).decision if opened else "argmax"
         kept = {name: predicted for name, predicted in stored.items() if name in scored}
@@ -74,10 +77,7 @@ def measure_change(
     else:
         assert bundle is not None
         images = _scored_images(dated, truths, bundle, shown, threads)
-    say(
-        f"{len(images)} images scored; {len(dataset.images) - len(images)} left out (no total, no time, or the same "
-        "picture twice)"
-    )
+    say(f"{len(images)} images scored; {len(dated) - len(images)} left out (no total, or the same picture twice)")
     found = _measured(images, dataset, shown)
     for line in lines_of(found):
         say(line)
@@ -129,14 +129,25 @@ def _measured(images: Sequence[CourseImage], dataset: GradedDataset, shown: str)
     }
 
 
-def _dated(dataset: GradedDataset) -> list[GradedImage]:
+def _dated(dataset: GradedDataset, split: Path | None) -> list[GradedImage]:
+    """Images whose day is known; of the split's test part, if there is a split."""
     dated = [image for image in dataset.images if day_of(image) is not None]
     if not dated:
         raise DatasetError(
             f"{dataset.root} has no image with date and time or with a day, which a course needs; give a dataset that "
             "has them (RALO)"
         )
-    return dated
+    if split is None:
+        return dated
+    tested = set(Split.load(split).parts.get("test", ()))
+    held_out = [image for image in dated if image.name in tested]
+    if not held_out:
+        raise DatasetError(
+            f"the test part of {split} names no image of {dataset.root}; expected the splits.json of a run on this "
+            "dataset (of a joint run: sources/NAME/splits.json)"
+        )
+    say(f"Measured on the test part of {split.name}: {len(held_out)} of {len(dated)} images")
+    return held_out
 
 
 def _scored_images(

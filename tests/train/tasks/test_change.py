@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +23,7 @@ from lungsev.pipeline import unscored_report
 from lungsev.report import ImageInfo, ModelInfo, SeverityReport
 from lungsev.schemes import load_scheme
 from lungsev.train.data.datasets import load_graded
+from lungsev.train.data.splits import Split, split_images
 from lungsev.train.evaluation.change import nested
 from lungsev.train.evaluation.change.lines import lines_of
 from lungsev.train.evaluation.predictions import collect
@@ -132,7 +133,7 @@ def test_figures_are_of_all_patients_and_images_without_a_score_or_seen_twice_ar
     assert fit["patients"] == test["patients"] == PATIENTS
     assert fit["images"] == test["images"] == PATIENTS * IMAGES - 3
     assert sum(fold["patients"] for fold in measured.figures["folds"]) == PATIENTS
-    assert measured.lines[0] == "197 images scored; 3 left out (no total, no time, or the same picture twice)"
+    assert measured.lines[0] == "197 images scored; 3 left out (no total, or the same picture twice)"
     assert set(test["reliability"]) == {"ralo", "ralo + ralo_opacity"}
     assert test["agreement"]["ralo"]["clear_points"] == 2.0
 
@@ -194,3 +195,16 @@ def test_stored_predictions_of_several_schemes_are_measured_and_written_if_a_bun
         change.measure_change(measured.root, scheme="inha", predictions=files)
     with pytest.raises(DatasetError, match="nothing to measure"):
         change.measure_change(measured.root)
+
+
+def test_only_the_test_part_of_a_split_is_measured(measured: Measured, tmp_path: Path) -> None:
+    files = [stored(measured.root, tmp_path / "ralo.json", "ralo", 0.3)]
+    images = load_graded(measured.root).images
+    split_images(images, "holdout", test=0.5).save(tmp_path / "splits.json")
+    held = [image for image in images if image.name in Split.load(tmp_path / "splits.json").parts["test"]]
+    found = change.measure_change(measured.root, predictions=files, split=tmp_path / "splits.json")
+    assert found["test"]["images"] == len(held) < len(images)
+    others = [replace(image, name=f"other {image.name}") for image in images]
+    split_images(others, "holdout").save(tmp_path / "others.json")
+    with pytest.raises(DatasetError, match=r"the test part of .*others.json names no image of"):
+        change.measure_change(measured.root, predictions=files, split=tmp_path / "others.json")

@@ -23,7 +23,7 @@ from lungsev.pipeline import unscored_report
 from lungsev.report import ImageInfo, ModelInfo, SeverityReport
 from lungsev.schemes import load_scheme
 from lungsev.train.data.datasets import load_graded
-from lungsev.train.data.splits import Split, split_images
+from lungsev.train.data.splits import complete_split
 from lungsev.train.evaluation.change import nested
 from lungsev.train.evaluation.change.lines import lines_of
 from lungsev.train.evaluation.predictions import collect
@@ -200,11 +200,13 @@ def test_stored_predictions_of_several_schemes_are_measured_and_written_if_a_bun
 def test_only_the_test_part_of_a_split_is_measured(measured: Measured, tmp_path: Path) -> None:
     files = [stored(measured.root, tmp_path / "ralo.json", "ralo", 0.3)]
     images = load_graded(measured.root).images
-    split_images(images, "holdout", test=0.5).save(tmp_path / "splits.json")
-    held = [image for image in images if image.name in Split.load(tmp_path / "splits.json").parts["test"]]
+    names = [image.name for image in images]
+    parts = {"train": tuple(names[:20]), "test": tuple(names[20:])}  # the first four patients train
+    complete_split(images, "holdout", 0, parts, {}).save(tmp_path / "splits.json")
     found = change.measure_change(measured.root, predictions=files, split=tmp_path / "splits.json")
-    assert found["test"]["images"] == len(held) < len(images)
+    assert (found["test"]["images"], found["test"]["patients"]) == (len(images) - 20, PATIENTS - 4)
     others = [replace(image, name=f"other {image.name}") for image in images]
-    split_images(others, "holdout").save(tmp_path / "others.json")
+    strangers = {part: tuple(f"other {name}" for name in names) for part, names in parts.items()}
+    complete_split(others, "holdout", 0, strangers, {}).save(tmp_path / "others.json")
     with pytest.raises(DatasetError, match=r"the test part of .*others.json names no image of"):
         change.measure_change(measured.root, predictions=files, split=tmp_path / "others.json")

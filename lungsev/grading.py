@@ -141,6 +141,7 @@ def _summed(
         total_interval_coverage=calibration.coverage,
         total_max=scheme.total_max,
         repeatability=calibration.change,
+        scale=None if np.ptp(scheme.grades) == len(scheme.grades) - 1 else scheme.grades,
         partial=None if is_whole else PartialTotal(total, highest, codes, scheme.num_regions, interval),
     )
 

@@ -259,7 +259,7 @@ class SeverityReport:
 
 
 OPTIONAL_PARTS = ("model", "reason", "error", "message", "alignment", "merged_into", "acquired", "change", "stop")
-OPTIONAL_SCORE_PARTS = ("partial",)
+OPTIONAL_SCORE_PARTS = ("partial", "scale")
 OPTIONAL_REGION_PARTS = ("lung_share", "not_assessable")
 
 

@@ -124,6 +124,9 @@ class SchemeScore:
     partial: Annotated[
         PartialTotal | None, Field(description="Sum of the regions that have a grade, where not all have one.")
     ] = None
+    scale: Annotated[
+        tuple[int, ...] | None, Field(description="All grades, ascending, where they are not consecutive numbers.")
+    ] = None
 
     def __post_init__(self) -> None:
         if (self.total is None) != (self.partial is not None):
@@ -131,7 +134,9 @@ class SchemeScore:
 
     @property
     def grades(self) -> tuple[int, ...]:
-        """All grades of the scheme, ascending: as many as probabilities, up to a region's share of the total."""
+        """All grades of the scheme, ascending: `scale`, or as many as probabilities, up to a region's share of the total."""
+        if self.scale is not None:
+            return self.scale
         highest = self.total_max // len(self.regions)
         number = next((len(region.probabilities) for region in self.regions if region.probabilities), highest + 1)
         return tuple(range(highest - number + 1, highest + 1))

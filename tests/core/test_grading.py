@@ -346,3 +346,12 @@ def test_zones_of_a_frame_for_both_lungs_are_all_assessable() -> None:
 def test_no_zone_with_lung_leaves_an_empty_sum() -> None:
     score = decode(BRIXIA, certain([1] * 6), LUNGS, FRAME, Calibration(), np.zeros((2, 64, 64), np.float32))
     assert score.partial == PartialTotal(0, 0, (), 6, (0, 0))
+
+
+def test_grades_that_are_no_consecutive_numbers_come_along_with_the_score() -> None:
+    rale = load_scheme("rale")
+    certain_rows = np.eye(rale.num_grades)[[rale.num_grades - 1] + [1] * (rale.num_regions - 1)]
+    score = decode(rale, certain_rows, IDENTITY_THETA, FRAME, Calibration())
+    assert score.grades == rale.grades
+    assert score.total == rale.grades[-1] + (rale.num_regions - 1) * rale.grades[1]
+    assert brixia(certain([0] * 6)).scale is None

@@ -134,7 +134,7 @@ class SchemeScore:
 
     @property
     def grades(self) -> tuple[int, ...]:
-        """All grades of the scheme, ascending: `scale`, or as many as probabilities, up to a region's share of the total."""
+        """All grades, ascending: `scale`, or as many as probabilities, up to a region's share of the total."""
         if self.scale is not None:
             return self.scale
         highest = self.total_max // len(self.regions)

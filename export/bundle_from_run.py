@@ -41,12 +41,13 @@ from lungsev.inference.parity import (
 from lungsev.networks.checkpoint import load_network, read_network
 from lungsev.networks.settings import FusedSettings
 from lungsev.preprocessing.canvas import CANVAS_SIZE_PX, PREPROCESSING_VERSION
+from lungsev.quality.gate import IMAGE_CHECK_CLASSES
 from lungsev.schemes import Scheme, load_scheme
 
 MEANINGS = {
     "lung_mask": "probability of lung on the canvas",
     "theta": "affine map from the aligned frame to the canvas, normalised coordinates",
-    "image_check": "probability of frontal, rotated_90, rotated_180, rotated_270, inverted, no_chest",
+    "image_check": f"probability of {', '.join(IMAGE_CHECK_CLASSES)}",
     "probabilities": "calibrated grade distribution of every region",
     "severity_map": "expected grade per cell of the aligned frame",
 }

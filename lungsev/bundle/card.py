@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from lungsev.bundle.card_external import external_parts
 from lungsev.bundle.card_tables import format_number, markdown_table, measured_parts
 from lungsev.bundle.card_text import LIMITS, joined_lists, scheme_line
 from lungsev.bundle.manifest import Manifest
@@ -24,6 +25,8 @@ def write_card(manifest: Manifest, parities: Iterable[Parity] = ()) -> str:
         *(_data_lines(manifest)),
         "## Accuracy",
         *measured_parts(manifest.metrics, [region.code for region in manifest.main_scheme.regions]),
+        "## External results",
+        *external_parts(manifest.metrics),
         "## Change between two images",
         *(_change_lines(manifest)),
         "## Earlier stages and settings of the run",
@@ -115,7 +118,7 @@ def _metrics_table(metrics: Mapping[str, Any]) -> str:
 def _flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
     if isinstance(value, Mapping):
         for key, item in value.items():
-            if prefix == "" and key in ("change", "results"):  # have sections of their own
+            if prefix == "" and key in ("change", "external", "results"):  # have sections of their own
                 continue
             yield from _flatten(item, f"{prefix}.{key}" if prefix else str(key))
     elif isinstance(value, list | tuple):

@@ -26,6 +26,7 @@ IMAGE_CHECK_CLASSES = (
     *("frontal", "rotated_90", "rotated_180", "rotated_270", "inverted", "no_chest"),
     *("leaning", "several_images", "part_missing"),
 )
+NEARLY_ON_SIDE_DEG = 67.5  # nearer to a quarter turn than to half of one
 FIRST_CLASSES = 6  # of bundles trained before the last three were added
 
 
@@ -78,7 +79,7 @@ def find_flags(
         notes: Codes noted while the image was read.
         limits: Of the bundle.
     """
-    refusal = _refusal(measures, shape, check, limits)
+    refusal = _refusal(measures, shape, check, notes, limits)
     if refusal is not None:
         return [refusal]
     assert shape is not None  # an image without lungs was refused
@@ -89,19 +90,21 @@ def _refusal(
     measures: Mapping[str, float],
     shape: LungShape | None,
     check: npt.NDArray[np.float64] | None,
+    notes: Sequence[str],
     limits: QualityLimits,
 ) -> str | None:
     """Return the code of the one reason to refuse, or None."""
     if measures["structure"] < limits.structure_refuse:
         return "blank"
+    broken = _broken(measures, check, notes, limits)
     if check is not None and check[0] < limits.frontal_refuse:
         seen = IMAGE_CHECK_CLASSES[1 + int(check[1:].argmax())]
         if seen != "no_chest" or not _shows_clear_lungs(measures, shape, limits):
-            return _refusal_of_class(seen)
+            return broken if broken and seen != "no_chest" else _refusal_of_class(seen)
     if shape is None or shape.fraction < limits.lung_fraction_refuse:
         return "inverted" if measures["chest_likeness"] < limits.polarity_refuse else "lungs_not_found"
-    if (misplaced := _misplaced(shape, limits)) is not None:
-        return misplaced
+    if (reason := broken or _misplaced(measures, shape, notes, limits)) is not None:
+        return reason
     if check is not None and check[0] >= limits.frontal_sure:
         return None
     negative = measures["chest_likeness"] + shape.contrast < limits.polarity_refuse
@@ -113,15 +116,42 @@ def _refusal(
     return "inverted" if negative else "rotated" if upside_down or on_side else None
 
 
-def _misplaced(shape: LungShape, limits: QualityLimits) -> str | None:
+def _broken(
+    measures: Mapping[str, float], check: npt.NDArray[np.float64] | None, notes: Sequence[str], limits: QualityLimits
+) -> str | None:
+    """Return what the pixels alone show: `part_missing`, `several_images`, or neither."""
+    if "part_missing" in notes or measures["still"] > limits.still_refuse or measures["noise"] > limits.noise_refuse:
+        return "part_missing"
+    if measures["gap"] > limits.gap_refuse:
+        return "part_missing" if measures["gap"] > limits.gap_missing else "several_images"
+    if measures["seam"] > limits.seam_refuse:
+        rather_damaged = check is not None and _of_class(check, "part_missing") > _of_class(check, "several_images")
+        return "part_missing" if rather_damaged else "several_images"
+    return "several_images" if measures["repeated"] > limits.repeated_refuse else None
+
+
+def _of_class(check: npt.NDArray[np.float64], name: str) -> float:
+    place = IMAGE_CHECK_CLASSES.index(name)
+    return float(check[place]) if place < len(check) else 0.0
+
+
+def _misplaced(
+    measures: Mapping[str, float], shape: LungShape, notes: Sequence[str], limits: QualityLimits
+) -> str | None:
     """Return why the lungs are not one complete upright pair, on which alone all zones can be graded; or None."""
     if shape.in_a_row >= limits.in_a_row_refuse:
         return "several_images"
-    if abs(shape.slant_deg) > limits.slant_refuse:
-        return "rotated"
+    lean = max(abs(shape.slant_deg), abs(shape.lean_deg))
+    leans = abs(shape.lean_deg) > limits.lean_refuse or abs(shape.slant_deg) > limits.slant_refuse
+    if leans or measures["corner_lean_deg"] > limits.corner_lean_refuse:
+        return "rotated" if lean > NEARLY_ON_SIDE_DEG else "leaning"
+    touched = {edge: getattr(shape, f"{edge}_share") for edge in ("top", "bottom", "left", "right")}
+    if any(f"dark_at_{edge}" in notes and share > limits.band_touch_refuse for edge, share in touched.items()):
+        return "part_missing"
     if shape.height < limits.cut_height_refuse and max(shape.top_share, shape.bottom_share) > limits.cut_share_refuse:
         return "apex_missing" if shape.top_share > shape.bottom_share else "base_missing"
-    return None
+    is_long = measures["page_shape"] > limits.long_page
+    return "several_images" if is_long and measures["seam"] > limits.seam_refuse_long else None
 
 
 def _shows_clear_lungs(measures: Mapping[str, float], shape: LungShape | None, limits: QualityLimits) -> bool:
@@ -137,7 +167,7 @@ def _shows_clear_lungs(measures: Mapping[str, float], shape: LungShape | None, l
 def _refusal_of_class(name: str) -> str:
     if name.startswith("rotated"):
         return "rotated"
-    return "inverted" if name == "inverted" else "not_frontal_chest"
+    return "not_frontal_chest" if name == "no_chest" else name
 
 
 def _warnings(

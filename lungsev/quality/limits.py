@@ -47,10 +47,31 @@ class QualityLimits(BaseModel):
     # From this probability of a frontal radiograph on, the image check overrules the three limits above, which are the
     # weakest evidence.
     frontal_sure: Share = 0.95
-    # Lungs side by side. Real images: at most 3, where one lung is in pieces; two images on one picture: mostly 4.
+    # Parts as large as a lung, side by side. Real images: at most 3, where one lung is in pieces; two images on one
+    # picture: mostly 4.
     in_a_row_refuse: int = Field(default=4, ge=3)
-    # Slope of the line between the lungs, degrees. Real images: at most 25; tilted by 15 more: 31; by 45: 45 to 54.
-    slant_refuse: float = Field(default=35.0, ge=0.0)
+    # Two pictures on one, or a part that is missing or damaged (`lungsev.quality.breaks`). 3,821 real images: seam at
+    # most 0.38 (99.9 %: 0.34), still 0.06, repeated 0.01, noise 0.07, never a gap. One of them was more than 1.7 times
+    # as wide as high, with a seam below 0.3.
+    seam_refuse: Share = 0.45
+    seam_refuse_long: Share = 0.3
+    long_page: float = Field(default=1.7, ge=1.0)
+    gap_refuse: Share = 0.004
+    still_refuse: Share = 0.15
+    repeated_refuse: Share = 0.15
+    noise_refuse: Share = 0.12
+    # A gap as wide as this is a part that is missing rather than the space between two pictures.
+    gap_missing: Share = 0.12
+    # Where a dark band beside the image ends (see `lungsev.reading.edge_bands`), the lungs end too: share of their
+    # height or width.
+    band_touch_refuse: Share = 0.35
+    # Degrees: slope of the line between the lungs, and its mean with their long axes where both lean to one side.
+    # 2,441 real images: a lung that disease has shortened gives slopes of up to 35, but both give at most 26. Images
+    # turned by 45 degrees mostly give 40 to 50.
+    slant_refuse: float = Field(default=42.0, ge=0.0)
+    lean_refuse: float = Field(default=30.0, ge=0.0)
+    # Degrees by which the page's corners say that the picture on it is turned. Real images: at most 33.
+    corner_lean_refuse: float = Field(default=40.0, ge=0.0)
     # The top or bottom of the lungs is missing where they touch that edge over this share of their width and their
     # height over width is below the second limit. Real images: at most 0.37, and down to 0.54; without a third of
     # their height 0.57 and 0.55.

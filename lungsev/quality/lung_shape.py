@@ -9,7 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lungsev.geometry import CanvasFrame
+from lungsev.quality.arrangement import axis_deg, lungs_in_a_row, slant_deg
 
+Area = tuple[int, int, int, int]
 Mask = npt.NDArray[np.bool_]
 FloatImage = npt.NDArray[np.float32]
 
@@ -20,9 +22,6 @@ _SMALLEST_PART = 0.02  # of the mask; smaller islands are specks
 _EDGE_PX = 2  # mask pixels from the image's edge that count as touching it
 _PIXEL_CORNERS = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.int32)
 _TOUCH_SHARE = 0.06  # of the image's width: a touch as long as this cuts lung off
-_LARGE_PART = 0.25  # of the largest part: a lung of its own rather than a piece of one
-_SAME_SIZE = 0.5  # of the larger lung: below it the smaller may be what disease has left of one
-_HOLDS_LUNG = 0.1  # of the fullest column
 
 
 @dataclass(frozen=True)
@@ -41,9 +40,11 @@ class LungShape:
         burnt_out: Share of the lungs that is black without detail.
         cut_top, cut_bottom, cut_side: Lung touches that edge of the image over some length.
         top_share, bottom_share: Length of that touch over the lungs' own width where they are widest.
+        left_share, right_share: The same over their own height where they are highest.
         height: Of the lungs' box, over its width.
-        in_a_row: Lungs side by side: two in one chest.
+        in_a_row: Parts like a lung side by side: two in one chest.
         slant_deg: Slope of the line from one lung's centre to the other's; 0 where there are no two of like size.
+        axis_deg: Direction of the lungs' long axes from upright, clockwise; 0 where they are round.
     """
 
     fraction: float
@@ -59,9 +60,19 @@ class LungShape:
     cut_side: bool
     top_share: float
     bottom_share: float
+    left_share: float
+    right_share: float
     height: float
     in_a_row: int
     slant_deg: float
+    axis_deg: float
+
+    @property
+    def lean_deg(self) -> float:
+        """Return how far the pair leans, where slope and long axes say so both: their mean, or else 0."""
+        smaller, larger = sorted((abs(self.slant_deg), abs(self.axis_deg)))
+        agree = self.slant_deg * self.axis_deg > 0 and 2 * smaller >= larger
+        return (self.slant_deg + self.axis_deg) / 2 if agree else 0.0
 
 
 def measure_lungs(lungs: Mask, pixels: FloatImage, frame: CanvasFrame) -> LungShape | None:
@@ -78,11 +89,12 @@ def measure_lungs(lungs: Mask, pixels: FloatImage, frame: CanvasFrame) -> LungSh
     mask, parts = whole
     grey = np.asarray(cv2.resize(pixels, mask.shape[::-1], interpolation=cv2.INTER_AREA), dtype=np.float32)
     radiograph = radiograph_area(frame, mask.shape[0])
-    top, bottom, side = _cuts(mask, radiograph)
+    field = content_area(grey, radiograph)
+    top, bottom, side = _cuts(mask, field)
     one_sided = _emptiest(mask, 0) > _NO_GAP and _emptiest(mask, 1) > _NO_GAP
     y0, x0, y1, x1 = radiograph
-    widest = float(mask.sum(axis=1).max())
-    in_a_row, slant_deg = _arrangement(mask)
+    widest, highest = float(mask.sum(axis=1).max()), float(mask.sum(axis=0).max())
+    edges = _edges(mask, field)
     return LungShape(
         fraction=float(mask.sum() / max(1, (y1 - y0) * (x1 - x0))),
         parts=parts,
@@ -95,19 +107,35 @@ def measure_lungs(lungs: Mask, pixels: FloatImage, frame: CanvasFrame) -> LungSh
         cut_top=top,
         cut_bottom=bottom,
         cut_side=side,
-        top_share=float(_touch(mask[y0 : y0 + _EDGE_PX], 0) / widest),
-        bottom_share=float(_touch(mask[max(y1 - _EDGE_PX, 0) : y1], 0) / widest),
+        top_share=edges[0] / widest,
+        bottom_share=edges[1] / widest,
+        left_share=edges[2] / highest,
+        right_share=edges[3] / highest,
         height=_height(mask),
-        in_a_row=in_a_row,
-        slant_deg=slant_deg,
+        in_a_row=lungs_in_a_row(mask),
+        slant_deg=slant_deg(mask),
+        axis_deg=axis_deg(mask),
     )
 
 
-def radiograph_area(frame: CanvasFrame, side: int) -> tuple[int, int, int, int]:
+def radiograph_area(frame: CanvasFrame, side: int) -> Area:
     """(y0, x0, y1, x1) of the image on a canvas of `side` pixels."""
     corners = frame.to_canvas(np.array([[0.0, 0.0], [frame.columns, frame.rows]])) * side / frame.size_px
     (x0, y0), (x1, y1) = np.clip(np.round(corners), 0, side).astype(int)
     return int(y0), int(x0), int(y1), int(x1)
+
+
+def content_area(canvas: FloatImage, radiograph: Area) -> Area:
+    """Return (y0, x0, y1, x1) of what is shown of the image, without the border that was cut off.
+
+    Args:
+        canvas: [M, M], 0 outside the exposed field.
+        radiograph: Place of the whole image on it, for a canvas that shows nothing.
+    """
+    rows, columns = np.flatnonzero(canvas.any(axis=1)), np.flatnonzero(canvas.any(axis=0))
+    if not len(rows):
+        return radiograph
+    return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
 
 
 def _without_specks(lungs: Mask) -> tuple[Mask, int] | None:
@@ -171,7 +199,7 @@ def _solidity(mask: Mask) -> float:
     return float(_box(mask).sum() / max(1.0, hull))
 
 
-def _contrast(mask: Mask, grey: FloatImage, radiograph: tuple[int, int, int, int]) -> float:
+def _contrast(mask: Mask, grey: FloatImage, radiograph: Area) -> float:
     width = 2 * max(1, round(_RING_SHARE * mask.shape[0])) + 1
     around = cv2.dilate(mask.astype(np.uint8), np.ones((width, width), np.uint8)) > 0
     y0, x0, y1, x1 = radiograph
@@ -181,28 +209,22 @@ def _contrast(mask: Mask, grey: FloatImage, radiograph: tuple[int, int, int, int
     return float(grey[ring].mean() - grey[mask].mean()) if ring.any() else 0.0
 
 
-def _arrangement(mask: Mask) -> tuple[int, float]:
-    """How many lungs stand side by side, and the slope of the line between the centres of the largest two."""
-    _, labels, stats, centres = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
-    areas = stats[1:, cv2.CC_STAT_AREA]
-    columns = np.isin(labels, 1 + np.nonzero(areas >= _LARGE_PART * areas.max())[0]).sum(axis=0)
-    holds = np.concatenate(([0], columns > _HOLDS_LUNG * columns.max())).astype(np.int8)
-    in_a_row = int(np.count_nonzero(np.diff(holds) == 1))
-    order = np.argsort(-areas, kind="stable")[:2]
-    if len(order) < 2 or areas[order[1]] < _SAME_SIZE * areas[order[0]]:
-        return in_a_row, 0.0
-    left, right = sorted(centres[1 + order].tolist())
-    return in_a_row, float(np.degrees(np.arctan2(right[1] - left[1], right[0] - left[0])))
+def _cuts(mask: Mask, field: Area) -> tuple[bool, bool, bool]:
+    """Whether lung is cut off at the top, at the bottom and at a side of the exposed field."""
+    long_touch = _TOUCH_SHARE * max(1, field[3] - field[1])
+    top, bottom, left, right = _edges(mask, field)
+    return top > long_touch, bottom > long_touch, max(left, right) > 3 * long_touch
 
 
-def _cuts(mask: Mask, radiograph: tuple[int, int, int, int]) -> tuple[bool, bool, bool]:
-    y0, x0, y1, x1 = radiograph
-    long_touch = _TOUCH_SHARE * max(1, x1 - x0)
-    top = _touch(mask[y0 : y0 + _EDGE_PX], 0) > long_touch
-    bottom = _touch(mask[max(y1 - _EDGE_PX, 0) : y1], 0) > long_touch
-    left = _touch(mask[:, x0 : x0 + _EDGE_PX], 1) > 3 * long_touch
-    right = _touch(mask[:, max(x1 - _EDGE_PX, 0) : x1], 1) > 3 * long_touch
-    return top, bottom, left or right
+def _edges(mask: Mask, field: Area) -> Area:
+    """Length over which lung touches the top, bottom, left and right of the exposed field."""
+    y0, x0, y1, x1 = field
+    return (
+        _touch(mask[y0 : y0 + _EDGE_PX], 0),
+        _touch(mask[max(y1 - _EDGE_PX, 0) : y1], 0),
+        _touch(mask[:, x0 : x0 + _EDGE_PX], 1),
+        _touch(mask[:, max(x1 - _EDGE_PX, 0) : x1], 1),
+    )
 
 
 def _touch(edge: Mask, axis: int) -> int:

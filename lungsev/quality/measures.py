@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict, fields
 
 import numpy as np
 import numpy.typing as npt
 
 from lungsev.geometry import common_theta, tilt_deg
 from lungsev.preprocessing.canvas import Canvas
-from lungsev.quality.lung_shape import FloatImage, LungShape, radiograph_area
+from lungsev.quality.breaks import Breaks, find_breaks
+from lungsev.quality.corners import corner_lean_deg
+from lungsev.quality.lung_shape import FloatImage, LungShape, content_area, radiograph_area
 from lungsev.reading.polarity import chest_likeness
 from lungsev.schemes import main_scheme
 
@@ -23,10 +26,14 @@ def measure_image(canvas: Canvas) -> dict[str, float]:
     side = canvas.pixels.shape[0]
     y0, x0, y1, x1 = radiograph_area(canvas.frame, side)
     content = canvas.pixels[y0:y1, x0:x1]
+    y2, x2, y3, x3 = content_area(canvas.pixels, (y0, x0, y1, x1))
+    shown = canvas.pixels[y2:y3, x2:x3]
     step = max(1, side // 16)
     rows, columns = content.shape[0] // step, content.shape[1] // step
     if rows == 0 or columns == 0:
-        return dict.fromkeys(("structure", "grain", "chest_likeness", "upside_down", "on_side", "image_pixels"), 0.0)
+        likenesses = ("chest_likeness", "upside_down", "on_side")
+        names = ("structure", "grain", *likenesses, "image_pixels", "corner_lean_deg", "page_shape")
+        return dict.fromkeys((*names, *(field.name for field in fields(Breaks))), 0.0)
     cells = content[: rows * step, : columns * step].reshape(rows, step, columns, step).mean(axis=(1, 3))
     across = np.abs(np.diff(content[::2], axis=1))
     likeness, right, upside_down, left = (_likeness(np.rot90(content, turn)) for turn in range(4))
@@ -37,6 +44,9 @@ def measure_image(canvas: Canvas) -> dict[str, float]:
         "upside_down": upside_down - likeness,
         "on_side": max(left, right) - likeness,
         "image_pixels": float(side / canvas.frame.scale),
+        "corner_lean_deg": corner_lean_deg(shown),
+        "page_shape": max(shown.shape) / min(shown.shape),
+        **asdict(find_breaks(shown)),
     }
 
 
@@ -60,10 +70,13 @@ def measure_shape(shape: LungShape, probability: FloatImage) -> dict[str, float]
         "lung_contrast": shape.contrast,
         "lung_burnt_out": shape.burnt_out,
         "lung_slant_deg": shape.slant_deg,
+        "lung_lean_deg": shape.lean_deg,
         "lungs_in_a_row": float(shape.in_a_row),
         "lung_height": shape.height,
         "lung_top_share": shape.top_share,
         "lung_bottom_share": shape.bottom_share,
+        "lung_left_share": shape.left_share,
+        "lung_right_share": shape.right_share,
         "mask_confidence": float(probability[probability >= 0.5].mean()),
     }
 

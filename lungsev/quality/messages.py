@@ -16,7 +16,12 @@ _MESSAGES: dict[str, tuple[Severity, str]] = {
         "This does not look like a chest X-ray from the front. Check which image was sent.",
     ),
     "lungs_not_found": ("refuse", "No lungs were found on this image. Check which image was sent."),
-    "several_images": ("refuse", "This image shows more than one chest. Send each X-ray separately."),
+    "leaning": ("refuse", "The X-ray leans far to one side. Turn it upright and send it again."),
+    "several_images": (
+        "refuse",
+        "This image shows more than one picture, or parts that do not belong together. Send each X-ray separately.",
+    ),
+    "part_missing": ("refuse", "A part of this X-ray is missing or damaged. Send the X-ray again."),
     "apex_missing": (
         "refuse",
         "The top of the lungs is missing on this X-ray. Send one that shows both lungs completely.",

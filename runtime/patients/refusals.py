@@ -10,7 +10,9 @@ from lungsev.reading.acceptance import names_frontal_view
 from lungsev.report import SeverityReport
 
 # The quality gate saw a frontal chest radiograph, and refused it for how it was taken or stored.
-FRONTAL_CODES = frozenset({"rotated", "inverted", "several_images", "apex_missing", "base_missing"})
+FRONTAL_CODES = frozenset(
+    {"rotated", "leaning", "inverted", "several_images", "part_missing", "apex_missing", "base_missing"}
+)
 # The gate does not know what it saw: the header decides.
 UNCLEAR_CODES = frozenset({"blank", "not_frontal_chest", "lungs_not_found", "quality"})
 FILE_CODES = frozenset(

@@ -105,6 +105,37 @@ def change(
 
 
 @app.command()
+def external(
+    data: Annotated[
+        Path, typer.Option("--data", "-d", help="Folder of grades, of RSNA classes or of outlines of opacity.")
+    ],
+    bundle: Annotated[Path, typer.Option("--bundle", help="Bundle to measure; its manifest and card are rewritten.")],
+    split: Annotated[
+        Path | None, typer.Option("--split", help="splits.json of the run that used this data: its test part counts.")
+    ] = None,
+    exclude_patients_of: Annotated[
+        Path | None, typer.Option("--exclude-patients-of", help="Graded images whose patients do not count.")
+    ] = None,
+    threads: Threads = None,
+    as_json: Json = False,
+) -> None:
+    """Measure a bundle on images that it was not trained on, and write the figures into its card.
+
+    What the folder holds decides what is measured: agreement with grades of another scheme, how well opacity is told
+    from normal lungs, or whether a zone's grade follows its opaque share.
+
+    Example: lungsev-train external --data ../shared/cxr/nih-adults --bundle lungsev/bundle/default
+    """
+    from lungsev.train.console import print_json
+    from lungsev.train.evaluation.external import measure_external
+    from lungsev.train.evaluation.external.command import ExternalOptions
+
+    found = measure_external(data, bundle, ExternalOptions(split, exclude_patients_of, threads))
+    if as_json:
+        print_json(found)
+
+
+@app.command()
 def report(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run or evaluation folders.")],
     out: Annotated[Path, typer.Option("--out", help="Folder of the page, tables and figures.")] = Path("runs/report"),
@@ -158,3 +189,24 @@ def calibrate(
             say(f"{name}: temperature {scheme['temperature']:.4f}, {agrees}")
     if as_json:
         print_json(found)
+
+
+@app.command()
+def gallery(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run or evaluation folder with predictions.")],
+    data: DataFolder = None,
+    part: Annotated[str | None, typer.Option("--part", help="Default: the part that was held out.")] = None,
+    count: Annotated[int, typer.Option("--count", min=1, help="Images of each of the two lists.")] = 8,
+    out: Annotated[Path | None, typer.Option("--out", help="Default: RUN/gallery.html.")] = None,
+) -> None:
+    """Write one page of the images that a run graded worst, with the readers' and the model's grades.
+
+    The page shows radiographs: it belongs where the dataset may be kept, and its licence applies.
+
+    Example: lungsev-train gallery runs/brixia/RUN --data ../shared/cxr/brixia-cohen
+    """
+    from lungsev.train.console import say
+    from lungsev.train.evaluation.reporting.gallery import write_gallery
+
+    page = write_gallery(run, out if out is not None else run / "gallery.html", data, part, count)
+    say(f"Done: {page}")

@@ -83,7 +83,7 @@ def part_missing(image: Planes, generator: np.random.Generator) -> Planes:
     The part is at the bottom, as a cut transmission leaves it, at the top, at a side, or a band in the middle.
     """
     planes = _content(image).copy()
-    edge = int(generator.choice(4, p=[0.55, 0.15, 0.15, 0.15]))  # bottom, left, top, right
+    edge = int(generator.choice(4, p=[0.55, 0.15, 0.15, 0.15]))  # bottom, right, top, left
     turned = np.ascontiguousarray(np.rot90(planes, -edge))
     rows = turned.shape[0]
     first = rows - max(1, round(rows * generator.uniform(*MISSING_SHARE)))

@@ -40,13 +40,18 @@ def _rows_by_word(words: Sequence[str]) -> dict[str, list[int]]:
     return dict(sorted(large.items(), key=lambda item: -len(item[1])))
 
 
+def worst_rows(predictions: Predictions, count: int = WORST) -> list[int]:
+    """Return the images whose expected total is furthest from the first reader's, furthest first."""
+    off = np.abs(predictions.expected.sum(axis=1) - predictions.reference.sum(axis=1))
+    order = np.argsort(-np.nan_to_num(off, nan=-1.0), kind="stable")
+    return [int(row) for row in order if not np.isnan(off[row])][:count]
+
+
 def worst_images(predictions: Predictions, count: int = WORST) -> list[dict[str, Any]]:
     """Image, finding, total of each reader, expected total and interval; furthest from the first reader first."""
     expected = predictions.expected.sum(axis=1)
-    off = np.abs(expected - predictions.reference.sum(axis=1))
-    complete = [row for row in np.argsort(-np.nan_to_num(off, nan=-1.0), kind="stable") if not np.isnan(off[row])]
     images = []
-    for row in complete[:count]:
+    for row in worst_rows(predictions, count):
         readers = {reader: float(grades[row].sum()) for reader, grades in predictions.readings.items()}
         ends = None if predictions.intervals is None else [float(end) for end in predictions.intervals[row]]
         images.append(

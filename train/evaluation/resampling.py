@@ -40,7 +40,7 @@ def resampled_values(
     if not resamples or not units:
         return np.empty(0)
     _, unit_of = np.unique(np.asarray(units), return_inverse=True)
-    counts = _resampled_counts(int(unit_of.max()) + 1, resamples)
+    counts = resampled_counts(int(unit_of.max()) + 1, resamples)
     by_seed = []
     for each in sums:
         of_unit = np.zeros((counts.shape[1], each.shape[1]))
@@ -59,8 +59,8 @@ def percentile_interval(draws: FloatArray) -> tuple[float, float]:
 
 
 @lru_cache(maxsize=4)
-def _resampled_counts(units: int, resamples: int, seed: int = 0) -> FloatArray:
-    """How often each unit is in each resample, [resamples, units]; the same units are always drawn the same way."""
+def resampled_counts(units: int, resamples: int, seed: int = 0) -> FloatArray:
+    """Return how often each unit is in each resample, [resamples, units]; equal calls draw the same."""
     drawn = np.random.default_rng(seed).integers(0, units, (resamples, units))
     flat = drawn + units * np.arange(resamples)[:, None]
     return np.bincount(flat.ravel(), minlength=resamples * units).reshape(resamples, units).astype(np.float64)

@@ -7,21 +7,18 @@ chosen and fitted on other patients. What is written into the bundle is fitted t
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import lungsev
-from lungsev.bundle.archive import Bundle, read_bundle, write_bundle
-from lungsev.bundle.card import write_card
-from lungsev.bundle.contents import GRAPH_FILES, OPTIONAL_FILES
+from lungsev.bundle.archive import Bundle, read_bundle
+from lungsev.bundle.rewriting import rewrite_bundle
 from lungsev.change import Repeatability, model_severity
 from lungsev.errors import BundleError, DatasetError
-from lungsev.inference.parity import Parity
 from lungsev.report import SeverityReport
 from lungsev.report_change import source_of
 from lungsev.scores.severity import compared_zones
@@ -217,21 +214,4 @@ def _write(opened: Bundle, target: Path, scheme: str, repeatability: Repeatabili
             "metrics": {**manifest.metrics, "change": measured},
         }
     )
-    graphs = {precision: opened.graph_bytes(precision) for precision in opened.precisions}
-    extra = {
-        name: opened.file_bytes(name)
-        for name in set(OPTIONAL_FILES) - set(GRAPH_FILES.values())
-        if opened.has_file(name)
-    }
-    return write_bundle(target, changed, graphs, write_card(changed, _parities(opened)), extra)
-
-
-def _parities(bundle: Bundle) -> list[Parity]:
-    """The comparisons that the bundle's graphs passed, for its card."""
-    if not bundle.has_file("parity.json"):
-        return []
-    known = [field.name for field in fields(Parity)]
-    return [
-        Parity(**{name: row.get(name) for name in known})
-        for row in json.loads(bundle.file_bytes("parity.json"))["comparisons"]
-    ]
+    return rewrite_bundle(opened, target, changed)

@@ -74,11 +74,12 @@ def codes(quality: Quality) -> set[str]:
 GOOD_MEASURES = {
     "structure": 0.2, "grain": 0.02, "chest_likeness": 0.5, "upside_down": -0.6, "on_side": -0.6,
     "image_pixels": 2000.0, "mask_confidence": 0.95, "lungs_in_frame": 1.0, "tilt_deg": 0.0, "grade_confidence": 0.8,
+    "page_shape": 1.2, "corner_lean_deg": 0.0, "seam": 0.1, "gap": 0.0, "still": 0.0, "repeated": 0.0, "noise": 0.0,
 }  # fmt: skip
 GOOD_SHAPE = LungShape(
     fraction=0.3, parts=2, ratio=0.9, one_sided=False, solidity=0.9, upright=0.4, contrast=0.2, burnt_out=0.0,
-    cut_top=False, cut_bottom=False, cut_side=False, top_share=0.0, bottom_share=0.0, height=0.9, in_a_row=2,
-    slant_deg=0.0,
+    cut_top=False, cut_bottom=False, cut_side=False, top_share=0.0, bottom_share=0.0, left_share=0.0,
+    right_share=0.0, height=0.9, in_a_row=2, slant_deg=0.0, axis_deg=0.0,
 )  # fmt: skip
 LIMITS = QualityLimits()
 
@@ -119,6 +120,13 @@ LIMIT_OF_EACH_FLAG: list[tuple[str, float, float, str]] = [
     ("image_pixels", 400, 399, "low_resolution"),
     ("grade_confidence", 0.42, 0.4199, "low_confidence"),
     ("in_a_row", 3, 4, "several_images"),
+    ("corner_lean_deg", 40.0, 40.1, "leaning"),
+    ("seam", 0.45, 0.4501, "several_images"),
+    ("gap", 0.004, 0.0041, "several_images"),
+    ("gap", 0.004, 0.1201, "part_missing"),
+    ("repeated", 0.15, 0.1501, "several_images"),
+    ("still", 0.15, 0.1501, "part_missing"),
+    ("noise", 0.12, 0.1201, "part_missing"),
     ("upside_down", 0.12, 0.1201, "rotated"),
     ("on_side", 0.4, 0.4001, "rotated"),
 ]
@@ -156,9 +164,42 @@ def test_too_little_lung_is_no_lung_or_an_inverted_image() -> None:
 
 
 @pytest.mark.parametrize("sign", [1, -1])
-def test_lungs_that_slope_too_much_are_rotated(sign: int) -> None:
-    assert flags_of(slant_deg=sign * 35.0) == ["tilted"]
-    assert flags_of(slant_deg=sign * 35.01) == ["rotated"]
+def test_lungs_that_slope_too_much_lean_and_those_on_their_side_are_rotated(sign: int) -> None:
+    assert flags_of(slant_deg=sign * 42.0) == ["tilted"]
+    assert flags_of(slant_deg=sign * 42.01) == ["leaning"]
+    assert flags_of(slant_deg=sign * 88.0) == ["rotated"]
+
+
+def test_slope_and_long_axes_that_agree_need_less_to_lean() -> None:
+    assert flags_of(slant_deg=29.0, axis_deg=31.0) == ["tilted"]
+    assert flags_of(slant_deg=29.0, axis_deg=31.5) == ["leaning"]
+    assert flags_of(slant_deg=30.0, axis_deg=-50.0) == ["tilted"]
+
+
+@pytest.mark.parametrize("edge", ["top", "bottom", "left", "right"])
+def test_lungs_that_end_at_a_dark_band_are_cut(edge: str) -> None:
+    assert flags_of(notes=(f"dark_at_{edge}",), **{f"{edge}_share": 0.35}) == []
+    assert flags_of(notes=(f"dark_at_{edge}",), **{f"{edge}_share": 0.3501}) == ["part_missing"]
+    assert flags_of(**{f"{edge}_share": 0.4}) == []
+    assert flags_of(notes=("part_missing",)) == ["part_missing"]
+
+
+def test_a_long_page_needs_less_of_a_seam() -> None:
+    assert flags_of(seam=0.31, page_shape=1.7) == []
+    assert flags_of(seam=0.31, page_shape=1.71) == ["several_images"]
+
+
+def test_a_seam_is_of_a_damaged_image_where_the_check_says_so() -> None:
+    check = check_of("part_missing", 0.9)
+    assert flags_of(check, seam=0.5) == ["part_missing"]
+    assert flags_of(check[:6], seam=0.5) == ["several_images"]
+
+
+def test_what_the_pixels_show_is_named_before_what_the_check_takes_it_for() -> None:
+    assert flags_of(check_of("rotated_90", 0.1), gap=0.02) == ["several_images"]
+    assert flags_of(check_of("leaning", 0.1)) == ["leaning"]
+    assert flags_of(check_of("several_images", 0.1)) == ["several_images"]
+    assert flags_of(check_of("part_missing", 0.1)) == ["part_missing"]
 
 
 @pytest.mark.parametrize(("edge", "code"), [("top_share", "apex_missing"), ("bottom_share", "base_missing")])
@@ -405,7 +446,7 @@ def test_what_is_not_one_whole_upright_pair_of_lungs_is_refused_however_sure_the
     rows = np.nonzero(radiograph.lung_mask.any(axis=1))[0]
     cases: dict[str, Turn] = {
         "several_images": lambda image: np.hstack([image, image]),
-        "rotated": leaning(45.0),
+        "leaning": leaning(45.0),
         "apex_missing": lambda image: image[int(rows[0] + 0.6 * np.ptp(rows)) :],
         "base_missing": lambda image: image[: int(rows[0] + 0.4 * np.ptp(rows))],
     }

@@ -67,19 +67,23 @@ def test_only_the_image_counts_and_not_the_canvas_around_it() -> None:
 
 def test_an_image_of_no_size_on_the_canvas_has_no_measures() -> None:
     frame = CanvasFrame(rows=1, columns=128, size_px=SIDE, scale=0.5, offset_px=(0.0, 0.0))
-    names = ("structure", "grain", "chest_likeness", "upside_down", "on_side", "image_pixels")
+    names = (
+        *("structure", "grain", "chest_likeness", "upside_down", "on_side", "image_pixels", "corner_lean_deg"),
+        *("page_shape", "seam", "gap", "still", "repeated", "noise"),
+    )
     assert measure_image(canvas_of(np.ones((SIDE, SIDE)), frame)) == dict.fromkeys(names, 0.0)
 
 
 def test_the_outline_is_reported_under_its_names_with_the_confidence_of_the_mask() -> None:
-    shape = LungShape(0.3, 2, 0.9, False, 0.8, 0.4, 0.2, 0.1, False, False, False, 0.6, 0.7, 0.5, 3, 4.0)
+    shape = LungShape(0.3, 2, 0.9, False, 0.8, 0.4, 0.2, 0.1, False, False, False, 0.6, 0.7, 0.2, 0.3, 0.5, 3, 4.0, 8.0)
     probability = np.array([[0.5, 0.9], [0.499, 0.1]], np.float32)
     measures = measure_shape(shape, probability)
     assert measures.pop("mask_confidence") == pytest.approx(0.7)
     assert measures == {
         "lung_fraction": 0.3, "lung_parts": 2.0, "lung_ratio": 0.9, "lung_solidity": 0.8, "lung_upright": 0.4,
         "lung_contrast": 0.2, "lung_burnt_out": 0.1, "lung_slant_deg": 4.0, "lungs_in_a_row": 3.0, "lung_height": 0.5,
-        "lung_top_share": 0.6, "lung_bottom_share": 0.7,
+        "lung_top_share": 0.6, "lung_bottom_share": 0.7, "lung_left_share": 0.2, "lung_right_share": 0.3,
+        "lung_lean_deg": 6.0,
     }  # fmt: skip
 
 

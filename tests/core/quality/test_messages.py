@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -29,7 +30,7 @@ def test_a_flag_has_its_code_its_severity_and_its_message() -> None:
 def test_these_and_only_these_refuse_an_image() -> None:
     assert {code for code in FLAG_CODES if make_flag(code).severity == "refuse"} == {
         "blank", "inverted", "rotated", "not_frontal_chest", "lungs_not_found", "several_images", "apex_missing",
-        "base_missing",
+        "base_missing", "leaning", "part_missing",
     }  # fmt: skip
 
 
@@ -56,3 +57,10 @@ def test_zones_without_lung_are_named_in_one_sentence() -> None:
         "Hardly any lung is seen in zones B (right middle zone) and C (right lower zone), so they get no grade. " + why
     )
     assert {flags[1].code for flags in (one.flags, two.flags)} == {"zone_not_assessable"}
+
+
+def test_the_page_for_clinicians_lists_every_refusal_and_warning_in_the_words_of_the_screen() -> None:
+    page = (Path(__file__).parents[3] / "docs/good-for.md").read_text(encoding="utf-8")
+    shown = {line.removeprefix("- ") for line in page.splitlines()}
+    flags = [make_flag(code) for code in FLAG_CODES]
+    assert [flag.code for flag in flags if flag.severity != "info" and flag.message not in shown] == []

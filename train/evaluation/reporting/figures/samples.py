@@ -37,7 +37,7 @@ def samples(run: RunReport) -> Figure | None:
         above, below = grid[2 * band, column], grid[2 * band + 1, column]
         for axes in (above, below):
             axes.imshow(images.canvases[index], cmap="gray", vmin=0, vmax=255)
-        _draw_zones(above, predictions, int(row), side)
+        draw_zones(above, predictions, int(row), side)
         coloured = _map_in_lungs(images.maps[index], images.lungs[index], predictions.thetas[row], scheme.grades)
         below.imshow(coloured, extent=(0, side, side, 0), interpolation="bilinear")
         for axes in (above, below):
@@ -52,8 +52,8 @@ def samples(run: RunReport) -> Figure | None:
     return figure
 
 
-def _draw_zones(axes: Any, predictions: Predictions, row: int, side: int) -> None:
-    """Outline and grade of each zone, the reader's in brackets where it differs; grey where it was not read."""
+def draw_zones(axes: Any, predictions: Predictions, row: int, side: int) -> None:
+    """Draw outline and grade of each zone, the reader's in brackets where it differs; grey where it was not read."""
     frame = CanvasFrame(side, side, side, 1.0, (0.0, 0.0))
     grades, reference = predictions.grades()[row], predictions.reference[row]
     for region, grade, read in zip(predictions.scheme.regions, grades, reference, strict=True):

@@ -60,7 +60,7 @@ def measure_external(data: Path, bundle: Path, options: ExternalOptions = Extern
     reports: list[SeverityReport] = []
     with lungsev.load(bundle, threads=options.threads) as model:
         reports += [model.score(image.path) for image in track(images, "Scoring", len(images))]
-    found = {
+    found: dict[str, Any] = {
         "what": external.what,
         "part": _part(options),
         "images": len(images),

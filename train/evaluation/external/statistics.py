@@ -28,7 +28,7 @@ def correlation(title: str, found: Values, truth: Values, patients: Sequence[str
         return None
     x, y = found[rows] - found[rows].mean(), truth[rows] - truth[rows].mean()
     sums = np.stack([np.ones_like(x), x, y, x * x, y * y, x * y], axis=1)
-    units = [patients[row] for row in rows]
+    units = [patients[row] for row in rows.tolist()]
     return _row(title, "r", _r(sums.sum(axis=0)), resampled_values(_r, [sums], units, RESAMPLES), units)
 
 
@@ -46,7 +46,7 @@ def area_under_curve(title: str, found: Values, positive: Values, patients: Sequ
     if not len(ill) or not len(clear):
         return None
     wins = np.sign(found[ill][:, None] - found[clear][None]) / 2 + 0.5
-    units = [patients[row] for row in rows]
+    units = [patients[row] for row in rows.tolist()]
     names, unit_of = np.unique(np.asarray(units), return_inverse=True)
     place = dict(zip(rows.tolist(), unit_of.tolist(), strict=True))
     counts = resampled_counts(len(names), RESAMPLES)

@@ -44,7 +44,6 @@ TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
         "train/commands/evaluation.py",
         "train/commands/table.py",
         "train/commands/training.py",
-        "train/tasks/segmentation.py",
     ),
 }
 

@@ -16,13 +16,13 @@ Theta = npt.NDArray[np.float64]
 
 def crop(canvas: Plane, theta: Theta, network: SeveritySettings) -> Plane:
     """Sample the aligned frame as the fused network does: float32 [crop_px, crop_px]."""
-    return _reduced(warp(canvas, theta, network.crop_px * network.oversample), network.crop_px)
+    return reduced(warp(canvas, theta, network.crop_px * network.oversample), network.crop_px)
 
 
 def token_coverage(mask: npt.NDArray[np.uint8], theta: Theta, network: SeveritySettings) -> Plane:
     """Return the lungs' share of the cell of each token, as the fused network finds it: float32 [h, w]."""
     side = network.crop_px // network.stride
-    return _reduced(warp(mask.astype(np.float32) / 255, theta, side * COVERAGE_SAMPLES), side)
+    return reduced(warp(mask.astype(np.float32) / 255, theta, side * COVERAGE_SAMPLES), side)
 
 
 def moved_canvas(
@@ -47,11 +47,11 @@ def moved_canvas(
     if change is not None:
         moved = compose(compose(theta, change), invert(theta))
         canvas, lungs = warp(canvas, moved, canvas.shape[0]), warp(lungs, moved, lungs.shape[0])
-    return _reduced(canvas, network.crop_px), lungs
+    return reduced(canvas, network.crop_px), lungs
 
 
-def _reduced(plane: Plane, side: int) -> Plane:
-    """The mean of each pixel of a smaller plane; a plane of that side as it is."""
+def reduced(plane: Plane, side: int) -> Plane:
+    """Resample a square plane by area to a smaller side; one of that side is returned as it is."""
     if plane.shape[0] == side:
         return plane
     return np.asarray(cv2.resize(plane, (side, side), interpolation=cv2.INTER_AREA), np.float32)

@@ -40,6 +40,7 @@ from lungsev.train.data.datasets import load_masked
 from lungsev.train.data.loaders import Key, generator_of, make_loader
 from lungsev.train.data.masks import shows_both_lungs
 from lungsev.train.data.preparation import left_out, ready_images, require_root, split_dataset, upstream_run, usable
+from lungsev.train.evaluation.lungs import predict_masks
 from lungsev.train.evaluation.overlap import dice
 from lungsev.train.fitting.device import device_of, run_batches
 from lungsev.train.fitting.finish import finish_run
@@ -47,7 +48,7 @@ from lungsev.train.fitting.fit import TrainingModule, fit, seed_weights
 from lungsev.train.fitting.losses import aligned_mask_error, corner_distance
 from lungsev.train.runs import Run, finished_run
 from lungsev.train.settings import DataSettings, LoopSettings, OptimizerSettings, Settings, Share
-from lungsev.train.tasks.segmentation import MEASURED, lung_planes, predict_masks
+from lungsev.train.tasks.segmentation import MEASURED, lung_planes
 
 TURNS_DEG = (-20, -10, 0, 10, 20)  # by which masks are turned to measure a network that may turn
 

@@ -36,12 +36,11 @@ from lungsev.train.data.augmentation import (
 from lungsev.train.data.datasets import load_graded, load_masked
 from lungsev.train.data.loaders import Key, generator_of, make_loader
 from lungsev.train.data.preparation import left_out, ready_images, require_root, split_dataset, usable
+from lungsev.train.data.sampling import reduced
 from lungsev.train.data.splits import split_images
 from lungsev.train.data.synthetic import SyntheticImage, make_chests
 from lungsev.train.data.wrong_pictures import leaning, part_missing, several_images
-from lungsev.train.evaluation.overlap import dice
-from lungsev.train.evaluation.resampling import RESAMPLES, percentile_interval, resampled_values
-from lungsev.train.fitting.device import run_batches
+from lungsev.train.evaluation.lungs import measure_lungs
 from lungsev.train.fitting.finish import finish_run
 from lungsev.train.fitting.fit import TrainingModule, fit, seed_weights
 from lungsev.train.fitting.losses import mask_loss
@@ -49,7 +48,6 @@ from lungsev.train.runs import Run
 from lungsev.train.settings import DataSettings, LoopSettings, OptimizerSettings, Positive, Settings, Share
 
 MEASURED = ("validation", "test", "held_out")  # held_out: images of the patients that may not be trained on
-BATCH = 16  # images of a prediction on a CPU
 FRONTAL = IMAGE_CHECK_CLASSES.index("frontal")
 
 
@@ -103,7 +101,7 @@ class SegmentationImages:
         outlined = key[1] < len(self.images)
         radiograph = self.images[key[1]] if outlined else self.chests[int(generator.integers(len(self.chests)))]
         source_px = max(self.side_px, self.settings.network.size_px)
-        image = shrink(radiograph.canvas(), source_px)
+        image = reduced(radiograph.canvas(), source_px)
         planes = 2 if self.settings.network.sides else 1
         mask = np.zeros((planes, source_px, source_px), np.float32)
         if outlined:
@@ -161,7 +159,7 @@ class SegmentationImages:
         if kind == "several_images":
             other = self.images[int(generator.integers(len(self.images)))]
             lungs = lung_planes(other.mask(), self.settings.network.sides, len(image))
-            beside = np.stack([shrink(other.canvas(), len(image)), *lungs], axis=-1)
+            beside = np.stack([reduced(other.canvas(), len(image)), *lungs], axis=-1)
             planes = several_images(planes, [beside], generator)
         else:
             planes = (leaning if kind == "leaning" else part_missing)(planes, generator)
@@ -178,7 +176,7 @@ def no_chest(radiograph: npt.NDArray[np.float32], generator: np.random.Generator
     if kind < 0.6:
         name = NON_CHEST_KINDS[int(generator.integers(len(NON_CHEST_KINDS)))]
         picture = np.asarray(make_non_chest(name, int(generator.integers(2**31))), dtype=np.float32)
-        picture = shrink(picture, side)
+        picture = reduced(picture, side)
     elif kind < 0.85:
         picture = _piece(radiograph, generator, side)
     else:
@@ -267,90 +265,21 @@ def run_segmentation(settings: SegmentSettings, run: Run) -> dict[str, Any]:
         "task": "segmentation",
         "data": [dataset.name],
         "split": {"protocol": split.protocol, "sha256": split.sha256},
-        **{part: measure(best, parts[part], settings, patients[part]) for part in MEASURED if parts.get(part)},
+        **{
+            part: measure_lungs(best, parts[part], patients[part], settings.network)
+            for part in MEASURED
+            if parts.get(part)
+        },
     }
     save_checkpoint(run.path, settings.network, best)
     finish_run(run, metrics)
     return metrics
 
 
-def measure(
-    network: nn.Module,
-    radiographs: Sequence[image_cache.CachedImage],
-    settings: SegmentSettings,
-    patients: Sequence[str],
-) -> dict[str, Any]:
-    """Measure Dice of masks thresholded at one half, on the canvas, and the image check's accuracy.
-
-    The interval is that of the mean over resampled patients.
-    """
-    scores = []
-    for radiograph, mask in zip(
-        radiographs, predict_masks(network, radiographs, settings.network.size_px), strict=True
-    ):
-        truth = radiograph.mask() > 0
-        enlarged = cv2.resize(mask.max(axis=0), truth.shape[::-1], interpolation=cv2.INTER_LINEAR)
-        scores.append(dice(truth, enlarged >= 0.5))
-    values = np.asarray(scores)
-    sums = np.stack([values, np.ones(len(values))], axis=1)
-    draws = resampled_values(lambda total: total[..., 0] / total[..., 1], [sums], patients, RESAMPLES)
-    found = {
-        "images": len(radiographs),
-        "patients": len(set(patients)),
-        "dice": float(values.mean()),
-        "dice_interval": list(percentile_interval(draws)),
-        "dice_min": float(values.min()),
-    }
-    if settings.network.image_check:
-        found["image_check_accuracy"] = image_check_accuracy(network, radiographs, settings.network.size_px)
-    return found
-
-
-def predict_masks(
-    network: Any, radiographs: Sequence[image_cache.CachedImage], side_px: int
-) -> list[npt.NDArray[np.float32]]:
-    """Predict the soft masks [C, M, M] of unchanged images."""
-    if not radiographs:
-        return []
-
-    def load(chunk: Sequence[image_cache.CachedImage]) -> npt.NDArray[np.float32]:
-        return np.stack([shrink(radiograph.canvas(), side_px) for radiograph in chunk])[:, None]
-
-    found = run_batches(
-        network, radiographs, load, lambda images: {"masks": network(images).float().sigmoid()}, batch=BATCH
-    )
-    return list(found["masks"])
-
-
-def image_check_accuracy(network: Any, radiographs: Sequence[image_cache.CachedImage], side_px: int) -> float:
-    """Return the share of right answers over each image upright, turned three ways and inverted."""
-
-    def load(chunk: Sequence[image_cache.CachedImage]) -> npt.NDArray[np.float32]:
-        shown = []
-        for radiograph in chunk:
-            image = shrink(radiograph.canvas(), side_px)
-            shown += [image, *(np.rot90(image, -turns) for turns in (1, 2, 3)), 1.0 - image]
-        return np.stack(shown)[:, None]
-
-    answers = run_batches(
-        network,
-        radiographs,
-        load,
-        lambda images: {"kinds": network.image_check(network.encode(images)[-1]).argmax(dim=1)},
-        batch=1,
-    )["kinds"]
-    return float(np.mean(answers == np.tile(np.arange(5), len(radiographs))))  # the order of IMAGE_CHECK_CLASSES
-
-
 def lung_planes(labels: npt.NDArray[np.uint8], sides: bool, side_px: int) -> npt.NDArray[np.float32]:
     """Return the share of lung in each pixel, float32 [C, side_px, side_px]: of each lung, or of both."""
     planes = (labels == 1, labels == 2) if sides else (labels > 0,)
-    return np.stack([shrink(plane.astype(np.float32), side_px) for plane in planes])
-
-
-def shrink(image: npt.NDArray[np.float32], side_px: int) -> npt.NDArray[np.float32]:
-    """Resample by area, as the fused network's average pooling does."""
-    return np.asarray(cv2.resize(image, (side_px, side_px), interpolation=cv2.INTER_AREA), dtype=np.float32)
+    return np.stack([reduced(plane.astype(np.float32), side_px) for plane in planes])
 
 
 def _chests(settings: SegmentSettings) -> list[image_cache.CachedImage]:

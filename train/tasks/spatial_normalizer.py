@@ -21,8 +21,8 @@ from lungsev.networks.settings import AlignmentSettings, SegmentationSettings, S
 from lungsev.preprocessing.canvas import PREPROCESSING_VERSION
 from lungsev.system import atomic_file
 from lungsev.train.data.cache import CachedImage
+from lungsev.train.data.sampling import reduced
 from lungsev.train.fitting.device import run_batches
-from lungsev.train.tasks.segmentation import shrink
 
 BATCH = 16
 Item = TypeVar("Item")
@@ -127,7 +127,7 @@ def _found(
     side = normalizer.segmentation_settings.size_px
 
     def load(chunk: Sequence[Item]) -> npt.NDArray[np.float32]:
-        return np.stack([shrink(canvas_of(item), side) for item in chunk])[:, None]
+        return np.stack([reduced(canvas_of(item), side) for item in chunk])[:, None]
 
     return run_batches(normalizer.segmentation, items, load, work, title, BATCH)
 

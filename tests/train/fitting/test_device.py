@@ -18,10 +18,10 @@ from lungsev.networks.build import build_alignment, build_fused
 from lungsev.networks.settings import AlignmentSettings, FusedSettings, SegmentationSettings, SeveritySettings
 from lungsev.schemes import load_scheme
 from lungsev.train.evaluation.inference import TTA, embed, find_lungs, predict
+from lungsev.train.evaluation.lungs import image_check_accuracy, predict_masks
 from lungsev.train.fitting import device
 from lungsev.train.fitting.device import device_of, devices_of, nodes_of, place_of, run_batches
 from lungsev.train.settings import LoopSettings
-from lungsev.train.tasks.segmentation import image_check_accuracy, predict_masks
 from lungsev.train.tasks.spatial_normalizer import SpatialNormalizer, image_masks, thetas_of
 
 SCHEME = load_scheme("brixia")

@@ -36,7 +36,8 @@ class InitialSettings(Settings):
 
     # severity run whose backbone, encoder and projection are taken over, heads are new; newest: the last that fits
     source: Literal["newest"] | Path | None = None
-    encoder_weights: Path | None = None  # state dict of the backbone under timm's or torchvision's names
+    # state dict of the backbone under timm's or torchvision's names, or a joint or severity run whose backbone it is
+    encoder_weights: Path | None = None
     freeze: Literal["none", "all_but_heads"] = "none"
 
 
@@ -161,8 +162,32 @@ def load_initial(network: Any, settings: SeveritySettings, initial: InitialSetti
     if initial.source is not None:
         _from_run(network, settings, Path(initial.source))
     if initial.encoder_weights is not None:
-        loaded = load_encoder_file(network, initial.encoder_weights)
-        say(f"Encoder: {loaded} weights from {initial.encoder_weights.name}")
+        path = initial.encoder_weights
+        if path.is_dir():
+            loaded = _backbone_of_run(network, settings, path)
+        else:
+            loaded = load_encoder_file(network, path)
+        say(f"Encoder: {loaded} weights from {path.name}")
+
+
+def _backbone_of_run(network: Any, settings: SeveritySettings, run: Path) -> int:
+    """Load the backbone of a run and the scale of its features; a network of other regions or heads has both."""
+    stored, state = read_network(run, FusedSettings)
+    wanted = {key: getattr(settings, key) for key in ("backbone", "out_indices", "stride", "input_range")}
+    for key, expected in wanted.items():
+        found = getattr(stored.severity, key)
+        if found != expected:
+            raise ConfigError(
+                f"initial.encoder_weights: {run} was trained with network.{key}: {found}, found {expected} here; give "
+                "the same to both"
+            )
+    own = network.state_dict()
+    prefix = "severity."
+    parts = tuple(f"{prefix}{part}." for part in ("backbone", "scale"))
+    theirs = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(parts)}
+    taken = {key: value for key, value in theirs.items() if key in own}
+    network.load_state_dict(taken, strict=False)
+    return len(taken)
 
 
 def _from_run(network: Any, settings: SeveritySettings, source: Path) -> None:
@@ -219,7 +244,7 @@ def _load_state(network: Any, state: dict[str, Tensor], source: str) -> int:
     if len(chosen) < 0.8 * len(names):
         raise ConfigError(
             f"{source} fits the backbone in {len(chosen)} of {len(names)} weights; expected the same architecture "
-            f"under timm's or torchvision's names (found names like {next(iter(state), 'none')})"
+            f"under timm's or torchvision's names (found names like {next(iter(state), 'none')}), or a run's folder"
         )
     backbone.load_state_dict(chosen, strict=False)
     return len(chosen)
@@ -234,7 +259,8 @@ def _best_prefix(state: dict[str, Tensor], names: set[str]) -> str:
 def _read_state(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise ConfigError(
-            f"initial.encoder_weights: {path} does not exist; expected a file of weights (.pt, .pth, .tar)"
+            f"initial.encoder_weights: {path} does not exist; expected a file of weights (.pt, .pth, .tar), or the "
+            "folder of a run"
         )
     try:
         if path.suffix == ".safetensors":

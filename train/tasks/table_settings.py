@@ -9,6 +9,7 @@ from pydantic import Field
 
 from lungsev.config import load_model
 from lungsev.errors import ConfigError
+from lungsev.train.ablation.decision import DecisionSettings
 from lungsev.train.configs import built_in_or_path, merged, read_config
 from lungsev.train.settings import Settings
 
@@ -25,7 +26,8 @@ class RowSettings(Settings):
     dataset: str | None = None  # layout looked for below --data; None: --data is the dataset
     starts_from: str | None = None  # an earlier row whose backbone, projection and encoder are taken over
     encoder_of: str | None = None  # an earlier row that pre-trained the backbone
-    needs_weights: bool = False  # of CXR-CLIP; left out without --cxr-clip
+    needs_weights: bool = False  # starts from those of --weights: an image encoder, or the backbone of a run
+    arm: str = ""  # what the row is in the table's decision; rows of one arm are rates that validation chooses from
     shown: bool = True  # False: other rows start from it, the report leaves it out; one seed is enough
     set: dict[str, Any] = Field(default_factory=dict)
 
@@ -40,13 +42,14 @@ class TableSettings(Settings):
     lungs: dict[str, dict[str, Any]] = Field(default_factory=dict)  # segment and align, over their base or model.yaml
     common: dict[str, dict[str, Any]] = Field(default_factory=dict)  # by kind, layout or name of the row
     seeds: int = 1
+    decision: DecisionSettings | None = None  # the rule that compares the arms, written before the run
     rows: tuple[RowSettings, ...]
 
     def chosen(self, names: list[str], with_weights: bool) -> tuple[RowSettings, ...]:
         """Return all rows or those named, each after the rows it starts from.
 
         Raises:
-            ConfigError: There is no such row, or a row starts from one that is not above it.
+            ConfigError: There is no such row, a row starts from one that is not above it, or weights were not given.
         """
         by_name = {row.name: row for row in self.rows}
         for name in names:
@@ -57,6 +60,11 @@ class TableSettings(Settings):
             if row.name in wanted:
                 wanted |= {name for name in (row.starts_from, row.encoder_of) if name is not None}
         rows = tuple(row for row in self.rows if row.name in wanted)
+        if not with_weights and (not rows or any(row.needs_weights for row in rows)):
+            raise ConfigError(
+                f"{', '.join(names) or 'every row'} of {self.title} starts from weights; name their file, or the run "
+                "whose backbone they are, with --weights PATH"
+            )
         above: set[str] = set()
         for row in rows:
             missing = [n for n in (row.starts_from, row.encoder_of) if n is not None and n not in above]

@@ -50,7 +50,7 @@ class TableRequest:
         out: Folder of the rows.
         alignment: Finished run of `align`; None: the table's own, or the newest.
         overrides: Dotted settings that go over every row that trains.
-        weights: Of CXR-CLIP's image encoder.
+        weights: File of an image encoder's weights, or a run whose backbone rows start from.
     """
 
     data: Path | None
@@ -70,15 +70,13 @@ def run_table(table: TableSettings, names: Sequence[str], request: TableRequest)
         LungsevError: A row could not be run; those that could are finished, and reported on.
     """
     rows = table.chosen(list(names), request.weights is not None)
-    alignment = request.alignment
-    if alignment is None and table.own_lungs:
-        alignment = _own_alignment(table, request)
+    alignment = _alignment(table, request)
     failed: dict[str, LungsevError] = {}
     for place, row in enumerate(rows, start=1):
         say(f"{table.title}, row {place} of {len(rows)}: {row.name}")
         try:
             _require_sources(row, failed)
-            _run_row(row, _settings_of(table, row, request, alignment), Run(request.out / row.name))
+            _run_row(row, settings_of_row(table, row, request, alignment), Run(request.out / row.name))
         except LungsevError as error:
             warn(f"{row.name}: {error}")
             failed[row.name] = error
@@ -110,7 +108,31 @@ def _run_row(row: RowSettings, settings: Settings, run: Run) -> None:
     KINDS[row.kind][1](settings, open_run("table", settings, out=run.path))
 
 
-def _settings_of(table: TableSettings, row: RowSettings, request: TableRequest, alignment: Path | None) -> Settings:
+def _alignment(table: TableSettings, request: TableRequest) -> Path | None:
+    """Return the run that aligns all images: the one named, the table's own, or that of the run they start from."""
+    named = (request.overrides or {}).get("alignment")
+    if request.alignment is not None or named is not None:
+        return request.alignment or Path(str(named))
+    if table.own_lungs:
+        return _own_alignment(table, request)
+    return alignment_of(request.weights) if request.weights is not None else None
+
+
+def alignment_of(run: Path) -> Path | None:
+    """Return the alignment that a run was trained with, so that others see the same crops; None of a file."""
+    found = Run(run).settings().get("alignment") if (run / "config.yaml").is_file() else None
+    return Path(found) if found else None
+
+
+def settings_of_row(table: TableSettings, row: RowSettings, request: TableRequest, alignment: Path | None) -> Settings:
+    """Return all settings of a row.
+
+    Args:
+        alignment: Run that aligns the images; None: as the row's settings say, or the newest.
+
+    Raises:
+        ConfigError: They are not valid, or a dataset is missing.
+    """
     document = row_document(table, row)
     given = {key: value for key, value in (request.overrides or {}).items() if value is not None}
     if row.needs_weights:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from arm_predictions import predictions
 from tiny_bundle import write_tiny_bundle
 
 from lungsev.train import cli
@@ -103,6 +104,38 @@ def test_an_unknown_backbone_and_weights_that_cannot_be_had(
     assert "cannot be downloaded (Temporary failure in name resolution); fetch" in error
     error = one_line(lungsev_train(*base, "--set", "initial.encoder_weights=absent.pt"))
     assert "absent.pt does not exist" in error
+
+
+def test_a_table_of_arms_is_decided_on_without_training(lungsev_train: Callable, tmp_path: Path) -> None:
+    rows = []
+    for arm, wrong in (("PAFE", 0.2), ("SN", 0.4)):
+        rows.append({"name": arm, "arm": arm, "config": "public/sn", "dataset": "cohen"})
+        run = tmp_path / "rows" / arm
+        run.mkdir(parents=True)
+        predictions(wrong).save(run / "predictions-test.json")
+        predictions(wrong, patients=10).save(run / "predictions-validation.json")
+        network = {"backbone": "mobilenetv3_small_050", "crop_px": 64, "position_aware": False, "pretrained": "none"}
+        settings = {
+            "network": network,
+            "initial": {"encoder_weights": None},
+            "optimizer": {"lr": 1e-3},
+            "loop": {"epochs": 1, "precision": "32", "accelerator": "cpu"},
+        }
+        (run / "config.yaml").write_text(json.dumps({"settings": settings, "made_by": {"device": "CPU"}}))
+        (run / "metrics.json").write_text("{}")
+    lungs = {"segment": {"network": {"encoder": "mobilenetv3_small_050", "size_px": 64}}}
+    table = tmp_path / "arms.yaml"
+    rule = {"arm": "PAFE", "against": ["SN"]}
+    table.write_text(json.dumps({"title": "Arms", "rows": rows, "decision": rule, "lungs": lungs}))
+    words = ("table", table, "--out", tmp_path / "rows", "--decide", "--json")
+    code, out, said = lungsev_train(*words)
+    assert code == 0
+    assert "cohen: PAFE is better than SN: it ships." in said
+    (decision,) = json.loads(out)["decisions"]
+    assert (decision["outcome"], decision["ships"], decision["crop_px"]) == ("better", True, 64)
+    assert json.loads((tmp_path / "rows" / "decision.json").read_text())["decisions"] == [decision]
+    (tmp_path / "rows" / "SN" / "predictions-test.json").unlink()
+    assert "cohen: SN is not finished" in one_line(lungsev_train(*words[:-1]))
 
 
 @pytest.mark.timeout(300)

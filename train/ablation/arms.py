@@ -18,7 +18,7 @@ from lungsev.train.data.splits import Split
 from lungsev.train.evaluation.predictions import Predictions, join
 from lungsev.train.fitting.device import device_of
 from lungsev.train.runs import Run
-from lungsev.train.tasks.table_settings import RowSettings, TableSettings, lungs_document, row_document
+from lungsev.train.tasks.table_settings import RowSettings, TableSettings, lungs_document
 
 # What arms may differ in: what makes an arm, and the rate that is chosen for it. All else must be the same.
 OF_AN_ARM = ("title", "network.dim", "network.heads", "network.position_aware", "network.context", "optimizer.lr")
@@ -111,11 +111,11 @@ def decide_table(
 
 
 def _by_dataset(table: TableSettings) -> dict[str, list[RowSettings]]:
-    """Dataset, with its scheme where the rows name one, to the rows that are arms."""
+    """Dataset, with its scheme where a row sets one, to the rows that are arms."""
     groups: dict[str, list[RowSettings]] = {}
     for row in table.rows:
         if row.arm:
-            scheme = row_document(table, row).get("scheme")
+            scheme = row.set.get("scheme")
             name = row.dataset or "data"
             groups.setdefault(f"{name} ({scheme})" if scheme else name, []).append(row)
     return groups
@@ -151,14 +151,12 @@ def _validation(run: Run) -> Predictions:
     return join([Predictions.load(folder / "predictions-validation.json") for folder in folders])
 
 
-def _decide(
-    dataset: str, arms: list[Arm], table: TableSettings, rule: DecisionSettings, cost: Cost
-) -> DatasetDecision:
+def _decide(dataset: str, arms: list[Arm], table: TableSettings, rule: DecisionSettings, cost: Cost) -> DatasetDecision:
     _require_alike(arms)
     by_name: dict[str, list[Trained]] = {}
     for arm in arms:
         by_name.setdefault(arm.name, []).append(arm.trained)
-    networks = {arm.name: _network_of(arm, table) for arm in arms}
+    networks = _networks(arms, table)
     shares = {
         other: cost(networks[rule.arm], networks[other])
         for other in rule.against
@@ -205,14 +203,19 @@ def _flat(settings: Mapping[str, Any], above: str = "") -> dict[str, Any]:
     return flat
 
 
-def _network_of(arm: Arm, table: TableSettings) -> FusedSettings:
-    """Return the whole network: the arm behind the lungs of the table, or of the model that ships."""
+def _networks(arms: list[Arm], table: TableSettings) -> dict[str, FusedSettings]:
+    """Return each arm's whole network: behind the lungs of the table, or of the model that ships."""
     lungs = {stage: lungs_document(table, stage).get("network", {}) for stage in ("segment", "align")}
-    return FusedSettings(
-        segmentation=SegmentationSettings.model_validate(lungs["segment"]),
-        alignment=AlignmentSettings.model_validate(lungs["align"]),
-        severity=SeveritySettings.model_validate(arm.settings["network"]),
-    )
+    segmentation = SegmentationSettings.model_validate(lungs["segment"])
+    alignment = AlignmentSettings.model_validate(lungs["align"])
+    return {
+        arm.name: FusedSettings(
+            segmentation=segmentation,
+            alignment=alignment,
+            severity=SeveritySettings.model_validate(arm.settings["network"]),
+        )
+        for arm in arms
+    }
 
 
 def _measured_cost(arms: list[Arm]) -> Cost:

@@ -29,6 +29,10 @@ def added_share(
     Weights do not change the time, so they are random. The fastest of several passes counts, as others were disturbed.
 
     Args:
+        with_part: Settings of the network with it.
+        without: Settings of the network without.
+        device: That both are timed on.
+        repeats: Passes of each.
         clock: Seconds; asked before and after each pass.
     """
     image = torch.rand(1, 1, CANVAS_SIZE_PX, CANVAS_SIZE_PX, device=device)

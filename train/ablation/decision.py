@@ -147,7 +147,9 @@ def decide(
     """
     missing = [name for name in (rule.arm, *rule.against) if not arms.get(name)]
     if missing:
-        raise ConfigError(f"found no row of arm {', '.join(missing)}; expected {rule.arm} and {', '.join(rule.against)}")
+        raise ConfigError(
+            f"found no row of arm {', '.join(missing)}; expected {rule.arm} and {', '.join(rule.against)}"
+        )
     _require_equal_chances(arms)
     chosen = {name: choose(candidates) for name, candidates in arms.items()}
     known = dict(cost or {})
@@ -183,9 +185,7 @@ def outcome_of(found: MeasuredDifference, rule: DecisionSettings) -> Outcome:
     return "equivalent" if -rule.margin < low and high < rule.margin else "not settled"
 
 
-def _consequence(
-    outcome: Outcome, other: str, rule: DecisionSettings, cost: float | None
-) -> tuple[bool | None, str]:
+def _consequence(outcome: Outcome, other: str, rule: DecisionSettings, cost: float | None) -> tuple[bool | None, str]:
     arm, allowed = rule.arm, f"{100 * rule.cost:g} % of the network's time"
     if outcome == "better":
         return True, f"{arm} is better than {other}: it ships"
@@ -213,8 +213,12 @@ def _require_equal_chances(arms: Mapping[str, Sequence[Trained]]) -> None:
     several = any(len(counts) > 1 for counts in seeds.values())
     for what, found, differs in (("rates", rates, False), ("numbers of seeds", seeds, several)):
         if differs or len(set(map(tuple, found.values()))) > 1:
-            shown = "; ".join(f"{name}: {', '.join(f'{value:g}' for value in values)}" for name, values in found.items())
-            raise ConfigError(f"arms have different {what} ({shown}); expected the same for all, or one has an advantage")
+            shown = "; ".join(
+                f"{name}: {', '.join(f'{value:g}' for value in values)}" for name, values in found.items()
+            )
+            raise ConfigError(
+                f"arms have different {what} ({shown}); expected the same for all, or one has an advantage"
+            )
 
 
 def _count(number: int, noun: str) -> str:

@@ -32,7 +32,9 @@ class TableOptions(GradingOptions):
     weights: Annotated[
         Path | None,
         typer.Option(
-            "--weights", "--cxr-clip", help="What some rows start from: a run's folder, or a file as CXR-CLIP's ResNet50."
+            "--weights",
+            "--cxr-clip",
+            help="What some rows start from: a run's folder, or a file as CXR-CLIP's ResNet50.",
         ),
     ] = None
     decide: Annotated[

@@ -93,7 +93,7 @@ def make_split(
     if settings.fold == "all":
         raise ValueError("expected one fold of a cross-validation, found `all`")
     if settings.file is not None and settings.file.suffix.lower() == ".json":
-        return saved_split(images, settings.file), ()
+        return _with_validation(saved_split(images, settings.file), images, settings), ()
     stated = _stated(images, settings)
     if stated is not None:
         return _split_as_stated(images, stated, settings), stated.remarks
@@ -141,6 +141,20 @@ def saved_split(images: Sequence[Splittable], path: Path) -> Split:
     others = len(here) - len(set(named)) - sum(split.dropped.values())
     reasons = {f"images that {path.name} does not name": others} if others > 0 else {}
     return Split(split.protocol, split.seed, split.parts, {**split.dropped, **reasons}, split.shared_patients)
+
+
+def _with_validation(split: Split, images: Sequence[Splittable], settings: SplitSettings) -> Split:
+    """Take a validation part out of those who train where a saved split has none."""
+    names = set(split.parts["train"])
+    training = [image for image in images if image.name in names]
+    if "validation" in split.parts or not settings.validation or len({image.patient for image in training}) < 2:
+        return split
+    train, held = (set(people) for people in cut(training, settings.validation, settings.seed + 1))
+    parts = {
+        part: tuple(i.name for i in training if i.patient in who)
+        for part, who in (("train", train), ("validation", held))
+    }
+    return complete_split(images, split.protocol, split.seed, {**split.parts, **parts}, split.dropped)
 
 
 def read_stated(path: Path, images: Sequence[Splittable]) -> StatedSplit:

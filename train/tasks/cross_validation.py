@@ -59,16 +59,13 @@ def run_folds(settings: SeverityRunSettings, run: Run) -> dict[str, Any]:
 
     Leaves `fold-<k>/` run folders, predictions-test.json over all images and metrics.json.
     """
-    split = settings.data.split
-    count = split.folds or _stated_folds(settings)
+    count = count_folds(settings)
     results: list[dict[str, Any]] = []
 
     def grade_fold(fold: int, folder: Run) -> Predictions | None:
         if not folder.is_finished:
-            one = split.of_fold(fold).model_copy(update={"protocol": "kfold", "folds": count})
-            data = settings.data.model_copy(update={"split": one})
-            fold_settings = settings.model_copy(update={"data": data})
-            run_grading(fold_settings, open_run("", fold_settings, out=folder.path))
+            own = of_fold(settings, fold, count)
+            run_grading(own, open_run("", own, out=folder.path))
         if not is_main_process():
             return None
         results.append(folder.metrics())
@@ -102,7 +99,15 @@ def run_folds(settings: SeverityRunSettings, run: Run) -> dict[str, Any]:
     return metrics
 
 
-def _stated_folds(settings: SeverityRunSettings) -> int:
-    """Return how many folds the dataset's column or the split file has, or the default number."""
+def of_fold(settings: SeverityRunSettings, fold: int, count: int) -> SeverityRunSettings:
+    """Return the settings of one of `count` folds."""
+    split = settings.data.split.of_fold(fold).model_copy(update={"protocol": "kfold", "folds": count})
+    return settings.model_copy(update={"data": settings.data.model_copy(update={"split": split})})
+
+
+def count_folds(settings: SeverityRunSettings) -> int:
+    """Return how many folds the settings, the dataset's column or the split file say, or the default number."""
+    if settings.data.split.folds is not None:
+        return settings.data.split.folds
     dataset = load_graded(require_root(settings.data), settings.data.layout, settings.scheme)
     return len(each_fold(dataset.images, settings.data.split))

@@ -163,10 +163,7 @@ def load_initial(network: Any, settings: SeveritySettings, initial: InitialSetti
         _from_run(network, settings, Path(initial.source))
     if initial.encoder_weights is not None:
         path = initial.encoder_weights
-        if path.is_dir():
-            loaded = _backbone_of_run(network, settings, path)
-        else:
-            loaded = load_encoder_file(network, path)
+        loaded = _backbone_of_run(network, settings, path) if path.is_dir() else load_encoder_file(network, path)
         say(f"Encoder: {loaded} weights from {path.name}")
 
 

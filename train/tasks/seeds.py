@@ -35,8 +35,7 @@ def run_seeds(
     for number, folder in enumerate(folders):
         if not folder.is_finished:
             say(f"Seed {number + 1} of {settings.seeds}")
-            loop = settings.loop.model_copy(update={"seed": settings.loop.seed + number})
-            own = settings.model_copy(update={"loop": loop, "seeds": 1})
+            own = of_seed(settings, number)
             train(own, open_run("", own, out=folder.path))
     if not is_main_process():
         return {}
@@ -51,6 +50,12 @@ def run_seeds(
     }
     finish_run(run, metrics)
     return metrics
+
+
+def of_seed(settings: SeverityRunSettings, number: int) -> SeverityRunSettings:
+    """Return the settings of one of several seeds."""
+    loop = settings.loop.model_copy(update={"seed": settings.loop.seed + number})
+    return settings.model_copy(update={"loop": loop, "seeds": 1})
 
 
 def _predictions(folder: Run, part: str) -> Predictions:

@@ -128,6 +128,9 @@ def settings_of_row(table: TableSettings, row: RowSettings, request: TableReques
     """Return all settings of a row.
 
     Args:
+        table: That has the row.
+        row: Any of its rows.
+        request: What the command line adds.
         alignment: Run that aligns the images; None: as the row's settings say, or the newest.
 
     Raises:
@@ -144,6 +147,8 @@ def settings_of_row(table: TableSettings, row: RowSettings, request: TableReques
     if alignment is not None:
         given["alignment"] = str(alignment)
     given.update(_data_of(table, row, request))
+    if row.needs_weights:
+        given = _split_of_start(Path(str(request.weights)), Path(given["data.root"])) | given
     if row.kind == "pretrain":
         given["lungs"] = str(find_dataset(_root(request), "lungs", MASK_LAYOUTS)[0])
     if row.kind == "grading" and row.shown:
@@ -154,6 +159,12 @@ def settings_of_row(table: TableSettings, row: RowSettings, request: TableReques
     path = Path(f"{row.config.removesuffix('.yaml')}.yaml")
     settings: Any = load_model(model, path, _fields_of(model, given), partial(_as_read, document))
     return resolve(settings) if isinstance(settings, SeverityRunSettings) else settings
+
+
+def _split_of_start(start: Path, root: Path) -> dict[str, Any]:
+    """Measure a row on what the joint run it starts from held back of the same dataset: all else has trained it."""
+    stated = start / "sources" / root.name / "splits.json"
+    return {"data.split.file": str(stated)} if stated.is_file() else {}
 
 
 def _as_read(document: dict[str, Any], path: Path) -> dict[str, Any]:

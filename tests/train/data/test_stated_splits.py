@@ -144,6 +144,18 @@ def test_numbers_in_a_file_are_folds(tmp_path: Path) -> None:
     ]
 
 
+def test_a_saved_split_that_says_nothing_of_validation_gets_a_part_from_those_who_train(tmp_path: Path) -> None:
+    images = images_of(("",) * 40)
+    saved = split_images(images, "holdout", validation=0.0)
+    saved.save(tmp_path / "splits.json")
+    split, _ = make_split(images, SplitSettings(file=tmp_path / "splits.json", validation=0.25))
+    assert split.parts["test"] == saved.parts["test"]
+    assert sorted((*split.parts["train"], *split.parts["validation"])) == sorted(saved.parts["train"])
+    assert 0 < len(split.parts["validation"]) < len(split.parts["train"])
+    as_saved, _ = make_split(images, SplitSettings(file=tmp_path / "splits.json", validation=0.0))
+    assert as_saved.parts == saved.parts
+
+
 def test_a_saved_split_counts_images_it_does_not_name_and_refuses_folds(tmp_path: Path) -> None:
     images = images_of(("",) * 20)
     saved = split_images(images[:18], "holdout")

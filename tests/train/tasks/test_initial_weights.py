@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from lungsev.errors import ConfigError
 from lungsev.networks.build import build_fused, build_severity
 from lungsev.networks.checkpoint import load_alignment, load_segmentation, save_checkpoint
-from lungsev.networks.settings import BsNetSettings, FusedSettings, SeveritySettings
+from lungsev.networks.settings import BsNetSettings, FusedSettings, SegmentationSettings, SeveritySettings
 from lungsev.train.runs import open_run
 from lungsev.train.tasks.initial_weights import (
     InitialSettings,
@@ -220,3 +220,33 @@ def test_a_source_whose_weights_mean_something_else_is_refused(severity_settings
         build_initial(settings.network, settings.initial)
     taken = build_initial(source_settings.network, settings.initial)
     assert taken.norm.weight.shape == (16,)
+
+
+def fused_run(folder: Path, severity: SeveritySettings) -> Any:
+    """Write a run folder as a joint training leaves it, with weights that no other network has."""
+    lungs = SegmentationSettings(encoder="resnet18", decoder_channels=(8, 8, 8, 8, 8), size_px=64)
+    settings = FusedSettings(segmentation=lungs, severity=severity)
+    fused = build_fused(settings, pretrained=False)
+    fused.severity.scale.mean.uniform_(1, 2)
+    folder.mkdir()
+    save_checkpoint(folder, settings, fused)
+    return fused.severity
+
+
+def test_arms_with_other_heads_start_from_the_backbone_of_a_run_and_the_scale_of_its_features(tmp_path: Path) -> None:
+    theirs = fused_run(tmp_path / "trunk", SMALL.model_copy(update={"context": True, "schemes": ("brixia", "ralo")}))
+    arm = SMALL.model_copy(update={"dim": 16, "position_aware": True, "crop_px": 128, "schemes": ("inha",)})
+    ours = build_initial(arm, InitialSettings(encoder_weights=tmp_path / "trunk"))
+    # Its segmentation has the same architecture, and must not be mistaken for the backbone.
+    for name, value in theirs.backbone.state_dict().items():
+        torch.testing.assert_close(ours.backbone.state_dict()[name], value)
+    torch.testing.assert_close(ours.scale.mean, theirs.scale.mean)
+
+
+def test_a_run_with_another_backbone_is_refused(tmp_path: Path) -> None:
+    fused_run(tmp_path / "trunk", SMALL)
+    other = SMALL.model_copy(update={"input_range": "minus_one_to_one"})
+    with pytest.raises(ConfigError, match=r"trained with network\.input_range: zero_to_one, found minus_one_to_one"):
+        build_initial(other, InitialSettings(encoder_weights=tmp_path / "trunk"))
+    with pytest.raises(ConfigError, match=r"network\.pt does not exist"):
+        build_initial(SMALL, InitialSettings(encoder_weights=tmp_path))

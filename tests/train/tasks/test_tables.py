@@ -18,10 +18,13 @@ from lungsev.train.evaluation.predictions import Predictions
 from lungsev.train.tasks import tables as rows_of_tables
 from lungsev.train.tasks.severity import SeverityRunSettings
 from lungsev.train.tasks.table_settings import TableSettings, lungs_document, read_table, row_document
-from lungsev.train.tasks.tables import TableRequest, run_table
+from lungsev.train.tasks.tables import TableRequest, alignment_of, run_table, settings_of_row
 
 SettingsMaker = Callable[..., SeverityRunSettings]
-NAMES = ("1", "1_corrected", "2", "2_corrected", "public_1", "public_1_small", "public_2", "public_2_small")
+NAMES = (
+    *("1", "1_corrected", "2", "2_corrected"),
+    *("public_1", "public_1_small", "public_2", "public_2_small", "pafe_or_not", "pafe_or_not_small"),
+)
 
 
 def settings_of(config: str) -> SeverityRunSettings:
@@ -87,6 +90,70 @@ def test_the_small_tables_are_the_full_ones_with_less_of_everything() -> None:
             assert after.get("loop", {}).get("epochs", 99) <= before.get("loop", {}).get("epochs", 99)
     document = row_document(read_table("public_2_small"), read_table("public_2_small").rows[2])
     assert (document["loop"]["epochs"], document["network"]["crop_px"]) == (3, 128)
+
+
+def test_the_arms_of_the_encoders_ablation_differ_in_the_arm_and_the_rate_alone() -> None:
+    for name, crop_px, epochs in (("pafe_or_not", 256, 40), ("pafe_or_not_small", 128, 10)):
+        table = read_table(name)
+        assert table.decision is not None
+        assert (table.decision.margin, table.decision.cost, table.seeds) == (0.02, 0.1, 3)
+        groups: dict[tuple[str | None, Any], list[tuple[str, float]]] = {}
+        rest = []
+        for row in table.rows:
+            settings = load_model(SeverityRunSettings, None, row_document(table, row))
+            network = settings.network
+            arm = {"position_aware": network.position_aware, "dim": network.dim, "context": network.context}
+            assert (
+                arm
+                == {
+                    "SN": {"position_aware": False, "dim": 0, "context": False},
+                    "PAFE": {"position_aware": True, "dim": 256, "context": False},
+                    "CTX": {"position_aware": False, "dim": 0, "context": True},
+                }[row.arm]
+            )
+            assert (network.crop_px, network.head, network.hidden, network.heads) == (crop_px, "mlp", 64, 8)
+            assert (settings.loop.epochs, settings.loop.ema, settings.loop.batch_size) == (epochs, 0.97, 32)
+            assert (settings.optimizer.backbone_lr_factor, settings.data.split.validation) == (0.3, 0.15)
+            groups.setdefault((row.dataset, settings.scheme), []).append((row.arm, settings.optimizer.lr))
+            same = settings.model_dump(exclude={"network": set(arm), "optimizer": {"lr"}})
+            rest.append(((row.dataset, settings.scheme), same))
+        assert set(groups) == {("cohen", None), ("ralo", "ralo"), ("ralo", "ralo_opacity")}
+        expected = {(arm, rate) for arm in ("SN", "PAFE", "CTX") for rate in (5e-4, 1.5e-3)}
+        assert all(set(found) == expected and len(found) == 6 for found in groups.values())
+        for group in groups:
+            settings_of_group = [same for where, same in rest if where == group]
+            assert all(same == settings_of_group[0] for same in settings_of_group)
+
+
+def test_rows_that_start_from_weights_are_left_out_or_asked_for() -> None:
+    with pytest.raises(ConfigError, match=r"every row of PAFE or not starts from weights; .* with --weights PATH"):
+        read_table("pafe_or_not").chosen([], with_weights=False)
+    with pytest.raises(ConfigError, match="cxr_clip_resnet50 of Table 1: Brixia, as published starts from weights"):
+        read_table("1").chosen(["cxr_clip_resnet50"], with_weights=False)
+    assert len(read_table("pafe_or_not").chosen([], with_weights=True)) == 18
+
+
+def test_rows_start_from_a_run_and_see_what_it_saw_and_measure_what_it_held_back(
+    severity_settings: SettingsMaker, tiny_config: str, tmp_path: Path
+) -> None:
+    row = {"name": "a", "config": tiny_config, "needs_weights": True}
+    table = table_of(row)
+    root = severity_settings().data.root
+    assert root is not None
+    start = tmp_path / "trunk"
+    (start / "sources" / root.name).mkdir(parents=True)
+    (start / "config.yaml").write_text("settings: {alignment: runs/of-the-trunk}")
+    request = TableRequest(root, tmp_path / "out", weights=start)
+    assert alignment_of(start) == Path("runs/of-the-trunk")
+    assert alignment_of(tmp_path / "weights.pt") is None
+    settings = settings_of_row(table, table.rows[0], request, alignment_of(start))
+    assert isinstance(settings, SeverityRunSettings)
+    assert (settings.alignment, settings.initial.encoder_weights) == (Path("runs/of-the-trunk"), start)
+    assert settings.data.split.file is None
+    (start / "sources" / root.name / "splits.json").write_text("{}")
+    settings = settings_of_row(table, table.rows[0], request, None)
+    assert isinstance(settings, SeverityRunSettings)
+    assert settings.data.split.file == start / "sources" / root.name / "splits.json"
 
 
 def test_rows_are_chosen_by_name_together_with_those_they_start_from() -> None:

@@ -123,7 +123,10 @@ def test_a_table_of_arms_is_decided_on_without_training(lungsev_train: Callable,
         }
         (run / "config.yaml").write_text(json.dumps({"settings": settings, "made_by": {"device": "CPU"}}))
         (run / "metrics.json").write_text("{}")
-    lungs = {"segment": {"network": {"encoder": "mobilenetv3_small_050", "size_px": 64}}}
+    lungs = {
+        "segment": {"network": {"encoder": "mobilenetv3_small_050", "size_px": 64}},
+        "align": {"network": {"input_px": 16}},
+    }
     table = tmp_path / "arms.yaml"
     rule = {"arm": "PAFE", "against": ["SN"]}
     table.write_text(json.dumps({"title": "Arms", "rows": rows, "decision": rule, "lungs": lungs}))

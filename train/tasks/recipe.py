@@ -113,6 +113,8 @@ class _Recipe:
         """Train segmentation and alignment; return the run that holds both."""
         folder, cache, layout = self.run_folder.path, self.settings.cache, self.mask_layout.name
         segment = _with_data(self.settings.segment, self.masks, layout, cache, excluded)
+        chests = tuple(self.root / chest for chest in segment.chests if (self.root / chest).is_dir())
+        segment = segment.model_copy(update={"chests": chests})
         self.run(f"segment{ending}", segment, run_segmentation)
         align = _with_data(self.settings.align, self.masks, layout, cache, excluded)
         align = align.model_copy(update={"segmentation": folder / f"segment{ending}"})

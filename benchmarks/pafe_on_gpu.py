@@ -22,7 +22,7 @@ import sys
 import tarfile
 import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -126,20 +126,22 @@ def work(job: Job) -> float:
     return time.monotonic() - start
 
 
-def finished(pool: ProcessPoolExecutor, jobs: list[Job], until: float) -> Iterator[tuple[Job, float]]:
+def finished(pool: ProcessPoolExecutor, jobs: list[Job], until: float, at_once: int) -> Iterator[tuple[Job, float]]:
     """Yield jobs as they end; none is begun after `until` or once one has failed."""
-    waiting = {pool.submit(work, job): job for job in jobs}
-    for done in as_completed(waiting):
-        if done.cancelled():
-            continue
-        failed = done.exception() is not None
-        if failed or time.monotonic() > until:
-            for each in waiting:
-                each.cancel()
-        if failed:
-            print(f"{waiting[done].folder}: {done.exception()}", flush=True)
-            continue
-        yield waiting[done], done.result()
+    left = iter(jobs)
+    running: dict[Future[float], Job] = {}
+    while True:
+        while len(running) < at_once and time.monotonic() < until and (job := next(left, None)) is not None:
+            running[pool.submit(work, job)] = job
+        if not running:
+            return
+        for done in wait(running, return_when=FIRST_COMPLETED).done:
+            job = running.pop(done)
+            if done.exception() is None:
+                yield job, done.result()
+            else:
+                print(f"{job.folder}: {done.exception()}", flush=True)
+                until = 0.0
 
 
 def train(options: argparse.Namespace) -> None:
@@ -148,10 +150,10 @@ def train(options: argparse.Namespace) -> None:
     out, trainings, seeds = plan(options)
     print(f"{len(trainings)} trainings, {options.at_once} at a time, in {out}", flush=True)
     with ProcessPoolExecutor(options.at_once, get_context("spawn"), quietly, (out / "log",)) as pool:
-        for number, (job, seconds) in enumerate(finished(pool, trainings, until), start=1):
+        for number, (job, seconds) in enumerate(finished(pool, trainings, until, options.at_once), start=1):
             print(f"{number} of {len(trainings)}: {job.folder}, {seconds:.0f} s", flush=True)
         whole = [job for job in seeds if all((one.folder / "network.pt").is_file() for one in _folds(job, trainings))]
-        for job, seconds in finished(pool, whole, float("inf")):
+        for job, seconds in finished(pool, whole, float("inf"), options.at_once):
             print(f"measured {job.folder}, {seconds:.0f} s", flush=True)
     options.keep.mkdir(parents=True, exist_ok=True)
     archive = options.keep / f"{out.name}.tar.gz"

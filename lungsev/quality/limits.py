@@ -70,7 +70,7 @@ class QualityLimits(BaseModel):
     # turned by 45 degrees mostly give 40 to 50.
     slant_refuse: float = Field(default=42.0, ge=0.0)
     lean_refuse: float = Field(default=30.0, ge=0.0)
-    # Degrees by which the page's corners say that the picture on it is turned. Real images: at most 33.
+    # Degrees by which the page's corners say that the picture on it is turned. Real images: at most 34.6.
     corner_lean_refuse: float = Field(default=40.0, ge=0.0)
     # The top or bottom of the lungs is missing where they touch that edge over this share of their width and their
     # height over width is below the second limit. Real images: at most 0.37, and down to 0.54; without a third of

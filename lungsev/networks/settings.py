@@ -35,6 +35,16 @@ class SegmentationSettings(NetworkSettings):
     image_check_grid: Positive = 2  # cells per side that the image check sees the features in
     pretrained: Literal["none", "imagenet"] = "imagenet"
 
+    @model_validator(mode="after")
+    def _grid_divides_the_deepest_features(self) -> SegmentationSettings:
+        deepest = self.size_px // 32
+        if self.image_check and deepest % self.image_check_grid:
+            raise ValueError(
+                f"image_check_grid: {self.image_check_grid} does not divide the {deepest} cells per side that size_px "
+                f"{self.size_px} leaves"
+            )
+        return self
+
 
 class AlignmentSettings(NetworkSettings):
     """From mask to aligned frame."""

@@ -40,6 +40,7 @@ def load_training_config(path: Path) -> object:
         "joint": JointSettings,
         "model": ModelSettings,
         "trial": UpstreamSettings,
+        "lungs": UpstreamSettings,
     }
     command = path.relative_to(CONFIGS / "train").parts[0].removesuffix(".yaml")
     return load_model(settings.get(command, SeverityRunSettings), path, None, read_config)

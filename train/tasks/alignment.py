@@ -210,6 +210,12 @@ def run_alignment(settings: AlignSettings, run: Run) -> dict[str, Any]:
             f"network.frames: lungs needs a mask of each lung, and {source.path} was trained for one of both; "
             "train the segmentation with network.sides: true"
         )
+    side, read = segmentation_settings.size_px, 2 * settings.network.input_px
+    if side % read:
+        raise ConfigError(
+            f"network.input_px: {settings.network.input_px} reads masks of a multiple of {read} per side, found {side} "
+            f"of {source.path}; choose another one, or another size_px of the segmentation"
+        )
     named = [(image.name, prepared[image.name]) for image in readable]
     ready = alignable(named, segmentation, segmentation_settings.size_px, settings.network)
     if len(ready) < len(readable):

@@ -48,6 +48,7 @@ class ModelSettings(Settings):
     minutes: dict[str, float] = Field(
         default_factory=dict
     )  # that each stage took on two cores, to be told before it starts
+    chests: tuple[Path, ...] = ()  # below `data`: as `segment.chests` has them
     segment: SegmentSettings = SegmentSettings()
     align: AlignSettings = AlignSettings()
     # {trunk}, {zones} in `start` and `pseudo` are the runs of these stages
@@ -113,7 +114,7 @@ class _Recipe:
         """Train segmentation and alignment; return the run that holds both."""
         folder, cache, layout = self.run_folder.path, self.settings.cache, self.mask_layout.name
         segment = _with_data(self.settings.segment, self.masks, layout, cache, excluded)
-        chests = tuple(self.root / chest for chest in segment.chests if (self.root / chest).is_dir())
+        chests = tuple(self.root / chest for chest in self.settings.chests if (self.root / chest).is_dir())
         segment = segment.model_copy(update={"chests": chests})
         self.run(f"segment{ending}", segment, run_segmentation)
         align = _with_data(self.settings.align, self.masks, layout, cache, excluded)

@@ -39,7 +39,7 @@ class TableSettings(Settings):
     folder: str | None = None  # of the rows below runs/; tables that share rows share it
     layout: str | None = None  # of --data, where it cannot be recognised
     own_lungs: bool = False  # trains segment and align in its folder, from masks below --data, not of graded patients
-    lungs: dict[str, dict[str, Any]] = Field(default_factory=dict)  # segment and align, over their base or model.yaml
+    lungs: dict[str, dict[str, Any]] = Field(default_factory=dict)  # segment and align, over their base or lungs.yaml
     common: dict[str, dict[str, Any]] = Field(default_factory=dict)  # by kind, layout or name of the row
     seeds: int = 1
     decision: DecisionSettings | None = None  # the rule that compares the arms, written before the run
@@ -102,10 +102,10 @@ def row_document(table: TableSettings, row: RowSettings) -> dict[str, Any]:
 
 
 def lungs_document(table: TableSettings, stage: str) -> dict[str, Any]:
-    """Return the settings of `segment` or `align`: the table's over those of its base, or of model.yaml."""
+    """Return the settings of `segment` or `align`: the table's over those of its base, or of lungs.yaml."""
     own = dict(table.lungs.get(stage, {}))
     base = own.pop("base", None)
-    below = read_config(built_in_or_path(base)) if base is not None else read_config(built_in_or_path("model"))[stage]
+    below = read_config(built_in_or_path(base)) if base is not None else read_config(built_in_or_path("lungs"))[stage]
     return merged(below, own)
 
 

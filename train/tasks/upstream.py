@@ -37,12 +37,12 @@ def upstream_alignment(lungs: str, stages_of: dict[str, Any] | None = None) -> P
 
     Args:
         lungs: The folder, or `synthetic`.
-        stages_of: Settings of `segment` and `align`; None: those of model.yaml. Synthetic ones have their own.
+        stages_of: Settings of `segment` and `align`; None: those of lungs.yaml. Synthetic ones have their own.
 
     Raises:
         DatasetError: The folder holds no lung masks.
     """
-    path = built_in_or_path("trial" if lungs == SYNTHETIC else "model")
+    path = built_in_or_path("trial" if lungs == SYNTHETIC else "lungs")
     given = None if lungs == SYNTHETIC else stages_of
     stages = load_model(UpstreamSettings, path, None, lambda path: given or _read_stages(path))
     root = _synthetic_images() if lungs == SYNTHETIC else Path(lungs)

@@ -66,7 +66,7 @@ def test_a_row_differs_from_the_recipe_in_what_it_says() -> None:
 def test_the_earlier_stages_of_a_table_are_those_of_its_rows() -> None:
     published, corrected = (lungs_document(read_table(name), "align") for name in ("1", "1_corrected"))
     assert (published["network"]["kind"], published["objective"]) == ("convolutions", "mask")
-    assert corrected == read_config(built_in_or_path("model"))["align"]
+    assert corrected == read_config(built_in_or_path("lungs"))["align"]
     assert lungs_document(read_table("public_1_small"), "segment")["loop"]["epochs"] == 6
 
 

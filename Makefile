@@ -52,10 +52,10 @@ check: .venv/installed ## Format, lint, types and tests: what a commit must pass
 	$(tests)
 
 # The network is compared with its graphs on the scored images, where DATA has them, and on phantoms.
-model: .venv/installed ## Train and export the model that ships; DATA=folder with the public clones
+model: .venv/installed ## Train and export a model by the recipe; DATA=folder with the public clones
 	$(bin)/lungsev-train model --data "$(DATA)"
 	images=$$(find "$(DATA)" -maxdepth 2 -type d -name public-cohen-subset | head -n 1); \
-	$(bin)/lungsev-export "$$(ls -td runs/model/*/brixia | head -n 1)" --fp16 $${images:+--images "$$images"} --out runs/bundle
+	$(bin)/lungsev-export "$$(ls -td runs/model/*/self_training runs/model/*/zones runs/model/*/brixia 2>/dev/null | head -n 1)" --fp16 $${images:+--images "$$images"} --out runs/bundle
 	$(bin)/lungsev-run verify --bundle runs/bundle
 
 format: .venv/installed ## Format and repair what the linter can repair

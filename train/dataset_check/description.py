@@ -16,7 +16,7 @@ from lungsev.train.data.cache import Image, Prepared
 from lungsev.train.data.datasets import FindingsDataset, GradedDataset, PlacedDataset
 from lungsev.train.data.datasets.contract import ABSENT, PLACES, PRESENT, UNCERTAIN, PlaceMap
 from lungsev.train.data.datasets.files import list_images
-from lungsev.train.data.datasets.offsets import day_of
+from lungsev.train.data.day_offsets import day_of
 from lungsev.train.evaluation.predictions import collect
 from lungsev.train.evaluation.readers import second_reader
 

@@ -24,7 +24,7 @@ from lungsev.report_change import source_of
 from lungsev.scores.severity import compared_zones
 from lungsev.train.console import say, track, warn
 from lungsev.train.data.datasets import GradedDataset, GradedImage, load_graded
-from lungsev.train.data.datasets.offsets import day_of
+from lungsev.train.data.day_offsets import day_of
 from lungsev.train.data.splits import Split
 from lungsev.train.evaluation.change.courses import CourseImage, courses_of
 from lungsev.train.evaluation.change.figures import figures

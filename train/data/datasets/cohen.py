@@ -14,8 +14,8 @@ from lungsev.schemes import load_scheme
 from lungsev.train.data.datasets.collection import collection_near
 from lungsev.train.data.datasets.contract import GradedDataset, GradedImage, Layout
 from lungsev.train.data.datasets.files import ImageFinder
-from lungsev.train.data.datasets.offsets import DaysBeside, day_in
 from lungsev.train.data.datasets.readings import ReadingTable
+from lungsev.train.data.day_offsets import DaysBeside, day_in
 from lungsev.train.data.tables import known, number, read_table, summarise
 
 TABLE = "public-annotations.csv"

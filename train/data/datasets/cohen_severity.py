@@ -12,7 +12,7 @@ from lungsev.errors import DatasetError
 from lungsev.schemes import load_scheme
 from lungsev.train.data.datasets.contract import GradedDataset, GradedImage, Layout
 from lungsev.train.data.datasets.files import ImageFinder
-from lungsev.train.data.datasets.offsets import DaysBeside
+from lungsev.train.data.day_offsets import DaysBeside
 from lungsev.train.data.tables import find_column, known, number, read_table, summarise
 
 TABLE_PATTERN = "*severity-scores.csv"

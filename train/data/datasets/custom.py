@@ -14,8 +14,8 @@ from lungsev.errors import DatasetError
 from lungsev.schemes import Scheme, load_scheme
 from lungsev.train.data.datasets.contract import ANY_TABLE, GradedDataset, GradedImage, Layout
 from lungsev.train.data.datasets.files import ImageFinder
-from lungsev.train.data.datasets.offsets import day_in
 from lungsev.train.data.datasets.readings import ReadingTable, with_products
+from lungsev.train.data.day_offsets import day_in
 from lungsev.train.data.tables import (
     IMAGE_COLUMNS,
     PATIENT_COLUMNS,

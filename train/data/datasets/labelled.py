@@ -7,7 +7,7 @@ from pathlib import Path
 from lungsev.errors import DatasetError
 from lungsev.train.data.datasets.contract import LabelledDataset, LabelledImage, Layout
 from lungsev.train.data.datasets.files import ImageFinder
-from lungsev.train.data.datasets.offsets import day_in
+from lungsev.train.data.day_offsets import day_in
 from lungsev.train.data.tables import IMAGE_COLUMNS, PATIENT_COLUMNS, find_column, known, read_table, summarise
 
 TABLE = "labels.csv"

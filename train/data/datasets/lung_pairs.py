@@ -10,8 +10,8 @@ from pathlib import Path
 
 from lungsev.train.data.datasets.contract import Layout, MaskedDataset, MaskedImage
 from lungsev.train.data.datasets.files import list_images
-from lungsev.train.data.datasets.offsets import DaysBeside, day_in
 from lungsev.train.data.datasets.places.outlines import holds_outlines
+from lungsev.train.data.day_offsets import DaysBeside, day_in
 from lungsev.train.data.masks import read_mask
 from lungsev.train.data.tables import IMAGE_COLUMNS, find_column, known, read_table, summarise
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from lungsev.change import Severity
 from lungsev.errors import DatasetError
 from lungsev.train.data.datasets import GradedImage
-from lungsev.train.data.datasets.offsets import day_of
+from lungsev.train.data.day_offsets import day_of
 from lungsev.train.evaluation.change.courses import CourseImage
 from lungsev.train.evaluation.predictions import Predictions, join
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from lungsev.train.data.datasets.contract import ABSENT, ANY_TABLE, PRESENT, FindingsDataset, Layout
 from lungsev.train.data.datasets.files import ImageFinder
 from lungsev.train.data.datasets.findings.rows import FindingsRows, header_of, listed_findings
-from lungsev.train.data.datasets.offsets import day_in
+from lungsev.train.data.day_offsets import day_in
 from lungsev.train.data.tables import IMAGE_COLUMNS, PATIENT_COLUMNS, find_column, known, read_table
 
 TABLE = "index.csv"

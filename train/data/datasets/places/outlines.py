@@ -18,7 +18,7 @@ from lungsev.errors import DatasetError
 from lungsev.train.data.datasets.contract import Layout, PlacedDataset, PlacedImage, PlaceMap
 from lungsev.train.data.datasets.files import ImageFinder
 from lungsev.train.data.datasets.findings.index import TABLE
-from lungsev.train.data.datasets.offsets import day_in
+from lungsev.train.data.day_offsets import day_in
 from lungsev.train.data.masks import read_grey
 from lungsev.train.data.tables import IMAGE_COLUMNS, PATIENT_COLUMNS, find_column, known, read_table, summarise
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lungsev.train.data.datasets import FindingsDataset, GradedImage, load_graded, load_labelled, load_masked
-from lungsev.train.data.datasets.offsets import DaysBeside, day_in, day_of
+from lungsev.train.data.day_offsets import DaysBeside, day_in, day_of
 
 
 def image(taken_at: datetime | None = None, day_offset: float | None = None) -> GradedImage:

@@ -17,7 +17,8 @@ from torch.nn import functional
 from lungsev.errors import ConfigError
 from lungsev.geometry import warp
 from lungsev.networks.build import build_segmentation
-from lungsev.networks.checkpoint import save_checkpoint
+from lungsev.networks.checkpoint import load_segmentation, save_checkpoint
+from lungsev.networks.segmentation import SegmentationNetwork
 from lungsev.networks.settings import SegmentationSettings
 from lungsev.phantom import NON_CHEST_KINDS, make_non_chest
 from lungsev.quality.gate import IMAGE_CHECK_CLASSES
@@ -66,6 +67,8 @@ class SegmentSettings(Settings):
     freeze_stages: Annotated[int, Field(ge=0)] = 0  # of a pretrained EfficientNet encoder; edges are edges on any image
     ood_rate: Share = 0.3  # share of images shown turned, inverted or replaced by no chest, for the image check
     image_check_weight: float = 0.3  # of the image check's loss beside the mask's
+    # A run of `segment` with the same network to go on from, on other images or for more epochs
+    start: Path | None = None
     synthetic: Annotated[int, Field(ge=0)] = 16  # phantom chests among the images: no_chest is taught by phantoms too
     # Datasets of graded images whose chests teach the image check alone; a fifth of their patients stay out, by the
     # protocol `holdout` with the seed of the split.
@@ -243,6 +246,7 @@ def run_segmentation(settings: SegmentSettings, run: Run) -> dict[str, Any]:
 
     Raises:
         DatasetError: The folder is no dataset of lung masks, or an image cannot be read.
+        ConfigError: `start` holds another network than the settings say.
     """
     dataset = load_masked(require_root(settings.data), settings.data.layout)
     for problem in dataset.problems:
@@ -251,7 +255,7 @@ def run_segmentation(settings: SegmentSettings, run: Run) -> dict[str, Any]:
     radiographs = usable(readable, prepared, settings.data)
     split = split_dataset(radiographs, settings.data.split, run)
     seed_weights(settings.loop.seed)
-    network = build_segmentation(settings.network)
+    network = build_segmentation(settings.network) if settings.start is None else _trained(settings, settings.start)
     patient_of = {radiograph.name: radiograph.patient for radiograph in readable}
     names_of = {**split.parts, "held_out": [radiograph.name for radiograph in left_out(readable, radiographs)]}
     parts = {part: [prepared[name] for name in names] for part, names in names_of.items()}
@@ -274,6 +278,13 @@ def run_segmentation(settings: SegmentSettings, run: Run) -> dict[str, Any]:
     save_checkpoint(run.path, settings.network, best)
     finish_run(run, metrics)
     return metrics
+
+
+def _trained(settings: SegmentSettings, start: Path) -> SegmentationNetwork:
+    network, theirs = load_segmentation(start)
+    if theirs != settings.network:
+        raise ConfigError(f"start: {start} holds another network ({theirs}); expected {settings.network}")
+    return network
 
 
 def lung_planes(labels: npt.NDArray[np.uint8], sides: bool, side_px: int) -> npt.NDArray[np.float32]:

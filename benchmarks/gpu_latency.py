@@ -33,6 +33,7 @@ from torch_networks import Result, TorchRunner, device_ms, example, timed, torch
 from lungsev.bundle.archive import Bundle, read_bundle
 from lungsev.export.graph.costs import total_gflop
 from lungsev.export.graph.fp16 import half_from_onnx
+from lungsev.inference.cpus import usable_cpus
 from lungsev.inference.onnxruntime import open_session
 from lungsev.inference.parity import compare, parity_cases
 from lungsev.inference.tensorrt.build import BuildOptions, build_engine
@@ -206,7 +207,7 @@ def machine() -> Result:
         "nvidia_smi": smi.stdout.strip().splitlines()[-1:],
         "cpu": next((line.split(":")[1].strip() for line in cpuinfo.splitlines() if line.startswith("model name")), ""),
         "cpu_amx": "amx_bf16" in cpuinfo,
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": usable_cpus(),
         "torch": torch.__version__,
         "cuda": torch.version.cuda,
         "driver_binding": type(driver).__name__,

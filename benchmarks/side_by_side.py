@@ -37,7 +37,7 @@ from lungsev.geometry import warp
 from lungsev.inference.openvino import OpenVinoBackend, has_bfloat16
 from lungsev.inference.select import open_backend
 from lungsev.inference.tensorrt.cuda import count_devices
-from lungsev.inference.threads import usable_cores
+from lungsev.inference.cpus import usable_cpus
 from lungsev.model import DirectDecoder, Model
 from lungsev.networks.alignment import EdgeAlignment
 from lungsev.networks.build import build_fused
@@ -93,7 +93,7 @@ def main() -> None:
     parser.add_argument("--compile", action="store_true", help="also torch.compile, which takes minutes to warm up")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    torch.set_num_threads(usable_cores())
+    torch.set_num_threads(usable_cpus())
     bundle = read_bundle(options.bundle)
     with tempfile.TemporaryDirectory(prefix="lungsev-bench-") as folder:
         radiograph = write_portable_image(Path(folder) / "image.dcm")

@@ -30,6 +30,7 @@ from lungsev.export.onnx_from_network import OPSET, onnx_from_network, with_meta
 from lungsev.export.run_folder import RunFolder, read_run
 from lungsev.grading import Calibration
 from lungsev.inference.backend import Outputs
+from lungsev.inference.cpus import usable_cpus
 from lungsev.inference.parity import (
     FP32_TOLERANCE,
     ROUNDED_WEIGHTS_TOLERANCE,
@@ -105,6 +106,7 @@ def bundle_from_run(
     schemes = tuple(load_scheme(name) for name in settings.severity.schemes)
     log(f"network of {folder.name}: {', '.join(scheme.name for scheme in schemes)}")
     network = load_network(run)
+    torch.set_num_threads(min(torch.get_num_threads(), usable_cpus()))  # torch does not know a container's quota
     deployable = Deployable(network, CANVAS_SIZE_PX)
     cases = list(parity_cases(deployable.size_px, radiographs=options.images))
     as_trained = CaseOutputs(_run_torch(deployable), cases)

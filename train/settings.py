@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from lungsev.train.threads import usable_cpus
+from lungsev.inference.cpus import usable_cpus
 
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 Positive = Annotated[int, Field(ge=1)]
@@ -48,7 +48,9 @@ class DataSettings(Settings):
     root: Path | None = None  # --data
     layout: str | None = None  # None: recognised from what the folder holds
     cache: Path = Path("runs/cache")  # prepared canvases; pictures of patients, so beside the runs
-    workers: Annotated[int, Field(ge=0)] | None = None  # loader processes; None: one less than the cores, at most 8
+    workers: Annotated[int, Field(ge=0)] | None = (
+        None  # loader processes; None: one less than the usable CPUs, at most 8
+    )
     skip_unreadable: bool = False  # True: leave damaged images out and say so
     findings: tuple[str, ...] = ()  # only images with one of these findings train; the others are the test part
     exclude_patients_of: Path | None = None  # a graded dataset whose patients must not be trained on here

@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-import os
+from lungsev.inference.cpus import usable_cpus
 
 _count: int | None = None
 
 
-def usable_cpus() -> int:
-    """Count the CPUs that this process may use: a scheduler's share of the machine, not all of it."""
-    if hasattr(os, "sched_getaffinity"):
-        return max(1, len(os.sched_getaffinity(0)))
-    return os.cpu_count() or 1
-
-
 def use_threads(count: int | None) -> None:
-    """Let everything in this process compute on so many threads; None leaves it as it is.
+    """Let everything in this process compute on so many threads.
+
+    None leaves an earlier count, and without one takes no more than the CPUs that this process may use: torch does
+    not know a container's quota, and starts a thread for every core of the machine.
 
     Loader processes are not this process: each has one thread, and `data.workers` sets how many there are.
     """
     global _count
-    if count is None:
-        return
     import cv2
     import torch
 
-    _count = count
-    torch.set_num_threads(count)
-    cv2.setNumThreads(count)
+    _count = count or _count
+    most = usable_cpus()
+    torch.set_num_threads(_count or min(torch.get_num_threads(), most))
+    cv2.setNumThreads(_count or min(cv2.getNumThreads(), most))
 
 
 def pool_threads() -> int:

@@ -12,7 +12,7 @@ from lungsev.bundle.archive import Bundle
 from lungsev.bundle.manifest import Precision
 from lungsev.errors import BackendError
 from lungsev.inference.backend import Outputs
-from lungsev.inference.threads import usable_cores
+from lungsev.inference.cpus import usable_cpus
 
 
 class OnnxRuntimeBackend:
@@ -68,7 +68,7 @@ def open_session(graph: bytes, threads: int | None = None) -> onnxruntime.Infere
         BackendError: ONNX Runtime refuses the graph.
     """
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or usable_cores()
+    options.intra_op_num_threads = threads or usable_cpus()
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL

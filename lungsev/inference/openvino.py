@@ -13,7 +13,7 @@ from lungsev.bundle.archive import Bundle
 from lungsev.errors import BackendError, MissingExtraError
 from lungsev.inference.backend import Outputs
 from lungsev.inference.onnxruntime import check_image
-from lungsev.inference.threads import usable_cores
+from lungsev.inference.cpus import usable_cpus
 
 
 class OpenVinoBackend:
@@ -42,7 +42,7 @@ class OpenVinoBackend:
         self._size_px = bundle.manifest.input.size_px
         settings = {
             "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_NUM_THREADS": threads or usable_cores(),
+            "INFERENCE_NUM_THREADS": threads or usable_cpus(),
             "INFERENCE_PRECISION_HINT": "bf16" if bfloat16 else "f32",
         }
         try:

@@ -12,7 +12,7 @@ from lungsev.bundle.archive import Bundle
 from lungsev.errors import BackendError, MissingExtraError
 from lungsev.inference.backend import Backend
 from lungsev.inference.openvino import OpenVinoBackend, has_bfloat16
-from lungsev.inference.threads import usable_cores
+from lungsev.inference.cpus import usable_cpus
 
 # Dense peak in half precision (10^12 operations a second) and memory bandwidth (10^9 bytes a second), data sheets.
 KNOWN_DEVICES: dict[str, tuple[float, float]] = {
@@ -110,7 +110,7 @@ def matrix_product(threads: int | None = None, side: int = 1536) -> tuple[Callab
     """
     from lungsev.inference.onnxruntime import open_session
 
-    session = open_session(_matrix_product_graph(side), threads or usable_cores())
+    session = open_session(_matrix_product_graph(side), threads or usable_cpus())
     feed = {"a": np.random.default_rng(0).random((side, side), dtype=np.float32)}
     return lambda: session.run(None, feed), 2 * side**3 / 1e9
 

@@ -7,7 +7,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from lungsev.inference.threads import usable_cores
+from lungsev.inference.cpus import usable_cpus
 
 
 def describe_machine() -> dict[str, Any]:
@@ -17,7 +17,7 @@ def describe_machine() -> dict[str, Any]:
     return {
         "processor": _processor(),
         "system": f"{platform.system()} {platform.machine()}",
-        "cores": usable_cores(),
+        "cores": usable_cpus(),
         "load": round(os.getloadavg()[0], 1),
         "power_mode": _power_mode(Path("/var/lib/nvpmodel/status")),
         "python": platform.python_version(),

@@ -17,7 +17,8 @@ BackendOption = Annotated[str, typer.Option("--backend", help="auto, onnxruntime
 # For commands with a settings file: None leaves the choice to the file.
 BackendOverride = Annotated[str | None, typer.Option("--backend", help="auto, onnxruntime, tensorrt or openvino.")]
 ThreadsOption = Annotated[
-    int | None, typer.Option("--threads", min=1, help="CPU threads of the network. Default: all cores.")
+    int | None,
+    typer.Option("--threads", min=1, help="CPU threads of the network. Default: as many as this process may use."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON to standard output.")]
 JsonLinesOption = Annotated[bool, typer.Option("--json", help="Print one JSON object per image to standard output.")]

@@ -38,9 +38,8 @@ def score(
 
     Example: lungsev-run score image.dcm ward-7/ --out results
     """
-    import os
-
     from lungsev.errors import LungsevError
+    from lungsev.inference.cpus import usable_cpus
     from lungsev.model import load
     from lungsev.runtime.commands.batch import score_images
     from lungsev.runtime.commands.inputs import find_images
@@ -56,7 +55,7 @@ def score(
         open_console(stderr=True).print(unfinished)
     count = 0
     if found.images:
-        each = threads or max(1, (os.cpu_count() or 1) // jobs)
+        each = threads or max(1, usable_cpus() // jobs)
         results = score_images(found.images, out, lambda: load(bundle, backend, each), jobs, fresh)
         count = _print_json(results) if json_lines else _print_for_people(results, len(found.images), out)
     if found.missing:

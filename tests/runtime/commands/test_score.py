@@ -11,6 +11,7 @@ import pytest
 
 from lungsev.bundle.archive import Bundle
 from lungsev.errors import BundleError, LungsevError
+from lungsev.model import Model, load
 from lungsev.phantom import make_non_chest, make_phantom, write_phantom_dicom, write_phantom_jpeg, write_phantom_png
 from lungsev.report import SeverityReport
 from lungsev.runtime.commands import score as score_module
@@ -64,6 +65,23 @@ def test_every_input_gets_one_report_and_no_image_stops_another(
     printed = capsys.readouterr().out.splitlines()
     assert len([line for line in printed if str(ward) in line]) == 6
     assert "6 images: 3 scored, 0 skipped, 3 failed" in printed
+
+
+@pytest.mark.parametrize(("jobs", "threads", "each"), [(1, None, 5), (2, None, 2), (8, None, 1), (2, 4, 4)])
+def test_jobs_share_the_cpus_that_may_be_used(
+    monkeypatch: pytest.MonkeyPatch, tiny_bundle: Bundle, ward: Path, jobs: int, threads: int | None, each: int
+) -> None:
+    opened = []
+    monkeypatch.setattr("lungsev.inference.cpus.usable_cpus", lambda: 5)
+    monkeypatch.setattr("os.cpu_count", lambda: 64)
+
+    def note(bundle: Path | None, backend: str, count: int | None) -> Model:
+        opened.append(count)
+        return load(bundle, backend, 1)
+
+    monkeypatch.setattr("lungsev.model.load", note)
+    score_module.score([ward / "empty.dcm"], None, tiny_bundle.path, "onnxruntime", threads, jobs, True, False)
+    assert opened[0] == each
 
 
 def test_a_second_run_keeps_what_is_there_and_tries_what_failed(

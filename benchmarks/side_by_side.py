@@ -34,10 +34,10 @@ from torch_networks import settings_of
 from lungsev.bundle.archive import Bundle, read_bundle
 from lungsev.errors import LungsevError
 from lungsev.geometry import warp
+from lungsev.inference.cpus import usable_cpus
 from lungsev.inference.openvino import OpenVinoBackend, has_bfloat16
 from lungsev.inference.select import open_backend
 from lungsev.inference.tensorrt.cuda import count_devices
-from lungsev.inference.cpus import usable_cpus
 from lungsev.model import DirectDecoder, Model
 from lungsev.networks.alignment import EdgeAlignment
 from lungsev.networks.build import build_fused

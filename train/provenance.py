@@ -20,9 +20,9 @@ import yaml
 
 import lungsev
 from lungsev.config import read_yaml
+from lungsev.inference.cpus import usable_cpus
 from lungsev.preprocessing.canvas import PREPROCESSING_VERSION
 from lungsev.system import write_atomically
-from lungsev.inference.cpus import usable_cpus
 
 PACKAGES = ("timm", "lightning", "segmentation-models-pytorch", "numpy", "scikit-learn")
 _started: dict[Path, float] = {}  # run folders of this process, and when it began with them

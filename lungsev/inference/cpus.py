@@ -1,4 +1,4 @@
-"""CPUs that this process may use: by its affinity and its control groups' limits; hyper-threads of a core count once."""
+"""CPUs that this process may use, by its affinity and its control groups; hyper-threads of a core count once."""
 
 from __future__ import annotations
 

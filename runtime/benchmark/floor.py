@@ -11,8 +11,8 @@ import numpy as np
 from lungsev.bundle.archive import Bundle
 from lungsev.errors import BackendError, MissingExtraError
 from lungsev.inference.backend import Backend
-from lungsev.inference.openvino import OpenVinoBackend, has_bfloat16
 from lungsev.inference.cpus import usable_cpus
+from lungsev.inference.openvino import OpenVinoBackend, has_bfloat16
 
 # Dense peak in half precision (10^12 operations a second) and memory bandwidth (10^9 bytes a second), data sheets.
 KNOWN_DEVICES: dict[str, tuple[float, float]] = {

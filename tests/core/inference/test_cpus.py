@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from lungsev.inference.cpus import usable_cpus
 
 MOUNT_V2 = "30 23 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw\n"

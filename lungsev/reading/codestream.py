@@ -12,13 +12,17 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from lungsev.errors import UnreadableImageError
+from lungsev.reading.formats.tiff_directory import (
+    TIFF_MAGICS,
+    ReadAt,
+    read_exif_orientation,
+    read_tiff_directory,
+)
 
 CodestreamKind = Literal["png", "jpeg", "jpeg2000", "tiff"]
-ReadAt = Callable[[int, int], bytes | memoryview]  # position and count to the bytes there, fewer at the end
 
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 JPEG_MAGIC = b"\xff\xd8\xff"
-TIFF_MAGICS = (b"II*\x00", b"MM\x00*")
 JPEG_2000_MAGIC = b"\xff\x4f\xff\x51"  # SOC and SIZ
 JPEG_END = b"\xff\xd9"
 _JPEG_SCAN = b"\xff\xda"
@@ -27,8 +31,6 @@ _JPEG_SCAN = b"\xff\xda"
 _JPEG_FRAMES = (frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}) | {0xF7}
 _JPEG_WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
 _PNG_COMPONENTS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # colour type -> components; a palette index is one
-_TIFF_TYPES = {1: "B", 3: "H", 4: "I"}
-_WIDTH, _LENGTH, _BITS, _PHOTOMETRIC, _ORIENTATION, _SAMPLES = 256, 257, 258, 262, 274, 277  # TIFF 6.0
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,7 @@ class CodestreamHeader:
         components: Values of one pixel.
         precision: Bits of one component; of the first where they differ.
         orientation: EXIF or TIFF orientation 1-8; 1 is upright.
-        pages: Images in the file, counted up to 2.
-        white_is_zero: TIFF only.
+        pages: Images in the file.
     """
 
     kind: CodestreamKind
@@ -50,7 +51,6 @@ class CodestreamHeader:
     precision: int
     orientation: int = 1
     pages: int = 1
-    white_is_zero: bool = False
 
 
 def find_kind(data: bytes) -> CodestreamKind | None:
@@ -103,15 +103,6 @@ def png_chunks(read_at: ReadAt) -> Iterator[tuple[bytes, int, int]]:
         position += 12 + length
 
 
-def first_tiff_directory(data: bytes) -> int:
-    """Return the position of the first image file directory.
-
-    Raises:
-        UnreadableImageError: `truncated`.
-    """
-    return int(_unpack(_tiff_order(data) + "I", data, 4)[0])
-
-
 def _cut_short() -> UnreadableImageError:
     return UnreadableImageError("truncated", "the header of the image data is cut short")
 
@@ -131,20 +122,25 @@ def _png_header(data: bytes) -> CodestreamHeader:
     if data[12:16] != b"IHDR":
         raise _damaged("the PNG does not begin with its header")
     columns, rows, precision, colour = _unpack(">IIBB", data, 16)
-    return CodestreamHeader("png", rows, columns, _PNG_COMPONENTS.get(colour, 0), precision, _png_orientation(data))
+    orientation, pages = _png_extras(data)
+    components = _PNG_COMPONENTS.get(colour, 0)
+    return CodestreamHeader("png", rows, columns, components, precision, orientation, pages)
 
 
-def _png_orientation(data: bytes) -> int:
-    """From an eXIf chunk before the pixels, if there is one."""
+def _png_extras(data: bytes) -> tuple[int, int]:
+    """Orientation and frames, from eXIf and acTL chunks before the pixels, if there are any."""
+    orientation = pages = 1
     try:
         for name, position, length in png_chunks(lambda position, count: data[position : position + count]):
             if name == b"eXIf":
-                return _exif_orientation(data[position : position + length])
+                orientation = read_exif_orientation(data[position : position + length])
+            if name == b"acTL":
+                (pages,) = _unpack(">I", data, position)
             if name == b"IDAT":
                 break
     except UnreadableImageError:  # cut short before the pixels: the decoder says so
         pass
-    return 1
+    return orientation, pages
 
 
 def _jpeg_header(data: bytes) -> CodestreamHeader:
@@ -162,57 +158,23 @@ def _jpeg_header(data: bytes) -> CodestreamHeader:
             precision, rows, columns, components = _unpack(">BHHB", data, position + 4)
             return CodestreamHeader("jpeg", rows, columns, components, precision, orientation)
         if marker == 0xE1 and data[position + 4 : position + 10] == b"Exif\x00\x00":
-            orientation = _exif_orientation(data[position + 10 : position + 2 + length])
+            orientation = read_exif_orientation(data[position + 10 : position + 2 + length])
         if marker in (0xDA, 0xD9):
             raise _damaged("the JPEG has no frame header before its pixels")
         position += 2 + length
 
 
-def _exif_orientation(block: bytes) -> int:
-    try:
-        return _valid_orientation(_tiff_tags(block, first_tiff_directory(block))[0])
-    except UnreadableImageError:
-        return 1
-
-
 def _tiff_header(data: bytes) -> CodestreamHeader:
-    tags, following = _tiff_tags(data, first_tiff_directory(data))
-    if _WIDTH not in tags or _LENGTH not in tags:
-        raise _damaged("the TIFF does not state its size")
+    directory = read_tiff_directory(lambda position, count: data[position : position + count])
     return CodestreamHeader(
         "tiff",
-        rows=tags[_LENGTH],
-        columns=tags[_WIDTH],
-        components=tags.get(_SAMPLES, 1),
-        precision=tags.get(_BITS, 1),
-        orientation=_valid_orientation(tags),
-        pages=2 if following else 1,
-        white_is_zero=tags.get(_PHOTOMETRIC) == 0,
+        rows=directory.rows,
+        columns=directory.columns,
+        components=directory.samples,
+        precision=directory.bits,
+        orientation=directory.orientation,
+        pages=directory.pictures,
     )
-
-
-def _valid_orientation(tags: dict[int, int]) -> int:
-    orientation = tags.get(_ORIENTATION, 1)
-    return orientation if 1 <= orientation <= 8 else 1
-
-
-def _tiff_order(data: bytes) -> str:
-    return "<" if data[:2] == b"II" else ">"
-
-
-def _tiff_tags(data: bytes, position: int) -> tuple[dict[int, int], int]:
-    """First values of a directory's integer tags, and the next directory's position (TIFF 6.0 section 2)."""
-    order = _tiff_order(data)
-    (count,) = _unpack(order + "H", data, position)
-    tags: dict[int, int] = {}
-    for entry in range(position + 2, position + 2 + 12 * count, 12):
-        tag, kind, values = _unpack(order + "HHI", data, entry)
-        if kind in _TIFF_TYPES:
-            layout, place = order + _TIFF_TYPES[kind], entry + 8
-            if tag == _BITS and values * struct.calcsize(layout) > 4:  # too many for the entry: it says where they are
-                (place,) = _unpack(order + "I", data, place)
-            (tags[tag],) = _unpack(layout, data, place)
-    return tags, int(_unpack(order + "I", data, position + 2 + 12 * count)[0])
 
 
 def _is_jp2(data: bytes) -> bool:

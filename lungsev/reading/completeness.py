@@ -19,7 +19,7 @@ from typing import BinaryIO, Literal
 
 from lungsev.errors import UnreadableImageError
 from lungsev.reading.codecs import DEFLATED, EXPLICIT_BIG, IMPLICIT_LITTLE
-from lungsev.reading.codestream import JPEG_END, PNG_MAGIC, find_kind, first_tiff_directory, png_chunks
+from lungsev.reading.codestream import JPEG_END, PNG_MAGIC, find_kind, png_chunks
 from lungsev.reading.container import (
     ITEM,
     PIXEL_DATA,
@@ -30,6 +30,7 @@ from lungsev.reading.container import (
     has_preamble,
     inflate,
 )
+from lungsev.reading.formats.tiff_directory import read_tiff_directory
 
 Verdict = Literal["complete", "incomplete", "unrecognised"]
 
@@ -118,7 +119,7 @@ def _walk(file: _File, head: bytes) -> None:
         if JPEG_END not in file.read_at(max(0, file.size - _STEP_BYTES), _STEP_BYTES):
             raise _cut_short()
     elif kind == "tiff":
-        if first_tiff_directory(head) + 2 > file.size:
+        if read_tiff_directory(file.read_at).data_end > file.size:
             raise _cut_short()
     elif file.size < _HEAD_BYTES and (PNG_MAGIC.startswith(head) or not any(head)):
         raise _cut_short()

@@ -17,7 +17,7 @@ from pydicom.filereader import read_dataset
 
 from lungsev.errors import UnreadableImageError
 from lungsev.reading.codecs import DEFLATED, EXPLICIT_BIG, EXPLICIT_LITTLE, IMPLICIT_LITTLE, NATIVE, Codec
-from lungsev.reading.codestream import ReadAt
+from lungsev.reading.formats.tiff_directory import ReadAt
 from lungsev.reading.limits import ReadLimits
 from lungsev.reading.tags import read_text
 

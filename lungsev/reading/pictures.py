@@ -14,8 +14,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from lungsev.errors import SkippedImageError, UnreadableImageError
+from lungsev.errors import ImageError, SkippedImageError, UnreadableImageError
 from lungsev.reading.codestream import CodestreamHeader, find_kind, read_codestream_header, require_jpeg_end
+from lungsev.reading.formats.samples import spread_over_16_bits
+from lungsev.reading.formats.tiff import decode_tiff
+from lungsev.reading.formats.tiff_directory import read_tiff_directory
 from lungsev.reading.grayscale import Grayscale
 from lungsev.reading.limits import ReadLimits
 from lungsev.reading.radiograph import Stored, StoredImage, pixel_sha256
@@ -24,6 +27,7 @@ from lungsev.report import ImageInfo
 Decoded = npt.NDArray[Any]
 
 _PNG_HEADER_END = 33  # signature and IHDR
+_DECODERS = {"png": "opencv/png", "jpeg": "opencv/jpeg", "tiff": "imagecodecs/libtiff"}
 _OWN_TEXT = b"tEXtSoftware\0lungsev result"
 
 
@@ -50,15 +54,13 @@ def decode_picture(data: bytes, limits: ReadLimits) -> StoredImage:
         raise UnreadableImageError("not_dicom", "the file is neither DICOM nor PNG, JPEG or TIFF")
     header = read_codestream_header(data)
     if header.pages > 1:
-        raise SkippedImageError("multi_frame", "the TIFF holds several images, expected one image")
+        raise SkippedImageError("multi_frame", f"the {header.kind.upper()} holds several images, expected one image")
     limits.check_size(header.rows, header.columns)
-    grey, notes = _to_grey(_decode(data, header))
-    if header.white_is_zero:
-        grey = np.invert(grey)
+    grey, notes = _to_grey(*_decode(data, header))
     if header.orientation != 1:
         grey = turn_upright(grey, header.orientation)
         notes = (*notes, "exif_orientation_applied")
-    return _stored_image(np.ascontiguousarray(grey), f"opencv/{header.kind}", notes)
+    return _stored_image(np.ascontiguousarray(grey), _DECODERS[header.kind], notes)
 
 
 def store_array(values: npt.NDArray[Any], limits: ReadLimits) -> StoredImage:
@@ -78,10 +80,7 @@ def store_array(values: npt.NDArray[Any], limits: ReadLimits) -> StoredImage:
     limits.check_size(*values.shape)
     if values.dtype == np.uint8:
         return _stored_image(np.ascontiguousarray(values), None, ())
-    finite = np.isfinite(values)
-    low, high = (values[finite].min(), values[finite].max()) if finite.any() else (0, 0)
-    shares = (np.where(finite, values, low).astype(np.float64) - low) / max(float(high) - float(low), 1e-30)
-    return _stored_image(np.rint(shares * 65535).astype(np.uint16), None, ())
+    return _stored_image(spread_over_16_bits(values), None, ())
 
 
 def _stored_image(values: Stored, decoder: str | None, notes: tuple[str, ...]) -> StoredImage:
@@ -101,57 +100,45 @@ def turn_upright(grey: Stored, orientation: int) -> Stored:
     return grey
 
 
-def _decode(data: bytes, header: CodestreamHeader) -> Decoded:
+def _decode(data: bytes, header: CodestreamHeader) -> tuple[Decoded, Decoded | None]:
+    """Grey values [rows, columns] or red, green, blue [rows, columns, 3]; and the opacity, where there is one."""
     if header.kind == "jpeg":
         require_jpeg_end(data)
     try:
-        decoded = _decode_tiff(data) if header.kind == "tiff" else _decode_png_or_jpeg(data)
-    except MemoryError:
+        if header.kind == "tiff":
+            directory = read_tiff_directory(lambda position, count: data[position : position + count])
+            colours, opacity = decode_tiff(data, directory)
+        else:
+            colours, opacity = _decode_png_or_jpeg(data)
+    except (ImageError, MemoryError):
         raise
     except Exception:  # codecs raise many types
-        decoded = None
-    if decoded is None:
-        raise UnreadableImageError("damaged", f"the {header.kind} image cannot be decoded: it is cut short or damaged")
-    if decoded.shape[:2] != (header.rows, header.columns):
-        found = " x ".join(map(str, decoded.shape[:2]))
+        raise UnreadableImageError(
+            "damaged", f"the {header.kind} image cannot be decoded: it is cut short or damaged"
+        ) from None
+    if colours.shape[:2] != (header.rows, header.columns):
+        found = " x ".join(map(str, colours.shape[:2]))
         raise UnreadableImageError(
             "wrong_shape", f"decoded {found} pixels, the header says {header.rows} x {header.columns}"
         )
-    return decoded
+    return colours, opacity
 
 
-def _decode_png_or_jpeg(data: bytes) -> Decoded | None:
-    decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    return None if decoded is None else np.asarray(decoded)
-
-
-def _decode_tiff(data: bytes) -> Decoded:
-    """Samples as stored: OpenCV's versions differ in whether they turn TIFFs upright."""
-    import imagecodecs
-
-    decoded = np.asarray(imagecodecs.tiff_decode(data))
-    if decoded.ndim == 3:
-        decoded = decoded[..., [2, 1, 0, *range(3, decoded.shape[2])]] if decoded.shape[2] >= 3 else decoded
-    return decoded
-
-
-def _to_grey(decoded: Decoded) -> tuple[Stored, tuple[str, ...]]:
-    """One channel of uint8 or uint16; transparent pixels become black."""
-    if decoded.dtype.kind == "f":
-        finite = np.nan_to_num(decoded.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
-        low, high = float(finite.min()), float(finite.max())
-        decoded = ((finite - low) * (65535.0 / max(high - low, 1e-12))).astype(np.uint16)
-    elif decoded.dtype not in (np.uint8, np.uint16):
-        decoded = decoded.astype(np.int64).clip(0, 65535).astype(np.uint16)
+def _decode_png_or_jpeg(data: bytes) -> tuple[Decoded, Decoded | None]:
+    decoded = np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED))
     if decoded.ndim == 2:
-        return decoded, ()
-    channels = decoded.shape[2]
-    if channels == 2:
-        return _over_black(decoded[..., 0], decoded[..., 1]), ()
-    colour = np.ascontiguousarray(decoded[..., :3])
-    grey: Decoded = np.asarray(cv2.cvtColor(colour, cv2.COLOR_BGR2GRAY))
-    notes = ("colour_converted",) if _is_coloured(colour) else ()
-    return (_over_black(grey, decoded[..., 3]) if channels == 4 else grey), notes
+        return decoded, None
+    return decoded[..., 2::-1], decoded[..., 3] if decoded.shape[2] == 4 else None
+
+
+def _to_grey(colours: Decoded, opacity: Decoded | None) -> tuple[Stored, tuple[str, ...]]:
+    """One channel of uint8 or uint16; transparent pixels become black."""
+    if colours.ndim == 2:
+        return (colours if opacity is None else _over_black(colours, opacity)), ()
+    colours = np.ascontiguousarray(colours)
+    grey: Decoded = np.asarray(cv2.cvtColor(colours, cv2.COLOR_RGB2GRAY))
+    notes = ("colour_converted",) if _is_coloured(colours) else ()
+    return (grey if opacity is None else _over_black(grey, opacity)), notes
 
 
 def _over_black(grey: Decoded, alpha: Decoded) -> Stored:

@@ -17,7 +17,6 @@ from lungsev.errors import UnreadableImageError
 from lungsev.reading.codestream import (
     CodestreamHeader,
     find_kind,
-    first_tiff_directory,
     png_chunks,
     read_codestream_header,
     require_jpeg_end,
@@ -164,12 +163,12 @@ def test_a_box_of_64_bit_length_is_passed_over() -> None:
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
-def test_a_tiff_says_white_orientation_pages_and_depth(order: str) -> None:
+def test_a_tiff_says_orientation_pages_and_depth(order: str) -> None:
     short = lambda value: struct.pack(order + "HH", value, 0)  # noqa: E731
-    tags = [(258, 3, 1, short(12)), (262, 3, 1, short(0)), (274, 3, 1, short(6)), (277, 3, 1, short(4))]
-    header = read_codestream_header(sized_tiff(order, *tags, following=1))
-    assert header == CodestreamHeader("tiff", 70, 90, 4, 12, orientation=6, pages=2, white_is_zero=True)
-    plain = read_codestream_header(sized_tiff(order, (274, 3, 1, short(9)), (262, 3, 1, short(1))))
+    tags = [(258, 3, 1, short(12)), (274, 3, 1, short(6)), (277, 3, 1, short(4))]
+    header = read_codestream_header(sized_tiff(order, *tags, following=8 + 2 + 5 * 12 + 4, tail=sized_tiff(order)[8:]))
+    assert header == CodestreamHeader("tiff", 70, 90, 4, 12, orientation=6, pages=2)
+    plain = read_codestream_header(sized_tiff(order, (274, 3, 1, short(9))))
     assert plain == CodestreamHeader("tiff", 70, 90, 1, 1)
 
 
@@ -199,8 +198,11 @@ def test_chunks_are_listed_up_to_the_end_chunk() -> None:
     assert caught.value.code == "truncated"
 
 
-def test_the_first_directory_of_a_tiff_is_found_in_both_byte_orders() -> None:
-    assert first_tiff_directory(b"II*\0\x08\0\0\0") == first_tiff_directory(b"MM\0*\0\0\0\x08") == 8
+def test_an_animated_png_holds_as_many_pages_as_it_has_frames() -> None:
+    png = opencv(GREY, ".png")
+    body = b"acTL" + struct.pack(">II", 3, 0)
+    chunk = struct.pack(">I", 8) + body + struct.pack(">I", zlib.crc32(body))
+    assert read_codestream_header(png[:33] + chunk + png[33:]).pages == 3
 
 
 def test_a_jpeg_without_its_end_marker_is_cut_short() -> None:

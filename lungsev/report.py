@@ -48,7 +48,8 @@ class ImageInfo:
         patient_id, acquired_at: As in the report's `patient` and `acquired`, which say more.
         patient, acquired: Become parts of the report; not written with the image.
         sha256: Of the file's bytes.
-        pixel_sha256: Of the decoded values; the same for every lossless encoding and photometric interpretation.
+        pixel_sha256: Of the decoded values; the same for every lossless encoding and photometric interpretation, but
+            for an image that its decoder read at half size.
     """
 
     sop_instance_uid: str | None = None

@@ -7,6 +7,7 @@ it is decoded, since a decoder allocates what the codestream asks for.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 from lungsev.errors import UnreadableImageError
-from lungsev.reading.codestream import CodestreamHeader, CodestreamKind, read_codestream_header, require_jpeg_end
+from lungsev.reading.codestream import (
+    CodestreamHeader,
+    CodestreamKind,
+    jpeg_2000_start,
+    read_codestream_header,
+    require_jpeg_end,
+)
 
 Array = npt.NDArray[np.generic]
 Encoded = Any  # bytes; of native data a view, since copying it costs as much as decoding it
@@ -24,6 +31,9 @@ Encoded = Any  # bytes; of native data a view, since copying it costs as much as
 # for so many decoded ones; the emptiest real images reach 60:1 in lossless JPEG 2000.
 MAX_EXPANSION = 400
 EXPANSION_FLOOR_BYTES = 16 * 1024 * 1024
+# Shorter side that is left at half size: twice the canvas, on which the exposed field is laid.
+MIN_HALF_SIDE_PX = 1024
+HALF_SIZE = " at half size"  # ends the name of a codec that leaves out the finest level
 
 
 @dataclass(frozen=True)
@@ -65,12 +75,14 @@ class Codec:
         decode: Encoded frame to an array of rows x columns.
         codestream: Kind of the codestream's own header; None where there is none.
         by_sample: Decoded values are samples of the codestream's precision, not words of BitsAllocated with a HighBit.
+        at_half_size: The same at half size and enlarged again, for images that have pixels to spare.
     """
 
     name: str
     decode: Callable[[Encoded, FrameShape], Array]
     codestream: CodestreamKind | None = None
     by_sample: bool = False
+    at_half_size: Codec | None = None
 
 
 def codec_for(syntax: str) -> Codec:
@@ -89,6 +101,7 @@ def codec_for(syntax: str) -> Codec:
 def load_codecs() -> None:
     """Load the libraries that are otherwise loaded with the first image that needs them."""
     import imagecodecs
+    import PIL.Jpeg2KImagePlugin  # noqa: F401
 
     for name in ("jpeg8_decode", "jpegls_decode", "jpeg2k_decode", "dicomrle_decode"):
         getattr(imagecodecs, name)
@@ -118,6 +131,26 @@ def decode_frame(encoded: Encoded, codec: Codec, shape: FrameShape) -> Array:
         found = " x ".join(map(str, decoded.shape))
         raise UnreadableImageError("wrong_shape", f"decoded {found} values, expected {shape.rows} x {shape.columns}")
     return decoded
+
+
+def decode_quickly(encoded: Encoded, codec: Codec, shape: FrameShape) -> tuple[Array, Codec]:
+    """Decode one frame at half size where its codec can and enough pixels are left, else as it is.
+
+    Args:
+        encoded: As for `decode_frame`.
+        codec: The codec of the transfer syntax.
+        shape: What the dataset says.
+
+    Returns:
+        Values [rows, columns], and the codec that gave them.
+
+    Raises:
+        UnreadableImageError: As from `decode_frame`.
+    """
+    if codec.at_half_size is not None and min(shape.rows, shape.columns) >= 2 * MIN_HALF_SIDE_PX:
+        with contextlib.suppress(UnreadableImageError):  # what only the other decoder can read, it reads
+            return decode_frame(encoded, codec.at_half_size, shape), codec.at_half_size
+    return decode_frame(encoded, codec, shape), codec
 
 
 def printable_uid(text: str) -> str:
@@ -196,6 +229,13 @@ def _decode_jpeg_2000(encoded: Encoded, shape: FrameShape) -> Array:
     return np.asarray(imagecodecs.jpeg2k_decode(encoded, numthreads=2))
 
 
+def _decode_jpeg_2000_at_half_size(encoded: Encoded, shape: FrameShape) -> Array:
+    from lungsev.reading.formats.jpeg2000 import decode_at_half_size
+
+    data = bytes(encoded)
+    return decode_at_half_size(data[jpeg_2000_start(data) :])
+
+
 def _decode_rle(encoded: Encoded, shape: FrameShape) -> Array:
     import imagecodecs
 
@@ -210,7 +250,8 @@ def _decode_rle(encoded: Encoded, shape: FrameShape) -> Array:
 NATIVE = Codec("native", _decode_native)
 _JPEG = Codec("imagecodecs/libjpeg-turbo", _decode_jpeg, "jpeg", by_sample=True)
 _JPEG_LS = Codec("imagecodecs/charls", _decode_jpeg_ls, "jpeg", by_sample=True)
-_JPEG_2000 = Codec("imagecodecs/openjpeg", _decode_jpeg_2000, "jpeg2000", by_sample=True)
+_JPEG_2000_HALF = Codec(f"pillow/openjpeg{HALF_SIZE}", _decode_jpeg_2000_at_half_size, "jpeg2000", by_sample=True)
+_JPEG_2000 = Codec("imagecodecs/openjpeg", _decode_jpeg_2000, "jpeg2000", by_sample=True, at_half_size=_JPEG_2000_HALF)
 _RLE = Codec("imagecodecs/dicomrle", _decode_rle)
 
 IMPLICIT_LITTLE = "1.2.840.10008.1.2"

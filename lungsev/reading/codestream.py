@@ -103,6 +103,15 @@ def png_chunks(read_at: ReadAt) -> Iterator[tuple[bytes, int, int]]:
         position += 12 + length
 
 
+def jpeg_2000_start(data: bytes) -> int:
+    """Return where the codestream begins: at the beginning, or in a box of a JP2 file.
+
+    Raises:
+        UnreadableImageError: `truncated` or `damaged`.
+    """
+    return _codestream_box(data) if _is_jp2(data) else 0
+
+
 def _cut_short() -> UnreadableImageError:
     return UnreadableImageError("truncated", "the header of the image data is cut short")
 
@@ -183,7 +192,7 @@ def _is_jp2(data: bytes) -> bool:
 
 def _jpeg_2000_header(data: bytes) -> CodestreamHeader:
     """SIZ of a JPEG 2000 codestream (T.800 A.5.1), bare or in a JP2 file, where some writers leave it."""
-    start = _codestream_box(data) if _is_jp2(data) else 0
+    start = jpeg_2000_start(data)
     if data[start : start + 4] != JPEG_2000_MAGIC:
         raise _damaged("the JPEG 2000 data does not begin with its size")
     right, lower, left, upper = _unpack(">IIII", data, start + 8)

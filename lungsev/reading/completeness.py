@@ -56,7 +56,7 @@ class _File:
     size: int
 
     def read_at(self, position: int, count: int) -> bytes:
-        self.stream.seek(position)
+        self.stream.seek(min(position, self.size))  # positions of 64 bits are no places of a file
         return self.stream.read(count)
 
     def take(self, count: int) -> bytes:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from lungsev.errors import ImageError, SkippedImageError, UnreadableImageError
 from lungsev.reading.acceptance import may_be_radiograph, require_frontal_chest
-from lungsev.reading.codecs import EXPLICIT_BIG, FrameShape, codec_for, decode_frame
+from lungsev.reading.codecs import EXPLICIT_BIG, FrameShape, codec_for, decode_quickly
 from lungsev.reading.container import DicomFile, encoded_frame, parse_dicom
 from lungsev.reading.header import DicomHeader, read_header
 from lungsev.reading.limits import ReadLimits
@@ -64,7 +64,7 @@ def _decode_pixels(file: DicomFile, header: DicomHeader, limits: ReadLimits) -> 
         raise SkippedImageError("no_pixels", "the file holds no pixel data")
     codec = codec_for(header.transfer_syntax)
     shape = _frame_shape(header, file.pixel_data.vr, limits)
-    decoded = decode_frame(encoded_frame(file.pixel_data, codec), codec, shape)
+    decoded, codec = decode_quickly(encoded_frame(file.pixel_data, codec), codec, shape)
     stored = _stored_values(decoded, shape, None if codec.by_sample else header.high_bit)
     as_monochrome2 = _complement(stored, shape) if header.photometric_interpretation == "MONOCHROME1" else stored
     info = replace(header.image_info(), pixel_sha256=pixel_sha256(as_monochrome2), decoder=codec.name)

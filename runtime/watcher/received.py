@@ -15,6 +15,7 @@ from typing import Literal
 from lungsev.moment import Moment
 from lungsev.patient import PatientInfo, disagreements
 from lungsev.pipeline import ScoredRadiograph
+from lungsev.reading.codecs import HALF_SIZE
 from lungsev.report import ImageInfo, QualityFlag, SeverityReport, Verdict
 from lungsev.runtime.settings import SiteSettings
 from lungsev.standing import Standing
@@ -88,7 +89,12 @@ def find_resemblance(image: ImageInfo, twins: Sequence[Twin], site: SiteSettings
     """
     patient = _patient_at(image.patient, site)
     same_pixels = [twin for twin in twins if twin.report.image.pixel_sha256 == image.pixel_sha256]
-    same_time = [twin for twin in same_pixels if not _differ(twin.report.acquired, image.acquired, site.zone)]
+    same_time = [
+        twin
+        for twin in twins
+        if (twin in same_pixels or _is_other_encoding(twin.report.image, image))
+        and not _differ(twin.report.acquired, image.acquired, site.zone)
+    ]
     for twin in reversed(same_time):
         if _is_duplicate(image, patient, twin.report):
             return Resemblance("duplicate", twin)
@@ -134,6 +140,13 @@ def _patient_at(patient: PatientInfo, site: SiteSettings) -> PatientInfo:
     if site.issuer is None or patient.id is None or patient.issuer or patient.qualifiers:
         return patient
     return replace(patient, issuer=site.issuer)
+
+
+def _is_other_encoding(earlier: ImageInfo, image: ImageInfo) -> bool:
+    """Whether the pixels of two images of one identity and size cannot be compared: one was read at half size."""
+    halved = [HALF_SIZE in (each.decoder or "") for each in (earlier, image)]
+    alike = [(each.sop_instance_uid, each.rows, each.columns) for each in (earlier, image)]
+    return halved[0] != halved[1] and alike[0] == alike[1] and image.sop_instance_uid is not None
 
 
 def _is_duplicate(image: ImageInfo, patient: PatientInfo, earlier: SeverityReport) -> bool:

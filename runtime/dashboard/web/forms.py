@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from urllib.parse import parse_qs, urlsplit
 
 from fastapi import HTTPException, Request
+from starlette.requests import ClientDisconnect
 
 UNGRADED = "none"  # what the form sends for a zone that cannot be assessed
 _LONGEST_FORM = 16 * 1024
@@ -15,13 +16,16 @@ async def read_form(request: Request) -> dict[str, str]:
     """Read a small URL-encoded form; of a repeated field the last value counts.
 
     Raises:
-        HTTPException: 413 or 400, the form is too large or is not UTF-8.
+        HTTPException: 413 or 400, the form is too large, was not sent to its end or is not UTF-8.
     """
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _LONGEST_FORM:
-            raise HTTPException(413)
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > _LONGEST_FORM:
+                raise HTTPException(413)
+    except ClientDisconnect:  # no one waits for the answer: not a fault to be logged
+        raise HTTPException(400) from None
     try:
         fields = parse_qs(body.decode("utf-8"), keep_blank_values=True, max_num_fields=100)
     except ValueError:

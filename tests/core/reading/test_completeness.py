@@ -111,6 +111,7 @@ def test_pictures(tmp_path: Path) -> None:
         (b"II*\0", "incomplete"),
         (b"MM\0*\0\0\0\x08" + bytes(6), "unrecognised"),
         (b"MM\0*\0\0\0\x08" + bytes(5), "incomplete"),
+        (b"II+\0\x08\0\0\0" + b"\xff" * 8, "incomplete"),
         (b"\x89PNG", "incomplete"),
         (b"\xff\x4f\xff\x51" + bytes(300), "unrecognised"),
         (b"\0" * 128 + b"DICM", "incomplete"),

@@ -58,6 +58,32 @@ def test_what_differs_decides(changed: dict[str, Any], kind: str) -> None:
     assert found.kind == kind
 
 
+HALVED = {"decoder": "pillow/openjpeg at half size", "pixel_sha256": "1" * 64, "rows": 2500, "columns": 2048}
+
+
+@pytest.mark.parametrize(
+    ("earlier", "changed", "kind"),
+    [
+        ({}, {}, "duplicate"),
+        ({}, {"patient": PatientInfo("4712", "HOSP-A", name="DOE^JANE")}, "reissue"),
+        ({}, {"acquired": Moment("2026-11-19T08:00:00", "second")}, "same_uid"),
+        ({}, {"rows": 2501}, "same_uid"),
+        ({"decoder": "pillow/openjpeg at half size"}, {}, "same_uid"),
+        ({"decoder": None}, {}, "duplicate"),
+    ],
+)
+def test_an_image_read_at_half_size_is_the_same_as_its_copy_in_another_encoding(
+    earlier: dict[str, Any], changed: dict[str, Any], kind: str
+) -> None:
+    """Their pixels cannot be compared: identity, size and time decide."""
+    whole = replace(IMAGE, **{"decoder": "native", "rows": 2500, "columns": 2048, **earlier})
+    halved = replace(IMAGE, **{**HALVED, **changed})
+    for first, second in ((whole, halved), (replace(halved), replace(whole))):
+        found = find_resemblance(second, [twin_of(first)], SITE)
+        assert found is not None
+        assert found.kind == kind
+
+
 def test_a_late_copy_of_the_wrong_header_is_a_duplicate_and_a_second_correction_replaces_the_first() -> None:
     wrong, right = replace(IMAGE, patient=PatientInfo("WRONG")), IMAGE
     twins = [twin_of(wrong, "wrong"), twin_of(right, "right")]

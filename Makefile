@@ -16,7 +16,7 @@ bin := .venv/bin
 # Two processes of one thread each: threads of two torches on two cores take turns, and double the time.
 tests := OMP_NUM_THREADS=1 $(bin)/python -m pytest -n 2 --dist loadfile
 
-.PHONY: help demo test test-slow test-gpu test-faults test-fuzz test-soak check format model check-aarch64 validate-dicom look-at-dashboard architecture docs notebook notebooks mutants clean
+.PHONY: help demo test test-slow test-gpu test-faults test-fuzz fuzz test-soak check format model check-aarch64 validate-dicom look-at-dashboard architecture docs notebook notebooks mutants clean
 
 help: ## Say what each target does
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-22s %s\n", $$1, $$2 }'
@@ -38,6 +38,11 @@ test-faults: .venv/installed ## Kill, fill and break things on purpose
 
 test-fuzz: .venv/installed ## Read thousands of mutated images (LUNGSEV_FUZZ=20000); each is read or refused with a reason
 	LUNGSEV_FUZZ=$${LUNGSEV_FUZZ:-20000} $(bin)/python -m pytest -s -m faults tests/runtime/test_fuzz.py
+
+# atheris has wheels for x86-64 alone: elsewhere pip builds it, which needs clang.
+fuzz: .venv/installed ## Fuzz every parser and port by coverage for MINUTES=30; what fails is kept in tests/fuzz/crashes
+	@$(bin)/python -c "import atheris" 2>/dev/null || .ci/install.sh $(bin)/python -e ".[fuzz]"
+	$(bin)/python tests/fuzz/run.py --minutes $(or $(MINUTES),30)
 
 test-soak: .venv/installed ## Many images for minutes; memory and files must stay flat; prints rate and latency
 	$(bin)/python -m pytest -s -m soak --timeout 3600

@@ -119,7 +119,7 @@ def decode_frame(encoded: Encoded, codec: Codec, shape: FrameShape) -> Array:
         UnreadableImageError: `wrong_shape`, `too_large`, `truncated` or `damaged`.
     """
     if codec.codestream is not None:
-        _check_expansion(encoded, shape)
+        check_expansion(len(encoded), shape.frame_bytes)
         _check_codestream(_read_header(codec, encoded), shape)
     try:
         decoded = codec.decode(encoded, shape)
@@ -153,6 +153,19 @@ def decode_quickly(encoded: Encoded, codec: Codec, shape: FrameShape) -> tuple[A
     return decode_frame(encoded, codec, shape), codec
 
 
+def check_expansion(encoded_bytes: int, decoded_bytes: int) -> None:
+    """Refuse data that claims to hold far more than it can.
+
+    Raises:
+        UnreadableImageError: `too_large`.
+    """
+    if decoded_bytes > max(EXPANSION_FLOOR_BYTES, MAX_EXPANSION * encoded_bytes):
+        raise UnreadableImageError(
+            "too_large",
+            f"{encoded_bytes} bytes claim to hold an image of {decoded_bytes}: more than {MAX_EXPANSION} times as much",
+        )
+
+
 def printable_uid(text: str) -> str:
     """Return a UID that is safe in a message: digits and dots only."""
     cleaned = "".join(c for c in text if c in "0123456789.")[:64]
@@ -168,15 +181,6 @@ def _read_header(codec: Codec, encoded: Encoded) -> CodestreamHeader:
     if header.kind != codec.codestream:
         raise damaged
     return header
-
-
-def _check_expansion(encoded: Encoded, shape: FrameShape) -> None:
-    decoded = shape.frame_bytes
-    if decoded > max(EXPANSION_FLOOR_BYTES, MAX_EXPANSION * len(encoded)):
-        raise UnreadableImageError(
-            "too_large",
-            f"{len(encoded)} bytes claim to hold an image of {decoded}: more than {MAX_EXPANSION} times as much",
-        )
 
 
 def _check_codestream(header: CodestreamHeader, shape: FrameShape) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lungsev.errors import ImageError, SkippedImageError, UnreadableImageError
+from lungsev.reading.codecs import check_expansion
 from lungsev.reading.codestream import CodestreamHeader, find_kind, read_codestream_header, require_jpeg_end
 from lungsev.reading.formats.samples import spread_over_16_bits
 from lungsev.reading.formats.tiff import decode_tiff
@@ -56,6 +57,8 @@ def decode_picture(data: bytes, limits: ReadLimits) -> StoredImage:
     if header.pages > 1:
         raise SkippedImageError("multi_frame", f"the {header.kind.upper()} holds several images, expected one image")
     limits.check_size(header.rows, header.columns)
+    sample_bytes = -(-header.precision // 8)
+    check_expansion(len(data), header.rows * header.columns * max(1, header.components) * sample_bytes)
     grey, notes = _to_grey(*_decode(data, header))
     if header.orientation != 1:
         grey = turn_upright(grey, header.orientation)

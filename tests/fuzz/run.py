@@ -21,7 +21,7 @@ TESTS = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TESTS))
 CRASHES = TESTS / "fuzz" / "crashes"
 INPUT_SECONDS = 20
-MEMORY_MB = 400
+MEMORY_MB = 400 + 112  # an image in a process of its own, and what libFuzzer keeps of coverage and corpus
 MAX_INPUT_BYTES = 1 << 20
 STRUCTURED_SHARE = 0.3  # of mutations that know what a DICOM file looks like
 

@@ -142,7 +142,7 @@ def http() -> Iterator[Feed]:
     from lungsev.runtime.watcher.health import Health, HealthServer
 
     health = HealthServer(HealthSettings(enabled=True, port=0), Health(), lambda: b"")
-    with _dashboard() as port, health, _failing_threads() as check:
+    with dashboard_port() as port, health, _failing_threads() as check:
 
         def feed(data: bytes) -> None:
             for each in (port, health.port):
@@ -155,7 +155,8 @@ def http() -> Iterator[Feed]:
 
 
 @contextlib.contextmanager
-def _dashboard() -> Iterator[int]:
+def dashboard_port() -> Iterator[int]:
+    """A dashboard of an empty folder on a port."""
     import uvicorn
 
     from lungsev.runtime.dashboard.app import create_app

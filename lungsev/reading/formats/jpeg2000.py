@@ -2,7 +2,7 @@
 
 The finest level is half to two thirds of the work, and holds details of one pixel, for which the canvas of 512 pixels
 has no room. Pillow gives the levels below it as OpenJPEG decodes them. The low-pass sample n of T.800 annex F lies on
-pixel 2n, as in the pyramid that enlarges it again, so that nothing moves.
+pixel 2n, and the pixel between two of them is their mean: the reversible transform with all details at zero.
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ def decode_at_half_size(codestream: bytes) -> npt.NDArray[Any]:
         image.reduce = 1  # type: ignore[assignment, method-assign]  # of this format: levels to leave out
         image.load()
         half = _samples(np.asarray(image), precision, signed)
-    return np.asarray(cv2.pyrUp(half, dstsize=(width, height)))
+    to_half = np.array([[0.5, 0.0, 0.0], [0.0, 0.5, 0.0]])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return np.asarray(cv2.warpAffine(half, to_half, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE))
 
 
 def _samples(shown: npt.NDArray[Any], precision: int, signed: bool) -> npt.NDArray[Any]:

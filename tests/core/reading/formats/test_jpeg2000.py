@@ -31,7 +31,7 @@ def test_a_smooth_image_stays_where_it_is(bits: int, signed: bool, rows: int, co
     decoded = decode_at_half_size(codestream)
     assert decoded.shape == whole.shape
     assert decoded.dtype.kind == whole.dtype.kind
-    inside = np.s_[2:-2, 2:-2]  # at the edge the pyramid mirrors
+    inside = np.s_[2:-2, 2:-2]
     np.testing.assert_allclose(decoded.astype(int)[inside], whole.astype(int)[inside], atol=max(2, 0.012 * (1 << bits)))
 
 

@@ -24,6 +24,8 @@ from tiff_files import (
 )
 
 from lungsev.errors import ImageError, UnreadableImageError
+from lungsev.reading.formats.tiff import decode_tiff
+from lungsev.reading.formats.tiff_directory import TiffDirectory
 from lungsev.reading.limits import ReadLimits
 from lungsev.reading.pictures import decode_picture
 
@@ -175,7 +177,7 @@ def test_the_picture_is_read_beside_its_thumbnail() -> None:
         ({PHOTOMETRIC: 3, BITS: 32}, "unsupported_picture", "a palette of 32 bits"),
         ({279: (0, 5400)}, "truncated", "leaves out a part"),
         ({DEPTH: 5}, "multi_frame", "several images"),
-        ({256: 5000, 257: 5000, 277: 9, BITS: 64}, "too_large", "decodes to"),
+        ({256: 5000, 257: 5000, 277: 9, BITS: 64}, "too_large", "400 times as much"),
     ],
 )
 def test_what_cannot_be_read_is_refused_with_its_reason(tags: dict[int, int], code: str, words: str) -> None:
@@ -184,3 +186,11 @@ def test_what_cannot_be_read_is_refused_with_its_reason(tags: dict[int, int], co
     assert caught.value.code == code
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_many_wide_samples_of_a_large_file_are_too_large() -> None:
+    directory = TiffDirectory({256: (5000,), 257: (5000,), 258: (64,) * 9, 277: (9,), 262: (1,)})
+    with pytest.raises(UnreadableImageError) as caught:
+        decode_tiff(b"", directory)
+    assert caught.value.code == "too_large"
+    assert "decodes to 1800000000 bytes" in str(caught.value)

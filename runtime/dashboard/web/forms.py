@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from urllib.parse import parse_qs, urlsplit
 
 from fastapi import HTTPException, Request
-from starlette.requests import ClientDisconnect
 
 UNGRADED = "none"  # what the form sends for a zone that cannot be assessed
 _LONGEST_FORM = 16 * 1024
@@ -23,9 +22,11 @@ async def read_form(request: Request) -> dict[str, str]:
         async for chunk in request.stream():
             body += chunk
             if len(body) > _LONGEST_FORM:
-                raise HTTPException(413)
-    except ClientDisconnect:  # no one waits for the answer: not a fault to be logged
+                break
+    except Exception:  # the client has gone away: not a fault to be logged
         raise HTTPException(400) from None
+    if len(body) > _LONGEST_FORM:
+        raise HTTPException(413)
     try:
         fields = parse_qs(body.decode("utf-8"), keep_blank_values=True, max_num_fields=100)
     except ValueError:

@@ -137,6 +137,7 @@ class _LimitedHandler(RequestHandler):
         limit = _ByteLimit(association, self.server.settings)
         association.dul.socket.recv = limit.receive
         association.lungsev_byte_limit = limit
+        end_on_broken_protocol(association)
         self.server.add_association(association, self.client_address)
         return association
 
@@ -165,7 +166,24 @@ class _ByteLimit:
         self._bytes += count
         return self._receive(count)
 
-    def restart_object_limit(self) -> None:
+    def end_on_broken_protocol(association: Any) -> None:
+    """End an association whose peer breaks the order of the protocol; pynetdicom's thread would die and leave it open."""
+    machine = association.dul.state_machine
+    do_action = machine.do_action
+
+    def act(event: str) -> None:
+        try:
+            do_action(event)
+        except Exception:  # InvalidEventError, or an action that failed half-way
+            log.warning("closed an association: its peer broke the order of the protocol", extra={"code": "protocol"})
+            association.is_aborted, association.is_established = True, False
+            association._kill = association.dul._kill_thread = True  # as pynetdicom ends its reactors itself
+            close_association(association)
+
+    machine.do_action = act
+
+
+def restart_object_limit(self) -> None:
         """Start counting the next object."""
         self._bytes = 0
 

@@ -71,7 +71,12 @@ def fuzz(name: str, corpus: Path, seconds: float) -> None:
 
         write_seeds(name, folder)
     arguments = [sys.argv[0], str(folder), f"-artifact_prefix={crashes}/", f"-max_total_time={max(1, round(seconds))}"]
-    arguments += [f"-timeout={INPUT_SECONDS}", f"-rss_limit_mb={MEMORY_MB}", f"-max_len={MAX_INPUT_BYTES}"]
+    arguments += [
+        f"-timeout={INPUT_SECONDS}",
+        f"-report_slow_units={INPUT_SECONDS}",
+        f"-rss_limit_mb={MEMORY_MB}",
+        f"-max_len={MAX_INPUT_BYTES}",
+    ]
 
     def keep_what_fails(data: bytes) -> None:
         try:

@@ -94,7 +94,7 @@ def open_listener() -> Iterator[tuple[int, Path]]:
     from lungsev.runtime.settings import ListenSettings
 
     before = tempfile.tempdir, _config.STORE_RECV_CHUNKED_DATASET
-    settings = ListenSettings(enabled=True, port=0, max_object_mb=1, idle_seconds=5)
+    settings = ListenSettings(enabled=True, port=0, max_object_mb=1, idle_seconds=5, max_associations=256)
     with tempfile.TemporaryDirectory() as folder:
         try:
             with listening(Path(folder), settings, 0.0) as listener:

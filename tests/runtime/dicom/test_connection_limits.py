@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -130,3 +131,27 @@ def test_a_pdu_that_claims_more_than_allowed_is_not_read() -> None:
 
 def test_an_association_without_a_socket_can_be_closed() -> None:
     close_association(SimpleNamespace(dul=SimpleNamespace(socket=None)))
+
+
+def test_a_broken_protocol_ends_the_association_and_not_the_thread() -> None:
+    from lungsev.runtime.dicom.connection_limits import end_on_broken_protocol
+
+    ours, peer = socket.socketpair()
+    done: list[str] = []
+
+    def do_action(event: str) -> None:
+        if event == "Evt8":
+            raise RuntimeError("Invalid event 'Evt8' for the current state 'Sta13'")
+        done.append(event)
+
+    machine = SimpleNamespace(do_action=do_action)
+    dul = SimpleNamespace(state_machine=machine, socket=SimpleNamespace(socket=ours), _kill_thread=False)
+    association = SimpleNamespace(dul=dul, is_aborted=False, is_established=True, _kill=False)
+    with ours, peer:
+        end_on_broken_protocol(association)
+        machine.do_action("Evt1")
+        assert (done, association._kill, dul._kill_thread) == (["Evt1"], False, False)
+        machine.do_action("Evt8")
+        assert (association.is_aborted, association.is_established) == (True, False)
+        assert (association._kill, dul._kill_thread) == (True, True)
+        assert peer.recv(1) == b""

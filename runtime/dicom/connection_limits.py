@@ -166,8 +166,13 @@ class _ByteLimit:
         self._bytes += count
         return self._receive(count)
 
-    def end_on_broken_protocol(association: Any) -> None:
-    """End an association whose peer breaks the order of the protocol; pynetdicom's thread would die and leave it open."""
+    def restart_object_limit(self) -> None:
+        """Start counting the next object."""
+        self._bytes = 0
+
+
+def end_on_broken_protocol(association: Any) -> None:
+    """End an association whose peer breaks the order of the protocol: pynetdicom's thread dies and leaves it open."""
     machine = association.dul.state_machine
     do_action = machine.do_action
 
@@ -181,11 +186,6 @@ class _ByteLimit:
             close_association(association)
 
     machine.do_action = act
-
-
-def restart_object_limit(self) -> None:
-        """Start counting the next object."""
-        self._bytes = 0
 
 
 def restart_object_limit(association: Association) -> None:

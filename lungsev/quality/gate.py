@@ -80,6 +80,8 @@ def find_flags(
         limits: Of the bundle.
     """
     refusal = _refusal(measures, shape, check, notes, limits)
+    if refusal in ("inverted", "blank") and "lut_ignored" in notes:
+        return ["grey_table_unusable"]
     if refusal is not None:
         return [refusal]
     assert shape is not None  # an image without lungs was refused

@@ -10,6 +10,11 @@ from lungsev.report import Quality, QualityFlag, RegionScore, Severity
 _MESSAGES: dict[str, tuple[Severity, str]] = {
     "blank": ("refuse", "The X-ray is blank: it shows only one grey, or noise."),
     "inverted": ("refuse", "Black and white are swapped on this X-ray. Send it again with white bones."),
+    "grey_table_unusable": (
+        "refuse",
+        "The file's table of greys (LUT) cannot be used, and the X-ray does not look right without it. "
+        "Ask for the file to be exported again.",
+    ),
     "rotated": ("refuse", "The X-ray is on its side or upside down. Turn it upright and send it again."),
     "not_frontal_chest": (
         "refuse",
@@ -62,6 +67,12 @@ _MESSAGES: dict[str, tuple[Severity, str]] = {
         "warn",
         "The file is wrong about black and white. The X-ray is shown with white bones.",
     ),
+    "sign_corrected": (
+        "warn",
+        "The file is wrong about the sign of its grey values. The X-ray is shown as the values themselves say.",
+    ),
+    "sign_doubtful": ("warn", "The grey values of the file jump, with or without a sign. Compare with the original."),
+    "lut_ignored": ("warn", "The file's table of greys (LUT) cannot be used. The X-ray is shown without it."),
     "polarity_doubtful": ("warn", "Black and white may be swapped on this X-ray."),
     "side_not_verified": ("info", "The file does not say which side is left. R and L are drawn in their usual places."),
     "orientation_corrected": ("info", "The X-ray was stored mirrored or turned. It was put upright as its file says."),
@@ -69,7 +80,10 @@ _MESSAGES: dict[str, tuple[Severity, str]] = {
 }
 _WHY_NO_LUNG = "A high diaphragm, fluid or dense disease may hide it: look at the X-ray."
 # Notes from reading the file that become flags with the same code.
-NOTES = ("polarity_corrected", "polarity_doubtful", "side_not_verified", "orientation_corrected", "window_ignored")
+NOTES = (
+    *("polarity_corrected", "polarity_doubtful", "sign_corrected", "sign_doubtful", "lut_ignored"),
+    *("side_not_verified", "orientation_corrected", "window_ignored"),
+)
 FLAG_CODES: tuple[str, ...] = tuple(_MESSAGES)
 
 

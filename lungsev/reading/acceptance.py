@@ -90,11 +90,8 @@ def _require_class(header: DicomHeader) -> None:
 def _require_one_grey_frame(header: DicomHeader) -> None:
     if header.frames is not None and header.frames > 1:
         raise SkippedImageError("multi_frame", f"the file holds {header.frames} frames, expected one image")
-    if (header.samples_per_pixel or 1) != 1 or header.photometric_interpretation not in (
-        "MONOCHROME1",
-        "MONOCHROME2",
-        "",
-    ):
+    # One component is grey whatever its label says (RGB, YBR_FULL_422), unless its values are places in a palette.
+    if (header.samples_per_pixel or 1) != 1 or header.photometric_interpretation.startswith("PALETTE"):
         raise SkippedImageError("colour", "the image is in colour, expected one grey value per pixel")
 
 

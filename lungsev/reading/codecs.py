@@ -21,8 +21,8 @@ from lungsev.reading.codestream import (
     CodestreamKind,
     jpeg_2000_start,
     read_codestream_header,
-    require_jpeg_end,
 )
+from lungsev.reading.formats.jpeg import decode_jpeg, require_jpeg_end
 
 Array = npt.NDArray[np.generic]
 Encoded = Any  # bytes; of native data a view, since copying it costs as much as decoding it
@@ -102,8 +102,9 @@ def load_codecs() -> None:
     """Load the libraries that are otherwise loaded with the first image that needs them."""
     import imagecodecs
     import PIL.Jpeg2KImagePlugin  # noqa: F401
+    import simplejpeg  # noqa: F401
 
-    for name in ("jpeg8_decode", "jpegls_decode", "jpeg2k_decode", "dicomrle_decode"):
+    for name in ("jpeg8_decode", "jpegls_decode", "jpeg2k_decode", "packbits_decode"):
         getattr(imagecodecs, name)
 
 
@@ -166,6 +167,11 @@ def check_expansion(encoded_bytes: int, decoded_bytes: int) -> None:
         )
 
 
+def stated_sign(encoded: Encoded, codec: Codec) -> bool | None:
+    """Return whether the codestream says that its samples are signed; None where it does not speak of it."""
+    return None if codec.codestream is None else _read_header(codec, encoded).signed
+
+
 def printable_uid(text: str) -> str:
     """Return a UID that is safe in a message: digits and dots only."""
     cleaned = "".join(c for c in text if c in "0123456789.")[:64]
@@ -214,10 +220,9 @@ def _decode_native(encoded: Encoded, shape: FrameShape) -> Array:
 
 
 def _decode_jpeg(encoded: Encoded, shape: FrameShape) -> Array:
-    import imagecodecs
-
-    require_jpeg_end(encoded)  # libjpeg fills what is missing with grey and says nothing
-    return np.asarray(imagecodecs.jpeg8_decode(encoded))
+    decoded = decode_jpeg(encoded, read_codestream_header(encoded))
+    assert decoded is not None  # of one component, as was checked
+    return decoded
 
 
 def _decode_jpeg_ls(encoded: Encoded, shape: FrameShape) -> Array:
@@ -241,14 +246,22 @@ def _decode_jpeg_2000_at_half_size(encoded: Encoded, shape: FrameShape) -> Array
 
 
 def _decode_rle(encoded: Encoded, shape: FrameShape) -> Array:
+    """Each segment is a plane of bytes, the highest first (PS3.5 G.2); some writers end it with a few bytes more."""
     import imagecodecs
 
+    planes, pixels = shape.bits_allocated // 8, shape.rows * shape.columns
+    count, *offsets = np.frombuffer(encoded, "<u4", count=16).tolist()
+    if count != planes:
+        raise UnreadableImageError("damaged", f"the RLE data holds {count} segments, expected {planes}")
+    values = np.empty((pixels, planes), np.uint8)
     # Given the room it may fill, the decoder stops there; left alone it allocates what the runs add up to.
-    room = bytearray(shape.frame_bytes)
-    filled = imagecodecs.dicomrle_decode(encoded, shape.dtype, out=room)
-    if len(filled) != shape.frame_bytes:
-        raise UnreadableImageError("truncated", f"the RLE data holds {len(filled)} bytes, expected {shape.frame_bytes}")
-    return np.frombuffer(room, shape.dtype).reshape(shape.rows, shape.columns)
+    room = bytearray(pixels + shape.columns)
+    for plane, (start, end) in enumerate(zip(offsets, [*offsets[1:planes], len(encoded)], strict=False)):
+        filled = len(imagecodecs.packbits_decode(encoded[start:end], out=room)) if 64 <= start < end else 0
+        if filled < pixels:
+            raise UnreadableImageError("truncated", f"the RLE data holds {filled} bytes, expected {pixels}")
+        values[:, planes - 1 - plane] = np.frombuffer(room, np.uint8, count=pixels)
+    return values.view(np.dtype(f"<{shape.dtype.kind}{planes}")).reshape(shape.rows, shape.columns)
 
 
 NATIVE = Codec("native", _decode_native)
@@ -256,7 +269,7 @@ _JPEG = Codec("imagecodecs/libjpeg-turbo", _decode_jpeg, "jpeg", by_sample=True)
 _JPEG_LS = Codec("imagecodecs/charls", _decode_jpeg_ls, "jpeg", by_sample=True)
 _JPEG_2000_HALF = Codec(f"pillow/openjpeg{HALF_SIZE}", _decode_jpeg_2000_at_half_size, "jpeg2000", by_sample=True)
 _JPEG_2000 = Codec("imagecodecs/openjpeg", _decode_jpeg_2000, "jpeg2000", by_sample=True, at_half_size=_JPEG_2000_HALF)
-_RLE = Codec("imagecodecs/dicomrle", _decode_rle)
+_RLE = Codec("imagecodecs/packbits", _decode_rle)
 
 IMPLICIT_LITTLE = "1.2.840.10008.1.2"
 EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"

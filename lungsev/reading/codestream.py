@@ -24,11 +24,11 @@ CodestreamKind = Literal["png", "jpeg", "jpeg2000", "tiff"]
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 JPEG_MAGIC = b"\xff\xd8\xff"
 JPEG_2000_MAGIC = b"\xff\x4f\xff\x51"  # SOC and SIZ
-JPEG_END = b"\xff\xd9"
-_JPEG_SCAN = b"\xff\xda"
+_JPEG_2000_SIGNED = 0x80  # of Ssiz (T.800 table A.11)
 
 # SOF0-15 (but for DHT, JPG and DAC, which share the range) of T.81 table B.1, and SOF55 of T.87.
 _JPEG_FRAMES = (frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}) | {0xF7}
+_JPEG_OF_COSINES = frozenset({0xC0, 0xC1, 0xC2, 0xC5, 0xC6, 0xC9, 0xCA, 0xCD, 0xCE})  # samples are unsigned (A.3.1)
 _JPEG_WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
 _PNG_COMPONENTS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # colour type -> components; a palette index is one
 
@@ -42,6 +42,8 @@ class CodestreamHeader:
         precision: Bits of one component; of the first where they differ.
         orientation: EXIF or TIFF orientation 1-8; 1 is upright.
         pages: Images in the file.
+        signed: Whether the samples are; None where the codestream does not say so, as in lossless JPEG and JPEG-LS,
+            which carry the words of signed values too.
     """
 
     kind: CodestreamKind
@@ -51,6 +53,7 @@ class CodestreamHeader:
     precision: int
     orientation: int = 1
     pages: int = 1
+    signed: bool | None = None
 
 
 def find_kind(data: bytes) -> CodestreamKind | None:
@@ -74,16 +77,6 @@ def read_codestream_header(data: bytes) -> CodestreamHeader:
     if kind is None:
         raise _damaged("the data is neither PNG, JPEG, JPEG 2000 nor TIFF")
     return _HEADERS[kind](data)
-
-
-def require_jpeg_end(data: bytes) -> None:
-    """Refuse a JPEG or JPEG-LS codestream without its end marker, which entropy-coded data never holds by chance.
-
-    Raises:
-        UnreadableImageError: `truncated`.
-    """
-    if data.rfind(JPEG_END) < data.find(_JPEG_SCAN):
-        raise UnreadableImageError("truncated", "the JPEG data has no end: the file was cut short")
 
 
 def png_chunks(read_at: ReadAt) -> Iterator[tuple[bytes, int, int]]:
@@ -165,7 +158,8 @@ def _jpeg_header(data: bytes) -> CodestreamHeader:
         (length,) = _unpack(">H", data, position + 2)
         if marker in _JPEG_FRAMES:
             precision, rows, columns, components = _unpack(">BHHB", data, position + 4)
-            return CodestreamHeader("jpeg", rows, columns, components, precision, orientation)
+            signed = False if marker in _JPEG_OF_COSINES else None
+            return CodestreamHeader("jpeg", rows, columns, components, precision, orientation, signed=signed)
         if marker == 0xE1 and data[position + 4 : position + 10] == b"Exif\x00\x00":
             orientation = read_exif_orientation(data[position + 10 : position + 2 + length])
         if marker in (0xDA, 0xD9):
@@ -197,7 +191,10 @@ def _jpeg_2000_header(data: bytes) -> CodestreamHeader:
         raise _damaged("the JPEG 2000 data does not begin with its size")
     right, lower, left, upper = _unpack(">IIII", data, start + 8)
     components, precision = _unpack(">HB", data, start + 40)
-    return CodestreamHeader("jpeg2000", lower - upper, right - left, components, (precision & 0x7F) + 1)
+    size = lower - upper, right - left
+    return CodestreamHeader(
+        "jpeg2000", *size, components, (precision & 0x7F) + 1, signed=bool(precision & _JPEG_2000_SIGNED)
+    )
 
 
 def _codestream_box(data: bytes) -> int:

@@ -2,7 +2,8 @@
 
 A copy that stalls leaves a file whose size and time stay as they are. What the file says of itself distinguishes it
 from an image: DICOM elements have lengths (PS3.5 7.1), native pixel data as many bytes as its length says,
-encapsulated pixel data ends with a sequence delimiter (PS3.5 A.4), PNG with IEND, JPEG with EOI.
+encapsulated pixel data ends with a sequence delimiter (PS3.5 A.4) or with its codestream, PNG with IEND, JPEG with EOI.
+What follows the pixel data is not read, neither here nor by `lungsev.reading.decode`: it may be padding or cut short.
 
 This runs in the watcher itself, on unchecked files: no pydicom, no recursion, no memory that a file asks for.
 """
@@ -19,7 +20,7 @@ from typing import BinaryIO, Literal
 
 from lungsev.errors import UnreadableImageError
 from lungsev.reading.codecs import DEFLATED, EXPLICIT_BIG, IMPLICIT_LITTLE
-from lungsev.reading.codestream import JPEG_END, PNG_MAGIC, find_kind, png_chunks
+from lungsev.reading.codestream import PNG_MAGIC, find_kind, png_chunks
 from lungsev.reading.container import (
     ITEM,
     PIXEL_DATA,
@@ -27,9 +28,12 @@ from lungsev.reading.container import (
     SEQUENCE_END,
     UNDEFINED_LENGTH,
     fragment_spans,
+    guess_syntax,
     has_preamble,
     inflate,
+    is_dicom,
 )
+from lungsev.reading.formats.jpeg import has_jpeg_end
 from lungsev.reading.formats.tiff_directory import read_tiff_directory
 
 Verdict = Literal["complete", "incomplete", "unrecognised"]
@@ -110,13 +114,12 @@ def _unrecognised() -> UnreadableImageError:
 
 def _walk(file: _File, head: bytes) -> None:
     kind = find_kind(head)
-    if has_preamble(head):
-        _walk_dicom(file)
+    if is_dicom(head):
+        _walk_dicom(file, PREAMBLE_BYTES + 4 if has_preamble(head) else 0)
     elif kind == "png":
         _walk_png(file)
     elif kind == "jpeg":
-        # Some writers pad behind the end mark, so it is looked for in the last part of the file.
-        if JPEG_END not in file.read_at(max(0, file.size - _STEP_BYTES), _STEP_BYTES):
+        if not has_jpeg_end(file.read_at, file.size):
             raise _cut_short()
     elif kind == "tiff":
         if read_tiff_directory(file.read_at).data_end > file.size:
@@ -133,17 +136,17 @@ def _walk_png(file: _File) -> None:
             raise _cut_short()
 
 
-def _walk_dicom(file: _File) -> None:
-    file.stream.seek(_HEAD_BYTES)
-    syntax = _read_syntax(file)
+def _walk_dicom(file: _File, start: int) -> None:
+    syntax = _read_syntax(file, start)
     if syntax == DEFLATED:
         _check_deflated(file)
         return
     _walk_elements(file, _Encoding(syntax != IMPLICIT_LITTLE, ">" if syntax == EXPLICIT_BIG else "<"))
 
 
-def _read_syntax(file: _File) -> str:
-    """Read the meta group, which is always explicit little endian, and stop behind it."""
+def _read_syntax(file: _File, start: int) -> str:
+    """Read the meta group, which is always explicit little endian, and stop behind it; without one, guess."""
+    file.stream.seek(start)
     encoding = _Encoding(True, "<")
     syntax = b""
     while file.stream.tell() < file.size:
@@ -160,27 +163,28 @@ def _read_syntax(file: _File) -> str:
     else:
         raise _cut_short()  # nothing behind the meta group
     if not syntax:
-        raise _unrecognised()
+        place = file.stream.tell()
+        beginning = file.read_at(place, 9)
+        if len(beginning) == 9 and not is_dicom(beginning):
+            raise _unrecognised()
+        file.stream.seek(place)
+        return guess_syntax(beginning[:6])
     return syntax.decode("ascii", "replace")
 
 
 def _walk_elements(file: _File, encoding: _Encoding) -> None:
-    """Elements of the dataset up to the end of the file; nesting is counted, not recursed into."""
+    """Elements of the dataset up to the end of its pixel data; nesting is counted, not recursed into."""
     depth = 0
-    has_pixels = False
     for _ in range(_MAX_ELEMENTS):
         if file.stream.tell() == file.size:
-            if depth:
-                raise _cut_short()
-            if not has_pixels:
-                raise _unrecognised()  # no image, or a writer that paused before it
-            return
+            # Without pixels: no image, or a writer that paused before them.
+            raise _cut_short() if depth else _unrecognised()
         tag, length = _read_element(file, encoding)
-        has_pixels = has_pixels or tag == _PIXELS
         if tag in (_ITEM_END, SEQUENCE_END):
             depth = max(0, depth - 1)
-        elif tag == _PIXELS and length == UNDEFINED_LENGTH and not depth:
-            _walk_fragments(file)
+        elif tag == _PIXELS and not depth:
+            _walk_pixels(file, length)
+            return
         elif length == UNDEFINED_LENGTH:
             depth += 1  # a sequence or an item: its elements follow
         elif tag == ITEM and depth:
@@ -189,9 +193,12 @@ def _walk_elements(file: _File, encoding: _Encoding) -> None:
             file.skip(length)
 
 
-def _walk_fragments(file: _File) -> None:
+def _walk_pixels(file: _File, length: int) -> None:
+    if length != UNDEFINED_LENGTH:
+        file.skip(length)
+        return
     for _ in fragment_spans(file.read_at, file.stream.tell(), file.size):
-        pass  # what was read last is the delimiter: the stream is behind it
+        pass
 
 
 def _read_element(file: _File, encoding: _Encoding) -> tuple[tuple[int, int], int]:

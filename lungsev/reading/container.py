@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
+from typing import Any
 
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
@@ -35,6 +36,9 @@ _BARE_BEGINNINGS = (
     b"\x00\x08\x00\x08",
 )
 PIXEL_DATA = 0x7FE00010
+CODESTREAM_END = b"\xff\xd9"  # EOI of JPEG and JPEG-LS, EOC of JPEG 2000
+_TAIL_BYTES = 64  # in which it is, before nulls that pad
+_RLE_HEADER_BYTES = 64  # PS3.5 G.5
 ITEM, SEQUENCE_END = (0xFFFE, 0xE000), (0xFFFE, 0xE0DD)
 UNDEFINED_LENGTH = 0xFFFFFFFF
 INFLATION_STEP_BYTES = 1 << 20
@@ -87,7 +91,7 @@ def parse_dicom(data: bytes, limits: ReadLimits) -> DicomFile:
     source = BytesIO(data)
     source.seek(PREAMBLE_BYTES + 4 if has_preamble(data) else 0)
     meta = read_dataset(source, is_implicit_VR=False, is_little_endian=True, stop_when=_after_meta)
-    syntax = read_text(meta, "TransferSyntaxUID") or _guessed_syntax(data[source.tell() : source.tell() + 6])
+    syntax = read_text(meta, "TransferSyntaxUID") or guess_syntax(data[source.tell() : source.tell() + 6])
     content: bytes | bytearray = data
     if syntax == DEFLATED:
         content = _inflate(memoryview(data)[source.tell() :], limits)
@@ -116,7 +120,7 @@ def encoded_frame(pixel_data: PixelData, codec: Codec) -> memoryview | bytes:
         if pixel_data.is_encapsulated:
             raise UnreadableImageError("damaged", "the pixel data is in fragments, the header says uncompressed")
         return pixel_data.value
-    if not pixel_data.is_encapsulated:
+    if not pixel_data.is_encapsulated and not _begins_with_item(pixel_data.value):  # some writers state its length
         raise UnreadableImageError("damaged", "the pixel data is uncompressed, the header names a compression")
     value = pixel_data.value
     spans = list(fragment_spans(lambda position, count: value[position : position + count], 0, len(value)))
@@ -129,34 +133,58 @@ def encoded_frame(pixel_data: PixelData, codec: Codec) -> memoryview | bytes:
 def fragment_spans(read_at: ReadAt, position: int, end: int) -> Iterator[tuple[int, int]]:
     """Yield start and end of each item of encapsulated pixel data, the offset table first (PS3.5 A.4).
 
+    What follows the last fragment should be a sequence delimiter; where the codestream in it has its own end, that
+    is enough.
+
     Args:
         read_at: Reads the data.
         position: Where the first item begins.
         end: Where the data ends.
 
     Raises:
-        UnreadableImageError: `truncated` when the data ends before its sequence delimiter, else `damaged`.
+        UnreadableImageError: `truncated` when the data ends before its end, else `damaged`.
     """
+    spans = 0
+    ended = False  # the codestream is
     while True:
         head = read_at(position, 8)
+        group, element, length = struct.unpack("<HHI", bytes(head).ljust(8, b"\0"))
+        if ended and (group, element) != ITEM:
+            return
         if len(head) < 8:
             raise UnreadableImageError("truncated", "the pixel data has no end: the file was cut short")
-        group, element, length = struct.unpack("<HHI", head)
-        position += 8
         if (group, element) == SEQUENCE_END:
             return
         if (group, element) != ITEM:
             raise UnreadableImageError("damaged", "the pixel data's fragments are damaged")
-        if position + length > end:
+        position += 8
+        spans += 1
+        ended = spans > 1 and _has_own_end(read_at, position, min(position + length, end), length)
+        if position + length > end and not ended:
             raise UnreadableImageError("truncated", "the pixel data's last fragment was cut short")
-        yield position, position + length
+        yield position, min(position + length, end)
         position += length
         if length % 2 and read_at(position, 1) == b"\0":  # some writers pad and do not count it
             position += 1
 
 
+def _begins_with_item(value: memoryview) -> bool:
+    return bytes(value[:4]) == struct.pack("<HH", *ITEM)
+
+
+def _has_own_end(read_at: ReadAt, start: int, end: int, length: int) -> bool:
+    """Whether a fragment ends a codestream: JPEG and JPEG 2000 by their last marker, RLE when all of it is there."""
+    tail = max(start, end - _TAIL_BYTES)
+    if bytes(read_at(tail, end - tail)).rstrip(b"\0").endswith(CODESTREAM_END):
+        return True
+    segments, first = struct.unpack("<II", bytes(read_at(start, 8)).ljust(8, b"\0"))
+    return end - start == length and 1 <= segments <= 15 and first == _RLE_HEADER_BYTES
+
+
 def inflate(deflated: Iterable[bytes | memoryview]) -> Iterator[tuple[bytes, int]]:
-    """Inflate a raw deflate stream (PS3.5 A.5) in steps of at most 1 MiB, so that a bomb is known early.
+    """Inflate a deflate stream (PS3.5 A.5), raw or wrapped in zlib's or gzip's header.
+
+    In steps of at most 1 MiB, so that a bomb is known early.
 
     Yields:
         A part of the inflated data, and how many deflated bytes were taken so far.
@@ -164,9 +192,10 @@ def inflate(deflated: Iterable[bytes | memoryview]) -> Iterator[tuple[bytes, int
     Raises:
         UnreadableImageError: `truncated` or `damaged`.
     """
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    inflater: Any = None
     taken = 0
     for pending in deflated:
+        inflater = inflater or zlib.decompressobj(_window_bits(bytes(pending[:2])))
         taken += len(pending)
         part = b"?"
         while not inflater.eof and part:
@@ -182,11 +211,17 @@ def inflate(deflated: Iterable[bytes | memoryview]) -> Iterator[tuple[bytes, int
     raise UnreadableImageError("truncated", "the deflated dataset was cut short")
 
 
+def _window_bits(head: bytes) -> int:
+    """For zlib: negative for a raw stream, which can begin with none of the bytes that a wrapped one begins with."""
+    is_zlib = len(head) == 2 and head[0] & 0x0F == 8 and head[0] >> 4 <= 7 and int.from_bytes(head, "big") % 31 == 0
+    return zlib.MAX_WBITS | 32 if is_zlib or head == b"\x1f\x8b" else -zlib.MAX_WBITS
+
+
 def _after_meta(tag: int, vr: str | None, length: int) -> bool:
     return int(tag) >> 16 != 2
 
 
-def _guessed_syntax(beginning: bytes) -> str:
+def guess_syntax(beginning: bytes) -> str:
     """From the first element: its tag, then in explicit syntaxes a value representation of two capitals."""
     if not beginning[4:6].isalpha() or not beginning[4:6].isupper():
         return IMPLICIT_LITTLE

@@ -7,16 +7,17 @@ import warnings
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
 from lungsev.errors import ImageError, SkippedImageError, UnreadableImageError
 from lungsev.reading.acceptance import may_be_radiograph, require_frontal_chest
-from lungsev.reading.codecs import EXPLICIT_BIG, FrameShape, codec_for, decode_quickly
+from lungsev.reading.codecs import EXPLICIT_BIG, FrameShape, codec_for, decode_quickly, stated_sign
 from lungsev.reading.container import DicomFile, encoded_frame, parse_dicom
 from lungsev.reading.header import DicomHeader, read_header
 from lungsev.reading.limits import ReadLimits
 from lungsev.reading.orientation import turn_to_radiological
 from lungsev.reading.radiograph import Stored, StoredImage, pixel_sha256
+from lungsev.reading.values.inputs import fit_grayscale
+from lungsev.reading.values.sign import stored_values
 
 # pydicom logs the values it finds odd, and those may name a patient.
 logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
@@ -64,12 +65,25 @@ def _decode_pixels(file: DicomFile, header: DicomHeader, limits: ReadLimits) -> 
         raise SkippedImageError("no_pixels", "the file holds no pixel data")
     codec = codec_for(header.transfer_syntax)
     shape = _frame_shape(header, file.pixel_data.vr, limits)
-    decoded, codec = decode_quickly(encoded_frame(file.pixel_data, codec), codec, shape)
-    stored = _stored_values(decoded, shape, None if codec.by_sample else header.high_bit)
-    as_monochrome2 = _complement(stored, shape) if header.photometric_interpretation == "MONOCHROME1" else stored
+    encoded = encoded_frame(file.pixel_data, codec)
+    decoded, codec = decode_quickly(encoded, codec, shape)
+    stated = stated_sign(encoded, codec)
+    stored, sign_notes = stored_values(
+        decoded,
+        shape.bits_stored,
+        shape.signed if stated is None else stated,
+        None if codec.by_sample else header.high_bit,
+        sign_is_sure=stated is not None and (stated or codec.codestream == "jpeg" or not shape.signed),
+    )
+    if (stored.dtype.kind == "i") == shape.signed:  # the codestream was wrong, the header says what the values do
+        sign_notes = tuple(note for note in sign_notes if note != "sign_corrected")
+    as_monochrome2 = (
+        _complement(stored, shape.bits_stored) if header.photometric_interpretation == "MONOCHROME1" else stored
+    )
     info = replace(header.image_info(), pixel_sha256=pixel_sha256(as_monochrome2), decoder=codec.name)
+    grayscale = fit_grayscale(header.grayscale, stored)
     upright, notes = turn_to_radiological(stored, header.orientation)
-    return StoredImage(upright, header.grayscale, info, notes)
+    return StoredImage(upright, grayscale, info, (*sign_notes, *notes))
 
 
 def _frame_shape(header: DicomHeader, vr: str | None, limits: ReadLimits) -> FrameShape:
@@ -94,44 +108,7 @@ def _frame_shape(header: DicomHeader, vr: str | None, limits: ReadLimits) -> Fra
     )
 
 
-def _stored_values(decoded: npt.NDArray[np.generic], shape: FrameShape, high_bit: int | None) -> Stored:
-    """Remove unused bits and extend the sign, in the smallest native type that holds them.
-
-    Bits above the stored ones are overlays of old units, or the image's own where BitsStored is too small or the sign
-    is wrong: neighbouring pixels tell, since an image cut off at a bit jumps where its values pass it.
-
-    Args:
-        decoded: uint8, uint16, int8 or int16 [rows, columns] of any byte order.
-        shape: Bits and sign that the header states.
-        high_bit: Of words; None when the values are samples, whose lowest bit is always bit 0.
-    """
-    kind = "i" if shape.signed else "u"
-    width = 8 if decoded.dtype.itemsize == 1 else 16
-    raw = decoded.astype(decoded.dtype.newbyteorder("="), copy=False).view(f"u{width // 8}")
-    below = 0
-    if high_bit is not None and shape.bits_stored - 1 < high_bit < width:
-        below = high_bit + 1 - shape.bits_stored
-    above = max(width - shape.bits_stored - below, 0)
-    if above + below == 0:
-        return np.ascontiguousarray(raw.view(f"{kind}{width // 8}"))
-    if below == 0 and not shape.signed and int(raw.max()) < 1 << shape.bits_stored:
-        return np.ascontiguousarray(raw)
-    # Up so that the top stored bit is the word's, then back down: masks and sign extends.
-    top_aligned = np.left_shift(raw, above).view(f"{kind}{width // 8}")
-    stored = np.right_shift(top_aligned, above + below)
-    whole = raw.view(f"{kind}{width // 8}")
-    return np.ascontiguousarray(whole if below == 0 and _continues_above(whole, stored, shape.bits_stored) else stored)
-
-
-def _continues_above(whole: Stored, cut: Stored, bits: int) -> bool:
-    """Whether values pass the uppermost stored bit smoothly, and jump there without the bits above it."""
-    steps, cut_steps = (np.diff(values[::4].astype(np.int32), axis=1) for values in (whole, cut))
-    passes = np.abs(steps - cut_steps) == 1 << bits
-    smoother = np.abs(steps[passes]) < np.abs(cut_steps[passes])
-    return bool(2 * np.count_nonzero(smoother) > smoother.size)
-
-
-def _complement(stored: Stored, shape: FrameShape) -> Stored:
+def _complement(stored: Stored, bits_stored: int) -> Stored:
     """Return a MONOCHROME1 image as MONOCHROME2 stores it: the complement within the stored bits."""
-    bits = stored.dtype.type(-1 if shape.signed else (1 << shape.bits_stored) - 1)
+    bits = stored.dtype.type(-1 if stored.dtype.kind == "i" else (1 << bits_stored) - 1)
     return np.asarray(np.bitwise_xor(stored, bits))

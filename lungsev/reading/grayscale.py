@@ -81,6 +81,7 @@ class Grayscale:
     Attributes:
         inverted: The output of the VOI step is dark for high values (MONOCHROME1 or shape INVERSE).
         polarity_conflict: Presentation LUT Shape and Photometric Interpretation contradict each other.
+        lut_unusable: The file holds a look-up table that cannot be used.
         padding: Stored values, lowest and highest, that are not part of the image.
         display_ready: 8-bit values of a picture file, shown over 0-255 as they are; nothing else applies.
     """
@@ -89,6 +90,7 @@ class Grayscale:
     intercept: float = 0.0
     modality_lut: Lut | None = None
     voi_luts: Sequence[Lut] = ()
+    lut_unusable: bool = False
     windows: Sequence[Window] = ()
     inverted: bool = False
     polarity_conflict: bool = False
@@ -105,24 +107,33 @@ def render(stored: Stored, grayscale: Grayscale) -> tuple[Pixels, tuple[str, ...
             taken, else the robust range.
 
     Returns:
-        float32 [rows, columns], 0-1, and notes: `window_ignored`, `constant`.
+        float32 [rows, columns], 0-1, and notes: `window_ignored`, `lut_ignored`, `constant`.
     """
     shifted, lowest = _unsigned(stored)
     if grayscale.display_ready:
         return _look_up(_on_grid(np.arange(256) / 255.0), shifted), ()
     counts = _histogram(shifted)
     inputs = np.arange(lowest, lowest + len(counts), dtype=np.float64)
-    modality = _modality(inputs, grayscale)
+    modality = modality_values(inputs, grayscale)
     weights = counts.astype(np.float64)
     is_padding = _padding_inputs(inputs, weights, grayscale.padding)
     weights[is_padding] = 0.0
     shown, notes = _voi(modality, weights, grayscale)
+    if grayscale.lut_unusable:
+        notes = tuple(dict.fromkeys((*notes, "lut_ignored")))
     if grayscale.inverted:
         shown = 1.0 - shown
     pixels = _look_up(_on_grid(shown), shifted)
     if is_padding.any():
         pixels[_touches_edge(is_padding.take(shifted))] = 0.0
     return pixels, notes
+
+
+def modality_values(inputs: Curve, grayscale: Grayscale) -> Curve:
+    """Return modality values of stored ones: by the modality LUT, or else slope and intercept."""
+    if grayscale.modality_lut is not None and len(grayscale.modality_lut.entries) > 1:
+        return grayscale.modality_lut.apply(inputs)
+    return inputs * grayscale.slope + grayscale.intercept
 
 
 def weighted_percentiles(values: Curve, weights: Curve, percentiles: Sequence[float]) -> Curve:
@@ -136,14 +147,14 @@ def weighted_percentiles(values: Curve, weights: Curve, percentiles: Sequence[fl
 
 
 def _voi(modality: Curve, weights: Curve, grayscale: Grayscale) -> tuple[Curve, tuple[str, ...]]:
-    candidates = [_lut_curve(lut, modality) for lut in grayscale.voi_luts if len(lut.entries) > 1]
-    candidates += [window.apply(modality) for window in grayscale.windows if window.is_usable]
-    for shown in candidates:
+    luts = [_lut_curve(lut, modality) for lut in grayscale.voi_luts if len(lut.entries) > 1]
+    windows = [window.apply(modality) for window in grayscale.windows if window.is_usable]
+    for number, shown in enumerate([*luts, *windows]):
         if _clipped(shown, weights) <= MAX_CLIPPED:
-            return shown, ()
+            return shown, ("lut_ignored",) if luts and number >= len(luts) else ()
     low, high = weighted_percentiles(modality, weights, ROBUST_PERCENTILES)
-    offered = bool(grayscale.voi_luts or grayscale.windows)
-    notes = ("window_ignored",) if offered else ()
+    notes = ("lut_ignored",) if grayscale.voi_luts else ()
+    notes += ("window_ignored",) if grayscale.windows else ()
     if high <= low:
         return np.full_like(modality, 0.5), (*notes, "constant")
     return np.clip((modality - low) / (high - low), 0.0, 1.0), notes
@@ -164,12 +175,6 @@ def _clipped(shown: Curve, weights: Curve) -> float:
         return 1.0
     flat = (shown <= 0.0) | (shown >= 1.0)
     return float(weights[flat].sum() / weights.sum())
-
-
-def _modality(inputs: Curve, grayscale: Grayscale) -> Curve:
-    if grayscale.modality_lut is not None and len(grayscale.modality_lut.entries) > 1:
-        return grayscale.modality_lut.apply(inputs)
-    return inputs * grayscale.slope + grayscale.intercept
 
 
 def _padding_inputs(inputs: Curve, weights: Curve, padding: tuple[int, int] | None) -> npt.NDArray[np.bool_]:

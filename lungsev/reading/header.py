@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 from pydicom.dataset import Dataset
 
 from lungsev.moment import Moment, parse_date, read_moment
 from lungsev.patient import PatientInfo
-from lungsev.reading.grayscale import Grayscale, Lut, Window
+from lungsev.reading.codecs import EXPLICIT_BIG
+from lungsev.reading.grayscale import Grayscale, Window
 from lungsev.reading.tags import (
     read_identifier,
     read_integer,
@@ -23,6 +23,7 @@ from lungsev.reading.tags import (
     read_text,
     read_texts,
 )
+from lungsev.reading.values.luts import read_luts
 from lungsev.report import ImageInfo
 
 # What the moment of the exposure is read from.
@@ -99,7 +100,6 @@ class DicomHeader:
 def read_header(dataset: Dataset, transfer_syntax: str) -> DicomHeader:
     """Read every element lungsev uses; nothing is judged here, and a damaged value is no error."""
     photometric_interpretation = _read_code(dataset, "PhotometricInterpretation")
-    signed = read_integer(dataset, "PixelRepresentation") == 1
     return DicomHeader(
         transfer_syntax=transfer_syntax,
         sop_class_uid=read_identifier(dataset, "SOPClassUID"),
@@ -127,9 +127,9 @@ def read_header(dataset: Dataset, transfer_syntax: str) -> DicomHeader:
         bits_allocated=read_integer(dataset, "BitsAllocated"),
         bits_stored=read_integer(dataset, "BitsStored"),
         high_bit=read_integer(dataset, "HighBit"),
-        signed=signed,
+        signed=read_integer(dataset, "PixelRepresentation") == 1,
         orientation=_read_codes(dataset, "PatientOrientation"),
-        grayscale=_read_grayscale(dataset, photometric_interpretation, signed),
+        grayscale=_read_grayscale(dataset, photometric_interpretation, transfer_syntax == EXPLICIT_BIG),
     )
 
 
@@ -183,8 +183,10 @@ def _read_moment(dataset: Dataset) -> Moment | None:
     return read_moment(values, read_identifier(dataset, "TimezoneOffsetFromUTC") or "")
 
 
-def _read_grayscale(dataset: Dataset, photometric_interpretation: str, signed: bool) -> Grayscale:
+def _read_grayscale(dataset: Dataset, photometric_interpretation: str, big_endian: bool) -> Grayscale:
     """PS3.3 C.7.6.3.1.2, C.11.1, C.11.2 and C.11.6."""
+    modality_luts, modality_lut_lost = read_luts(dataset, "ModalityLUTSequence", big_endian)
+    voi_luts, voi_lut_lost = read_luts(dataset, "VOILUTSequence", big_endian)
     slope, intercept = read_number(dataset, "RescaleSlope"), read_number(dataset, "RescaleIntercept")
     lut_shape = _read_code(dataset, "PresentationLUTShape")
     inverted = photometric_interpretation == "MONOCHROME1" or (
@@ -193,12 +195,13 @@ def _read_grayscale(dataset: Dataset, photometric_interpretation: str, signed: b
     return Grayscale(
         slope=slope if slope else 1.0,
         intercept=intercept or 0.0,
-        modality_lut=next(iter(_read_luts(dataset, "ModalityLUTSequence", signed)), None),
-        voi_luts=_read_luts(dataset, "VOILUTSequence", signed or (intercept or 0.0) < 0),
+        modality_lut=next(iter(modality_luts), None),
+        voi_luts=voi_luts,
+        lut_unusable=modality_lut_lost or voi_lut_lost,
         windows=_read_windows(dataset),
         inverted=inverted,
         polarity_conflict=lut_shape in ("IDENTITY", "INVERSE") and (lut_shape == "INVERSE") != inverted,
-        padding=_read_padding(dataset, signed),
+        padding=_read_padding(dataset),
     )
 
 
@@ -209,41 +212,10 @@ def _read_windows(dataset: Dataset) -> tuple[Window, ...]:
     return tuple(Window(center, width, function) for center, width in zip(centers, widths, strict=False))  # type: ignore[arg-type]
 
 
-def _read_luts(dataset: Dataset, keyword: str, signed: bool) -> tuple[Lut, ...]:
-    luts = (_read_lut(item, signed) for item in read_items(dataset, keyword))
-    return tuple(lut for lut in luts if lut is not None)
-
-
-def _read_lut(item: Dataset, signed: bool) -> Lut | None:
-    """PS3.3 C.11.1.1 and C.11.2.1.1: descriptor is entries (0 is 65,536), first input, bits of an entry."""
-    descriptor = read_numbers(item, "LUTDescriptor")
-    if len(descriptor) != 3:
-        return None
-    entries, first, bits = (int(value) for value in descriptor)
-    entries = entries % 65536 or 65536
-    if signed and first > 32767:
-        first -= 65536
-    try:
-        data = item["LUTData"].value
-        if isinstance(data, bytes):
-            code = "B" if len(data) < 2 * entries else "H"
-            values = np.frombuffer(data, np.dtype(code).newbyteorder("<"), count=entries).astype(np.float64)
-        else:
-            values = np.asarray(data, dtype=np.float64).ravel()[:entries]
-    except Exception:  # pydicom raises many types here, all of which mean a damaged table
-        return None
-    if not 1 <= bits <= 16 or len(values) < 2 or values.min() < 0:
-        return None
-    return Lut(first=first, entries=values, bits=bits)
-
-
-def _read_padding(dataset: Dataset, signed: bool) -> tuple[int, int] | None:
+def _read_padding(dataset: Dataset) -> tuple[int, int] | None:
     """PS3.3 C.7.5.1.1.2: one value, or a range with its limit."""
     value = read_integer(dataset, "PixelPaddingValue")
     if value is None:
         return None
     limit = read_integer(dataset, "PixelPaddingRangeLimit")
-    ends = [value, value if limit is None else limit]
-    if signed:
-        ends = [end - 65536 if end > 32767 else end for end in ends]
-    return min(ends), max(ends)
+    return value, value if limit is None else limit

@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from lungsev.errors import ImageError, SkippedImageError, UnreadableImageError
 from lungsev.reading.codecs import check_expansion
-from lungsev.reading.codestream import CodestreamHeader, find_kind, read_codestream_header, require_jpeg_end
+from lungsev.reading.codestream import CodestreamHeader, find_kind, read_codestream_header
+from lungsev.reading.formats.jpeg import decode_jpeg
 from lungsev.reading.formats.samples import spread_over_16_bits
 from lungsev.reading.formats.tiff import decode_tiff
 from lungsev.reading.formats.tiff_directory import read_tiff_directory
@@ -105,14 +106,12 @@ def turn_upright(grey: Stored, orientation: int) -> Stored:
 
 def _decode(data: bytes, header: CodestreamHeader) -> tuple[Decoded, Decoded | None]:
     """Grey values [rows, columns] or red, green, blue [rows, columns, 3]; and the opacity, where there is one."""
-    if header.kind == "jpeg":
-        require_jpeg_end(data)
     try:
         if header.kind == "tiff":
             directory = read_tiff_directory(lambda position, count: data[position : position + count])
             colours, opacity = decode_tiff(data, directory)
         else:
-            colours, opacity = _decode_png_or_jpeg(data)
+            colours, opacity = _decode_png_or_jpeg(data, header)
     except (ImageError, MemoryError):
         raise
     except Exception:  # codecs raise many types
@@ -127,7 +126,9 @@ def _decode(data: bytes, header: CodestreamHeader) -> tuple[Decoded, Decoded | N
     return colours, opacity
 
 
-def _decode_png_or_jpeg(data: bytes) -> tuple[Decoded, Decoded | None]:
+def _decode_png_or_jpeg(data: bytes, header: CodestreamHeader) -> tuple[Decoded, Decoded | None]:
+    if header.kind == "jpeg" and (strict := decode_jpeg(data, header)) is not None:
+        return strict, None
     decoded = np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED))
     if decoded.ndim == 2:
         return decoded, None

@@ -30,7 +30,7 @@ def test_a_flag_has_its_code_its_severity_and_its_message() -> None:
 def test_these_and_only_these_refuse_an_image() -> None:
     assert {code for code in FLAG_CODES if make_flag(code).severity == "refuse"} == {
         "blank", "inverted", "rotated", "not_frontal_chest", "lungs_not_found", "several_images", "apex_missing",
-        "base_missing", "leaning", "part_missing",
+        "base_missing", "leaning", "part_missing", "grey_table_unusable",
     }  # fmt: skip
 
 

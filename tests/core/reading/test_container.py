@@ -129,6 +129,34 @@ def test_fragments_without_an_end_or_a_tag_are_refused(data: bytes, code: str) -
     assert code_of(caught) == code
 
 
+@pytest.mark.parametrize("behind", [b"", END[:5], bytes(8), b"\n"])
+def test_a_codestream_with_an_end_of_its_own_needs_no_delimiter(behind: bytes) -> None:
+    jpeg, rle = b"\xff\xd8..\xff\xd9", struct.pack("<II", 2, 64) + b".."
+    assert spans(item(b"") + item(jpeg) + behind) == [(8, 8), (16, 22)]
+    assert spans(item(b"") + item(jpeg + b"\0\0") + behind) == [(8, 8), (16, 24)]
+    assert spans(item(b"") + item(rle) + behind) == [(8, 8), (16, 26)]
+    assert spans(item(b"") + item(jpeg, length=7) + behind[:0]) == [(8, 8), (16, 22)]
+    for unfinished in (item(b"") + item(jpeg[:-1]) + behind, item(b"") + item(rle, length=60) + behind, item(jpeg)):
+        with pytest.raises(UnreadableImageError):
+            spans(unfinished)
+
+
+def test_fragments_whose_length_is_stated_are_fragments() -> None:
+    value = item(b"") + item(b"\xff\xd8..\xff\xd9") + END
+    assert encoded_frame(PixelData(memoryview(value), is_encapsulated=False, vr="OB"), RLE) == b"\xff\xd8..\xff\xd9"
+
+
+@pytest.mark.parametrize("bits", [zlib.MAX_WBITS, zlib.MAX_WBITS | 16])
+def test_deflated_data_may_be_wrapped_as_zlib_and_gzip_do(bits: int) -> None:
+    for level in (1, 6, 9):
+        packer = zlib.compressobj(level, zlib.DEFLATED, bits)
+        packed = packer.compress(b"content" * 9000) + packer.flush()
+        assert inflated([packed[:100], packed[100:]]) == b"content" * 9000
+        with pytest.raises(UnreadableImageError) as caught:
+            inflated([packed[:-9]])
+        assert code_of(caught) == "truncated"
+
+
 @pytest.mark.parametrize("step", [1, 7, 1 << 20])
 def test_a_deflated_stream_comes_out_whole_whatever_its_chunks(step: int) -> None:
     content = bytes(range(256)) * 20_000

@@ -77,7 +77,8 @@ def test_what_the_report_says_of_the_radiograph() -> None:
 @pytest.mark.parametrize("syntax", LOSSLESS_SYNTAXES)
 def test_signed_radiographs_keep_their_sign(bits: int, syntax: str) -> None:
     half = 1 << (bits - 1)
-    signed = np.linspace(-half, half - 1, 64 * 80).astype(np.int8 if bits == 8 else np.int16).reshape(64, 80)
+    waves = np.sin(np.linspace(0, 150, 64 * 80)) * (half - 0.5) - 0.5
+    signed = np.rint(waves).astype(np.int8 if bits == 8 else np.int16).reshape(64, 80)
     words = signed.view(np.uint8 if bits == 8 else np.uint16) & ((1 << bits) - 1)
     decoded = decode_dicom(encoded_image(words, syntax, bits=bits, PixelRepresentation=1), LIMITS)
     np.testing.assert_array_equal(decoded.values, signed)
@@ -172,7 +173,7 @@ def test_the_class_may_stand_in_the_file_meta_alone() -> None:
     )
 
 
-@pytest.mark.parametrize("kept", [140, 200, 600, 1200, -200, -2])
+@pytest.mark.parametrize("kept", [140, 200, 600, 1200, -200, -40])
 @pytest.mark.parametrize("syntax", SYNTAXES)
 def test_a_file_cut_short_anywhere_is_truncated_or_damaged(syntax: str, kept: int) -> None:
     error = failure(image_bytes(transfer_syntax=syntax)[:kept])

@@ -18,6 +18,7 @@ from lungsev.reading.orientation import turn_to_radiological
 from lungsev.reading.radiograph import Stored, StoredImage, pixel_sha256
 from lungsev.reading.values.inputs import fit_grayscale
 from lungsev.reading.values.sign import stored_values
+from lungsev.reading.values.tail import ends_inside_a_line
 
 # pydicom logs the values it finds odd, and those may name a patient.
 logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
@@ -82,8 +83,9 @@ def _decode_pixels(file: DicomFile, header: DicomHeader, limits: ReadLimits) -> 
     )
     info = replace(header.image_info(), pixel_sha256=pixel_sha256(as_monochrome2), decoder=codec.name)
     grayscale = fit_grayscale(header.grayscale, stored)
+    cut_notes = ("part_missing",) if ends_inside_a_line(stored) else ()
     upright, notes = turn_to_radiological(stored, header.orientation)
-    return StoredImage(upright, grayscale, info, (*sign_notes, *notes))
+    return StoredImage(upright, grayscale, info, (*sign_notes, *cut_notes, *notes))
 
 
 def _frame_shape(header: DicomHeader, vr: str | None, limits: ReadLimits) -> FrameShape:

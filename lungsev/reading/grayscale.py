@@ -153,7 +153,7 @@ def _voi(modality: Curve, weights: Curve, grayscale: Grayscale) -> tuple[Curve, 
         if _clipped(shown, weights) <= MAX_CLIPPED:
             return shown, ("lut_ignored",) if luts and number >= len(luts) else ()
     low, high = weighted_percentiles(modality, weights, ROBUST_PERCENTILES)
-    notes = ("lut_ignored",) if grayscale.voi_luts else ()
+    notes: tuple[str, ...] = ("lut_ignored",) if grayscale.voi_luts else ()
     notes += ("window_ignored",) if grayscale.windows else ()
     if high <= low:
         return np.full_like(modality, 0.5), (*notes, "constant")

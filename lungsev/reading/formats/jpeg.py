@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lungsev.errors import UnreadableImageError
-from lungsev.reading.codestream import CodestreamHeader, ReadAt
+from lungsev.reading.codestream import CodestreamHeader
+from lungsev.reading.formats.tiff_directory import ReadAt
 
 Decoded = npt.NDArray[Any]
 

@@ -21,7 +21,7 @@ Decoded = npt.NDArray[Any]
 JPEG_END = b"\xff\xd9"
 _SCAN, _END, _FILL = 0xDA, 0xD9, 0xFF
 _WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
-_STEP_BYTES = 64 << 10
+_SEARCHED_BYTES = 64 << 10
 _HEARD = ("Corrupt JPEG data", "Premature end")  # warnings of libjpeg that mean missing or damaged data
 _LONGEST_PERIOD = 32  # bytes: the codes of a flat area are 32 bits at most
 _JUDGED_BYTES = 1024
@@ -41,7 +41,7 @@ def has_jpeg_end(read_at: ReadAt, size: int) -> bool:
         return False
     end = size
     while end > start:
-        begin = max(start, end - _STEP_BYTES)
+        begin = max(start, end - _SEARCHED_BYTES)
         if JPEG_END in bytes(read_at(begin, end - begin + 1)):
             return True
         end = begin

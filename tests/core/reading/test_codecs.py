@@ -216,9 +216,11 @@ def test_a_uid_in_a_message_is_digits_and_dots() -> None:
 
 def _forbid_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
     import imagecodecs
+    import simplejpeg
 
     def fail(*arguments: object, **options: object) -> None:
         pytest.fail("the decoder was called")
 
     for name in ("jpeg8_decode", "jpegls_decode", "jpeg2k_decode"):
         monkeypatch.setattr(imagecodecs, name, fail)
+    monkeypatch.setattr(simplejpeg, "decode_jpeg", fail)

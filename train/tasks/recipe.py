@@ -2,7 +2,7 @@
 
 DIR/    a folder with lung masks (V7's, or images/ and masks/), the Cohen subset with Brixia scores, and what else the
         stages name: RALO, findings, places of opacity. What is not there is left out, and said so
-runs/model/<time>/{segment,align,segment-all,align-all,trunk,zones,self_training}/
+runs/model/<time>/{segment,align,segment-all,align-all,trunk,copies,zones,self_training}/
 
 Grades are measured with lungs found by networks that know nothing of the graded patients (segment, align). What
 ships finds lungs with networks that learned from every mask (segment-all, align-all).
@@ -36,7 +36,7 @@ from lungsev.train.tasks.soup import SoupSettings, run_soup
 
 MASK_LAYOUTS = ("v7", "lung_pairs", "montgomery", "shenzhen", "jsrt")
 GRADE_LAYOUTS = ("brixia", "cohen")
-JOINT = ("trunk", "zones", "self_training")  # in this order; the last that there is ships
+JOINT = ("trunk", "copies", "zones", "self_training")  # in this order; the last that there is ships
 
 
 class ModelSettings(Settings):
@@ -51,8 +51,9 @@ class ModelSettings(Settings):
     chests: tuple[Path, ...] = ()  # below `data`: as `segment.chests` has them
     segment: SegmentSettings = SegmentSettings()
     align: AlignSettings = AlignSettings()
-    # {trunk}, {zones} in `start` and `pseudo` are the runs of these stages
+    # {trunk}, {copies}, {zones} in `start` and `pseudo` are the runs of these stages
     trunk: JointSettings | None = None  # stage 1: how much and where, without a graded zone
+    copies: JointSettings | None = None  # copies of the trunk learn on, each by itself; their weights are averaged
     zones: JointSettings | None = None  # stage 2: zones in folds, the other sources in every batch
     self_training: JointSettings | None = None  # stage 3: zones, and grades that stage 2 gave
     pretrain: PretrainSettings = PretrainSettings()  # this and severity: where a joint stage lacks its first source

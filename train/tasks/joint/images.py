@@ -50,6 +50,7 @@ class JointImages:
         self.reader = ItemReader(sources, crops, targets, schemes)
         self.settings = settings
         self.rows = [source.train for source in sources]
+        self.aligned = [source.settings.frame == "aligned" for source in sources]
         slots = slots_of([source.settings.share for source in sources], settings.loop.batch_size)
         self.slots = np.repeat(np.arange(len(slots)), slots)
         self.starts = np.concatenate([np.arange(count) for count in slots])
@@ -69,12 +70,16 @@ class JointImages:
         return source, rows[_order(self.settings.loop.seed, source, turn, len(rows))[place]]
 
     def __getitem__(self, key: Key) -> dict[str, Any]:
-        """Return what `ItemReader.item` does, of a random crop that may be flipped; index."""
+        """Return what `ItemReader.item` does, of a random crop that may be flipped or show two images' lungs; index."""
         source, row = self.place_of(key)
         generator = generator_of(self.settings.loop.seed, key)
         augmentation = int(generator.integers(self.reader.crops[source].records.shape[1]))
         flips = bool(generator.random() < self.settings.geometry.flip)
-        return {**self.reader.item(source, row, augmentation, flips), "index": key[1]}
+        item = self.reader.item(source, row, augmentation, flips)
+        if self.aligned[source] and generator.random() < self.settings.other_lung:
+            other = self.rows[source][int(generator.integers(len(self.rows[source])))]
+            item = with_left_lung(item, self.reader.item(source, other, augmentation, flips), self.reader.schemes)
+        return {**item, "index": key[1]}
 
 
 class HeldImages:
@@ -127,6 +132,27 @@ class ItemReader:
                 item[f"label.{self.keys[place]}"] = torch.from_numpy(own)
         planes = {"image": image[None], "maps": maps, "lung_totals": lung_totals}
         return {**item, **{name: torch.from_numpy(np.ascontiguousarray(plane)) for name, plane in planes.items()}}
+
+
+def with_left_lung(item: dict[str, Any], other: dict[str, Any], schemes: Mapping[str, Scheme]) -> dict[str, Any]:
+    """Return an item of `ItemReader` whose left half, the patient's left lung, is that of another item.
+
+    What is known of one lung goes with it. What is known of the whole image stays where both say the same of it.
+    """
+    mixed = dict(item)
+    for name in ("image", "maps"):
+        left = item[name].shape[-1] // 2
+        mixed[name] = torch.cat([item[name][..., :left], other[name][..., left:]], dim=-1)
+    for name, scheme in schemes.items():
+        key = f"target.{name}"
+        known = [{"right": item, "left": other}.get(region.side) for region in scheme.regions]
+        rows = [torch.zeros_like(item[key][row]) if each is None else each[key][row] for row, each in enumerate(known)]
+        mixed[key] = torch.stack(rows)
+    mixed["lung_totals"] = torch.stack([item["lung_totals"][0], other["lung_totals"][1]])
+    mixed["teacher"] = np.float32(np.nan)
+    for key in (key for key in item if key.startswith("label.")):
+        mixed[key] = torch.where(item[key] == other[key], item[key], torch.nan)
+    return mixed
 
 
 @lru_cache(maxsize=64)

@@ -38,7 +38,7 @@ def test_a_source_that_is_only_measured_has_no_image_in_a_batch() -> None:
 
 def source(count: int, share: float) -> Any:
     return SimpleNamespace(
-        train=tuple(range(count)), settings=SimpleNamespace(share=share), labels=None, key=f"s{count}", parts={}
+        train=tuple(range(count)), settings=SimpleNamespace(share=share, frame="aligned"), labels=None, key=f"s{count}", parts={}
     )
 
 
@@ -80,3 +80,45 @@ def test_a_flipped_image_is_taught_the_other_side() -> None:
     assert flipped["lung_totals"].tolist() == [4.0, 3.0]
     lung = plain["maps"][MAPS.index(MAPS[0])]
     np.testing.assert_allclose(lung.numpy(), [[0, 0.5], [1, np.nan]], atol=1e-3)
+
+
+def lungs_of(image: int, known: bool = True) -> dict[str, Any]:
+    """An item whose pixels and grades are those of one image."""
+    grades = torch.zeros(6, 4)
+    grades[:, image] = 1
+    return {
+        "image": torch.full((1, 8, 8), float(image)),
+        "maps": torch.full((2, 2, 2), float(image)),
+        "target.brixia": grades if known else torch.zeros(6, 4),
+        "label.findings": torch.tensor([1.0, float(image)]),
+        "lung_totals": torch.full((2,), float(image)),
+        "teacher": np.float32(image),
+        "source": 0,
+    }
+
+
+def test_the_left_lung_of_another_image_comes_with_all_that_is_known_of_it() -> None:
+    mixed = with_left_lung(lungs_of(1), lungs_of(3), SCHEMES)
+    assert mixed["image"][0, 0].tolist() == [1.0] * 4 + [3.0] * 4
+    assert mixed["maps"][0, 0].tolist() == [1.0, 3.0]
+    assert mixed["target.brixia"].argmax(dim=1).tolist() == [1, 1, 1, 3, 3, 3]  # A-C right, D-F left
+    assert mixed["lung_totals"].tolist() == [1.0, 3.0]
+    assert np.isnan(mixed["teacher"])
+    assert mixed["label.findings"][0] == 1.0
+    assert torch.isnan(mixed["label.findings"][1])
+
+
+def test_a_lung_that_nobody_graded_stays_ungraded() -> None:
+    mixed = with_left_lung(lungs_of(1), lungs_of(2, known=False), SCHEMES)
+    assert mixed["target.brixia"].sum(dim=1).tolist() == [1, 1, 1, 0, 0, 0]
+
+
+@pytest.mark.parametrize(("share", "mixed"), [(0.0, False), (1.0, True)])
+def test_images_show_another_lung_as_often_as_is_asked(share: float, mixed: bool) -> None:
+    sources = [source(2, 1.0)]
+    settings = SETTINGS(other_lung=share)
+    stored = crops(2)
+    stored.records[1, :, :64] = 200
+    shown = JointImages(sources, [stored], [targets(2)], SCHEMES, settings)
+    halves = {bool((item[..., 4:] > 0.7).all() != (item[..., :4] > 0.7).all()) for item in (shown[epoch, place]["image"] for epoch in range(6) for place in range(len(shown)))}
+    assert (True in halves) is mixed

@@ -255,7 +255,7 @@ def run_segmentation(settings: SegmentSettings, run: Run) -> dict[str, Any]:
     radiographs = usable(readable, prepared, settings.data)
     split = split_dataset(radiographs, settings.data.split, run)
     seed_weights(settings.loop.seed)
-    network = build_segmentation(settings.network) if settings.start is None else _trained(settings, settings.start)
+    network = network_to_train(settings)
     patient_of = {radiograph.name: radiograph.patient for radiograph in readable}
     names_of = {**split.parts, "held_out": [radiograph.name for radiograph in left_out(readable, radiographs)]}
     parts = {part: [prepared[name] for name in names] for part, names in names_of.items()}
@@ -280,10 +280,21 @@ def run_segmentation(settings: SegmentSettings, run: Run) -> dict[str, Any]:
     return metrics
 
 
-def _trained(settings: SegmentSettings, start: Path) -> SegmentationNetwork:
-    network, theirs = load_segmentation(start)
+def network_to_train(settings: SegmentSettings) -> SegmentationNetwork:
+    """Return a new network, or that of the run to go on from.
+
+    Raises:
+        ConfigError: That run has another network.
+    """
+    if settings.start is None:
+        return build_segmentation(settings.network)
+    network, theirs = load_segmentation(settings.start)
     if theirs != settings.network:
-        raise ConfigError(f"start: {start} holds another network ({theirs}); expected {settings.network}")
+        names = [name for name in type(theirs).model_fields if getattr(theirs, name) != getattr(settings.network, name)]
+        different = ", ".join(f"{name} {getattr(theirs, name)}" for name in names)
+        raise ConfigError(
+            f"start: {settings.start} holds another network, with {different}; set the same under network"
+        )
     return network
 
 

@@ -5,14 +5,24 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
+from lungsev.errors import ConfigError
 from lungsev.networks.build import build_segmentation
+from lungsev.networks.checkpoint import load_segmentation
 from lungsev.networks.settings import SegmentationSettings
 from lungsev.quality.gate import IMAGE_CHECK_CLASSES
 from lungsev.train.data.augmentation import GeometrySettings
 from lungsev.train.data.synthetic import SyntheticImage
-from lungsev.train.tasks.segmentation import SegmentationImages, SegmentationModule, SegmentSettings, lung_planes
+from lungsev.train.runs import Run
+from lungsev.train.tasks.segmentation import (
+    SegmentationImages,
+    SegmentationModule,
+    SegmentSettings,
+    lung_planes,
+    network_to_train,
+)
 
 SIDE = 64
 NETWORK = SegmentationSettings(
@@ -85,3 +95,16 @@ def test_planes_are_of_each_lung_or_of_both() -> None:
     both, (right, left) = lung_planes(labels, False, SIDE), lung_planes(labels, True, SIDE)
     assert both.shape == (1, SIDE, SIDE)
     np.testing.assert_allclose(both[0], right + left, atol=1e-6)
+
+
+def test_training_goes_on_from_the_weights_of_a_run(segmentation_run: Run) -> None:
+    theirs, network = load_segmentation(segmentation_run.path)
+    started = network_to_train(SegmentSettings(network=network, start=segmentation_run.path))
+    assert all(torch.equal(value, theirs.state_dict()[name]) for name, value in started.state_dict().items())
+
+
+def test_a_run_of_another_network_is_refused_by_what_differs(segmentation_run: Run) -> None:
+    _, network = load_segmentation(segmentation_run.path)
+    other = network.model_copy(update={"size_px": 2 * network.size_px})
+    with pytest.raises(ConfigError, match=f"with size_px {network.size_px}; set the same"):
+        network_to_train(SegmentSettings(network=other, start=segmentation_run.path))

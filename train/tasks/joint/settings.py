@@ -158,7 +158,9 @@ class JointSettings(Settings):
     freeze_stages: Annotated[int, Field(ge=0)] = 0  # first stages of an EfficientNet that do not learn: half the time
     optimizer: OptimizerSettings = OptimizerSettings(lr=1e-3, weight_decay=0.05, backbone_lr_factor=0.5)
     loop: LoopSettings = LoopSettings(epochs=15, batch_size=32, ema=0.99, keep="last")
-    other_lung: Share = 0.0  # share of aligned images that are shown with the left lung of another image of their source
+    other_lung: Share = (
+        0.0  # share of aligned images that are shown with the left lung of another image of their source
+    )
     geometry: GeometrySettings = GeometrySettings(flip=0.5)
     intensity: IntensitySettings = IntensitySettings()
     calibration: CalibrationSettings = CalibrationSettings()

@@ -12,7 +12,7 @@ from lungsev.config import load_model
 from lungsev.train.configs import built_in_or_path, read_config
 from lungsev.train.runs import Run
 from lungsev.train.tasks import recipe as module
-from lungsev.train.tasks.recipe import ModelSettings, run_model
+from lungsev.train.tasks.recipe import JOINT, ModelSettings, run_model
 
 
 @pytest.fixture
@@ -42,11 +42,12 @@ def test_stages_of_joint_training_build_on_each_other(
     (root / "ralo").mkdir()
     metrics = run_model(shipped_settings(root), Run(tmp_path))
     lungs = ["segment", "align", "segment-all", "align-all"]
-    joint = [name for name in ("trunk", "zones", "self_training") if getattr(shipped_settings(root), name) is not None]
+    joint = [name for name in JOINT if getattr(shipped_settings(root), name) is not None]
     assert list(stages) == [*lungs, *joint]
     assert metrics["shipped"] == joint[-1]
     zones = stages["zones"]
-    assert zones.starts == (tmp_path / "trunk",)
+    assert stages["copies"].starts == (tmp_path / "trunk",)
+    assert zones.starts == (tmp_path / "copies",)
     assert (zones.alignment, zones.final_alignment) == (tmp_path / "align", tmp_path / "align-all")
     assert [source.key for source in zones.sources] == ["brixia-cohen", "ralo"]
     assert "trunk goes without" in capsys.readouterr().out

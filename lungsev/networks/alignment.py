@@ -17,6 +17,10 @@ SHARPNESS = 6.0
 NEXT_TO_NOTHING = 1.0
 
 
+# How far the frame of a lung may lie outside its mask, or inside of where EDGE_SHARES[-1] of it has been passed.
+EDGE_MARGIN = 0.03
+
+
 class AlignmentNetwork(nn.Module):
     """A network that reads theta off the soft lung mask. It sees the mask only, never the image.
 
@@ -85,7 +89,8 @@ class EdgeAlignment(AlignmentNetwork):
 class LungFrames(EdgeAlignment):
     """A frame for each lung, by one network that reads either lung's box off its mask and the other's beside it.
 
-    It sees the left lung mirrored, so that every lung looks like a right one.
+    It sees the left lung mirrored, so that every lung looks like a right one. Once trained, it stays by the mask that it
+    was given: a box that ends far from the lung is moved to the lung's edge.
 
     Args:
         input_px: Side of the masks that its convolutions see.
@@ -110,8 +115,23 @@ class LungFrames(EdgeAlignment):
         fine = functional.avg_pool2d(mask, mask.shape[-1] // (2 * self.input_px))
         left_first = torch.cat([fine[:, 1:], fine[:, :1]], dim=1).index_select(3, self.columns)
         pairs = torch.stack([fine, left_first], dim=1).reshape(-1, 2, *fine.shape[2:])
-        boxes = super().forward(pairs).reshape(-1, 2, 2, 3) * self.mirror
-        return boxes @ self.halves
+        boxes = super().forward(pairs)
+        if not self.training:
+            boxes = self._beside_lung(boxes, pairs[:, :1])
+        return boxes.reshape(-1, 2, 2, 3) * self.mirror @ self.halves
+
+    def _beside_lung(self, boxes: Tensor, mask: Tensor) -> Tensor:
+        """Boxes [N, 2, 3] and their lungs' masks [N, 1, P, P] -> [N, 2, 3]; without a lung they stay as they are."""
+        scale, shift = boxes[:, [0, 1], [0, 1]], boxes[:, :, 2]
+        edges = self.edges(mask).reshape(len(boxes), 2, -1)  # [N, axis, first and last by lines, then by shares]
+        lines, shares = len(EDGE_LINES), len(EDGE_SHARES)
+        outer, inner = edges[..., [0, lines]], edges[..., [2 * lines + shares - 1, 2 * (lines + shares) - 1]]
+        first = torch.clamp(shift - scale, outer[..., 0] - EDGE_MARGIN, inner[..., 0] + EDGE_MARGIN)
+        last = torch.clamp(shift + scale, inner[..., 1] - EDGE_MARGIN, outer[..., 1] + EDGE_MARGIN)
+        bounded = torch.stack([last - first, last + first], dim=-1) / 2
+        found = torch.cat([torch.diag_embed(bounded[..., 0]), bounded[..., 1:]], dim=-1)
+        has_lung = mask.float().sum(dim=(1, 2, 3), keepdim=True)[..., 0] > NEXT_TO_NOTHING
+        return torch.where(has_lung, found, boxes)
 
 
 class ConvolutionAlignment(AlignmentNetwork):

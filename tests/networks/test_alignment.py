@@ -85,7 +85,22 @@ def test_a_mirrored_chest_gets_the_mirrored_frames() -> None:
 
 def test_untrained_frames_are_the_whole_canvas_for_each_lung() -> None:
     with torch.no_grad():
-        frames = LungFrames(input_px=32, width=4).eval()(torch.rand(1, 2, 64, 64))[0]
+        frames = LungFrames(input_px=32, width=4)(torch.rand(2, 2, 64, 64))[0]
     corners = torch.tensor([[-1.0, -1.0, 1.0], [0.0, 1.0, 1.0]]), torch.tensor([[0.0, -1.0, 1.0], [1.0, 1.0, 1.0]])
     for frame, half in zip(frames, corners, strict=True):
         torch.testing.assert_close(half @ frame.T, torch.tensor([[-1.0, -1.0], [1.0, 1.0]]))
+
+
+def test_a_trained_frame_stays_by_the_lung_it_was_given() -> None:
+    network = LungFrames(input_px=64, width=4).eval()  # says the whole canvas
+    lungs = torch.cat([block(20, 10, 90, 50), block(30, 70, 110, 120)], dim=1)
+    with torch.no_grad():
+        right, left = network(lungs)[0]
+        only_right = network(torch.cat([lungs[:, :1], torch.zeros_like(lungs[:, :1])], dim=1))[0, 1]
+    halves = torch.tensor([[-1.0, -1.0, 1.0], [0.0, 1.0, 1.0]]), torch.tensor([[0.0, -1.0, 1.0], [1.0, 1.0, 1.0]])
+    for frame, half, (top, first, bottom, last) in zip(
+        (right, left), halves, ((20, 10, 90, 50), (30, 70, 110, 120)), strict=True
+    ):
+        edges = (half @ frame.T) * 64 + 64
+        torch.testing.assert_close(edges, torch.tensor([[first, top], [last, bottom]]).float(), atol=4, rtol=0)
+    torch.testing.assert_close(halves[1] @ only_right.T, torch.tensor([[-1.0, -1.0], [1.0, 1.0]]))  # no lung: as it was

@@ -89,8 +89,8 @@ class EdgeAlignment(AlignmentNetwork):
 class LungFrames(EdgeAlignment):
     """A frame for each lung, by one network that reads either lung's box off its mask and the other's beside it.
 
-    It sees the left lung mirrored, so that every lung looks like a right one. Once trained, it stays by the mask that it
-    was given: a box that ends far from the lung is moved to the lung's edge.
+    It sees the left lung mirrored, so that every lung looks like a right one. Once trained, it stays by the mask that
+    it was given: a box that ends far from the lung is moved to the lung's edge.
 
     Args:
         input_px: Side of the masks that its convolutions see.

@@ -17,10 +17,8 @@ SHARPNESS = 6.0
 NEXT_TO_NOTHING = 1.0
 
 
-# How far the frame of a lung may lie outside the lines that hold more than BROAD_SHARE of what the fullest holds, or
-# inside of where EDGE_SHARES[-1] of the lung has been passed.
-EDGE_MARGIN = 0.05
-BROAD_SHARE = 0.05
+# How far the frame of a lung may lie outside its mask, or inside of where EDGE_SHARES[-1] of it has been passed.
+EDGE_MARGIN = 0.03
 
 
 class AlignmentNetwork(nn.Module):
@@ -124,21 +122,16 @@ class LungFrames(EdgeAlignment):
 
     def _beside_lung(self, boxes: Tensor, mask: Tensor) -> Tensor:
         """Boxes [N, 2, 3] and their lungs' masks [N, 1, P, P] -> [N, 2, 3]; without a lung they stay as they are."""
-        plane = mask.float()[:, 0]
-        size = plane.sum(dim=(1, 2))[:, None, None]
-        edges = []
-        for axis, across in enumerate((1, 2)):
-            first, last = self.edges.of_broad_lines(plane.sum(dim=across))
-            scale, shift = boxes[:, axis, axis], boxes[:, axis, 2]
-            edges += [
-                torch.clamp(shift - scale, first[0] - EDGE_MARGIN, first[1] + EDGE_MARGIN),
-                torch.clamp(shift + scale, last[1] - EDGE_MARGIN, last[0] + EDGE_MARGIN),
-            ]
-        left, right, top, bottom = edges
-        nothing = torch.zeros_like(left)
-        rows = (right - left, nothing, right + left), (nothing, bottom - top, bottom + top)
-        found = torch.stack([torch.stack(row, dim=-1) for row in rows], dim=1) / 2
-        return torch.where(size > NEXT_TO_NOTHING, found, boxes)
+        scale, shift = boxes[:, [0, 1], [0, 1]], boxes[:, :, 2]
+        edges = self.edges(mask).reshape(len(boxes), 2, -1)  # [N, axis, first and last by lines, then by shares]
+        lines, shares = len(EDGE_LINES), len(EDGE_SHARES)
+        outer, inner = edges[..., [0, lines]], edges[..., [2 * lines + shares - 1, 2 * (lines + shares) - 1]]
+        first = torch.clamp(shift - scale, outer[..., 0] - EDGE_MARGIN, inner[..., 0] + EDGE_MARGIN)
+        last = torch.clamp(shift + scale, inner[..., 1] - EDGE_MARGIN, outer[..., 1] + EDGE_MARGIN)
+        bounded = torch.stack([last - first, last + first], dim=-1) / 2
+        found = torch.cat([torch.diag_embed(bounded[..., 0]), bounded[..., 1:]], dim=-1)
+        has_lung = mask.float().sum(dim=(1, 2, 3), keepdim=True)[..., 0] > NEXT_TO_NOTHING
+        return torch.where(has_lung, found, boxes)
 
 
 class ConvolutionAlignment(AlignmentNetwork):
@@ -198,17 +191,6 @@ class MaskEdges(nn.Module):
                 *self._both_ends(area / (area.sum(dim=1, keepdim=True) + NEXT_TO_NOTHING), self.shares),
             ]
         return torch.cat(edges, dim=1)
-
-    def of_broad_lines(self, area: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-        """Profiles [N, M] -> first and last end, each [N]: of the lines that hold much, and of most of the area.
-
-        A line holds much where it has BROAD_SHARE of what the fullest has; specks and thin tails do not.
-        """
-        fullest = area.amax(dim=1, keepdim=True) + 1e-6
-        broad = torch.clamp(area / fullest / BROAD_SHARE - 1, 0, 1)
-        share = area / (area.sum(dim=1, keepdim=True) + NEXT_TO_NOTHING)
-        outer, inner = self._both_ends(broad, self.lines[:, :1]), self._both_ends(share, self.shares[:, -1:])
-        return (outer[0][:, 0], inner[0][:, 0]), (outer[1][:, 0], inner[1][:, 0])
 
     def _both_ends(self, profile: Tensor, limits: Tensor) -> tuple[Tensor, Tensor]:
         """Ends of profiles [N, M] where their sum from outside reaches each limit: [N, limits] each."""

@@ -14,7 +14,7 @@ FRONTAL_CODES = frozenset(
     {"rotated", "leaning", "inverted", "several_images", "part_missing", "apex_missing", "base_missing"}
 )
 # The gate does not know what it saw: the header decides.
-UNCLEAR_CODES = frozenset({"blank", "not_frontal_chest", "lungs_not_found", "quality"})
+UNCLEAR_CODES = frozenset({"blank", "grey_table_unusable", "not_frontal_chest", "lungs_not_found", "quality"})
 FILE_CODES = frozenset(
     {
         "colour",

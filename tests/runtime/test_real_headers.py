@@ -81,13 +81,13 @@ class _StaysOpen(Model):
 
 def test_one_id_of_two_issuers_is_two_patients(shared_dir: Path, tmp_path: Path, model: Model) -> None:
     ward = watched(["02_issuer_a", "02_issuer_b"], shared_dir, tmp_path, model)
-    assert ward.totals("4711", "HOSP-A") == [(8, None)]
+    assert ward.totals("4711", "HOSP-A") == [(9, None)]
     assert ward.totals("4711", "HOSP-B") == [(14, None)]
 
 
 def test_a_backslash_belongs_to_the_id(shared_dir: Path, tmp_path: Path, model: Model) -> None:
     ward = watched(["02_id_with_backslash_a", "02_id_with_backslash_b"], shared_dir, tmp_path, model)
-    assert (ward.totals(r"12\34"), ward.totals(r"12\99")) == ([(8, None)], [(14, None)])
+    assert (ward.totals(r"12\34"), ward.totals(r"12\99")) == ([(9, None)], [(14, None)])
 
 
 def test_the_corrected_patient_gets_the_result_and_the_wrong_one_is_superseded(
@@ -102,7 +102,7 @@ def test_the_corrected_patient_gets_the_result_and_the_wrong_one_is_superseded(
 
 def test_a_reused_uid_is_another_image_of_the_course(shared_dir: Path, tmp_path: Path, model: Model) -> None:
     ward = watched(["04_reused_uid_a", "04_reused_uid_b"], shared_dir, tmp_path, model)
-    assert ward.totals("77") == [(8, None), (14, "worse")]
+    assert ward.totals("77") == [(9, None), (14, "worse")]
     flags = [{flag.code for flag in report.quality.flags} for report in ward.reports("77")]
     assert sum("same_uid_other_pixels" in codes for codes in flags) == 1
 
@@ -110,13 +110,13 @@ def test_a_reused_uid_is_another_image_of_the_course(shared_dir: Path, tmp_path:
 def test_a_date_without_a_time_takes_the_contents_time(shared_dir: Path, tmp_path: Path, model: Model) -> None:
     names = ["05_acquisition_date_without_time_evening", "05_acquisition_date_without_time_morning"]
     ward = watched(names, shared_dir, tmp_path, model)
-    assert ward.totals("90") == [(14, None), (8, "better")]
+    assert ward.totals("90") == [(14, None), (9, "none")]  # 5 points in 12 hours: not settled
     assert ward.hl7_times() == ["20261118065000+0100", "20261118184000+0100"]
 
 
 def test_the_course_is_ordered_by_instant(shared_dir: Path, tmp_path: Path, model: Model) -> None:
     ward = watched(["06_offset_second", "06_offset_first"], shared_dir, tmp_path, model)
-    assert ward.totals("92") == [(8, None), (14, "worse")]
+    assert ward.totals("92") == [(9, None), (14, "none")]  # 5 points in half an hour: not settled
 
 
 @pytest.mark.parametrize(("name", "patient"), [("13_no_preamble", "B1"), ("13_uid_of_72_characters", "U70")])

@@ -46,7 +46,7 @@ def test_the_index_that_ships_with_lungsev_lists_the_packaged_bundle() -> None:
     assert (entry.sha256, entry.size_bytes) == (shipped.sha256, shipped.size_bytes), (
         "run: lungsev-run models index lungsev/bundle"
     )
-    assert "139 test images" in entry.figures
+    assert "133 test images" in entry.figures
     assert find_bundle(entry.full_name) == default_bundle_path()
 
 

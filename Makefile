@@ -16,7 +16,7 @@ bin := .venv/bin
 # Two processes of one thread each: threads of two torches on two cores take turns, and double the time.
 tests := OMP_NUM_THREADS=1 $(bin)/python -m pytest -n 2 --dist loadfile
 
-.PHONY: help demo test test-slow test-gpu test-faults test-fuzz fuzz test-soak check format model check-aarch64 validate-dicom look-at-dashboard architecture docs notebook notebooks mutants clean
+.PHONY: help demo test test-slow test-gpu test-faults test-fuzz fuzz test-soak check format model check-aarch64 test-lowest test-matrix lock wheel wheelhouse sbom licences audit validate-dicom look-at-dashboard architecture docs notebook notebooks mutants clean
 
 help: ## Say what each target does
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-22s %s\n", $$1, $$2 }'
@@ -61,7 +61,7 @@ model: .venv/installed ## Train and export a model by the recipe; DATA=folder wi
 	$(bin)/lungsev-train model --data "$(DATA)"
 	images=$$(find "$(DATA)" -maxdepth 2 -type d -name public-cohen-subset | head -n 1); \
 	$(bin)/lungsev-export "$$(ls -td runs/model/*/self_training runs/model/*/zones runs/model/*/brixia 2>/dev/null | head -n 1)" --fp16 $${images:+--images "$$images"} --out runs/bundle
-	$(bin)/lungsev-run verify --bundle runs/bundle
+	$(bin)/lungsev-run --allow-unsigned verify --bundle runs/bundle
 
 format: .venv/installed ## Format and repair what the linter can repair
 	$(bin)/ruff format .
@@ -75,6 +75,30 @@ look-at-dashboard: .venv/installed ## Drive the dashboard in headless Chromium, 
 
 check-aarch64: .venv/installed ## Show that every runtime dependency has a wheel for a Jetson (needs the network)
 	$(bin)/python .ci/check_aarch64.py --extra bedside
+
+test-lowest: .venv-tools/installed ## Run core and runtime tests with the smallest allowed versions on Python 3.10, without torch
+	sh .ci/test_versions.sh .venv-tools/bin/uv lowest 3.10
+
+test-matrix: .venv-tools/installed ## Run core and runtime tests with the newest versions on Python 3.10, 3.12 and 3.13
+	for version in 3.10 3.12 3.13; do sh .ci/test_versions.sh .venv-tools/bin/uv newest $$version || exit 1; done
+
+lock: .venv-tools/installed ## Write docs/deploy/bedside.lock.txt anew: versions and hashes of a bedside install
+	sh .ci/lock.sh .venv-tools/bin/uv
+
+wheel: .venv/installed ## Build the wheel and the bundle twice, compare the bytes, leave them in dist/
+	sh .ci/reproducible.sh $(CURDIR)/$(bin)/python
+
+wheelhouse: wheel ## Download the locked wheels for offline installs on x86-64 and aarch64, Python 3.10 and 3.12
+	$(bin)/python .ci/wheelhouse.py dist/wheelhouse --wheel "$$(ls -t dist/lungsev-*.whl | head -n 1)"
+
+sbom: wheel ## Write dist/lungsev.cdx.json: what a bedside install holds, as CycloneDX
+	$(bin)/python .ci/sbom.py dist/lungsev.cdx.json --wheel "$$(ls -t dist/lungsev-*.whl | head -n 1)"
+
+licences: .venv/installed ## Print the licence of every dependency; fails where one is unknown or copyleft
+	$(bin)/python .ci/licences.py
+
+audit: .venv-tools/installed ## Look for known vulnerabilities in the locked versions (needs the network)
+	.venv-tools/bin/pip-audit --require-hashes --disable-pip --strict -r docs/deploy/bedside.lock.txt
 
 architecture: .venv/installed ## Write the module index of ARCHITECTURE.md from the modules' first lines
 	$(bin)/python .ci/architecture.py
@@ -91,7 +115,7 @@ notebooks: .venv/installed ## Execute all notebooks into site/notebooks, as .ipy
 	$(bin)/python .ci/notebooks.py site/notebooks
 
 clean: ## Remove what make and the tests made; runs/ stays
-	rm -rf .venv .venv-demo .venv-docs .venv-notebook build dist site demo-out look .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf .venv .venv-demo .venv-docs .venv-notebook .venv-tools .venv-lowest-* .venv-newest-* build dist site demo-out look .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The demo installs the package as a user gets it: a wheel, without the source tree. A `build/` left by an
@@ -118,6 +142,11 @@ clean: ## Remove what make and the tests made; runs/ stays
 	@echo "Installing the runtime and Jupyter's kernel into .venv-notebook (no torch)"
 	@rm -rf build
 	@.ci/install.sh .venv-notebook/bin/python -e ".[notebooks]"
+	@touch $@
+
+.venv-tools/installed: .ci/find_python.sh
+	@$(call venv_of,.venv-tools)
+	@.ci/install.sh .venv-tools/bin/python "uv>=0.5" "pip-audit>=2.7"
 	@touch $@
 
 .venv/installed: pyproject.toml .ci/find_python.sh

@@ -63,17 +63,7 @@ def resolve(requirements: list[str], python_version: str) -> dict[str, tuple[str
     Raises:
         RuntimeError: pip's own words, when a package has no wheel that fits.
     """
-    environment = {
-        "python_version": python_version,
-        "python_full_version": f"{python_version}.0",
-        "platform_machine": "aarch64",
-        "sys_platform": "linux",
-        "platform_system": "Linux",
-        "os_name": "posix",
-        "implementation_name": "cpython",
-        "platform_python_implementation": "CPython",
-        "extra": "",
-    }
+    environment = target_environment(python_version, "aarch64")
     wanted = [text for text in requirements if _applies(Requirement(text), environment)]
     while True:
         report = _pip_report(wanted, python_version)
@@ -90,6 +80,21 @@ def resolve(requirements: list[str], python_version: str) -> dict[str, tuple[str
                 for name, item in found.items()
             }
         wanted += [text.split(";")[0] for text in missing]
+
+
+def target_environment(python_version: str, machine: str) -> dict[str, str]:
+    """The values of markers on a Linux machine with this Python."""
+    return {
+        "python_version": python_version,
+        "python_full_version": f"{python_version}.0",
+        "platform_machine": machine,
+        "sys_platform": "linux",
+        "platform_system": "Linux",
+        "os_name": "posix",
+        "implementation_name": "cpython",
+        "platform_python_implementation": "CPython",
+        "extra": "",
+    }
 
 
 def _applies(requirement: Requirement, environment: dict[str, str]) -> bool:

@@ -124,6 +124,22 @@ def bundle_command(
 app.command(epilog="Example: lungsev-export engine model.zip --for 8.9 --out engines")(engine)
 
 
+@app.command("sign", epilog="Example: lungsev-export sign model.zip --key ~/keys/lungsev.pem")
+def sign_command(
+    bundle: Annotated[Path, typer.Argument(help="Bundle folder or .zip, signed in place.")],
+    key: Annotated[
+        Path, typer.Option("--key", help="Ed25519 private key: openssl genpkey -algorithm ed25519 -out key.pem")
+    ],
+) -> None:
+    """Sign a bundle. Who trusts the key's public half may use it: openssl pkey -in key.pem -pubout -out maker.pem."""
+    from lungsev.bundle.archive import sign_bundle
+    from lungsev.bundle.contents import SIGNATURE_FILE
+
+    signed = sign_bundle(bundle, key)
+    keys = [line.split()[1].decode() for line in signed.file_bytes(SIGNATURE_FILE).splitlines()]
+    print(f"{bundle}: {signed.sha256}, signed by {', '.join(keys)}")
+
+
 @app.command("triton", epilog="Example: lungsev-export triton model.zip /srv/models --max-batch 8")
 def triton_command(
     bundle: Annotated[Path, typer.Argument(help="Bundle folder or .zip.")],

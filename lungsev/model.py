@@ -28,7 +28,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from lungsev.bundle.archive import read_bundle
+from lungsev.bundle.archive import demand_trust, read_bundle
 from lungsev.errors import BackendError, ImageError, SkippedImageError, UnreadableImageError
 from lungsev.inference.select import open_backend
 from lungsev.pipeline import ScoredRadiograph, Scorer, StageClock, unscored_report
@@ -59,6 +59,7 @@ def load(
     backend: str = "auto",
     threads: int | None = None,
     sandbox: bool = True,
+    allow_unsigned: bool = False,
 ) -> Model:
     """Open a model.
 
@@ -66,15 +67,17 @@ def load(
         bundle: Folder, .zip, or the name of a bundle in a zoo (`lungsev.bundle.zoo`); None is the packaged model.
         backend: `auto` (TensorRT where it works, else ONNX Runtime), `onnxruntime`, `tensorrt` or `openvino`.
         threads: CPU threads of the network; None is all cores.
+        allow_unsigned: Open a bundle from elsewhere without a signature of a trusted key (`lungsev.bundle.signature`).
         sandbox: Read files in a limited child process. False starts 0.3 s faster on two cores, for files you trust.
 
     Raises:
-        BundleError: The bundle is missing, damaged or of another version.
+        BundleError: The bundle is missing, damaged, of another version or not signed.
         BackendError: The backend cannot be opened here.
         LungsevError: The reading process does not start.
     """
     with ExitStack() as stack:
         opened = read_bundle(os.fspath(bundle) if bundle is not None else None)
+        demand_trust(opened, allow_unsigned)
         decoder: ImageDecoder = DirectDecoder()
         if sandbox:
             from lungsev.sandbox.client import Sandbox

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from lungsev import __version__
+from lungsev.bundle.signature import UNSIGNED_VARIABLE
 from lungsev.errors import LungsevError
 from lungsev.inference.tensorrt.command import engine
 from lungsev.runtime.commands.bench import bench
@@ -68,7 +69,14 @@ def main() -> None:
 
 
 @app.callback(invoke_without_command=True)
-def _root(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+    allow_unsigned: Annotated[
+        bool, typer.Option("--allow-unsigned", help="Use bundles that no trusted key has signed.")
+    ] = False,
+) -> None:
+    if allow_unsigned:
+        os.environ[UNSIGNED_VARIABLE] = "1"  # read where a bundle is opened, here and in child processes
     if version:
         print(f"lungsev-run {__version__}")
         raise typer.Exit

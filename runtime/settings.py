@@ -35,7 +35,8 @@ class ModelSettings(_Section):
     bundle: Path | None = None  # path, or name in a zoo; None: the packaged one
     zoo: Path | None = None  # folder of bundles with their index; None: $LUNGSEV_ZOO
     backend: str = "auto"
-    threads: int | None = Field(default=None, ge=1)  # None: all cores
+    threads: int | None = Field(default=None, ge=1)  # None: as many as this process may use
+    allow_unsigned: bool = False  # use a bundle from elsewhere that no trusted key has signed
 
     def bundle_path(self) -> Path | None:
         """Return where the bundle is; None is the packaged one. Raises BundleError for an unknown name."""

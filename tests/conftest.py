@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ from lungsev.bundle.archive import Bundle
 # On a busy machine a few inputs take seconds; that says nothing of the code.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
+
+os.environ["LUNGSEV_ALLOW_UNSIGNED"] = "1"  # bundles of tests are signed where signatures are tested
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

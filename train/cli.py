@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import NoReturn
 
@@ -31,6 +32,10 @@ def main() -> None:
     from lungsev.train.console import leave_stdout_to_machines
 
     leave_stdout_to_machines("--json" in sys.argv)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # for file names that the locale cannot print
+    handler = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         code = app(standalone_mode=False)
         if code:  # typer turns Ctrl-C into a number
@@ -53,6 +58,7 @@ def main() -> None:
             raise
         sys.exit(usage)
     finally:
+        signal.signal(signal.SIGTERM, handler or signal.SIG_DFL)
         leave_stdout_to_machines(False)
 
 

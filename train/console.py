@@ -32,9 +32,9 @@ def leave_stdout_to_machines(yes: bool) -> None:
 
 
 def print_json(data: Any) -> None:
-    """One line of JSON on standard output."""
+    """One line of JSON on standard output, ASCII so that any name of a file can be printed by any locale."""
     if is_main_process():
-        sys.stdout.write(json.dumps(data, ensure_ascii=False, allow_nan=False) + "\n")
+        sys.stdout.write(json.dumps(data, ensure_ascii=True, allow_nan=False) + "\n")
 
 
 def console() -> Console:

@@ -269,6 +269,8 @@ def fingerprint(settings: Settings) -> str:
 def _hash(settings: dict[str, Any]) -> str:
     def decisive(value: Any) -> Any:
         if isinstance(value, dict):
+            if value.get("out_indices") == [3, 4] and value.get("stride") == 16:
+                value = {**value, "out_indices": None}  # what None stands for was the default, and is in old runs
             return {key: decisive(item) for key, item in value.items() if key not in NOT_DECISIVE}
         return value
 
@@ -316,9 +318,9 @@ def _new_folder(command: str) -> Path:
 
 
 def write_json(path: Path, data: Any) -> None:
-    """Replace a JSON file; a kill leaves the old one.
+    """Replace a JSON file, ASCII so that it can hold a file name that is not UTF-8; a kill leaves the old one.
 
     Raises:
         ValueError: The data hold NaN, which JSON does not have.
     """
-    write_atomically(path, json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    write_atomically(path, json.dumps(data, indent=1, ensure_ascii=True, allow_nan=False) + "\n")

@@ -7,6 +7,7 @@
     card.md            model card for people
     LICENSE            terms of the weights (optional)
     SHA256SUMS         of every file above; its own hash names the bundle (`Bundle.sha256`)
+    SIGNATURE          of SHA256SUMS, by its makers' keys (optional, `lungsev.bundle.signature`)
 
 A bundle is untrusted until its checksums are right; its graphs refer to nothing outside.
 """
@@ -29,6 +30,7 @@ from lungsev.bundle.contents import (
     MANIFEST_FILE,
     OPTIONAL_FILES,
     REQUIRED_FILES,
+    SIGNATURE_FILE,
     check_graph,
     check_names,
     check_sums,
@@ -36,8 +38,9 @@ from lungsev.bundle.contents import (
 )
 from lungsev.bundle.manifest import Manifest, Precision
 from lungsev.bundle.onnx_facts import read_onnx
+from lungsev.bundle.signature import demand_signature, signature_line, unsigned_allowed
 from lungsev.bundle.zoo import find_bundle
-from lungsev.errors import BundleError
+from lungsev.errors import BundleError, ConfigError
 from lungsev.preprocessing.canvas import PREPROCESSING_VERSION
 from lungsev.system import atomic_folder, write_atomically
 
@@ -187,7 +190,41 @@ def write_bundle(
     return read_bundle(target)
 
 
-def verify_bundle(path: Path | str | None = None) -> list[Check]:
+def sign_bundle(target: Path, private_key: Path) -> Bundle:
+    """Sign a bundle in place with a key's file; signatures by other keys stay, those of other files go.
+
+    Raises:
+        BundleError: There is no bundle, or it cannot be written.
+        ConfigError: The file is no Ed25519 private key.
+    """
+    bundle = read_bundle(target)
+    line = signature_line(private_key, bundle.file_bytes(CHECKSUM_FILE))
+    identity = line.split()[1]
+    earlier = bundle.file_bytes(SIGNATURE_FILE) if bundle.has_file(SIGNATURE_FILE) else b""
+    others = b"".join(old for old in earlier.splitlines(keepends=True) if old.split()[1:2] != [identity])
+    try:
+        if bundle.path.is_dir():
+            write_atomically(bundle.path / SIGNATURE_FILE, others + line)
+        else:
+            files = {name: bundle.file_bytes(name) for name in bundle.file_names}
+            _write_zip(bundle.path, {**files, SIGNATURE_FILE: others + line})
+    except OSError as error:
+        raise BundleError(f"cannot sign the bundle {target}: {error.strerror or error}") from None
+    return read_bundle(bundle.path)
+
+
+def demand_trust(bundle: Bundle, allow_unsigned: bool = False) -> str:
+    """Return why a bundle may be used: where it came from, who signed it, or that no signature was asked for.
+
+    Raises:
+        BundleError: It is not the packaged one, and no trusted key signed it.
+        ConfigError: A file among the trusted keys is no public key.
+    """
+    files = {name: bundle.file_bytes(name) for name in (CHECKSUM_FILE, SIGNATURE_FILE) if bundle.has_file(name)}
+    return _trust_in(files, bundle.path, allow_unsigned)
+
+
+def verify_bundle(path: Path | str | None = None, allow_unsigned: bool = False) -> list[Check]:
     """Run every check of a bundle in order; stop after the first failure without which the rest makes no sense."""
     checks: list[Check] = []
 
@@ -203,6 +240,8 @@ def verify_bundle(path: Path | str | None = None) -> list[Check]:
         name = "checksums"
         check_sums(files, where)
         passes(name, f"bundle sha256 {hashlib.sha256(files[CHECKSUM_FILE]).hexdigest()}")
+        name = "signature"
+        passes(name, _trust_in(files, where, allow_unsigned))
         name = "manifest"
         manifest = parse_manifest(files[MANIFEST_FILE], where)
         passes(name, f"{manifest.name} {manifest.version}, format version {manifest.format_version}")
@@ -214,9 +253,17 @@ def verify_bundle(path: Path | str | None = None) -> list[Check]:
             facts = read_onnx(files[graph_file])
             check_graph(facts, manifest, graph_file)
             passes(name, f"opset {facts.opset}, {len(facts.nodes)} operations, {len(files[graph_file]) / 1e6:.1f} MB")
-    except BundleError as error:
+    except (BundleError, ConfigError) as error:
         checks.append(Check(name, False, str(error)))
     return checks
+
+
+def _trust_in(files: Mapping[str, bytes], where: Path, allow_unsigned: bool) -> str:
+    if where == default_bundle_path():
+        return "packaged with lungsev"
+    if allow_unsigned or unsigned_allowed():
+        return "not asked for"
+    return f"by {demand_signature(files, where)}"
 
 
 def _load_files(path: Path) -> dict[str, bytes]:

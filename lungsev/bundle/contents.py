@@ -16,8 +16,9 @@ from lungsev.errors import BundleError
 GRAPH_FILES: dict[Precision, str] = {"fp32": "model.onnx", "fp16": "model.fp16.onnx"}
 MANIFEST_FILE = "manifest.yaml"
 CHECKSUM_FILE = "SHA256SUMS"
+SIGNATURE_FILE = "SIGNATURE"  # of the checksums, see lungsev.bundle.signature
 REQUIRED_FILES = (MANIFEST_FILE, GRAPH_FILES["fp32"], "card.md", CHECKSUM_FILE)
-OPTIONAL_FILES = (GRAPH_FILES["fp16"], "parity.json", "LICENSE")
+OPTIONAL_FILES = (GRAPH_FILES["fp16"], "parity.json", "LICENSE", SIGNATURE_FILE)
 
 
 def check_names(files: Mapping[str, bytes], where: Path) -> None:
@@ -47,7 +48,7 @@ def check_sums(files: Mapping[str, bytes], where: Path) -> None:
             stated[name] = digest
     except (UnicodeDecodeError, ValueError):
         raise BundleError(f"{where}/{CHECKSUM_FILE} is not a list of checksums; copy the bundle again") from None
-    held = set(files) - {CHECKSUM_FILE}
+    held = set(files) - {CHECKSUM_FILE, SIGNATURE_FILE}
     if held != set(stated):
         names = ", ".join(sorted(held ^ set(stated)))
         raise BundleError(f"{where}: {CHECKSUM_FILE} and the files differ in {names}; copy or export it again")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lungsev.bundle.archive import Bundle, write_bundle
 from lungsev.bundle.card import write_card
-from lungsev.bundle.contents import GRAPH_FILES, OPTIONAL_FILES
+from lungsev.bundle.contents import GRAPH_FILES, OPTIONAL_FILES, SIGNATURE_FILE
 from lungsev.bundle.manifest import Manifest
 from lungsev.inference.parity import Parity
 
@@ -27,7 +27,7 @@ def rewrite_bundle(opened: Bundle, target: Path, manifest: Manifest) -> Bundle:
     graphs = {precision: opened.graph_bytes(precision) for precision in opened.precisions}
     extra = {
         name: opened.file_bytes(name)
-        for name in set(OPTIONAL_FILES) - set(GRAPH_FILES.values())
+        for name in set(OPTIONAL_FILES) - {*GRAPH_FILES.values(), SIGNATURE_FILE}  # of the old manifest
         if opened.has_file(name)
     }
     return write_bundle(target, manifest, graphs, write_card(manifest, _parities(opened)), extra)

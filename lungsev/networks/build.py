@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import torch
+
 from lungsev.errors import ConfigError
 from lungsev.networks.alignment import AlignmentNetwork, ConvolutionAlignment, EdgeAlignment, LungFrames
-from lungsev.networks.backbone import Backbone
+from lungsev.networks.backbone import Backbone, timm_name
 from lungsev.networks.bsnet import BsNet
 from lungsev.networks.fused import FusedNetwork
 from lungsev.networks.pretrained import imagenet_state
@@ -22,20 +24,42 @@ def build_segmentation(settings: SegmentationSettings, pretrained: bool = True) 
         pretrained: False skips the ImageNet weights, for a network whose own weights come next.
 
     Raises:
-        ConfigError: An unknown encoder, or its ImageNet weights are not there.
+        ConfigError: An unknown encoder or one of other levels, or its ImageNet weights are not there.
     """
-    network = SegmentationNetwork(
-        settings.encoder,
-        settings.decoder_channels,
-        settings.image_check,
-        settings.decoder,
-        settings.sides,
-        settings.image_check_classes,
-        settings.image_check_grid,
-    )
+    network = _segmentation_of(settings)
     if pretrained and settings.pretrained == "imagenet":
         network.load_encoder(imagenet_state(settings.encoder))
     return network
+
+
+def _segmentation_of(settings: SegmentationSettings) -> SegmentationNetwork:
+    """Build the network and let it see one image: timm's networks refuse in dozens of ways."""
+    encoder, size_px = timm_name(settings.encoder), settings.size_px
+    reason = ""
+    tries: tuple[dict[str, int], ...] = ({}, {"img_size": size_px})
+    for options in tries:
+        state = torch.get_rng_state()
+        try:
+            network = SegmentationNetwork(
+                encoder,
+                settings.decoder_channels,
+                settings.image_check,
+                settings.decoder,
+                settings.sides,
+                settings.image_check_classes,
+                settings.image_check_grid,
+                options,
+            ).eval()
+            with torch.no_grad():
+                network(torch.zeros(1, 1, size_px, size_px))
+            return network.train()
+        except Exception as error:
+            torch.set_rng_state(state)
+            reason = reason or f"{type(error).__name__}: {(str(error).strip() or 'no reason').splitlines()[0][:160]}"
+    raise ConfigError(
+        f"encoder {settings.encoder} does not segment images of {size_px} px ({reason}); choose an encoder whose "
+        "levels have strides of 2 or 4 to 32, or another size_px"
+    )
 
 
 def build_alignment(settings: AlignmentSettings) -> AlignmentNetwork:
@@ -79,7 +103,9 @@ def build_severity(settings: SeveritySettings, pretrained: bool = True) -> Sever
 
 def build_backbone(settings: SeveritySettings, pretrained: bool = True) -> Backbone:
     """Return the backbone of a severity network; arguments and errors as `build_segmentation`."""
-    backbone = Backbone(settings.backbone, settings.out_indices, settings.stride, settings.input_range)
+    backbone = Backbone(
+        settings.backbone, settings.out_indices, settings.stride, settings.input_range, settings.crop_px
+    )
     if pretrained and settings.pretrained != "none":
         if settings.pretrained != "imagenet":
             raise ConfigError(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import segmentation_models_pytorch as smp
 import torch
@@ -25,6 +25,7 @@ class SegmentationNetwork(nn.Module):
         image_check: Add the image check.
         decoder: `unetplusplus`, or `unet`, which needs half the operations.
         sides: A mask of the patient's right lung and one of the left, C = 2; otherwise one of both, C = 1.
+        encoder_options: What timm needs besides to build the encoder, as `img_size`.
         check_classes, check_grid: As `ImageCheckHead` has them.
     """
 
@@ -37,6 +38,7 @@ class SegmentationNetwork(nn.Module):
         sides: bool = False,
         check_classes: int = FIRST_CLASSES,
         check_grid: int = 2,
+        encoder_options: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         architecture = smp.UnetPlusPlus if decoder == "unetplusplus" else smp.Unet
@@ -47,6 +49,7 @@ class SegmentationNetwork(nn.Module):
             decoder_channels=tuple(decoder_channels),
             in_channels=1,
             classes=2 if sides else 1,
+            **(encoder_options or {}),
         )
         deepest = self.net.encoder.out_channels[-1]
         self.image_check = ImageCheckHead(deepest, check_classes, check_grid) if image_check else None

@@ -89,7 +89,7 @@ class SeveritySettings(NetworkSettings):
     """From the aligned crop to grades; `docs/deviations.md` has the paper's and the published code's values."""
 
     backbone: str = "tf_efficientnet_lite0"
-    out_indices: tuple[int, ...] = (3, 4)
+    out_indices: tuple[int, ...] | None = None  # levels of timm; None: the deepest of `stride` and of twice that
     stride: Positive = 16
     input_range: InputRange = "minus_one_to_one"  # that the backbone gets; zero_to_one: the image as it is
     neck: Literal["concat", "bsnet"] = "concat"  # bsnet: BS-Net, which aligns features and grades each region by itself

@@ -22,7 +22,7 @@ def examine(settings: BedsideSettings) -> Iterator[Check]:
     """Yield all checks."""
     model = settings.model
     try:
-        yield from check_model(model.bundle_path(), model.backend, model.threads)
+        yield from check_model(model.bundle_path(), model.backend, model.threads, model.allow_unsigned)
     except BundleError as error:
         yield Check("model", False, str(error), "lungsev-run models lists the known ones")
     yield check_gpu(model.backend)

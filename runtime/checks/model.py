@@ -11,21 +11,25 @@ from lungsev.errors import LungsevError
 from lungsev.runtime.checks.check import Check
 
 
-def check_model(bundle: Path | None, backend: str = "auto", threads: int | None = None) -> list[Check]:
+def check_model(
+    bundle: Path | None, backend: str = "auto", threads: int | None = None, allow_unsigned: bool = False
+) -> list[Check]:
     """Check checksums and versions of a bundle and, if they hold, one inference on a phantom image."""
     from lungsev.bundle.archive import verify_bundle
 
     checks = [Check("lungsev", True, f"{__version__} on Python {platform.python_version()}, {platform.machine()}")]
     checks += [
         Check(check.name, check.passed, check.detail, "copy the bundle again, or name another with --bundle")
-        for check in verify_bundle(bundle)
+        for check in verify_bundle(bundle, allow_unsigned)
     ]
     if all(check.ok for check in checks):
-        checks.append(self_test(bundle, backend, threads))
+        checks.append(self_test(bundle, backend, threads, allow_unsigned))
     return checks
 
 
-def self_test(bundle: Path | None, backend: str = "auto", threads: int | None = None) -> Check:
+def self_test(
+    bundle: Path | None, backend: str = "auto", threads: int | None = None, allow_unsigned: bool = False
+) -> Check:
     """Score one phantom file twice, as `score` does: there must be numbers, and the same numbers."""
     from lungsev.model import load
     from lungsev.phantom import make_phantom, write_phantom_dicom
@@ -34,7 +38,7 @@ def self_test(bundle: Path | None, backend: str = "auto", threads: int | None = 
         path = Path(folder) / "phantom.dcm"
         write_phantom_dicom(make_phantom(seed=1), path)
         try:
-            with load(bundle, backend, threads) as model:
+            with load(bundle, backend, threads, allow_unsigned=allow_unsigned) as model:
                 first, second = (model.score(path) for _ in range(2))
         except LungsevError as error:
             return Check("self-test", False, str(error), "try --backend onnxruntime, or reinstall lungsev")

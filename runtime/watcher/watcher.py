@@ -94,7 +94,9 @@ class Watcher:
         self._incoming = incoming
         self._layout = layout
         self._settings = settings
-        self._open_model = open_model or (lambda: load(model.bundle_path(), model.backend, model.threads))
+        self._open_model = open_model or (
+            lambda: load(model.bundle_path(), model.backend, model.threads, allow_unsigned=model.allow_unsigned)
+        )
         self._disk = DiskWatermark(layout.root, settings.watch.min_free_mb)
         self._metrics = Metrics()
         self._wake = threading.Event()

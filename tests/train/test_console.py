@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+
 import pytest
 
 from lungsev.train import console
@@ -45,3 +48,10 @@ def test_threads_do_every_piece_and_pass_on_what_went_wrong() -> None:
 
     with pytest.raises(ValueError, match="piece 0"):
         console.in_threads(fail, 3, "Failing")
+
+
+def test_json_holds_any_name_of_a_file_in_ascii(capsys: pytest.CaptureFixture[str]) -> None:
+    console.print_json({"image": os.fsdecode(b"M\xfcller.png")})
+    printed = capsys.readouterr().out
+    assert printed.isascii()
+    assert os.fsencode(json.loads(printed)["image"]) == b"M\xfcller.png"

@@ -56,7 +56,10 @@ def sweep(options: SweepOptions) -> None:
         return load_model(SeverityRunSettings, path, {**given, **values}, lambda _: deepcopy(document))
 
     check_sweep(chosen, settings_of)
-    alignment = {"alignment": str(upstream_alignment(options.lungs))} if options.lungs is not None else {}
+    alignment = {}
+    if options.lungs is not None:
+        data = settings_of({}).data
+        alignment["alignment"] = str(upstream_alignment(options.lungs, cache=data.cache, workers=data.workers))
 
     def resolved(values: dict[str, Any]) -> SeverityRunSettings:
         return resolve(settings_of({**alignment, **values}))

@@ -69,11 +69,16 @@ def table(options: TableOptions) -> None:
     if left_out and not options.row:
         say(f"Left out: {', '.join(left_out)}, which needs its weights: --weights PATH")
     stages = {stage: lungs_document(chosen, stage) for stage in ("segment", "align")}
+    overrides = {**parse_assignments(options.assign or []), **options.overrides()}
+    cache, workers = overrides.get("data.cache"), overrides.get("data.workers")
+    alignment = None
+    if options.lungs is not None:
+        alignment = upstream_alignment(options.lungs, stages, Path(cache) if cache else None, workers)
     request = TableRequest(
         data=options.data,
         out=out,
-        alignment=upstream_alignment(options.lungs, stages) if options.lungs is not None else None,
-        overrides={**parse_assignments(options.assign or []), **options.overrides()},
+        alignment=alignment,
+        overrides=overrides,
         weights=options.weights,
     )
     page = run_table(chosen, options.row or [], request)

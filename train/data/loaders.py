@@ -52,9 +52,11 @@ class EpochSampler(Sampler[Key]):
         self.world = world if world is not None else world_size()
         self.epoch = 0
         longest = -(-count // self.world)
-        starves = count % self.world != 0 and (longest - 1) % per_step == 0
-        # Of all processes. Training needs an image of every process in every step: the first images fill the gap.
-        self.total = longest * self.world if count < self.world or (starves and self.trains) else count
+        # Of all processes. Training needs images of every process in every step, and two of them where a step has
+        # several: one alone has no spread to normalise by. The first images fill the gap.
+        self.total = longest * self.world if count < self.world else count
+        if self.trains and _leaves_too_few(count, self.world, per_step):
+            self.total = (longest + (per_step > 1 and longest % per_step == 1)) * self.world
 
     def set_epoch(self, epoch: int) -> None:
         """Called by Lightning at the start of each epoch."""
@@ -78,6 +80,13 @@ class EpochSampler(Sampler[Key]):
             order = generator.permutation(self.count)
         filled = np.resize(order, self.total)
         return ((self.epoch, int(index)) for index in filled[self.rank :: self.world])
+
+
+def _leaves_too_few(count: int, world: int, per_step: int) -> bool:
+    """Tell whether the last step would have no image of a process, or a single one though steps have several."""
+    shortest, longest = count // world, -(-count // world)
+    starves = shortest != longest and shortest % per_step == 0
+    return starves or (per_step > 1 and 1 in (shortest % per_step, longest % per_step))
 
 
 def world_size() -> int:

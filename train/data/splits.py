@@ -81,7 +81,7 @@ class Split:
 
     def save(self, path: Path) -> None:
         """Write the split as JSON."""
-        write_atomically(path, json.dumps(self.to_dict(), indent=1, ensure_ascii=False))
+        write_atomically(path, json.dumps(self.to_dict(), indent=1, ensure_ascii=True))
 
     @classmethod
     def load(cls, path: Path) -> Split:

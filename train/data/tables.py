@@ -7,6 +7,7 @@ import csv
 import gzip
 import io
 import math
+import re
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from pathlib import Path
 from lungsev.errors import DatasetError
 
 GZIP_MAGIC = b"\x1f\x8b"
+SEPARATOR_LINE = re.compile(r'"?sep=([^"\w])"?[,;\t|]*', re.IGNORECASE)  # by which Excel is told the separator
 
 
 @dataclass(frozen=True)
@@ -61,10 +63,13 @@ def read_table(
     lines = [line for line in read_text(path).split("\n") if line.strip()]
     if comment is not None:
         lines = [line for line in lines if not line.lstrip().startswith(comment)]
+    stated = SEPARATOR_LINE.fullmatch(lines[0].strip()) if lines else None
+    if stated:
+        lines = lines[1:]
     if len(lines) < 2:
         found = "only a header row" if lines else "empty"
         raise DatasetError(f"{path.name} is {found}, expected a header row and one row per image")
-    columns, *records = read_cells(path, lines, delimiter_of(lines[0]))
+    columns, *records = read_cells(path, lines, stated[1] if stated else delimiter_of(lines[0]))
     spelling = {name.lower(): name for name in (*optional, *required)}
     columns = [column if column in required else spelling.get(column.lower(), column) for column in columns]
     twice = sorted({column for column in columns if column and columns.count(column) > 1})

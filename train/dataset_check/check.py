@@ -42,6 +42,7 @@ from lungsev.train.dataset_check.description import (
     three_numbers,
     unknown_regions,
 )
+from lungsev.train.dataset_check.patient_spellings import spelling_advice
 from lungsev.train.settings import SplitSettings
 
 RARE = 0.05
@@ -129,6 +130,7 @@ def check_dataset(dataset: Dataset, cache: Path, workers: int = 1) -> Check:
         *_reading_advice(prepared, dataset),
         *_twin_advice(twins),
         *_patient_advice(dataset),
+        *spelling_advice(image.patient for image in dataset.images),
         *([f"the split: {stated}"] if isinstance(stated, DatasetError) else []),
         *_grade_advice(dataset, tables),
         *_polarity_advice(dataset, prepared, headers, tables),

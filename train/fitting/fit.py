@@ -184,11 +184,20 @@ def reasons_in_one_line() -> Iterator[None]:
             f"the GPU's memory is full ({str(error).split('. ')[0]}); share a batch among more steps: "
             "--set loop.accumulate=2, or 4, or --set loop.precision=bf16"
         ) from None
+    except ValueError as error:
+        if "Expected more than 1 value per channel" not in str(error):
+            raise
+        raise LungsevError(
+            "batches of one image leave batch normalisation a single value per channel; expected loop.batch_size of "
+            "2 or more, or a larger image"
+        ) from None
     except RuntimeError as error:
         if isinstance(error.__context__, KeyboardInterrupt):  # Ctrl-C while a checkpoint was written
             raise KeyboardInterrupt from None
         if "DataLoader worker" not in str(error):
             raise
+        if "signal: Terminated" in str(error):  # SIGTERM to the whole group, which a loader got first
+            raise KeyboardInterrupt from None
         raise LungsevError(
             "a process that loads images died (killed, or memory ran out); start the same command again to "
             "continue from the last epoch, with fewer of them: --set data.workers=1"

@@ -156,7 +156,7 @@ def _scored_images(
 ) -> list[CourseImage]:
     """Score every image; those without a score of all regions, and pictures that occur twice, are left out."""
     reports: list[SeverityReport] = []
-    with lungsev.load(bundle, threads=threads) as model:
+    with lungsev.load(bundle, threads=threads, allow_unsigned=True) as model:
         reports += [model.score(image.path) for image in track(dated, "Scoring", len(dated))]
     pictures = Counter(report.image.pixel_sha256 for report in reports)
     images = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from lungsev.errors import ConfigError
+from lungsev.networks.backbone import default_levels
 from lungsev.networks.build import build_severity
 from lungsev.networks.checkpoint import read_network
 from lungsev.networks.settings import FusedSettings, InputRange, SeveritySettings
@@ -56,9 +58,8 @@ def build_initial(settings: SeveritySettings, initial: InitialSettings) -> Any:
         raise ConfigError(f"network: {error}") from None
     if wanted and not packaged:
         name = timm_weights_name(settings)
-        say(
-            f"Encoder: {_load_state(network, _timm_weights(name, settings.input_range), name)} ImageNet weights, {name}"
-        )
+        weights = _timm_weights(name, settings.input_range, network.backbone.options)
+        say(f"Encoder: {_load_state(network, weights, name)} ImageNet weights, {name}")
     load_initial(network, settings, initial)
     return network
 
@@ -68,7 +69,15 @@ def taken_over(network: SeveritySettings) -> dict[str, Any]:
     left_out = NOT_TAKEN_OVER if network.position_aware else NOT_TAKEN_OVER | OF_THE_ENCODER
     found = network.model_dump(exclude=left_out)
     found["bsnet"] = network.bsnet.pyramid_width
+    found["out_indices"] = levels_of(network)
     return found
+
+
+def levels_of(network: SeveritySettings) -> tuple[int, ...]:
+    """Return the levels of the backbone that are used: those that are stated, else those that suit the stride."""
+    if network.out_indices is not None:
+        return network.out_indices
+    return default_levels(network.backbone, network.stride, network.crop_px)
 
 
 def newest_source(network: SeveritySettings) -> Path:
@@ -95,7 +104,7 @@ def _shape_of(run: Run) -> dict[str, Any] | None:
     """Return what could be taken over from a run; None of one whose settings are another release's."""
     try:
         return taken_over(SeveritySettings.model_validate(run.settings()["network"]))
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, ConfigError):
         return None
 
 
@@ -123,8 +132,8 @@ def timm_weights_name(settings: SeveritySettings) -> str:
     return name
 
 
-def _timm_weights(name: str, input_range: InputRange) -> dict[str, Tensor]:
-    """Return ImageNet weights by download or from timm's cache, fitted to one channel.
+def _timm_weights(name: str, input_range: InputRange, options: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return ImageNet weights by download or from timm's cache, fitted to one channel and to the backbone's options.
 
     The weights expect three channels in the statistics of ImageNet. An image of one channel in [0, 1] gets the sum
     over the channels, which is what the same image three times without those statistics would get. For one in
@@ -135,7 +144,7 @@ def _timm_weights(name: str, input_range: InputRange) -> dict[str, Tensor]:
 
     logging.getLogger("huggingface_hub").setLevel(logging.CRITICAL)  # the reason is in what it raises
     try:
-        model = timm.create_model(name, pretrained=True)
+        model = timm.create_model(name, pretrained=True, **options)
     except ConfigError:
         raise
     except Exception as error:  # the hub raises dozens of kinds, all for want of a network or of weights
@@ -170,9 +179,9 @@ def load_initial(network: Any, settings: SeveritySettings, initial: InitialSetti
 def _backbone_of_run(network: Any, settings: SeveritySettings, run: Path) -> int:
     """Load the backbone of a run and the scale of its features; a network of other regions or heads has both."""
     stored, state = read_network(run, FusedSettings)
-    wanted = {key: getattr(settings, key) for key in ("backbone", "out_indices", "stride", "input_range")}
-    for key, expected in wanted.items():
-        found = getattr(stored.severity, key)
+    wanted = {key: getattr(settings, key) for key in ("backbone", "stride", "input_range")}
+    for key, expected in {**wanted, "out_indices": levels_of(settings)}.items():
+        found = levels_of(stored.severity) if key == "out_indices" else getattr(stored.severity, key)
         if found != expected:
             raise ConfigError(
                 f"initial.encoder_weights: {run} was trained with network.{key}: {found}, found {expected} here; give "
@@ -227,7 +236,9 @@ def load_encoder_file(network: Any, path: Path) -> int:
 def _load_state(network: Any, state: dict[str, Tensor], source: str) -> int:
     backbone = network.backbone
     own = backbone.state_dict()
-    names = {key.removeprefix("net."): key for key in own if not key.endswith("num_batches_tracked")}
+    names = {
+        short: f"net.{key}" for key, short in backbone.timm_names().items() if not key.endswith("num_batches_tracked")
+    }
     prefix = _best_prefix(state, set(names))
     chosen = {}
     for short, full in names.items():

@@ -32,12 +32,16 @@ class UpstreamSettings(Settings):
     align: AlignSettings = AlignSettings()
 
 
-def upstream_alignment(lungs: str, stages_of: dict[str, Any] | None = None) -> Path:
+def upstream_alignment(
+    lungs: str, stages_of: dict[str, Any] | None = None, cache: Path | None = None, workers: int | None = None
+) -> Path:
     """Return the finished alignment run of a folder of lung masks, or of synthetic ones; train it if there is none.
 
     Args:
         lungs: The folder, or `synthetic`.
         stages_of: Settings of `segment` and `align`; None: those of lungs.yaml. Synthetic ones have their own.
+        cache: Of the command they are trained for; None: that of the stages.
+        workers: As `cache`.
 
     Raises:
         DatasetError: The folder holds no lung masks.
@@ -46,8 +50,9 @@ def upstream_alignment(lungs: str, stages_of: dict[str, Any] | None = None) -> P
     given = None if lungs == SYNTHETIC else stages_of
     stages = load_model(UpstreamSettings, path, None, lambda path: given or _read_stages(path))
     root = _synthetic_images() if lungs == SYNTHETIC else Path(lungs)
-    segmentation = _stage("segment", _on(stages.segment, root), run_segmentation)
-    align = _on(stages.align, root).model_copy(update={"segmentation": segmentation})
+    data = {"root": root, "cache": cache, "workers": workers}
+    segmentation = _stage("segment", _on(stages.segment, data), run_segmentation)
+    align = _on(stages.align, data).model_copy(update={"segmentation": segmentation})
     return _stage("align", align, run_alignment)
 
 
@@ -66,8 +71,9 @@ def _synthetic_images() -> Path:
     return root
 
 
-def _on(settings: Any, root: Path) -> Any:
-    return settings.model_copy(update={"data": settings.data.model_copy(update={"root": root})})
+def _on(settings: Any, data: dict[str, Any]) -> Any:
+    stated = {key: value for key, value in data.items() if value is not None}
+    return settings.model_copy(update={"data": settings.data.model_copy(update=stated)})
 
 
 def _stage(command: str, settings: Any, work: Any) -> Path:

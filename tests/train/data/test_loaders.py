@@ -32,16 +32,31 @@ def test_processes_share_one_permutation() -> None:
     assert {index for _, index in whole} == set(range(10))
 
 
-def test_training_repeats_an_image_only_where_a_process_would_have_none_for_the_last_step() -> None:
+def test_training_repeats_an_image_only_where_a_process_would_have_none_or_one_for_the_last_step() -> None:
     def shares(per_step: int) -> list[list[tuple[int, int]]]:
         samplers = [EpochSampler(7, True, 0, per_step=per_step, rank=rank, world=2) for rank in range(2)]
         assert [len(list(sampler)) for sampler in samplers] == [len(sampler) for sampler in samplers]
         return [list(sampler) for sampler in samplers]
 
-    assert [len(share) for share in shares(2)] == [4, 3]  # two steps each
-    assert [len(share) for share in shares(3)] == [4, 4]
-    for per_step in (2, 3):
+    assert [len(share) for share in shares(2)] == [4, 4]  # two steps each
+    assert [len(share) for share in shares(3)] == [5, 5]
+    assert [len(share) for share in shares(4)] == [4, 3]
+    for per_step in (2, 3, 4):
         assert {index for share in shares(per_step) for _, index in share} == set(range(7))
+
+
+@pytest.mark.parametrize("world", [1, 2, 3])
+@pytest.mark.parametrize("count", [1, 7, 8, 9, 10, 11, 13])
+def test_no_step_of_training_has_a_single_image(count: int, world: int) -> None:
+    shares = [list(EpochSampler(count, True, 0, per_step=4, rank=rank, world=world)) for rank in range(world)]
+    assert len({-(-len(share) // 4) for share in shares}) == 1  # as many steps each
+    assert all(len(share) % 4 != 1 for share in shares)
+    assert {index for share in shares for _, index in share} == set(range(count))
+    assert sum(map(len, shares)) <= count + 2 * world
+
+
+def test_a_step_of_one_image_stays_where_it_is_asked_for() -> None:
+    assert len(EpochSampler(5, True, 0, per_step=1, rank=0, world=1)) == 5
 
 
 def test_what_is_only_measured_is_measured_once() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -127,3 +128,10 @@ def test_few_patients_and_published_splits_have_no_calibration_part_unless_it_is
     published = consensus_images()
     assert "calibration" not in split_images(published, "pafe", calibration=None).parts
     assert "calibration" in split_images(published, "pafe", calibration=0.2).parts
+
+
+def test_a_split_holds_file_names_that_are_not_utf8(tmp_path: Path) -> None:
+    name = os.fsdecode(b"M\xfcller.png")
+    split = Split("holdout", 1, {"train": (name,), "test": ("Größe.png",)}, {}, 0)
+    split.save(tmp_path / "splits.json")
+    assert Split.load(tmp_path / "splits.json") == split

@@ -26,6 +26,16 @@ def test_encodings_line_ends_and_separators_do_not_matter(
     assert table.rows == ({"name": "Lungenfilm für Müller", "grade": "2"},)
 
 
+@pytest.mark.parametrize("line", ["sep=;", "SEP=;", '"sep=;"', "sep=;;;"])
+def test_the_line_by_which_a_spreadsheet_is_told_the_separator_is_no_header(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text(f"{line}\nname;remark, by whom\na.png;mild\n")
+    assert read_table(path, ("name",)).rows == ({"name": "a.png", "remark, by whom": "mild"},)
+    path.write_text(f"{line}\nname;grade\n")
+    with pytest.raises(DatasetError, match="only a header row"):
+        read_table(path)
+
+
 def test_rows_cut_short_are_filled_and_rows_too_long_are_left_out_aloud(tmp_path: Path) -> None:
     path = tmp_path / "table.csv"
     path.write_text("image,note,grade\na.png,fine,1\nb.png\nc.png,left, right,2\nd.png,trailing,3,\n")

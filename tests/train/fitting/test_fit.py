@@ -27,6 +27,8 @@ SettingsMaker = Callable[..., SeverityRunSettings]
         (SystemExit(1), KeyboardInterrupt, "^$"),
         (torch.OutOfMemoryError("CUDA out of memory. Tried"), LungsevError, r"memory is full .* loop\.accumulate=2"),
         (RuntimeError("DataLoader worker (pid 7) is killed"), LungsevError, r"data\.workers=1"),
+        (RuntimeError("DataLoader worker (pid 7) is killed by signal: Terminated. "), KeyboardInterrupt, "^$"),
+        (ValueError("Expected more than 1 value per channel when training"), LungsevError, "loop.batch_size of 2"),
         (RuntimeError("a mistake of ours"), RuntimeError, "a mistake of ours"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,6 +31,23 @@ def test_earlier_stages_are_trained_once_for_a_folder_of_lungs(
     assert Run(first).settings()["segmentation"].startswith("runs/segment/")
     assert upstream.upstream_alignment(lungs) == first
     assert len(trained) == 2
+
+
+def test_the_stages_prepare_images_with_the_cache_and_the_workers_of_the_command(
+    phantom_dataset: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    seen = []
+
+    def tiny(settings: Any, run: Run) -> None:
+        seen.append((settings.data.cache, settings.data.workers))
+        run.network.write_bytes(b"")
+        run.write_metrics({})
+
+    monkeypatch.setattr(upstream, "run_segmentation", tiny)
+    monkeypatch.setattr(upstream, "run_alignment", tiny)
+    upstream.upstream_alignment(str(phantom_dataset("lungs")), cache=tmp_path / "mine", workers=0)
+    assert seen == [(tmp_path / "mine", 0)] * 2
 
 
 def test_of_several_processes_the_main_one_trains_and_the_others_wait_for_it(

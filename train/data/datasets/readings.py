@@ -59,8 +59,8 @@ class ReadingTable:
         if not known(cell):
             return math.nan
         value = number(cell)
-        if value is None or (self.whole and value not in self.grades):
-            return None
+        if value is None or ((self.whole or value.is_integer()) and value not in self.grades):
+            return None  # means of readers are between grades, whole numbers are grades
         return value if self.grades[0] <= value <= self.grades[-1] else None
 
 

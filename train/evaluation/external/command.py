@@ -58,7 +58,7 @@ def measure_external(data: Path, bundle: Path, options: ExternalOptions = Extern
     external = load_external(data)
     images = _counted(external, options)
     reports: list[SeverityReport] = []
-    with lungsev.load(bundle, threads=options.threads) as model:
+    with lungsev.load(bundle, threads=options.threads, allow_unsigned=True) as model:
         reports += [model.score(image.path) for image in track(images, "Scoring", len(images))]
     found: dict[str, Any] = {
         "what": external.what,

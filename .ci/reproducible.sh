@@ -1,0 +1,23 @@
+#!/bin/sh
+# Build the wheel, and the packaged bundle as a .zip, twice in different folders; both must be the same to the byte.
+# The first wheel is left in dist/. Usage: reproducible.sh PYTHON
+set -eu
+python=$1
+umask 022
+SOURCE_DATE_EPOCH=$(git log -1 --format=%ct 2>/dev/null || echo 315532800)
+export SOURCE_DATE_EPOCH
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+for copy in one two; do
+    mkdir "$work/$copy"
+    git archive HEAD | tar -x -C "$work/$copy"
+    (cd "$work/$copy" && "$python" -m build --wheel --quiet --outdir "$work/$copy-out" .)
+    "$python" -c 'import sys; from pathlib import Path; from lungsev.bundle.archive import read_bundle; from lungsev.bundle.rewriting import rewrite_bundle; old = read_bundle(sys.argv[1]); rewrite_bundle(old, Path(sys.argv[2]), old.manifest)' \
+        "$work/$copy/lungsev/bundle/default" "$work/$copy-out/bundle.zip"
+done
+(cd "$work/one-out" && sha256sum ./*) >"$work/one.sums"
+(cd "$work/two-out" && sha256sum ./*) >"$work/two.sums"
+cat "$work/one.sums"
+cmp "$work/one.sums" "$work/two.sums" || { echo "reproducible.sh: two builds of one commit differ" >&2; exit 1; }
+mkdir -p dist
+cp "$work/one-out"/* dist/

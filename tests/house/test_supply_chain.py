@@ -1,0 +1,84 @@
+"""What an install holds is locked with hashes, listed, and fits every platform that is promised."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(str(ROOT / ".ci"))
+
+    def load(name: str) -> ModuleType:
+        return importlib.import_module(name)
+
+    yield load
+    for name in ("locked", "licences", "sbom", "wheelhouse", "check_aarch64"):
+        sys.modules.pop(name, None)
+
+
+def stated() -> list[Requirement]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return [Requirement(text) for text in (*project["dependencies"], *project["optional-dependencies"]["bedside"])]
+
+
+@pytest.mark.parametrize("python", ["3.10", "3.11", "3.12", "3.13"])
+@pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
+def test_the_lock_holds_one_version_of_every_package_that_the_bedside_needs(script, python: str, machine: str) -> None:
+    environment = script("check_aarch64").target_environment(python, machine)
+    locked = [each for each in script("locked").read_lock() if each.applies(environment)]
+    versions = {each.name: each.version for each in locked}
+    assert len(versions) == len(locked)
+    for requirement in stated():
+        assert requirement.specifier.contains(versions[canonicalize_name(requirement.name)]), requirement.name
+    assert all(len(digest) == 64 for each in locked for digest in each.hashes)
+
+
+def test_a_line_without_a_hash_is_refused(script, tmp_path: Path) -> None:
+    (tmp_path / "lock.txt").write_text("numpy==2.0.0\n")
+    with pytest.raises(ValueError, match=r"numpy==2\.0\.0 has no hash; .* make lock"):
+        list(script("locked").read_lock(tmp_path / "lock.txt"))
+
+
+def test_a_wheelhouse_takes_the_lines_of_its_platform_without_their_markers(script) -> None:
+    lines = script("wheelhouse").requirements_for("aarch64", "3.10")
+    assert ";" not in lines
+    assert "imagecodecs==2025.3.30 --hash=sha256:" in lines
+    assert "colorama" not in lines
+
+
+def test_the_bill_of_materials_is_the_same_twice_and_names_the_model(script, tmp_path: Path) -> None:
+    sbom, locked = script("sbom"), list(script("locked").read_lock())
+    (tmp_path / "a.whl").write_bytes(b"wheel")
+    document = sbom.make_sbom(locked, tmp_path / "a.whl")
+    assert json.dumps(document) == json.dumps(sbom.make_sbom(locked, tmp_path / "a.whl"))
+    assert (document["bomFormat"], document["specVersion"]) == ("CycloneDX", "1.6")
+    references = [component["bom-ref"] for component in document["components"]]
+    assert len(set(references)) == len(references) == len(locked) + 1
+    assert document["components"][-1]["type"] == "machine-learning-model"
+    numpy = next(component for component in document["components"] if component["name"] == "numpy")
+    assert numpy["externalReferences"][0]["hashes"][0]["alg"] == "SHA-256"
+    assert numpy["licenses"]
+
+
+def test_strong_copyleft_and_silence_are_noticed(script) -> None:
+    refused = script("licences").REFUSED
+    assert all(refused.search(text) for text in ("GPL-3.0-only", "AGPL-3.0", "GNU General Public License v3 (GPLv3)"))
+    assert not any(refused.search(text) for text in ("LGPL-2.1", "GNU Lesser General Public License v3", "MPL-2.0"))
+    assert script("licences").licence_of("no-such-package-here") == ""
+    assert "pydicom" in script("licences").closure("lungsev", ["bedside"])

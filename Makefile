@@ -61,7 +61,7 @@ model: .venv/installed ## Train and export a model by the recipe; DATA=folder wi
 	$(bin)/lungsev-train model --data "$(DATA)"
 	images=$$(find "$(DATA)" -maxdepth 2 -type d -name public-cohen-subset | head -n 1); \
 	$(bin)/lungsev-export "$$(ls -td runs/model/*/self_training runs/model/*/zones runs/model/*/brixia 2>/dev/null | head -n 1)" --fp16 $${images:+--images "$$images"} --out runs/bundle
-	$(bin)/lungsev-run --allow-unsigned verify --bundle runs/bundle
+	$(bin)/lungsev-run verify --bundle runs/bundle --allow-unsigned
 
 format: .venv/installed ## Format and repair what the linter can repair
 	$(bin)/ruff format .

@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from lungsev import __version__
+from lungsev.bundle.trust import allow_unsigned
 from lungsev.errors import LungsevError, MissingExtraError
 from lungsev.inference.tensorrt.command import engine
 
@@ -38,6 +39,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+KEY_HELP = "Ed25519 private key: openssl genpkey -algorithm ed25519 -out key.pem"
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON on standard output, for machines.")]
 
 
@@ -58,7 +60,7 @@ def _root(
         bool, typer.Option("--version", is_eager=True, callback=lambda wanted: _print_version(wanted), help="Print it.")
     ] = False,
 ) -> None:
-    pass
+    allow_unsigned()  # who makes bundles builds engines of bundles that nobody has signed yet
 
 
 @app.command(DEFAULT_COMMAND, epilog="Example: lungsev-export --fp16 --images ward-7/ --out model.zip")
@@ -79,6 +81,7 @@ def bundle_command(
     ] = None,
     licence: Annotated[str | None, typer.Option("--licence", help="Licence of the weights.")] = None,
     intended_use: Annotated[str | None, typer.Option("--intended-use", help="What the model is for.")] = None,
+    key: Annotated[Path | None, typer.Option("--key", help=f"Sign the bundle. {KEY_HELP}")] = None,
     json_output: JsonOption = False,
 ) -> None:
     """Write a bundle from a run; refuse if a graph differs from the network."""
@@ -88,6 +91,7 @@ def bundle_command(
         if (error.name or "").split(".")[0] in ("torch", "timm", "segmentation_models_pytorch", "onnx"):
             raise MissingExtraError("exporting a network", "export") from None
         raise
+    from lungsev.bundle.archive import sign_bundle
     from lungsev.bundle.card_text import INTENDED_USE, LICENCE
     from lungsev.export.run_folder import newest_run
     from lungsev.inference.parity import radiographs_in
@@ -106,6 +110,8 @@ def bundle_command(
     )
     target = out if out is not None else Path("bundles") / found.resolve().name
     exported = bundle_from_run(found, target, options, log=_say_to(sys.stderr))
+    if key is not None:
+        sign_bundle(target, key)
     sizes = {name: len(exported.bundle.graph_bytes(name)) for name in exported.bundle.precisions}
     if json_output:
         document = {
@@ -127,9 +133,7 @@ app.command(epilog="Example: lungsev-export engine model.zip --for 8.9 --out eng
 @app.command("sign", epilog="Example: lungsev-export sign model.zip --key ~/keys/lungsev.pem")
 def sign_command(
     bundle: Annotated[Path, typer.Argument(help="Bundle folder or .zip, signed in place.")],
-    key: Annotated[
-        Path, typer.Option("--key", help="Ed25519 private key: openssl genpkey -algorithm ed25519 -out key.pem")
-    ],
+    key: Annotated[Path, typer.Option("--key", help=KEY_HELP)],
 ) -> None:
     """Sign a bundle. Who trusts the key's public half may use it: openssl pkey -in key.pem -pubout -out maker.pem."""
     from lungsev.bundle.archive import sign_bundle

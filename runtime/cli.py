@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from lungsev import __version__
-from lungsev.bundle.signature import UNSIGNED_VARIABLE
+from lungsev.bundle import trust
 from lungsev.errors import LungsevError
 from lungsev.inference.tensorrt.command import engine
 from lungsev.runtime.commands.bench import bench
@@ -29,8 +30,21 @@ from lungsev.runtime.commands.trend import trend
 from lungsev.runtime.commands.verify import verify
 from lungsev.runtime.commands.watch import watch
 
+UNSIGNED_OPTION = "--allow-unsigned"
+
+
+class _UnsignedAnywhere(TyperGroup):
+    """`lungsev-run verify --allow-unsigned` means `lungsev-run --allow-unsigned verify`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if UNSIGNED_OPTION in args:
+            args = [UNSIGNED_OPTION, *(word for word in args if word != UNSIGNED_OPTION)]
+        return super().parse_args(ctx, args)
+
+
 app = typer.Typer(
     name="lungsev-run",
+    cls=_UnsignedAnywhere,
     help="Score how severely pneumonia affects each lung region on portable chest radiographs.\n\n"
     "Research use only. Not for clinical use.\n\n"
     "Exit codes: 0 done, 1 an error that an operator can correct (one line says how), 2 wrong usage, "
@@ -72,11 +86,11 @@ def main() -> None:
 def _root(
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
     allow_unsigned: Annotated[
-        bool, typer.Option("--allow-unsigned", help="Use bundles that no trusted key has signed.")
+        bool, typer.Option(UNSIGNED_OPTION, help="Use bundles that no trusted key has signed; with any command.")
     ] = False,
 ) -> None:
     if allow_unsigned:
-        os.environ[UNSIGNED_VARIABLE] = "1"  # read where a bundle is opened, here and in child processes
+        trust.allow_unsigned()
     if version:
         print(f"lungsev-run {__version__}")
         raise typer.Exit

@@ -38,8 +38,9 @@ from lungsev.bundle.contents import (
 )
 from lungsev.bundle.manifest import Manifest, Precision
 from lungsev.bundle.onnx_facts import read_onnx
-from lungsev.bundle.signature import demand_signature, signature_line, unsigned_allowed
-from lungsev.bundle.zoo import find_bundle
+from lungsev.bundle.signature import demand_signature, signature_line
+from lungsev.bundle.trust import unsigned_allowed
+from lungsev.bundle.zoo import find_bundle, is_added
 from lungsev.errors import BundleError, ConfigError
 from lungsev.preprocessing.canvas import PREPROCESSING_VERSION
 from lungsev.system import atomic_folder, write_atomically
@@ -217,7 +218,7 @@ def demand_trust(bundle: Bundle, allow_unsigned: bool = False) -> str:
     """Return why a bundle may be used: where it came from, who signed it, or that no signature was asked for.
 
     Raises:
-        BundleError: It is not the packaged one, and no trusted key signed it.
+        BundleError: It is neither the packaged one nor in the user's own zoo, and no trusted key signed it.
         ConfigError: A file among the trusted keys is no public key.
     """
     files = {name: bundle.file_bytes(name) for name in (CHECKSUM_FILE, SIGNATURE_FILE) if bundle.has_file(name)}
@@ -263,6 +264,8 @@ def _trust_in(files: Mapping[str, bytes], where: Path, allow_unsigned: bool) -> 
         return "packaged with lungsev"
     if allow_unsigned or unsigned_allowed():
         return "not asked for"
+    if is_added(hashlib.sha256(files[CHECKSUM_FILE]).hexdigest()):
+        return "added by you (lungsev-run models)"
     return f"by {demand_signature(files, where)}"
 
 

@@ -1,8 +1,9 @@
 """Signatures of bundles: who made one, checked offline against public keys that the hospital keeps.
 
 `SIGNATURE` in a bundle is a line per key, `ed25519 <key id> <base64>`, over the bytes of `SHA256SUMS`, which hold the
-hash of every other file. The packaged bundle needs none: it came in the wheel, whose RECORD and whose hash in the
-lock file cover it. Any other must be signed by a key in `trusted_key_folder()`, or its use without must be asked for.
+hash of every other file. The packaged bundle needs none: it came in the wheel, whose RECORD and whose hash cover it;
+nor does one whose checksum the user's own zoo lists. Any other must be signed by a key in `trusted_key_folder()`, or
+its use without must be asked for.
 Ed25519 (RFC 8032) by the package `cryptography`; keys are PEM, as `openssl genpkey -algorithm ed25519` writes them.
 """
 
@@ -11,32 +12,19 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lungsev.bundle.contents import CHECKSUM_FILE, SIGNATURE_FILE
+from lungsev.bundle.trust import trusted_key_folder
 from lungsev.errors import BundleError, ConfigError, MissingExtraError
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-KEYS_VARIABLE = "LUNGSEV_TRUSTED_KEYS"
-UNSIGNED_VARIABLE = "LUNGSEV_ALLOW_UNSIGNED"
-_SYSTEM_KEYS = Path("/etc/lungsev/trusted-keys")
 _CONTEXT = b"lungsev bundle signature 1\n"  # a signature made for something else is none of a bundle
 _MAX_KEY_BYTES = 10_000
-
-
-def trusted_key_folder() -> Path:
-    """Return the folder of public keys (*.pem): $LUNGSEV_TRUSTED_KEYS, else /etc/lungsev/trusted-keys."""
-    return Path(os.environ.get(KEYS_VARIABLE) or _SYSTEM_KEYS)
-
-
-def unsigned_allowed() -> bool:
-    """Return whether bundles without a trusted signature were asked for: $LUNGSEV_ALLOW_UNSIGNED is 1."""
-    return os.environ.get(UNSIGNED_VARIABLE) == "1"
 
 
 def demand_signature(files: Mapping[str, bytes], where: Path, keys: Path | None = None) -> str:
@@ -52,9 +40,9 @@ def demand_signature(files: Mapping[str, bytes], where: Path, keys: Path | None 
         ConfigError: A file among the trusted keys is no public key.
     """
     folder = trusted_key_folder() if keys is None else keys
-    ask = "or use it without by `lungsev-run --allow-unsigned` (settings: model.allow_unsigned: true)"
+    ask = "or use it without: --allow-unsigned (settings: model.allow_unsigned: true; Python: allow_unsigned=True)"
     if SIGNATURE_FILE not in files:
-        raise BundleError(f"{where} is not signed; get it from its makers with {SIGNATURE_FILE}, {ask}")
+        raise BundleError(f"{where} is not signed; sign your own (lungsev-export sign), {ask}")
     stated = _parse(files[SIGNATURE_FILE], where)
     trusted = {key_id(key): (name, key) for name, key in _trusted(folder).items()}
     known = [identity for identity in stated if identity in trusted]

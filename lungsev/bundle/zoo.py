@@ -152,6 +152,15 @@ def read_index(folder: Path) -> ZooIndex:
         ) from None
 
 
+def is_added(sha256: str) -> bool:
+    """Tell whether the user's own zoo lists a bundle of this checksum: who added it has asked for it.
+
+    Raises:
+        BundleError: The index is damaged.
+    """
+    return any(entry.sha256 == sha256 for entry in read_index(user_zoo()).bundles)
+
+
 def find_bundle(named: Path | str, zoo: Path | None = None) -> Path:
     """Return the folder or .zip of a bundle that is given by path, by `name` or by `name@version`.
 

@@ -10,6 +10,8 @@ from lungsev import __version__
 from lungsev.errors import LungsevError
 from lungsev.runtime.checks.check import Check
 
+ANOTHER_BUNDLE = "copy the bundle again, or name another with --bundle"  # a missing signature says itself what to do
+
 
 def check_model(
     bundle: Path | None, backend: str = "auto", threads: int | None = None, allow_unsigned: bool = False
@@ -19,7 +21,7 @@ def check_model(
 
     checks = [Check("lungsev", True, f"{__version__} on Python {platform.python_version()}, {platform.machine()}")]
     checks += [
-        Check(check.name, check.passed, check.detail, "copy the bundle again, or name another with --bundle")
+        Check(check.name, check.passed, check.detail, "" if check.name == "signature" else ANOTHER_BUNDLE)
         for check in verify_bundle(bundle, allow_unsigned)
     ]
     if all(check.ok for check in checks):

@@ -50,7 +50,7 @@ def add(
     name: Annotated[str | None, typer.Option("--name", help="Name in the zoo. Default: the bundle's own.")] = None,
     zoo: ZooOption = None,
 ) -> None:
-    """Copy a bundle into your zoo, so that --bundle knows it by name.
+    """Copy a bundle into your zoo, so that --bundle knows it by name and needs no signature for it.
 
     Example: lungsev-run models add my-bundle.zip --name chest
     """

@@ -13,7 +13,7 @@ def verify(
 ) -> None:
     """Check a bundle: checksums, versions, and one inference on a phantom image.
 
-    Example: lungsev-run verify --bundle bundles/newest
+    Example: lungsev-run verify --bundle bundles/newest --allow-unsigned
     """
     from lungsev.errors import LungsevError
     from lungsev.runtime.checks.check import print_checks

@@ -34,7 +34,18 @@ COMMANDS = {
 SYSTEM_COMMANDS = {
     *("git", "cd", "pip", "python", "python3", "torchrun", "tensorboard", "apptainer", "hf", "sh"),
     *("mkdir", "cp", "curl", "rsync", "sqlite3", "install", "useradd", "chmod", "chown", "tee", "apt", "apt-get"),
-    *(".", "systemctl", "systemd-analyze", "journalctl", "docker", "nvpmodel", "jetson_clocks", "find", "done"),
+    *(
+        ".",
+        "systemctl",
+        "systemd-analyze",
+        "journalctl",
+        "docker",
+        "openssl",
+        "nvpmodel",
+        "jetson_clocks",
+        "find",
+        "done",
+    ),
 }
 
 

@@ -9,6 +9,7 @@ import typer
 from typer.testing import CliRunner
 
 from lungsev import __version__
+from lungsev.bundle.archive import Bundle
 from lungsev.runtime.cli import app
 
 COMMANDS = sorted(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
@@ -72,3 +73,19 @@ def test_a_bug_is_one_line_without_its_words() -> None:
     assert result.returncode == 1
     assert result.stderr.startswith("lungsev-run: unexpected ValueError at <string>:2")
     assert "CANARY" not in result.stderr
+
+
+def test_an_unsigned_bundle_is_refused_in_one_line_and_taken_when_asked_for_before_or_after_the_command(
+    tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LUNGSEV_ALLOW_UNSIGNED", "0")
+    monkeypatch.setenv("LUNGSEV_TRUSTED_KEYS", str(tmp_path))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    words = ["verify", "--bundle", str(tiny_bundle.path), "--backend", "onnxruntime", "--json"]
+    refused = CliRunner().invoke(app, words)
+    assert "lungsev-export sign" in str(refused.exception)
+    assert "--allow-unsigned" in str(refused.exception)
+    assert "copy the bundle again" not in str(refused.exception)
+    for asked in (["--allow-unsigned", *words], [*words, "--allow-unsigned"]):
+        monkeypatch.setenv("LUNGSEV_ALLOW_UNSIGNED", "0")
+        assert CliRunner().invoke(app, asked, catch_exceptions=False).exit_code == 0

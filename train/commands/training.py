@@ -175,8 +175,8 @@ def _settings(name: str, model: type[AnySettings], options: StageOptions, resolv
     if isinstance(options, AlignedOptions) and options.lungs is not None:
         from lungsev.train.tasks.upstream import upstream_alignment
 
-        data: Any = getattr(settings, "data", None)  # a joint training has cache and workers of its own
-        own = data if hasattr(data, "cache") else settings
-        alignment = upstream_alignment(options.lungs, cache=own.cache, workers=own.workers)  # type: ignore[attr-defined]
+        data: Any = getattr(settings, "data", None)
+        own: Any = data if hasattr(data, "cache") else settings  # a joint training has cache and workers of its own
+        alignment = upstream_alignment(options.lungs, cache=own.cache, workers=own.workers)
         settings = settings.model_copy(update={"alignment": alignment})
     return resolve(settings)  # type: ignore[no-any-return]

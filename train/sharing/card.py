@@ -115,7 +115,7 @@ def how_to_use(scheme: Scheme, network: bool, bundle: bool) -> Iterator[str]:
         yield "The PyTorch network (extra `train`):"
         yield f"```python\n{network_code(scheme)}```"
     if bundle:
-        yield "The bundle, without torch; also `lungsev-run score image.dcm --bundle bundle`:"
+        yield "The bundle, without torch; also `lungsev-run score image.dcm --bundle bundle --allow-unsigned`:"
         yield f"```python\n{bundle_code()}```"
 
 

@@ -54,7 +54,7 @@ def engine(
 
     from rich.console import Console
 
-    from lungsev.bundle.archive import read_bundle
+    from lungsev.bundle.archive import demand_trust, read_bundle
     from lungsev.inference.tensorrt.engine import EngineRequest, build_ahead_of_time, prepare_engine
 
     if precision not in (None, "fp16", "fp32"):
@@ -62,6 +62,7 @@ def engine(
     if bundle is not None and named_bundle is not None:
         raise typer.BadParameter("give the bundle once, as BUNDLE or with --bundle", param_hint="--bundle")
     opened = read_bundle(bundle or named_bundle)
+    demand_trust(opened)
     request = EngineRequest(precision, workspace, level, out, fresh)  # type: ignore[arg-type]
     notes = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     with _builder_progress(notes) as progress:

@@ -56,7 +56,9 @@ def work_off(
             outbox = Outbox(layout.root / "outbox", settings.destinations)
             stack.callback(outbox.close)
         opened = stack.enter_context(
-            open_model() if open_model else load(model.bundle_path(), model.backend, model.threads)
+            open_model()
+            if open_model
+            else load(model.bundle_path(), model.backend, model.threads, allow_unsigned=model.allow_unsigned)
         )
         outputs = open_outputs(settings.outputs, settings.site.zone)
         layout.create_folders(tuple(output.folder for output in outputs))

@@ -61,7 +61,14 @@ def test_the_same_parts_give_the_same_zip(tmp_path: Path) -> None:
 
 def test_verify_lists_what_was_checked(tiny_bundle: Bundle) -> None:
     checks = verify_bundle(tiny_bundle.path)
-    assert [check.name for check in checks] == ["files", "checksums", "manifest", "preprocessing", "model.onnx"]
+    assert [check.name for check in checks] == [
+        "files",
+        "checksums",
+        "signature",
+        "manifest",
+        "preprocessing",
+        "model.onnx",
+    ]
     assert all(check.passed for check in checks)
 
 

@@ -9,6 +9,8 @@ import pytest
 
 from lungsev.bundle.archive import Bundle, default_bundle_path, demand_trust, read_bundle, sign_bundle, verify_bundle
 from lungsev.bundle.contents import SIGNATURE_FILE
+from lungsev.bundle.zoo import user_zoo
+from lungsev.bundle.zoo_changes import add_bundle
 from lungsev.errors import BundleError, ConfigError
 
 pytest.importorskip("cryptography")
@@ -43,6 +45,21 @@ def test_unsigned_is_refused_unless_asked_for(copy: Path, monkeypatch: pytest.Mo
     assert (failed.name, failed.passed) == ("signature", False)
     monkeypatch.setenv("LUNGSEV_ALLOW_UNSIGNED", "1")
     assert all(check.passed for check in verify_bundle(copy))
+
+
+def test_what_the_user_added_by_checksum_needs_no_signature(
+    copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
+    add_bundle(copy, tmp_path / "site", "chest")
+    with pytest.raises(BundleError, match="not signed"):
+        demand_trust(read_bundle(copy))
+    add_bundle(copy, user_zoo(), "chest")
+    assert "added by you" in demand_trust(read_bundle("chest"))
+    sums = (user_zoo() / "chest@1" / "SHA256SUMS").read_text().splitlines(keepends=True)
+    (user_zoo() / "chest@1" / "SHA256SUMS").write_text("".join(reversed(sums)))
+    with pytest.raises(BundleError, match="not signed"):
+        demand_trust(read_bundle(user_zoo() / "chest@1"))
 
 
 def test_the_packaged_bundle_needs_no_signature(copy: Path) -> None:

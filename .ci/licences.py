@@ -19,6 +19,9 @@ from packaging.utils import canonicalize_name
 # Copyleft that reaches what it is linked with. LGPL and MPL do not; NVIDIA's are named in the docs.
 REFUSED = re.compile(r"(?<!L)(?<!Lesser )\b(A?GPL|GNU (Affero )?General Public)", re.IGNORECASE)
 
+# Of packages whose metadata say nothing; this one is what pip installs of CUDA for torch.
+STATED_ELSEWHERE = {"cuda-toolkit": "NVIDIA Software License Agreement"}
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -67,7 +70,7 @@ def licence_of(name: str) -> str:
     stated = [text for text in found.get_all("Classifier") or [] if text.startswith("License ::")]
     classifiers = [text.rsplit(" :: ", 1)[-1] for text in stated]
     lines = (found.get("License") or "").strip().splitlines()
-    return ", ".join(classifiers) or (lines[0][:80] if lines else "")
+    return ", ".join(classifiers) or (lines[0][:80] if lines else STATED_ELSEWHERE.get(name, ""))
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ def test_with_json_messages_go_to_standard_error(capsys: pytest.CaptureFixture[s
     finally:
         console.leave_stdout_to_machines(False)
     said = capsys.readouterr()
-    assert (said.out, said.err) == ('{"who": "é"}\n', "for people\n")
+    assert (said.out, said.err) == ('{"who": "\\u00e9"}\n', "for people\n")
 
 
 def test_work_of_one_step_is_not_announced(capsys: pytest.CaptureFixture[str]) -> None:

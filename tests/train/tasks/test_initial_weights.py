@@ -81,8 +81,19 @@ def test_a_network_that_does_not_fit_its_source_says_so(severity_settings: Setti
         run_severity(settings, open_run("brixia", settings))
 
 
+class _SmallBackbone(nn.Module):
+    """As `Backbone` names its weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
+
+    def timm_names(self) -> dict[str, str]:
+        return {key: key for key in self.net.state_dict()}
+
+
 def small_network() -> Any:
-    return SimpleNamespace(backbone=nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2)))
+    return SimpleNamespace(backbone=_SmallBackbone())
 
 
 def weights(colours: int) -> dict[str, Tensor]:
@@ -96,8 +107,8 @@ def test_a_wrapped_prefixed_encoder_for_colours_is_taken_over_with_its_colours_s
     network = small_network()
     assert load_encoder_file(network, tmp_path / "clip.pt") == 6
     stem = state["image_encoder.resnet.0.weight"].sum(dim=1, keepdim=True)
-    torch.testing.assert_close(network.backbone[0].weight.data, stem)
-    torch.testing.assert_close(network.backbone[0].bias.data, state["image_encoder.resnet.0.bias"])
+    torch.testing.assert_close(network.backbone.net[0].weight.data, stem)
+    torch.testing.assert_close(network.backbone.net[0].bias.data, state["image_encoder.resnet.0.bias"])
 
 
 def test_a_file_of_another_architecture_or_of_none_is_refused(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def rescore(side: Bedside, monkeypatch: pytest.MonkeyPatch) -> Run:
     """The command with another model, and no settings but `outputs: [json]`."""
     settings = side.incoming.parent / "settings.yaml"
     settings.write_text("outputs: [json]\n")
-    monkeypatch.setattr(work_off, "load", lambda *_: QuickModel(info=NEW_MODEL, grade=3))
+    monkeypatch.setattr(work_off, "load", lambda *_, **__: QuickModel(info=NEW_MODEL, grade=3))
 
     def run(*words: str) -> list[str]:
         command = ["rescore", str(side.layout.root), "--config", str(settings), "--by", "AB", *words]

@@ -22,6 +22,7 @@ from lungsev.grading import decode
 from lungsev.inference.backend import Backend, Outputs
 from lungsev.preprocessing.canvas import Canvas, to_canvas
 from lungsev.quality.gate import assess_quality
+from lungsev.quality.lung_shape import lungs_in_picture
 from lungsev.quality.messages import make_flag, with_missing_zones
 from lungsev.reading.radiograph import Radiograph
 from lungsev.report import ImageInfo, ModelInfo, Quality, SeverityReport, Timing
@@ -122,6 +123,8 @@ class Scorer:
     def _decoded(self, radiograph: Radiograph, canvas: Canvas, outputs: Outputs, quality: Quality) -> ScoredRadiograph:
         manifest = self.bundle.manifest
         theta = outputs["theta"][0]
+        # A zone outside the picture has no lung, and so no grade.
+        lungs = lungs_in_picture(outputs["lung_mask"][0], canvas.pixels, canvas.frame)
         scores = {
             scheme.name: decode(
                 scheme,
@@ -129,7 +132,7 @@ class Scorer:
                 theta,
                 canvas.frame,
                 manifest.scheme_calibration(scheme.name),
-                outputs["lung_mask"][0],
+                lungs,
             )
             for scheme in manifest.schemes
         }
@@ -151,7 +154,7 @@ class Scorer:
         if missing:
             report = replace(report, quality=with_missing_zones(quality, missing))
         maps = {scheme.name: outputs[f"severity_map.{scheme.name}"][0] for scheme in manifest.schemes}
-        return ScoredRadiograph(report, radiograph, canvas, outputs["lung_mask"][0].max(axis=0), maps)
+        return ScoredRadiograph(report, radiograph, canvas, lungs.max(axis=0), maps)
 
     def _refused(self, image: ImageInfo, quality: Quality) -> SeverityReport:
         decisive = next((flag for flag in quality.flags if flag.severity == "refuse"), None)

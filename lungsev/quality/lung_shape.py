@@ -138,6 +138,17 @@ def content_area(canvas: FloatImage, radiograph: Area) -> Area:
     return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
 
 
+def lungs_in_picture(lungs: FloatImage, pixels: FloatImage, frame: CanvasFrame) -> FloatImage:
+    """Return probabilities of lung [C, M, M] that are 0 where the canvas [S, S] shows nothing of the image."""
+    side, whole = lungs.shape[-1], pixels.shape[0]
+    y0, x0, y1, x1 = content_area(pixels, radiograph_area(frame, whole))
+    shown = np.zeros_like(lungs)
+    rows = slice(y0 * side // whole, -(-y1 * side // whole))
+    columns = slice(x0 * side // whole, -(-x1 * side // whole))
+    shown[..., rows, columns] = lungs[..., rows, columns]
+    return shown
+
+
 def _without_specks(lungs: Mask) -> tuple[Mask, int] | None:
     count, labels, stats, _ = cv2.connectedComponentsWithStats(lungs.astype(np.uint8))
     areas = stats[1:, cv2.CC_STAT_AREA]

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 
 from lungsev.geometry import CanvasFrame
-from lungsev.quality.lung_shape import LungShape, measure_lungs, radiograph_area
+from lungsev.quality.lung_shape import LungShape, lungs_in_picture, measure_lungs, radiograph_area
 
 SIDE = 100
 WHOLE = CanvasFrame(rows=SIDE, columns=SIDE, size_px=SIDE, scale=1.0, offset_px=(0.0, 0.0))
@@ -92,3 +92,13 @@ def test_the_area_of_the_image_is_cut_at_the_canvas() -> None:
     assert radiograph_area(wide, 100) == (25, 0, 75, 100)
     beyond = CanvasFrame(rows=120, columns=100, size_px=100, scale=1.0, offset_px=(10.0, -10.0))
     assert radiograph_area(beyond, 100) == (0, 10, 100, 100)
+
+
+def test_there_is_no_lung_where_the_picture_shows_nothing() -> None:
+    lungs = np.full((2, 50, 50), 0.9, np.float32)
+    pixels = np.full((SIDE, SIDE), 0.5, np.float32)
+    np.testing.assert_array_equal(lungs_in_picture(lungs, pixels, WHOLE), lungs)
+    pixels[70:] = 0  # the lowest rows never came
+    found = lungs_in_picture(lungs, pixels, WHOLE)
+    assert found[:, :35].min() > 0
+    assert not found[:, 35:].any()

@@ -100,9 +100,12 @@ def packaged_zoo() -> Path:
 
 
 def user_zoo() -> Path:
-    """Return the user's own zoo: `lungsev/zoo` in $XDG_DATA_HOME, or else in ~/.local/share."""
-    root = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
-    return Path(root).expanduser() / "lungsev" / "zoo"
+    """Return the user's own zoo: `lungsev/zoo` in $XDG_DATA_HOME, else in ~/.local/share, or in /var/lib without a home."""
+    try:
+        root = Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser()
+    except RuntimeError:
+        root = Path("/var/lib")
+    return root / "lungsev" / "zoo"
 
 
 def list_bundles(zoo: Path | None = None) -> list[ZooBundle]:

@@ -153,3 +153,9 @@ def test_the_user_s_zoo_is_below_the_home_folder(tmp_path: Path, monkeypatch: py
     monkeypatch.delenv("XDG_DATA_HOME", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     assert user_zoo() == tmp_path / ".local/share/lungsev/zoo"
+
+
+def test_an_account_without_a_home_has_a_place_for_its_zoo(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)  # what it does where nothing names a home
+    assert user_zoo() == Path("/var/lib/lungsev/zoo")

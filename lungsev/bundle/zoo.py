@@ -100,7 +100,7 @@ def packaged_zoo() -> Path:
 
 
 def user_zoo() -> Path:
-    """Return the user's own zoo: `lungsev/zoo` in $XDG_DATA_HOME, else in ~/.local/share, or in /var/lib without a home."""
+    """Return the user's own zoo: `lungsev/zoo` in $XDG_DATA_HOME, ~/.local/share, or without a home /var/lib."""
     try:
         root = Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser()
     except RuntimeError:

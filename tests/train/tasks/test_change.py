@@ -103,7 +103,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Measured]:
     before = write_tiny_bundle(folder / "bundle", metrics={"task": "severity"})
     lines: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lungsev, "load", lambda bundle, threads: StandIn(severities))
+        patch.setattr(lungsev, "load", lambda bundle, **_: StandIn(severities))
         patch.setattr(change, "say", lines.append)
         patch.setattr(nested, "FOLDS", 2)
         found = change.measure_change(folder / "ralo", folder / "bundle")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import json
 from enum import IntEnum
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +13,7 @@ import onnx
 import onnxruntime
 from fake_cuda import FakeDevice
 
-from lungsev.inference.tensorrt.library import TensorRTLibrary, describe_library
+from lungsev.inference.tensorrt.library import Flavour, TensorRTLibrary, describe_library
 
 
 class DataType(IntEnum):
@@ -44,12 +45,18 @@ PLAN_MARK = b"fake plan of "
 def make_fake_tensorrt(device: FakeDevice, **faults: Any) -> Any:
     """A module like `tensorrt` 10.
 
-    Faults: `version` text; `build_error` logged before a None; `parse_error`; `refuse_plans`; `heavy` bytes added
-    to a plan; `fp32_layers` makes every layer FP32; `output_offset` added to every output (a wrong engine).
+    Faults: `version` text; `build_error` logged before a None; `parse_error`; `refuse_plans`; `nullptr`, the class that
+    pybind makes no object of; `layers` that the inspector names; `output_offset` added to every output (a wrong
+    engine).
     """
+
+    def refuse_without_device(kind: str) -> None:
+        if faults.get("nullptr") == kind:
+            raise TypeError("pybind11::init(): factory function returned nullptr")
 
     class Builder:
         def __init__(self, log: Any) -> None:
+            refuse_without_device("Builder")
             self.log = log
 
         def create_network(self, flags: int) -> Any:
@@ -58,6 +65,11 @@ def make_fake_tensorrt(device: FakeDevice, **faults: Any) -> Any:
         def create_builder_config(self) -> Any:
             module.flags = {"TF32"}  # as TensorRT's own
             return SimpleNamespace(
+                create_timing_cache=lambda measured: measured,
+                set_timing_cache=lambda measured, _ignore: setattr(module, "timings", measured),
+                get_timing_cache=lambda: SimpleNamespace(serialize=lambda: b"measured %d" % module.builds),
+                num_compute_capabilities=0,
+                set_compute_capability=lambda _capability, _index: None,
                 set_memory_pool_limit=lambda _pool, size: setattr(module, "workspace", size),
                 set_flag=module.flags.add,
                 clear_flag=module.flags.discard,
@@ -74,7 +86,7 @@ def make_fake_tensorrt(device: FakeDevice, **faults: Any) -> Any:
                 monitor.phase_start("Building", None, 2)
                 monitor.step_complete("Building", 0)
                 monitor.phase_finish("Building")
-            return PLAN_MARK + network.graph + b"\0" * faults.get("heavy", 0)
+            return PLAN_MARK + network.graph
 
     class OnnxParser:
         num_errors = 1
@@ -86,7 +98,7 @@ def make_fake_tensorrt(device: FakeDevice, **faults: Any) -> Any:
             layers = [
                 SimpleNamespace(
                     type=LayerType.CONVOLUTION,
-                    get_output_type=lambda _index: DataType.FLOAT if faults.get("fp32_layers") else DataType.HALF,
+                    get_output_type=lambda _index: DataType.HALF,
                 )
                 for node in onnx.load_from_string(graph).graph.node
                 if node.op_type in ("Conv", "MatMul")
@@ -100,7 +112,7 @@ def make_fake_tensorrt(device: FakeDevice, **faults: Any) -> Any:
 
     class Runtime:
         def __init__(self, _log: Any) -> None:
-            pass
+            refuse_without_device("Runtime")
 
         def deserialize_cuda_engine(self, plan: bytes) -> Any:
             if not plan.startswith(PLAN_MARK) or faults.get("refuse_plans"):
@@ -127,6 +139,11 @@ def make_fake_tensorrt(device: FakeDevice, **faults: Any) -> Any:
 
         def get_tensor_mode(self, name: str) -> TensorIOMode:
             return TensorIOMode.INPUT if name == self.tensors[0].name else TensorIOMode.OUTPUT
+
+        def create_engine_inspector(self) -> Any:
+            return SimpleNamespace(
+                get_engine_information=lambda _form: json.dumps({"Layers": faults.get("layers", [])})
+            )
 
         def create_execution_context(self) -> Any:
             return IExecutionContext(self)
@@ -171,6 +188,7 @@ def make_fake_tensorrt(device: FakeDevice, **faults: Any) -> Any:
         ILogger=FakeLogger,
         DataType=DataType,
         LayerType=LayerType,
+        LayerInformationFormat=SimpleNamespace(JSON=1),
         TensorIOMode=TensorIOMode,
         MemoryPoolType=SimpleNamespace(WORKSPACE=0),
         NetworkDefinitionCreationFlag=SimpleNamespace(EXPLICIT_BATCH=0, STRONGLY_TYPED=1),
@@ -180,5 +198,5 @@ def make_fake_tensorrt(device: FakeDevice, **faults: Any) -> Any:
     return module
 
 
-def library_of(module: Any) -> TensorRTLibrary:
-    return describe_library(module, "tensorrt")
+def library_of(module: Any, flavour: Flavour = "tensorrt") -> TensorRTLibrary:
+    return describe_library(module, flavour)

@@ -8,6 +8,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from lungsev.errors import BackendError
+
 Outputs = dict[str, npt.NDArray[np.float32]]
 
 
@@ -60,3 +62,14 @@ class DeviceMemoryBackend(Protocol):
             image: float32 [1, 1, S, S], 0-1.
         """
         ...
+
+
+def check_image(image: npt.NDArray[np.float32], size_px: int) -> None:
+    """Check that an image is a float32 [1, 1, S, S] batch.
+
+    Raises:
+        BackendError: The shape or the type is wrong.
+    """
+    expected = (1, 1, size_px, size_px)
+    if image.shape != expected or image.dtype != np.float32:
+        raise BackendError(f"found an image of {image.dtype} {image.shape}, the graph takes float32 {expected}")

@@ -11,7 +11,7 @@ import onnxruntime
 from lungsev.bundle.archive import Bundle
 from lungsev.bundle.manifest import Precision
 from lungsev.errors import BackendError
-from lungsev.inference.backend import Outputs
+from lungsev.inference.backend import Outputs, check_image
 from lungsev.inference.cpus import usable_cpus
 
 
@@ -77,17 +77,6 @@ def open_session(graph: bytes, threads: int | None = None) -> onnxruntime.Infere
         return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # as above
         raise BackendError(f"ONNX Runtime {onnxruntime.__version__} refuses the graph: {_first_line(error)}") from None
-
-
-def check_image(image: npt.NDArray[np.float32], size_px: int) -> None:
-    """Check that an image is a float32 [1, 1, S, S] batch.
-
-    Raises:
-        BackendError: The shape or the type is wrong.
-    """
-    expected = (1, 1, size_px, size_px)
-    if image.shape != expected or image.dtype != np.float32:
-        raise BackendError(f"found an image of {image.dtype} {image.shape}, the graph takes float32 {expected}")
 
 
 def _first_line(error: Exception) -> str:

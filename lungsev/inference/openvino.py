@@ -11,9 +11,8 @@ import numpy.typing as npt
 
 from lungsev.bundle.archive import Bundle
 from lungsev.errors import BackendError, MissingExtraError
-from lungsev.inference.backend import Outputs
+from lungsev.inference.backend import Outputs, check_image
 from lungsev.inference.cpus import usable_cpus
-from lungsev.inference.onnxruntime import check_image
 
 
 class OpenVinoBackend:

@@ -20,8 +20,9 @@ from lungsev.inference.onnxruntime import OnnxRuntimeBackend
 from lungsev.inference.parity import HALF_TOLERANCE, ParityCase, compare, parity_cases
 from lungsev.inference.tensorrt.build import BuildOptions, build_engine
 from lungsev.inference.tensorrt.cuda import CudaBindingsDriver, CudaDriver, PycudaDriver, count_devices
-from lungsev.inference.tensorrt.engine import EngineRequest, open_tensorrt, prepare_engine
+from lungsev.inference.tensorrt.engine import find_target, open_tensorrt, prepare_engine
 from lungsev.inference.tensorrt.library import FLAVOURS, TensorRTLibrary, load_tensorrt
+from lungsev.inference.tensorrt.settings import EngineSettings
 from lungsev.runtime.benchmark.measure import run_bench
 
 pytestmark = [
@@ -139,7 +140,7 @@ class TestEngine:
         """A folder with a built and compared engine; a card this flavour does not take is a skip with its words."""
         folder = tmp_path_factory.mktemp("engines")
         try:
-            prepare_engine(bundle, EngineRequest(cache_dir=folder), library=library)
+            prepare_engine(find_target(bundle, EngineSettings(cache=folder), library))
         except BackendError as error:
             if "does not run this engine here" in str(error) or "could not build" in str(error):
                 pytest.skip(f"{library.flavour} {library.version} does not take this card: {error}")
@@ -155,7 +156,7 @@ class TestEngine:
         self, bundle: Bundle, library: TensorRTLibrary, cache: Path, cases: list[ParityCase]
     ) -> None:
         with (
-            open_tensorrt(bundle, EngineRequest(cache_dir=cache), library=library) as backend,
+            open_tensorrt(bundle, EngineSettings(cache=cache), library=library) as backend,
             OnnxRuntimeBackend(bundle) as reference,
         ):
             assert backend.uses_graph or library.is_rtx
@@ -166,7 +167,7 @@ class TestEngine:
         self, bundle: Bundle, library: TensorRTLibrary, cache: Path, cases: list[ParityCase]
     ) -> None:
         found = []
-        with open_tensorrt(bundle, EngineRequest(cache_dir=cache), library=library) as backend:
+        with open_tensorrt(bundle, EngineSettings(cache=cache), library=library) as backend:
             threads = [threading.Thread(target=lambda: found.append(backend.infer(cases[0].image))) for _ in range(4)]
             for thread in threads:
                 thread.start()
@@ -178,14 +179,14 @@ class TestEngine:
 
     def test_the_second_start_builds_nothing(self, bundle: Bundle, library: TensorRTLibrary, cache: Path) -> None:
         said: list[str] = []
-        open_tensorrt(bundle, EngineRequest(cache_dir=cache), said.append, library=library).close()
+        open_tensorrt(bundle, EngineSettings(cache=cache), said.append, library=library).close()
         assert said == []
 
     def test_a_damaged_plan_is_built_again(self, bundle: Bundle, library: TensorRTLibrary, cache: Path) -> None:
         plan = next(cache.glob("*.plan"))
         plan.write_bytes(plan.read_bytes()[:-1000])
         said: list[str] = []
-        open_tensorrt(bundle, EngineRequest(cache_dir=cache), said.append, library=library).close()
+        open_tensorrt(bundle, EngineSettings(cache=cache), said.append, library=library).close()
         assert any("damaged" in line for line in said)
 
     def test_both_precisions_build(self, bundle: Bundle, library: TensorRTLibrary, cache: Path) -> None:

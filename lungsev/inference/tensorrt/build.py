@@ -24,6 +24,10 @@ BUILD_RULES = 2  # increase when engines are built differently than before, so t
 _DEFAULT_WORKSPACE_MIB = 1024
 
 
+class HalfRefusedError(BackendError):
+    """An engine of a half-precision graph computes in FP32."""
+
+
 @dataclass(frozen=True)
 class BuildOptions:
     """Options that decide an engine besides graph, library and device.
@@ -32,11 +36,13 @@ class BuildOptions:
         workspace_mib: Scratch memory for the builder's trials; on 8 GB boards the builder fails when it is large.
         optimisation_level: 0 (seconds, slower engine) to 5; None is the library's default.
         compute_capability: E.g. "8.9", to build ahead of time for another device (TensorRT-RTX only); None: this one.
+        timing_cache: What an earlier build measured of its kernels, which makes this one shorter; TensorRT only.
     """
 
     workspace_mib: int = _DEFAULT_WORKSPACE_MIB
     optimisation_level: int | None = None
     compute_capability: str | None = None
+    timing_cache: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -44,7 +50,9 @@ class BuiltEngine:
     """A serialised engine with the builder's numbers and warnings.
 
     Attributes:
-        half_layers: Convolutions and matrix products in half precision, of `layers` in all.
+        half_layers: Convolutions and matrix products in half precision, of `layers` in all, in the parsed network: for
+            plans that are not loaded here. Of a loaded engine, `lungsev.inference.tensorrt.layers` counts them.
+        timing_cache: What the builder measured, for the next build; empty where the library keeps none.
     """
 
     plan: bytes
@@ -52,6 +60,7 @@ class BuiltEngine:
     layers: int
     build_seconds: float
     warnings: tuple[str, ...]
+    timing_cache: bytes = b""
 
 
 def build_engine(
@@ -77,8 +86,8 @@ def build_engine(
     trt = library.trt
     log = _collecting_logger(trt)
     started = time.perf_counter()
-    builder = _made(trt.Builder(log), "builder", log, library)
-    network = _made(builder.create_network(_network_flags(library)), "network", log, library)
+    builder = made(lambda: trt.Builder(log), "builder", log.last, library)
+    network = made(lambda: builder.create_network(_network_flags(library)), "network", log.last, library)
     parser = trt.OnnxParser(network, log)
     if not parser.parse(graph):
         reasons = "; ".join(str(parser.get_error(i)).strip() for i in range(parser.num_errors)) or log.last()
@@ -88,16 +97,14 @@ def build_engine(
     plan = builder.build_serialized_network(network, config)
     if plan is None:
         raise BackendError(_explain_failure(log, library, options))
-    built = BuiltEngine(
+    return BuiltEngine(
         plan=bytes(plan),
         half_layers=half_layers,
         layers=layers,
         build_seconds=round(time.perf_counter() - started, 2),
         warnings=tuple(log.warnings),
+        timing_cache=_measured_timings(config, library),
     )
-    if wants_half:
-        _require_half(built, len(graph), _half_nodes(facts), library)
-    return built
 
 
 def is_half_graph(facts: OnnxFacts) -> bool:
@@ -183,7 +190,15 @@ def _configure(
         config.progress_monitor = _progress_monitor(trt, progress)
     if options.compute_capability is not None:
         _set_compute_capability(config, library, options.compute_capability)
+    if not library.is_rtx and hasattr(config, "create_timing_cache"):  # RTX builds without a device, and dies of it
+        timings = config.create_timing_cache(options.timing_cache) or config.create_timing_cache(b"")
+        config.set_timing_cache(timings, False)  # timings of another device or version are left out
     return config
+
+
+def _measured_timings(config: Any, library: TensorRTLibrary) -> bytes:
+    timings = config.get_timing_cache() if not library.is_rtx and hasattr(config, "get_timing_cache") else None
+    return bytes(timings.serialize()) if timings is not None else b""
 
 
 def _set_compute_capability(config: Any, library: TensorRTLibrary, capability: str) -> None:
@@ -202,32 +217,54 @@ def _set_compute_capability(config: Any, library: TensorRTLibrary, capability: s
     config.set_compute_capability(getattr(known, f"SM{capability.replace('.', '')}"), 0)
 
 
-def _half_nodes(facts: OnnxFacts) -> int:
-    """Count the convolutions and matrix products whose result is half in the graph."""
+def require_half(graph: bytes, half_layers: int, layers: int, library: TensorRTLibrary) -> None:
+    """Refuse an engine of a half-precision graph whose builder kept FP32 without a message.
+
+    Fusion changes the number of layers, so shares are compared. A plan's size proves nothing: on some devices weights
+    are stored unpacked.
+
+    Args:
+        graph: That it was built from; nothing is asked of an engine of an FP32 graph.
+        half_layers: Convolutions and matrix products in half precision, of `layers` in all.
+        layers: As `half_layers` says.
+        library: That built it. TensorRT 8 takes half precision as a request, and only the comparison tells.
+
+    Raises:
+        HalfRefusedError: With the numbers.
+    """
+    facts = read_onnx(graph)
+    if not is_half_graph(facts) or not library.strongly_typed:
+        return
     products = [node for kind in ("Conv", "MatMul", "Gemm") for node in facts.nodes_of(kind)]
-    return sum(facts.element_types.get(node.outputs[0]) == _HALF for node in products)
-
-
-def _require_half(built: BuiltEngine, graph_bytes: int, half_nodes: int, library: TensorRTLibrary) -> None:
-    """Refuse an engine whose builder ignored half precision without a message, by its layers and its size."""
-    if library.strongly_typed and built.half_layers < max(1, half_nodes // 2):
-        raise BackendError(
-            f"{library.flavour} {library.version} kept {built.layers - built.half_layers} of {built.layers} layers in "
-            f"FP32 though the graph is half ({half_nodes} of its products are); use another version, or the FP32 graph"
-        )
-    largest = graph_bytes * 1.5 + (24 << 20)  # code and schedules weigh some, FP32 weights twice as much
-    if len(built.plan) > largest:
-        raise BackendError(
-            f"the half-precision engine weighs {len(built.plan) / 1e6:.0f} MB for a graph of "
-            f"{graph_bytes / 1e6:.0f} MB: {library.flavour} {library.version} kept it in FP32; use another version, "
-            "or the FP32 graph"
+    half_nodes = sum(facts.element_types.get(node.outputs[0]) == _HALF for node in products)
+    if half_layers * 2 * len(products) < layers * half_nodes or (half_nodes and not half_layers):
+        raise HalfRefusedError(
+            f"{library.flavour} {library.version} kept {layers - half_layers} of {layers} layers in FP32 though the "
+            f"graph is half ({half_nodes} of its {len(products)} products are); use another version, or the FP32 graph"
         )
 
 
-def _made(thing: Any, what: str, log: Any, library: TensorRTLibrary) -> Any:
+def made(make: Callable[[], Any], what: str, reason: Callable[[], str], library: TensorRTLibrary) -> Any:
+    """Make one of TensorRT's objects.
+
+    Args:
+        make: Makes it. Where the library has no device, it returns None or pybind raises a TypeError, by the class.
+        what: It is called.
+        reason: Returns the last error that was logged.
+        library: For the message.
+
+    Raises:
+        BackendError: There is none.
+    """
+    try:
+        thing = make()
+    except TypeError as error:  # pybind11::init(): factory function returned nullptr
+        thing, said = None, str(error)
+    else:
+        said = "no reason given"
     if thing is None:
         raise BackendError(
-            f"{library.flavour} {library.version} gives no {what}: {log.last() or 'no reason given'}; "
+            f"{library.flavour} {library.version} gives no {what}: {reason() or said}; "
             "check the NVIDIA driver with nvidia-smi"
         )
     return thing

@@ -55,7 +55,8 @@ def engine(
     from rich.console import Console
 
     from lungsev.bundle.archive import demand_trust, read_bundle
-    from lungsev.inference.tensorrt.engine import EngineRequest, build_ahead_of_time, prepare_engine
+    from lungsev.inference.tensorrt.engine import build_ahead_of_time, find_target, prepare_engine
+    from lungsev.inference.tensorrt.settings import EngineSettings
 
     if precision not in (None, "fp16", "fp32"):
         raise typer.BadParameter(f"{precision} is neither fp16 nor fp32", param_hint="--precision")
@@ -63,13 +64,13 @@ def engine(
         raise typer.BadParameter("give the bundle once, as BUNDLE or with --bundle", param_hint="--bundle")
     opened = read_bundle(bundle or named_bundle)
     demand_trust(opened)
-    request = EngineRequest(precision, workspace, level, out, fresh)  # type: ignore[arg-type]
+    settings = EngineSettings(precision=precision, workspace_mib=workspace, level=level, cache=out)  # type: ignore[arg-type]
     notes = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     with _builder_progress(notes) as progress:
         if capability is not None:
-            built = build_ahead_of_time(opened, capability, out or Path("engines"), request, progress)
+            built = build_ahead_of_time(opened, capability, out or Path("engines"), settings, progress)
         else:
-            built = prepare_engine(opened, request, notes.print, progress)
+            built = prepare_engine(find_target(opened, settings), notes.print, progress, fresh)
     if json_output:
         document: dict[str, Any] = {
             "engine": str(built.path),

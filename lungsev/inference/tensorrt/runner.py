@@ -17,15 +17,20 @@ import numpy as np
 import numpy.typing as npt
 
 from lungsev.errors import BackendError
-from lungsev.inference.backend import Outputs
-from lungsev.inference.onnxruntime import check_image
+from lungsev.inference.backend import Outputs, check_image
+from lungsev.inference.tensorrt.build import made
 from lungsev.inference.tensorrt.cuda import CudaDriver, open_driver
+from lungsev.inference.tensorrt.layers import inspect_layers
 from lungsev.inference.tensorrt.library import TensorRTLibrary
 from lungsev.system import write_atomically
 
 log = logging.getLogger("lungsev.tensorrt")
 
 WARM_UP_RUNS = 3
+
+
+class EngineLoadError(BackendError):
+    """The engine is damaged, or was built for another device or version."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +55,13 @@ class TensorRTBackend:
         use_graph: Record the whole run as a CUDA graph; where that fails, it runs without.
         open_device: For tests.
 
+    Attributes:
+        uses_graph: Runs are one CUDA graph.
+        half_layers: Convolutions and matrix products in half precision, and all, as the engine inspector counts them.
+
     Raises:
-        BackendError: The plan is damaged or foreign, or the device failed.
+        EngineLoadError: The plan is damaged or foreign.
+        BackendError: The device failed.
     """
 
     name = "tensorrt"
@@ -69,6 +79,7 @@ class TensorRTBackend:
         self.precision = precision
         self.device = "unknown"
         self.uses_graph = False
+        self.half_layers: tuple[int, int] | None = None
         self._size_px = size_px
         self._worker: ThreadPoolExecutor | None = ThreadPoolExecutor(1, thread_name_prefix="lungsev-tensorrt")
         self._runner: _Runner | None = None
@@ -79,6 +90,7 @@ class TensorRTBackend:
             raise
         self.device = self._runner.driver.info.name
         self.uses_graph = self._runner.graph is not None
+        self.half_layers = self._runner.half_layers
 
     def infer(self, image: npt.NDArray[np.float32]) -> Outputs:
         """See `Backend.infer`."""
@@ -166,14 +178,15 @@ class _Runner:
     def _open(self, plan: bytes, library: TensorRTLibrary) -> None:
         trt = library.trt
         self._logger = trt.Logger(trt.Logger.ERROR)
-        self._runtime = trt.Runtime(self._logger)
+        self._runtime = made(lambda: trt.Runtime(self._logger), "runtime", str, library)
         _refuse_invalid(library, self._runtime, plan)
         self._engine = self._runtime.deserialize_cuda_engine(plan)
         if self._engine is None:
-            raise BackendError(
+            raise EngineLoadError(
                 f"{library.flavour} {library.version} cannot load the engine: it is damaged, or was built for another "
                 "version or device; build it again with lungsev-run engine"
             )
+        self.half_layers = inspect_layers(trt, self._engine)
         self._context = self._make_context(library)
         if self._context is None:
             raise BackendError(f"{library.flavour} gives no execution context; the GPU may be out of memory")
@@ -198,7 +211,9 @@ class _Runner:
     def _bind(self, trt: Any, name: str) -> _Tensor:
         shape = tuple(self._engine.get_tensor_shape(name))
         if any(side < 1 for side in shape) or self._engine.get_tensor_dtype(name) != trt.DataType.FLOAT:
-            raise BackendError(f"the engine's tensor {name} has no fixed float32 shape; build it from a bundle's graph")
+            raise EngineLoadError(
+                f"the engine's tensor {name} has no fixed float32 shape; build it from a bundle's graph"
+            )
         host, mapped = self.driver.pinned(shape, np.float32)
         host[...] = 0
         device = mapped or self.driver.allocate(host.nbytes)
@@ -236,7 +251,10 @@ class _Runner:
     def _free(self) -> None:
         # The engine must be freed before the CUDA context that has its memory.
         self._context = self._engine = self._runtime = None
-        self.driver.close()
+        try:
+            self.driver.close()
+        except BackendError as error:  # after an error of the device every call fails: only the process's end frees it
+            log.warning("the device was not freed: %s", error)
 
 
 def _refuse_invalid(library: TensorRTLibrary, runtime: Any, plan: bytes) -> None:
@@ -245,7 +263,7 @@ def _refuse_invalid(library: TensorRTLibrary, runtime: Any, plan: bytes) -> None
         return
     validity, diagnostics = runtime.get_engine_validity(plan)
     if validity == library.trt.EngineValidity.INVALID:
-        raise BackendError(
+        raise EngineLoadError(
             f"{library.flavour} {library.version} does not run this engine here "
             f"({_named_bits(library.trt, int(diagnostics))}); build it again with lungsev-run engine"
         )

@@ -14,7 +14,8 @@ from lungsev.bundle.archive import Bundle
 from lungsev.inference.parity import ParityCase, parity_cases
 from lungsev.inference.tensorrt import engine
 from lungsev.inference.tensorrt.cuda import CudaDriver
-from lungsev.inference.tensorrt.engine import EngineRequest, open_tensorrt
+from lungsev.inference.tensorrt.engine import open_tensorrt
+from lungsev.inference.tensorrt.settings import EngineSettings
 
 
 @pytest.fixture
@@ -39,13 +40,17 @@ def open_engine(
     monkeypatch.setattr(engine, "parity_cases", lambda _size_px: iter(cases))
 
     def opened(
-        module: Any = None, driver: Callable[[FakeDevice], Callable[[], CudaDriver]] = bindings, **request: Any
+        module: Any = None,
+        driver: Callable[[FakeDevice], Callable[[], CudaDriver]] = bindings,
+        fresh: bool = False,
+        **settings: Any,
     ) -> Any:
         module = module or make_fake_tensorrt(device)
         return open_tensorrt(
             tiny_bundle,
-            EngineRequest(cache_dir=tmp_path / "engines", **request),
+            EngineSettings(**{"cache": tmp_path / "engines", **settings}),
             said.append,
+            fresh=fresh,
             library=library_of(module),
             open_device=driver(device),
         )

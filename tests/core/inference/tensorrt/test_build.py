@@ -13,26 +13,19 @@ from fake_tensorrt import library_of, make_fake_tensorrt
 from tiny_bundle import tiny_graph
 
 from lungsev.errors import BackendError
-from lungsev.inference.tensorrt.build import BuildOptions, BuiltEngine, build_engine
+from lungsev.inference.tensorrt.build import (
+    BuildOptions,
+    BuiltEngine,
+    HalfRefusedError,
+    build_engine,
+    require_half,
+)
 
 
 def changed(change: Callable[[onnx.ModelProto], None]) -> bytes:
     model = onnx.load_from_string(tiny_graph())
     change(model)
     return bytes(model.SerializeToString())
-
-
-def half_marked_graph() -> bytes:
-    """The tiny graph with one half-precision detour."""
-
-    def change(model: onnx.ModelProto) -> None:
-        last = model.graph.node[-1]
-        last.output[0] = "before"
-        for source, target, kind in (("before", "half", 10), ("half", "probabilities.brixia", 1)):
-            model.graph.node.append(onnx.helper.make_node("Cast", [source], [target], name=target, to=kind))
-        model.graph.value_info.append(onnx.helper.make_tensor_value_info("half", 10, [1, 6, 4]))
-
-    return changed(change)
 
 
 def build(graph: bytes, **faults: Any) -> BuiltEngine:
@@ -89,10 +82,37 @@ def test_a_nan_weight_is_refused() -> None:
         build(changed(change))
 
 
-def test_an_engine_that_stayed_in_fp32_is_found_by_its_layers_and_by_its_weight() -> None:
-    half = half_marked_graph()
-    build(half)
-    with pytest.raises(BackendError, match="layers in FP32 though the graph is half"):
-        build(half, fp32_layers=True)
-    with pytest.raises(BackendError, match="weighs"):
-        build(half, heavy=64 << 20)
+def graph_of_products(*kinds: int) -> bytes:
+    """A graph of matrix products, each of a data type of its own."""
+    weights = [onnx.helper.make_tensor(f"w{i}", kind, [1, 1], [1.0]) for i, kind in enumerate(kinds)]
+    nodes = [onnx.helper.make_node("MatMul", [f"w{i}", f"w{i}"], [f"y{i}"]) for i in range(len(kinds))]
+    outputs = [onnx.helper.make_tensor_value_info(f"y{i}", kind, [1, 1]) for i, kind in enumerate(kinds)]
+    graph = onnx.helper.make_graph(nodes, "products", [], outputs, weights)
+    return bytes(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)]).SerializeToString())
+
+
+@pytest.mark.parametrize(
+    ("kinds", "half_layers", "layers", "is_refused"),
+    [
+        ((10, 10, 10, 1), 3, 4, False),
+        ((10, 10, 10, 1), 0, 4, True),  # as a library that takes no precision from the graph
+        ((10, 10, 10, 1), 0, 0, True),
+        ((10, 10, 10, 1), 1, 2, False),  # fused
+        ((10, 10, 10, 1), 10, 100, True),
+        ((1, 1), 0, 2, False),  # an FP32 graph
+    ],
+)
+def test_an_engine_that_stayed_in_fp32_is_found_by_its_layers(
+    kinds: tuple[int, ...], half_layers: int, layers: int, is_refused: bool
+) -> None:
+    library = library_of(make_fake_tensorrt(FakeDevice()))
+    if is_refused:
+        with pytest.raises(HalfRefusedError, match="layers in FP32 though the graph is half"):
+            require_half(graph_of_products(*kinds), half_layers, layers, library)
+    else:
+        require_half(graph_of_products(*kinds), half_layers, layers, library)
+
+
+def test_a_builder_without_a_device_is_an_error_in_one_line() -> None:
+    with pytest.raises(BackendError, match=r"gives no builder: pybind11::init\(\).*nvidia-smi"):
+        build(tiny_graph(), nullptr="Builder")

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from fake_cuda import FakeDevice
-from fake_tensorrt import make_fake_tensorrt
+from fake_tensorrt import library_of, make_fake_tensorrt
 
+from lungsev.bundle.archive import Bundle
 from lungsev.errors import BackendError
-from lungsev.inference.tensorrt.build import BuiltEngine
-from lungsev.inference.tensorrt.cache import EngineKey, obtain_engine
+from lungsev.inference.tensorrt import cache, engine
+from lungsev.inference.tensorrt.cache import EngineKey, locked_engine
+from lungsev.inference.tensorrt.engine import build_ahead_of_time
 
 
 def test_the_second_start_builds_nothing_and_compares_nothing(
@@ -104,40 +109,131 @@ def test_a_wrong_engine_is_refused_now_and_remembered(
     assert device.is_clean
 
 
-def test_two_builders_at_once_build_once(tmp_path: Path) -> None:
+def test_two_processes_prepare_one_after_the_other(tmp_path: Path) -> None:
     key = EngineKey("a" * 64, "tensorrt", "10.3", "GPU", "8.9", "12.4", "fp32", None, None)
-    started, release, builds = threading.Event(), threading.Event(), []
-
-    def slow_build() -> BuiltEngine:
-        builds.append(1)
-        started.set()
-        assert release.wait(30)
-        return BuiltEngine(b"plan", 0, 1, 1.0, ())
-
     said: list[str] = []
-    engines: list[Any] = []
-    first = threading.Thread(target=lambda: engines.append(obtain_engine(key, slow_build, tmp_path)))
-    first.start()
-    assert started.wait(30)
-    waiting = threading.Event()
+    waiting, order = threading.Event(), list[str]()
 
     def say(line: str) -> None:
         said.append(line)
         waiting.set()
 
-    second = threading.Thread(target=lambda: engines.append(obtain_engine(key, slow_build, tmp_path, say)))
-    second.start()
-    assert waiting.wait(30)
-    release.set()
-    first.join(30)
-    second.join(30)
-    assert builds == [1]
-    assert [engine.plan for engine in engines] == [b"plan", b"plan"]
+    def second() -> None:
+        with locked_engine(key, tmp_path, say):
+            order.append("second")
+
+    thread = threading.Thread(target=second)
+    with locked_engine(key, tmp_path, said.append):
+        thread.start()
+        assert waiting.wait(30)
+        order.append("first")
+    thread.join(30)
+    assert order == ["first", "second"]
     assert said == ["another process builds this engine; waiting for it"]
 
 
 def test_a_cache_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     key = EngineKey("a" * 64, "tensorrt", "10.3", "GPU", "8.9", "12.4", "fp32", None, None)
-    with pytest.raises(BackendError, match="LUNGSEV_CACHE"):
-        obtain_engine(key, lambda: BuiltEngine(b"", 0, 0, 0.0, ()), tmp_path / "file")
+    with (
+        pytest.raises(BackendError, match="LUNGSEV_CACHE"),
+        locked_engine(key, tmp_path / "file", lambda line: None),
+    ):
+        pass
+
+
+def test_a_read_only_cache_is_read_without_a_lock(
+    device: FakeDevice, open_engine: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = make_fake_tensorrt(device)
+    open_engine(module).close()
+    _forbid_writing(monkeypatch)
+    open_engine.said.clear()  # type: ignore[attr-defined]
+    open_engine(module).close()
+    assert module.builds == 1
+    assert open_engine.said == []  # type: ignore[attr-defined]
+
+
+def test_an_engine_in_a_read_only_cache_is_compared_at_every_start(
+    device: FakeDevice, open_engine: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = make_fake_tensorrt(device)
+    open_engine(module).close()
+    side = next((tmp_path / "engines").glob("*.json"))
+    side.write_text(json.dumps({**json.loads(side.read_text()), "parity": None}))
+    before = side.read_text()
+    _forbid_writing(monkeypatch)
+    open_engine(module).close()
+    assert module.builds == 1
+    assert any("compared again at every start" in line for line in open_engine.said)  # type: ignore[attr-defined]
+    assert side.read_text() == before
+
+
+def test_a_build_into_a_read_only_cache_is_refused_before_it_begins(
+    device: FakeDevice, open_engine: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = make_fake_tensorrt(device)
+    _forbid_writing(monkeypatch)
+    with pytest.raises(BackendError, match=r"cannot be written: Read-only file system.*model\.engine\.cache"):
+        open_engine(module)
+    assert module.builds == 0
+
+
+def _forbid_writing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a read-only file system, for root as well."""
+
+    def refuse(*_arguments: object, **_options: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(engine.os, "access", lambda _path, mode: not mode & os.W_OK)
+    monkeypatch.setattr(cache, "write_atomically", refuse)
+    monkeypatch.setattr(cache, "_locked", refuse)
+
+
+@pytest.mark.parametrize(("chosen", "found"), [({"workspace_mib": 256}, {}), ({"level": 2}, {})])
+def test_an_engine_built_with_a_choice_serves_where_none_is_made(
+    device: FakeDevice, open_engine: Callable[..., Any], chosen: dict[str, int], found: dict[str, int]
+) -> None:
+    module = make_fake_tensorrt(device)
+    open_engine(module, **chosen).close()
+    open_engine(module, **found).close()
+    assert module.builds == 1
+
+
+def test_another_choice_builds_again(device: FakeDevice, open_engine: Callable[..., Any]) -> None:
+    module = make_fake_tensorrt(device)
+    open_engine(module, workspace_mib=256).close()
+    open_engine(module, workspace_mib=512).close()
+    assert module.builds == 2
+    assert any("workspace_mib: found 256, expected 512" in line for line in open_engine.said)  # type: ignore[attr-defined]
+
+
+def test_an_engine_built_ahead_of_time_serves_every_device_of_its_capability_and_is_compared_there(
+    tiny_bundle: Bundle, device: FakeDevice, open_engine: Callable[..., Any], tmp_path: Path
+) -> None:
+    module = make_fake_tensorrt(device)
+    folder = tmp_path / "engines"
+    ahead = make_fake_tensorrt(device)
+    ahead.ComputeCapability = SimpleNamespace(__members__={"SM89": 89}, SM89=89)
+    build_ahead_of_time(tiny_bundle, "8.9", folder, library=library_of(ahead, "tensorrt_rtx"))
+    for path in folder.glob("*-tensorrt_rtx-*"):  # as if the stand-in's own flavour had built it
+        text = path.read_bytes().replace(b'"tensorrt_rtx"', b'"tensorrt"')
+        path.with_name(path.name.replace("tensorrt_rtx", "tensorrt")).write_bytes(text)
+    for name in ("Fake GPU", "Other GPU"):
+        device.name = name
+        open_engine(module).close()
+        side = json.loads(next(folder.glob("*-tensorrt-*.json")).read_text())
+        assert side["compared_on"] == f"{name}, driver 12.4"
+        assert side["key"]["device"] == "any"
+    assert module.builds == 0
+
+
+def test_what_a_build_measured_makes_the_next_one_shorter(
+    device: FakeDevice, open_engine: Callable[..., Any], tmp_path: Path
+) -> None:
+    module = make_fake_tensorrt(device)
+    open_engine(module).close()
+    assert module.timings == b""
+    open_engine(module, fresh=True).close()
+    assert module.timings == b"measured 1"
+    assert next((tmp_path / "engines").glob("*.timing")).name == "tensorrt-10.3.0-sm8.9.timing"

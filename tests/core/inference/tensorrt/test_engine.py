@@ -12,9 +12,10 @@ from fake_tensorrt import make_fake_tensorrt
 
 from lungsev.bundle.archive import Bundle
 from lungsev.errors import BackendError
-from lungsev.inference.tensorrt.engine import EngineRequest, open_tensorrt
+from lungsev.inference.tensorrt.engine import open_tensorrt
 from lungsev.inference.tensorrt.library import describe_library
 from lungsev.inference.tensorrt.runner import TensorRTBackend
+from lungsev.inference.tensorrt.settings import EngineSettings
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def test_a_card_it_has_no_kernels_for_is_refused_before_a_build(
 ) -> None:
     library = describe_library(rtx, "tensorrt_rtx")
     with pytest.raises(BackendError, match=r"does not run on Fake GPU \(compute capability .*expected 7\.5, 12\.0"):
-        open_tensorrt(tiny_bundle, EngineRequest(cache_dir=tmp_path), library=library, open_device=bindings(device))
+        open_tensorrt(tiny_bundle, EngineSettings(cache=tmp_path), library=library, open_device=bindings(device))
     assert rtx.builds == 0
     assert device.is_clean
 

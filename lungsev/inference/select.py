@@ -34,7 +34,7 @@ def open_backend(bundle: Bundle, backend: str = "auto", threads: int | None = No
 
         return OnnxRuntimeBackend(bundle, threads=threads)
     if backend == "tensorrt":
-        from lungsev.inference.tensorrt.engine import open_tensorrt
+        from lungsev.inference.tensorrt.prepare import open_tensorrt
 
         return open_tensorrt(bundle)
     if backend == "openvino":

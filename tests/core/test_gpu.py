@@ -20,8 +20,9 @@ from lungsev.inference.onnxruntime import OnnxRuntimeBackend
 from lungsev.inference.parity import HALF_TOLERANCE, ParityCase, compare, parity_cases
 from lungsev.inference.tensorrt.build import BuildOptions, build_engine
 from lungsev.inference.tensorrt.cuda import CudaBindingsDriver, CudaDriver, PycudaDriver, count_devices
-from lungsev.inference.tensorrt.engine import find_target, open_tensorrt, prepare_engine
+from lungsev.inference.tensorrt.engine import find_target
 from lungsev.inference.tensorrt.library import FLAVOURS, TensorRTLibrary, load_tensorrt
+from lungsev.inference.tensorrt.prepare import open_tensorrt, prepare_engine
 from lungsev.inference.tensorrt.settings import EngineSettings
 from lungsev.runtime.benchmark.measure import run_bench
 

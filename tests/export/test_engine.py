@@ -20,8 +20,8 @@ from lungsev.export.deployable import Deployable
 from lungsev.export.graph.fp16 import half_from_onnx
 from lungsev.export.onnx_from_network import onnx_from_network
 from lungsev.inference.tensorrt.build import BuildOptions, _configure, build_engine
-from lungsev.inference.tensorrt.engine import build_ahead_of_time
 from lungsev.inference.tensorrt.library import TensorRTLibrary, load_tensorrt
+from lungsev.inference.tensorrt.prepare import build_ahead_of_time
 from lungsev.networks.build import build_fused
 from lungsev.networks.settings import FusedSettings, SegmentationSettings, SeveritySettings
 

@@ -55,7 +55,8 @@ def engine(
     from rich.console import Console
 
     from lungsev.bundle.archive import demand_trust, read_bundle
-    from lungsev.inference.tensorrt.engine import build_ahead_of_time, find_target, prepare_engine
+    from lungsev.inference.tensorrt.engine import find_target
+    from lungsev.inference.tensorrt.prepare import build_ahead_of_time, prepare_engine
     from lungsev.inference.tensorrt.settings import EngineSettings
 
     if precision not in (None, "fp16", "fp32"):

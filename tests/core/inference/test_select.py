@@ -30,7 +30,7 @@ def test_auto_falls_back_aloud(
 
     monkeypatch.setattr(select, "find_spec", lambda _name: True)
     monkeypatch.setattr("lungsev.inference.tensorrt.cuda.count_devices", lambda: 1)
-    monkeypatch.setattr(engine, "open_tensorrt", broken)
+    monkeypatch.setattr("lungsev.inference.tensorrt.prepare.open_tensorrt", broken)
     with select.open_backend(tiny_bundle) as backend:
         assert backend.name == "onnxruntime"
     assert "running on the CPU instead: the GPU is out of memory" in caplog.text

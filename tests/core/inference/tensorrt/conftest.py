@@ -12,9 +12,9 @@ from fake_tensorrt import library_of, make_fake_tensorrt
 
 from lungsev.bundle.archive import Bundle
 from lungsev.inference.parity import ParityCase, parity_cases
-from lungsev.inference.tensorrt import engine
+from lungsev.inference.tensorrt import prepare
 from lungsev.inference.tensorrt.cuda import CudaDriver
-from lungsev.inference.tensorrt.engine import open_tensorrt
+from lungsev.inference.tensorrt.prepare import open_tensorrt
 from lungsev.inference.tensorrt.settings import EngineSettings
 
 
@@ -37,7 +37,7 @@ def open_engine(
     cases: list[ParityCase],
     monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[..., Any]:
-    monkeypatch.setattr(engine, "parity_cases", lambda _size_px: iter(cases))
+    monkeypatch.setattr(prepare, "parity_cases", lambda _size_px: iter(cases))
 
     def opened(
         module: Any = None,

@@ -1,116 +1,23 @@
-"""Engines are built once, and again when anything they depend on changes."""
+"""The cache finds what fits, and is written by one process at a time."""
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 import threading
-from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
-from fake_cuda import FakeDevice
-from fake_tensorrt import library_of, make_fake_tensorrt
 
-from lungsev.bundle.archive import Bundle
 from lungsev.errors import BackendError
-from lungsev.inference.tensorrt import cache, engine
-from lungsev.inference.tensorrt.cache import EngineKey, locked_engine
-from lungsev.inference.tensorrt.engine import build_ahead_of_time
+from lungsev.inference.tensorrt.build import BuiltEngine
+from lungsev.inference.tensorrt.cache import ANY, EngineKey, locked_engine, read_engine, read_timings, store_engine
 
-
-def test_the_second_start_builds_nothing_and_compares_nothing(
-    device: FakeDevice, open_engine: Callable[..., Any]
-) -> None:
-    module = make_fake_tensorrt(device)
-    open_engine(module).close()
-    assert any("0 of 60 grades changed" in line for line in open_engine.said)  # type: ignore[attr-defined]
-    open_engine.said.clear()  # type: ignore[attr-defined]
-    open_engine(module).close()
-    assert module.builds == 1
-    assert open_engine.said == []  # type: ignore[attr-defined]
-
-
-def test_a_new_driver_builds_again_and_names_both(device: FakeDevice, open_engine: Callable[..., Any]) -> None:
-    module = make_fake_tensorrt(device)
-    open_engine(module).close()
-    device.driver = 13000
-    open_engine(module).close()
-    assert module.builds == 2
-    assert any("driver: found '12.4', expected '13.0'" in line for line in open_engine.said)  # type: ignore[attr-defined]
-
-
-def test_an_engine_built_by_other_rules_is_built_again(
-    device: FakeDevice, open_engine: Callable[..., Any], tmp_path: Path
-) -> None:
-    module = make_fake_tensorrt(device)
-    open_engine(module).close()
-    side = next((tmp_path / "engines").glob("*.json"))
-    facts = json.loads(side.read_text())
-    del facts["key"]["build_rules"]  # as releases before wrote it
-    side.write_text(json.dumps(facts))
-    open_engine(module).close()
-    assert module.builds == 2
-    assert any("build_rules: found None" in line for line in open_engine.said)  # type: ignore[attr-defined]
-
-
-def test_an_engine_of_another_device_is_not_loaded(device: FakeDevice, open_engine: Callable[..., Any]) -> None:
-    module = make_fake_tensorrt(device)
-    open_engine(module).close()
-    device.name = "Other GPU"
-    open_engine(module).close()
-    assert any("device: found 'Fake GPU', expected 'Other GPU'" in line for line in open_engine.said)  # type: ignore[attr-defined]
-
-
-def test_a_truncated_plan_is_built_again(device: FakeDevice, open_engine: Callable[..., Any], tmp_path: Path) -> None:
-    module = make_fake_tensorrt(device)
-    open_engine(module).close()
-    plan = next((tmp_path / "engines").glob("*.plan"))
-    plan.write_bytes(plan.read_bytes()[:1000])
-    open_engine(module).close()
-    assert module.builds == 2
-    assert any("checksum differs" in line for line in open_engine.said)  # type: ignore[attr-defined]
-
-
-def test_a_damaged_side_file_is_built_again(
-    device: FakeDevice, open_engine: Callable[..., Any], tmp_path: Path
-) -> None:
-    module = make_fake_tensorrt(device)
-    open_engine(module).close()
-    next((tmp_path / "engines").glob("*.json")).write_text("[1, 2")
-    open_engine(module).close()
-    assert module.builds == 2
-
-
-def test_a_plan_that_does_not_load_is_built_again_once_and_then_refused(
-    device: FakeDevice, open_engine: Callable[..., Any]
-) -> None:
-    module = make_fake_tensorrt(device, refuse_plans=True)
-    with pytest.raises(BackendError, match="damaged, or was built for another version or device"):
-        open_engine(module)
-    assert module.builds == 2
-    assert device.is_clean
-
-
-def test_a_wrong_engine_is_refused_now_and_remembered(
-    device: FakeDevice, open_engine: Callable[..., Any], tmp_path: Path
-) -> None:
-    module = make_fake_tensorrt(device, output_offset=0.02)
-    with pytest.raises(BackendError, match=r"theta 0\.02 \(allowed 0\.005\)"):
-        open_engine(module)
-    side = json.loads(next((tmp_path / "engines").glob("*.json")).read_text())
-    assert "theta" in side["refused"]
-    with pytest.raises(BackendError, match="was refused when it was compared"):
-        open_engine(module)
-    assert module.builds == 1
-    assert device.is_clean
+KEY = EngineKey("a" * 64, "tensorrt", "10.3", "GPU", "8.9", "12.4", "fp32", None, None)
+BUILT = BuiltEngine(b"plan", 0, 1, 1.0, (), b"timings")
 
 
 def test_two_processes_prepare_one_after_the_other(tmp_path: Path) -> None:
-    key = EngineKey("a" * 64, "tensorrt", "10.3", "GPU", "8.9", "12.4", "fp32", None, None)
     said: list[str] = []
     waiting, order = threading.Event(), list[str]()
 
@@ -119,11 +26,11 @@ def test_two_processes_prepare_one_after_the_other(tmp_path: Path) -> None:
         waiting.set()
 
     def second() -> None:
-        with locked_engine(key, tmp_path, say):
+        with locked_engine(KEY, tmp_path, say):
             order.append("second")
 
     thread = threading.Thread(target=second)
-    with locked_engine(key, tmp_path, said.append):
+    with locked_engine(KEY, tmp_path, said.append):
         thread.start()
         assert waiting.wait(30)
         order.append("first")
@@ -134,106 +41,47 @@ def test_two_processes_prepare_one_after_the_other(tmp_path: Path) -> None:
 
 def test_a_cache_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    key = EngineKey("a" * 64, "tensorrt", "10.3", "GPU", "8.9", "12.4", "fp32", None, None)
     with (
         pytest.raises(BackendError, match="LUNGSEV_CACHE"),
-        locked_engine(key, tmp_path / "file", lambda line: None),
+        locked_engine(KEY, tmp_path / "file", lambda line: None),
     ):
         pass
 
 
-def test_a_read_only_cache_is_read_without_a_lock(
-    device: FakeDevice, open_engine: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    module = make_fake_tensorrt(device)
-    open_engine(module).close()
-    _forbid_writing(monkeypatch)
-    open_engine.said.clear()  # type: ignore[attr-defined]
-    open_engine(module).close()
-    assert module.builds == 1
-    assert open_engine.said == []  # type: ignore[attr-defined]
+def test_what_was_stored_is_found(tmp_path: Path) -> None:
+    store_engine(KEY, BUILT, tmp_path)
+    engine, reason = read_engine(KEY, tmp_path)
+    assert engine is not None
+    assert (engine.plan, reason) == (b"plan", "")
+    assert read_timings(KEY, tmp_path) == b"timings"
+    assert read_timings(replace(KEY, library_version="10.4"), tmp_path) == b""
 
 
-def test_an_engine_in_a_read_only_cache_is_compared_at_every_start(
-    device: FakeDevice, open_engine: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    module = make_fake_tensorrt(device)
-    open_engine(module).close()
-    side = next((tmp_path / "engines").glob("*.json"))
-    side.write_text(json.dumps({**json.loads(side.read_text()), "parity": None}))
-    before = side.read_text()
-    _forbid_writing(monkeypatch)
-    open_engine(module).close()
-    assert module.builds == 1
-    assert any("compared again at every start" in line for line in open_engine.said)  # type: ignore[attr-defined]
-    assert side.read_text() == before
+def test_a_power_cut_between_plan_and_side_file_leaves_nothing_that_is_used(tmp_path: Path) -> None:
+    path = store_engine(KEY, BUILT, tmp_path).path
+    side = path.with_suffix(".json").read_text()
+    store_engine(KEY, replace(BUILT, plan=b"another"), tmp_path)
+    path.with_suffix(".json").write_text(side)
+    (tmp_path / ".0123456789abcdef.part").write_bytes(b"half a pl")
+    engine, reason = read_engine(KEY, tmp_path)
+    assert engine is None
+    assert "damaged" in reason
+    path.with_suffix(".json").unlink()
+    assert read_engine(KEY, tmp_path)[0] is None
 
 
-def test_a_build_into_a_read_only_cache_is_refused_before_it_begins(
-    device: FakeDevice, open_engine: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    module = make_fake_tensorrt(device)
-    _forbid_writing(monkeypatch)
-    with pytest.raises(BackendError, match=r"cannot be written: Read-only file system.*model\.engine\.cache"):
-        open_engine(module)
-    assert module.builds == 0
+@pytest.mark.parametrize("name", [name for name in asdict(KEY) if name not in ("workspace_mib", "optimisation_level")])
+def test_what_an_engine_depends_on_must_fit(tmp_path: Path, name: str) -> None:
+    path = store_engine(KEY, BUILT, tmp_path).path
+    side = json.loads(path.with_suffix(".json").read_text())
+    side["key"][name] = "something else"
+    path.with_suffix(".json").write_text(json.dumps(side))
+    engine, reason = read_engine(KEY, tmp_path)
+    assert engine is None
+    assert f"{name}: found 'something else'" in reason
 
 
-def _forbid_writing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on a read-only file system, for root as well."""
-
-    def refuse(*_arguments: object, **_options: object) -> None:
-        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
-
-    monkeypatch.setattr(engine.os, "access", lambda _path, mode: not mode & os.W_OK)
-    monkeypatch.setattr(cache, "write_atomically", refuse)
-    monkeypatch.setattr(cache, "_locked", refuse)
-
-
-@pytest.mark.parametrize(("chosen", "found"), [({"workspace_mib": 256}, {}), ({"level": 2}, {})])
-def test_an_engine_built_with_a_choice_serves_where_none_is_made(
-    device: FakeDevice, open_engine: Callable[..., Any], chosen: dict[str, int], found: dict[str, int]
-) -> None:
-    module = make_fake_tensorrt(device)
-    open_engine(module, **chosen).close()
-    open_engine(module, **found).close()
-    assert module.builds == 1
-
-
-def test_another_choice_builds_again(device: FakeDevice, open_engine: Callable[..., Any]) -> None:
-    module = make_fake_tensorrt(device)
-    open_engine(module, workspace_mib=256).close()
-    open_engine(module, workspace_mib=512).close()
-    assert module.builds == 2
-    assert any("workspace_mib: found 256, expected 512" in line for line in open_engine.said)  # type: ignore[attr-defined]
-
-
-def test_an_engine_built_ahead_of_time_serves_every_device_of_its_capability_and_is_compared_there(
-    tiny_bundle: Bundle, device: FakeDevice, open_engine: Callable[..., Any], tmp_path: Path
-) -> None:
-    module = make_fake_tensorrt(device)
-    folder = tmp_path / "engines"
-    ahead = make_fake_tensorrt(device)
-    ahead.ComputeCapability = SimpleNamespace(__members__={"SM89": 89}, SM89=89)
-    build_ahead_of_time(tiny_bundle, "8.9", folder, library=library_of(ahead, "tensorrt_rtx"))
-    for path in folder.glob("*-tensorrt_rtx-*"):  # as if the stand-in's own flavour had built it
-        text = path.read_bytes().replace(b'"tensorrt_rtx"', b'"tensorrt"')
-        path.with_name(path.name.replace("tensorrt_rtx", "tensorrt")).write_bytes(text)
-    for name in ("Fake GPU", "Other GPU"):
-        device.name = name
-        open_engine(module).close()
-        side = json.loads(next(folder.glob("*-tensorrt-*.json")).read_text())
-        assert side["compared_on"] == f"{name}, driver 12.4"
-        assert side["key"]["device"] == "any"
-    assert module.builds == 0
-
-
-def test_what_a_build_measured_makes_the_next_one_shorter(
-    device: FakeDevice, open_engine: Callable[..., Any], tmp_path: Path
-) -> None:
-    module = make_fake_tensorrt(device)
-    open_engine(module).close()
-    assert module.timings == b""
-    open_engine(module, fresh=True).close()
-    assert module.timings == b"measured 1"
-    assert next((tmp_path / "engines").glob("*.timing")).name == "tensorrt-10.3.0-sm8.9.timing"
+def test_an_engine_for_any_device_of_a_capability_fits_each(tmp_path: Path) -> None:
+    store_engine(replace(KEY, device=ANY, driver=ANY), BUILT, tmp_path)
+    assert read_engine(replace(KEY, device="Other GPU", driver="13.0"), tmp_path)[0] is not None
+    assert read_engine(replace(KEY, compute_capability="8.7"), tmp_path)[0] is None

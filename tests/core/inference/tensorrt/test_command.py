@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from lungsev.bundle.archive import Bundle
 from lungsev.errors import BackendError
 from lungsev.inference.parity import parity_cases
-from lungsev.inference.tensorrt import build, command
+from lungsev.inference.tensorrt import build, command, prepare
 from lungsev.inference.tensorrt import engine as engine_module
 from lungsev.inference.tensorrt.cuda import CudaBindingsDriver
 from lungsev.inference.tensorrt.library import describe_library
@@ -33,7 +33,7 @@ def device(monkeypatch: pytest.MonkeyPatch) -> FakeDevice:
         engine_module, "load_tensorrt", lambda: describe_library(make_fake_tensorrt(device), "tensorrt")
     )
     monkeypatch.setattr(engine_module, "open_first_device", lambda: CudaBindingsDriver(FakeCudaBindings(device)))
-    monkeypatch.setattr(engine_module, "parity_cases", lambda size_px: iter(cases))
+    monkeypatch.setattr(prepare, "parity_cases", lambda size_px: iter(cases))
     return device
 
 

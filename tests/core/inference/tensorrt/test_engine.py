@@ -12,8 +12,8 @@ from fake_tensorrt import make_fake_tensorrt
 
 from lungsev.bundle.archive import Bundle
 from lungsev.errors import BackendError
-from lungsev.inference.tensorrt.engine import open_tensorrt
 from lungsev.inference.tensorrt.library import describe_library
+from lungsev.inference.tensorrt.prepare import open_tensorrt
 from lungsev.inference.tensorrt.runner import TensorRTBackend
 from lungsev.inference.tensorrt.settings import EngineSettings
 

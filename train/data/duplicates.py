@@ -7,6 +7,7 @@ another. A table cannot know; the pixels do.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -14,6 +15,8 @@ import numpy.typing as npt
 
 from lungsev.train.console import track
 from lungsev.train.data.cache import CachedImage
+from lungsev.train.data.datasets.contract import AnyImage
+from lungsev.train.data.patient_spellings import rows_alike
 from lungsev.train.data.splits import Splittable
 
 # Correlation of two thumbnails from which they are one picture. Copies of an image in other sizes and qualities have
@@ -49,6 +52,13 @@ def joined_patients(patients: Sequence[str], twins: Sequence[tuple[int, int]]) -
         if len(pair) == 2:
             joined[pair[1]] = pair[0]
     return [first(patient) for patient in patients]
+
+
+def with_joined_patients(images: Sequence[AnyImage], twins: Sequence[tuple[int, int]]) -> list[AnyImage]:
+    """Return the images with one patient for all who share a picture or are spelled alike."""
+    people: list[str] = [image.patient for image in images]
+    patients = joined_patients(people, [*twins, *rows_alike(people)])
+    return [replace(image, patient=patient) for image, patient in zip(images, patients, strict=True)]
 
 
 def contradictions(images: Sequence[Splittable], twins: Sequence[tuple[int, int]]) -> dict[int, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from lungsev.errors import ConfigError, DatasetError
@@ -11,7 +10,8 @@ from lungsev.train.console import is_main_process, say, warn
 from lungsev.train.data.cache import CachedImage, demand_readable, prepare
 from lungsev.train.data.datasets import load_graded
 from lungsev.train.data.datasets.contract import AnyImage
-from lungsev.train.data.duplicates import contradictions, find_twins, joined_patients
+from lungsev.train.data.duplicates import contradictions, find_twins, joined_patients, with_joined_patients
+from lungsev.train.data.patient_spellings import rows_alike
 from lungsev.train.data.splits import Split, Splittable, by_finding
 from lungsev.train.data.stated_splits import make_split, saved_split
 from lungsev.train.data.tables import summarise
@@ -31,10 +31,11 @@ def require_root(data: DataSettings) -> Path:
 
 
 def ready_images(images: Sequence[AnyImage], data: DataSettings) -> tuple[list[AnyImage], dict[str, CachedImage]]:
-    """Return the images that can be read, and their prepared forms. Patients who share a picture become one patient.
+    """Return the images that can be read, and their prepared forms.
 
-    One picture with different grades under two names is left out: nobody knows which of them are its own. Protocol
-    `pafe` keeps both as published, since it is there to repeat a published split.
+    Patients who share a picture, or are spelled alike, become one patient. One picture with different grades under two
+    names is left out: nobody knows which of them are its own. Protocol `pafe` keeps both as published, since it is
+    there to repeat a published split.
 
     Raises:
         DatasetError: An image cannot be read and may not be left out.
@@ -46,14 +47,17 @@ def ready_images(images: Sequence[AnyImage], data: DataSettings) -> tuple[list[A
     twins = find_twins([prepared.images[image.name] for image in readable])
     keeps = data.split.protocol == "pafe"
     strangers = [(one, other) for one, other in twins if readable[one].patient != readable[other].patient]
+    spelled = rows_alike([image.patient for image in readable])
     contradicted = {} if keeps else contradictions(readable, twins)
+    treatment = "pafe keeps them apart, as published" if keeps else "they count as one patient"
     if strangers:
         names = ", ".join(f"{readable[one].name} = {readable[other].name}" for one, other in strangers[:3])
-        treatment = "pafe keeps them apart, as published" if keeps else "they count as one patient"
         warn(f"{len(strangers)} pictures come under two patients ({names}): {treatment}")
-        if not keeps:
-            patients = joined_patients([image.patient for image in readable], strangers)
-            readable = [replace(image, patient=patient) for image, patient in zip(readable, patients, strict=True)]
+    if spelled:
+        names = ", ".join(f"{readable[one].patient} = {readable[other].patient}" for one, other in spelled[:3])
+        warn(f"{len(spelled)} patients have a second spelling ({names}): {treatment}")
+    if not keeps:
+        readable = with_joined_patients(readable, strangers)
     for remark in summarise(list(contradicted.values()), "pictures graded twice and differently, left out"):
         warn(remark)
     kept = [image for row, image in enumerate(readable) if row not in contradicted]
@@ -121,7 +125,8 @@ def _held_out(patients: Sequence[str], cached: Sequence[CachedImage], graded: Pa
     prepared = prepare(theirs, data.cache, workers=max(1, data.num_workers)).images
     readable = [image for image in theirs if image.name in prepared]
     twins = find_twins([*(prepared[image.name] for image in readable), *cached])
-    joined = joined_patients([*(image.patient for image in readable), *patients], twins)
+    everyone = [*(image.patient for image in readable), *patients]
+    joined = joined_patients(everyone, [*twins, *rows_alike(everyone)])
     held_out = {image.patient for image in theirs} | set(joined[: len(readable)])
     return [patient in held_out for patient in joined[len(readable) :]]
 

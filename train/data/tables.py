@@ -6,10 +6,11 @@ import codecs
 import csv
 import gzip
 import io
+import itertools
 import math
 import re
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -27,12 +28,18 @@ class Table:
     Attributes:
         rows: Every column in every row; cells that a short row lacks are empty.
         problems: One-line remarks on rows that were left out.
+        numbers: Of each row, as a spreadsheet counts them: the header is 1.
     """
 
     path: Path
     columns: tuple[str, ...]
     rows: tuple[dict[str, str], ...]
     problems: tuple[str, ...] = ()
+    numbers: tuple[int, ...] = ()
+
+    def numbered(self) -> Iterator[tuple[int, dict[str, str]]]:
+        """Each row after its number."""
+        return zip(self.numbers or itertools.count(2), self.rows, strict=False)
 
     def require(self, columns: Iterable[str]) -> None:
         """Raise DatasetError naming the columns that are missing and those that are there."""
@@ -60,31 +67,51 @@ def read_table(
     Raises:
         DatasetError: The file cannot be read, is empty, lacks a column or has one twice.
     """
-    lines = [line for line in read_text(path).split("\n") if line.strip()]
-    if comment is not None:
-        lines = [line for line in lines if not line.lstrip().startswith(comment)]
-    stated = SEPARATOR_LINE.fullmatch(lines[0].strip()) if lines else None
-    if stated:
-        lines = lines[1:]
-    if len(lines) < 2:
-        found = "only a header row" if lines else "empty"
+    numbered = read_rows(path, comment)
+    if len(numbered) < 2:
+        found = "only a header row" if numbered else "empty"
         raise DatasetError(f"{path.name} is {found}, expected a header row and one row per image")
-    columns, *records = read_cells(path, lines, stated[1] if stated else delimiter_of(lines[0]))
+    columns = numbered.pop(0)[1]
     spelling = {name.lower(): name for name in (*optional, *required)}
     columns = [column if column in required else spelling.get(column.lower(), column) for column in columns]
     twice = sorted({column for column in columns if column and columns.count(column) > 1})
     if twice:
         raise DatasetError(f"{path.name} has the column {', '.join(twice)} twice; rename or remove one of them")
-    ragged = [record[0] for record in records if any(record[len(columns) :])]
-    rows = [
-        dict(zip_longest(columns, record[: len(columns)], fillvalue=""))
-        for record in records
-        if any(record) and not any(record[len(columns) :])
-    ]
+    ragged = [record[0] for _, record in numbered if any(record[len(columns) :])]
+    kept = [(number, record[: len(columns)]) for number, record in numbered if not any(record[len(columns) :])]
+    rows = tuple(dict(zip_longest(columns, record, fillvalue="")) for _, record in kept)
     problems = summarise(ragged, f"rows of {path.name} with more cells than its header, left out")
-    table = Table(path, tuple(columns), tuple(rows), problems)
+    table = Table(path, tuple(columns), rows, problems, tuple(number for number, _ in kept))
     table.require(required)
     return table
+
+
+def read_rows(path: Path, comment: str | None = None, header: int = 0) -> list[tuple[int, list[str]]]:
+    """Rows that hold something, each after its number in a spreadsheet.
+
+    Args:
+        path: The file.
+        comment: Lines that begin with this are skipped.
+        header: Which of these rows shows the separator.
+
+    Raises:
+        DatasetError: As `read_text` and `read_cells`.
+    """
+    stated, lines = without_separator_line(read_text(path).split("\n"))
+    if comment is not None:
+        lines = ["" if line.lstrip().startswith(comment) else line for line in lines]
+    filled = [line for line in lines if line.strip()]
+    if len(filled) <= header:
+        return [(1, filled)] if filled else []
+    records = read_cells(path, lines, stated or delimiter_of(filled[header]))
+    return [(number, record) for number, record in enumerate(records, start=1) if any(record)]
+
+
+def without_separator_line(lines: Sequence[str]) -> tuple[str, list[str]]:
+    """Return the separator that the first line with anything tells Excel, and the lines without it; else empty."""
+    first = next((place for place, line in enumerate(lines) if line.strip()), 0)
+    stated = SEPARATOR_LINE.fullmatch(lines[first].strip()) if lines else None
+    return (stated[1], [*lines[:first], *lines[first + 1 :]]) if stated else ("", list(lines))
 
 
 def read_cells(path: Path, lines: Sequence[str], delimiter: str) -> list[list[str]]:
@@ -116,9 +143,8 @@ def read_text(path: Path) -> str:
         raise DatasetError(f"cannot read {path}: {error.strerror or error}") from None
     if data[:2] == GZIP_MAGIC:
         data = _unpacked(path, data)
-    wide = data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # what a spreadsheet calls Unicode text
     try:
-        text = data.decode("utf-16" if wide else "utf-8-sig")
+        text = data.decode(encoding_of(data))
     except UnicodeDecodeError:
         text = data.decode("cp1252", errors="replace")
     if "\0" in text:
@@ -126,6 +152,11 @@ def read_text(path: Path) -> str:
             f"{path.name} is no text file, expected a table as .csv; export it from the spreadsheet again"
         )
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def encoding_of(data: bytes) -> str:
+    """Return UTF-16, which a spreadsheet calls Unicode text, where a BOM says so, else UTF-8."""
+    return "utf-16" if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
 
 
 def _unpacked(path: Path, data: bytes) -> bytes:
@@ -142,6 +173,8 @@ def delimiter_of(header: str) -> str:
 
 def number(text: str | None) -> float | None:
     """The finite number a cell holds, decimal comma allowed; None for anything else."""
+    if "_" in (text or ""):  # which Python skips
+        return None
     try:
         value = float((text or "").replace(",", "."))
     except ValueError:

@@ -23,8 +23,9 @@ from lungsev.train.data.datasets import (
     load_all,
 )
 from lungsev.train.data.datasets.contract import Task
-from lungsev.train.data.duplicates import contradictions, find_twins
+from lungsev.train.data.duplicates import contradictions, find_twins, with_joined_patients
 from lungsev.train.data.masks import shows_both_lungs
+from lungsev.train.data.patient_spellings import spelling_advice
 from lungsev.train.data.splits import Split, describe_protocols, split_row
 from lungsev.train.data.stated_splits import DEFAULT_FOLDS, make_split
 from lungsev.train.dataset_check.description import (
@@ -42,7 +43,6 @@ from lungsev.train.dataset_check.description import (
     three_numbers,
     unknown_regions,
 )
-from lungsev.train.dataset_check.patient_spellings import spelling_advice
 from lungsev.train.settings import SplitSettings
 
 RARE = 0.05
@@ -112,17 +112,20 @@ def check_folder(root: Path, cache: Path, workers: int = 1, scheme: str | None =
 def check_dataset(dataset: Dataset, cache: Path, workers: int = 1) -> Check:
     """Look at one dataset."""
     prepared = prepare(dataset.images, cache, workers=workers)
-    twins = _twins(dataset, prepared)
+    images = [image for image in dataset.images if image.name in prepared.images]
+    rows = find_twins([prepared.images[image.name] for image in images])
+    twins = _twins(images, rows)
+    people: list[Any] = with_joined_patients(images, rows)  # as a training counts them
     headers = headers_of(dataset.images)
     tables = {
         **_task_tables(dataset, prepared),
         **image_tables(dataset.images, prepared),
         PER_MAKER: maker_table(dataset.images, headers),
     }
-    stated = _stated_split(dataset)
+    stated = _stated_split(people)
     splits = {
         **(split_row(stated) if isinstance(stated, Split) else {}),
-        **(describe_protocols(dataset.images) if isinstance(dataset, GradedDataset) else {}),
+        **(describe_protocols(people) if isinstance(dataset, GradedDataset) else {}),
     }
     if splits:
         tables["splits: images of each part, and patients who train and are measured"] = splits
@@ -148,12 +151,12 @@ def check_dataset(dataset: Dataset, cache: Path, workers: int = 1) -> Check:
     )
 
 
-def _stated_split(dataset: Dataset) -> Split | DatasetError | None:
+def _stated_split(images: Sequence[Any]) -> Split | DatasetError | None:
     """Return the split that the dataset's column states, or what is wrong with it; None where it states none."""
-    if not any(getattr(image, "part", "") or getattr(image, "fold", "") for image in dataset.images):
+    if not any(getattr(image, "part", "") or getattr(image, "fold", "") for image in images):
         return None
     try:
-        return make_split(dataset.images, SplitSettings(protocol="column"))[0]
+        return make_split(images, SplitSettings(protocol="column"))[0]
     except DatasetError as error:
         return error
 
@@ -191,10 +194,8 @@ def _task_tables(dataset: Dataset, prepared: Prepared) -> dict[str, Table]:
     return {"lungs as a share of the canvas": three_numbers(shares)}
 
 
-def _twins(dataset: Dataset, prepared: Prepared) -> tuple[Twin, ...]:
-    images = [image for image in dataset.images if image.name in prepared.images]
+def _twins(images: Sequence[Any], twins: Sequence[tuple[int, int]]) -> tuple[Twin, ...]:
     found = []
-    twins = find_twins([prepared.images[image.name] for image in images])
     contradicted = contradictions(images, twins)
     for rows in twins:
         pair = images[rows[0]], images[rows[1]]

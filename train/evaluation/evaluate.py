@@ -7,7 +7,6 @@ by name and by patient, whatever their folder.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -23,7 +22,7 @@ from lungsev.system import write_atomically
 from lungsev.train.console import say, track, warn
 from lungsev.train.data.cache import CachedImage, demand_readable, prepare
 from lungsev.train.data.datasets import GradedImage, load_graded
-from lungsev.train.data.duplicates import find_twins, joined_patients
+from lungsev.train.data.duplicates import find_twins, with_joined_patients
 from lungsev.train.data.splits import Split
 from lungsev.train.evaluation.calibration import with_intervals
 from lungsev.train.evaluation.inference import Outputs, embed, find_lungs, predict
@@ -81,8 +80,7 @@ def evaluate(settings: EvaluateSettings, out: Path) -> dict[str, Any]:
         warn(remark)
     images = [image for image in dataset.images if image.name in prepared.images]
     cached = [prepared.images[image.name] for image in images]
-    patients = joined_patients([image.patient for image in images], find_twins(cached))
-    images = [replace(image, patient=patient) for image, patient in zip(images, patients, strict=True)]
+    images = with_joined_patients(images, find_twins(cached))
     device = device_of(settings.accelerator)
     outputs = [_outputs(path, cached, dataset.scheme, settings, device) for path in settings.sources]
     probabilities = np.mean([output[f"probabilities.{dataset.scheme.name}"] for output in outputs], axis=0)

@@ -37,6 +37,22 @@ def test_training_counts_both_as_one_patient_and_pafe_keeps_what_was_published(
     assert published[-1].patient == "P999"
 
 
+def test_a_patient_in_several_spellings_is_one_patient_and_pafe_keeps_what_was_published(
+    phantom_dataset: DatasetMaker, cache_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = phantom_dataset("cohen")
+    spelled = ("12", "012", "12.0", "P01", "p 1")
+    images = [replace(i, patient=p) for i, p in zip(load_graded(root).images, spelled, strict=False)]
+    data = DataSettings(root=root, cache=cache_dir, workers=0)
+    ready, _ = ready_images(images, data)
+    assert [image.patient for image in ready] == ["12", "12", "12", "P01", "P01"][: len(images)]
+    assert "3 patients have a second spelling (012 = 12, 012 = 12.0, P01 = p 1): they count as one" in " ".join(
+        capsys.readouterr().out.split()
+    )
+    published, _ = ready_images(images, data.model_copy(update={"split": SplitSettings(protocol="pafe")}))
+    assert [image.patient for image in published] == list(spelled)
+
+
 def test_a_picture_with_two_grades_is_left_out_but_for_a_published_split(
     with_a_copy: Path, cache_dir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -36,6 +36,13 @@ def test_the_line_by_which_a_spreadsheet_is_told_the_separator_is_no_header(tmp_
         read_table(path)
 
 
+def test_rows_have_the_numbers_that_a_spreadsheet_gives_them(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text('sep=;\n# by hand\nname;note\n\na;"two\n\nlines"\n;\nb;x\n')
+    table = read_table(path, comment="#")
+    assert list(table.numbered()) == [(4, {"name": "a", "note": "two\n\nlines"}), (6, {"name": "b", "note": "x"})]
+
+
 def test_rows_cut_short_are_filled_and_rows_too_long_are_left_out_aloud(tmp_path: Path) -> None:
     path = tmp_path / "table.csv"
     path.write_text("image,note,grade\na.png,fine,1\nb.png\nc.png,left, right,2\nd.png,trailing,3,\n")

@@ -105,8 +105,8 @@ def _consensus_modes(root: Path, scheme: Scheme) -> tuple[dict[str, tuple[float,
     table = read_table(path, ("Filename", *columns))
     graded = ReadingTable(path.name, scheme.grades, whole=True)
     modes: dict[str, tuple[float, ...]] = {}
-    for row in table.rows:
-        readings = graded.read(row["Filename"], {CONSENSUS: [row[column] for column in columns]})
+    for line, row in table.numbered():
+        readings = graded.read(row["Filename"], {CONSENSUS: {column: row[column] for column in columns}}, line)
         if readings:
             modes[Path(row["Filename"]).stem] = readings[CONSENSUS]
     return modes, (*table.problems, *graded.problems())

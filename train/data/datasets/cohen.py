@@ -39,13 +39,14 @@ def load(root: Path, scheme: str | None = None) -> GradedDataset:
     elsewhere = ImageFinder(collection.images, (".",)) if collection is not None else None
     graded = ReadingTable(TABLE, brixia.grades, whole=True)
     images, missing, bad_totals, strangers = [], [], [], []
-    for row in table.rows:
+    for line, row in table.numbered():
         name = row["filename"]
         path = finder.find(name) or (elsewhere.find(name) if elsewhere is not None else None)
         if path is None:
             missing.append(name)
             continue
-        readings = graded.read(name, {reader: [row[column] for column in names] for reader, names in columns.items()})
+        cells = {reader: {column: row[column] for column in names} for reader, names in columns.items()}
+        readings = graded.read(name, cells, line)
         if readings:
             person = people.get(name.lower(), {})
             patient = known(person.get("patient"))

@@ -58,14 +58,14 @@ def from_table(name: str, root: Path, table: Table, scheme: Scheme) -> GradedDat
     finder = ImageFinder(root, ("images", "films", "png", "dicom", "."))
     graded = ReadingTable(table.path.name, scheme.grades)
     images, missing, strangers = [], [], []
-    for row in table.rows:
+    for line, row in table.numbered():
         image = row[image_column]
         path = finder.find(image)
         if path is None:
             missing.append(image)
             continue
-        cells = {reader: [row.get(column, "") for column in columns] for reader, columns in readers.items()}
-        readings = graded.read(image, cells)
+        cells = {reader: {column: row.get(column, "") for column in columns} for reader, columns in readers.items()}
+        readings = graded.read(image, cells, line)
         if readings:
             patient = known(row.get(patient_column or ""))
             strangers += [] if patient else [image]

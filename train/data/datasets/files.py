@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
@@ -15,7 +17,7 @@ class ImageFinder:
     """Looks names up in a few folders, with or without suffix, whatever their case and accents' encoding.
 
     A name may hold folders (`p1/image.png`, also with backslashes), a number may have lost its leading zeros to a
-    spreadsheet (7 for `0007.png`, as long as only one file could be meant).
+    spreadsheet or become a decimal (7 or 7.0 for `0007.png`, as long as only one file could be meant).
 
     Args:
         folders: Relative to root, searched in this order; "." is root itself.
@@ -81,12 +83,18 @@ def list_images(folder: Path) -> list[Path]:
 
 
 def _key(name: str) -> str:
+    """Compare names by this; one that is not UTF-8 is read as Windows-1252, as the cells of a table are."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        name = os.fsencode(name).decode("cp1252", errors="replace")
     return unicodedata.normalize("NFC", name).lower()
 
 
 def _number(stem: str) -> str:
     """Digits without leading zeros; empty for any other name."""
-    return (stem.lstrip("0") or "0") if stem.isascii() and stem.isdecimal() else ""
+    whole = re.sub(r"[.,]0+$", "", stem)
+    return (whole.lstrip("0") or "0") if whole.isascii() and whole.isdecimal() else ""
 
 
 def _stem(key: str) -> str:

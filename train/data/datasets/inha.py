@@ -6,6 +6,7 @@ scheme's codes (RT, RB, LT, LB), else the last four columns that hold nothing bu
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from lungsev.errors import DatasetError
@@ -41,7 +42,7 @@ def _with_scheme_columns(table: Table, scheme: Scheme) -> Table:
         )
     renamed = dict(zip(candidates[-len(codes) :], codes, strict=True))
     rows = tuple({renamed.get(key, key): value for key, value in row.items()} for row in table.rows)
-    return Table(table.path, tuple(renamed.get(column, column) for column in table.columns), rows)
+    return replace(table, columns=tuple(renamed.get(column, column) for column in table.columns), rows=rows)
 
 
 def _holds_grades(table: Table, column: str) -> bool:

@@ -13,7 +13,7 @@ from lungsev.schemes import load_scheme
 from lungsev.train.data.datasets.contract import GradedDataset, GradedImage, Layout
 from lungsev.train.data.datasets.files import ImageFinder
 from lungsev.train.data.datasets.readings import ReadingTable
-from lungsev.train.data.tables import delimiter_of, known, number, read_cells, read_text, summarise
+from lungsev.train.data.tables import known, number, read_rows, summarise
 
 FOLDER = "CXR_images_scored"
 MEASURES = {"ralo": "geographic", "ralo_opacity": "opacity"}
@@ -39,13 +39,14 @@ def load(root: Path, scheme: str | None = None) -> GradedDataset:
     first = _first_row(finder, len(records))
     graded = ReadingTable(path.name, chosen.grades)
     images, missing, strangers = [], [], []
-    for row, record in enumerate(records, start=first):
+    for row, (line, record) in enumerate(records, start=first):
         name = f"{row}.jpg"
         image_path = finder.find(name)
         if image_path is None:
             missing.append(name)
             continue
-        readings = graded.read(name, {reader: [record[place] for place in pair] for reader, pair in readers.items()})
+        cells = {reader: {below[place]: record[place] for place in pair} for reader, pair in readers.items()}
+        readings = graded.read(name, cells, line)
         if readings:
             patient = known(record[patients]) if patients is not None else ""
             strangers += [] if patient else [name]
@@ -76,14 +77,13 @@ def _first_row(finder: ImageFinder, rows: int) -> int:
     )
 
 
-def _read_two_headers(path: Path) -> tuple[list[str], list[str], list[list[str]]]:
-    lines = [line for line in read_text(path).splitlines() if line.strip()]
-    if len(lines) < 3:
-        raise DatasetError(f"{path.name} has {len(lines)} rows, expected two header rows and one row per image")
-    cells = read_cells(path, lines, delimiter_of(lines[1]))
-    width = max(len(row) for row in cells)
-    padded = [row + [""] * (width - len(row)) for row in cells]
-    return padded[0], padded[1], padded[2:]
+def _read_two_headers(path: Path) -> tuple[list[str], list[str], list[tuple[int, list[str]]]]:
+    rows = read_rows(path, header=1)
+    if len(rows) < 3:
+        raise DatasetError(f"{path.name} has {len(rows)} rows, expected two header rows and one row per image")
+    width = max(len(row) for _, row in rows)
+    (_, above), (_, below), *records = [(number, row + [""] * (width - len(row))) for number, row in rows]
+    return above, below, records
 
 
 def _reader_columns(path: Path, above: list[str], below: list[str], measure: str) -> dict[str, tuple[int, int]]:

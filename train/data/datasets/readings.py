@@ -22,9 +22,11 @@ class ReadingTable:
     def __init__(self, table: str, grades: Sequence[int], whole: bool = False) -> None:
         self.table, self.grades, self.whole = table, grades, whole
         self._wrong: list[str] = []
+        self._between: list[str] = []
         self._ungraded: list[str] = []
+        self._readings = 0
 
-    def read(self, name: str, cells: Mapping[str, Sequence[str]]) -> dict[str, tuple[float, ...]]:
+    def read(self, name: str, cells: Mapping[str, Mapping[str, str]], row: int) -> dict[str, tuple[float, ...]]:
         """Return each reader's grade per region, NaN where the cell is empty.
 
         A reader who graded no region, or gave something that is no grade of the scheme, is not among them; a row
@@ -32,25 +34,35 @@ class ReadingTable:
 
         Args:
             name: The image.
-            cells: Reader to one cell per region, in the scheme's order.
+            cells: Reader to column and cell of each region, in the scheme's order.
+            row: Its number in the table, for the remarks.
         """
-        readings, wrong = {}, []
-        for reader, row in cells.items():
-            values = [self._grade(cell) for cell in row]
-            if None in values:
-                wrong.append(f"{name}: {row[values.index(None)]}")
-            elif not all(value is None or math.isnan(value) for value in values):
-                readings[reader] = tuple(value for value in values if value is not None)
-        self._wrong += wrong
-        if not readings and not wrong:
+        readings = {}
+        refused = False
+        for reader, said in cells.items():
+            grades = {column: self._grade(cell) for column, cell in said.items()}
+            values = tuple(grade for grade in grades.values() if grade is not None)
+            places = {column: f"{name} row {row} column {column}: {cell}" for column, cell in said.items()}
+            if len(values) < len(grades):
+                self._wrong.append(next(places[column] for column, grade in grades.items() if grade is None))
+                refused = True
+            elif not all(math.isnan(value) for value in values):
+                readings[reader] = values
+                self._between += [p for p, value in zip(places.values(), values, strict=True) if value % 1 > 0][:1]
+        self._readings += len(readings)
+        if not readings and not refused:
             self._ungraded.append(name)
         return readings
 
     def problems(self) -> tuple[str, ...]:
-        """Return one remark for each kind of reading that was left out."""
+        """Return one remark for each kind of reading that was left out, and on those that may be slips of the pen."""
         low, high = self.grades[0], self.grades[-1]
+        every = len(self.grades) == high - low + 1
+        grades = f"{low}-{high}" if every else ", ".join(map(str, self.grades))
+        slips = self._between if 2 * len(self._between) < self._readings else []  # means are the rule, slips are rare
         return (
-            *summarise(self._wrong, f"readings of {self.table} with a grade that is not of {low}-{high}, left out"),
+            *summarise(self._wrong, f"readings of {self.table} with a grade that is not of {grades}, left out"),
+            *summarise(slips, f"readings of {self.table} between two grades, taken as the mean of several readers"),
             *summarise(self._ungraded, f"rows of {self.table} without a grade of any region, left out"),
         )
 

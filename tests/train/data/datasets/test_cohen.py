@@ -59,7 +59,7 @@ def test_an_ungraded_zone_is_unknown_and_a_wrong_sum_is_named(tmp_path: Path) ->
     assert second.readings["junior"] == pytest.approx((1, 1, 1, 1, 1, math.nan), nan_ok=True)
     assert (first.patient, second.patient) == ("P1", "b.png")
     assert dataset.problems == (
-        "readings of public-annotations.csv with a grade that is not of 0-3, left out: 1 (c.png: 4)",
+        "readings of public-annotations.csv with a grade that is not of 0-3, left out: 1 (c.png row 4 column S-A: 4)",
         "images whose Global is not the sum of their zones; the zones count: 1 (b.png)",
         "images without a patient in patients.csv or an image collection, each a patient of its own: 1 (b.png)",
     )

@@ -64,7 +64,7 @@ def test_columns_named_by_region_are_of_one_reader(root: Path) -> None:
     assert mean.reference == (0.5, 1)
     assert dataset.problems == (
         "images of table.csv without a file in mine/ or its folder images/: 1 (d.png)",
-        "readings of table.csv with a grade that is not of 0-1, left out: 1 (b.png: 2)",
+        "readings of table.csv with a grade that is not of 0-1, left out: 1 (b.png row 3 column R: 2)",
         "images without a patient, each counted as a patient of its own: 2 (a.png, c.png)",
     )
 

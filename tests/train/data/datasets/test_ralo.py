@@ -58,7 +58,8 @@ def test_rows_without_an_image_a_grade_or_a_patient_are_counted(tmp_path: Path) 
     ]
     assert dataset.problems == (
         "rows of ralo.csv without an image in CXR_images_scored: 1 (3.jpg)",
-        "readings of ralo.csv with a grade that is not of 0-4, left out: 2 (1.jpg: 5, 2.jpg: 9)",
+        "readings of ralo.csv with a grade that is not of 0-4, left out: 2 "
+        "(1.jpg row 4 column Right geographic: 5, 2.jpg row 5 column Right geographic: 9)",
         "images without a patient, each counted as a patient of its own: 1 (2.jpg)",
     )
 

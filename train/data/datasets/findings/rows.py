@@ -7,10 +7,20 @@ from pathlib import Path
 
 from lungsev.errors import DatasetError
 from lungsev.train.data.datasets.contract import ABSENT, PRESENT, UNCERTAIN, FindingsDataset, FindingsImage
-from lungsev.train.data.tables import delimiter_of, number, read_cells, read_text, summarise
+from lungsev.train.data.tables import (
+    GZIP_MAGIC,
+    delimiter_of,
+    encoding_of,
+    number,
+    read_cells,
+    read_text,
+    summarise,
+    without_separator_line,
+)
 
 NO_FINDING = ("no finding", "no_finding", "normal", "none")
 FRONTAL = ("ap", "pa", "frontal")
+_HEADER_BYTES = 100_000
 
 
 class FindingsRows:
@@ -85,11 +95,11 @@ def header_of(path: Path) -> list[str]:
     """Return the columns of a table in lower case, from its first line; none of a file that is no table."""
     try:
         with path.open("rb") as file:
-            if file.read(2) == b"\x1f\x8b":
-                line = read_text(path).partition("\n")[0]
-            else:
-                file.seek(0)
-                line = file.readline(100_000).decode("utf-8-sig", errors="replace").strip()
-        return [cell.lower() for cell in read_cells(path, [line], delimiter_of(line))[0]]
-    except (OSError, IndexError, DatasetError):
+            data = file.read(_HEADER_BYTES)
+        packed = data[:2] == GZIP_MAGIC
+        text = read_text(path) if packed else data.decode(encoding_of(data), errors="replace")
+        stated, lines = without_separator_line(text.splitlines())
+        line = next(line for line in lines if line.strip())
+        return [cell.lower() for cell in read_cells(path, [line], stated or delimiter_of(line))[0]]
+    except (OSError, StopIteration, DatasetError):
         return []

@@ -42,5 +42,6 @@ def test_rows_that_are_no_frontal_image_with_a_finding_are_counted(tmp_path: Pat
 def test_a_header_is_read_without_the_table(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("\ufeffPath;Sex\nx;y\n", encoding="utf-8")
     (tmp_path / "b.csv.gz").write_bytes(gzip.compress(b"Path,Sex\nx,y\n"))
-    assert header_of(tmp_path / "a.csv") == header_of(tmp_path / "b.csv.gz") == ["path", "sex"]
+    (tmp_path / "c.csv").write_text("sep=;\nPath;Sex\nx;y\n", encoding="utf-16")
+    assert [header_of(tmp_path / name) for name in ("a.csv", "b.csv.gz", "c.csv")] == [["path", "sex"]] * 3
     assert header_of(tmp_path / "absent.csv") == header_of(tmp_path) == []

@@ -154,4 +154,5 @@ clean: ## Remove what make and the tests made; runs/ stays
 	@echo "Installing torch and the rest into .venv: several gigabytes, minutes the first time"
 	@.ci/install.sh $(bin)/python -e ".[$(EXTRAS)]"
 	@.ci/install.sh $(bin)/python -e ".[rtx]" || echo "TensorRT-RTX has no wheel here; its tests are skipped"
+	@.ci/tensorrt_bindings.sh $(bin)/python .venv/tensorrt-bindings || echo "TensorRT's bindings cannot be had here; their tests are skipped"
 	@touch $@

@@ -153,8 +153,9 @@ def make_fake_tensorrt(device: FakeDevice, **faults: Any) -> Any:
             self.engine = engine
             self.addresses: dict[str, int] = {}
 
-        def set_tensor_address(self, name: str, address: int) -> None:
+        def set_tensor_address(self, name: str, address: int) -> bool:
             self.addresses[name] = address
+            return True
 
         def execute_async_v3(self, stream: int) -> bool:
             assert stream == 77

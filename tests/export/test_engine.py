@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from onnx import TensorProto
+from rtx_plan import products_in
 from typer.testing import CliRunner
 
 from lungsev.bundle.archive import Bundle, read_bundle
+from lungsev.bundle.manifest import Precision
 from lungsev.bundle.onnx_facts import read_onnx
 from lungsev.errors import BackendError
 from lungsev.export.bundle_from_run import Exported
@@ -19,7 +23,8 @@ from lungsev.export.cli import app
 from lungsev.export.deployable import Deployable
 from lungsev.export.graph.fp16 import half_from_onnx
 from lungsev.export.onnx_from_network import onnx_from_network
-from lungsev.inference.tensorrt.build import BuildOptions, _configure, build_engine
+from lungsev.inference.tensorrt import build
+from lungsev.inference.tensorrt.build import BuildOptions, BuiltEngine, _configure, build_engine, rtx_capabilities
 from lungsev.inference.tensorrt.library import TensorRTLibrary, load_tensorrt
 from lungsev.inference.tensorrt.prepare import build_ahead_of_time
 from lungsev.networks.build import build_fused
@@ -59,23 +64,67 @@ def test_the_half_graph_builds_as_half_and_the_fp32_graph_as_fp32(exported: Expo
 def test_the_real_builder_is_told_to_leave_tf32(library: TensorRTLibrary) -> None:
     trt = library.trt
     builder = trt.Builder(trt.Logger(trt.Logger.ERROR))
-    assert builder.create_builder_config().get_flag(trt.BuilderFlag.TF32), "no longer on by default: nothing to clear"
-    config = _configure(builder, library, BuildOptions(), wants_half=True, progress=None)
+    config = builder.create_builder_config()
+    assert config.get_flag(trt.BuilderFlag.TF32), "no longer on by default: nothing to clear"
+    _configure(config, library, BuildOptions(), wants_half=True, progress=None)
     assert not config.get_flag(trt.BuilderFlag.TF32)
 
 
-@pytest.mark.parametrize("precision", ["fp32", "fp16"])
-def test_the_packaged_model_builds_in_the_precision_it_says(library: TensorRTLibrary, precision: str) -> None:
-    bundle = read_bundle(None)
-    if precision not in bundle.precisions:
-        pytest.skip(f"the packaged bundle holds no {precision} graph")
-    graph = bundle.graph_bytes(precision)  # type: ignore[arg-type]
-    built = build_engine(graph, library, BuildOptions(compute_capability="8.9"))
+def packaged_plan(
+    library: TensorRTLibrary, precision: Precision, capabilities: Sequence[str], monkeypatch: pytest.MonkeyPatch
+) -> tuple[BuiltEngine, Counter[tuple[str, str]]]:
+    """One plan for several capabilities: a build each would take six times as long."""
+
+    def set_all(config: Any, _library: TensorRTLibrary, _first: str) -> None:
+        config.num_compute_capabilities = len(capabilities)
+        for index, capability in enumerate(capabilities):
+            known = library.trt.ComputeCapability
+            config.set_compute_capability(getattr(known, f"SM{capability.replace('.', '')}"), index)
+
+    monkeypatch.setattr(build, "_set_compute_capability", set_all)
+    graph = read_bundle(None).graph_bytes(precision)
+    built = build_engine(graph, library, BuildOptions(compute_capability=capabilities[0]))
+    return built, products_in(built.plan)
+
+
+def assert_precision(built: BuiltEngine, found: Counter[tuple[str, str]], precision: Precision) -> None:
+    """In the network that was parsed, and in the plan that came of it."""
+    convolutions = {kind: found["convolution", kind] for kind in ("half", "float")}
+    assert sum(convolutions.values()) > 80, "the plan is written differently: rtx_plan does not read it"
     if precision == "fp32":
         assert built.half_layers == 0
+        assert convolutions["half"] == found["product", "half"] == 0
     else:
         assert built.half_layers > 0.5 * built.layers
-        assert len(built.plan) < 0.9 * len(bundle.graph_bytes("fp32"))
+        assert convolutions["half"] > 2 * convolutions["float"]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+class TestPackagedGraphs:
+    def test_they_build_for_turing_without_products_in_fp32(
+        self, library: TensorRTLibrary, precision: Precision, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        built, found = packaged_plan(library, precision, ("7.5",), monkeypatch)
+        assert_precision(built, found, precision)
+        assert {kind for operation, kind in found if operation == "product"} <= {"half"}
+
+    def test_they_build_for_every_later_card(
+        self, library: TensorRTLibrary, precision: Precision, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        later = [capability for capability in rtx_capabilities(library) if capability != "7.5"]
+        assert set(later) >= {"8.0", "8.6", "8.9", "12.0"}
+        built, found = packaged_plan(library, precision, later, monkeypatch)
+        assert_precision(built, found, precision)
+        assert found["product", "float"] > 10, "products would be faster than sums here"
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("capability", ["7.5", "8.0", "8.6", "8.9", "12.0", "12.1"])
+    def test_they_build_for_each_card_alone(
+        self, library: TensorRTLibrary, precision: Precision, capability: str
+    ) -> None:
+        graph = read_bundle(None).graph_bytes(precision)
+        built = build_engine(graph, library, BuildOptions(compute_capability=capability))
+        assert_precision(built, products_in(built.plan), precision)
 
 
 @pytest.mark.slow

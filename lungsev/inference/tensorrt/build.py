@@ -14,6 +14,7 @@ from typing import Any
 from lungsev.bundle.onnx_facts import OnnxFacts, read_onnx
 from lungsev.errors import BackendError
 from lungsev.inference.tensorrt.library import TensorRTLibrary
+from lungsev.inference.tensorrt.products import lacks_fp32_products, replace_fp32_products
 
 Progress = Callable[[str, float], None]
 
@@ -88,12 +89,16 @@ def build_engine(
     started = time.perf_counter()
     builder = made(lambda: trt.Builder(log), "builder", log.last, library)
     network = made(lambda: builder.create_network(_network_flags(library)), "network", log.last, library)
-    parser = trt.OnnxParser(network, log)
+    parser = made(lambda: trt.OnnxParser(network, log), "parser", log.last, library)
     if not parser.parse(graph):
-        reasons = "; ".join(str(parser.get_error(i)).strip() for i in range(parser.num_errors)) or log.last()
+        reasons = "; ".join(str(parser.get_error(i)).strip() for i in range(parser.num_errors))
+        reasons = reasons or log.last() or "no reason given"
         raise BackendError(f"{library.flavour} {library.version} does not read the graph: {reasons[:400]}")
     half_layers, layers = count_half_layers(trt, network)
-    config = _configure(builder, library, options, wants_half, progress)
+    if lacks_fp32_products(library, options.compute_capability):
+        replace_fp32_products(trt, network)
+    config = made(builder.create_builder_config, "builder configuration", log.last, library)
+    _configure(config, library, options, wants_half, progress)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
         raise BackendError(_explain_failure(log, library, options))
@@ -172,10 +177,9 @@ def _network_flags(library: TensorRTLibrary) -> int:
 
 
 def _configure(
-    builder: Any, library: TensorRTLibrary, options: BuildOptions, wants_half: bool, progress: Progress | None
-) -> Any:
+    config: Any, library: TensorRTLibrary, options: BuildOptions, wants_half: bool, progress: Progress | None
+) -> None:
     trt = library.trt
-    config = builder.create_builder_config()
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace_mib << 20)
     if options.optimisation_level is not None and hasattr(config, "builder_optimization_level"):
         config.builder_optimization_level = options.optimisation_level
@@ -192,8 +196,8 @@ def _configure(
         _set_compute_capability(config, library, options.compute_capability)
     if not library.is_rtx and hasattr(config, "create_timing_cache"):  # RTX builds without a device, and dies of it
         timings = config.create_timing_cache(options.timing_cache) or config.create_timing_cache(b"")
-        config.set_timing_cache(timings, False)  # timings of another device or version are left out
-    return config
+        if timings is not None:  # without them the builder measures again
+            config.set_timing_cache(timings, False)  # timings of another device or version are left out
 
 
 def _measured_timings(config: Any, library: TensorRTLibrary) -> bytes:

@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-_PRODUCT = re.compile(r"conv|gemm|matmul|matrix|fullyconnected", re.IGNORECASE)
+_PRODUCT = re.compile(r"conv|corr|gemm|matmul|matrix|fully_?connected", re.IGNORECASE)  # Myelin: correlation
 _HALF = re.compile(r"half|fp16|float16|f16", re.IGNORECASE)
 
 

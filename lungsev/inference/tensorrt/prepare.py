@@ -167,7 +167,7 @@ def _build(target: EngineTarget, reason: str, say: Notify, progress: Progress | 
     options = BuildOptions(
         settings.workspace_mib or fitting_workspace_mib(target.info, earlier),
         settings.level,
-        settings.capability,
+        key.compute_capability if library.is_rtx else settings.capability,  # RTX: what some cards lack is left out
         read_timings(key, target.folder),
     )
     built = build_engine(target.bundle.graph_bytes(target.precision), library, options, progress)

@@ -217,7 +217,8 @@ class _Runner:
         host, mapped = self.driver.pinned(shape, np.float32)
         host[...] = 0
         device = mapped or self.driver.allocate(host.nbytes)
-        self._context.set_tensor_address(name, device)
+        if not self._context.set_tensor_address(name, device):
+            raise EngineLoadError(f"the engine does not take memory for its tensor {name}; build it again")
         return _Tensor(name, host, device, copied=not mapped)
 
     def _queue(self) -> None:

@@ -48,13 +48,13 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def write_atomically(path: Path, data: bytes | str) -> None:
-    """Write a file with `atomic_file`; text is stored as UTF-8.
+    """Write a file with `atomic_file`; text is stored as UTF-8, a file name's bytes that are none as escapes.
 
     Raises:
         OSError: The disk refused; an old file is untouched and nothing is left behind.
     """
     with atomic_file(path) as stream:
-        stream.write(data.encode("utf-8") if isinstance(data, str) else data)
+        stream.write(data.encode("utf-8", errors="backslashreplace") if isinstance(data, str) else data)
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from types import FrameType
 from typing import NoReturn
 
 import typer
@@ -35,7 +36,13 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # for file names that the locale cannot print
-    handler = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    terminations: list[int] = []
+
+    def stop(signum: int, _: FrameType | None) -> NoReturn:
+        terminations.append(signum)
+        raise KeyboardInterrupt  # which everything below ends by itself for
+
+    handler = signal.signal(signal.SIGTERM, stop)
     try:
         code = app(standalone_mode=False)
         if code:  # typer turns Ctrl-C into a number
@@ -51,7 +58,8 @@ def main() -> None:
     except MemoryError as error:
         _stop(f"not enough memory ({error}); use smaller batches: --set loop.accumulate=2, or 4")
     except (KeyboardInterrupt, typer.Abort):
-        _stop("stopped; start the same command again to continue from the last epoch")
+        by, code = ("SIGTERM", signal.SIGTERM) if terminations else ("Ctrl-C", signal.SIGINT)
+        _stop(f"stopped by {by}; start the same command again to continue from the last epoch", 128 + code)
     except BaseException as error:
         usage = _usage_exit_code(error)
         if usage is None:

@@ -151,7 +151,7 @@ def open_run(
     run.checkpoints.mkdir(parents=True, exist_ok=True)
     _lock_or_raise(run)
     run.splits.unlink(missing_ok=True)  # of a start that failed: its images may have been others
-    document = json.loads(settings.model_dump_json())
+    document = settings.model_dump(mode="json")
     made_by = describe_start(run.path, _accelerator(document))
     write_config(run.path, {"command": command, "settings": document, "made_by": made_by})
     return run
@@ -160,7 +160,7 @@ def open_run(
 def _continued(run: Run, settings: Settings) -> Run:
     say(f"Continuing the unfinished run {run.path} (--fresh starts a new one)")
     if is_main_process():
-        note_continuation(run.path, _accelerator(json.loads(settings.model_dump_json())))
+        note_continuation(run.path, _accelerator(settings.model_dump(mode="json")))
     return run
 
 
@@ -263,7 +263,7 @@ def finished_run(path: Path) -> Run:
 
 def fingerprint(settings: Settings) -> str:
     """Return the hash of what decides the result, which cache, workers and threads do not."""
-    return _hash(json.loads(settings.model_dump_json()))
+    return _hash(settings.model_dump(mode="json"))
 
 
 def _hash(settings: dict[str, Any]) -> str:

@@ -26,6 +26,8 @@ def run_python(code: str, *arguments: object) -> subprocess.CompletedProcess[str
 def test_the_file_holds_what_was_written_and_nothing_else_is_left(tmp_path: Path) -> None:
     target = tmp_path / "report.json"
     write_atomically(target, b"first")
+    write_atomically(target, os.fsdecode(b"caf\xe9"))
+    assert target.read_text(encoding="utf-8") == "caf\\udce9"
     write_atomically(target, "zwölf")
     assert target.read_bytes() == "zwölf".encode()
     assert os.listdir(tmp_path) == ["report.json"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -46,6 +47,18 @@ def one_line(found: tuple[int, str, str]) -> str:
     assert error.startswith("lungsev-train: ")
     assert error.count("\n") == 1
     return error
+
+
+@pytest.mark.parametrize(("number", "name", "code"), [(signal.SIGTERM, "SIGTERM", 143), (signal.SIGINT, "Ctrl-C", 130)])
+def test_a_stop_is_told_as_what_it_is(
+    lungsev_train: Callable, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, name: str, code: int
+) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(cli, "app", lambda **_: signal.raise_signal(number))
+    found, _, error = lungsev_train("segment")
+    assert found == code
+    assert error == f"lungsev-train: stopped by {name}; start the same command again to continue from the last epoch\n"
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_a_wrong_path_and_a_folder_that_is_no_dataset(lungsev_train: Callable, tmp_path: Path) -> None:

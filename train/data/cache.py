@@ -183,7 +183,9 @@ def _key(image: Image) -> str:
     if isinstance(image, MaskedImage):
         digest.update(image.read_mask.__qualname__.encode())
         for path in image.mask_paths:
-            digest.update(path.read_bytes() if path.is_file() else str(path).encode())  # a member of a zip before it
+            digest.update(
+                path.read_bytes() if path.is_file() else str(path).encode(errors="surrogateescape")
+            )  # a member of a zip before it
     if isinstance(image, PlacedImage):
         digest.update(image.places.fingerprint())
     return digest.hexdigest()[:40]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -30,7 +31,7 @@ def loggers_of(names: Sequence[str], run: Run) -> list[Logger]:
         try:
             logger = makers[name](run)
             if is_main_process():
-                logger.log_hyperparams(run.settings())
+                logger.log_hyperparams(_settings(run))
             made.append(logger)
         except ModuleNotFoundError:
             if name == "tensorboard":
@@ -56,7 +57,7 @@ def log_result(run: Run, metrics: dict[str, Any]) -> None:
         made: list[Any] = loggers_of(names, run)
         for name, logger in zip(names, made, strict=True):
             if isinstance(logger, TensorBoardLogger):
-                logger.log_hyperparams(run.settings(), numbers)  # its table of runs wants both together
+                logger.log_hyperparams(_settings(run), numbers)  # its table of runs wants both together
             else:
                 logger.log_metrics(numbers)
             logger.finalize("success")
@@ -85,7 +86,15 @@ def _numbers(values: dict[str, Any], prefix: str) -> Iterator[tuple[str, float]]
             yield f"{prefix}/{key}", float(value)
 
 
+def _settings(run: Run) -> dict[str, Any]:
+    """Return the run's settings without what is not UTF-8, as paths may be: no logger takes it."""
+    text = json.dumps(run.settings(), ensure_ascii=False)
+    return dict(json.loads(text.encode(errors="replace")))
+
+
 def _tensorboard(run: Run) -> Logger:
+    if any("\ud800" <= character <= "\udfff" for character in str(run.path)):  # bytes that are not UTF-8
+        raise LungsevError(f"TensorBoard cannot write to {run.path}, whose name is not UTF-8; choose another --out")
     return TensorBoardLogger(save_dir=run.path, name="", version="log", default_hp_metric=False)
 
 

@@ -8,7 +8,6 @@ SWEEP/best.yaml         config of the best trial
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -176,7 +175,7 @@ def _summary(
         raise LungsevError(f"none of {len(counted)} trials was finished; the first failed because: {reasons[0]}")
     best = study.best_trial
     name = best.user_attrs["folder"]
-    chosen = json.loads(settings_of(dict(best.params)).model_dump_json())
+    chosen = settings_of(dict(best.params)).model_dump(mode="json")
     heading = f"# Best of {len(counted)} trials, {name}: {sweep.objective} {best.value:.4f} of the validation part.\n"
     write_atomically(folder / "best.yaml", heading + yaml.safe_dump(chosen, sort_keys=False, allow_unicode=True))
     say(f"Best: {name} with {sweep.objective} {best.value:.4f}; its config is {folder / 'best.yaml'}")

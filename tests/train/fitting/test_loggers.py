@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,21 @@ def test_a_logger_that_is_not_installed_says_how_to_install_it(
     monkeypatch.setattr(f"lungsev.train.fitting.loggers._{name}", absent)
     with pytest.raises(ConfigError, match=f"pip install {name}"):
         loggers_of([name], open_run("brixia", severity_settings()))
+
+
+def test_names_that_are_not_utf_8_reach_a_logger_as_marks_and_a_folder_of_such_a_name_is_refused(
+    severity_settings: SettingsMaker, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    settings = severity_settings({"data.root": os.fsdecode(b"caf\xe9")})
+    run = open_run("brixia", settings, out=tmp_path / "run")
+    assert run.settings()["data"]["root"] == os.fsdecode(b"caf\xe9")
+    noted: list[dict[str, Any]] = []
+    monkeypatch.setattr(loggers.TensorBoardLogger, "log_hyperparams", lambda _, values: noted.append(values))
+    loggers_of(["tensorboard"], run)
+    assert noted[0]["data"]["root"] == "caf?"
+    strange = open_run("brixia", settings, out=tmp_path / os.fsdecode(b"run\xe9"))
+    with pytest.raises(LungsevError, match="whose name is not UTF-8; choose another --out"):
+        loggers_of(["tensorboard"], strange)
 
 
 @pytest.mark.slow

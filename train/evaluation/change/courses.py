@@ -78,7 +78,9 @@ def courses_of(images: Iterable[CourseImage]) -> list[Course]:
 
 def fold_of(patient: str, folds: int, salt: str = "") -> int:
     """Return the fold of a patient, by the SHA-256 of salt and id: it is the same whoever else is there."""
-    return int.from_bytes(hashlib.sha256(f"{salt}{patient}".encode()).digest()[-4:], "big") % folds
+    return (
+        int.from_bytes(hashlib.sha256(f"{salt}{patient}".encode(errors="surrogateescape")).digest()[-4:], "big") % folds
+    )
 
 
 def consecutive_pairs(courses: Iterable[Course]) -> list[Pair]:

@@ -19,6 +19,7 @@ from lungsev.quality.limits import QualityLimits
 from lungsev.quality.lung_shape import LungShape, measure_lungs
 from lungsev.quality.measures import Outputs, measure_alignment, measure_grades, measure_image, measure_shape
 from lungsev.quality.messages import NOTES, make_flag
+from lungsev.reading.values.edge_bands import EDGES
 from lungsev.report import Quality, QualityFlag, Verdict
 
 # Order of the image check's output; `lungsev.networks.image_check` is trained in this order.
@@ -147,9 +148,10 @@ def _misplaced(
     leans = abs(shape.lean_deg) > limits.lean_refuse or abs(shape.slant_deg) > limits.slant_refuse
     if leans or measures["corner_lean_deg"] > limits.corner_lean_refuse:
         return "rotated" if lean > NEARLY_ON_SIDE_DEG else "leaning"
-    touched = {edge: getattr(shape, f"{edge}_share") for edge in ("top", "bottom", "left", "right")}
-    if any(f"dark_at_{edge}" in notes and share > limits.band_touch_refuse for edge, share in touched.items()):
-        return "part_missing"
+    for edge in EDGES:
+        most = {f"dark_at_{edge}": limits.band_touch_refuse, f"cut_at_{edge}": limits.cut_touch_refuse}
+        if any(note in notes and getattr(shape, f"{edge}_share") > share for note, share in most.items()):
+            return "part_missing"
     if shape.height < limits.cut_height_refuse and max(shape.top_share, shape.bottom_share) > limits.cut_share_refuse:
         return "apex_missing" if shape.top_share > shape.bottom_share else "base_missing"
     is_long = measures["page_shape"] > limits.long_page

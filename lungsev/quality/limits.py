@@ -62,9 +62,11 @@ class QualityLimits(BaseModel):
     noise_refuse: Share = 0.12
     # A gap as wide as this is a part that is missing rather than the space between two pictures.
     gap_missing: Share = 0.12
-    # Where a dark band beside the image ends (see `lungsev.reading.edge_bands`), the lungs end too: share of their
-    # height or width.
+    # Where a band along an edge of the image ends (see `lungsev.reading.values.edge_bands`), the lungs end too: share
+    # of their height or width, for a dark band and for a wide one that cuts the image. Of 117 real images with such
+    # bands one had more than 0: 0.185 at a narrow one.
     band_touch_refuse: Share = 0.35
+    cut_touch_refuse: Share = 0.05
     # Degrees: slope of the line between the lungs, and its mean with their long axes where both lean to one side.
     # 2,441 real images: a lung that disease has shortened gives slopes of up to 35, but both give at most 26. Images
     # turned by 45 degrees mostly give 40 to 50.

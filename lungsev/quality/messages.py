@@ -62,6 +62,11 @@ _MESSAGES: dict[str, tuple[Severity, str]] = {
     ),
     "low_resolution": ("warn", "The X-ray has few pixels. Fine markings cannot be seen on it."),
     "low_confidence": ("warn", "The model is unsure about several zones. Read this X-ray with particular care."),
+    "part_may_be_missing": (
+        "warn",
+        "The X-ray ends as one does of which a part is missing: at a straight edge, or without noise. "
+        "Compare it with the original.",
+    ),
     "zone_not_assessable": ("warn", "Hardly any lung is seen in a zone, so it gets no grade."),
     "polarity_corrected": (
         "warn",
@@ -76,13 +81,18 @@ _MESSAGES: dict[str, tuple[Severity, str]] = {
     "polarity_doubtful": ("warn", "Black and white may be swapped on this X-ray."),
     "side_not_verified": ("info", "The file does not say which side is left. R and L are drawn in their usual places."),
     "orientation_corrected": ("info", "The X-ray was stored mirrored or turned. It was put upright as its file says."),
+    "black_edge": (
+        "info",
+        "One edge of the X-ray is black, by a shutter or because a narrow part of the picture is missing.",
+    ),
     "window_ignored": ("info", "The grey window in the file does not fit the X-ray and was not used."),
 }
 _WHY_NO_LUNG = "A high diaphragm, fluid or dense disease may hide it: look at the X-ray."
 # Notes from reading the file that become flags with the same code.
 NOTES = (
     *("polarity_corrected", "polarity_doubtful", "sign_corrected", "sign_doubtful", "lut_ignored"),
-    *("side_not_verified", "orientation_corrected", "window_ignored"),
+    "part_may_be_missing",
+    *("side_not_verified", "orientation_corrected", "black_edge", "window_ignored"),
 )
 FLAG_CODES: tuple[str, ...] = tuple(_MESSAGES)
 

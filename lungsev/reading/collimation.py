@@ -31,16 +31,6 @@ LETTER_PX = 15  # a line of a caption is thinner, 3 % of the image
 MAX_NESTED = 4
 MIN_KEPT = 0.3  # of a side; less is no border but an image without contrast
 
-EDGES = ("bottom", "right", "top", "left")  # each comes to the bottom when the image is turned clockwise so often
-BAND_FLAT = 2.5 / 255, 0.98  # distance from the line's median, share of its pixels
-BAND_BLACK = 8 / 255
-# Band on one edge less that on the opposite one, as a share of the image. Of 3,821 real images the most is 0.29 at a
-# side and 0.21 above or below, all black: the field was collimated off the centre. None had one of another grey.
-BAND_OTHER_GREY = 0.12
-BAND_BLACK_ACROSS = 0.28
-BAND_BLACK_BESIDE = 0.4
-BAND_DARK = 0.1  # from here on the outline of the lungs decides
-
 
 def content_box(pixels: Pixels) -> Box:
     """Return the exposed field as (y0, x0, y1, x1); the whole image where no plausible one is found.
@@ -58,35 +48,6 @@ def content_box(pixels: Pixels) -> Box:
     if y1 - y0 < MIN_KEPT * height or x1 - x0 < MIN_KEPT * width:
         return (0, 0, rows, columns)
     return _to_the_line(pixels, (round(y0 * down), round(x0 * across), round(y1 * down), round(x1 * across)))
-
-
-def note_edge_bands(pixels: Pixels) -> tuple[str, ...]:
-    """Find what is left where a part of an image is missing: a flat band along one edge only.
-
-    A border is added on both sides, a shutter leaves as much black on opposite sides or a little more on one. A copy
-    that was cut short leaves one band, black where memory was empty and grey where a decoder repeats the last value.
-
-    Args:
-        pixels: float32 [rows, columns], 0-1, bone bright.
-
-    Returns:
-        `part_missing`, or `dark_at_<edge>` for each edge whose black band may be a missing part or a shutter.
-    """
-    step = max(1, max(pixels.shape) // WORK_SIDE_PX)
-    small = pixels[::step, ::step]
-    bands = [_band(np.rot90(small, -turn)) for turn in range(4)]
-    notes = []
-    for number, (edge, (width, grey)) in enumerate(zip(EDGES, bands, strict=True)):
-        excess = width - bands[(number + 2) % 4][0]
-        if width >= 1.0 or excess < BAND_DARK:
-            continue
-        most = BAND_BLACK_ACROSS if edge in ("top", "bottom") else BAND_BLACK_BESIDE
-        most = BAND_OTHER_GREY if grey > BAND_BLACK else most
-        if excess >= most:
-            return ("part_missing",)
-        if grey <= BAND_BLACK:
-            notes.append(f"dark_at_{edge}")
-    return tuple(notes)
 
 
 def _inside_added_border(pixels: Pixels) -> Box:
@@ -185,13 +146,3 @@ def _is_border(line: Greys, is_black: Mask, is_white: Mask) -> bool:
         return True
     middle = int(np.median(line))
     return bool(np.count_nonzero((line >= middle - 1) & (line <= middle + 1)) >= enough)
-
-
-def _band(pixels: Pixels) -> tuple[float, float]:
-    """Share of the lines that are flat, counted from the last, and their grey."""
-    lines = pixels[::-1]
-    tolerance, share = BAND_FLAT
-    middle = np.median(lines[:, ::2], axis=1)
-    flat = (np.abs(lines - middle[:, None]) <= tolerance).mean(axis=1) >= share
-    count = int(np.argmin(flat)) if not flat.all() else len(flat)
-    return count / len(flat), float(np.median(middle[:count])) if count else 0.0

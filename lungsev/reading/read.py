@@ -20,7 +20,7 @@ from typing import Any
 import numpy.typing as npt
 
 from lungsev.errors import ImageError, UnreadableImageError
-from lungsev.reading.collimation import content_box, note_edge_bands
+from lungsev.reading.collimation import content_box
 from lungsev.reading.container import is_dicom
 from lungsev.reading.decode import decode_dicom
 from lungsev.reading.grayscale import render
@@ -28,6 +28,7 @@ from lungsev.reading.limits import ReadLimits
 from lungsev.reading.pictures import decode_picture, store_array
 from lungsev.reading.polarity import correct_polarity
 from lungsev.reading.radiograph import Radiograph, StoredImage
+from lungsev.reading.values.edge_bands import note_edges
 from lungsev.report import ImageInfo
 
 
@@ -133,5 +134,5 @@ def _to_radiograph(stored: StoredImage) -> Radiograph:
         brightness, box, tags_invert=grayscale.inverted, tags_conflict=grayscale.polarity_conflict
     )
     rows, columns = pixels.shape
-    notes = (*stored.notes, *render_notes, *polarity_notes, *note_edge_bands(pixels))
+    notes = (*stored.notes, *render_notes, *polarity_notes, *note_edges(pixels))
     return Radiograph(pixels, replace(stored.info, rows=rows, columns=columns), box, notes)

@@ -180,6 +180,8 @@ def test_slope_and_long_axes_that_agree_need_less_to_lean() -> None:
 def test_lungs_that_end_at_a_dark_band_are_cut(edge: str) -> None:
     assert flags_of(notes=(f"dark_at_{edge}",), **{f"{edge}_share": 0.35}) == []
     assert flags_of(notes=(f"dark_at_{edge}",), **{f"{edge}_share": 0.3501}) == ["part_missing"]
+    assert flags_of(notes=(f"cut_at_{edge}",), **{f"{edge}_share": 0.05}) == []
+    assert flags_of(notes=(f"cut_at_{edge}",), **{f"{edge}_share": 0.0501}) == ["part_missing"]
     assert flags_of(**{f"{edge}_share": 0.4}) == []
     assert flags_of(notes=("part_missing",)) == ["part_missing"]
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lungsev.phantom.lettering import draw_text
-from lungsev.reading.collimation import _inside_added_border, content_box, note_edge_bands
+from lungsev.reading.collimation import _inside_added_border, content_box
 
 Pixels = npt.NDArray[np.float32]
 
@@ -109,25 +109,3 @@ def test_odd_shapes_have_a_box_inside_them(shape: tuple[int, int]) -> None:
     y0, x0, y1, x1 = content_box(np.random.default_rng(1).random(shape, dtype=np.float32))
     assert 0 <= y0 < y1 <= shape[0]
     assert 0 <= x0 < x1 <= shape[1]
-
-
-@pytest.mark.parametrize("grey", [0.0, 0.5, 1.0])
-@pytest.mark.parametrize("turn", range(4))
-def test_half_an_image_in_one_grey_is_missing(grey: float, turn: int) -> None:
-    pixels = np.random.default_rng(0).uniform(0.2, 0.8, (200, 160)).astype(np.float32)
-    pixels = np.ascontiguousarray(np.rot90(pixels, turn))
-    pixels[len(pixels) // 2 :] = grey
-    for upright in range(4):
-        assert note_edge_bands(np.rot90(pixels, upright)) == ("part_missing",)
-
-
-def test_borders_on_both_sides_and_small_shutters_are_not_missing() -> None:
-    pixels = np.random.default_rng(1).uniform(0.2, 0.8, (200, 200)).astype(np.float32)
-    assert note_edge_bands(pixels) == ()
-    both = pixels.copy()
-    both[:60], both[-60:] = 0.0, 0.0
-    assert note_edge_bands(both) == ()
-    shutter = pixels.copy()
-    shutter[:, :50] = 0.0
-    assert note_edge_bands(shutter) == ("dark_at_left",)
-    assert note_edge_bands(np.zeros((40, 40), np.float32)) == ()

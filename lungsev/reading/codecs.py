@@ -235,14 +235,20 @@ def _decode_jpeg_ls(encoded: Encoded, shape: FrameShape) -> Array:
 def _decode_jpeg_2000(encoded: Encoded, shape: FrameShape) -> Array:
     import imagecodecs
 
+    from lungsev.reading.formats.jpeg2000 import require_all_tiles
+
+    data = bytes(encoded)
+    require_all_tiles(data[jpeg_2000_start(data) :])
     return np.asarray(imagecodecs.jpeg2k_decode(encoded, numthreads=2))
 
 
 def _decode_jpeg_2000_at_half_size(encoded: Encoded, shape: FrameShape) -> Array:
-    from lungsev.reading.formats.jpeg2000 import decode_at_half_size
+    from lungsev.reading.formats.jpeg2000 import decode_at_half_size, require_all_tiles
 
     data = bytes(encoded)
-    return decode_at_half_size(data[jpeg_2000_start(data) :])
+    codestream = data[jpeg_2000_start(data) :]
+    require_all_tiles(codestream)
+    return decode_at_half_size(codestream)
 
 
 def _decode_rle(encoded: Encoded, shape: FrameShape) -> Array:

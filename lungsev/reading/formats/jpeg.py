@@ -23,8 +23,10 @@ _SCAN, _END, _FILL = 0xDA, 0xD9, 0xFF
 _WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
 _SEARCHED_BYTES = 64 << 10
 _HEARD = ("Corrupt JPEG data", "Premature end")  # warnings of libjpeg that mean missing or damaged data
+_SPACES = {1: "GRAY", 3: "RGB", 4: "CMYK"}  # of so many components; the last is heard for its warnings alone
 _LONGEST_PERIOD = 32  # bytes: the codes of a flat area are 32 bits at most
 _JUDGED_BYTES = 1024
+_FEWEST_ZEROS = 32
 
 
 def has_jpeg_end(read_at: ReadAt, size: int) -> bool:
@@ -73,16 +75,16 @@ def decode_jpeg(data: bytes, header: CodestreamHeader) -> Decoded | None:
         Exception: The decoders raise many types.
     """
     require_jpeg_end(data)
-    if header.precision == 8 and header.components in (1, 3):
+    if header.precision == 8 and header.components in _SPACES:
         decoded = _decode_8_bits(data, header.components)
-        if decoded is not None:
+        if decoded is not None and header.components != 4:
             return decoded
     if header.components != 1:
         return None
     import imagecodecs
 
     values = np.asarray(imagecodecs.jpeg8_decode(data))
-    if _is_filled_up(values, data, header):
+    if _is_filled_up(values, data, header) or _ends_in_zeros(values, data, header):
         raise _part_missing()
     return values
 
@@ -91,7 +93,7 @@ def _decode_8_bits(data: bytes, components: int) -> Decoded | None:
     import simplejpeg
 
     try:
-        decoded = np.asarray(simplejpeg.decode_jpeg(data, "GRAY" if components == 1 else "RGB", strict=True))
+        decoded = np.asarray(simplejpeg.decode_jpeg(data, _SPACES[components], strict=True))
     except ValueError as error:
         if str(error).startswith(_HEARD):
             raise _part_missing() from None
@@ -122,6 +124,16 @@ def _is_filled_up(values: Decoded, data: bytes, header: CodestreamHeader) -> boo
     scan = data[: data.rfind(JPEG_END)][-2 * needed :].replace(b"\xff\x00", b"\xff")[-needed:-2]
     ends = np.frombuffer(scan, np.uint8)
     return not any((ends[period:] == ends[:-period]).all() for period in range(1, _LONGEST_PERIOD + 1))
+
+
+def _ends_in_zeros(values: Decoded, data: bytes, header: CodestreamHeader) -> bool:
+    """Whether a copy did not reach the end of the data: zeros there, in which the decoder saw more than a flat area.
+
+    A flat area may have a code of zeros. Longer than its codes for a whole line are, the last line is flat.
+    """
+    line = header.columns if header.signed is None else header.columns // 4
+    end = data[data.rfind(JPEG_END) - max(line, _FEWEST_ZEROS) : data.rfind(JPEG_END)]
+    return not any(end) and bool((values[-1] != values[-1, 0]).any())
 
 
 def _scan_position(read_at: ReadAt) -> int | None:

@@ -1,4 +1,4 @@
-"""JPEG 2000 and HTJ2K at half size: the finest level of the wavelet transform is neither decoded nor transformed.
+"""JPEG 2000 and HTJ2K: whether the codestream is whole, and decoding at half size, without the finest level.
 
 The finest level is half to two thirds of the work, and holds details of one pixel, for which the canvas of 512 pixels
 has no room. Pillow gives the levels below it as OpenJPEG decodes them. The low-pass sample n of T.800 annex F lies on
@@ -15,9 +15,62 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from lungsev.errors import UnreadableImageError
+
 _SIZ_FIELDS = struct.Struct(">8IHB")
 _SIZ_FIELDS_AT = 8  # behind SOC, SIZ, its length and its capabilities
 _SIGNED = 0x80
+_TILE_PART = struct.Struct(">2sHHIBB")  # SOT, its length, tile, bytes of the tile-part, number and count of parts
+_SOT, _SOD, _COD, _END = b"\xff\x90", b"\xff\x93", b"\xff\x52", b"\xff\xd9"
+_COD_FIELDS = struct.Struct(">BBHBB")  # style, progression, layers, multiple components, levels
+_ZEROS_OF_DATA = 8  # bytes: a code block's data may end in a few
+
+
+def require_all_tiles(codestream: bytes) -> None:
+    """Refuse a codestream without all its tiles, or with zeros where a copy did not reach.
+
+    Decoders leave a missing tile black, and take a byte of zero for a packet without data. A tile has so many packets
+    that many zeros are at its end at most.
+
+    Raises:
+        UnreadableImageError: `truncated`.
+        struct.error, ValueError: It is damaged.
+    """
+    width, height, *_, tile_width, tile_height, tile_left, tile_top, components, _ = _SIZ_FIELDS.unpack_from(
+        codestream, _SIZ_FIELDS_AT
+    )
+    expected = -(-(width - tile_left) // tile_width) * -(-(height - tile_top) // tile_height)
+    position = codestream.index(_SOT)
+    most_zeros = components * _packets(codestream[:position], min(tile_width, width), min(tile_height, height))
+    tiles: set[int] = set()
+    while codestream[position : position + 2] == _SOT:
+        _, _, tile, length, _, _ = _TILE_PART.unpack_from(codestream, position)
+        end = position + length if length else len(codestream)
+        part = codestream[codestream.index(_SOD, position) + 2 : end]
+        if not length:
+            part = part.rstrip(b"\0").removesuffix(_END)
+        if len(part) - len(part.rstrip(b"\0")) > most_zeros + _ZEROS_OF_DATA:
+            raise _part_missing("data ends in zeros")
+        tiles.add(tile)
+        position = end
+    if len(tiles) < expected:
+        raise _part_missing(f"codestream holds {len(tiles)} of {expected} tiles")
+
+
+def _packets(header: bytes, width: int, height: int) -> int:
+    """How many packets a tile of one component has at most: one for each layer, resolution and precinct (B.12)."""
+    at = header.index(_COD) + 4
+    style, _, layers, _, levels = _COD_FIELDS.unpack_from(header, at)
+    sizes = header[at + 10 : at + 11 + levels] if style & 1 else bytes([0xFF] * (levels + 1))
+    places = 0
+    for level, size in zip(range(levels, -1, -1), sizes, strict=True):
+        across, down = (side >> level >> exponent for side, exponent in ((width, size & 15), (height, size >> 4)))
+        places += (across + 2) * (down + 2)
+    return layers * places
+
+
+def _part_missing(what: str) -> UnreadableImageError:
+    return UnreadableImageError("truncated", f"a part of the picture is missing: its JPEG 2000 {what}; send it again")
 
 
 def decode_at_half_size(codestream: bytes) -> npt.NDArray[Any]:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lungsev.errors import SkippedImageError, UnreadableImageError
+from lungsev.reading.formats.jpeg import JPEG_END
 from lungsev.reading.formats.samples import to_8_or_16_bits
 from lungsev.reading.formats.tiff_directory import TiffDirectory
 
@@ -22,6 +23,8 @@ _CIELAB = (8, 9)
 _UNSIGNED_FORMATS, _SIGNED, _FLOAT = (1, 4), 2, 3
 _ASSOCIATED_ALPHA, _UNASSOCIATED_ALPHA = 1, 2
 _OLD_JPEG, _JPEG = 6, 7
+_DEFLATE = (8, 32946)
+_END_BYTES = 16
 # What libtiff in imagecodecs unpacks: none, CCITT, LZW, JPEG, deflate, PackBits, LERC, LZMA, Zstandard, WebP.
 _COMPRESSIONS = frozenset({1, 2, 3, 4, 5, _OLD_JPEG, _JPEG, 8, 32771, 32773, 32946, 34887, 34925, 50000, 50001})
 _COLOURS = {4: "a transparency mask", 10: "ITU Lab", 32803: "a colour filter array", 32844: "LogL", 32845: "LogLuv"}
@@ -41,6 +44,7 @@ def decode_tiff(data: bytes, directory: TiffDirectory) -> tuple[Samples, Samples
         SkippedImageError: `multi_frame`.
     """
     _require_supported(directory)
+    _require_ends(data, directory)
     samples = _unpacked(data, directory)
     if directory.photometric == _PALETTE:
         colours, shown = 1, _from_palette(samples[..., 0], directory)
@@ -81,6 +85,14 @@ def _require_supported(directory: TiffDirectory) -> None:
     size = directory.rows * directory.columns * directory.samples * max(8, directory.bits) // 8
     if size > _MAX_DECODED_BYTES:
         raise UnreadableImageError("too_large", f"the TIFF decodes to {size} bytes, the limit is {_MAX_DECODED_BYTES}")
+
+
+def _require_ends(data: bytes, directory: TiffDirectory) -> None:
+    """Each strip or tile of JPEG ends in a marker, each of deflate in a checksum; libtiff misses neither."""
+    ends = [data[max(start, end - _END_BYTES) : end] for start, end in directory.spans]
+    is_cut = directory.compression == _JPEG and any(not end.rstrip(b"\0").endswith(JPEG_END) for end in ends)
+    if is_cut or (directory.compression in _DEFLATE and any(len(end) == _END_BYTES and not any(end) for end in ends)):
+        raise UnreadableImageError("truncated", "a part of the TIFF's compressed data is missing; send it again")
 
 
 def _unsupported(found: str) -> UnreadableImageError:

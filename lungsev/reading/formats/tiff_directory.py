@@ -111,11 +111,16 @@ class TiffDirectory:
         return self._first(_DEPTH, 1)
 
     @property
-    def data_end(self) -> int:
-        """Where the last strip or tile ends."""
+    def spans(self) -> tuple[tuple[int, int], ...]:
+        """Where each strip or tile begins and ends."""
         places = (*self.tags.get(_STRIPS, ()), *self.tags.get(_TILES, ()))
         counts = (*self.tags.get(_STRIP_BYTES, ()), *self.tags.get(_TILE_BYTES, ()))
-        return max((place + count for place, count in zip(places, counts, strict=False)), default=0)
+        return tuple((place, place + count) for place, count in zip(places, counts, strict=False))
+
+    @property
+    def data_end(self) -> int:
+        """Where the last strip or tile ends."""
+        return max((end for _, end in self.spans), default=0)
 
     @property
     def has_missing_parts(self) -> bool:

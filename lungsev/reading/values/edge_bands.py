@@ -55,9 +55,9 @@ class _Band:
     def is_black(self) -> bool:
         return self.grey <= BLACK
 
-    def excess_over(self, opposite: _Band) -> float:
-        """How much wider it is than a band of the same grey on the opposite edge."""
-        return self.width - (opposite.width if abs(self.grey - opposite.grey) <= BLACK else 0.0)
+    def is_frame_with(self, opposite: _Band) -> bool:
+        """Whether the opposite edge has a band of the same grey."""
+        return opposite.lines >= FEWEST_LINES and abs(self.grey - opposite.grey) <= BLACK
 
 
 def note_edges(pixels: Pixels) -> tuple[str, ...]:
@@ -75,24 +75,26 @@ def note_edges(pixels: Pixels) -> tuple[str, ...]:
     bands = [_find_band(view) for view in views]
     notes: list[str] = []
     for number, (edge, view, band) in enumerate(zip(EDGES, views, bands, strict=True)):
-        excess = band.excess_over(bands[(number + 2) % 4])
+        opposite = bands[(number + 2) % 4]
+        is_frame = band.is_frame_with(opposite)
+        excess = band.width - (opposite.width if is_frame else 0.0)
         if band.width >= 1.0:
             return ()
-        if _is_missing(edge, band, excess) or _repeats_its_end(view, band):
+        if _is_missing(edge, band, excess, is_frame) or _repeats_its_end(view, band):
             return ("part_missing",)
-        added = band.lines >= FEWEST_LINES and excess >= FEWEST_SHARE and (band.cuts or not band.is_black)
-        if added and (excess >= WIDE_CUT or not band.is_black):
+        is_added = band.lines >= FEWEST_LINES and excess >= FEWEST_SHARE
+        if is_added and (not is_frame if not band.is_black else band.cuts and excess >= WIDE_CUT):
             notes += ("part_may_be_missing", f"cut_at_{edge}")
-        elif band.is_black and (added or excess >= WIDE):
-            notes += (("black_edge",) if added else ()) + (f"dark_at_{edge}",)
+        elif band.is_black and ((is_added and band.cuts) or excess >= WIDE):
+            notes += (("black_edge",) if band.cuts else ()) + (f"dark_at_{edge}",)
         if _ends_without_noise(view, band):
             notes.append("part_may_be_missing")
     return tuple(dict.fromkeys(notes))
 
 
-def _is_missing(edge: str, band: _Band, excess: float) -> bool:
+def _is_missing(edge: str, band: _Band, excess: float, is_frame: bool) -> bool:
     if not band.is_black:
-        return excess >= MOST_OTHER_GREY or (band.cuts and excess >= WIDE_CUT)
+        return excess >= MOST_OTHER_GREY or (band.cuts and excess >= WIDE_CUT and not is_frame)
     return excess >= (MOST_BLACK_ACROSS if edge in ("top", "bottom") else MOST_BLACK_BESIDE)
 
 

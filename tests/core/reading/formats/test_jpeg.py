@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from io import BytesIO
+
 import cv2
 import imagecodecs
 import numpy as np
 import pytest
+from PIL import Image
 
 from lungsev.errors import UnreadableImageError
 from lungsev.reading.codestream import read_codestream_header
@@ -98,3 +101,20 @@ def test_the_end_is_looked_for_behind_the_header() -> None:
             with pytest.raises(UnreadableImageError) as caught:
                 require_jpeg_end(broken)
             assert caught.value.code == "truncated"
+
+
+@pytest.mark.parametrize("kept", [0.5, 0.9, 0.99])
+@pytest.mark.parametrize("kind", KINDS)
+def test_data_that_a_copy_left_as_zeros_is_no_picture_in_silence(kind: str, kept: float) -> None:
+    part = cut(encode(kind), kept, b"")
+    with pytest.raises(UnreadableImageError) as caught:
+        decoded(part + bytes(len(encode(kind)) - len(part)) + b"\xff\xd9")
+    assert caught.value.code == "truncated"
+
+
+def test_four_colours_are_left_to_another_decoder_unless_they_are_cut() -> None:
+    stream = BytesIO()
+    Image.merge("CMYK", [Image.fromarray((GREY >> 4).astype(np.uint8))] * 4).save(stream, "JPEG")
+    assert decoded(stream.getvalue()) is None
+    with pytest.raises(UnreadableImageError):
+        decoded(cut(stream.getvalue(), 0.99))

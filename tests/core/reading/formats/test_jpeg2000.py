@@ -1,18 +1,21 @@
-"""JPEG 2000 at half size: nothing moves, every depth and sign, and what it cannot do is left to the whole decoder."""
+"""JPEG 2000: cut codestreams are refused; at half size nothing moves, and what it cannot do the whole decoder does."""
 
 from __future__ import annotations
 
 import struct
+from io import BytesIO
 
 import cv2
 import imagecodecs
 import numpy as np
 import numpy.typing as npt
 import pytest
+from PIL import Image
 
+from lungsev.errors import UnreadableImageError
 from lungsev.reading.codecs import HALF_SIZE, FrameShape, codec_for, decode_frame, decode_quickly
 from lungsev.reading.encoding import HTJ2K_LOSSLESS, JPEG_2000, JPEG_2000_LOSSLESS, encode_frame
-from lungsev.reading.formats.jpeg2000 import decode_at_half_size
+from lungsev.reading.formats.jpeg2000 import decode_at_half_size, require_all_tiles
 
 
 def smooth(bits: int, rows: int, columns: int, signed: bool = False) -> npt.NDArray[np.integer]:
@@ -90,3 +93,52 @@ def test_tiles_and_origins_are_left_to_the_whole_decoder(field: int, value: int)
     struct.pack_into(">I", codestream, 8 + 4 * field, value)
     with pytest.raises(ValueError, match="tiles or components, or an origin"):
         decode_at_half_size(bytes(codestream))
+
+
+def pillow(image: npt.NDArray[np.integer], **settings: object) -> bytes:
+    stream = BytesIO()
+    Image.fromarray(image).save(stream, "JPEG2000", no_jp2=True, **settings)
+    return stream.getvalue()
+
+
+NOISE = np.random.default_rng(1).integers(0, 4096, (256, 300)).astype(np.uint16)
+WHOLE = {
+    "one tile": pillow(NOISE),
+    "tiles": pillow(NOISE, tile_size=(128, 128)),
+    "precincts": pillow(NOISE, precinct_size=(64, 64), progression="PCRL"),
+    "layers": pillow(NOISE, quality_layers=[20, 8, 1]),
+    "high throughput": bytes(imagecodecs.htj2k_encode(NOISE, reversible=True)),
+    "one grey": pillow(np.full((256, 300), 2048, np.uint16), precinct_size=(64, 64)),
+    "half of one grey": pillow(np.where(np.arange(256)[:, None] < 128, NOISE, 0).astype(np.uint16), tile_size=(64, 64)),
+}
+
+
+def decode(codestream: bytes) -> npt.NDArray[np.generic]:
+    return decode_frame(codestream, codec_for(JPEG_2000_LOSSLESS), FrameShape(256, 300, 16, 12, False))
+
+
+@pytest.mark.parametrize("kind", WHOLE)
+def test_a_whole_codestream_has_all_tiles(kind: str) -> None:
+    require_all_tiles(WHOLE[kind])
+    require_all_tiles(WHOLE[kind] + b"\0")
+
+
+@pytest.mark.parametrize("kept", [0.5, 0.9, 0.99])
+@pytest.mark.parametrize("kind", ["one tile", "tiles", "precincts", "layers", "high throughput"])
+def test_a_cut_codestream_is_refused_with_an_end_with_zeros_and_with_another_length(kind: str, kept: float) -> None:
+    whole = WHOLE[kind]
+    part = whole.index(b"\xff\x90")
+    cut = whole[: part + int(kept * (len(whole) - part))]
+    relabelled = cut[: part + 6] + struct.pack(">I", 0) + cut[part + 10 :]
+    zeros = bytes(len(whole) - len(cut) - 2)
+    for codestream in (cut, cut + b"\xff\xd9", cut + zeros + b"\xff\xd9", relabelled + b"\xff\xd9"):
+        with pytest.raises(UnreadableImageError) as caught:
+            decode(codestream)
+        assert caught.value.code in ("truncated", "damaged")
+
+
+def test_a_codestream_without_its_last_tile_names_the_tiles() -> None:
+    whole = WHOLE["tiles"]
+    with pytest.raises(UnreadableImageError, match="5 of 6 tiles") as caught:
+        decode(whole[: whole.rindex(b"\xff\x90\x00\x0a")] + b"\xff\xd9")
+    assert caught.value.code == "truncated"

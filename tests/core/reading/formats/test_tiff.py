@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from io import BytesIO
+
 import cv2
 import imagecodecs
 import numpy as np
 import numpy.typing as npt
 import pytest
+from PIL import Image
 from tiff_files import (
     BITS,
     COLOUR_MAP,
@@ -25,7 +28,7 @@ from tiff_files import (
 
 from lungsev.errors import ImageError, UnreadableImageError
 from lungsev.reading.formats.tiff import decode_tiff
-from lungsev.reading.formats.tiff_directory import TiffDirectory
+from lungsev.reading.formats.tiff_directory import TiffDirectory, read_tiff_directory
 from lungsev.reading.limits import ReadLimits
 from lungsev.reading.pictures import decode_picture
 
@@ -194,3 +197,18 @@ def test_many_wide_samples_of_a_large_file_are_too_large() -> None:
         decode_tiff(b"", directory)
     assert caught.value.code == "too_large"
     assert "decodes to 1800000000 bytes" in str(caught.value)
+
+
+@pytest.mark.parametrize("compression", ["jpeg", "tiff_adobe_deflate", "tiff_lzw", "packbits"])
+@pytest.mark.parametrize("kept", [0.5, 0.9, 0.99])
+def test_compressed_data_that_ends_in_zeros_is_refused(compression: str, kept: float) -> None:
+    stream = BytesIO()
+    noise = np.random.default_rng(0).integers(0, 256, (300, 280)).astype(np.uint8)
+    Image.fromarray(noise).save(stream, "TIFF", compression=compression)
+    whole = stream.getvalue()
+    assert read(whole).shape == noise.shape
+    start, end = max(read_tiff_directory(lambda position, count: whole[position : position + count]).spans)
+    first = start + int(kept * (end - start))
+    with pytest.raises(UnreadableImageError) as caught:
+        read(whole[:first] + bytes(end - first) + whole[end:])
+    assert caught.value.code in ("truncated", "damaged")

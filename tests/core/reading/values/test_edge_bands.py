@@ -72,6 +72,12 @@ def test_grey_on_one_edge_and_black_on_the_other_are_no_pair() -> None:
     assert note_edges(picture) == ("part_missing",)
 
 
+def test_a_frame_may_be_of_any_grey_and_wider_on_one_side() -> None:
+    picture = ended(0.5, 0.92)
+    picture[:8] = 0.5
+    assert note_edges(picture) == ()
+
+
 @pytest.mark.parametrize("kept", [0.9, 0.99])
 def test_the_last_line_again_and_again_is_a_missing_part(kept: float) -> None:
     assert note_edges(ended(TISSUE[300], kept)) == ("part_missing",)

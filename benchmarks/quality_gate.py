@@ -33,6 +33,7 @@ from lungsev.quality.measures import Outputs
 from lungsev.reading.collimation import content_box
 from lungsev.reading.radiograph import Radiograph
 from lungsev.reading.read import read_radiograph, read_radiograph_bytes
+from lungsev.reading.values.brightness import Brightness
 from lungsev.report import ImageInfo, Quality
 
 Image = npt.NDArray[np.float32]
@@ -180,7 +181,7 @@ def _dicom_samples(folder: Path) -> Iterator[Shown]:
 def _canvas(shown: Shown) -> Canvas:
     rows, columns = shown.pixels.shape
     pixels = np.ascontiguousarray(shown.pixels, dtype=np.float32)
-    return to_canvas(Radiograph(pixels, ImageInfo(rows=rows, columns=columns), content_box(pixels)))
+    return to_canvas(Radiograph(Brightness(pixels), ImageInfo(rows=rows, columns=columns), content_box(pixels)))
 
 
 def _network(path: Path | None) -> tuple[Callable[[Shown, Canvas], Outputs], QualityLimits]:

@@ -26,6 +26,7 @@ from lungsev.reading.collimation import content_box
 from lungsev.reading.encoding import ENCODERS, encode_pixel_data
 from lungsev.reading.radiograph import Radiograph
 from lungsev.reading.read import read_radiograph
+from lungsev.reading.values.brightness import Brightness
 from lungsev.report import ImageInfo
 from lungsev.sandbox.client import Sandbox
 
@@ -99,7 +100,7 @@ def _print_robustness(radiographs: list[Path]) -> None:
         rows, columns = radiograph.pixels.shape
         inner = np.s_[rows // 10 : -rows // 10, columns // 10 : -columns // 10]
         for name, changed, origin_xy in _changes(radiograph.pixels):
-            canvas = to_canvas(Radiograph(changed, ImageInfo(), content_box(changed)))
+            canvas = to_canvas(Radiograph(Brightness(changed), ImageInfo(), content_box(changed)))
             x, y = canvas.frame.to_canvas(np.array(origin_xy, dtype=float))
             frame = replace(canvas.frame, rows=rows, columns=columns, offset_px=(float(x), float(y)))
             moved[name].append(float(np.abs(on_radiograph - frame.mask_to_image(canvas.pixels))[inner].mean()))

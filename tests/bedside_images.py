@@ -17,6 +17,7 @@ from lungsev.moment import Moment
 from lungsev.patient import PatientInfo
 from lungsev.pipeline import ScoredRadiograph, StageClock
 from lungsev.reading.radiograph import Radiograph
+from lungsev.reading.values.brightness import Brightness
 from lungsev.report import ImageInfo, ModelInfo, RegionScore, SchemeScore, SeverityReport
 from lungsev.runtime.settings import BedsideSettings, WatchSettings
 from lungsev.runtime.watcher.layout import Layout
@@ -91,7 +92,7 @@ class QuickModel(Model):
             patient=self.patients.get(data, PatientInfo(id="P1")),
             acquired=self.acquired.get(data),
         )  # fmt: skip
-        return Radiograph(np.zeros((8, 8), np.float32), image, (0, 0, 8, 8))
+        return Radiograph(Brightness(np.zeros((8, 8), np.float32)), image, (0, 0, 8, 8))
 
     def score_radiograph(self, radiograph: Radiograph, clock: StageClock | None = None) -> ScoredRadiograph:
         error = self.score_error(radiograph)

@@ -19,6 +19,7 @@ from lungsev.pipeline import ScoredRadiograph
 from lungsev.preprocessing.canvas import to_canvas
 from lungsev.reading.radiograph import Radiograph
 from lungsev.reading.read import read_radiograph
+from lungsev.reading.values.brightness import Brightness
 from lungsev.report import ImageInfo, ModelInfo, Quality, QualityFlag, SeverityReport
 from lungsev.schemes import load_scheme
 
@@ -64,7 +65,9 @@ def make_scored() -> MakeScored:
             phantom = make_phantom(seed, size_px=640)
             rows, columns = phantom.pixels.shape
             cases[seed] = Case(
-                Radiograph(phantom.pixels, replace(IMAGE, rows=rows, columns=columns), (0, 0, rows, columns)),
+                Radiograph(
+                    Brightness(phantom.pixels), replace(IMAGE, rows=rows, columns=columns), (0, 0, rows, columns)
+                ),
                 phantom.lung_mask,
                 phantom.grades,
             )

@@ -115,13 +115,14 @@ def parity_cases(size_px: int, phantoms: int = 6, radiographs: Iterable[Path] = 
     from lungsev.phantom import make_phantom
     from lungsev.reading.radiograph import Radiograph
     from lungsev.reading.read import read_radiograph
+    from lungsev.reading.values.brightness import Brightness
     from lungsev.report import ImageInfo
 
     first: npt.NDArray[np.float32] | None = None
     for seed in range(phantoms):
         pixels = make_phantom(seed, size_px=size_px).pixels
         box = (0, 0, *pixels.shape)
-        canvas = to_canvas(Radiograph(pixels, ImageInfo(), box), size_px).pixels
+        canvas = to_canvas(Radiograph(Brightness(pixels), ImageInfo(), box), size_px).pixels
         first = canvas if first is None else first
         yield _case(f"phantom {seed}", canvas)
     blank = np.zeros((size_px, size_px), np.float32)

@@ -14,12 +14,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from lungsev.geometry import CanvasFrame
 from lungsev.reading.radiograph import Radiograph
+from lungsev.reading.values.resampling import resample
 
 PREPROCESSING_VERSION = "2"
 CANVAS_SIZE_PX = 512
@@ -54,12 +54,12 @@ def to_canvas(radiograph: Radiograph, size_px: int = CANVAS_SIZE_PX) -> Canvas:
         radiograph: Upright, bone bright, with its exposed field.
         size_px: Side of the canvas.
     """
-    rows, columns = radiograph.pixels.shape
+    rows, columns = radiograph.brightness.shape
     y0, x0, y1, x1 = radiograph.content_box_px
     height, width = y1 - y0, x1 - x0
     scale = size_px / max(height, width)
     target = max(1, round(width * scale)), max(1, round(height * scale))
-    content = resample(radiograph.pixels[y0:y1, x0:x1], target)
+    content = resample(radiograph.brightness, radiograph.content_box_px, target)
     left, top = (size_px - target[0]) // 2, (size_px - target[1]) // 2
     pixels = np.zeros((size_px, size_px), np.float32)
     pixels[top : top + target[1], left : left + target[0]] = normalise_greys(content)
@@ -67,13 +67,6 @@ def to_canvas(radiograph: Radiograph, size_px: int = CANVAS_SIZE_PX) -> Canvas:
     # The image was laid on whole canvas pixels: the frame follows it to the half pixel.
     offset = (offset[0] + left + target[0] / 2 - size_px / 2, offset[1] + top + target[1] / 2 - size_px / 2)
     return Canvas(pixels, CanvasFrame(rows, columns, size_px, scale, offset))
-
-
-def resample(pixels: Pixels, size_xy: tuple[int, int]) -> Pixels:
-    """Resize to (width, height), by area where the image shrinks, bilinear where it grows."""
-    shrinks = size_xy[0] < pixels.shape[1] or size_xy[1] < pixels.shape[0]
-    resized = cv2.resize(pixels, size_xy, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-    return np.asarray(resized, dtype=np.float32)
 
 
 def normalise_greys(content: Pixels) -> Pixels:

@@ -10,14 +10,18 @@ in turns until nothing moves.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import takewhile
 from math import ceil
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from lungsev.reading.values.brightness import Brightness, Pixels
+from lungsev.reading.values.resampling import resample
+
 Box = tuple[int, int, int, int]
-Pixels = npt.NDArray[np.float32]
 Greys = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
 
@@ -32,54 +36,55 @@ MAX_NESTED = 4
 MIN_KEPT = 0.3  # of a side; less is no border but an image without contrast
 
 
-def content_box(pixels: Pixels) -> Box:
+def content_box(pixels: Brightness | Pixels) -> Box:
     """Return the exposed field as (y0, x0, y1, x1); the whole image where no plausible one is found.
 
     Args:
         pixels: float32 [rows, columns], 0-1.
     """
-    rows, columns = pixels.shape
-    work = _shrink(pixels)
+    image = pixels if isinstance(pixels, Brightness) else Brightness(pixels)
+    rows, columns = image.shape
+    work = _shrink(image)
     height, width = work.shape
     down, across = rows / height, columns / width
-    y0, x0, y1, x1 = _inside_added_border(pixels)
+    y0, x0, y1, x1 = _inside_added_border(image)
     inner = work[ceil(y0 / down) : max(int(y1 / down), 1), ceil(x0 / across) : max(int(x1 / across), 1)]
     y0, x0, y1, x1 = _peel(_stretch(work, *np.percentile(inner[::2, ::2], ROBUST)))
     if y1 - y0 < MIN_KEPT * height or x1 - x0 < MIN_KEPT * width:
         return (0, 0, rows, columns)
-    return _to_the_line(pixels, (round(y0 * down), round(x0 * across), round(y1 * down), round(x1 * across)))
+    return _to_the_line(image, (round(y0 * down), round(x0 * across), round(y1 * down), round(x1 * across)))
 
 
-def _inside_added_border(pixels: Pixels) -> Box:
+def _inside_added_border(pixels: Brightness) -> Box:
     """Without the outer lines of exactly one grey each; everything where these are too few to matter or too many."""
     rows, columns = pixels.shape
     y0, x0, y1, x1 = 0, 0, rows, columns
     before = None
     while before != (y0, x0, y1, x1):
         before = (y0, x0, y1, x1)
-        y0 += _constant_lines(pixels[y0:y1, x0:x1])
-        y1 -= _constant_lines(pixels[y0:y1, x0:x1][::-1])
-        x0 += _constant_lines(pixels[y0:y1, x0:x1].T)
-        x1 -= _constant_lines(pixels[y0:y1, x0:x1].T[::-1])
+        y0 += _constant_lines(pixels[y, x0:x1] for y in range(y0, y1 - 1))
+        y1 -= _constant_lines(pixels[y, x0:x1] for y in range(y1 - 1, y0, -1))
+        x0 += _constant_lines(pixels[y0:y1, x] for x in range(x0, x1 - 1))
+        x1 -= _constant_lines(pixels[y0:y1, x] for x in range(x1 - 1, x0, -1))
     is_thin = rows * columns - (y1 - y0) * (x1 - x0) < THIN_SHARE * rows * columns
     if is_thin or y1 - y0 < MIN_KEPT * rows or x1 - x0 < MIN_KEPT * columns:
         return (0, 0, rows, columns)
     return y0, x0, y1, x1
 
 
-def _constant_lines(lines: Pixels) -> int:
-    """How many lines from the first on are of one grey each; the last line always stays."""
-    return next((i for i, line in enumerate(lines[:-1]) if not _is_constant(line)), len(lines) - 1)
+def _constant_lines(lines: Iterable[Pixels]) -> int:
+    """How many lines from the first on are of one grey each."""
+    return sum(1 for _ in takewhile(_is_constant, lines))
 
 
 def _is_constant(line: Pixels) -> bool:
     return all((part == line[0]).all() for part in (line[::64], line))  # a few pixels tell of nearly every image
 
 
-def _to_the_line(pixels: Pixels, box: Box) -> Box:
+def _to_the_line(pixels: Brightness, box: Box) -> Box:
     """The same borders, peeled at the image's own resolution near where they were found."""
     y0, x0, y1, x1 = box
-    low, high = np.percentile(pixels[y0:y1, x0:x1][::4, ::4], ROBUST)
+    low, high = pixels.percentiles(np.s_[y0:y1:4, x0:x1:4], ROBUST)
     reach = int(np.ceil(max(pixels.shape) / WORK_SIDE_PX)) + 1
 
     def peeled(lines: Pixels) -> int:
@@ -96,14 +101,15 @@ def _to_the_line(pixels: Pixels, box: Box) -> Box:
     return y0, x0, y1, x1
 
 
-def _shrink(pixels: Pixels) -> Pixels:
-    rows, columns = pixels.shape
+def _shrink(image: Brightness) -> Pixels:
+    rows, columns = image.shape
     scale = min(1.0, WORK_SIDE_PX / max(rows, columns))
     if scale == 1:
-        return pixels
+        return image.pixels
     size = max(1, round(columns * scale)), max(1, round(rows * scale))
     step = max(1, max(rows, columns) // (2 * WORK_SIDE_PX))  # every other pixel of a large image is plenty
-    return np.asarray(cv2.resize(pixels[::step, ::step], size, interpolation=cv2.INTER_AREA), dtype=np.float32)
+    coarse = Brightness(image.values[::step, ::step], image.table)
+    return resample(coarse, (0, 0, *coarse.shape), size)
 
 
 def _stretch(pixels: Pixels, low: float, high: float) -> Greys:

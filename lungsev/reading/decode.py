@@ -15,7 +15,7 @@ from lungsev.reading.container import DicomFile, encoded_frame, parse_dicom
 from lungsev.reading.header import DicomHeader, read_header
 from lungsev.reading.limits import ReadLimits
 from lungsev.reading.orientation import turn_to_radiological
-from lungsev.reading.radiograph import Stored, StoredImage, pixel_sha256
+from lungsev.reading.radiograph import Stored, StoredImage
 from lungsev.reading.values.inputs import fit_grayscale
 from lungsev.reading.values.sign import stored_values
 from lungsev.reading.values.tail import ends_inside_a_line
@@ -81,11 +81,11 @@ def _decode_pixels(file: DicomFile, header: DicomHeader, limits: ReadLimits) -> 
     as_monochrome2 = (
         _complement(stored, shape.bits_stored) if header.photometric_interpretation == "MONOCHROME1" else stored
     )
-    info = replace(header.image_info(), pixel_sha256=pixel_sha256(as_monochrome2), decoder=codec.name)
+    info = replace(header.image_info(), decoder=codec.name)
     grayscale = fit_grayscale(header.grayscale, stored)
     cut_notes = ("part_missing",) if ends_inside_a_line(stored) else ()
     upright, notes = turn_to_radiological(stored, header.orientation)
-    return StoredImage(upright, grayscale, info, (*sign_notes, *cut_notes, *notes))
+    return StoredImage(upright, grayscale, info, (*sign_notes, *cut_notes, *notes), as_monochrome2)
 
 
 def _frame_shape(header: DicomHeader, vr: str | None, limits: ReadLimits) -> FrameShape:

@@ -15,10 +15,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from lungsev.reading.values.brightness import Brightness, Pixels, Unsigned
+
 Curve = npt.NDArray[np.float64]
 Stored = npt.NDArray[np.integer]
-Pixels = npt.NDArray[np.float32]
-Unsigned = npt.NDArray[np.unsignedinteger]  # uint8 or uint16
 VoiFunction = Literal["LINEAR", "LINEAR_EXACT", "SIGMOID"]
 
 GRID = float(1 << 20)
@@ -98,7 +98,7 @@ class Grayscale:
     display_ready: bool = False
 
 
-def render(stored: Stored, grayscale: Grayscale) -> tuple[Pixels, tuple[str, ...]]:
+def render(stored: Stored, grayscale: Grayscale) -> tuple[Brightness, tuple[str, ...]]:
     """Show stored values as their file says.
 
     Args:
@@ -107,11 +107,11 @@ def render(stored: Stored, grayscale: Grayscale) -> tuple[Pixels, tuple[str, ...
             taken, else the robust range.
 
     Returns:
-        float32 [rows, columns], 0-1, and notes: `window_ignored`, `lut_ignored`, `constant`.
+        Brightness 0-1, and notes: `window_ignored`, `lut_ignored`, `constant`.
     """
     shifted, lowest = _unsigned(stored)
     if grayscale.display_ready:
-        return _look_up(_on_grid(np.arange(256) / 255.0), shifted), ()
+        return Brightness(shifted, _on_grid(np.arange(256) / 255.0)), ()
     counts = _histogram(shifted)
     inputs = np.arange(lowest, lowest + len(counts), dtype=np.float64)
     modality = modality_values(inputs, grayscale)
@@ -123,10 +123,10 @@ def render(stored: Stored, grayscale: Grayscale) -> tuple[Pixels, tuple[str, ...
         notes = tuple(dict.fromkeys((*notes, "lut_ignored")))
     if grayscale.inverted:
         shown = 1.0 - shown
-    pixels = _look_up(_on_grid(shown), shifted)
+    table = _on_grid(shown)
     if is_padding.any():
-        pixels[_touches_edge(is_padding.take(shifted))] = 0.0
-    return pixels, notes
+        return _without_padding(shifted, table, counts, is_padding), notes
+    return Brightness(shifted, table), notes
 
 
 def modality_values(inputs: Curve, grayscale: Grayscale) -> Curve:
@@ -185,6 +185,24 @@ def _padding_inputs(inputs: Curve, weights: Curve, padding: tuple[int, int] | No
     return is_padding & bool(weights[~is_padding].any())
 
 
+def _without_padding(
+    values: Unsigned, table: Pixels, counts: npt.NDArray[np.float64], is_padding: npt.NDArray[np.bool_]
+) -> Brightness:
+    """Show padding black, by a value that the image does not use."""
+    edge = _touches_edge(is_padding.take(values))
+    unused = np.flatnonzero(counts == 0)
+    if len(unused):
+        values, table, black = values.copy(), table.copy(), int(unused[-1])
+    elif values.dtype == np.uint8:
+        values, table, black = values.astype(np.uint16), np.pad(table, (0, 65536 - len(table))), 65535
+    else:  # an image that uses all 65,536 values
+        pixels = Brightness(values, table).pixels
+        pixels[edge] = 0.0
+        return Brightness(pixels)
+    values[edge], table[black] = black, 0.0
+    return Brightness(values, table)
+
+
 def _touches_edge(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """The parts of a mask that are connected with the image's edge: the padding value may also occur inside."""
     framed = np.pad(mask.astype(np.uint8), 1, constant_values=1)
@@ -212,21 +230,3 @@ def _histogram(values: Unsigned) -> npt.NDArray[np.float64]:
 
 def _on_grid(table: Curve) -> Pixels:
     return (np.rint(table * GRID) / GRID).astype(np.float32)
-
-
-def _look_up(table: Pixels, values: Unsigned) -> Pixels:
-    if _OPENCV_LOOKS_UP_16_BITS or values.dtype == np.uint8:
-        return np.asarray(cv2.LUT(values, table), dtype=np.float32)
-    return np.asarray(table[values], dtype=np.float32)
-
-
-def _opencv_looks_up_16_bits() -> bool:
-    """Since OpenCV 5; five times as fast as NumPy's indexing."""
-    try:
-        table = np.arange(65536, dtype=np.float32)
-        return bool(cv2.LUT(np.full((1, 1), 65535, np.uint16), table)[0, 0] == 65535)
-    except cv2.error:
-        return False
-
-
-_OPENCV_LOOKS_UP_16_BITS = _opencv_looks_up_16_bits()

@@ -23,7 +23,7 @@ from lungsev.reading.formats.tiff import decode_tiff
 from lungsev.reading.formats.tiff_directory import read_tiff_directory
 from lungsev.reading.grayscale import Grayscale
 from lungsev.reading.limits import ReadLimits
-from lungsev.reading.radiograph import Stored, StoredImage, pixel_sha256
+from lungsev.reading.radiograph import Stored, StoredImage
 from lungsev.report import ImageInfo
 
 Decoded = npt.NDArray[Any]
@@ -89,8 +89,7 @@ def store_array(values: npt.NDArray[Any], limits: ReadLimits) -> StoredImage:
 
 def _stored_image(values: Stored, decoder: str | None, notes: tuple[str, ...]) -> StoredImage:
     grayscale = Grayscale(display_ready=values.dtype == np.uint8)
-    info = ImageInfo(pixel_sha256=pixel_sha256(values), decoder=decoder)
-    return StoredImage(values, grayscale, info, (*notes, "side_not_verified"))
+    return StoredImage(values, grayscale, ImageInfo(decoder=decoder), (*notes, "side_not_verified"), values)
 
 
 def turn_upright(grey: Stored, orientation: int) -> Stored:

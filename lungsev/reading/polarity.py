@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from lungsev.reading.values.brightness import Brightness, Pixels
+
 Box = tuple[int, int, int, int]
-Pixels = npt.NDArray[np.float32]
 Curve = npt.NDArray[np.float64]
 
 SIDE = 32
@@ -19,8 +20,8 @@ INVERTED_LIKENESS = -0.2
 
 
 def correct_polarity(
-    pixels: Pixels, box: Box, *, tags_invert: bool, tags_conflict: bool
-) -> tuple[Pixels, tuple[str, ...]]:
+    shown: Brightness, box: Box, *, tags_invert: bool, tags_conflict: bool
+) -> tuple[Brightness, tuple[str, ...]]:
     """Let the image decide where its header is not to be relied on.
 
     Three cases. The elements contradict each other (MONOCHROME2 with a Presentation LUT Shape of INVERSE, or the
@@ -29,23 +30,23 @@ def correct_polarity(
     inverted: it stays, with a note for the quality gate, since then nothing says which of the two is right.
 
     Args:
-        pixels: float32 [rows, columns], 0-1, shown as the header says.
+        shown: 0-1, as the header says.
         box: The exposed field.
         tags_invert: The header asked for an inversion, which is done.
         tags_conflict: Its elements contradict each other.
 
     Returns:
-        float32 [rows, columns], 0-1, and notes: `polarity_corrected` or `polarity_doubtful`.
+        Brightness with bone bright, and notes: `polarity_corrected` or `polarity_doubtful`.
     """
-    likeness = chest_likeness(pixels, box)
+    likeness = chest_likeness(shown, box)
     if likeness < (0.0 if tags_conflict else INVERTED_LIKENESS):
         if tags_conflict or tags_invert:
-            return np.float32(1.0) - pixels, ("polarity_corrected",)
-        return pixels, ("polarity_doubtful",)
-    return pixels, ()
+            return shown.inverted(), ("polarity_corrected",)
+        return shown, ("polarity_doubtful",)
+    return shown, ()
 
 
-def chest_likeness(pixels: Pixels, box: Box) -> float:
+def chest_likeness(pixels: Brightness | Pixels, box: Box) -> float:
     """Return the correlation, -1 to 1, of the exposed field with a sketch of a chest."""
     y0, x0, y1, x1 = box
     step = max(1, min(y1 - y0, x1 - x0) // (8 * SIDE))

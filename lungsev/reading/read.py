@@ -13,6 +13,7 @@ import errno
 import hashlib
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from lungsev.reading.grayscale import render
 from lungsev.reading.limits import ReadLimits
 from lungsev.reading.pictures import decode_picture, store_array
 from lungsev.reading.polarity import correct_polarity
-from lungsev.reading.radiograph import Radiograph, StoredImage
+from lungsev.reading.radiograph import Radiograph, StoredImage, pixel_sha256
 from lungsev.reading.values.edge_bands import note_edges
 from lungsev.report import ImageInfo
 
@@ -53,13 +54,17 @@ def read_radiograph_bytes(data: bytes, limits: ReadLimits | None = None) -> Radi
     limits = limits or ReadLimits()
     if not data:
         raise UnreadableImageError("empty", "the file is empty")
-    sha256 = hashlib.sha256(data).hexdigest()
-    try:
-        stored = decode_dicom(data, limits) if is_dicom(data) else decode_picture(data, limits)
-    except ImageError as error:
-        error.image = replace(error.image or ImageInfo(), sha256=sha256)
-        raise
-    return _to_radiograph(replace(stored, info=replace(stored.info, sha256=sha256)))
+    with ThreadPoolExecutor(max_workers=1) as beside:  # a hash takes as long as the pixels do
+        sha256 = beside.submit(lambda: hashlib.sha256(data).hexdigest())
+        try:
+            stored = decode_dicom(data, limits) if is_dicom(data) else decode_picture(data, limits)
+        except ImageError as error:
+            error.image = replace(error.image or ImageInfo(), sha256=sha256.result())
+            raise
+        of_pixels = beside.submit(pixel_sha256, stored.hashed)
+        radiograph = _to_radiograph(stored)
+    image = replace(radiograph.image, sha256=sha256.result(), pixel_sha256=of_pixels.result())
+    return replace(radiograph, image=image)
 
 
 def radiograph_from_array(values: npt.NDArray[Any], limits: ReadLimits | None = None) -> Radiograph:
@@ -75,7 +80,8 @@ def radiograph_from_array(values: npt.NDArray[Any], limits: ReadLimits | None = 
         UnreadableImageError: The image is too large.
         SkippedImageError: The image is too small.
     """
-    return _to_radiograph(store_array(values, limits or ReadLimits()))
+    stored = store_array(values, limits or ReadLimits())
+    return _to_radiograph(replace(stored, info=replace(stored.info, pixel_sha256=pixel_sha256(stored.hashed))))
 
 
 def read_file(path: Path, limits: ReadLimits) -> bytes:
@@ -130,9 +136,9 @@ def _to_radiograph(stored: StoredImage) -> Radiograph:
     grayscale = stored.grayscale
     brightness, render_notes = render(stored.values, grayscale)
     box = content_box(brightness)
-    pixels, polarity_notes = correct_polarity(
+    brightness, polarity_notes = correct_polarity(
         brightness, box, tags_invert=grayscale.inverted, tags_conflict=grayscale.polarity_conflict
     )
-    rows, columns = pixels.shape
-    notes = (*stored.notes, *render_notes, *polarity_notes, *note_edges(pixels))
-    return Radiograph(pixels, replace(stored.info, rows=rows, columns=columns), box, notes)
+    rows, columns = brightness.shape
+    notes = (*stored.notes, *render_notes, *polarity_notes, *note_edges(brightness))
+    return Radiograph(brightness, replace(stored.info, rows=rows, columns=columns), box, notes)

@@ -34,6 +34,7 @@ from pydantic import TypeAdapter
 from lungsev.errors import ImageError, LungsevError, SkippedImageError, UnreadableImageError
 from lungsev.reading.limits import ReadLimits
 from lungsev.reading.radiograph import Radiograph
+from lungsev.reading.values.brightness import Brightness
 from lungsev.report import ImageInfo
 from lungsev.sandbox.forkserver import MAX_MESSAGE_BYTES, READY, SEALS
 from lungsev.system import python_command
@@ -44,6 +45,7 @@ GRACE_SECONDS = 3.0
 START_SECONDS = 60.0
 
 _IMAGE_INFO = TypeAdapter(ImageInfo)
+_VALUES: dict[str, npt.DTypeLike] = {"uint8": np.uint8, "uint16": np.uint16, "float32": np.float32}
 _START = "from lungsev.sandbox.forkserver import run_forkserver; run_forkserver(int(sys.argv[1]))"
 # One thread: the fork server forks, and arenas and thread stacks would count against the workers' memory.
 _ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
@@ -202,7 +204,7 @@ def _radiograph(message: bytes, descriptor: int | None, limits: ReadLimits) -> R
             raise ValueError("a size beyond the limits")
         y0, x0, y1, x1 = answer["content_box_px"]
         return Radiograph(
-            pixels=_mapped(descriptor, rows * columns).reshape(rows, columns),
+            brightness=_mapped(descriptor, rows, columns, _VALUES[answer["values"]], int(answer["table"])),
             image=_IMAGE_INFO.validate_python(answer["image"]),
             content_box_px=(y0, x0, y1, x1),
             notes=tuple(answer["notes"]),
@@ -234,9 +236,15 @@ def _image_error(error: dict[str, Any]) -> ImageError:
     return kind(str(error["code"]), str(error["message"]), image)
 
 
-def _mapped(descriptor: int, count: int) -> npt.NDArray[np.float32]:
+def _mapped(descriptor: int, rows: int, columns: int, values: npt.DTypeLike, entries: int) -> Brightness:
     """Map the memory file privately, once its seals show that its writer can neither shrink nor change it."""
-    if fcntl.fcntl(descriptor, fcntl.F_GET_SEALS) & SEALS != SEALS or os.fstat(descriptor).st_size != 4 * count:
+    dtype = np.dtype(values)
+    if entries != (0 if dtype.kind == "f" else 1 << (8 * dtype.itemsize)):
+        raise ValueError("a table that does not cover its values")
+    size = 4 * entries + dtype.itemsize * rows * columns
+    if fcntl.fcntl(descriptor, fcntl.F_GET_SEALS) & SEALS != SEALS or os.fstat(descriptor).st_size != size:
         raise ValueError("not the memory file it should be")
-    private = mmap.mmap(descriptor, 4 * count, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ | mmap.PROT_WRITE)
-    return np.frombuffer(private, np.float32)
+    flags = mmap.MAP_PRIVATE | getattr(mmap, "MAP_POPULATE", 0)
+    private = mmap.mmap(descriptor, size, flags=flags, prot=mmap.PROT_READ | mmap.PROT_WRITE)
+    table = np.frombuffer(private, np.float32, entries) if entries else None
+    return Brightness(np.frombuffer(private, dtype, rows * columns, 4 * entries).reshape(rows, columns), table)

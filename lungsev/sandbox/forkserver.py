@@ -1,8 +1,8 @@
 """Fork server: forks a new worker for every image to be read. The peer of `lungsev.sandbox.client`.
 
     request   SOCK_SEQPACKET: {"path", "limits"} and the descriptor on which to answer
-    answer    SOCK_SEQPACKET: {"shape", "image", "content_box_px", "notes"} and a sealed memory file of the pixels,
-              or {"error"}, or {"ended"} with the signal that ended the worker: a crash, or one of its alarms
+    answer    SOCK_SEQPACKET: {"shape", "values", "table", "image", "content_box_px", "notes"} and a sealed memory file
+              of the brightness, or {"error"}, or {"ended"} with the signal that ended the worker: a crash, or an alarm
     nothing   end of file: the fork server itself has ended
 
 A worker is forked after every import and from a process that has read no image from outside: it starts in
@@ -28,12 +28,12 @@ from typing import Any, NoReturn
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from lungsev.errors import ImageError, SkippedImageError
 from lungsev.reading.codecs import load_codecs
 from lungsev.reading.limits import ReadLimits
 from lungsev.reading.read import read_radiograph, read_radiograph_bytes
+from lungsev.reading.values.brightness import Brightness
 from lungsev.system import die_with_parent
 
 MAX_MESSAGE_BYTES = 256 * 1024  # a few identifiers of the longest kind
@@ -155,21 +155,25 @@ def _confine(limits: ReadLimits) -> None:
 
 def _answer(request: dict[str, Any], limits: ReadLimits, answers: socket.socket) -> None:
     radiograph = read_radiograph(Path(request["path"]), limits)
+    brightness = radiograph.brightness
     answer = {
-        "shape": radiograph.pixels.shape,
+        "shape": brightness.shape,
+        "values": brightness.values.dtype.name,
+        "table": 0 if brightness.table is None else len(brightness.table),
         "image": asdict(radiograph.image),
         "content_box_px": radiograph.content_box_px,
         "notes": radiograph.notes,
     }
-    socket.send_fds(answers, [json.dumps(answer).encode()], [_sealed(radiograph.pixels)])
+    socket.send_fds(answers, [json.dumps(answer).encode()], [_sealed(brightness)])
 
 
-def _sealed(pixels: npt.NDArray[np.float32]) -> int:
-    """Write pixels to a memory file that can no longer change while it is mapped."""
+def _sealed(brightness: Brightness) -> int:
+    """Write table and values, in this order, to a memory file that can no longer change while it is mapped."""
     descriptor = os.memfd_create("image", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    rest = np.ascontiguousarray(pixels).data.cast("B")
-    while rest:
-        rest = rest[os.write(descriptor, rest) :]
+    for part in (brightness.table, brightness.values):
+        rest = memoryview(b"") if part is None else np.ascontiguousarray(part).data.cast("B")
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
     fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, SEALS)
     return descriptor
 

@@ -24,6 +24,7 @@ from lungsev.geometry import (
 )
 from lungsev.preprocessing.canvas import to_canvas
 from lungsev.reading.radiograph import Radiograph
+from lungsev.reading.values.brightness import Brightness
 from lungsev.report import ImageInfo
 
 repeatable = settings(derandomize=True, deadline=None, max_examples=60)
@@ -180,7 +181,7 @@ def test_what_lies_at_a_canvas_point_lay_at_its_image_point(
     grid_y, grid_x = np.mgrid[:rows, :columns] + 0.5
     spread = min(rows - y0, columns - x0) / 10
     blob = np.exp(-((grid_y - y) ** 2 + (grid_x - x) ** 2) / (2 * spread**2)).astype(np.float32)
-    canvas = to_canvas(Radiograph(blob, ImageInfo(), (y0, x0, rows, columns)), 256)
+    canvas = to_canvas(Radiograph(Brightness(blob), ImageInfo(), (y0, x0, rows, columns)), 256)
     bright = np.clip(canvas.pixels.astype(np.float64) - 0.5, 0, None)
     canvas_y, canvas_x = np.mgrid[:256, :256] + 0.5
     found = np.array([(bright * canvas_x).sum(), (bright * canvas_y).sum()]) / bright.sum()
@@ -190,7 +191,7 @@ def test_what_lies_at_a_canvas_point_lay_at_its_image_point(
 @settings(derandomize=True, deadline=None, max_examples=20)
 @given(st.integers(100, 300), st.integers(100, 300), st.sampled_from([64, 128, 512]))
 def test_a_mask_returns_to_where_it_was_drawn(rows: int, columns: int, mask_side: int) -> None:
-    frame = to_canvas(Radiograph(_ramp(rows, columns), ImageInfo(), (0, 0, rows, columns))).frame
+    frame = to_canvas(Radiograph(Brightness(_ramp(rows, columns)), ImageInfo(), (0, 0, rows, columns))).frame
     box = np.array([[0.3 * columns, 0.4 * rows], [0.7 * columns, 0.8 * rows]])
     (left, top), (right, bottom) = frame.to_canvas(box) * mask_side / frame.size_px
     y, x = np.mgrid[:mask_side, :mask_side] + 0.5

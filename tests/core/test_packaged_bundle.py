@@ -11,6 +11,7 @@ import pytest
 from lungsev.model import Model, load
 from lungsev.phantom import NON_CHEST_KINDS, make_non_chest, make_phantom
 from lungsev.reading.radiograph import Radiograph
+from lungsev.reading.values.brightness import Brightness
 from lungsev.report import ImageInfo, SeverityReport
 
 
@@ -22,7 +23,8 @@ def model() -> Iterator[Model]:
 
 def report_of(model: Model, pixels: np.ndarray) -> SeverityReport:
     rows, columns = pixels.shape
-    radiograph = Radiograph(pixels.astype(np.float32), ImageInfo(rows=rows, columns=columns), (0, 0, rows, columns))
+    brightness = Brightness(pixels.astype(np.float32))
+    radiograph = Radiograph(brightness, ImageInfo(rows=rows, columns=columns), (0, 0, rows, columns))
     return model.score_radiograph(radiograph).report
 
 

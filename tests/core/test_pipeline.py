@@ -14,6 +14,7 @@ from lungsev.inference.select import open_backend
 from lungsev.phantom import make_non_chest, make_phantom
 from lungsev.pipeline import Scorer, StageClock, unscored_report
 from lungsev.reading.radiograph import Radiograph
+from lungsev.reading.values.brightness import Brightness
 from lungsev.report import ImageInfo, SeverityReport
 
 
@@ -30,7 +31,7 @@ def chest() -> Radiograph:
 
 def radiograph_of(pixels: np.ndarray) -> Radiograph:
     rows, columns = pixels.shape
-    return Radiograph(pixels, ImageInfo(rows=rows, columns=columns), (0, 0, rows, columns))
+    return Radiograph(Brightness(pixels), ImageInfo(rows=rows, columns=columns), (0, 0, rows, columns))
 
 
 def test_a_phantom_is_scored(scorer: Scorer, tiny_bundle: Bundle, chest: Radiograph) -> None:

@@ -12,6 +12,7 @@ from lungsev.phantom import make_phantom
 from lungsev.preprocessing.canvas import CANVAS_SIZE_PX, to_canvas
 from lungsev.reading.collimation import content_box
 from lungsev.reading.radiograph import Radiograph
+from lungsev.reading.values.brightness import Brightness
 from lungsev.report import ImageInfo
 from lungsev.train.console import track
 from lungsev.train.data.planes import mask_to_canvas
@@ -41,5 +42,5 @@ def make_chests(count: int, seed: int) -> list[SyntheticImage]:
 def _make(count: int, seed: int) -> Iterator[SyntheticImage]:
     for index in track(range(count), "Making phantom chests", count):
         phantom = make_phantom(seed * 100_003 + index, size_px=CANVAS_SIZE_PX)
-        canvas = to_canvas(Radiograph(phantom.pixels, ImageInfo(), content_box(phantom.pixels)))
+        canvas = to_canvas(Radiograph(Brightness(phantom.pixels), ImageInfo(), content_box(phantom.pixels)))
         yield SyntheticImage(canvas.pixels, mask_to_canvas(phantom.lung_mask, canvas.frame))

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-Pixels = npt.NDArray[np.float32]
+from lungsev.reading.values.brightness import Brightness
+
 Lines = npt.NDArray[np.bool_]
 
 EDGES = ("bottom", "right", "top", "left")  # each comes to the bottom when the image is turned clockwise so often
@@ -60,18 +61,18 @@ class _Band:
         return opposite.lines >= FEWEST_LINES and abs(self.grey - opposite.grey) <= BLACK
 
 
-def note_edges(pixels: Pixels) -> tuple[str, ...]:
+def note_edges(pixels: Brightness) -> tuple[str, ...]:
     """Find edges at which a part of an image is missing, or may be.
 
     Args:
-        pixels: float32 [rows, columns], 0-1, bone bright.
+        pixels: [rows, columns], 0-1, bone bright.
 
     Returns:
         `part_missing`; or else `part_may_be_missing`, `black_edge` where a shutter is more likely, and for each edge
         at which the outline of the lungs decides `cut_at_<edge>`, or `dark_at_<edge>` where the band is narrow or
         begins softly.
     """
-    views = [np.rot90(pixels, -turn) for turn in range(len(EDGES))]
+    views = [pixels.turned(turn) for turn in range(len(EDGES))]
     bands = [_find_band(view) for view in views]
     notes: list[str] = []
     for number, (edge, view, band) in enumerate(zip(EDGES, views, bands, strict=True)):
@@ -98,7 +99,7 @@ def _is_missing(edge: str, band: _Band, excess: float, is_frame: bool) -> bool:
     return excess >= (MOST_BLACK_ACROSS if edge in ("top", "bottom") else MOST_BLACK_BESIDE)
 
 
-def _find_band(pixels: Pixels) -> _Band:
+def _find_band(pixels: Brightness) -> _Band:
     """Measure the band along the lower edge."""
     tolerance, share = FLAT
     grey = float(np.median(pixels[-1]))
@@ -110,37 +111,38 @@ def _find_band(pixels: Pixels) -> _Band:
         if not flat.all():
             break
         step = _MORE_LINES
-    cuts = lines > 0 and _cut_share(pixels[: len(pixels) - lines], grey) >= CUT_SHARE
+    cuts = lines > 0 and _cut_share(pixels, len(pixels) - lines, grey) >= CUT_SHARE
     return _Band(lines, lines / len(pixels), grey, cuts)
 
 
-def _cut_share(above: Pixels, grey: float) -> float:
-    """Share of the columns that reach the grey of the band below in one step, and near its border."""
-    if len(above) < RAGGED + 2:
+def _cut_share(pixels: Brightness, border: int, grey: float) -> float:
+    """Share of the columns that reach the grey of the band below its first line in one step, and near that line."""
+    if border < RAGGED + 2:
         return 0.0
-    apart = np.abs(above[-RAGGED - 2 :][::-1] - np.float32(grey))
+    apart = np.abs(pixels[border - RAGGED - 2 : border][::-1] - np.float32(grey))
     other = apart[:RAGGED] > FLAT[0]
     beyond = np.take_along_axis(apart, other.argmax(axis=0)[None] + 2, axis=0)[0]
     return float((other.any(axis=0) & (beyond > STEP)).mean())
 
 
-def _repeats_its_end(pixels: Pixels, band: _Band) -> bool:
+def _repeats_its_end(pixels: Brightness, band: _Band) -> bool:
     """Whether the last lines are one line again and again, which shows something."""
     count = max(FEWEST_LINES, round(FEWEST_SHARE * len(pixels)))
-    same = (pixels[-8 * count - 1 : -1] == pixels[-8 * count :]).all(axis=1) if not band.lines else np.array([False])
+    last = pixels[-8 * count - 1 :]
+    same = (last[:-1] == last[1:]).all(axis=1) if not band.lines else np.array([False])
     run = _run(same[::-1])
     return run >= count and (run == len(same) or not same[:-run].any())
 
 
-def _ends_without_noise(pixels: Pixels, band: _Band) -> bool:
+def _ends_without_noise(pixels: Brightness, band: _Band) -> bool:
     """Whether the last lines, of several greys, change much less from pixel to pixel than the others."""
-    lines = pixels[::-1][::_EVERY]
-    if min(pixels.shape) < FEWEST_FOR_NOISE:
+    rows, columns = pixels.shape
+    if min(rows, columns) < FEWEST_FOR_NOISE:
         return False
-    before, here, behind = (lines[:, first : lines.shape[1] - 2 + first : 2 * _EVERY] for first in range(3))
+    before, here, behind = (pixels[::-_EVERY, first : columns - 2 + first : 2 * _EVERY] for first in range(3))
     change = np.abs(before + behind - 2 * here).mean(axis=1)
     quiet = change < NOISELESS * np.median(change)
-    return not band.lines and _run(quiet) >= NOISELESS_SHARE * len(lines)
+    return not band.lines and _run(quiet) >= NOISELESS_SHARE * len(quiet)
 
 
 def _run(lines: Lines) -> int:

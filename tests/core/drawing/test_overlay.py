@@ -14,6 +14,7 @@ from lungsev.drawing.overlay import draw_overlay
 from lungsev.drawing.palette import STOP as STOP_RED
 from lungsev.drawing.palette import WARNING
 from lungsev.pipeline import ScoredRadiograph
+from lungsev.reading.values.brightness import Brightness
 from lungsev.report import QualityFlag
 
 SIDE_FLAG = QualityFlag("side_not_verified", "warn", "The file does not say which side is which.")
@@ -132,7 +133,7 @@ def test_a_second_scheme_is_mentioned(make_scored, words: list[str]) -> None:
 @pytest.mark.parametrize("shape", [(900, 300), (300, 900), (237, 240)])
 def test_any_shape_of_image_fits(make_scored, shape: tuple[int, int]) -> None:
     scored = make_scored()
-    image = replace(scored.radiograph, pixels=np.zeros(shape, np.float32))
+    image = replace(scored.radiograph, brightness=Brightness(np.zeros(shape, np.float32)))
     picture = draw_overlay(replace(scored, radiograph=image), 800)
     notice = picture[-20:]
     assert (notice == WARNING).all(axis=2).mean() > 0.7

@@ -25,6 +25,7 @@ from lungsev.preprocessing.canvas import (
 from lungsev.reading.collimation import content_box
 from lungsev.reading.radiograph import Radiograph
 from lungsev.reading.read import read_radiograph
+from lungsev.reading.values.brightness import Brightness
 from lungsev.report import ImageInfo
 
 Pixels = npt.NDArray[np.float32]
@@ -32,7 +33,7 @@ Pixels = npt.NDArray[np.float32]
 
 def radiograph_of(pixels: npt.NDArray[np.floating]) -> Radiograph:
     pixels = np.ascontiguousarray(pixels, dtype=np.float32)
-    return Radiograph(pixels, ImageInfo(), content_box(pixels))
+    return Radiograph(Brightness(pixels), ImageInfo(), content_box(pixels))
 
 
 @lru_cache(maxsize=4)
@@ -58,7 +59,7 @@ def test_the_canvas_is_a_square_of_the_agreed_kind() -> None:
 @settings(derandomize=True, deadline=None, max_examples=25)
 @given(st.integers(64, 900), st.integers(64, 900), st.sampled_from([128, 512]))
 def test_the_radiograph_fills_one_side_and_is_centred_on_the_other(rows: int, columns: int, size_px: int) -> None:
-    frame = to_canvas(Radiograph(chest(rows, columns), ImageInfo(), (0, 0, rows, columns)), size_px).frame
+    frame = to_canvas(Radiograph(Brightness(chest(rows, columns)), ImageInfo(), (0, 0, rows, columns)), size_px).frame
     (left, top), (right, bottom) = frame.to_canvas(np.array([[0, 0], [columns, rows]]))
     assert max(right - left, bottom - top) == pytest.approx(size_px, abs=1e-6)
     assert frame.scale == pytest.approx(size_px / max(rows, columns))

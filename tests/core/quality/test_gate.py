@@ -24,6 +24,7 @@ from lungsev.quality.messages import FLAG_CODES
 from lungsev.reading.collimation import content_box
 from lungsev.reading.radiograph import Radiograph
 from lungsev.reading.read import read_radiograph
+from lungsev.reading.values.brightness import Brightness
 from lungsev.report import ImageInfo, Quality
 
 MASK_PX = 128
@@ -53,7 +54,7 @@ class Case:
 def make_case(pixels: np.ndarray, lungs: np.ndarray | None = None) -> Case:
     pixels = np.ascontiguousarray(pixels, dtype=np.float32)
     rows, columns = pixels.shape
-    canvas = to_canvas(Radiograph(pixels, ImageInfo(rows=rows, columns=columns), content_box(pixels)))
+    canvas = to_canvas(Radiograph(Brightness(pixels), ImageInfo(rows=rows, columns=columns), content_box(pixels)))
     if lungs is None:
         return Case(canvas, np.zeros((MASK_PX, MASK_PX)))
     frame, ratio = canvas.frame, MASK_PX / canvas.frame.size_px
@@ -515,9 +516,8 @@ def test_a_grainy_a_burnt_out_and_a_small_radiograph_are_doubted() -> None:
         radiograph.pixels,
     )
     case = make_case(radiograph.pixels, radiograph.lung_mask)
-    flat = Canvas(
-        to_canvas(Radiograph(burnt, ImageInfo(), (0, 0, *burnt.shape))).pixels * 0 + _squash(burnt), case.canvas.frame
-    )
+    canvas = to_canvas(Radiograph(Brightness(burnt), ImageInfo(), (0, 0, *burnt.shape)))
+    flat = Canvas(canvas.pixels * 0 + _squash(burnt), case.canvas.frame)
     assert "overexposed" in codes(Case(flat, case.lungs).judge())
     assert "low_resolution" in codes(make_chest(size_px=200).judge())
 
@@ -578,7 +578,7 @@ def test_real_radiographs_pass_with_human_lungs_and_are_refused_when_turned(shar
 def _cut(pixels: np.ndarray, lungs: np.ndarray) -> tuple[Canvas, np.ndarray]:
     """An image cropped hard, without a search for borders."""
     rows, columns = pixels.shape
-    canvas = to_canvas(Radiograph(pixels, ImageInfo(rows=rows, columns=columns), (0, 0, rows, columns)))
+    canvas = to_canvas(Radiograph(Brightness(pixels), ImageInfo(rows=rows, columns=columns), (0, 0, rows, columns)))
     frame: CanvasFrame = canvas.frame
     ratio = MASK_PX / frame.size_px
     matrix = np.array([[frame.scale, 0, frame.offset_px[0]], [0, frame.scale, frame.offset_px[1]]]) * ratio
@@ -588,6 +588,6 @@ def _cut(pixels: np.ndarray, lungs: np.ndarray) -> tuple[Canvas, np.ndarray]:
 
 def _squash(pixels: np.ndarray) -> np.ndarray:
     side = 512
-    frame = to_canvas(Radiograph(pixels, ImageInfo(), (0, 0, *pixels.shape))).frame
+    frame = to_canvas(Radiograph(Brightness(pixels), ImageInfo(), (0, 0, *pixels.shape))).frame
     matrix = np.array([[frame.scale, 0, frame.offset_px[0]], [0, frame.scale, frame.offset_px[1]]])
     return cv2.warpAffine(pixels.astype(np.float32), matrix, (side, side), flags=cv2.INTER_NEAREST)

@@ -150,7 +150,7 @@ def test_a_size_of_nothing_is_a_wrong_shape() -> None:
 
 def test_the_report_names_the_decoder_and_hashes_the_upright_values() -> None:
     image = decode_picture(_tiff(_turned(GREY, 6), "<", orientation=6), LIMITS)
-    assert (image.info.decoder, image.info.pixel_sha256) == ("imagecodecs/libtiff", pixel_sha256(GREY))
+    assert (image.info.decoder, pixel_sha256(image.hashed)) == ("imagecodecs/libtiff", pixel_sha256(GREY))
     assert image.grayscale == Grayscale(display_ready=True)
     wide = decode_picture(encoded(GREY.astype(np.uint16) * 257, ".png"), LIMITS)
     assert wide.grayscale == Grayscale(display_ready=False)

@@ -10,6 +10,7 @@ import pytest
 from lungsev.phantom import make_phantom
 from lungsev.reading.polarity import INVERTED_LIKENESS, chest_likeness, correct_polarity
 from lungsev.reading.read import read_radiograph
+from lungsev.reading.values.brightness import Brightness
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -45,9 +46,11 @@ def test_only_contradictory_or_wrong_headers_are_overruled(
         size_px=(128, 112),
     ).pixels
     pixels = 1 - bright if negative else bright
-    shown, notes = correct_polarity(pixels, (0, 0, *pixels.shape), tags_invert=tags_invert, tags_conflict=tags_conflict)
+    shown, notes = correct_polarity(
+        Brightness(pixels), (0, 0, *pixels.shape), tags_invert=tags_invert, tags_conflict=tags_conflict
+    )
     assert notes == ((note,) if note else ())
-    np.testing.assert_allclose(shown, pixels if note == "polarity_doubtful" else bright, atol=1e-6)
+    np.testing.assert_allclose(shown.pixels, pixels if note == "polarity_doubtful" else bright, atol=1e-6)
 
 
 @pytest.mark.shared

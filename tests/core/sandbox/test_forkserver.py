@@ -17,6 +17,7 @@ from odd_images import image_bytes
 from lungsev.errors import ImageError, SkippedImageError, UnreadableImageError
 from lungsev.reading.limits import ReadLimits
 from lungsev.reading.read import read_radiograph
+from lungsev.reading.values.brightness import Brightness
 from lungsev.report import ImageInfo
 from lungsev.sandbox import forkserver
 
@@ -29,17 +30,19 @@ def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
 
 
 def test_pixels_are_sealed_as_they_are(tmp_path: Path) -> None:
-    pixels = np.arange(12, dtype=np.float32).reshape(3, 4).T  # not contiguous
-    descriptor = forkserver._sealed(pixels)
+    values = np.arange(12, dtype=np.uint8).reshape(3, 4).T  # not contiguous
+    table = np.linspace(0, 1, 256, dtype=np.float32)
+    descriptor = forkserver._sealed(Brightness(values, table))
     try:
-        found = np.frombuffer(os.pread(descriptor, 1000, 0), np.float32).reshape(4, 3)
-        np.testing.assert_array_equal(found, pixels)
+        found = os.pread(descriptor, 2000, 0)
+        np.testing.assert_array_equal(np.frombuffer(found, np.float32, 256), table)
+        np.testing.assert_array_equal(np.frombuffer(found, np.uint8, offset=1024).reshape(4, 3), values)
         with pytest.raises(PermissionError):
             os.pwrite(descriptor, b"x", 0)
         with pytest.raises(PermissionError):
             os.ftruncate(descriptor, 0)
         with pytest.raises(PermissionError):
-            mmap.mmap(descriptor, 48, prot=mmap.PROT_WRITE)
+            mmap.mmap(descriptor, len(found), prot=mmap.PROT_WRITE)
     finally:
         os.close(descriptor)
 
@@ -53,8 +56,10 @@ def test_an_answer_holds_what_reading_gives(ends: tuple[socket.socket, socket.so
     answer, expected = json.loads(message), read_radiograph(path, limits)
     with open(descriptors[0], "rb") as file:
         os.lseek(descriptors[0], 0, os.SEEK_SET)
-        pixels = np.frombuffer(file.read(), np.float32).reshape(answer["shape"])
-    np.testing.assert_array_equal(pixels, expected.pixels)
+        whole = file.read()
+    table = np.frombuffer(whole, np.float32, answer["table"])
+    values = np.frombuffer(whole, answer["values"], offset=table.nbytes).reshape(answer["shape"])
+    np.testing.assert_array_equal(table[values], expected.pixels)
     assert ImageInfo(**answer["image"]) == expected.image
     assert tuple(answer["content_box_px"]) == tuple(expected.content_box_px)
     assert tuple(answer["notes"]) == tuple(expected.notes)

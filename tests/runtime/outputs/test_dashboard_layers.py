@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from lungsev.drawing.radiograph_view import lung_outlines
+from lungsev.reading.values.brightness import Brightness
 from lungsev.runtime.outputs.dashboard_layers import encode_image, encode_severity_map, severity_layer
 
 
@@ -17,7 +18,8 @@ def test_the_image_is_bare_grey_and_never_enlarged(make_scored, skipped, failed)
         assert picture.shape == scored.radiograph.pixels.shape
         np.testing.assert_allclose(picture / 255, scored.radiograph.pixels, atol=0.01)
     assert encode_image(failed) is None
-    large = replace(make_scored(), radiograph=replace(scored.radiograph, pixels=np.zeros((700, 1400), np.float32)))
+    black = Brightness(np.zeros((700, 1400), np.float32))
+    large = replace(make_scored(), radiograph=replace(scored.radiograph, brightness=black))
     picture = cv2.imdecode(np.frombuffer(encode_image(large) or b"", np.uint8), cv2.IMREAD_UNCHANGED)
     assert picture.shape == (640, 1280)
 

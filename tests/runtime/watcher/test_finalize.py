@@ -17,6 +17,7 @@ from bedside_images import QUICK, Bedside, QuickModel, png
 from lungsev.errors import LungsevError
 from lungsev.pipeline import ScoredRadiograph
 from lungsev.reading.radiograph import Radiograph
+from lungsev.reading.values.brightness import Brightness
 from lungsev.report import ImageInfo
 from lungsev.runtime.outputs.catalog import open_outputs
 from lungsev.runtime.settings import WatchSettings
@@ -92,7 +93,8 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 
 @pytest.fixture
 def scored() -> ScoredRadiograph:
-    return QuickModel().score_radiograph(Radiograph(np.zeros((8, 8), np.float32), ImageInfo(), (0, 0, 8, 8)))
+    black = Brightness(np.zeros((8, 8), np.float32))
+    return QuickModel().score_radiograph(Radiograph(black, ImageInfo(), (0, 0, 8, 8)))
 
 
 def test_every_output_is_written_under_the_id_and_a_silent_one_is_left_out(

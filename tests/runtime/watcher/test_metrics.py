@@ -7,6 +7,7 @@ from bedside_images import QuickModel
 from prometheus_client.parser import text_string_to_metric_families
 
 from lungsev.reading.radiograph import Radiograph
+from lungsev.reading.values.brightness import Brightness
 from lungsev.report import ImageInfo, SeverityReport, Timing
 from lungsev.runtime.delivery.deliveries import DestinationState
 from lungsev.runtime.watcher.metrics import GAUGES, STAGES, Metrics
@@ -15,7 +16,8 @@ CANARY = ImageInfo(patient_id="CANARY", sop_instance_uid="1.2.CANARY")
 
 
 def scored(timing: Timing) -> SeverityReport:
-    report = QuickModel().score_radiograph(Radiograph(np.zeros((8, 8), np.float32), CANARY, (0, 0, 8, 8))).report
+    black = Brightness(np.zeros((8, 8), np.float32))
+    report = QuickModel().score_radiograph(Radiograph(black, CANARY, (0, 0, 8, 8))).report
     return replace(report, timing_ms=timing)
 
 

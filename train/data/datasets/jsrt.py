@@ -13,6 +13,7 @@ import numpy as np
 
 from lungsev.errors import UnreadableImageError
 from lungsev.reading.radiograph import Radiograph
+from lungsev.reading.values.brightness import Brightness
 from lungsev.report import ImageInfo
 from lungsev.train.data.datasets.contract import LabelArray, Layout, MaskedDataset, MaskedImage
 from lungsev.train.data.masks import read_two_masks
@@ -48,7 +49,7 @@ def read_img(path: Path) -> Radiograph:
         )
     stored = np.frombuffer(data, dtype=">u2").reshape(SIDE_PX, SIDE_PX).astype(np.float32)
     pixels = np.asarray(1.0 - np.clip(stored / FULL_SCALE, 0.0, 1.0), dtype=np.float32)
-    return Radiograph(pixels, ImageInfo(rows=SIDE_PX, columns=SIDE_PX), (0, 0, SIDE_PX, SIDE_PX))
+    return Radiograph(Brightness(pixels), ImageInfo(rows=SIDE_PX, columns=SIDE_PX), (0, 0, SIDE_PX, SIDE_PX))
 
 
 def read_jsrt_masks(paths: tuple[Path, ...]) -> LabelArray:

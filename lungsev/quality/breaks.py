@@ -103,18 +103,28 @@ def _repeated(greys: Greys, lively: npt.NDArray[np.bool_]) -> float:
     squares = (lines**2).sum(axis=1)
     apart = squares[:, None] + squares[None] - 2 * lines @ lines.T
     near = np.maximum(((lines[1:] - lines[:-1]) ** 2).sum(axis=1), 4.0 * _CELLS)
-    count, lag = len(lines), int(_LAG * len(lines))
     alike = (apart[1:] <= near[:, None]) & lively[1:, None] & lively[None]
-    longest = 0
-    run = np.zeros(count, np.int32)
-    for line in range(1, count):  # run[k]: lines up to this one that equal those up to line k
-        run[1:] = run[:-1]
-        run[0] = 0
-        run = (run + 1) * alike[line - 1]
-        longest = max(longest, int(run[: max(line - lag, 0)].max(initial=0)))
-    return longest / count
+    return _longest_run(_diagonals(alike, int(_LAG * len(lines)))) / len(lines)
+
+
+def _diagonals(alike: npt.NDArray[np.bool_], lag: int) -> npt.NDArray[np.bool_]:
+    """Return all pairs of lines that are more than `lag` apart, one distance after the other, a False between them.
+
+    Args:
+        alike: [N - 1, N]: whether the lines 1, 2, ... are like the lines 0, 1, ...
+        lag: Lines, at least 1.
+    """
+    count = alike.shape[1]
+    sheared = np.zeros((count, 2 * count + 1), np.bool_)  # a row of it is one longer than one of `padded`
+    padded = sheared.ravel()[: count * 2 * count].reshape(count, 2 * count)
+    padded[:-1, :count] = alike
+    return np.ascontiguousarray(sheared[:, count + 2 : 2 * count + 2 - lag].T).ravel()
 
 
 def _longest(lines: npt.NDArray[np.bool_]) -> float:
+    return _longest_run(lines) / max(len(lines), 1)
+
+
+def _longest_run(lines: npt.NDArray[np.bool_]) -> int:
     ends = np.flatnonzero(np.diff(np.concatenate(([False], lines, [False])).astype(np.int8)))
-    return float((ends[1::2] - ends[::2]).max(initial=0) / max(len(lines), 1))
+    return int((ends[1::2] - ends[::2]).max(initial=0))

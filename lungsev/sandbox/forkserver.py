@@ -15,6 +15,7 @@ import contextlib
 import ctypes
 import fcntl
 import gc
+import io
 import json
 import mmap
 import os
@@ -28,6 +29,8 @@ from typing import Any, NoReturn
 
 import cv2
 import numpy as np
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
 
 from lungsev.errors import ImageError, SkippedImageError
 from lungsev.reading.codecs import load_codecs
@@ -55,8 +58,9 @@ def run_forkserver(descriptor: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     _warm_up()
-    parent, workers = os.getppid(), _Workers()
+    parent = os.getppid()
     with socket.socket(fileno=descriptor) as requests, selectors.DefaultSelector() as selector:
+        workers = _Workers(requests)
         selector.register(requests, selectors.EVENT_READ)
         selector.register(workers.ended, selectors.EVENT_READ)
         requests.send(READY)
@@ -67,42 +71,63 @@ def run_forkserver(descriptor: int) -> None:
                 message, descriptors, _, _ = socket.recv_fds(requests, MAX_MESSAGE_BYTES, 1)
                 if not message:
                     return
-                workers.start(json.loads(message), socket.socket(fileno=descriptors[0]), requests)
+                workers.start(message, socket.socket(fileno=descriptors[0]))
 
 
 class _Workers:
-    """Running workers.
+    """Running workers, and one that waits for the next image.
+
+    A fork, and the first touch of what it shares with its parent, take as long as the reading of a small image; so
+    they are done before an image comes.
 
     Attributes:
         ended: Readable when a worker may have ended.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, requests: socket.socket) -> None:
         self.ended, self._wake = socket.socketpair()
         self.ended.setblocking(False)
         self._wake.setblocking(False)
+        self._requests = requests
         self._answers: dict[int, socket.socket] = {}
+        self._waiting: tuple[int, socket.socket] | None = None
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
         signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
+        self._waiting = self._fork()
 
-    def start(self, request: dict[str, Any], answers: socket.socket, requests: socket.socket) -> None:
+    def start(self, request: bytes, answers: socket.socket) -> None:
+        """Give an image to the worker that waits, and fork the next one."""
+        pid, channel = self._waiting or self._fork()
+        self._waiting = None
+        with channel:
+            socket.send_fds(channel, [request], [answers.fileno()])
+        self._answers[pid] = answers
+        self._waiting = self._fork()
+
+    def _fork(self) -> tuple[int, socket.socket]:
         forkserver = os.getpid()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         pid = os.fork()
         if pid == 0:
             signal.set_wakeup_fd(-1)
-            for other in (requests, self.ended, self._wake, *self._answers.values()):
+            for other in (self._requests, self.ended, self._wake, ours, *self._answers.values()):
                 other.close()
-            _read(request, answers, forkserver)
-        self._answers[pid] = answers
+            _wait(theirs, forkserver)
+        theirs.close()
+        return pid, ours
 
     def reap(self) -> None:
         """Report the end of each worker that has ended, with its signal, to the client that waits for it."""
         with contextlib.suppress(BlockingIOError):
             self.ended.recv(4096)
-        while self._answers:
+        while self._answers or self._waiting:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if pid == 0:
                 return
+            if self._waiting is not None and pid == self._waiting[0]:
+                self._waiting[1].close()
+                self._waiting = None  # the next image forks its own
+                continue
             with self._answers.pop(pid) as answers, contextlib.suppress(OSError):
                 # Comes second after the worker's own answer, and is then not received.
                 signal_number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
@@ -113,17 +138,47 @@ def _warm_up() -> None:
     """Import and use what an image needs, in one thread, because a fork keeps only one."""
     cv2.setNumThreads(1)
     load_codecs()
-    _, picture = cv2.imencode(".png", np.tile(np.arange(128, dtype=np.uint8), (128, 1)))
-    read_radiograph_bytes(picture.tobytes())
+    _read_something()
     ctypes.CDLL(None)
     gc.collect()
     gc.freeze()
 
 
-def _read(request: dict[str, Any], answers: socket.socket, forkserver: int) -> NoReturn:
-    """Read one image, answer, and end without Python's clean-up."""
+def _read_something() -> None:
+    """Read a small image of our own, which touches what every image needs."""
+    ramp = np.tile(np.arange(128, dtype=np.uint8), (128, 1))
+    image = Dataset()
+    image.file_meta = FileMetaDataset()
+    image.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    image.file_meta.MediaStorageSOPClassUID = DigitalXRayImageStorageForPresentation
+    image.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
+    image.Modality, image.BodyPartExamined, image.ViewPosition = "DX", "CHEST", "AP"
+    image.StudyDate, image.StudyTime = "20200101", "120000"
+    image.PhotometricInterpretation, image.SamplesPerPixel, image.PixelRepresentation = "MONOCHROME2", 1, 0
+    image.Rows, image.Columns = ramp.shape
+    image.BitsAllocated, image.BitsStored, image.HighBit = 8, 8, 7
+    image.PixelData = ramp.tobytes()
+    written = io.BytesIO()
+    image.save_as(written, enforce_file_format=True)
+    read_radiograph_bytes(written.getvalue())
+
+
+def _wait(requests: socket.socket, forkserver: int) -> NoReturn:
+    """Touch what is shared with the fork server, wait for a request, and answer it."""
     try:
         die_with_parent(forkserver)
+        _read_something()
+        message, descriptors, _, _ = socket.recv_fds(requests, MAX_MESSAGE_BYTES, 1)
+    except BaseException:
+        os._exit(1)
+    if not message:
+        os._exit(0)
+    _read(json.loads(message), socket.socket(fileno=descriptors[0]))
+
+
+def _read(request: dict[str, Any], answers: socket.socket) -> NoReturn:
+    """Read one image, answer, and end without Python's clean-up."""
+    try:
         limits = ReadLimits(**request["limits"])
         _confine(limits)
         _answer(request, limits, answers)

@@ -30,7 +30,7 @@ from typing import Any, NoReturn
 import cv2
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
+from pydicom.uid import UID, DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
 
 from lungsev.errors import ImageError, SkippedImageError
 from lungsev.reading.codecs import load_codecs
@@ -151,7 +151,7 @@ def _read_something() -> None:
     image.file_meta = FileMetaDataset()
     image.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     image.file_meta.MediaStorageSOPClassUID = DigitalXRayImageStorageForPresentation
-    image.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
+    image.file_meta.MediaStorageSOPInstanceUID = UID("1.2.3")
     image.Modality, image.BodyPartExamined, image.ViewPosition = "DX", "CHEST", "AP"
     image.StudyDate, image.StudyTime = "20200101", "120000"
     image.PhotometricInterpretation, image.SamplesPerPixel, image.PixelRepresentation = "MONOCHROME2", 1, 0

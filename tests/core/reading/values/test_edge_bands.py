@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from lungsev.reading.values.brightness import Brightness
 from lungsev.reading.values.edge_bands import EDGES, note_edges
 
 NOISE = np.random.default_rng(0)
@@ -15,7 +16,7 @@ SMALL = TISSUE[:200, :160]
 
 def notes_on(edge: str, ended: np.ndarray) -> tuple[str, ...]:
     """Notes on a picture whose lower end is put to this edge."""
-    return note_edges(np.ascontiguousarray(np.rot90(ended, EDGES.index(edge))))
+    return note_edges(Brightness(np.ascontiguousarray(np.rot90(ended, EDGES.index(edge)))))
 
 
 def ended(end: np.ndarray | float, kept: float, whole: np.ndarray = TISSUE) -> np.ndarray:
@@ -31,15 +32,15 @@ def test_half_an_image_in_one_grey_is_missing(grey: float, edge: str) -> None:
 
 
 def test_borders_on_both_sides_and_small_shutters_are_not_missing() -> None:
-    assert note_edges(SMALL) == ()
+    assert note_edges(Brightness(SMALL)) == ()
     both = SMALL.copy()
     both[:60], both[-60:] = 0.0, 0.0
-    assert note_edges(both) == ()
-    assert note_edges(np.zeros((40, 40), np.float32)) == ()
+    assert note_edges(Brightness(both)) == ()
+    assert note_edges(Brightness(np.zeros((40, 40), np.float32))) == ()
     shutter = ended(0.0, 0.75)
     for line in range(30):  # its edge is not sharp
         shutter[420 + line] *= 1 - line / 30
-    assert note_edges(shutter) == ("dark_at_bottom",)
+    assert note_edges(Brightness(shutter)) == ("dark_at_bottom",)
 
 
 @pytest.mark.parametrize("edge", EDGES)
@@ -56,39 +57,39 @@ def test_black_from_one_line_to_the_next_may_be_a_missing_part(kept: float, edge
 def test_black_behind_a_row_of_blocks_that_ends_early_may_be_a_missing_part() -> None:
     picture = ended(0.0, 0.9)
     picture[524:540, 100:] = 0.0
-    assert note_edges(picture) == ("part_may_be_missing", "cut_at_bottom")
+    assert note_edges(Brightness(picture)) == ("part_may_be_missing", "cut_at_bottom")
 
 
 @pytest.mark.parametrize("grey", [0.1, 0.5, 1.0])
 def test_no_shutter_is_grey(grey: float) -> None:
-    assert note_edges(ended(grey, 0.9)) == ("part_missing",)
-    assert note_edges(ended(grey, 0.98)) == ("part_may_be_missing", "cut_at_bottom")
-    assert note_edges(ended(grey, 0.997)) == ()
+    assert note_edges(Brightness(ended(grey, 0.9))) == ("part_missing",)
+    assert note_edges(Brightness(ended(grey, 0.98))) == ("part_may_be_missing", "cut_at_bottom")
+    assert note_edges(Brightness(ended(grey, 0.997))) == ()
 
 
 def test_grey_on_one_edge_and_black_on_the_other_are_no_pair() -> None:
     picture = ended(0.5, 0.94)
     picture[:60] = 0.0
-    assert note_edges(picture) == ("part_missing",)
+    assert note_edges(Brightness(picture)) == ("part_missing",)
 
 
 def test_a_frame_may_be_of_any_grey_and_wider_on_one_side() -> None:
     picture = ended(0.5, 0.92)
     picture[:8] = 0.5
-    assert note_edges(picture) == ()
+    assert note_edges(Brightness(picture)) == ()
 
 
 @pytest.mark.parametrize("kept", [0.9, 0.99])
 def test_the_last_line_again_and_again_is_a_missing_part(kept: float) -> None:
-    assert note_edges(ended(TISSUE[300], kept)) == ("part_missing",)
+    assert note_edges(Brightness(ended(TISSUE[300], kept))) == ("part_missing",)
 
 
 def test_lines_that_all_come_several_times_are_not_missing() -> None:
-    assert note_edges(np.repeat(np.repeat(TISSUE, 4, axis=0), 4, axis=1)) == ()
+    assert note_edges(Brightness(np.repeat(np.repeat(TISSUE, 4, axis=0), 4, axis=1))) == ()
 
 
 def test_an_end_without_noise_may_be_a_missing_part_of_a_large_image() -> None:
     smooth = cv2.resize(np.random.default_rng(3).uniform(0.2, 0.8, (9, 9)).astype(np.float32), TISSUE.shape[::-1])
-    assert note_edges(ended(smooth[500:560], 0.9)) == ("part_may_be_missing",)
-    assert note_edges(ended(smooth[180:200, :160], 0.9, SMALL)) == ()
-    assert note_edges(cv2.GaussianBlur(TISSUE, (0, 0), 2)) == ()
+    assert note_edges(Brightness(ended(smooth[500:560], 0.9))) == ("part_may_be_missing",)
+    assert note_edges(Brightness(ended(smooth[180:200, :160], 0.9, SMALL))) == ()
+    assert note_edges(Brightness(cv2.GaussianBlur(TISSUE, (0, 0), 2))) == ()

@@ -253,8 +253,6 @@ def _decode_jpeg_2000_at_half_size(encoded: Encoded, shape: FrameShape) -> Array
 
 def _decode_rle(encoded: Encoded, shape: FrameShape) -> Array:
     """Each segment is a plane of bytes, the highest first (PS3.5 G.2); some writers end it with a few bytes more."""
-    import imagecodecs
-
     planes, pixels = shape.bits_allocated // 8, shape.rows * shape.columns
     count, *offsets = np.frombuffer(encoded, "<u4", count=16).tolist()
     if count != planes:
@@ -263,11 +261,21 @@ def _decode_rle(encoded: Encoded, shape: FrameShape) -> Array:
     # Given the room it may fill, the decoder stops there; left alone it allocates what the runs add up to.
     room = bytearray(pixels + shape.columns)
     for plane, (start, end) in enumerate(zip(offsets, [*offsets[1:planes], len(encoded)], strict=False)):
-        filled = len(imagecodecs.packbits_decode(encoded[start:end], out=room)) if 64 <= start < end else 0
+        filled = _unpack_bits(encoded[start:end], room) if 64 <= start < end else 0
         if filled < pixels:
             raise UnreadableImageError("truncated", f"the RLE data holds {filled} bytes, expected {pixels}")
         values[:, planes - 1 - plane] = np.frombuffer(room, np.uint8, count=pixels)
     return values.view(np.dtype(f"<{shape.dtype.kind}{planes}")).reshape(shape.rows, shape.columns)
+
+
+def _unpack_bits(segment: Encoded, room: bytearray) -> int:
+    """Fill the room; return how many bytes there are. A last byte that begins a run of nothing is left out."""
+    import imagecodecs
+
+    try:
+        return len(imagecodecs.packbits_decode(segment, out=room))
+    except imagecodecs.PackbitsError:
+        return len(imagecodecs.packbits_decode(segment[:-1], out=room))
 
 
 NATIVE = Codec("native", _decode_native)

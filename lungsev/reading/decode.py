@@ -82,7 +82,7 @@ def _decode_pixels(file: DicomFile, header: DicomHeader, limits: ReadLimits) -> 
         _complement(stored, shape.bits_stored) if header.photometric_interpretation == "MONOCHROME1" else stored
     )
     info = replace(header.image_info(), decoder=codec.name)
-    grayscale = fit_grayscale(header.grayscale, stored)
+    grayscale = fit_grayscale(header.grayscale, stored, shape.bits_stored)
     cut_notes = ("part_missing",) if ends_inside_a_line(stored) else ()
     upright, notes = turn_to_radiological(stored, header.orientation)
     return StoredImage(upright, grayscale, info, (*sign_notes, *cut_notes, *notes), as_monochrome2)

@@ -1,7 +1,8 @@
-"""Inputs of the grayscale: which numbers padding and the first input of a table are, by the values the image holds.
+"""Inputs of the grayscale: which numbers padding, a table's first input and a window are, by the image's values.
 
 Sixteen bits of a header are a number with or without a sign, and their value representation is wrong at times. The
-image decides: padding has the sign of its values, and a table is where its inputs are.
+image decides: padding has the sign of its values, a table is where its inputs are, and a window that was written for
+the other sign is moved by half the range.
 """
 
 from __future__ import annotations
@@ -10,13 +11,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from lungsev.reading.grayscale import Curve, Grayscale, Lut, Stored, modality_values
+from lungsev.reading.grayscale import Curve, Grayscale, Lut, Stored, Window, modality_values
 
 _WRAP = 1 << 16
+# A window that leaves out more of the image than the first is moved where it then leaves out less than the second.
+_MISPLACED, _PLACED = 0.1, 0.03
 _SAMPLED = 128  # rows and columns, of which the image's values are taken
 
 
-def fit_grayscale(grayscale: Grayscale, stored: Stored) -> Grayscale:
+def fit_grayscale(grayscale: Grayscale, stored: Stored, bits: int) -> Grayscale:
     """Return what a header says of the grayscale with every sign resolved.
 
     A table that no value of the image reaches is left out and counts as unusable.
@@ -24,10 +27,11 @@ def fit_grayscale(grayscale: Grayscale, stored: Stored) -> Grayscale:
     Args:
         grayscale: As the header has it.
         stored: The image's values [rows, columns], sign extended.
+        bits: Of them that are stored.
     """
     if grayscale.padding is not None:
         grayscale = replace(grayscale, padding=_fit_padding(grayscale.padding, stored.dtype.kind == "i"))
-    if grayscale.modality_lut is None and not grayscale.voi_luts:
+    if grayscale.modality_lut is None and not grayscale.voi_luts and not grayscale.windows:
         return grayscale
     steps = (max(1, side // _SAMPLED) for side in stored.shape)
     sample = stored[tuple(slice(None, None, step) for step in steps)].astype(np.float64).ravel()
@@ -36,7 +40,9 @@ def fit_grayscale(grayscale: Grayscale, stored: Stored) -> Grayscale:
     inputs = modality_values(sample, fitted)
     voi_luts = tuple(lut for lut in (_place(lut, inputs) for lut in grayscale.voi_luts) if lut is not None)
     lost = len(voi_luts) < len(grayscale.voi_luts) or (modality_lut is None) != (grayscale.modality_lut is None)
-    return replace(fitted, voi_luts=voi_luts, lut_unusable=grayscale.lut_unusable or lost)
+    half = (1 << bits - 1) * (grayscale.slope if stored.dtype.kind == "u" else -grayscale.slope)
+    windows = grayscale.windows if modality_lut else tuple(_move(window, half, inputs) for window in grayscale.windows)
+    return replace(fitted, voi_luts=voi_luts, windows=windows, lut_unusable=grayscale.lut_unusable or lost)
 
 
 def _fit_padding(padding: tuple[int, int], signed: bool) -> tuple[int, int]:
@@ -45,6 +51,13 @@ def _fit_padding(padding: tuple[int, int], signed: bool) -> tuple[int, int]:
     else:
         ends = [end % _WRAP for end in padding]
     return min(ends), max(ends)
+
+
+def _move(window: Window, half: float, inputs: Curve) -> Window:
+    """The window, or where it leaves out the image, the same for the other sign of its values."""
+    moved = replace(window, center=window.center + half)
+    left_out, then = (float((np.abs(inputs - each.center) > each.width / 2).mean()) for each in (window, moved))
+    return moved if window.is_usable and left_out > _MISPLACED and then < _PLACED else window
 
 
 def _place(lut: Lut, inputs: Curve) -> Lut | None:

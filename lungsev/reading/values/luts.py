@@ -53,7 +53,7 @@ def _read_lut(item: Dataset, big_endian: bool) -> Lut | None:
     try:
         descriptor, data = item.get_item("LUTDescriptor"), item.get_item("LUTData")
         entries, first, bits = _descriptor(descriptor, big_endian)
-        values = _entries(data, entries, big_endian)
+        values = _entries(data, entries, bits, big_endian)
     except Exception:  # pydicom raises many types here, all of which mean a damaged table
         return None
     if len(values) < max(entries, 2):
@@ -76,7 +76,7 @@ def _descriptor(element: Any, big_endian: bool) -> tuple[int, int, int]:
     return entries % 65536 or 65536, first, bits % 65536
 
 
-def _entries(element: Any, entries: int, big_endian: bool) -> npt.NDArray[np.unsignedinteger]:
+def _entries(element: Any, entries: int, bits: int, big_endian: bool) -> npt.NDArray[np.unsignedinteger]:
     """Return the first `entries` values; fewer where there are fewer."""
     value = element.value
     if not isinstance(value, bytes):
@@ -84,6 +84,8 @@ def _entries(element: Any, entries: int, big_endian: bool) -> npt.NDArray[np.uns
     order = _order(element, big_endian)
     if len(value) >= 2 * entries:
         return np.frombuffer(value, order + "u2", count=entries)
+    if bits > 8:  # too few words, rather than bytes
+        return np.frombuffer(value, order + "u2", count=len(value) // 2)
     if order == ">" and element.VR == "OW":  # two entries of a byte share a word and its byte order (PS3.5 8.1.1)
         value = np.frombuffer(value, np.uint16, count=len(value) // 2).byteswap().tobytes()
     return np.frombuffer(value, np.uint8)[:entries]

@@ -191,6 +191,13 @@ def test_runs_that_add_up_to_more_than_the_radiograph_are_stopped() -> None:
     assert caught.value.code == "damaged"
 
 
+@pytest.mark.parametrize("stray", [b"\0", b"\x05", b"\x80\x80\x80", b"\xff\x07", b"\x81\0"])
+def test_stray_bytes_behind_the_segments_of_rle_are_no_part_of_the_image(stray: bytes) -> None:
+    stored = radiograph(8)
+    encoded = encode_frame(stored, RLE, 8)
+    np.testing.assert_array_equal(decode_frame(encoded + stray, codec_for(RLE), shape_of(stored, 8)), stored)
+
+
 @pytest.mark.parametrize(("extra", "code"), [(-2, "truncated"), (180, "wrong_shape"), (6300, "wrong_shape")])
 def test_native_data_of_another_length_is_refused(extra: int, code: str) -> None:
     stored = radiograph(12)

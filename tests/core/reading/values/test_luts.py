@@ -72,6 +72,7 @@ def test_zero_entries_are_65536_and_a_descriptor_may_be_bytes() -> None:
     [
         lut_item([256, 0], bytes(512), "OW"),
         lut_item([256, 0, 16], bytes(100), "OW"),
+        lut_item([256, 0, 12], bytes(256), "OW"),
         lut_item([256, 0, 16], [1, 2, 3], "US"),
         lut_item([1, 0, 16], [5], "US"),
         lut_item([4, 0, 8], b"", "OW"),

@@ -1,4 +1,4 @@
-"""Folder scanner of `watch` and `score`. It polls, because file events get lost (decision 9)."""
+"""Folder scanner of `watch` and `score`. It decides what is there: file events get lost (decision 9)."""
 
 from __future__ import annotations
 

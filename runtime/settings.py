@@ -84,6 +84,9 @@ class WatchSettings(_Section):
     settle_seconds: float = Field(
         default=1.0, ge=0, le=600
     )  # a file must stay unchanged for this long, and over two scans
+    closed_settle_seconds: float = Field(
+        default=0.1, ge=0, le=600
+    )  # the same for a whole image whose writer has closed it or moved it here
     unrecognised_settle_seconds: float = Field(
         default=10.0, ge=0, le=600
     )  # the same for data that is not an image: it may be a copy that starts with zeros

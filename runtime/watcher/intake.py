@@ -40,6 +40,7 @@ class _Candidate:
     scans: int = 1
     missed: int = 0
     verdict: Verdict | None = None
+    closed: bool = False  # an event said that its writer has closed it or moved it here, and it has not changed since
     blocked: bool = False
 
 
@@ -47,7 +48,8 @@ class Intake:
     """Intake of one watched folder; `step` is called at every interval, on one thread.
 
     Attributes:
-        interval_seconds: Time between two steps.
+        interval_seconds: Time between two steps when no event comes.
+        excluded: (device, inode) of folders that are not looked into.
         unfinished: Number of files with unfinished names in the last scan.
     """
 
@@ -79,7 +81,7 @@ class Intake:
         self._candidates: dict[bytes, _Candidate] = {}
         self._taken: dict[bytes, tuple[int, int]] = {}  # size and modification time of files that stay in place
         root = os.stat(layout.root)
-        self._excluded = frozenset({(root.st_dev, root.st_ino)})
+        self.excluded = frozenset({(root.st_dev, root.st_ino)})
         share = is_share(incoming)
         self.interval_seconds = settings.scan_seconds or (_SHARE_SCAN_SECONDS if share else _LOCAL_SCAN_SECONDS)
         self._has_images_without_source = False
@@ -99,20 +101,32 @@ class Intake:
         """Number of settled files that this user may not move."""
         return sum(candidate.blocked for candidate in self._candidates.values())
 
-    def step(self) -> int:
+    @property
+    def next_look_seconds(self) -> float:
+        """Time until the next scan if no event comes: shorter where a file that was closed is about to settle."""
+        now, grace = self._monotonic(), self._settings.closed_settle_seconds
+        soon = [grace - (now - c.unchanged_since) for c in self._candidates.values() if c.closed and c.verdict is None]
+        return min(self.interval_seconds, max(0.0, min(soon))) if soon else self.interval_seconds
+
+    def step(self, arrived: frozenset[bytes] = frozenset()) -> int:
         """Scan the folder once; return how many images were claimed.
+
+        Args:
+            arrived: Files that events named: closed by a writer or moved here.
 
         Raises:
             OSError: The folder cannot be listed, or the disk refuses.
         """
         recorded = self._record_claims()
         settings = self._settings
-        scan = scan_folder(self._incoming, self._excluded, settings.max_depth, settings.max_files, self._is_taken)
+        scan = scan_folder(self._incoming, self.excluded, settings.max_depth, settings.max_files, self._is_taken)
         now = self._monotonic()
         self._warn_of_limits(scan, now)
         present = {entry.source for entry in scan.entries}
         new = [entry for entry in scan.entries if not self._track(entry, now)]
         self._add(self._follow_renames(present, new, now, not scan.truncated and not scan.unreadable), now)
+        for source in arrived & self._candidates.keys():
+            self._candidates[source].closed = True
         return recorded + self._take_settled(now)
 
     def _resume(self) -> None:
@@ -140,7 +154,7 @@ class Intake:
             candidate.entry = entry
             candidate.unchanged_since = now
             candidate.scans = 1
-            candidate.verdict = None
+            candidate.verdict, candidate.closed = None, False
         return True
 
     def _follow_renames(self, present: set[bytes], new: list[Entry], now: float, saw_all: bool) -> list[Entry]:
@@ -155,7 +169,7 @@ class Intake:
                 moved.add(renamed.source)
                 del self._candidates[source]
                 candidate.entry, candidate.unchanged_since, candidate.scans = renamed, now, 1
-                candidate.verdict = None
+                candidate.verdict, candidate.closed = None, False
                 self._candidates[renamed.source] = candidate
                 self._ledger.transition(candidate.image_id, "seen", source=renamed.source)
                 continue
@@ -198,7 +212,8 @@ class Intake:
         """Return "" for a settled file, the code of one that never will settle, or None to wait."""
         unchanged = now - candidate.unchanged_since
         overdue = now - candidate.first >= self._settings.incomplete_seconds
-        if candidate.scans >= 2 and unchanged >= self._settings.settle_seconds:
+        is_still = candidate.scans >= 2 and unchanged >= self._settings.settle_seconds
+        if is_still or (candidate.closed and unchanged >= self._settings.closed_settle_seconds):
             if candidate.verdict is None:
                 try:
                     candidate.verdict = check_completeness(self._incoming_file(candidate.entry.source))

@@ -7,6 +7,7 @@ import os
 import signal
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 from lungsev.errors import BackendError, LungsevError
 from lungsev.model import Model, load
+from lungsev.runtime.arrivals import Arrivals
 from lungsev.runtime.console import count_noun
 from lungsev.runtime.delivery.deliveries import read_states
 from lungsev.runtime.delivery.outbox import Outbox
@@ -38,6 +40,7 @@ log = logging.getLogger("lungsev.runtime.watcher.watcher")
 _PAUSE_SECONDS = 2.0  # after an error of the disk, or while it is full
 _MAX_ERRORS_ONCE = 5  # in a row, after which --once gives up
 _IDLE_SECONDS = 0.5
+_SCAN_PAUSES = 2.0  # pause after a scan, in times that it took
 
 
 def default_out(incoming: Path) -> Path:
@@ -184,14 +187,17 @@ class Watcher:
     ) -> None:
         errors = 0
         retention = Retention(self._layout, ledger, outputs, self._settings.watch.retention)
+        arrivals = None if once else Arrivals(self._incoming, intake.excluded)
+        arrived: frozenset[bytes] = frozenset()
         while not stop.is_set():
             self.health.beat("intake")
+            started = time.monotonic()
             try:
                 if self._disk.check():
                     self.health.set_problem("disk", "the disk is nearly full")
                     raise OSError("no space")
                 self.health.clear_problem("disk")
-                if intake.step():
+                if intake.step(arrived):
                     self._wake.set()
                 self.health.clear_problem("incoming")
                 errors = 0
@@ -212,7 +218,13 @@ class Watcher:
                 self.health.clear_problem("blocked")
             if once and self._is_drained_or_stuck(intake, errors):
                 break
-            stop.wait(intake.interval_seconds)
+            if arrivals is None:
+                stop.wait(intake.interval_seconds)
+            else:  # a folder that takes long to scan is not scanned for every event
+                stop.wait(min(_SCAN_PAUSES * (time.monotonic() - started), intake.interval_seconds))
+                arrived = arrivals.wait(intake.next_look_seconds, stop)
+        if arrivals is not None:
+            arrivals.close()
         self._drained.set()
         self._wake.set()
 

@@ -287,3 +287,31 @@ def test_files_with_unfinished_names_are_left_alone_and_at_last_logged(
         assert (desk.intake.waiting, desk.intake.unfinished, caplog.messages) == (0, 2, [])
         desk.look(after=100, times=5)
     assert len(caplog.messages) == 1
+
+
+def test_a_whole_image_that_its_writer_closed_is_taken_at_once(desk: Desk) -> None:
+    drop(desk.side.incoming, "a.png", png(1))
+    assert desk.intake.step(frozenset({b"a.png"})) == 0
+    assert 0 < desk.intake.next_look_seconds <= desk.settings.closed_settle_seconds
+    assert desk.look(after=desk.settings.closed_settle_seconds) == 1
+    assert desk.intake.next_look_seconds == desk.intake.interval_seconds
+
+
+def test_a_closed_file_that_is_not_whole_or_goes_on_growing_settles_like_any_other(desk: Desk) -> None:
+    whole = png(1)
+    path = drop(desk.side.incoming, "a.png", whole[:-20])
+    desk.intake.step(frozenset({b"a.png"}))
+    assert desk.look(after=0.5, times=20) == 0
+    path.write_bytes(whole)
+    assert desk.look(after=1.0) == 0  # no event told of the second writer
+    assert desk.look(after=1.0) == 0
+    assert desk.look(after=1.0) == 1
+
+
+def test_a_file_that_was_closed_before_it_was_seen_whole_needs_another_event(desk: Desk) -> None:
+    path = drop(desk.side.incoming, "a.dcm", b"\0" * 200)
+    desk.intake.step(frozenset({b"a.dcm"}))
+    assert desk.look(after=1.0, times=3) == 0
+    path.write_bytes(png(2))
+    assert desk.intake.step(frozenset({b"a.dcm", b"unknown.png"})) == 0
+    assert desk.look(after=desk.settings.closed_settle_seconds) == 1

@@ -13,7 +13,7 @@ from lungsev.preprocessing.canvas import Canvas
 from lungsev.quality.breaks import Breaks, find_breaks
 from lungsev.quality.corners import corner_lean_deg
 from lungsev.quality.lung_shape import FloatImage, LungShape, content_area, radiograph_area
-from lungsev.reading.polarity import chest_likeness
+from lungsev.reading.polarity import likeness_of_shrunk, shrink
 from lungsev.schemes import main_scheme
 
 Outputs = Mapping[str, npt.NDArray[np.float32]]
@@ -36,7 +36,8 @@ def measure_image(canvas: Canvas) -> dict[str, float]:
         return dict.fromkeys((*names, *(field.name for field in fields(Breaks))), 0.0)
     cells = content[: rows * step, : columns * step].reshape(rows, step, columns, step).mean(axis=(1, 3))
     across = np.abs(np.diff(content[::2], axis=1))
-    likeness, right, upside_down, left = (_likeness(np.rot90(content, turn)) for turn in range(4))
+    small = shrink(content, (0, 0, *content.shape))
+    likeness, right, upside_down, left = (likeness_of_shrunk(np.rot90(small, turn)) for turn in range(4))
     return {
         "structure": float(cells.std()),
         "grain": float(across.mean()),
@@ -48,10 +49,6 @@ def measure_image(canvas: Canvas) -> dict[str, float]:
         "page_shape": max(shown.shape) / min(shown.shape),
         **asdict(find_breaks(shown)),
     }
-
-
-def _likeness(content: FloatImage) -> float:
-    return chest_likeness(np.ascontiguousarray(content), (0, 0, *content.shape))
 
 
 def measure_shape(shape: LungShape, probability: FloatImage) -> dict[str, float]:

@@ -48,9 +48,19 @@ def correct_polarity(
 
 def chest_likeness(pixels: Brightness | Pixels, box: Box) -> float:
     """Return the correlation, -1 to 1, of the exposed field with a sketch of a chest."""
+    return likeness_of_shrunk(shrink(pixels, box))
+
+
+def shrink(pixels: Brightness | Pixels, box: Box) -> Pixels:
+    """Return a part of an image as float32 [SIDE, SIDE], whatever its shape."""
     y0, x0, y1, x1 = box
     step = max(1, min(y1 - y0, x1 - x0) // (8 * SIDE))
     small = cv2.resize(pixels[y0:y1:step, x0:x1:step], (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    return np.asarray(small, dtype=np.float32)
+
+
+def likeness_of_shrunk(small: Pixels) -> float:
+    """Return the correlation, -1 to 1, of an image [SIDE, SIDE] with a sketch of a chest."""
     small = small - small.mean()
     spread = float(np.linalg.norm(small))
     if spread < 1e-3:

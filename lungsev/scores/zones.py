@@ -77,9 +77,15 @@ def _overlap(box: Box, half: Box) -> Box | None:
 def _sampled(box: Box, theta: FloatArray, mask: FloatArray) -> npt.NDArray[np.uint8]:
     """Return whether it is lung at evenly spaced points of a box, its edges included: uint8 [n, n], 0 or 1."""
     side = mask.shape[0]
+    # Mask pixels of the corner and of a step along each side of the box; the frame is affine.
+    corner, right, down = (
+        (_to_canvas(np.array(place), box, theta) + 1) / 2 * side - 0.5 for place in ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0))
+    )
     steps = np.linspace(0.0, 1.0, _SAMPLES)
-    points = _to_canvas(np.stack(np.meshgrid(steps, steps), axis=-1), box, theta)
-    x, y = np.moveaxis(((points + 1) / 2 * side - 0.5).astype(np.float32), -1, 0)
+    x, y = (
+        (corner[i] + (right - corner)[i] * steps[None] + (down - corner)[i] * steps[:, None]).astype(np.float32)
+        for i in range(2)
+    )
     values = cv2.remap(np.ascontiguousarray(mask, dtype=np.float32), x, y, cv2.INTER_LINEAR)
     return (values >= 0.5).astype(np.uint8)
 

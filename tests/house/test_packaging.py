@@ -31,7 +31,7 @@ FOLDERS = {
     "runtime": "lungsev/runtime",
 }
 # Found on the machine, never installed by us: NVIDIA's own packages, and a server's client beside the server.
-FROM_THE_DEVICE = {"tensorrt", "tensorrt_rtx", "pycuda", "openvino", "tritonclient"}
+FROM_THE_DEVICE = {"tensorrt", "tensorrt_rtx", "openvino", "tritonclient"}
 EXTRA_OF_ROOM = {"train": "train", "export": "export", "runtime": "bedside"}
 
 
@@ -108,6 +108,27 @@ def test_the_wheel_stays_small_enough_for_a_repository(wheel: Path) -> None:
 def test_the_runtime_asks_for_nothing_that_trains(project: dict[str, Any]) -> None:
     names = {canonicalize_name(Requirement(text).name) for text in project["project"]["dependencies"]}
     assert names.isdisjoint({"torch", "torchvision", "timm", "lightning", "scipy", "pandas", "scikit-learn", "onnx"})
+
+
+def test_each_extra_for_a_gpu_brings_the_library_and_a_binding_for_the_same_cuda(project: dict[str, Any]) -> None:
+    extras = project["project"]["optional-dependencies"]
+
+    def brought(extra: str, machine: str) -> dict[str, Requirement]:
+        wanted = map(Requirement, extras[extra])
+        chosen = [r for r in wanted if r.marker is None or r.marker.evaluate({"platform_machine": machine})]
+        return {canonicalize_name(requirement.name): requirement for requirement in chosen}
+
+    workstation, jetson = brought("tensorrt", "x86_64"), brought("tensorrt", "aarch64")
+    assert set(workstation) == {"tensorrt-cu12", "cuda-bindings"}
+    assert set(jetson) == {"cuda-bindings"}, "on a Jetson TensorRT comes with JetPack"
+    for found in (workstation, jetson):
+        assert found["cuda-bindings"].specifier.contains("12.9.10")
+        assert not found["cuda-bindings"].specifier.contains("13.0.0")
+    for extra, library in (("rtx", "tensorrt-rtx-cu13"), ("tensorrt-cuda13", "tensorrt-cu13")):
+        found = brought(extra, "x86_64")
+        assert set(found) == {library, "cuda-bindings"}
+        assert not found["cuda-bindings"].specifier.contains("12.9.10")
+    assert set(brought("pycuda", "aarch64")) == {"pycuda"}
 
 
 def third_party_imports(path: Path) -> tuple[set[str], set[str]]:

@@ -1,6 +1,6 @@
 """The TensorRT library of this machine, and what it can do, by its attributes rather than its version.
 
-`tensorrt` comes with JetPack or from NVIDIA's index, `tensorrt_rtx` from PyPI; neither is a dependency.
+`tensorrt` comes with JetPack or from NVIDIA's index, `tensorrt_rtx` from PyPI; both are extras, no dependency.
 """
 
 from __future__ import annotations
@@ -99,6 +99,6 @@ def missing_message(tegra_release: Path, system_libraries: Path) -> str:
             "(part of nvidia-jetpack)"
         )
     return (
-        "no TensorRT is installed; on a Jetson it comes with JetPack, on a workstation: pip install tensorrt-rtx-cu13, "
-        "in a data centre from NVIDIA's index; or run with --backend onnxruntime"
+        'no TensorRT is installed; on a Jetson it comes with JetPack, elsewhere: pip install "lungsev[rtx]" for '
+        'GeForce and RTX cards, "lungsev[tensorrt]" for any other; or run with --backend onnxruntime'
     )

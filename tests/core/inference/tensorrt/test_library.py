@@ -46,4 +46,6 @@ def test_a_jetson_without_it_is_told_what_to_install(tmp_path: Path) -> None:
 
 
 def test_a_workstation_is_told_where_it_comes_from(tmp_path: Path) -> None:
-    assert "tensorrt-rtx" in missing_message(tmp_path / "none", tmp_path)
+    message = missing_message(tmp_path / "none", tmp_path)
+    assert "lungsev[rtx]" in message
+    assert "lungsev[tensorrt]" in message

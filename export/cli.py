@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from lungsev import __version__
 from lungsev.bundle.trust import allow_unsigned
 from lungsev.errors import LungsevError, MissingExtraError
+from lungsev.inference.cpus import limit_thread_pools
 from lungsev.inference.tensorrt.command import engine
 
 DEFAULT_COMMAND = "bundle"
@@ -45,6 +46,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="JSON on standard outpu
 
 def main() -> None:
     """Run the command; an operator's error becomes one line on standard error and an exit code."""
+    limit_thread_pools()
     try:
         app()
     except LungsevError as error:

@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from lungsev import __version__
 from lungsev.bundle import trust
 from lungsev.errors import LungsevError
+from lungsev.inference.cpus import limit_thread_pools
 from lungsev.inference.tensorrt.command import engine
 from lungsev.runtime.commands.bench import bench
 from lungsev.runtime.commands.corrections import corrections
@@ -63,6 +64,7 @@ def main() -> None:
         from lungsev.runtime.watcher.supervisor import die_with_watcher
 
         die_with_watcher()
+    limit_thread_pools()
     try:
         app()
     except LungsevError as error:

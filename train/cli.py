@@ -10,6 +10,7 @@ from typing import NoReturn
 import typer
 
 from lungsev.errors import LungsevError
+from lungsev.inference.cpus import limit_thread_pools
 from lungsev.train.commands import data, evaluation, sharing, sweep, table, training
 
 app = typer.Typer(
@@ -32,6 +33,7 @@ def main() -> None:
     """Run the command; what an operator can act on is one line and the exit code of its error."""
     from lungsev.train.console import leave_stdout_to_machines
 
+    limit_thread_pools()
     leave_stdout_to_machines("--json" in sys.argv)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):

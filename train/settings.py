@@ -5,6 +5,7 @@ Explicit option > config file > default. Unknown keys are errors that name file 
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -48,9 +49,7 @@ class DataSettings(Settings):
     root: Path | None = None  # --data
     layout: str | None = None  # None: recognised from what the folder holds
     cache: Path = Path("runs/cache")  # prepared canvases; pictures of patients, so beside the runs
-    workers: Annotated[int, Field(ge=0)] | None = (
-        None  # loader processes; None: one less than the usable CPUs, at most 8
-    )
+    workers: Annotated[int, Field(ge=0)] | None = None  # loader processes; None: see num_workers
     skip_unreadable: bool = False  # True: leave damaged images out and say so
     findings: tuple[str, ...] = ()  # only images with one of these findings train; the others are the test part
     exclude_patients_of: Path | None = None  # a graded dataset whose patients must not be trained on here
@@ -58,8 +57,10 @@ class DataSettings(Settings):
 
     @property
     def num_workers(self) -> int:
-        """Return the number of loader processes."""
-        return self.workers if self.workers is not None else min(8, usable_cpus() - 1)
+        """Loader processes: one less than the CPUs that this process may use, at most 8; torchrun's share the CPUs."""
+        if self.workers is not None:
+            return self.workers
+        return max(0, min(8, usable_cpus() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")) - 1))
 
 
 class OptimizerSettings(Settings):

@@ -28,6 +28,16 @@ def usable_cpus(root: Path = Path("/")) -> int:
     return max(1, min(len(cores), math.ceil(_quota_cpus(root))))
 
 
+def limit_thread_pools() -> None:
+    """Give the pools of OpenCV, OpenBLAS, OpenMP and MKL in this process no more threads than it has CPUs.
+
+    They read these variables when they are loaded, and on their own count a machine's CPUs rather than a container's
+    quota. What is set already stays: OMP_NUM_THREADS=1 of a scheduler or of torchrun.
+    """
+    for name in ("OMP_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"):
+        os.environ.setdefault(name, str(usable_cpus()))
+
+
 def _core_of(topology: Path, cpu: int) -> str:
     return _text_of(topology / "thread_siblings_list") or str(cpu)
 

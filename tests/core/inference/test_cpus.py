@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from lungsev.inference.cpus import usable_cpus
+from lungsev.inference import cpus
+from lungsev.inference.cpus import limit_thread_pools, usable_cpus
 
 MOUNT_V2 = "30 23 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw\n"
 MOUNT_V1 = "32 31 0:29 {top} /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n"
@@ -92,3 +95,32 @@ def test_a_system_without_affinity_has_all_its_cpus(monkeypatch: pytest.MonkeyPa
     assert usable_cpus() == 6
     monkeypatch.setattr(os, "cpu_count", lambda: None)
     assert usable_cpus() == 1
+
+
+def test_pools_of_libraries_get_the_usable_cpus_where_nothing_else_was_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cpus, "usable_cpus", lambda: 3)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.delenv("OPENCV_FOR_THREADS_NUM", raising=False)
+    limit_thread_pools()
+    assert (os.environ["OMP_NUM_THREADS"], os.environ["OPENCV_FOR_THREADS_NUM"]) == ("1", "3")
+
+
+@pytest.mark.parametrize("program", ["runtime", "train", "export"])
+def test_every_program_limits_its_pools_before_opencv_is_loaded(program: str) -> None:
+    code = f"""
+import sys
+from importlib import import_module
+from lungsev.inference import cpus
+cpus.usable_cpus = lambda: 5
+sys.argv = ["lungsev", "--help"]
+cli = import_module("lungsev.{program}.cli")
+assert "cv2" not in sys.modules and "numpy" not in sys.modules
+try:
+    cli.main()
+except SystemExit:
+    pass
+import cv2
+assert cv2.getNumThreads() == 5, cv2.getNumThreads()
+"""
+    environment = {name: value for name, value in os.environ.items() if "THREADS" not in name}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True, stdout=subprocess.DEVNULL)

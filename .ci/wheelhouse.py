@@ -36,7 +36,7 @@ def main() -> int:
     arguments = parser.parse_args()
     for machine in arguments.machine or ["x86_64", "aarch64"]:
         for version in arguments.python or ["3.10", "3.12"]:
-            folder = arguments.out / f"{machine}-cp{version.replace('.', '')}"
+            folder = arguments.out.resolve() / f"{machine}-cp{version.replace('.', '')}"
             fill(folder, machine, version, arguments.wheel)
             print(f"{folder}: {len(list(folder.glob('*.whl')))} wheels")
     return 0

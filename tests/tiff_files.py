@@ -47,6 +47,12 @@ def tiff_file(
     return head + struct.pack(order + place, directories_at) + whole
 
 
+def pack(values: npt.NDArray[Any], bits: int) -> npt.NDArray[np.uint8]:
+    """Rows of values [rows, columns] in so many bits each, from the highest bit on, each row in whole bytes."""
+    each = np.unpackbits(values.astype(">u2").view(np.uint8).reshape(len(values), -1, 2), axis=2)[..., 16 - bits :]
+    return np.packbits(each.reshape(len(values), -1), axis=1)
+
+
 def _pixels(samples: npt.NDArray[Any], order: str) -> bytes:
     return samples.astype(samples.dtype.newbyteorder(order)).tobytes()
 

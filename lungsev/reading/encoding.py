@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import imagecodecs
 import numpy as np
 import numpy.typing as npt
 from pydicom.encaps import encapsulate
@@ -51,46 +52,32 @@ def encode_pixel_data(stored: Stored, syntax: str, bits_stored: int) -> bytes:
 
 
 def _jpeg(stored: Stored, bits_stored: int) -> bytes:
-    import imagecodecs
-
     return bytes(imagecodecs.jpeg8_encode(stored, JPEG_QUALITY, bitspersample=8 if bits_stored <= 8 else 12))
 
 
 def _jpeg_lossless(stored: Stored, bits_stored: int) -> bytes:
-    import imagecodecs
-
     return bytes(imagecodecs.jpeg8_encode(stored, lossless=True, predictor=1, bitspersample=bits_stored))
 
 
 def _jpeg_ls(stored: Stored, bits_stored: int) -> bytes:
-    import imagecodecs
-
     return bytes(imagecodecs.jpegls_encode(stored))
 
 
 def _jpeg_ls_near(stored: Stored, bits_stored: int) -> bytes:
-    import imagecodecs
-
     return bytes(imagecodecs.jpegls_encode(stored, level=NEAR_LOSSLESS_ERROR))
 
 
 def _jpeg_2000_lossless(stored: Stored, bits_stored: int) -> bytes:
-    import imagecodecs
-
     return bytes(imagecodecs.jpeg2k_encode(stored, reversible=True, codecformat="j2k", bitspersample=bits_stored))
 
 
 def _jpeg_2000(stored: Stored, bits_stored: int) -> bytes:
-    import imagecodecs
-
     return bytes(
         imagecodecs.jpeg2k_encode(stored, level=JPEG_2000_PSNR_DB, codecformat="j2k", bitspersample=bits_stored)
     )
 
 
 def _htj2k(stored: Stored, bits_stored: int) -> bytes:
-    import imagecodecs
-
     return bytes(imagecodecs.htj2k_encode(stored, reversible=True))
 
 
@@ -121,6 +108,6 @@ ENCODERS: dict[str, Callable[[Stored, int], bytes]] = {
     JPEG_LS_NEAR: _jpeg_ls_near,
     JPEG_2000_LOSSLESS: _jpeg_2000_lossless,
     JPEG_2000: _jpeg_2000,
-    HTJ2K_LOSSLESS: _htj2k,
+    **({HTJ2K_LOSSLESS: _htj2k} if hasattr(imagecodecs, "htj2k_encode") else {}),  # not on Python 3.10
     RLE: _rle,
 }

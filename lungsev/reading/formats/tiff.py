@@ -15,6 +15,7 @@ from lungsev.errors import SkippedImageError, UnreadableImageError
 from lungsev.reading.formats.jpeg import JPEG_END
 from lungsev.reading.formats.samples import to_8_or_16_bits
 from lungsev.reading.formats.tiff_directory import TiffDirectory
+from lungsev.reading.formats.tiff_packed import can_unpack, unpack_strips
 
 Samples = npt.NDArray[Any]
 
@@ -109,7 +110,14 @@ def _unpacked(data: bytes, directory: TiffDirectory) -> Samples:
     as_rgb = directory.photometric in _CIELAB or (
         directory.photometric == _YCBCR and directory.compression not in (_OLD_JPEG, _JPEG)
     )
-    samples: Samples = np.asarray(imagecodecs.tiff_decode(data, index=directory.index, asrgb=as_rgb))
+    try:
+        samples: Samples = np.asarray(imagecodecs.tiff_decode(data, index=directory.index, asrgb=as_rgb))
+    except ValueError as error:
+        if "not supported" not in str(error):
+            raise
+        if not can_unpack(directory):
+            raise _unsupported(f"samples of {directory.bits} bits in a way that this imagecodecs cannot read") from None
+        samples = unpack_strips(data, directory)
     if as_rgb:
         samples = samples[..., :3]
     if samples.ndim == 2:

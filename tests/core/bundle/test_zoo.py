@@ -157,5 +157,6 @@ def test_the_user_s_zoo_is_below_the_home_folder(tmp_path: Path, monkeypatch: py
 
 def test_an_account_without_a_home_has_a_place_for_its_zoo(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("XDG_DATA_HOME", raising=False)
-    monkeypatch.setattr("os.path.expanduser", lambda path: path)  # what it does where nothing names a home
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)  # raises KeyError, as where nothing names a home
     assert user_zoo() == Path("/var/lib/lungsev/zoo")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import struct
 
 import numpy as np
@@ -26,7 +27,19 @@ from lungsev.reading.encoding import (
     encode_frame,
 )
 
-LOSSLESS = [RLE, JPEG_LOSSLESS, JPEG_LOSSLESS_SV1, JPEG_LS_LOSSLESS, JPEG_2000_LOSSLESS, HTJ2K_LOSSLESS]
+needs_htj2k = pytest.mark.skipif(HTJ2K_LOSSLESS not in ENCODERS, reason="this imagecodecs has no encoder of HTJ2K")
+HTJ2K = pytest.param(HTJ2K_LOSSLESS, marks=needs_htj2k)
+LOSSLESS = [RLE, JPEG_LOSSLESS, JPEG_LOSSLESS_SV1, JPEG_LS_LOSSLESS, JPEG_2000_LOSSLESS, HTJ2K]
+# (37 y + 23 x) mod 97 * 40 + (y x) mod 13, of 16 rows and 12 columns, by OpenJPH 0.26.
+HTJ2K_SAMPLE = (
+    "/0//UQApQAAAAAAMAAAAEAAAAAAAAAAAAAAADAAAABAAAAAAAAAAAAABDwEB/1AACAACAAAACv9SAAwAAgABAAUEBEAB/1wAEyCIkJCQkJCQkJCQkJCQ"
+    "iIiI/2QAFwABT3BlbkpQSCBWZXIgMC4yNi4zLv+QAAoAAAAAAaYAAf+TwAAmj/EFB3QAAMAAEsAAEsAAEoDeAYd0APMBB3QAEQIHdADAABPAABUwAATg"
+    "KD7gAot0AGLE5PMxAKGUAGPR5wKLdADAABbMAAFqQAAWwOyZrBLq/SbpGZeLABS5R8z8AVMOMgG9mAD1DKu1OQc+WNT54xflJ1IQgb2XAMOUyRCA8AOt"
+    "bcnTLWDot3EAjo5CAL6YAMAAL1KAAF6tAAC9QMgT1MkH4OQ+fTx3Ts5Tl/MLL+NhW09tbV6EurTcOby6eFtTwpwHamv6WgTkBalT0BphysO18mKX8cDW"
+    "Xl4LgMbr6wBO3i9HUnnZJcwSkIApkAHIc/JC7S7xktNeyzvh8rQ07x3I42vLU7ZE7S7xEtSshryOfwvynDzWwsvvfK1Om0u8xDTmiYfxiMz1nCzUqkz1"
+    "hKxNW8zM7/sq1QwuSN7hhOAKUAOeAJI/Och/3scjW+lNvmssz/AogIkHegzIu5N3NoxnAMlrNpMneQUw8TQfAZnX5SYfbCZP8pi8XTN5ydP4k5vc5AD4"
+    "CroUvyHNUJZhrKQA6H8A/9k="
+)
 LOSSY = {JPEG_EXTENDED: 40, JPEG_LS_NEAR: 2, JPEG_2000: 40}
 CODESTREAMS = [syntax for syntax in ENCODERS if syntax not in (RLE, JPEG_BASELINE)]
 
@@ -56,6 +69,12 @@ def test_lossless_codecs_give_every_value_back(syntax: str, bits: int) -> None:
     stored = radiograph(bits)
     decoded = decode_frame(encode_frame(stored, syntax, bits), codec_for(syntax), shape_of(stored, bits))
     np.testing.assert_array_equal(decoded, stored)
+
+
+def test_htj2k_is_decoded_where_nothing_encodes_it() -> None:
+    y, x = np.mgrid[:16, :12]
+    decoded = decode_frame(base64.b64decode(HTJ2K_SAMPLE), codec_for(HTJ2K_LOSSLESS), FrameShape(16, 12, 16, 12, False))
+    np.testing.assert_array_equal(decoded, (37 * y + 23 * x) % 97 * 40 + y * x % 13)
 
 
 def test_a_codestream_left_in_its_jp2_file_is_found() -> None:
@@ -137,7 +156,7 @@ def test_more_bits_than_the_header_allocates_are_refused(syntax: str) -> None:
     assert caught.value.code == "wrong_shape"
 
 
-@pytest.mark.parametrize("syntax", [JPEG_LOSSLESS_SV1, JPEG_LS_LOSSLESS, JPEG_2000_LOSSLESS, HTJ2K_LOSSLESS])
+@pytest.mark.parametrize("syntax", [JPEG_LOSSLESS_SV1, JPEG_LS_LOSSLESS, JPEG_2000_LOSSLESS, HTJ2K])
 def test_a_colour_codestream_is_refused(syntax: str) -> None:
     import imagecodecs
 

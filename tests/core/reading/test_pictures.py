@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
+from tiff_files import tiff_file
 
 from lungsev.errors import SkippedImageError, UnreadableImageError
 from lungsev.reading.grayscale import Grayscale
@@ -81,7 +82,7 @@ def test_a_tiff_with_white_as_zero_is_inverted(order: str) -> None:
 
 def test_a_tiff_of_several_pages_is_skipped() -> None:
     with pytest.raises(SkippedImageError) as caught:
-        read(cv2.imencodemulti(".tiff", [GREY, GREY])[1].tobytes())
+        read(tiff_file((GREY, {}), (GREY, {})))
     assert caught.value.code == "multi_frame"
 
 

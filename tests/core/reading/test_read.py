@@ -18,18 +18,17 @@ from lungsev.errors import ImageError, SkippedImageError, UnreadableImageError
 from lungsev.phantom import make_phantom, write_phantom_jpeg, write_phantom_png
 from lungsev.preprocessing.canvas import to_canvas
 from lungsev.reading.encoding import (
-    HTJ2K_LOSSLESS,
-    JPEG_2000_LOSSLESS,
-    JPEG_LOSSLESS,
-    JPEG_LOSSLESS_SV1,
-    JPEG_LS_LOSSLESS,
-    RLE,
+    ENCODERS,
+    JPEG_2000,
+    JPEG_BASELINE,
+    JPEG_EXTENDED,
+    JPEG_LS_NEAR,
 )
 from lungsev.reading.limits import ReadLimits
 from lungsev.reading.read import radiograph_from_array, read_file, read_radiograph, read_radiograph_bytes
 
 EXPLICIT = str(uid.ExplicitVRLittleEndian)
-LOSSLESS = [EXPLICIT, RLE, JPEG_LOSSLESS, JPEG_LOSSLESS_SV1, JPEG_LS_LOSSLESS, JPEG_2000_LOSSLESS, HTJ2K_LOSSLESS]
+LOSSLESS = [EXPLICIT, *sorted(set(ENCODERS) - {JPEG_BASELINE, JPEG_EXTENDED, JPEG_LS_NEAR, JPEG_2000})]
 TOP = 4095
 
 

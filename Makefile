@@ -83,7 +83,7 @@ test-lowest: .venv-tools/installed ## Run core and runtime tests with the smalle
 test-matrix: .venv-tools/installed ## Run core and runtime tests with the newest versions on Python 3.10, 3.12 and 3.13
 	for version in 3.10 3.12 3.13; do sh .ci/test_versions.sh .venv-tools/bin/uv newest $$version || exit 1; done
 
-lock: .venv-tools/installed ## Write docs/deploy/bedside.lock.txt anew: versions and hashes of a bedside install
+lock: .venv-tools/installed ## Write docs/deploy/*.lock.txt: versions and hashes of a bedside install, and of TensorRT's binding
 	sh .ci/lock.sh .venv-tools/bin/uv
 
 wheel: .venv/installed ## Build the wheel and the bundle twice, compare the bytes, leave them in dist/
@@ -99,7 +99,7 @@ licences: .venv/installed ## Print the licence of every dependency; fails where 
 	$(bin)/python .ci/licences.py
 
 audit: .venv-tools/installed ## Look for known vulnerabilities in the locked versions (needs the network)
-	.venv-tools/bin/pip-audit --require-hashes --disable-pip --strict -r docs/deploy/bedside.lock.txt
+	.venv-tools/bin/pip-audit --require-hashes --disable-pip --strict -r docs/deploy/bedside.lock.txt -r docs/deploy/tensorrt.lock.txt
 
 architecture: .venv/installed ## Write the module index of ARCHITECTURE.md from the modules' first lines
 	$(bin)/python .ci/architecture.py

@@ -11,6 +11,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCK = ROOT / "docs" / "deploy" / "bedside.lock.txt"
+TENSORRT_LOCK = LOCK.with_name("tensorrt.lock.txt")
 
 
 @dataclass(frozen=True)

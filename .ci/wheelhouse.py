@@ -1,4 +1,4 @@
-"""Download the wheels of the lock file for offline installs: a folder per platform and Python, with what installs it.
+"""Download the wheels of the lock files for offline installs: a folder per platform and Python, with what installs it.
 
 python .ci/wheelhouse.py dist/wheelhouse --wheel dist/lungsev-0.1.0-py3-none-any.whl
 python .ci/wheelhouse.py dist/wheelhouse --wheel ... --python 3.10 --machine aarch64
@@ -15,15 +15,18 @@ import tempfile
 from pathlib import Path
 
 from check_aarch64 import GLIBC_MINORS, target_environment
-from locked import read_lock
+from locked import LOCK, TENSORRT_LOCK, read_lock
 
 INSTALL = """#!/bin/sh
-# Install lungsev from this folder alone: sh install.sh /opt/lungsev/bin/python
+# Install lungsev from this folder alone: sh install.sh /opt/lungsev/bin/python [tensorrt]
 set -eu
+python=$1
 cd "$(dirname "$0")"
 sha256sum --check --quiet SHA256SUMS
-"$1" -m pip install --no-index --find-links . --require-hashes -r requirements.txt
-"$1" -m pip install --no-index --no-deps ./lungsev-*.whl
+for part in bedside ${2:-}; do
+    "$python" -m pip install --no-index --find-links . --require-hashes -r "$part.requirements.txt"
+done
+"$python" -m pip install --no-index --no-deps ./lungsev-*.whl
 """
 
 
@@ -46,14 +49,15 @@ def fill(folder: Path, machine: str, version: str, wheel: Path) -> None:
     """Raises CalledProcessError when a package has no such wheel, or one whose hash is not in the lock."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    requirements = folder / "requirements.txt"
-    requirements.write_text(requirements_for(machine, version), encoding="utf-8")
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
     command += ["--only-binary=:all:", "--implementation", "cp", "--python-version", version]
     for minor in reversed(GLIBC_MINORS):
         command += ["--platform", f"manylinux_2_{minor}_{machine}"]
-    command += ["--platform", f"manylinux2014_{machine}", "-r", str(requirements), "-d", str(folder)]
-    subprocess.run(command, check=True, cwd=tempfile.gettempdir())
+    command += ["--platform", f"manylinux2014_{machine}", "-d", str(folder)]
+    for part, lock in {"bedside": LOCK, "tensorrt": TENSORRT_LOCK}.items():
+        requirements = folder / f"{part}.requirements.txt"
+        requirements.write_text(requirements_for(machine, version, lock), encoding="utf-8")
+        subprocess.run([*command, "-r", str(requirements)], check=True, cwd=tempfile.gettempdir())
     shutil.copy(wheel, folder)
     (folder / "install.sh").write_text(INSTALL, encoding="utf-8")
     files = sorted(path for path in folder.iterdir())
@@ -61,11 +65,11 @@ def fill(folder: Path, machine: str, version: str, wheel: Path) -> None:
     (folder / "SHA256SUMS").write_text(sums, encoding="utf-8")
 
 
-def requirements_for(machine: str, version: str) -> str:
+def requirements_for(machine: str, version: str, lock: Path = LOCK) -> str:
     """The lines of the lock that apply there, without markers: pip would judge them by its own Python."""
     environment = target_environment(version, machine)
     lines = []
-    for each in read_lock():
+    for each in read_lock(lock):
         if each.applies(environment):
             hashes = " ".join(f"--hash=sha256:{digest}" for digest in each.hashes)
             lines.append(f"{each.name}=={each.version} {hashes}\n")

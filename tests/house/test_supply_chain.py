@@ -62,6 +62,40 @@ def test_a_wheelhouse_takes_the_lines_of_its_platform_without_their_markers(scri
     assert "colorama" not in lines
 
 
+def test_a_wheelhouse_in_a_relative_folder_holds_what_installs_it(
+    script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wheelhouse, asked = script("wheelhouse"), []
+
+    def download(command: list[str], cwd: str, check: bool) -> None:
+        requirements, folder = Path(command[command.index("-r") + 1]), Path(command[command.index("-d") + 1])
+        asked.append((Path(cwd, requirements).read_text().split("==")[0], Path(cwd, folder)))
+        Path(cwd, folder, f"{len(asked)}.whl").touch()
+
+    monkeypatch.setattr(wheelhouse.subprocess, "run", download)
+    monkeypatch.chdir(tmp_path)
+    Path("lungsev-0.1.0-py3-none-any.whl").touch()
+    chosen = ["--wheel", "lungsev-0.1.0-py3-none-any.whl", "--python", "3.10", "--machine", "aarch64"]
+    monkeypatch.setattr(sys, "argv", ["wheelhouse.py", "houses", *chosen])
+    assert wheelhouse.main() == 0
+    folder = tmp_path / "houses" / "aarch64-cp310"
+    assert asked == [("annotated-doc", folder), ("cuda-bindings", folder)]
+    sums = (folder / "SHA256SUMS").read_text()
+    assert [line.split()[1] for line in sums.splitlines()] == [
+        *("1.whl", "2.whl", "bedside.requirements.txt", "install.sh"),
+        *("lungsev-0.1.0-py3-none-any.whl", "tensorrt.requirements.txt"),
+    ]
+
+
+def test_the_binding_of_cuda_is_locked_as_the_extra_asks(script) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extra = map(Requirement, project["optional-dependencies"]["tensorrt"])
+    (asked,) = (requirement for requirement in extra if requirement.name == "cuda-bindings")
+    locked = script("locked")
+    versions = {each.name: each.version for each in locked.read_lock(locked.TENSORRT_LOCK)}
+    assert asked.specifier.contains(versions[asked.name])
+
+
 def test_the_bill_of_materials_is_the_same_twice_and_names_the_model(script, tmp_path: Path) -> None:
     sbom, locked = script("sbom"), list(script("locked").read_lock())
     (tmp_path / "a.whl").write_bytes(b"wheel")

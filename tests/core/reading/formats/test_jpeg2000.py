@@ -109,10 +109,11 @@ WHOLE = {
     "tiles": pillow(NOISE, tile_size=(128, 128)),
     "precincts": pillow(NOISE, precinct_size=(64, 64), progression="PCRL"),
     "layers": pillow(NOISE, quality_layers=[20, 8, 1]),
-    "high throughput": bytes(imagecodecs.htj2k_encode(NOISE, reversible=True)),
     "one grey": pillow(np.full((256, 300), 2048, np.uint16), precinct_size=(64, 64)),
     "half of one grey": pillow(np.where(np.arange(256)[:, None] < 128, NOISE, 0).astype(np.uint16), tile_size=(64, 64)),
 }
+if HTJ2K_LOSSLESS in ENCODERS:  # not on Python 3.10
+    WHOLE["high throughput"] = encode_frame(NOISE, HTJ2K_LOSSLESS, 12)
 
 
 def decode(codestream: bytes) -> npt.NDArray[np.generic]:
@@ -126,7 +127,7 @@ def test_a_whole_codestream_has_all_tiles(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kept", [0.5, 0.9, 0.99])
-@pytest.mark.parametrize("kind", ["one tile", "tiles", "precincts", "layers", "high throughput"])
+@pytest.mark.parametrize("kind", [kind for kind in WHOLE if "grey" not in kind])
 def test_a_cut_codestream_is_refused_with_an_end_with_zeros_and_with_another_length(kind: str, kept: float) -> None:
     whole = WHOLE[kind]
     part = whole.index(b"\xff\x90")

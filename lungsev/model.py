@@ -30,7 +30,8 @@ import numpy.typing as npt
 
 from lungsev.bundle.archive import demand_trust, read_bundle
 from lungsev.errors import BackendError, ImageError, SkippedImageError, UnreadableImageError
-from lungsev.inference.select import open_backend
+from lungsev.inference.select import EAGER, DeviceOptions, open_backend
+from lungsev.inference.status import BackendStatus, describe_backend
 from lungsev.pipeline import ScoredRadiograph, Scorer, StageClock, unscored_report
 from lungsev.reading.radiograph import Radiograph
 from lungsev.reading.read import radiograph_from_array, read_radiograph
@@ -60,14 +61,17 @@ def load(
     threads: int | None = None,
     sandbox: bool = True,
     allow_unsigned: bool = False,
+    device: DeviceOptions = EAGER,
 ) -> Model:
     """Open a model.
 
     Args:
         bundle: Folder, .zip, or the name of a bundle in a zoo (`lungsev.bundle.zoo`); None is the packaged model.
-        backend: `auto` (TensorRT where it works, else ONNX Runtime), `onnxruntime`, `tensorrt` or `openvino`.
+        backend: `auto` (ONNX Runtime, and TensorRT from the moment its engine is ready), `onnxruntime`, `tensorrt` or
+            `openvino`.
         threads: CPU threads of the network; None is all cores.
         allow_unsigned: Open a bundle from elsewhere without a signature of a trusted key (`lungsev.bundle.signature`).
+        device: How the GPU is used where there is one (`lungsev.inference.select.DeviceOptions`).
         sandbox: Read files in a limited child process. False starts 0.3 s faster on two cores, for files you trust.
 
     Raises:
@@ -84,7 +88,7 @@ def load(
 
             decoder = worker = stack.enter_context(Sandbox())
             worker.start(wait=False)  # it imports the codecs while the backend opens
-        scorer = Scorer(opened, stack.enter_context(open_backend(opened, backend, threads)))
+        scorer = Scorer(opened, stack.enter_context(open_backend(opened, backend, threads, device)))
         if sandbox:
             worker.start()
         stack.pop_all()
@@ -95,14 +99,22 @@ class Model:
     """An open model. Use it from one thread at a time, and close it: `with lungsev.load() as model`.
 
     Attributes:
-        info: Name, version, backend and device, as in the report.
         scorer: The bundle and the open backend.
     """
 
     def __init__(self, scorer: Scorer, decoder: ImageDecoder) -> None:
         self.scorer = scorer
         self._decoder = decoder
-        self.info: ModelInfo = scorer.info
+
+    @property
+    def info(self) -> ModelInfo:
+        """Name, version, backend and device, as in the report of the last image."""
+        return self.scorer.info
+
+    @property
+    def status(self) -> BackendStatus:
+        """The backend that scores the next image, and why."""
+        return describe_backend(self.scorer.backend)
 
     def score(self, image: ImageSource) -> SeverityReport:
         """Score an image: a path, the bytes of a file, or an array [rows, columns] as in `radiograph_from_array`.

@@ -20,6 +20,7 @@ from lungsev.bundle.archive import Bundle
 from lungsev.errors import BackendError, ImageError, SkippedImageError
 from lungsev.grading import decode
 from lungsev.inference.backend import Backend, Outputs
+from lungsev.inference.status import describe_backend
 from lungsev.preprocessing.canvas import Canvas, to_canvas
 from lungsev.quality.gate import assess_quality
 from lungsev.quality.lung_shape import lungs_in_picture
@@ -87,13 +88,19 @@ class Scorer:
     def __init__(self, bundle: Bundle, backend: Backend) -> None:
         self.bundle = bundle
         self.backend = backend
-        self.info = ModelInfo(
-            name=bundle.manifest.name,
-            version=bundle.manifest.version,
-            bundle_sha256=bundle.sha256,
+
+    @property
+    def info(self) -> ModelInfo:
+        """The model, and where the last image ran."""
+        manifest, backend = self.bundle.manifest, self.backend
+        return ModelInfo(
+            name=manifest.name,
+            version=manifest.version,
+            bundle_sha256=self.bundle.sha256,
             backend=backend.name,
             device=backend.device,
             precision=backend.precision,
+            reason=describe_backend(backend).reason,
         )
 
     def score(self, radiograph: Radiograph, clock: StageClock | None = None) -> ScoredRadiograph:

@@ -77,7 +77,7 @@ class ImageInfo:
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """The model, and where it ran. `bundle_sha256` is the hash of the bundle's SHA256SUMS."""
+    """The model, and where it ran. `bundle_sha256` is the hash of the bundle's SHA256SUMS; `reason` says why there."""
 
     name: str
     version: str
@@ -85,6 +85,7 @@ class ModelInfo:
     backend: str
     device: str
     precision: Annotated[str, Field(json_schema_extra={"enum": ["fp32", "bf16", "fp16"]})]
+    reason: str = ""
 
 
 @dataclass(frozen=True)

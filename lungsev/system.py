@@ -8,19 +8,26 @@ import errno
 import fcntl
 import hashlib
 import json
+import logging
 import os
 import secrets
 import shutil
 import signal
+import socket
+import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, TextIO
+
+log = logging.getLogger("lungsev.system")
 
 UNFINISHED_SUFFIX = ".part"
 
 _START = "import json, sys; sys.path[:] = json.loads(sys.argv.pop(1)); "
 _PR_SET_PDEATHSIG = 1
+_GRACE_SECONDS = 3.0
+_KILL_SECONDS = 10.0  # a process inside a driver that hangs cannot even be killed
 
 
 @contextlib.contextmanager
@@ -159,3 +166,67 @@ def die_with_parent(parent: int, signal_number: signal.Signals = signal.SIGKILL)
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal_number, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(1)
+
+
+class ChildProcess:
+    """A Python process with a socket to it: what may crash, hang or be killed does so there.
+
+    A new process, not a fork: it inherits neither threads nor a CUDA context.
+
+    Args:
+        start: Python code that it runs; `sys.argv[1]` is the descriptor of its end of the socket, then `arguments`.
+        arguments: Further arguments.
+        environment: Variables beside those of this process.
+
+    Attributes:
+        socket: SOCK_SEQPACKET, one message at a time; end of file when either process has ended.
+    """
+
+    def __init__(self, start: str, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
+        self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._process = subprocess.Popen(
+                python_command(start, str(theirs.fileno()), *arguments),
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,  # libraries write there what may quote an image
+                env={**os.environ, **(environment or {})},
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        return self._process.pid
+
+    def is_alive(self) -> bool:
+        """Return whether it has not ended."""
+        return self._process.poll() is None
+
+    def close(self) -> None:
+        """Close the socket, which lets it end by itself, and kill it if it does not."""
+        self.socket.close()
+        try:
+            self._process.wait(_GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def kill(self) -> None:
+        """End it now. Whoever waits on the socket, in any thread, sees its end."""
+        self._process.kill()
+        try:
+            self._process.wait(_KILL_SECONDS)
+        except subprocess.TimeoutExpired:
+            log.error("process %d cannot be killed; it hangs in a driver", self.pid)
+
+    def how_it_ended(self) -> str:
+        """Return how it ended, e.g. "was ended by SIGSEGV"; waits for a child whose socket has closed."""
+        try:
+            code = self._process.wait(_GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            return "closed its socket"
+        if code == -signal.SIGKILL:
+            return "was killed (SIGKILL), as the kernel does when memory runs out"
+        names = {int(member): member.name for member in signal.Signals}
+        return f"was ended by {names.get(-code, -code)}" if code < 0 else f"ended with exit code {code}"

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from lungsev.bundle.zoo import find_bundle
+from lungsev.inference.tensorrt.settings import EngineSettings
 from lungsev.runtime.addresses import parse_networks
 from lungsev.runtime.delivery.destinations import Destination, with_rejection_notes
 
@@ -37,6 +38,7 @@ class ModelSettings(_Section):
     backend: str = "auto"
     threads: int | None = Field(default=None, ge=1)  # None: as many as this process may use
     allow_unsigned: bool = False  # use a bundle from elsewhere that no trusted key has signed
+    engine: EngineSettings = EngineSettings()  # of TensorRT, on a GPU
 
     def bundle_path(self) -> Path | None:
         """Return where the bundle is; None is the packaged one. Raises BundleError for an unknown name."""

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from lungsev.errors import ImageError, UnreadableImageError
+from lungsev.inference.status import BackendStatus
 from lungsev.model import ImageSource, Model
 from lungsev.moment import Moment
 from lungsev.patient import PatientInfo
@@ -23,6 +24,7 @@ from lungsev.runtime.settings import BedsideSettings, WatchSettings
 from lungsev.runtime.watcher.layout import Layout
 from lungsev.system import sha256_of_file
 
+STATUS = BackendStatus("onnxruntime", "cpu", "fp32", reason="it is a test")
 MODEL = ModelInfo("tiny", "1", "0" * 64, "onnxruntime", "cpu", "fp32")
 QUICK = WatchSettings(
     scan_seconds=0.05,
@@ -70,6 +72,7 @@ class QuickModel(Model):
     seen: list[Path] = field(default_factory=list)
     closed: bool = False
     info: ModelInfo = MODEL
+    status: BackendStatus = STATUS
     grade: int = 1
 
     def read(self, image: ImageSource) -> Radiograph:

@@ -14,17 +14,22 @@ Outputs = dict[str, npt.NDArray[np.float32]]
 
 
 class Backend(Protocol):
-    """Runs one bundle's fused graph. Opened once, used from one thread, closed explicitly.
+    """Runs one bundle's fused graph. Opened once, used from one thread, closed explicitly."""
 
-    Attributes:
-        name: For the report: `onnxruntime`, `tensorrt` or `openvino`.
-        device: For the report, e.g. `cpu` or `NVIDIA Jetson Orin Nano`.
-        precision: `fp32`, `bf16` or `fp16`.
-    """
+    @property
+    def name(self) -> str:
+        """For the report: `onnxruntime`, `tensorrt` or `openvino`."""
+        ...
 
-    name: str
-    device: str
-    precision: str
+    @property
+    def device(self) -> str:
+        """For the report, e.g. `cpu` or `NVIDIA Jetson Orin Nano`."""
+        ...
+
+    @property
+    def precision(self) -> str:
+        """For the report: `fp32`, `bf16` or `fp16`."""
+        ...
 
     def infer(self, image: npt.NDArray[np.float32]) -> Outputs:
         """Run the graph.

@@ -22,6 +22,7 @@ class OnnxRuntimeBackend:
         bundle: Has the graph.
         precision: The FP16 graph is computed in FP32 here and is slower; it is for comparisons.
         threads: None uses every physical core that this process may use.
+        reason: Why the CPU, for the report.
 
     Raises:
         BackendError: ONNX Runtime refuses the graph.
@@ -30,8 +31,11 @@ class OnnxRuntimeBackend:
     name = "onnxruntime"
     device = "cpu"
 
-    def __init__(self, bundle: Bundle, precision: Precision = "fp32", threads: int | None = None) -> None:
+    def __init__(
+        self, bundle: Bundle, precision: Precision = "fp32", threads: int | None = None, reason: str = ""
+    ) -> None:
         self.precision: str = precision
+        self.reason = reason
         self._size_px = bundle.manifest.input.size_px
         self._input_name = bundle.manifest.input.name
         self._session: onnxruntime.InferenceSession | None = open_session(bundle.graph_bytes(precision), threads)

@@ -30,6 +30,7 @@ class OpenVinoBackend:
     """
 
     name = "openvino"
+    reason = "chosen by name"  # it is never chosen otherwise
     device = "cpu"
 
     def __init__(self, bundle: Bundle, threads: int | None = None, bfloat16: bool = False) -> None:

@@ -2,55 +2,111 @@
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.util import find_spec
 
 from lungsev.bundle.archive import Bundle
 from lungsev.errors import BackendError
 from lungsev.inference.backend import Backend
-
-log = logging.getLogger("lungsev.inference")
+from lungsev.inference.status import BackendStatus, describe_backend
+from lungsev.inference.tensorrt.hardware import has_nvidia_gpu
+from lungsev.inference.tensorrt.settings import AUTOMATIC, EngineSettings
 
 BACKENDS = ("auto", "onnxruntime", "tensorrt", "openvino")
 
+_CHOSEN = "chosen by name"
 
-def open_backend(bundle: Bundle, backend: str = "auto", threads: int | None = None) -> Backend:
-    """Open a backend by name; `auto` is TensorRT where there is a GPU and a library, else ONNX Runtime.
 
-    A machine that has both but cannot use them falls back to ONNX Runtime with a warning.
+@dataclass(frozen=True)
+class DeviceOptions:
+    """How the GPU is used where there is one.
+
+    Attributes:
+        engine: How engines are built and where they are kept.
+        build: Build an engine where there is none; None does so for a service, and where TensorRT is asked for by name.
+        wait: Return when it is known whether the GPU scores. Asking for TensorRT by name always waits.
+        service: Keep scoring, whatever the GPU does and even if TensorRT was asked for by name: nothing waits for it.
+        on_change: Called with the first and every new status, from any thread, where the GPU is a question at all.
+    """
+
+    engine: EngineSettings = AUTOMATIC
+    build: bool | None = None
+    wait: bool = False
+    service: bool = False
+    on_change: Callable[[BackendStatus], None] = lambda status: None
+
+
+EAGER = DeviceOptions()
+
+
+def open_backend(
+    bundle: Bundle, backend: str = "auto", threads: int | None = None, options: DeviceOptions = EAGER
+) -> Backend:
+    """Open a backend by name.
+
+    `auto` is ONNX Runtime until a TensorRT engine is ready on a GPU, and again whenever the GPU fails; an engine is
+    built only for a service, otherwise by `lungsev-run engine`. `tensorrt` waits for the engine, and for its build.
 
     Args:
         bundle: What to run.
         backend: One of BACKENDS.
         threads: CPU threads; None lets the backend choose. The GPU ignores it.
+        options: How the GPU is used.
 
     Raises:
         BackendError: The name is unknown or the backend cannot be opened here.
     """
-    if backend == "auto":
-        return _open_fastest(bundle, threads)
     if backend == "onnxruntime":
-        from lungsev.inference.onnxruntime import OnnxRuntimeBackend
-
-        return OnnxRuntimeBackend(bundle, threads=threads)
-    if backend == "tensorrt":
-        from lungsev.inference.tensorrt.prepare import open_tensorrt
-
-        return open_tensorrt(bundle)
+        return _open_cpu(bundle, threads, _CHOSEN)
     if backend == "openvino":
         from lungsev.inference.openvino import OpenVinoBackend
 
         return OpenVinoBackend(bundle, threads=threads)
-    raise BackendError(f"backend {backend!r} is unknown; choose one of {', '.join(BACKENDS)}")
+    if backend not in BACKENDS:
+        raise BackendError(f"backend {backend!r} is unknown; choose one of {', '.join(BACKENDS)}")
+    is_required = backend == "tensorrt" and not options.service
+    missing = why_no_gpu()
+    if missing:
+        if is_required:
+            raise BackendError(f"{missing}; run with --backend onnxruntime")
+        cpu = _open_cpu(bundle, threads, missing)
+        options.on_change(describe_backend(cpu))
+        return cpu
+    return _open_supervised(bundle, threads, options, is_required)
 
 
-def _open_fastest(bundle: Bundle, threads: int | None) -> Backend:
-    if find_spec("tensorrt") is not None or find_spec("tensorrt_rtx") is not None:
-        from lungsev.inference.tensorrt.cuda import count_devices
+def why_no_gpu() -> str:
+    """Return why TensorRT need not even be tried here, without loading anything of NVIDIA's; empty if it may work."""
+    if not has_nvidia_gpu():
+        return "this machine has no NVIDIA GPU"
+    if find_spec("tensorrt") is None and find_spec("tensorrt_rtx") is None:
+        from lungsev.inference.tensorrt.library import missing_message
 
-        if count_devices() > 0:
-            try:
-                return open_backend(bundle, "tensorrt", threads)
-            except BackendError as error:
-                log.warning("TensorRT cannot be used, running on the CPU instead: %s", error)
-    return open_backend(bundle, "onnxruntime", threads)
+        return missing_message()
+    return ""
+
+
+def _open_cpu(bundle: Bundle, threads: int | None, reason: str) -> Backend:
+    from lungsev.inference.onnxruntime import OnnxRuntimeBackend
+
+    return OnnxRuntimeBackend(bundle, threads=threads, reason=reason)
+
+
+def _open_supervised(bundle: Bundle, threads: int | None, options: DeviceOptions, is_required: bool) -> Backend:
+    from lungsev.inference.tensorrt.supervisor import SupervisedBackend
+
+    build = options.build if options.build is not None else options.service or is_required
+    cpu = _open_cpu(bundle, threads, "")
+    supervised = SupervisedBackend(bundle, cpu, options.engine, build, options.on_change)
+    if not is_required and not options.wait:
+        return supervised
+    try:
+        status = supervised.wait_until_settled()
+    except BaseException:
+        supervised.close()
+        raise
+    if is_required and status.state != "ready":
+        supervised.close()
+        raise BackendError(status.reason)
+    return supervised

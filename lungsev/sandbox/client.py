@@ -20,7 +20,6 @@ import mmap
 import os
 import signal
 import socket
-import subprocess
 import threading
 from dataclasses import asdict
 from pathlib import Path
@@ -37,7 +36,7 @@ from lungsev.reading.radiograph import Radiograph
 from lungsev.reading.values.brightness import Brightness
 from lungsev.report import ImageInfo
 from lungsev.sandbox.forkserver import MAX_MESSAGE_BYTES, READY, SEALS
-from lungsev.system import python_command
+from lungsev.system import ChildProcess
 
 # The worker's own alarms come first; this much later the parent kills it.
 GRACE_SECONDS = 3.0
@@ -118,18 +117,8 @@ class _Forkserver:
     """The child process and the socket to it."""
 
     def __init__(self) -> None:
-        self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            self._process = subprocess.Popen(
-                python_command(_START, str(theirs.fileno())),
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,  # codecs write warnings about the image there
-                env={**os.environ, **_ENVIRONMENT},
-                start_new_session=True,
-            )
-        self._requests.settimeout(START_SECONDS)
+        self._child = ChildProcess(_START, environment=_ENVIRONMENT)
+        self._child.socket.settimeout(START_SECONDS)
         self._is_ready = False
 
     def wait_until_ready(self) -> None:
@@ -141,7 +130,7 @@ class _Forkserver:
         if self._is_ready:
             return
         with contextlib.suppress(OSError):
-            self._is_ready = self._requests.recv(len(READY)) == READY
+            self._is_ready = self._child.socket.recv(len(READY)) == READY
         if not self._is_ready:
             self.close()
             raise LungsevError(
@@ -159,12 +148,11 @@ class _Forkserver:
         with ours:
             try:
                 with theirs:
-                    socket.send_fds(self._requests, [request], [theirs.fileno()])
+                    socket.send_fds(self._child.socket, [request], [theirs.fileno()])
                 ours.settimeout(timeout_seconds)
                 message, descriptors, _, _ = socket.recv_fds(ours, MAX_MESSAGE_BYTES, 1)
             except TimeoutError:
-                self._process.kill()  # its workers die with it
-                self._process.wait()
+                self._child.kill()  # its workers die with it
                 raise _timed_out() from None
             except OSError:
                 message, descriptors = b"", []
@@ -174,15 +162,10 @@ class _Forkserver:
         return message, descriptors[0] if descriptors else None
 
     def is_alive(self) -> bool:
-        return self._process.poll() is None
+        return self._child.is_alive()
 
     def close(self) -> None:
-        self._requests.close()
-        try:
-            self._process.wait(GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        self._child.close()
 
 
 def _radiograph(message: bytes, descriptor: int | None, limits: ReadLimits) -> Radiograph:

@@ -23,6 +23,9 @@ import numpy as np
 from lungsev import __version__
 from lungsev.errors import LungsevError
 from lungsev.inference.backend import DeviceMemoryBackend
+from lungsev.inference.select import DeviceOptions
+from lungsev.inference.status import in_use
+from lungsev.inference.tensorrt.settings import AUTOMATIC, EngineSettings
 from lungsev.model import Model, load
 from lungsev.report import ModelInfo
 from lungsev.runtime.benchmark.floor import Bfloat16, Floor, find_floor, matrix_peak_gflops, measure_bfloat16
@@ -38,8 +41,11 @@ PORTABLE_IMAGE = (2500, 2048)
 _COLD_START = """
 import time
 import lungsev
-bundle, backend, threads, image = sys.argv[1:]
-with lungsev.load(bundle or None, backend, int(threads) or None) as model:
+from lungsev.inference.select import DeviceOptions
+from lungsev.inference.tensorrt.settings import EngineSettings
+bundle, backend, threads, image, engine = sys.argv[1:]
+device = DeviceOptions(EngineSettings.model_validate_json(engine))
+with lungsev.load(bundle or None, backend, int(threads) or None, device=device) as model:
     opened = time.monotonic()
     model.score(image)
     print(opened, time.monotonic())
@@ -125,6 +131,7 @@ def run_bench(
     warm_up: int = 3,
     cold_start: bool = True,
     progress: Callable[[int, int], None] | None = None,
+    engine: EngineSettings = AUTOMATIC,
 ) -> BenchResult:
     """Score one image file again and again, from the file to its JSON file.
 
@@ -137,14 +144,16 @@ def run_bench(
         warm_up: Number of images before them.
         cold_start: Also start a fresh process and time its first score.
         progress: Called with runs done and runs in all.
+        engine: Of TensorRT. `auto` measures the GPU where its engine was built before.
 
     Raises:
         LungsevError: The model cannot be opened, or the image cannot be read.
     """
     with tempfile.TemporaryDirectory(prefix="lungsev-bench-") as folder:
         path = radiograph if radiograph is not None else write_portable_image(Path(folder) / "image.dcm")
-        with load(bundle, backend, threads) as model:
-            opened, device = model.scorer.bundle, model.scorer.backend
+        with load(bundle, backend, threads, device=DeviceOptions(engine, wait=True)) as model:
+            model.probe()
+            opened, device = model.scorer.bundle, in_use(model.scorer.backend)
             needs_peak = device.device == "cpu" and opened.manifest.graphs["fp32"].gflop is not None
             peak = matrix_peak_gflops(threads) if needs_peak else 0.0
             samples: dict[str, list[float]] = {name: [] for name in STAGES}
@@ -156,15 +165,16 @@ def run_bench(
                     progress(max(0, index + 1 - warm_up), runs)
             if needs_peak:  # before and after: a busy machine rarely slows both
                 peak = max(peak, matrix_peak_gflops(threads))
+            info = model.info
         memory_mb = _peak_memory_mb()
         stages = {name: _stage_times(values) for name, values in samples.items() if values}
-        cold = _cold_start(bundle, backend, threads, path) if cold_start else (None, None)
+        cold = _cold_start(bundle, info.backend, threads, path, engine) if cold_start else (None, None)
     fastest = stages["infer"].fastest
     return BenchResult(
         lungsev=__version__,
         measured_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         machine=describe_machine(),
-        model=model.info,
+        model=info,
         radiograph="portable phantom 2500 x 2048, 12 bit, uncompressed DICOM"
         if radiograph is None
         else "an image of the user",
@@ -197,7 +207,7 @@ def _run_once(model: Model, path: Path, target: Path) -> dict[str, float]:
     if scored.canvas is None:
         raise LungsevError(f"the image cannot be timed: {scored.report.message} Give another image")
     stages = {**scored.stages_ms, "write": (done - before_writing) * 1000, "total": (done - started) * 1000}
-    backend = model.scorer.backend
+    backend = in_use(model.scorer.backend)
     if isinstance(backend, DeviceMemoryBackend):
         pixels = np.ascontiguousarray(scored.canvas.pixels[None, None])
         started = time.perf_counter()
@@ -217,9 +227,11 @@ def _peak_memory_mb() -> float:
     return round(sum(peaks) / 1024, 1)
 
 
-def _cold_start(bundle: Path | None, backend: str, threads: int | None, radiograph: Path) -> tuple[float, float]:
+def _cold_start(
+    bundle: Path | None, backend: str, threads: int | None, radiograph: Path, engine: EngineSettings = AUTOMATIC
+) -> tuple[float, float]:
     """Milliseconds from starting a process to an open model, and to its first score."""
-    arguments = [str(bundle) if bundle else "", backend, str(threads or 0), str(radiograph)]
+    arguments = [str(bundle) if bundle else "", backend, str(threads or 0), str(radiograph), engine.model_dump_json()]
     started = time.monotonic()
     found = subprocess.run(
         python_command(_COLD_START, *arguments), capture_output=True, text=True, check=False, timeout=600

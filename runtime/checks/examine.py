@@ -22,10 +22,10 @@ def examine(settings: BedsideSettings) -> Iterator[Check]:
     """Yield all checks."""
     model = settings.model
     try:
-        yield from check_model(model.bundle_path(), model.backend, model.threads, model.allow_unsigned)
+        yield from check_model(model.bundle_path(), model.backend, model.threads, model.allow_unsigned, model.engine)
     except BundleError as error:
         yield Check("model", False, str(error), "lungsev-run models lists the known ones")
-    yield check_gpu(model.backend)
+    yield check_gpu(model)
     yield check_memory()
     yield check_open_files()
     yield check_clock()

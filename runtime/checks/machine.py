@@ -7,31 +7,37 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from lungsev.runtime.checks.check import Check
-from lungsev.runtime.settings import BedsideSettings
+from lungsev.runtime.settings import BedsideSettings, ModelSettings
 
 _LEAST_MEMORY_MB = 1500
 _LEAST_FILES = 512
 
 
-def check_gpu(backend: str) -> Check:
-    """Check that a GPU, where there is one, can be used."""
-    from lungsev.errors import BackendError
-    from lungsev.inference.tensorrt.cuda import count_devices
-    from lungsev.inference.tensorrt.library import load_tensorrt
+def check_gpu(model: ModelSettings) -> Check:
+    """Check in a child process that a GPU, where there is one, can be used, and that it has its engine."""
+    from lungsev.bundle.archive import read_bundle
+    from lungsev.errors import LungsevError
+    from lungsev.inference.select import why_no_gpu
+    from lungsev.inference.tensorrt.device_client import probe_device
+    from lungsev.inference.tensorrt.hardware import has_nvidia_gpu
 
-    devices = count_devices()
+    is_required = model.backend == "tensorrt"
+    if not is_required and model.backend != "auto":
+        return Check("gpu", True, f"not used: model.backend is {model.backend}")
+    missing = why_no_gpu()
+    if missing:
+        advice = f"{missing}; or set model.backend to onnxruntime"
+        found = "an NVIDIA GPU without TensorRT" if has_nvidia_gpu() else "none"
+        return Check("gpu", not is_required, f"{found}: images run on the CPU", advice, warning=has_nvidia_gpu())
     try:
-        library = load_tensorrt()
-    except BackendError as error:
-        if devices:
-            return Check("gpu", False, f"{devices} GPU, no TensorRT: images run on the CPU", str(error))
-        return Check("gpu", True, "none: images run on the CPU with ONNX Runtime")
-    if not devices and backend == "auto":
-        return Check("gpu", True, f"none, though {library.flavour} is installed: images run on the CPU")
-    if not devices:
-        advice = "check the driver with nvidia-smi or tegrastats, or set model.backend to onnxruntime"
-        return Check("gpu", False, f"{library.flavour} {library.version}, but no GPU can be reached", advice)
-    return Check("gpu", True, f"{devices} GPU, {library.flavour} {library.version}")
+        facts = probe_device(read_bundle(model.bundle_path()), model.engine)
+    except LungsevError as error:
+        return Check("gpu", False, "an NVIDIA GPU that cannot be used: images run on the CPU", str(error))
+    found = "{device}, compute capability {capability}, driver {driver}, {library} {version}".format_map(facts)
+    if facts["engine"] is None:
+        advice = "lungsev-run engine builds it now, watch in the background while the CPU scores"
+        return Check("gpu", True, f"{found}; no engine: {facts['reason']}", advice, warning=True)
+    return Check("gpu", True, f"{found}; engine {facts['engine']}")
 
 
 def check_memory() -> Check:

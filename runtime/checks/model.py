@@ -8,13 +8,18 @@ from pathlib import Path
 
 from lungsev import __version__
 from lungsev.errors import LungsevError
+from lungsev.inference.tensorrt.settings import AUTOMATIC, EngineSettings
 from lungsev.runtime.checks.check import Check
 
 ANOTHER_BUNDLE = "copy the bundle again, or name another with --bundle"  # a missing signature says itself what to do
 
 
 def check_model(
-    bundle: Path | None, backend: str = "auto", threads: int | None = None, allow_unsigned: bool = False
+    bundle: Path | None,
+    backend: str = "auto",
+    threads: int | None = None,
+    allow_unsigned: bool = False,
+    engine: EngineSettings = AUTOMATIC,
 ) -> list[Check]:
     """Check checksums and versions of a bundle and, if they hold, one inference on a phantom image."""
     from lungsev.bundle.archive import verify_bundle
@@ -25,14 +30,22 @@ def check_model(
         for check in verify_bundle(bundle, allow_unsigned)
     ]
     if all(check.ok for check in checks):
-        checks.append(self_test(bundle, backend, threads, allow_unsigned))
+        checks.append(self_test(bundle, backend, threads, allow_unsigned, engine))
     return checks
 
 
 def self_test(
-    bundle: Path | None, backend: str = "auto", threads: int | None = None, allow_unsigned: bool = False
+    bundle: Path | None,
+    backend: str = "auto",
+    threads: int | None = None,
+    allow_unsigned: bool = False,
+    engine: EngineSettings = AUTOMATIC,
 ) -> Check:
-    """Score one phantom file twice, as `score` does: there must be numbers, and the same numbers."""
+    """Score one phantom file twice, as `watch` does: there must be numbers, and the same numbers.
+
+    A GPU scores where its engine was built before; nothing is built here.
+    """
+    from lungsev.inference.select import DeviceOptions
     from lungsev.model import load
     from lungsev.phantom import make_phantom, write_phantom_dicom
 
@@ -40,12 +53,13 @@ def self_test(
         path = Path(folder) / "phantom.dcm"
         write_phantom_dicom(make_phantom(seed=1), path)
         try:
-            with load(bundle, backend, threads, allow_unsigned=allow_unsigned) as model:
+            device = DeviceOptions(engine, build=False, wait=True, service=True)
+            with load(bundle, backend, threads, allow_unsigned=allow_unsigned, device=device) as model:
                 first, second = (model.score(path) for _ in range(2))
         except LungsevError as error:
             return Check("self-test", False, str(error), "try --backend onnxruntime, or reinstall lungsev")
     info = first.model
-    where = f"{info.backend} {info.precision} on {info.device}" if info else "no model"
+    where = f"{info.backend} {info.precision} on {info.device} ({info.reason})" if info else "no model"
     if first.scores != second.scores or first.status != second.status:
         return Check("self-test", False, f"{where}: two runs differ", "try --backend onnxruntime")
     if first.status == "failed":

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lungsev.runtime.commands.options import BackendOption, BundleOption, JsonOption, ThreadsOption
+from lungsev.runtime.commands.options import BackendOverride, BundleOption, ConfigOption, JsonOption, ThreadsOption
 
 
 def bench(
@@ -15,11 +15,12 @@ def bench(
         Path | None, typer.Argument(help="Your own image file. Default: a phantom of 2500 x 2048 pixels.")
     ] = None,
     bundle: BundleOption = None,
-    backend: BackendOption = "auto",
+    backend: BackendOverride = None,
     threads: ThreadsOption = None,
     runs: Annotated[int, typer.Option("--runs", min=1, max=100_000, help="Number of times to score the image.")] = 30,
     cold_start: Annotated[bool, typer.Option("--cold-start/--warm", help="Also time a fresh process.")] = True,
     json_output: JsonOption = False,
+    config: ConfigOption = None,
 ) -> None:
     """Measure every stage of an image, from its file to its report, beside the physical floor of this machine.
 
@@ -30,17 +31,22 @@ def bench(
     from rich.progress import Progress
     from rich.table import Table
 
+    from lungsev.config import load_model
     from lungsev.runtime.benchmark.measure import run_bench
     from lungsev.runtime.console import open_console
+    from lungsev.runtime.settings import BedsideSettings
 
+    overrides = {"model.bundle": bundle, "model.backend": backend, "model.threads": threads}
+    model = load_model(BedsideSettings, config, overrides).model
     notes = open_console(stderr=True)  # progress: the figures can be piped
     with Progress(console=notes, transient=True, disable=not notes.is_terminal) as progress:
         task = progress.add_task("scoring", total=runs)
         result = run_bench(
-            bundle,
-            backend,
-            threads,
+            model.bundle_path(),
+            model.backend,
+            model.threads,
             image,
+            engine=model.engine,
             runs=runs,
             cold_start=cold_start,
             progress=lambda done, _: progress.update(task, completed=done),

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lungsev.runtime.commands.options import BackendOption, BundleOption, JsonLinesOption, ThreadsOption
+from lungsev.runtime.commands.options import BackendOverride, BundleOption, ConfigOption, JsonLinesOption, ThreadsOption
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from lungsev.model import Model
     from lungsev.runtime.commands.batch import ImageResult
 
 
@@ -22,11 +23,12 @@ def score(
         Path | None, typer.Option("--out", "-o", help="Folder for <file name>.json and .png of every image.")
     ] = None,
     bundle: BundleOption = None,
-    backend: BackendOption = "auto",
+    backend: BackendOverride = None,
     threads: ThreadsOption = None,
     jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, max=64, help="Images scored at the same time.")] = 1,
     fresh: Annotated[bool, typer.Option("--fresh", help="Score again what --out already holds.")] = False,
     json_lines: JsonLinesOption = False,
+    config: ConfigOption = None,
 ) -> None:
     """Score images and folders of images.
 
@@ -34,17 +36,26 @@ def score(
     radiograph) or `failed` (it is damaged), with the reason; it never stops the others, and the exit code stays 0. A
     path that does not exist makes the exit code 1, after the others have been scored.
 
+    The CPU scores until the TensorRT engine of this machine is loaded, if there is one (lungsev-run engine builds it);
+    --backend tensorrt waits for it.
+
     With --out, results of an earlier run for the same file and model are kept and not scored again.
 
     Example: lungsev-run score image.dcm ward-7/ --out results
     """
+    from lungsev.config import load_model
     from lungsev.errors import LungsevError
     from lungsev.inference.cpus import usable_cpus
+    from lungsev.inference.select import DeviceOptions
     from lungsev.model import load
     from lungsev.runtime.commands.batch import score_images
     from lungsev.runtime.commands.inputs import find_images
     from lungsev.runtime.console import count_noun, display_name, open_console
+    from lungsev.runtime.settings import BedsideSettings
 
+    overrides = {"model.bundle": bundle, "model.backend": backend, "model.threads": threads}
+    model = load_model(BedsideSettings, config, overrides).model
+    device, path = DeviceOptions(model.engine), model.bundle_path()
     found = find_images(paths, results=out)
     unfinished = f"{count_noun(found.unfinished, 'file')} left out, hidden or still being written"
     if not found.images and not found.missing:
@@ -55,8 +66,12 @@ def score(
         open_console(stderr=True).print(unfinished)
     count = 0
     if found.images:
-        each = threads or max(1, usable_cpus() // jobs)
-        results = score_images(found.images, out, lambda: load(bundle, backend, each), jobs, fresh)
+        each = model.threads or max(1, usable_cpus() // jobs)
+
+        def open_model() -> Model:
+            return load(path, model.backend, each, allow_unsigned=model.allow_unsigned, device=device)
+
+        results = score_images(found.images, out, open_model, jobs, fresh)
         count = _print_json(results) if json_lines else _print_for_people(results, len(found.images), out)
     if found.missing:
         named = ", ".join(display_name(path) for path in found.missing)

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import ClassVar
 
 from lungsev.errors import LungsevError
+from lungsev.inference.status import BackendStatus
 from lungsev.runtime.settings import HealthSettings
 from lungsev.runtime.watcher.metrics import CONTENT_TYPE
 
@@ -24,6 +25,7 @@ class Health:
         self._monotonic = monotonic
         self._beats: dict[str, float] = {}
         self._problems: dict[str, str] = {}
+        self._backend: BackendStatus | None = None
 
     def beat(self, thread: str) -> None:
         """Note that a thread is running."""
@@ -39,6 +41,17 @@ class Health:
         """Note that a problem is over, if there was one."""
         with self._lock:
             self._problems.pop(key, None)
+
+    def set_backend(self, status: BackendStatus) -> None:
+        """Note what scores now, and why."""
+        with self._lock:
+            self._backend = status
+
+    @property
+    def backend(self) -> BackendStatus | None:
+        """What scores now, and why; None before the model is open."""
+        with self._lock:
+            return self._backend
 
     def is_alive(self) -> bool:
         """Return whether every thread has been heard from within two minutes."""
@@ -94,8 +107,9 @@ class _Handler(BaseHTTPRequestHandler):
             alive = self.health.is_alive()
             self._answer(200 if alive else 503, "alive\n" if alive else "a thread hangs\n")
         elif self.path == "/readyz":
-            problems = self.health.problems()
-            self._answer(503 if problems else 200, "\n".join(problems) + "\n" if problems else "ready\n")
+            problems, backend = self.health.problems(), self.health.backend
+            lines = [*(problems or ["ready"]), *([f"backend: {backend}"] if backend is not None else [])]
+            self._answer(503 if problems else 200, "\n".join(lines) + "\n")
         elif self.path in self.pages:
             self._answer(200, self.pages[self.path](), CONTENT_TYPE)
         else:

@@ -7,6 +7,7 @@ DIR/archive/<day>/<id>.*   originals of the images with a result
 DIR/work/<id>.*            images being processed
 DIR/versions/<folder>/     outputs that were given out before and no longer stand, <id>.r<revision>.*
 DIR/ledger.sqlite          what became of every image
+DIR/backend.json           what a running watcher scores with, and why
 DIR/log/                   JSON logs, without patient data
 DIR/lock                   held while a watcher runs
 """

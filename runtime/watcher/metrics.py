@@ -8,6 +8,7 @@ from typing import cast
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import Metric
 
+from lungsev.inference.status import BackendStatus
 from lungsev.report import SeverityReport
 from lungsev.runtime.delivery.deliveries import DestinationState
 
@@ -21,6 +22,8 @@ GAUGES = {
     "images_to_score_again": "Images that wait for a new score.",
     "disk_free_bytes": "Free space on the disk of the output folder.",
     "paused": "1 while the disk is nearly full and no image is taken.",
+    "device_degraded": "1 while a GPU that should score does not.",
+    "device_failures": "Failures of the GPU since the process started.",
     "ready": "1 while images can be scored, as /readyz says.",
 }
 _BUCKETS_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
@@ -48,6 +51,12 @@ class Metrics:
         self._deliveries = Gauge(
             "lungsev_deliveries", "Results by destination and state.", ("destination", "state"), registry=registry
         )
+        self._backend = Gauge(
+            "lungsev_backend",
+            "1 for what scores now, and the state of the GPU.",
+            ("backend", "device", "precision", "state"),
+            registry=registry,
+        )
         self._gauges = {name: Gauge(f"lungsev_{name}", text, registry=registry) for name, text in GAUGES.items()}
 
     def observe_image(self, report: SeverityReport, write_ms: float, since_settled_s: float | None) -> None:
@@ -72,7 +81,11 @@ class Metrics:
         self._retries.labels(code).inc()
 
     def render(
-        self, gauges: Mapping[str, float], states: Mapping[str, int], deliveries: Sequence[DestinationState] = ()
+        self,
+        gauges: Mapping[str, float],
+        states: Mapping[str, int],
+        deliveries: Sequence[DestinationState] = (),
+        backend: BackendStatus | None = None,
     ) -> bytes:
         """Return the page that /metrics serves, in the text format of Prometheus.
 
@@ -80,7 +93,11 @@ class Metrics:
             gauges: Current values, by the names of `GAUGES`.
             states: Number of images in each state of the ledger.
             deliveries: State of every destination.
+            backend: What scores now.
         """
+        if backend is not None:
+            self._backend.clear()
+            self._backend.labels(backend.name, backend.device, backend.precision, backend.state).set(1)
         for name, value in gauges.items():
             self._gauges[name].set(value)
         for state, count in states.items():

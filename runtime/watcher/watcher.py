@@ -14,22 +14,25 @@ from pathlib import Path
 from typing import Any
 
 from lungsev.errors import BackendError, LungsevError
+from lungsev.inference.select import DeviceOptions
 from lungsev.model import Model, load
+from lungsev.notify import notify, watchdog_seconds
 from lungsev.runtime.arrivals import Arrivals
 from lungsev.runtime.console import count_noun
 from lungsev.runtime.delivery.deliveries import read_states
 from lungsev.runtime.delivery.outbox import Outbox
 from lungsev.runtime.outputs.catalog import open_outputs
+from lungsev.runtime.outputs.contract import Output
 from lungsev.runtime.patients.decisions import Decisions
 from lungsev.runtime.settings import BedsideSettings
 from lungsev.runtime.watcher.amending import Amending
+from lungsev.runtime.watcher.backend_status import BackendReporter
 from lungsev.runtime.watcher.health import Health, HealthServer
 from lungsev.runtime.watcher.intake import Intake
 from lungsev.runtime.watcher.layout import Layout, lock_folders
 from lungsev.runtime.watcher.ledger import Ledger
 from lungsev.runtime.watcher.ledger_schema import LedgerCorruptError, is_damage
 from lungsev.runtime.watcher.metrics import Metrics
-from lungsev.runtime.watcher.notify import notify, watchdog_seconds
 from lungsev.runtime.watcher.recovery import open_ledger, reconcile
 from lungsev.runtime.watcher.retention import DiskWatermark, Retention
 from lungsev.runtime.watcher.scoring import FinishedImage, Scoring
@@ -93,19 +96,18 @@ class Watcher:
         settings: BedsideSettings,
         open_model: Callable[[], Model] | None = None,
     ) -> None:
-        model = settings.model
         self._incoming = incoming
         self._layout = layout
         self._settings = settings
-        self._open_model = open_model or (
-            lambda: load(model.bundle_path(), model.backend, model.threads, allow_unsigned=model.allow_unsigned)
-        )
+        self._open_model = open_model or self._load_model
         self._disk = DiskWatermark(layout.root, settings.watch.min_free_mb)
         self._metrics = Metrics()
         self._wake = threading.Event()
         self._drained = threading.Event()
         self._failure: LungsevError | None = None
         self.health = Health()
+        self._backend = BackendReporter(layout.root, self.health.set_backend)
+        self._may_build = True
         self.on_finished: Callable[[FinishedImage], None] = lambda finished: None
         self.finished_count = 0
 
@@ -120,20 +122,14 @@ class Watcher:
             FolderLockedError: Another watcher uses one of the folders.
             LungsevError: The model cannot be opened, the ledger is damaged, or `once` cannot continue.
         """
+        self._may_build = not once  # a build would outlast the images
         with ExitStack() as stack:
             stack.enter_context(lock_folders(self._incoming, self._layout))
             outputs = open_outputs(self._settings.outputs, self._settings.site.zone)
             ledger = open_ledger(self._layout)
             stack.callback(ledger.close)
             watch = self._settings.watch
-            try:
-                reconcile(self._incoming, self._layout, ledger, outputs, watch)
-            except (OSError, sqlite3.Error) as error:
-                if is_damage(error):
-                    raise _damaged() from None
-                raise LungsevError(
-                    f"cannot use {self._layout.root}: {_describe(error)}; check the disk and the folder's owner"
-                ) from None
+            self._reconcile(ledger, outputs)
             for command in () if once else supervised_commands(self._settings, self._layout):
                 stack.enter_context(SupervisedCommand(command, self.health))
             decisions = Decisions(self._layout.root)
@@ -148,7 +144,10 @@ class Watcher:
             amending = Amending(self._layout, ledger, decisions, outputs, watch, scoring.model, queue)
             scoring.amend_with(amending)
             scoring.open()
+            stack.callback(self._backend.close)
             stack.callback(scoring.close)
+            if self.health.backend is None:  # there is no GPU that would have told
+                self._backend.hear(scoring.model().status)
             intake = Intake(self._incoming, self._layout, ledger, watch, drain=once)
             if self._settings.health.enabled and not once:
                 server = HealthServer(self._settings.health, self.health, lambda: self._render_metrics(intake, ledger))
@@ -169,6 +168,22 @@ class Watcher:
             log.info("stopped", extra={"state": "stopped"})
         if self._failure is not None:
             raise self._failure
+
+    def _reconcile(self, ledger: Ledger, outputs: Sequence[Output]) -> None:
+        try:
+            reconcile(self._incoming, self._layout, ledger, outputs, self._settings.watch)
+        except (OSError, sqlite3.Error) as error:
+            if is_damage(error):
+                raise _damaged() from None
+            raise LungsevError(
+                f"cannot use {self._layout.root}: {_describe(error)}; check the disk and the folder's owner"
+            ) from None
+
+    def _load_model(self) -> Model:
+        model = self._settings.model
+        device = DeviceOptions(model.engine, build=self._may_build, service=True, on_change=self._backend.hear)
+        path = model.bundle_path()
+        return load(path, model.backend, model.threads, allow_unsigned=model.allow_unsigned, device=device)
 
     def _open_outbox(self, stack: ExitStack, stop: threading.Event) -> Outbox | None:
         """Start the outbox on its own thread, so that an unreachable destination delays no image."""
@@ -287,6 +302,7 @@ class Watcher:
 
     def _render_metrics(self, intake: Intake, ledger: Ledger) -> bytes:
         to_compare, to_score_again = ledger.count_due()
+        backend = self.health.backend
         gauges = {
             "results_to_compare": to_compare,
             "images_to_score_again": to_score_again,
@@ -295,9 +311,11 @@ class Watcher:
             "unfinished_files": intake.unfinished,
             "disk_free_bytes": self._disk.free_mb() * 1e6,
             "paused": float(self._disk.paused),
+            "device_degraded": float(backend is not None and backend.is_degraded),
+            "device_failures": float(backend.failures if backend is not None else 0),
             "ready": float(not self.health.problems()),
         }
-        return self._metrics.render(gauges, ledger.counts(), read_states(self._layout.root))
+        return self._metrics.render(gauges, ledger.counts(), read_states(self._layout.root), backend)
 
     def _log_first_of_row(self, where: str, errors: int, error: Exception) -> None:
         """Log the first of a row of errors and every hundredth: a share unmounted for a night must not fill the log."""

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from lungsev.system import atomic_file, atomic_folder, lock_file, python_command, write_atomically
+from lungsev.system import ChildProcess, atomic_file, atomic_folder, lock_file, python_command, write_atomically
 
 
 def run_python(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
@@ -252,3 +252,44 @@ def test_a_child_whose_parent_has_ended_already_ends_at_once() -> None:
     code = "import os; from lungsev.system import die_with_parent; die_with_parent(os.getppid() + 1); print('alive')"
     found = run_python(code)
     assert (found.returncode, found.stdout) == (1, "")
+
+
+ECHO = (
+    "import socket, os, signal; peer = socket.socket(fileno=int(sys.argv[1])); word = peer.recv(100).decode();"
+    "peer.send((sys.argv[2] + os.environ['WORD']).encode()); peer.recv(100);"
+    "os.kill(os.getpid(), int(word)) if word != '0' else sys.exit(3)"
+)
+
+
+def test_it_answers_and_ends_when_its_socket_closes() -> None:
+    child = ChildProcess(ECHO, "a", environment={"WORD": "b"})
+    child.socket.send(b"0")
+    assert child.socket.recv(100) == b"ab"
+    assert child.is_alive()
+    child.close()
+    assert not child.is_alive()
+    assert child.how_it_ended() == "ended with exit code 3"
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (signal.SIGSEGV, "was ended by SIGSEGV"),
+        (signal.SIGKILL, "was killed (SIGKILL), as the kernel does when memory runs out"),
+    ],
+)
+def test_a_signal_that_ended_it_is_named(number: int, words: str) -> None:
+    child = ChildProcess("import os; os.kill(os.getpid(), int(sys.argv[2]))", str(int(number)))
+    child.socket.settimeout(30)
+    assert child.socket.recv(1) == b""
+    assert child.how_it_ended() == words
+    child.close()
+
+
+def test_one_that_does_not_listen_is_killed() -> None:
+    child = ChildProcess("import time; time.sleep(600)")
+    child.kill()
+    assert not child.is_alive()
+    with pytest.raises(ProcessLookupError):
+        os.kill(child.pid, 0)
+    child.socket.close()

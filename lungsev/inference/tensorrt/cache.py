@@ -4,6 +4,7 @@
     ….json                                            its side file: what it was built from, its comparison
     ….lock                                            locked by the process that builds and compares
     ….attempts.json                                   attempts that did not end well
+    ….kernels                                         what TensorRT-RTX compiled of it on this device
     <library>-<version>-<capability>.timing           what the builder measured of its kernels
 
 Reading needs no lock, so that a cache may be read-only. The side file is checked before anything is deserialised,
@@ -105,6 +106,20 @@ class CachedEngine:
         """Hash of the plan, hex."""
         return hashlib.sha256(self.plan).hexdigest()
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return what is said of it, for JSON."""
+        return {
+            "engine": str(self.path),
+            "device": self.key.device,
+            "precision": self.key.precision,
+            "bytes": len(self.plan),
+            "plan_sha256": self.plan_sha256,
+            "build_seconds": self.build_seconds,
+            "half_layers": self.half_layers,
+            "layers": self.layers,
+            "parity": self.parity,
+        }
+
 
 def default_cache_dir() -> Path:
     """Return the folder of engines in `LUNGSEV_CACHE`, or else in the user's cache folder."""
@@ -183,6 +198,7 @@ def store_engine(key: EngineKey, built: BuiltEngine, folder: Path) -> CachedEngi
         OSError: The cache cannot be written.
     """
     engine = CachedEngine(plan_path(key, folder), built.plan, key, built.build_seconds, built.half_layers, built.layers)
+    engine.path.with_suffix(".kernels").unlink(missing_ok=True)  # compiled for the plan that is replaced
     write_atomically(engine.path, built.plan)
     record(engine)
     if built.timing_cache:

@@ -12,7 +12,9 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from lungsev.bundle.archive import Bundle
     from lungsev.inference.tensorrt.build import Progress
+    from lungsev.inference.tensorrt.settings import EngineSettings
 
 
 def engine(
@@ -20,6 +22,10 @@ def engine(
         Path | None, typer.Argument(help="Bundle: folder, .zip or name. Default: the packaged one.")
     ] = None,
     named_bundle: Annotated[Path | None, typer.Option("--bundle", help="The same as BUNDLE.")] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", "-c", help="YAML file of settings; its model.bundle and model.engine are used."),
+    ] = None,
     capability: Annotated[
         str | None,
         typer.Option("--for", help="Compute capability of another device, for example 8.9; needs TensorRT-RTX here."),
@@ -47,48 +53,60 @@ def engine(
 ) -> None:
     """Build the TensorRT engine of this device and compare it with the FP32 graph.
 
-    It takes minutes once; afterwards every start takes seconds, and the first image does not wait for the build. With
-    --for the engine is built for another device and cannot be compared here.
+    It takes minutes once; afterwards watch and score use it, whatever it was built with. With --for the engine is built
+    for another device and cannot be compared here. The build runs in a process of its own: a crash of NVIDIA's
+    libraries is told, and an engine that was given up after two of them is tried again.
     """
     import json
 
     from rich.console import Console
 
     from lungsev.bundle.archive import demand_trust, read_bundle
-    from lungsev.inference.tensorrt.engine import find_target
-    from lungsev.inference.tensorrt.prepare import build_ahead_of_time, prepare_engine
-    from lungsev.inference.tensorrt.settings import EngineSettings
+    from lungsev.inference.tensorrt.settings import read_engine_settings
 
     if precision not in (None, "fp16", "fp32"):
         raise typer.BadParameter(f"{precision} is neither fp16 nor fp32", param_hint="--precision")
     if bundle is not None and named_bundle is not None:
         raise typer.BadParameter("give the bundle once, as BUNDLE or with --bundle", param_hint="--bundle")
-    opened = read_bundle(bundle or named_bundle)
+    options = {"precision": precision, "workspace_mib": workspace, "level": level, "cache": out}
+    found, settings = read_engine_settings(config, bundle or named_bundle, options)
+    opened = read_bundle(found)
     demand_trust(opened)
-    settings = EngineSettings(precision=precision, workspace_mib=workspace, level=level, cache=out)  # type: ignore[arg-type]
     notes = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     with _builder_progress(notes) as progress:
-        if capability is not None:
-            built = build_ahead_of_time(opened, capability, out or Path("engines"), settings, progress)
-        else:
-            built = prepare_engine(find_target(opened, settings), notes.print, progress, fresh)
+        document = _build(opened, settings, capability, fresh, notes.print, progress)
     if json_output:
-        document: dict[str, Any] = {
-            "engine": str(built.path),
-            "device": built.key.device,
-            "bytes": len(built.plan),
-            "build_seconds": built.build_seconds,
-            "half_layers": built.half_layers,
-            "layers": built.layers,
-            "parity": built.parity,
-        }
         print(json.dumps(document, indent=2))
         return
     print(
-        f"{built.path}: {built.key.precision} for {built.key.device}, {len(built.plan) / 1e6:.1f} MB, "
-        f"built in {built.build_seconds:.1f} s, {built.half_layers} of {built.layers} layers in half precision, "
-        + ("compared" if built.parity else "not compared: it runs on another device")
+        f"{document['engine']}: {document['precision']} for {document['device']}, {document['bytes'] / 1e6:.1f} MB, "
+        f"built in {document['build_seconds']:.1f} s, {document['half_layers']} of {document['layers']} layers in half "
+        "precision, " + ("compared" if document["parity"] else "not compared: it runs on another device")
     )
+
+
+def _build(
+    bundle: Bundle,
+    settings: EngineSettings,
+    capability: str | None,
+    fresh: bool,
+    say: Callable[[str], None],
+    progress: Progress,
+) -> dict[str, Any]:
+    from lungsev.inference.tensorrt.device_client import Listener, build_ahead_in_child, prepare_in_child
+    from lungsev.inference.tensorrt.hardware import has_nvidia_gpu
+    from lungsev.notify import notify_progress
+
+    def show(phase: str, share: float) -> None:
+        notify_progress(f"building the engine: {phase} {share:.0%}")
+        progress(phase, share)
+
+    listener = Listener(say, show)
+    if capability is None and not has_nvidia_gpu():
+        capability = settings.capability  # of the file: this is where engines are built, not where they run
+    if capability is not None:
+        return build_ahead_in_child(bundle, capability, settings.cache or Path("engines"), settings, listener)
+    return prepare_in_child(bundle, settings, listener, fresh, asked=True)
 
 
 @contextmanager

@@ -58,7 +58,7 @@ def load_tensorrt(flavour: Flavour | None = None) -> TensorRTLibrary:
         return describe_library(module, name)
     if failures:
         raise BackendError(f"{'; '.join(failures)}; install it again for this system's CUDA version")
-    raise BackendError(missing_message(Path("/etc/nv_tegra_release"), Path("/usr/lib")))
+    raise BackendError(f"{missing_message()}; or run with --backend onnxruntime")
 
 
 def describe_library(module: ModuleType | Any, flavour: Flavour) -> TensorRTLibrary:
@@ -84,7 +84,9 @@ def describe_library(module: ModuleType | Any, flavour: Flavour) -> TensorRTLibr
     return TensorRTLibrary(module, flavour, version, strongly_typed)
 
 
-def missing_message(tegra_release: Path, system_libraries: Path) -> str:
+def missing_message(
+    tegra_release: Path = Path("/etc/nv_tegra_release"), system_libraries: Path = Path("/usr/lib")
+) -> str:
     """Return why there is no TensorRT here, and what to do, in one sentence."""
     in_venv = sys.prefix != sys.base_prefix
     outside = any(system_libraries.glob("python3*/dist-packages/tensorrt"))
@@ -100,5 +102,5 @@ def missing_message(tegra_release: Path, system_libraries: Path) -> str:
         )
     return (
         'no TensorRT is installed; on a Jetson it comes with JetPack, elsewhere: pip install "lungsev[rtx]" for '
-        'GeForce and RTX cards, "lungsev[tensorrt]" for any other; or run with --backend onnxruntime'
+        'GeForce and RTX cards, "lungsev[tensorrt]" for any other'
     )

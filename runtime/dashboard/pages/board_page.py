@@ -29,6 +29,8 @@ class BoardPage:
         board_hours: For how long after the last image a patient is on it.
         problem: Why the reports cannot be read at present.
         notices: Sentences on what has not reached its destination or could not be written.
+        backend: What scores and why; empty without a watcher.
+        backend_degraded: A GPU that should score does not.
     """
 
     cards: tuple[Card, ...]
@@ -41,6 +43,8 @@ class BoardPage:
     pager: Pager
     problem: str | None = None
     notices: tuple[str, ...] = ()
+    backend: str = ""
+    backend_degraded: bool = False
 
 
 def board_page(
@@ -54,6 +58,7 @@ def board_page(
     find: str = "",
     problem: str | None = None,
     notices: Sequence[str] = (),
+    backend: tuple[str, bool] = ("", False),
 ) -> BoardPage:
     """Make the board.
 
@@ -67,6 +72,7 @@ def board_page(
         find: What is looked for in id, name and birth date.
         problem: Why the reports cannot be read at present.
         notices: Sentences on what has not reached its destination or could not be written.
+        backend: What scores and why, and whether a person should know.
     """
     courses = list(courses)
     counted = [course for course in courses if course.counting]
@@ -89,4 +95,6 @@ def board_page(
         pager=pager,
         problem=problem,
         notices=tuple(notices),
+        backend=backend[0],
+        backend_degraded=backend[1],
     )

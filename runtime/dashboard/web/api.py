@@ -31,6 +31,7 @@ def add_api(app: FastAPI, dashboard: Dashboard) -> None:
                 "patients": [_card(card) for card in shown.cards],
                 "files": [asdict(line) for line in shown.files],
                 "notices": list(shown.notices),
+                "backend": shown.backend,
                 "problem": shown.problem,
                 "disclaimer": DISCLAIMER,
             }

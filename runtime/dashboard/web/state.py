@@ -29,6 +29,7 @@ from lungsev.runtime.patients.decisions import Decisions
 from lungsev.runtime.patients.history import Exam
 from lungsev.runtime.patients.record import Record
 from lungsev.runtime.settings import BedsideSettings
+from lungsev.runtime.watcher.backend_status import read_backend
 
 _LONGEST_SEARCH = 100
 
@@ -92,6 +93,7 @@ class Dashboard:
             find=find[:_LONGEST_SEARCH],
             problem=self.live.problem,
             notices=self.notices(),
+            backend=read_backend(self.out),
         )
 
     def notices(self) -> list[str]:
@@ -101,7 +103,7 @@ class Dashboard:
     def board_version(self) -> tuple[object, ...]:
         """Return what changes whenever the board does: reports, decisions, deliveries, and every minute the ages."""
         minute = self.now().replace(second=0, microsecond=0)
-        return self.record.update().version, minute, self.live.problem, *self.notices()
+        return self.record.update().version, minute, self.live.problem, *self.notices(), read_backend(self.out)
 
     def earlier_page(self, request: Request, page: int = 1, find: str = "") -> EarlierPage:
         """Make a page of the patients who have left the board."""

@@ -253,7 +253,7 @@ def test_the_children_die_with_their_parent(tmp_path: Path) -> None:
         "from lungsev.sandbox.client import Sandbox\n"
         "sandbox = Sandbox()\n"
         "sandbox.start()\n"
-        "print(sandbox._forkserver._process.pid, flush=True)\n"
+        "print(sandbox._forkserver._child.pid, flush=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
@@ -286,7 +286,7 @@ def _trap(radiograph: Path, what: str) -> Path:
 
 def _forkserver_of(sandbox: Sandbox) -> int:
     assert sandbox._forkserver is not None
-    return sandbox._forkserver._process.pid
+    return sandbox._forkserver._child.pid
 
 
 def _deflated_bomb() -> bytes:

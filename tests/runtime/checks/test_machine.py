@@ -4,9 +4,12 @@ import resource
 
 import pytest
 
+from lungsev.errors import BackendError
+from lungsev.inference import select
+from lungsev.inference.tensorrt import device_client, hardware
 from lungsev.runtime.checks import machine
 from lungsev.runtime.checks.machine import check_extras, check_gpu, check_memory, check_open_files
-from lungsev.runtime.settings import BedsideSettings
+from lungsev.runtime.settings import BedsideSettings, ModelSettings
 
 
 def test_what_is_there_is_told() -> None:
@@ -15,18 +18,47 @@ def test_what_is_there_is_told() -> None:
 
 
 def test_a_gpu_that_was_asked_for_must_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    from lungsev.errors import BackendError
-    from lungsev.inference.tensorrt import cuda, library
+    monkeypatch.setattr(select, "has_nvidia_gpu", lambda: False)
+    monkeypatch.setattr(hardware, "has_nvidia_gpu", lambda: False)
+    assert check_gpu(ModelSettings()).ok
+    check = check_gpu(ModelSettings(backend="tensorrt"))
+    assert not check.ok
+    assert "no NVIDIA GPU" in check.advice
+    assert check_gpu(ModelSettings(backend="openvino")).found == "not used: model.backend is openvino"
 
-    def missing() -> None:
-        raise BackendError("install TensorRT")
 
-    monkeypatch.setattr(library, "load_tensorrt", missing)
-    monkeypatch.setattr(cuda, "count_devices", lambda: 0)
-    assert check_gpu("auto").ok
-    monkeypatch.setattr(cuda, "count_devices", lambda: 1)
-    check = check_gpu("auto")
-    assert (check.ok, check.advice) == (False, "install TensorRT")
+def test_a_gpu_without_tensorrt_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(select, "has_nvidia_gpu", lambda: True)
+    monkeypatch.setattr(hardware, "has_nvidia_gpu", lambda: True)
+    monkeypatch.setattr(select, "find_spec", lambda _name: None)
+    check = check_gpu(ModelSettings())
+    assert (check.ok, check.warning) == (True, True)
+    assert "without TensorRT" in check.found
+
+
+def test_a_gpu_is_described_with_its_engine_or_why_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = {
+        "device": "Orin Nano", "capability": "8.7", "driver": "12.6", "library": "tensorrt", "version": "10.3.0",
+        "engine": None, "reason": "the engine was tried 2 times",
+    }  # fmt: skip
+    monkeypatch.setattr(select, "why_no_gpu", lambda: "")
+    monkeypatch.setattr(device_client, "probe_device", lambda _bundle, _settings: facts)
+    check = check_gpu(ModelSettings())
+    assert check.found == (
+        "Orin Nano, compute capability 8.7, driver 12.6, tensorrt 10.3.0; no engine: the engine was tried 2 times"
+    )
+    assert check.warning
+    facts["engine"] = "/x.plan"
+    assert check_gpu(ModelSettings()).found.endswith("engine /x.plan")
+
+    def broken(_bundle: object, _settings: object) -> None:
+        raise BackendError("the device process was ended by SIGSEGV while looking for the GPU")
+
+    monkeypatch.setattr(device_client, "probe_device", broken)
+    check = check_gpu(ModelSettings())
+    assert not check.ok
+    assert "images run on the CPU" in check.found
+    assert "SIGSEGV" in check.advice
 
 
 def test_packages_of_what_is_switched_on_must_be_installed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,7 +75,7 @@ def test_jobs_share_the_cpus_that_may_be_used(
     monkeypatch.setattr("lungsev.inference.cpus.usable_cpus", lambda: 5)
     monkeypatch.setattr("os.cpu_count", lambda: 64)
 
-    def note(bundle: Path | None, backend: str, count: int | None) -> Model:
+    def note(bundle: Path | None, backend: str, count: int | None, **_more: object) -> Model:
         opened.append(count)
         return load(bundle, backend, 1)
 

@@ -1,43 +1,41 @@
+"""The command builds in a child process, says what it does, and describes the engine."""
+
 from __future__ import annotations
 
 import json
 import re
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
-from fake_cuda import FakeCudaBindings, FakeDevice
-from fake_tensorrt import make_fake_tensorrt
+from fake_gpu_child import FakeGpu, ForkedChild, preload
 from typer.testing import CliRunner
 
 from lungsev.bundle.archive import Bundle
 from lungsev.errors import BackendError
-from lungsev.inference.parity import parity_cases
-from lungsev.inference.tensorrt import build, command, prepare
-from lungsev.inference.tensorrt import engine as engine_module
-from lungsev.inference.tensorrt.cuda import CudaBindingsDriver
-from lungsev.inference.tensorrt.library import describe_library
+from lungsev.inference.tensorrt import build, command, device_client, hardware
 
+preload()
 app = typer.Typer()
 app.command()(command.engine)
 
 
 @pytest.fixture
-def device(monkeypatch: pytest.MonkeyPatch) -> FakeDevice:
-    """A stand-in for a GPU with TensorRT; the engine is compared on one image."""
-    device = FakeDevice()
-    cases = list(islice(parity_cases(512), 1))
-    monkeypatch.setattr(
-        engine_module, "load_tensorrt", lambda: describe_library(make_fake_tensorrt(device), "tensorrt")
-    )
-    monkeypatch.setattr(engine_module, "open_first_device", lambda: CudaBindingsDriver(FakeCudaBindings(device)))
-    monkeypatch.setattr(prepare, "parity_cases", lambda size_px: iter(cases))
-    return device
+def gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeGpu:
+    """A stand-in for a GPU with TensorRT."""
+    folder = tmp_path / "events"
+    folder.mkdir()
+    gpu = FakeGpu(folder)
+    use(gpu, monkeypatch)
+    return gpu
 
 
-def test_the_engine_is_built_compared_and_described(device: FakeDevice, tiny_bundle: Bundle, tmp_path: Path) -> None:
+def use(gpu: FakeGpu, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device_client, "ChildProcess", lambda *_arguments: ForkedChild(gpu))
+
+
+def test_the_engine_is_built_compared_and_described(gpu: FakeGpu, tiny_bundle: Bundle, tmp_path: Path) -> None:
     arguments = [str(tiny_bundle.path), "--out", str(tmp_path / "engines")]
     result = CliRunner().invoke(app, [*arguments, "--json"], catch_exceptions=False)
     document: dict[str, Any] = json.loads(result.stdout)
@@ -50,9 +48,7 @@ def test_the_engine_is_built_compared_and_described(device: FakeDevice, tiny_bun
     assert again.stdout.rstrip().endswith(", compared")
 
 
-def test_the_bundle_may_be_named_by_an_option_but_not_twice(
-    device: FakeDevice, tiny_bundle: Bundle, tmp_path: Path
-) -> None:
+def test_the_bundle_may_be_named_by_an_option_but_not_twice(gpu: FakeGpu, tiny_bundle: Bundle, tmp_path: Path) -> None:
     named = ["--bundle", str(tiny_bundle.path), "--out", str(tmp_path)]
     assert CliRunner().invoke(app, named).exit_code == 0
     assert len(list(tmp_path.glob("*.plan"))) == 1
@@ -65,19 +61,45 @@ def test_a_precision_that_does_not_exist_is_a_usage_error(tiny_bundle: Bundle) -
 
 
 def test_out_of_memory_names_an_option_of_this_command(
-    device: FakeDevice, tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    gpu: FakeGpu, tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    broken = make_fake_tensorrt(device, build_error="Error Code 2: OutOfMemory (Requested size was 99)")
-    monkeypatch.setattr(engine_module, "load_tensorrt", lambda: describe_library(broken, "tensorrt"))
+    use(FakeGpu(gpu.folder, library={"build_error": "Error Code 2: OutOfMemory (Requested size was 99)"}), monkeypatch)
+    arguments = [str(tiny_bundle.path), "--out", str(tmp_path), "--workspace-mib", "64"]
     with pytest.raises(BackendError, match="out of memory with a workspace of 64 MiB") as caught:
-        CliRunner().invoke(
-            app,
-            [str(tiny_bundle.path), "--out", str(tmp_path), "--workspace-mib", "64"],
-            catch_exceptions=False,
-        )
+        CliRunner().invoke(app, arguments, catch_exceptions=False)
     (advised,) = re.findall(r"--[a-z-]+", str(caught.value))
     options = {option for parameter in typer.main.get_command(app).params for option in parameter.opts}
     assert advised in options
+
+
+def test_the_settings_file_of_the_bedside_decides_what_no_option_does(
+    gpu: FakeGpu, tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "bedside.yaml"
+    config.write_text(f"model: {{bundle: {tiny_bundle.path}, engine: {{cache: {tmp_path / 'own'}, level: 2}}}}\n")
+    result = CliRunner().invoke(app, ["--config", str(config), "--json"], catch_exceptions=False)
+    side = Path(json.loads(result.stdout)["engine"]).with_suffix(".json")
+    assert side.parent == tmp_path / "own"
+    assert json.loads(side.read_text())["key"]["optimisation_level"] == 2
+
+
+@pytest.mark.faults
+def test_a_machine_that_only_builds_takes_the_capability_of_the_settings_file(
+    tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, Path]] = []
+
+    def note(_bundle: Bundle, capability: str, folder: Path, *_more: Any) -> dict[str, Any]:
+        asked.append((capability, folder))
+        raise BackendError("as far as this test goes")
+
+    monkeypatch.setattr(device_client, "build_ahead_in_child", note)
+    monkeypatch.setattr(hardware, "has_nvidia_gpu", lambda: False)
+    config = tmp_path / "bedside.yaml"
+    config.write_text('model: {engine: {capability: "8.9"}}\n')
+    with pytest.raises(BackendError):
+        CliRunner().invoke(app, [str(tiny_bundle.path), "--config", str(config)], catch_exceptions=False)
+    assert asked == [("8.9", Path("engines"))]
 
 
 def test_progress_is_a_line_for_each_tenth_where_nobody_watches() -> None:

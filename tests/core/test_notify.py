@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lungsev.runtime.watcher.notify import notify, watchdog_seconds
+from lungsev.notify import notify, watchdog_seconds
 
 
 def test_a_state_is_sent_to_the_socket_of_systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,339 @@
+"""Device client: jobs for a device process, and a backend that runs in one.
+
+Safe against what the child may do: crash, hang, be killed. Each is a BackendError that says what it did meanwhile.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lungsev.bundle.archive import Bundle
+from lungsev.errors import BackendError
+from lungsev.inference.backend import Outputs, check_image
+from lungsev.inference.tensorrt.attempts import note_death, take_back
+from lungsev.inference.tensorrt.device_process import INFER, MAX_MESSAGE_BYTES, TRANSFER
+from lungsev.inference.tensorrt.settings import EngineSettings
+from lungsev.inference.tensorrt.shared_tensors import SharedTensors
+from lungsev.system import ChildProcess
+
+START_SECONDS = 300.0  # an SD card, a cold driver, kernels that are compiled at the first load
+INFER_SECONDS = 20.0
+
+_START = (
+    "from lungsev.inference.tensorrt.device_process import run_device_process; "
+    "run_device_process(int(sys.argv[1]), int(sys.argv[2]))"
+)
+
+
+class DeviceCancelledError(BackendError):
+    """The job was cancelled."""
+
+
+class UnpreparedError(BackendError):
+    """There is no engine that may be used.
+
+    Attributes:
+        fresh: There is one, and it does not load.
+        hopeless: It was tried too often.
+    """
+
+    def __init__(self, message: str, fresh: bool, hopeless: bool) -> None:
+        super().__init__(message)
+        self.fresh = fresh
+        self.hopeless = hopeless
+
+
+@dataclass(frozen=True)
+class Listener:
+    """What is called while a job lasts."""
+
+    say: Callable[[str], None] = lambda line: None
+    progress: Callable[[str, float], None] = lambda phase, share: None
+
+
+class DeviceProcess:
+    """A child with one job. `cancel` may be called from any thread, everything else from one.
+
+    Args:
+        bundle: What it is about.
+        settings: Of the engine.
+        kind: Of the job, as `device_process` has them.
+        details: Of the job.
+        listener: Hears what goes on.
+
+    Attributes:
+        doing: What it does, for the message about its end.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        settings: EngineSettings,
+        kind: str,
+        details: dict[str, Any] | None = None,
+        listener: Listener | None = None,
+    ) -> None:
+        self.doing = "starting"
+        self._job = {
+            "kind": kind,
+            "bundle": str(bundle.path),
+            "sha256": bundle.sha256,
+            "settings": settings.model_dump(mode="json"),
+            **(details or {}),
+        }
+        self._listener = listener or Listener()
+        self._marker: Path | None = None
+        self._cancelled = threading.Event()
+        self._child = ChildProcess(_START, str(os.getpid()))
+
+    def do(self, deadline_seconds: float, tensors: SharedTensors | None = None) -> dict[str, Any]:
+        """Give the job and return its answer; a child that answers with an error has ended.
+
+        Raises:
+            UnpreparedError: It is to run an engine, and there is none.
+            DeviceCancelledError: `cancel` was called.
+            BackendError: The job failed, or the child crashed or hung.
+        """
+        end = time.monotonic() + deadline_seconds
+        descriptors = [] if tensors is None else [tensors.descriptor]
+        try:
+            socket.send_fds(self._child.socket, [json.dumps(self._job).encode()], descriptors)
+        except OSError:
+            raise self._ended() from None
+        while True:
+            message = self._receive(end - time.monotonic())
+            if "done" in message:
+                return dict(message["done"])
+            self._hear(message)
+
+    def ask(self, request: bytes, deadline_seconds: float) -> None:
+        """Send a request to a running engine and wait for its answer. Raises BackendError as `do`."""
+        try:
+            self._child.socket.send(request)
+        except OSError:
+            raise self._ended() from None
+        while message := self._receive(deadline_seconds):
+            self._hear(message)
+
+    def cancel(self) -> None:
+        """End the child now: who waits for it gets a DeviceCancelledError, and its attempt does not count."""
+        self._cancelled.set()
+        self._child.kill()
+
+    def drain(self) -> None:
+        """Hear what a cancelled child had still said; for a caller who was interrupted while waiting for it."""
+        with contextlib.suppress(BackendError):
+            while True:
+                self._hear(self._receive(1.0))
+
+    def close(self) -> None:
+        """Let the child free the device and end."""
+        self._child.close()
+
+    def _receive(self, seconds: float) -> dict[str, Any]:
+        try:
+            self._child.socket.settimeout(max(0.001, seconds))
+            message = self._child.socket.recv(MAX_MESSAGE_BYTES)
+        except TimeoutError:
+            raise self._failed(f"the device process hung while {self.doing}, and was killed") from None
+        except OSError:
+            message = b""
+        if not message:
+            raise self._ended()
+        return dict(json.loads(message))
+
+    def _hear(self, message: dict[str, Any]) -> None:
+        self.doing = message.get("doing", self.doing)
+        if "attempt" in message:
+            self._marker = Path(message["attempt"])
+        if "say" in message:
+            self._listener.say(message["say"])
+        if "progress" in message:
+            self._listener.progress(*message["progress"])
+        if "unprepared" in message:
+            self.close()
+            raise UnpreparedError(
+                message["hopeless"] or message["unprepared"], message["fresh"], bool(message["hopeless"])
+            )
+        if "error" in message:
+            self._end()
+            raise BackendError(message["error"])
+
+    def _ended(self) -> BackendError:
+        return self._failed(f"the device process {self._child.how_it_ended()} while {self.doing}")
+
+    def _end(self) -> None:
+        """Kill the child: only its end frees what it holds of the device."""
+        self._child.kill()
+        self._child.close()
+
+    def _failed(self, how: str) -> BackendError:
+        self._end()
+        if self._cancelled.is_set():
+            if self._marker is not None:
+                take_back(self._marker)
+            return DeviceCancelledError("the device process was cancelled")
+        if self._marker is not None:
+            note_death(self._marker, how)
+        return BackendError(how)
+
+
+class DeviceBackend:
+    """A backend whose engine runs in a device process.
+
+    Args:
+        bundle: What to run.
+        settings: Of its engine, which must have been built and compared.
+        proven: Hash of a plan that was compared where it could not be recorded.
+        listener: Hears warnings of the child.
+        on_process: Called with the process, to cancel it.
+        infer_seconds: After which an image's run counts as hung.
+
+    Raises:
+        UnpreparedError: There is no engine that may be used.
+        BackendError: The device or the child failed.
+    """
+
+    name = "tensorrt"
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        settings: EngineSettings,
+        proven: str | None = None,
+        listener: Listener | None = None,
+        on_process: Callable[[DeviceProcess], None] = lambda process: None,
+        infer_seconds: float = INFER_SECONDS,
+    ) -> None:
+        self._infer_seconds = infer_seconds
+        self._size_px = bundle.manifest.input.size_px
+        self._tensors: SharedTensors | None = SharedTensors(bundle.manifest)
+        self._process = DeviceProcess(bundle, settings, "run", {"proven": proven}, listener)
+        on_process(self._process)
+        try:
+            ready = self._process.do(START_SECONDS, tensors=self._tensors)
+        except BaseException:
+            self._release()
+            raise
+        self._process.doing = "scoring an image"
+        self.device: str = ready["device"]
+        self.precision: str = ready["precision"]
+
+    def infer(self, image: npt.NDArray[np.float32]) -> Outputs:
+        """See `Backend.infer`. After a BackendError of the device this backend is closed."""
+        tensors = self._send(INFER, image)
+        return tensors.read()
+
+    def transfer(self, image: npt.NDArray[np.float32]) -> None:
+        """See `DeviceMemoryBackend.transfer`."""
+        self._send(TRANSFER, image)
+
+    def close(self) -> None:
+        """See `Backend.close`."""
+        self._process.close()
+        self._release()
+
+    def _send(self, request: bytes, image: npt.NDArray[np.float32]) -> SharedTensors:
+        if self._tensors is None:
+            raise BackendError("the TensorRT backend is closed; open it again")
+        check_image(image, self._size_px)
+        tensors = self._tensors
+        np.copyto(tensors.image, image)
+        try:
+            self._process.ask(request, self._infer_seconds)
+        except BackendError:
+            self._release()
+            raise
+        return tensors
+
+    def _release(self) -> None:
+        tensors, self._tensors = self._tensors, None
+        if tensors is not None:
+            tensors.close()
+
+    def __enter__(self) -> DeviceBackend:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def probe_device(bundle: Bundle, settings: EngineSettings) -> dict[str, Any]:
+    """Look at GPU, driver, library and engine from a child.
+
+    Returns:
+        `device`, `capability`, `driver`, `library`, `version`, and `engine`, the path of one that may be used, or the
+        `reason` why there is none.
+
+    Raises:
+        BackendError: TensorRT cannot be used here.
+    """
+    process = DeviceProcess(bundle, settings, "probe")
+    try:
+        return process.do(START_SECONDS)
+    finally:
+        process.close()
+
+
+def prepare_in_child(
+    bundle: Bundle,
+    settings: EngineSettings,
+    listener: Listener | None = None,
+    fresh: bool = False,
+    asked: bool = False,
+    on_process: Callable[[DeviceProcess], None] = lambda process: None,
+) -> dict[str, Any]:
+    """Build and compare the engine in a child; one that dies leaves a marker.
+
+    Args:
+        bundle: Has the graphs.
+        settings: Of the engine.
+        listener: Hears what goes on.
+        fresh: Build again although there is an engine.
+        asked: A person asks for it: earlier attempts do not count.
+        on_process: Called with the process, to cancel it.
+
+    Returns:
+        `CachedEngine.to_dict` of the engine.
+
+    Raises:
+        BackendError: It failed; `do` says how.
+    """
+    process = DeviceProcess(bundle, settings, "prepare", {"fresh": fresh, "asked": asked}, listener)
+    on_process(process)
+    return _done(process, settings)
+
+
+def build_ahead_in_child(
+    bundle: Bundle, capability: str, folder: Path, settings: EngineSettings, listener: Listener | None = None
+) -> dict[str, Any]:
+    """Build an engine for another device in a child. Raises BackendError as `prepare_in_child`."""
+    details = {"capability": capability, "folder": str(folder)}
+    process = DeviceProcess(bundle, settings, "build for another device", details, listener)
+    return _done(process, settings)
+
+
+def _done(process: DeviceProcess, settings: EngineSettings) -> dict[str, Any]:
+    try:
+        done = process.do(settings.build_minutes * 60)
+    except KeyboardInterrupt:
+        process.cancel()
+        process.drain()
+        raise
+    process.close()
+    return done

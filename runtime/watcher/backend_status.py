@@ -1,0 +1,62 @@
+"""The backend's status in the output folder, where the dashboard, which runs in another process, finds it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from lungsev.inference.status import BackendStatus
+from lungsev.notify import notify_progress
+from lungsev.system import write_atomically
+
+log = logging.getLogger("lungsev.runtime.watcher.backend_status")
+
+_FILE = "backend.json"
+
+
+class BackendReporter:
+    """Passes every new status of the backend on: to the health pages, to systemd, and to a file for the dashboard.
+
+    Args:
+        root: The output folder.
+        tell: Called with the status.
+    """
+
+    def __init__(self, root: Path, tell: Callable[[BackendStatus], None]) -> None:
+        self._file = root / _FILE
+        self._tell = tell
+        self._written = ""
+
+    def hear(self, status: BackendStatus) -> None:
+        """Take a new status, from any thread."""
+        self._tell(status)
+        notify_progress(str(status))
+        document = json.dumps({"text": status.sentence, "is_degraded": status.is_degraded})
+        if document == self._written:  # progress alone is not worth the flushes
+            return
+        try:
+            write_atomically(self._file, document + "\n")
+            self._written = document
+        except OSError as error:
+            log.warning("the status of the backend is not shown on the board: %s", error.strerror or error)
+
+    def close(self) -> None:
+        """Remove the file: nothing scores any more."""
+        with contextlib.suppress(OSError):
+            self._file.unlink(missing_ok=True)
+
+
+def read_backend(root: Path) -> tuple[str, bool]:
+    """Return what a running watcher scores with and why, and whether a person should know; ("", False) without one.
+
+    Args:
+        root: The output folder.
+    """
+    try:
+        document = json.loads((root / _FILE).read_text(encoding="utf-8"))
+        return str(document["text"]), bool(document["is_degraded"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return "", False

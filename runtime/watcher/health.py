@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from lungsev.errors import LungsevError
 from lungsev.inference.status import BackendStatus
+from lungsev.notify import notify, watchdog_seconds
 from lungsev.runtime.settings import HealthSettings
 from lungsev.runtime.watcher.metrics import CONTENT_TYPE
 
@@ -63,6 +64,14 @@ class Health:
         """Return the messages of all current problems, sorted."""
         with self._lock:
             return sorted(self._problems.values())
+
+
+def beat_watchdog(health: Health, stop: threading.Event) -> None:
+    """Tell systemd that the watcher is alive while all its threads are."""
+    period = watchdog_seconds()
+    while period is not None and not stop.wait(period):
+        if health.is_alive():
+            notify("WATCHDOG=1")
 
 
 class HealthServer:

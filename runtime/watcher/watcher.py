@@ -16,7 +16,7 @@ from typing import Any
 from lungsev.errors import BackendError, LungsevError
 from lungsev.inference.select import DeviceOptions
 from lungsev.model import Model, load
-from lungsev.notify import notify, watchdog_seconds
+from lungsev.notify import notify
 from lungsev.runtime.arrivals import Arrivals
 from lungsev.runtime.console import count_noun
 from lungsev.runtime.delivery.deliveries import read_states
@@ -27,7 +27,7 @@ from lungsev.runtime.patients.decisions import Decisions
 from lungsev.runtime.settings import BedsideSettings
 from lungsev.runtime.watcher.amending import Amending
 from lungsev.runtime.watcher.backend_status import BackendReporter
-from lungsev.runtime.watcher.health import Health, HealthServer
+from lungsev.runtime.watcher.health import Health, HealthServer, beat_watchdog
 from lungsev.runtime.watcher.intake import Intake
 from lungsev.runtime.watcher.layout import Layout, lock_folders
 from lungsev.runtime.watcher.ledger import Ledger
@@ -321,14 +321,6 @@ class Watcher:
         """Log the first of a row of errors and every hundredth: a share unmounted for a night must not fill the log."""
         if errors == 1 or errors % 100 == 0:
             log.error("%s failed and is tried again", where, exc_info=error)
-
-
-def beat_watchdog(health: Health, stop: threading.Event) -> None:
-    """Tell systemd that the watcher is alive while all its threads are."""
-    period = watchdog_seconds()
-    while period is not None and not stop.wait(period):
-        if health.is_alive():
-            notify("WATCHDOG=1")
 
 
 def _send_nothing(image_id: str, files: Sequence[tuple[str, Path]], revision: int) -> None:

@@ -44,7 +44,7 @@ CHOSEN = (
 # Loaded once, before the fork. None of them loads a module of lungsev.
 PRELOADED = (
     *("numpy", "cv2", "pydicom", "pydantic", "yaml", "typer", "rich", "onnxruntime", "imagecodecs", "PIL.Image"),
-    *("fastapi", "jinja2", "starlette.testclient", "hypothesis", "onnx", "pytest"),
+    *("fastapi", "jinja2", "uvicorn", "hypothesis", "onnx", "pytest"),
 )
 SWAPS: dict[type[ast.AST], type[ast.AST]] = {
     ast.Lt: ast.LtE,

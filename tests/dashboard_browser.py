@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import http.client
 import re
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlencode
 
 TOKEN = "a-token-of-the-tests-0123456789"
@@ -54,3 +59,22 @@ class Browser:
         form = {"form": self.form_token(), "reason": "effusion", "reader": "AB", **fields}
         status, headers, body = self.ask("POST", path, form)
         return status, headers.get("Location", "") or body
+
+
+@contextmanager
+def served(app: Any) -> Iterator[int]:
+    """Serve an application on a free port until the block is left."""
+    import uvicorn
+
+    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", lifespan="on")
+    listener = config.bind_socket()
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield listener.getsockname()[1]
+    server.should_exit = server.force_exit = True
+    thread.join(timeout=20)
+    listener.close()
+    assert not thread.is_alive()

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from dashboard_browser import EVIL, TOKEN, Browser
+from dashboard_browser import EVIL, TOKEN, Browser, served
 from exam_makers import failed_report, put_report, scored_report, skipped_report
 
 from lungsev.report import QualityFlag
@@ -31,24 +29,12 @@ def out(tmp_path: Path) -> Path:
 @pytest.fixture
 def port(out: Path) -> Iterator[int]:
     pytest.importorskip("fastapi")
-    uvicorn = pytest.importorskip("uvicorn")
+    pytest.importorskip("uvicorn")
     from lungsev.runtime.dashboard.app import create_app
 
     settings = BedsideSettings(dashboard=DashboardSettings(board_hours=8760))  # the images are not of today
-    config = uvicorn.Config(
-        create_app(out, TOKEN, settings), host="127.0.0.1", port=0, log_level="error", lifespan="on"
-    )
-    listener = config.bind_socket()
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    yield listener.getsockname()[1]
-    server.should_exit = server.force_exit = True
-    thread.join(timeout=20)
-    listener.close()
-    assert not thread.is_alive()
+    with served(create_app(out, TOKEN, settings)) as port:
+        yield port
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ bin := .venv/bin
 # Two processes of one thread each: threads of two torches on two cores take turns, and double the time.
 tests := OMP_NUM_THREADS=1 $(bin)/python -m pytest -n 2 --dist loadfile
 
-.PHONY: help demo test test-slow test-gpu test-faults test-fuzz fuzz test-soak check format model check-aarch64 test-lowest test-matrix lock wheel wheelhouse sbom licences audit validate-dicom look-at-dashboard architecture docs notebook notebooks mutants clean
+.PHONY: help demo test test-slow test-gpu test-faults test-fuzz fuzz test-soak check format model check-aarch64 test-lowest test-matrix lock wheel wheelhouse sbom release licences audit validate-dicom look-at-dashboard architecture docs notebook notebooks mutants clean
 
 help: ## Say what each target does
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F'|' '{ printf "%-22s %s\n", $$1, $$2 }'
@@ -95,11 +95,14 @@ wheelhouse: wheel ## Download the locked wheels for offline installs on x86-64 a
 sbom: wheel ## Write dist/lungsev.cdx.json: what a bedside install holds, as CycloneDX
 	$(bin)/python .ci/sbom.py dist/lungsev.cdx.json --wheel "$$(ls -t dist/lungsev-*.whl | head -n 1)"
 
+release: sbom ## Gather dist/release: wheel, bundle, lock file, SBOM and SHA256SUMS; KEY=key.pem signs bundle and sums
+	sh .ci/release.sh $(bin) dist/release $(if $(KEY),"$(KEY)")
+
 licences: .venv/installed ## Print the licence of every dependency; fails where one is unknown or copyleft
 	$(bin)/python .ci/licences.py
 
 audit: .venv-tools/installed ## Look for known vulnerabilities in the locked versions (needs the network)
-	.venv-tools/bin/pip-audit --require-hashes --disable-pip --strict -r docs/deploy/bedside.lock.txt -r docs/deploy/tensorrt.lock.txt
+	@.venv-tools/bin/python .ci/audit.py .venv-tools/bin/pip-audit
 
 architecture: .venv/installed ## Write the module index of ARCHITECTURE.md from the modules' first lines
 	$(bin)/python .ci/architecture.py

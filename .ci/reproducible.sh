@@ -1,5 +1,6 @@
 #!/bin/sh
-# Build the wheel, and the packaged bundle as a .zip, twice in different folders; both must be the same to the byte.
+# Build the wheel, and the packaged bundle as a .zip, twice in different folders, time zones and locales; both must be
+# the same to the byte, whatever the umask of the caller.
 # The first wheel is left in dist/. Usage: reproducible.sh PYTHON
 set -eu
 python=$1
@@ -9,6 +10,8 @@ export SOURCE_DATE_EPOCH
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 for copy in one two; do
+    [ $copy = one ] && TZ=UTC0 LC_ALL=C || TZ=XYZ-13:45 LC_ALL=C.UTF-8
+    export TZ LC_ALL
     mkdir "$work/$copy"
     git archive HEAD | tar -x -C "$work/$copy"
     (cd "$work/$copy" && "$python" -m build --wheel --quiet --outdir "$work/$copy-out" .)

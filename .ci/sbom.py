@@ -17,6 +17,7 @@ from typing import Any
 
 from licences import licence_of
 from locked import Locked, read_lock
+from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 
 import lungsev
 from lungsev.bundle.archive import read_bundle
@@ -80,7 +81,7 @@ def _package(package: Locked) -> dict[str, Any]:
             | {"hashes": [_hash(digest)]}
             for digest in package.hashes
         ],
-        **({"licenses": [{"license": {"name": licence}}]} if licence else {}),
+        **({"licenses": [_licence(licence)]} if licence else {}),
         **({"properties": properties} if properties else {}),
     }
 
@@ -94,8 +95,17 @@ def _model() -> dict[str, Any]:
         "name": name,
         "version": version,
         "hashes": [_hash(bundle.sha256)],
+        "licenses": [_licence(bundle.manifest.licence)],
         "description": "The packaged bundle; its hash is that of its SHA256SUMS.",
     }
+
+
+def _licence(stated: str) -> dict[str, Any]:
+    """As an SPDX expression where it is one."""
+    try:
+        return {"expression": canonicalize_license_expression(stated)}
+    except InvalidLicenseExpression:
+        return {"license": {"name": stated}}
 
 
 def _hash(digest: str) -> dict[str, str]:

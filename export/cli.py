@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from lungsev import __version__
-from lungsev.bundle.trust import allow_unsigned
+from lungsev.bundle.trust import UNSIGNED_OPTION, allow_unsigned
 from lungsev.errors import LungsevError, MissingExtraError
 from lungsev.inference.cpus import limit_thread_pools
 from lungsev.inference.tensorrt.command import engine
@@ -23,9 +23,15 @@ class _BundleByDefault(TyperGroup):
     """`lungsev-export RUN --fp16` means `lungsev-export bundle RUN --fp16`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if UNSIGNED_OPTION in args:
+            rest = [word for word in args if word != UNSIGNED_OPTION]
+            return super().parse_args(ctx, [UNSIGNED_OPTION, *self._with_command(rest)])
+        return super().parse_args(ctx, self._with_command(args))
+
+    def _with_command(self, args: list[str]) -> list[str]:
         if not args or (args[0] not in self.commands and args[0] not in ("--help", "--version")):
-            args = [DEFAULT_COMMAND, *args]
-        return super().parse_args(ctx, args)
+            return [DEFAULT_COMMAND, *args]
+        return args
 
 
 app = typer.Typer(
@@ -58,11 +64,16 @@ def main() -> None:
 
 @app.callback()
 def _root(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", is_eager=True, callback=lambda wanted: _print_version(wanted), help="Print it.")
     ] = False,
+    unsigned: Annotated[
+        bool, typer.Option(UNSIGNED_OPTION, help="Use bundles that no trusted key has signed; with any command.")
+    ] = False,
 ) -> None:
-    allow_unsigned()  # who makes bundles builds engines of bundles that nobody has signed yet
+    if unsigned or context.invoked_subcommand in (DEFAULT_COMMAND, "sign"):  # these open what was made here
+        allow_unsigned()
 
 
 @app.command(DEFAULT_COMMAND, epilog="Example: lungsev-export --fp16 --images ward-7/ --out model.zip")
@@ -166,10 +177,12 @@ def triton_command(
         if (error.name or "").split(".")[0] in ("torch", "onnx"):
             raise MissingExtraError("lungsev-export triton", "export") from None
         raise
-    from lungsev.bundle.archive import read_bundle
+    from lungsev.bundle.archive import demand_trust, read_bundle
 
     options = TritonOptions(max_batch, queue_us, plan, gpu=not cpu)
-    models = triton_from_bundle(read_bundle(bundle), out, options, log=_say_to(sys.stderr))
+    opened = read_bundle(bundle)
+    demand_trust(opened)
+    models = triton_from_bundle(opened, out, options, log=_say_to(sys.stderr))
     command = f"NVIDIA_TF32_OVERRIDE=0 tritonserver --model-repository {out.resolve()}"
     print(f"{out}: {', '.join(models)}; serve it with {command}")
 

@@ -31,15 +31,13 @@ from lungsev.runtime.commands.trend import trend
 from lungsev.runtime.commands.verify import verify
 from lungsev.runtime.commands.watch import watch
 
-UNSIGNED_OPTION = "--allow-unsigned"
-
 
 class _UnsignedAnywhere(TyperGroup):
     """`lungsev-run verify --allow-unsigned` means `lungsev-run --allow-unsigned verify`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        if UNSIGNED_OPTION in args:
-            args = [UNSIGNED_OPTION, *(word for word in args if word != UNSIGNED_OPTION)]
+        if trust.UNSIGNED_OPTION in args:
+            args = [trust.UNSIGNED_OPTION, *(word for word in args if word != trust.UNSIGNED_OPTION)]
         return super().parse_args(ctx, args)
 
 
@@ -88,7 +86,7 @@ def main() -> None:
 def _root(
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
     allow_unsigned: Annotated[
-        bool, typer.Option(UNSIGNED_OPTION, help="Use bundles that no trusted key has signed; with any command.")
+        bool, typer.Option(trust.UNSIGNED_OPTION, help="Use bundles that no trusted key has signed; with any command.")
     ] = False,
 ) -> None:
     if allow_unsigned:

@@ -38,7 +38,7 @@ from lungsev.bundle.contents import (
 )
 from lungsev.bundle.manifest import Manifest, Precision
 from lungsev.bundle.onnx_facts import read_onnx
-from lungsev.bundle.signature import demand_signature, signature_line
+from lungsev.bundle.signature import demand_signature, refuse_forged, signature_line
 from lungsev.bundle.trust import unsigned_allowed
 from lungsev.bundle.zoo import find_bundle, is_added
 from lungsev.errors import BundleError, ConfigError
@@ -263,6 +263,7 @@ def _trust_in(files: Mapping[str, bytes], where: Path, allow_unsigned: bool) -> 
     if where == default_bundle_path():
         return "packaged with lungsev"
     if allow_unsigned or unsigned_allowed():
+        refuse_forged(files, where)
         return "not asked for"
     if is_added(hashlib.sha256(files[CHECKSUM_FILE]).hexdigest()):
         return "added by you (lungsev-run models)"

@@ -45,21 +45,42 @@ def demand_signature(files: Mapping[str, bytes], where: Path, keys: Path | None 
         raise BundleError(f"{where} is not signed; sign your own (lungsev-export sign), {ask}")
     stated = _parse(files[SIGNATURE_FILE], where)
     trusted = {key_id(key): (name, key) for name, key in _trusted(folder).items()}
-    known = [identity for identity in stated if identity in trusted]
-    if not known:
-        found = ", ".join(stated)
+    if not stated.keys() & trusted.keys():
+        found, count = ", ".join(stated), len(trusted)
         raise BundleError(
-            f"{where} is signed by {found}, which is not among the {len(trusted)} keys of {folder}; put its makers' "
-            f"public key there, {ask}"
+            f"{where} is signed by {found}, which is not among the {count} key{'' if count == 1 else 's'} of {folder}; "
+            f"put its makers' public key there, {ask}"
         )
-    for identity in known:
-        name, key = trusted[identity]
-        if not _verifies(key, stated[identity], files[CHECKSUM_FILE]):
+    return _signer(stated, trusted, files[CHECKSUM_FILE], where)
+
+
+def refuse_forged(files: Mapping[str, bytes], where: Path, keys: Path | None = None) -> None:
+    """Refuse a bundle that a trusted key signed when it was another, which nobody who allows unsigned ones asks for.
+
+    Raises:
+        BundleError: As `demand_signature`, of a bundle that has a signature.
+    """
+    if SIGNATURE_FILE not in files:
+        return
+    try:
+        trusted = {key_id(key): (name, key) for name, key in _trusted(keys or trusted_key_folder()).items()}
+    except (ConfigError, MissingExtraError):  # nothing is trusted here
+        return
+    _signer(_parse(files[SIGNATURE_FILE], where), trusted, files[CHECKSUM_FILE], where)
+
+
+def _signer(
+    stated: Mapping[str, bytes], trusted: Mapping[str, tuple[str, Ed25519PublicKey]], sums: bytes, where: Path
+) -> str:
+    """Return the first trusted key that signed, empty without any; all of them must have signed these files."""
+    known = [(*trusted[identity], signature) for identity, signature in stated.items() if identity in trusted]
+    for name, key, signature in known:
+        if not _verifies(key, signature, sums):
             raise BundleError(
                 f"{where} has a signature by {name} that is not of its files: it was changed after it was signed; "
                 "get it from its makers again"
             )
-    return trusted[known[0]][0]
+    return known[0][0] if known else ""
 
 
 def signature_line(private_key: Path, sums: bytes) -> bytes:

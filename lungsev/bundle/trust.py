@@ -7,6 +7,7 @@ from pathlib import Path
 
 KEYS_VARIABLE = "LUNGSEV_TRUSTED_KEYS"
 UNSIGNED_VARIABLE = "LUNGSEV_ALLOW_UNSIGNED"
+UNSIGNED_OPTION = "--allow-unsigned"  # of lungsev-run and lungsev-export
 _SYSTEM_KEYS = Path("/etc/lungsev/trusted-keys")
 
 

@@ -50,13 +50,15 @@ def add(
     name: Annotated[str | None, typer.Option("--name", help="Name in the zoo. Default: the bundle's own.")] = None,
     zoo: ZooOption = None,
 ) -> None:
-    """Copy a bundle into your zoo, so that --bundle knows it by name and needs no signature for it.
+    """Copy a bundle into your zoo, so that --bundle knows it by name and asks for no signature again.
 
     Example: lungsev-run models add my-bundle.zip --name chest
     """
+    from lungsev.bundle.archive import demand_trust, read_bundle
     from lungsev.bundle.zoo import user_zoo
     from lungsev.bundle.zoo_changes import add_bundle
 
+    demand_trust(read_bundle(bundle))
     added = add_bundle(bundle, zoo or user_zoo(), name)
     print(f"Added {added.entry.full_name}: lungsev-run score IMAGE --bundle {added.entry.full_name}")
 

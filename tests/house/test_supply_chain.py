@@ -28,7 +28,7 @@ def script(monkeypatch: pytest.MonkeyPatch):
         return importlib.import_module(name)
 
     yield load
-    for name in ("locked", "licences", "sbom", "wheelhouse", "check_aarch64"):
+    for name in ("audit", "locked", "licences", "sbom", "wheelhouse", "check_aarch64"):
         sys.modules.pop(name, None)
 
 
@@ -108,11 +108,64 @@ def test_the_bill_of_materials_is_the_same_twice_and_names_the_model(script, tmp
     numpy = next(component for component in document["components"] if component["name"] == "numpy")
     assert numpy["externalReferences"][0]["hashes"][0]["alg"] == "SHA-256"
     assert numpy["licenses"]
+    assert document["components"][-1]["licenses"]
+    assert sbom._licence("MIT AND BSD-3-Clause") == {"expression": "MIT AND BSD-3-Clause"}
+    assert sbom._licence("BSD License") == {"license": {"name": "BSD License"}}
 
 
 def test_strong_copyleft_and_silence_are_noticed(script) -> None:
     refused = script("licences").REFUSED
     assert all(refused.search(text) for text in ("GPL-3.0-only", "AGPL-3.0", "GNU General Public License v3 (GPLv3)"))
+    assert all(refused.search(text) for text in ("SSPL-1.0", "EUPL-1.2", "CC-BY-NC-4.0", "for non-commercial use"))
     assert not any(refused.search(text) for text in ("LGPL-2.1", "GNU Lesser General Public License v3", "MPL-2.0"))
     assert script("licences").licence_of("no-such-package-here") == ""
     assert "pydicom" in script("licences").closure("lungsev", ["bedside"])
+
+
+FAKE_PIP_AUDIT = """#!/bin/sh
+case "$*" in
+*"-s $ANSWERS "*) ;;
+*) echo "requests.exceptions.ConnectionError: no route" >&2; exit 1 ;;
+esac
+eval file=\\${$#}
+if grep -q "^pillow==0" "$file"; then echo "pillow 0 PYSEC-1"; echo "Found 1 known vulnerability" >&2; exit 1; fi
+echo "No known vulnerabilities found" >&2
+"""
+
+
+@pytest.mark.parametrize(
+    ("answers", "code", "said"),
+    [
+        ("pypi", 0, "No known vulnerabilities"),
+        ("osv", 0, "No known vulnerabilities"),
+        ("none", 2, "api.osv.dev answered"),
+    ],
+)
+def test_an_audit_asks_one_service_after_the_other_and_says_in_one_line_that_none_answers(
+    script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys, answers: str, code: int, said: str
+) -> None:
+    program = tmp_path / "pip-audit"
+    program.write_text(FAKE_PIP_AUDIT)
+    program.chmod(0o755)
+    monkeypatch.setenv("ANSWERS", answers)
+    monkeypatch.setattr(sys, "argv", ["audit.py", str(program)])
+    assert script("audit").main() == code
+    captured = capsys.readouterr()
+    assert said in captured.out + captured.err
+    assert code != 2 or (captured.out, captured.err.count("\n")) == ("", 1)
+
+
+def test_an_audit_tells_what_is_known_of_every_version_in_the_lock(
+    script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    audit, locked = script("audit"), script("locked")
+    parts = audit.rounds(list(locked.read_lock()))
+    assert len(parts) > 1  # Python 3.10 gets other versions than 3.13
+    assert all(len({each.name for each in part}) == len(part) for part in parts)
+    program = tmp_path / "pip-audit"
+    program.write_text(FAKE_PIP_AUDIT)
+    program.chmod(0o755)
+    monkeypatch.setenv("ANSWERS", "pypi")
+    known = locked.Locked(Requirement("pillow==0.1"), ("a",))
+    assert audit.ask(str(program), [known]) == 1
+    assert "PYSEC-1" in capsys.readouterr().out

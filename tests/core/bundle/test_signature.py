@@ -106,3 +106,17 @@ def test_keys_that_are_none_are_named(copy: Path, tmp_path: Path) -> None:
     sign_bundle(copy, make_key(tmp_path, "maker"))
     with pytest.raises(ConfigError, match=r"curve\.pem is a key of another kind"):
         demand_trust(read_bundle(copy))
+
+
+def test_what_was_changed_after_a_trusted_key_signed_it_is_refused_even_where_unsigned_is_allowed(
+    copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LUNGSEV_ALLOW_UNSIGNED", "1")
+    sign_bundle(copy, make_key(tmp_path, "maker"))
+    assert demand_trust(read_bundle(copy)) == "not asked for"
+    sums = (copy / "SHA256SUMS").read_text().splitlines(keepends=True)
+    (copy / "SHA256SUMS").write_text("".join(reversed(sums)))
+    with pytest.raises(BundleError, match=r"maker\.pem that is not of its files"):
+        demand_trust(read_bundle(copy))
+    (tmp_path / "trusted" / "maker.pem").write_text("no key")
+    assert demand_trust(read_bundle(copy)) == "not asked for"

@@ -66,3 +66,14 @@ def test_the_command_replaces_its_own_repository_and_nothing_else(tiny_bundle: B
         result = CliRunner().invoke(app, ["triton", str(tiny_bundle.path), str(tmp_path / "m"), "--max-batch", "1"])
         assert result.exit_code == 0, result.output
     assert (tmp_path / "m" / "client.py").is_file()
+
+
+def test_a_server_gets_an_unsigned_bundle_only_where_that_is_asked_for(
+    tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("LUNGSEV_ALLOW_UNSIGNED")
+    words = ["triton", str(tiny_bundle.path), str(tmp_path / "models"), "--max-batch", "1"]
+    with pytest.raises(BundleError, match=r"is not signed; .* --allow-unsigned"):
+        CliRunner().invoke(app, words, catch_exceptions=False)
+    assert not (tmp_path / "models").exists()
+    assert CliRunner().invoke(app, [*words, "--allow-unsigned"], catch_exceptions=False).exit_code == 0

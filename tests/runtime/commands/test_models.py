@@ -41,6 +41,16 @@ def test_a_bundle_that_was_added_is_listed_verified_by_name_and_removed(tiny_bun
     assert "chest" not in models()
 
 
+def test_an_unsigned_bundle_is_added_only_where_that_is_asked_for(
+    tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("LUNGSEV_ALLOW_UNSIGNED")
+    with pytest.raises(BundleError, match=r"is not signed; .* --allow-unsigned"):
+        models("add", tiny_bundle.path, "--name", "chest")
+    assert "chest" not in models()
+    assert "Added chest@1" in models("add", tiny_bundle.path, "--name", "chest", "--allow-unsigned")
+
+
 def test_a_folder_of_bundles_is_indexed_for_others(
     tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

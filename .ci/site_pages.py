@@ -19,6 +19,9 @@ def main() -> None:
     shutil.rmtree(source, ignore_errors=True)
     subprocess.run([ROOT / ".ci/linked_tree.sh", source / "packages"], cwd=ROOT, check=True)
     shutil.copytree(ROOT / "docs", source / "docs", ignore=shutil.ignore_patterns("deploy"))
+    shutil.copy(ROOT / "SECURITY.md", source / "docs/security.md")
+    for page in (source / "docs").glob("*.md"):  # which is beside docs/ in the sources
+        page.write_text(page.read_text(encoding="utf-8").replace("](../SECURITY.md", "](security.md"), encoding="utf-8")
     reference = source / "docs/reference"
     reference.mkdir()
     packages = packages_by_name(ROOT)

@@ -33,5 +33,8 @@ echo "Python $version, $which versions"
 "$uv" pip install --quiet --python "$folder/bin/python" --resolution "$resolution" -e ".[bedside,test]"
 OMP_NUM_THREADS=1 "$folder/bin/python" -m pytest -n 2 --dist loadfile -p no:cacheprovider tests/core tests/runtime "$@"
 "$folder/bin/lungsev-run" demo --out "$folder/demo" --count 1 >/dev/null
-echo "Python $version, $which versions: demo and tests passed"
+"$folder/bin/lungsev-run" phantoms "$folder/incoming" --patients 1 >/dev/null
+"$folder/bin/lungsev-run" score "$folder/incoming" --out "$folder/scored" >/dev/null
+"$folder/bin/lungsev-run" watch "$folder/incoming" --out "$folder/watched" --once >/dev/null 2>&1
+echo "Python $version, $which versions: tests, demo, score and watch passed"
 rm -rf "$folder"

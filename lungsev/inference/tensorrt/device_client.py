@@ -30,7 +30,7 @@ from lungsev.inference.tensorrt.shared_tensors import SharedTensors
 from lungsev.system import ChildProcess
 
 START_SECONDS = 300.0  # an SD card, a cold driver, kernels that are compiled at the first load
-INFER_SECONDS = 20.0
+INFER_SECONDS = 20.0  # a run of a millisecond that takes this long hangs
 
 _START = (
     "from lungsev.inference.tensorrt.device_process import run_device_process; "
@@ -62,6 +62,7 @@ class Listener:
 
     say: Callable[[str], None] = lambda line: None
     progress: Callable[[str, float], None] = lambda phase, share: None
+    doing: Callable[[str], None] = lambda what: None
 
 
 class DeviceProcess:
@@ -156,7 +157,9 @@ class DeviceProcess:
         return dict(json.loads(message))
 
     def _hear(self, message: dict[str, Any]) -> None:
-        self.doing = message.get("doing", self.doing)
+        if "doing" in message:
+            self.doing = message["doing"]
+            self._listener.doing(self.doing)
         if "attempt" in message:
             self._marker = Path(message["attempt"])
         if "say" in message:
@@ -200,7 +203,6 @@ class DeviceBackend:
         proven: Hash of a plan that was compared where it could not be recorded.
         listener: Hears warnings of the child.
         on_process: Called with the process, to cancel it.
-        infer_seconds: After which an image's run counts as hung.
 
     Raises:
         UnpreparedError: There is no engine that may be used.
@@ -216,9 +218,7 @@ class DeviceBackend:
         proven: str | None = None,
         listener: Listener | None = None,
         on_process: Callable[[DeviceProcess], None] = lambda process: None,
-        infer_seconds: float = INFER_SECONDS,
     ) -> None:
-        self._infer_seconds = infer_seconds
         self._size_px = bundle.manifest.input.size_px
         self._tensors: SharedTensors | None = SharedTensors(bundle.manifest)
         self._process = DeviceProcess(bundle, settings, "run", {"proven": proven}, listener)
@@ -253,7 +253,7 @@ class DeviceBackend:
         tensors = self._tensors
         np.copyto(tensors.image, image)
         try:
-            self._process.ask(request, self._infer_seconds)
+            self._process.ask(request, INFER_SECONDS)
         except BackendError:
             self._release()
             raise

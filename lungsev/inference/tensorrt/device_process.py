@@ -34,6 +34,7 @@ from lungsev.system import die_with_parent
 MAX_MESSAGE_BYTES = 64 * 1024
 INFER, TRANSFER = b"infer", b"transfer"
 ANSWERED = b"{}"
+BUILDING, COMPARING = "building the engine", "comparing the engine"
 
 _MAX_ERROR = 2000
 _PROGRESS_SECONDS = 0.5
@@ -131,7 +132,7 @@ def _hopeless(target: EngineTarget) -> str:
 def _build_ahead(peer: socket.socket, bundle: Bundle, settings: EngineSettings, job: dict[str, Any]) -> None:
     from lungsev.inference.tensorrt.prepare import build_ahead_of_time
 
-    _send(peer, {"doing": "building the engine"})
+    _send(peer, {"doing": BUILDING})
     folder = Path(job["folder"])
     engine = build_ahead_of_time(bundle, job["capability"], folder, settings, _progress_to(peer))
     _send(peer, {"done": engine.to_dict()})
@@ -141,15 +142,17 @@ def _prepare(peer: socket.socket, target: EngineTarget, job: dict[str, Any]) -> 
     from lungsev.inference.tensorrt.cache import attempts_at
     from lungsev.inference.tensorrt.prepare import prepare_engine
 
-    os.nice(_NICENESS)
+    with contextlib.suppress(OSError):
+        os.nice(_NICENESS)
     if job["asked"]:
         attempts_at(target.key, target.folder).forget()
 
     def say(line: str) -> None:
-        _send(peer, {"say": line})
+        doing = {"doing": COMPARING} if line.startswith("comparing") else {}
+        _send(peer, {"say": line, **doing})
 
     def begin(marker: Path) -> None:
-        _send(peer, {"attempt": str(marker), "doing": "building or comparing the engine"})
+        _send(peer, {"attempt": str(marker), "doing": BUILDING})
 
     engine = prepare_engine(target, say, _progress_to(peer), job["fresh"], begin)
     _send(peer, {"done": engine.to_dict()})

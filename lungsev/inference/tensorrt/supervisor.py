@@ -27,6 +27,7 @@ from lungsev.inference.tensorrt.device_client import (
     UnpreparedError,
     prepare_in_child,
 )
+from lungsev.inference.tensorrt.device_process import COMPARING
 from lungsev.inference.tensorrt.settings import EngineSettings
 
 log = logging.getLogger("lungsev.tensorrt")
@@ -222,8 +223,8 @@ class SupervisedBackend:
         """Build and compare the engine. Raises BackendError as `prepare_in_child`."""
         if self._deaths_while_preparing >= MAX_ATTEMPTS:
             raise UnpreparedError(f"the engine was tried {MAX_ATTEMPTS} times: {self._failure}", False, True)
-        self._set("building", "the TensorRT engine is built" + _MEANWHILE)
-        listener = Listener(self._say, lambda phase, share: self._show(phase, share))
+        self._set("building", "the TensorRT engine is being built" + _MEANWHILE)
+        listener = Listener(log.warning, self._show, self._follow)
         try:
             engine = prepare_in_child(self._bundle, self._settings, listener, fresh, on_process=self._hold)
         except BackendError as error:
@@ -239,10 +240,9 @@ class SupervisedBackend:
         if self._stop.is_set():
             process.cancel()
 
-    def _say(self, line: str) -> None:
-        log.warning("%s", line)
-        if line.startswith("comparing"):
-            self._set("comparing", "the TensorRT engine is compared with the FP32 graph" + _MEANWHILE)
+    def _follow(self, what: str) -> None:
+        if what == COMPARING:
+            self._set("comparing", "the TensorRT engine is being compared with the FP32 graph" + _MEANWHILE)
 
     def _show(self, phase: str, share: float) -> None:
         with self._telling:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from lungsev.errors import LungsevError
+from lungsev.inference.status import BackendStatus
 from lungsev.runtime.settings import HealthSettings
 from lungsev.runtime.watcher.health import Health, HealthServer
 
@@ -60,6 +61,10 @@ def test_it_is_ready_unless_a_problem_keeps_images_from_being_scored(server: Hea
     assert get(server, "/readyz") == (503, "the disk is nearly full\n")
     health.clear_problem("disk")
     assert get(server, "/readyz")[0] == 200
+    health.set_backend(BackendStatus("tensorrt", "Orin", "fp16", "ready", "its engine passed"))
+    assert get(server, "/readyz") == (200, "ready\nbackend: tensorrt fp16 on Orin: its engine passed\n")
+    health.set_problem("disk", "the disk is nearly full")
+    assert get(server, "/readyz")[1].startswith("the disk is nearly full\nbackend: tensorrt")
 
 
 def test_the_metrics_page_is_served_and_no_file(server: HealthServer) -> None:

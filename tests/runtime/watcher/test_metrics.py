@@ -6,6 +6,7 @@ import numpy as np
 from bedside_images import QuickModel
 from prometheus_client.parser import text_string_to_metric_families
 
+from lungsev.inference.status import BackendStatus
 from lungsev.reading.radiograph import Radiograph
 from lungsev.reading.values.brightness import Brightness
 from lungsev.report import ImageInfo, SeverityReport, Timing
@@ -103,3 +104,11 @@ def test_two_watchers_in_one_process_count_apart() -> None:
     one, other = Metrics(), Metrics()
     one.count_retry("disk")
     assert b"lungsev_retries_total{" not in other.render({}, {})
+
+
+def test_what_scores_is_one_series_that_changes() -> None:
+    metrics = Metrics()
+    metrics.render({}, {}, backend=BackendStatus("onnxruntime", "cpu", "fp32", "building"))
+    page = metrics.render({}, {}, backend=BackendStatus("tensorrt", "Orin", "fp16", "ready"))
+    lines = [line for line in page.decode().splitlines() if line.startswith("lungsev_backend{")]
+    assert lines == ['lungsev_backend{backend="tensorrt",device="Orin",precision="fp16",state="ready"} 1.0']

@@ -10,7 +10,7 @@ from lungsev.runtime.checks.clock import check_clock, check_zone
 from lungsev.runtime.checks.deliveries import check_deliveries
 from lungsev.runtime.checks.destinations import check_destinations
 from lungsev.runtime.checks.folders import check_incoming, check_output
-from lungsev.runtime.checks.machine import check_extras, check_gpu, check_memory, check_open_files
+from lungsev.runtime.checks.machine import check_backend, check_extras, check_gpu, check_memory, check_open_files
 from lungsev.runtime.checks.model import check_model
 from lungsev.runtime.checks.ports import check_ports
 from lungsev.runtime.settings import BedsideSettings
@@ -37,5 +37,6 @@ def examine(settings: BedsideSettings) -> Iterator[Check]:
         yield check_incoming(settings.watch.incoming, settings.watch.leave_in_place)
         yield from check_output(layout, settings.watch.min_free_mb)
         yield from check_deliveries(layout.root)
+        yield check_backend(layout.root)
     yield from check_ports(settings, layout)
     yield from check_destinations(settings.destinations)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lungsev.runtime.checks.check import Check
 from lungsev.runtime.settings import BedsideSettings, ModelSettings
+from lungsev.runtime.watcher.backend_status import read_backend
 
 _LEAST_MEMORY_MB = 1500
 _LEAST_FILES = 512
@@ -38,6 +39,17 @@ def check_gpu(model: ModelSettings) -> Check:
         advice = "lungsev-run engine builds it now, watch in the background while the CPU scores"
         return Check("gpu", True, f"{found}; no engine: {facts['reason']}", advice, warning=True)
     return Check("gpu", True, f"{found}; engine {facts['engine']}")
+
+
+def check_backend(out: Path) -> Check:
+    """Say what a running watcher scores with, and why.
+
+    Args:
+        out: Its output folder.
+    """
+    text, is_degraded = read_backend(out)
+    advice = "lungsev-run engine builds the engine and says what fails; see the log of the watcher"
+    return Check("backend", True, text or "no watcher runs on this folder", advice, warning=is_degraded)
 
 
 def check_memory() -> Check:

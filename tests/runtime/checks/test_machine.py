@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 import resource
+from pathlib import Path
 
 import pytest
 
 from lungsev.errors import BackendError
 from lungsev.inference import select
+from lungsev.inference.status import BackendStatus
 from lungsev.inference.tensorrt import device_client, hardware
 from lungsev.runtime.checks import machine
-from lungsev.runtime.checks.machine import check_extras, check_gpu, check_memory, check_open_files
+from lungsev.runtime.checks.machine import check_backend, check_extras, check_gpu, check_memory, check_open_files
 from lungsev.runtime.settings import BedsideSettings, ModelSettings
+from lungsev.runtime.watcher.backend_status import BackendReporter
 
 
 def test_what_is_there_is_told() -> None:
@@ -67,3 +70,11 @@ def test_packages_of_what_is_switched_on_must_be_installed(monkeypatch: pytest.M
     settings = BedsideSettings.model_validate({"outputs": ["json", "dicom_sr"], "dashboard": {"enabled": True}})
     check = check_extras(settings)
     assert (check.ok, check.found) == (False, "missing: highdicom, fastapi")
+
+
+def test_what_a_running_watcher_scores_with_is_told(tmp_path: Path) -> None:
+    assert check_backend(tmp_path).found == "no watcher runs on this folder"
+    reporter = BackendReporter(tmp_path, lambda status: None)
+    reporter.hear(BackendStatus("onnxruntime", "cpu", "fp32", "failed", "TensorRT failed"))
+    check = check_backend(tmp_path)
+    assert (check.ok, check.warning, check.found) == (True, True, "onnxruntime fp32 on cpu: TensorRT failed")

@@ -137,5 +137,6 @@ def test_a_signed_total_is_the_one_on_the_board() -> None:
 
 @pytest.mark.parametrize("problem", [None, "cannot read reports"])
 def test_problems_are_passed_on(problem: str | None) -> None:
-    page = board_of({}, problem=problem, notices=["Results have not arrived at pacs."])
+    page = board_of({}, problem=problem, notices=["Results have not arrived at pacs."], backend=("the CPU", True))
+    assert (page.backend, page.backend_degraded) == ("the CPU", True)
     assert (page.problem, page.notices) == (problem, ("Results have not arrived at pacs.",))

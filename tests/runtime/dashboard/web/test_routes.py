@@ -9,6 +9,9 @@ from pathlib import Path
 from dashboard_browser import Browser
 from exam_makers import put_report, scored_report
 
+from lungsev.inference.status import BackendStatus
+from lungsev.runtime.watcher.backend_status import BackendReporter
+
 
 def state_of(browser: Browser, exam: str) -> str:
     state: str = json.loads(browser.get(f"/exams/{exam}/state"))["state"]
@@ -97,3 +100,17 @@ def test_a_board_that_was_made_before_never_hides_a_change_or_an_id(browser: Bro
     assert "WARD-9" not in browser.get("/parts/board?find=ward-1")
     browser.ask("POST", "/privacy", {"form": browser.form_token(), "private": "1"})
     assert "WARD-9" not in browser.get("/parts/board")
+
+
+def test_the_board_says_at_its_foot_what_scores_and_in_red_where_a_person_should_know(
+    browser: Browser, out: Path
+) -> None:
+    assert 'id="backend"' not in browser.get("/parts/board")
+    reporter = BackendReporter(out, lambda status: None)
+    reporter.hear(BackendStatus("tensorrt", "Orin", "fp16", "ready", "its engine <passed>"))
+    assert '<p id="backend" class="hint">Scored by tensorrt fp16 on Orin: its engine &lt;passed&gt;.</p>' in (
+        browser.get("/parts/board")
+    )
+    reporter.hear(BackendStatus("onnxruntime", "cpu", "fp32", "failed", "TensorRT failed"))
+    assert '<p id="backend" class="problem">Scored by onnxruntime fp32 on cpu' in browser.get("/parts/board")
+    reporter.close()

@@ -18,7 +18,7 @@ TOLERANCE = 1e-3
 def batched_graph(data: bytes, half: bool = False) -> bytes:
     """Make the batch size of a graph traced with one image variable, and compare it on three images.
 
-    Only the shapes that Reshape and Expand take depend on the batch size; they are replaced.
+    Only the shapes that Reshape, Expand and Resize take depend on the batch size; they are replaced.
 
     Args:
         data: Serialised ONNX whose inputs and outputs have a batch of one.
@@ -38,6 +38,11 @@ def batched_graph(data: bytes, half: bool = False) -> bytes:
             shape = np.array([free, *shapes[node.output[0]][1:]], np.int64)
             node.input[1] = f"{node.name}_any_batch"
             graph.initializer.append(numpy_helper.from_array(shape, node.input[1]))
+        elif node.op_type == "Resize" and len(node.input) > 3:  # to a size; by factors it takes any batch
+            before, after = (np.array(shapes[name], np.float32) for name in (node.input[0], node.output[0]))
+            node.input[2] = f"{node.name}_any_batch"
+            del node.input[3]
+            graph.initializer.append(numpy_helper.from_array(after / before, node.input[2]))
     for info in (*graph.input, *graph.output):
         info.type.tensor_type.shape.dim[0].dim_param = "batch"
     model = shape_inference.infer_shapes(without_unused(model), check_type=True)

@@ -4,6 +4,7 @@ import numpy as np
 import onnx
 import pytest
 
+from lungsev.bundle.archive import default_bundle_path
 from lungsev.errors import ParityError
 from lungsev.export.bundle_from_run import Exported
 from lungsev.export.graph.batched import batched_graph
@@ -31,3 +32,9 @@ def test_a_graph_that_mixes_images_is_refused(exported: Exported) -> None:
     model.graph.node.append(onnx.helper.make_node("Add", ["mask_each", "peak"], ["lung_mask"], name="mixed"))
     with pytest.raises(ParityError, match="lung_mask of several images at once differs"):
         batched_graph(model.SerializeToString())
+
+
+def test_the_packaged_graph_takes_batches() -> None:
+    graph = default_bundle_path() / "model.onnx"
+    batched = onnx.load_from_string(batched_graph(graph.read_bytes()))
+    assert batched.graph.input[0].type.tensor_type.shape.dim[0].dim_param == "batch"

@@ -142,6 +142,19 @@ def out_of_memory() -> BuiltEngine:
     return builder.run(build=0)
 
 
+def parser_with_reasons() -> BuiltEngine:
+    builder = Builder()
+    parser = trt.OnnxParser(trt.Builder(trt.Logger(trt.Logger.ERROR)).create_network(0), trt.Logger(trt.Logger.ERROR))
+    problem = stub.make()
+    stub.answer(builder.parser, stub.learn(lambda: parser.num_errors), 1)
+    stub.answer(builder.parser, stub.learn(lambda: parser.get_error(0)), problem)
+    error = parser.get_error(0)
+    for name in ("desc", "file", "func", "node_name", "node_operator"):
+        if hasattr(error, name):
+            stub.answer(problem, stub.learn(getattr(error, name)), b"no plugin Telepathy")
+    return builder.run(parse=0)
+
+
 def without(factory: int, work: Callable[[], Any]) -> Any:
     stub.factory(factory, None)
     return work()
@@ -153,6 +166,7 @@ SCENARIOS: dict[str, Callable[[], Any]] = {
     "no builder": lambda: without(BUILDER, lambda: build_engine(graph, library)),
     "no network": lambda: Builder().run(create_network=0),
     "no parser": lambda: without(PARSER, Builder().run),
+    "parser refuses with reasons": parser_with_reasons,
     "parser refuses": lambda: Builder().run(parse=0),
     "no config": lambda: Builder().run(create_config=0),
     "no timings": lambda: Builder().run(make_timings=0),

@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 from onnx import TensorProto
 from rtx_plan import products_in
 from typer.testing import CliRunner
@@ -22,9 +24,17 @@ from lungsev.export.bundle_from_run import Exported
 from lungsev.export.cli import app
 from lungsev.export.deployable import Deployable
 from lungsev.export.graph.fp16 import half_from_onnx
+from lungsev.export.graph.mixed_precision import run_graph
 from lungsev.export.onnx_from_network import onnx_from_network
 from lungsev.inference.tensorrt import build
-from lungsev.inference.tensorrt.build import BuildOptions, BuiltEngine, _configure, build_engine, rtx_capabilities
+from lungsev.inference.tensorrt.build import (
+    BuildOptions,
+    BuiltEngine,
+    _configure,
+    build_engine,
+    require_half,
+    rtx_capabilities,
+)
 from lungsev.inference.tensorrt.library import TensorRTLibrary, load_tensorrt
 from lungsev.inference.tensorrt.prepare import build_ahead_of_time
 from lungsev.networks.build import build_fused
@@ -84,6 +94,7 @@ def packaged_plan(
     monkeypatch.setattr(build, "_set_compute_capability", set_all)
     graph = read_bundle(None).graph_bytes(precision)
     built = build_engine(graph, library, BuildOptions(compute_capability=capabilities[0]))
+    require_half(graph, built.half_layers, built.layers, library)  # what an engine for another device must pass
     return built, products_in(built.plan)
 
 
@@ -146,6 +157,41 @@ def test_any_backbone_builds_in_both_precisions(library: TensorRTLibrary, backbo
         built = build_engine(data, library, BuildOptions(compute_capability="8.9"))
         assert built.half_layers >= share * built.layers
         assert (built.half_layers > 0) == (share > 0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "backbone",
+    [
+        "vit_small_patch16_224",  # built for the size of the crop
+        "vit_small_patch14_dinov2",  # whose patches do not divide it
+        "swin_tiny_patch4_window7_224",  # its features end in their channels
+        "eva02_tiny_patch14_224",
+    ],
+)
+def test_transformers_give_the_network_s_numbers_and_build_for_the_oldest_card_and_a_newer_one(
+    library: TensorRTLibrary, backbone: str
+) -> None:
+    settings = FusedSettings(
+        segmentation=SegmentationSettings(encoder="test_resnet", decoder_channels=(16, 8, 8, 8, 8), pretrained="none"),
+        severity=SeveritySettings(backbone=backbone, crop_px=192, dim=32, heads=2, pretrained="none"),
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        deployable = Deployable(build_fused(settings, pretrained=False).eval(), 512)
+    graph = onnx_from_network(deployable)
+    half = half_from_onnx(graph)
+    assert half.half_share > 0.9
+    image = deployable.example()
+    with torch.inference_mode():
+        expected = dict(zip(deployable.output_names, deployable(image), strict=True))
+    for data, tolerance in ((graph, 1e-4), (half.data, 1e-2)):
+        found = run_graph(data)(image.numpy())
+        for name, values in expected.items():
+            np.testing.assert_allclose(found[name], values.numpy(), atol=tolerance, err_msg=name)
+        for capability in ("7.5", "8.9"):
+            built = build_engine(data, library, BuildOptions(compute_capability=capability))
+            require_half(data, built.half_layers, built.layers, library)
 
 
 def test_the_tiny_bundle_builds_for_another_device_with_a_side_file(

@@ -32,6 +32,13 @@ VERSIONS = ("10.3.0", "10.7.0", "10.13.3.9", "10.16.1.11", "11.0.0.114", "11.4.0
 LIBRARIES = ("nvinfer", "nvonnxparser", "nvinfer_plugin")
 # What TensorRT-RTX alone has, behind a question for a method that TensorRT does not have.
 RTX_ONLY = {"EngineValidity"}
+RTX_MEMBERS = {
+    "Runtime": ("get_engine_validity",),
+    "ICudaEngine": ("create_runtime_config",),
+    "IRuntimeConfig": ("cuda_graph_strategy", "create_runtime_cache", "set_runtime_cache"),
+    "IRuntimeCache": ("serialize", "deserialize"),
+    "IBuilderConfig": ("num_compute_capabilities", "set_compute_capability"),
+}
 
 SMI = "; check the NVIDIA driver with nvidia-smi$"
 FAILURES = {
@@ -40,6 +47,7 @@ FAILURES = {
     "no parser": f"gives no parser: pybind11.*nullptr{SMI}",
     "no config": f"gives no builder configuration: no reason given{SMI}",
     "parser refuses": "does not read the graph: no reason given$",
+    "parser refuses with reasons": "does not read the graph: .*no plugin Telepathy",
     "no plan": "could not build the engine: no reason given$",
     "out of memory": "ran out of memory with a workspace of 1024 MiB",
     "another capability": "builds only for the device it runs on",
@@ -154,6 +162,20 @@ def _is_module(node: ast.AST) -> bool:
 
 def _attributes() -> set[str]:
     return {node.attr for node in _nodes() if isinstance(node, ast.Attribute)}
+
+
+def test_every_name_of_ours_exists_in_tensorrt_rtx_or_is_asked_for_first() -> None:
+    rtx = pytest.importorskip("tensorrt_rtx", reason="pip install tensorrt-rtx-cu13", exc_type=ImportError)
+    asked = _asked_for()
+    missing = [
+        f"{name}.{member}"
+        for name, member in _names_of_module()
+        if name not in asked and not hasattr(getattr(rtx, name, None), member) and member not in asked
+    ]
+    assert missing == []
+    for kind, members in RTX_MEMBERS.items():
+        assert [name for name in members if not hasattr(getattr(rtx, kind), name)] == []
+        assert set(members) <= _attributes() | asked
 
 
 @pytest.mark.slow

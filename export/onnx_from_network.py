@@ -13,8 +13,9 @@ import torch
 from lungsev.bundle.onnx_facts import read_onnx
 from lungsev.errors import ParityError
 from lungsev.export.deployable import Deployable
-from lungsev.export.graph.cleanup import clean_traced
+from lungsev.export.graph.cleanup import clean_traced, without_unused
 from lungsev.export.graph.costs import with_shapes
+from lungsev.export.graph.fold_resize import fold_resize
 from lungsev.export.graph.split_batchnorm import split_batchnorm
 
 OPSET = 18
@@ -39,9 +40,10 @@ def onnx_from_network(deployable: Deployable, metadata: Mapping[str, str] | None
         ParityError: The graph holds an operation that another runtime would read differently.
     """
     model = clean_traced(_trace(deployable))
+    fold_resize(model)
     split_batchnorm(model)
+    model = without_unused(model)
     model.producer_name = "lungsev"
-    del model.graph.value_info[:]
     model = with_shapes(model)
     onnx.checker.check_model(model)
     data = with_metadata(bytes(model.SerializeToString()), metadata or {})
@@ -73,6 +75,10 @@ def check_graph(data: bytes) -> None:
             raise ParityError(
                 f"GridSample {node.name} has mode {mode!r}, which TensorRT reads as nearest; expected 'bilinear'"
             )
+    if any(node.attributes.get("antialias") for node in facts.nodes_of("Resize")):
+        raise ParityError(
+            "the graph resizes with antialiasing, which TensorRT does not read: pool, or choose another backbone"
+        )
     for op_type, remedy in _MISREAD.items():
         if facts.op_counts[op_type]:
             raise ParityError(f"the graph holds {op_type}, which TensorRT does not read: {remedy}")

@@ -149,6 +149,7 @@ def test_the_graph_identifies_itself_and_nothing_else(traced: bytes) -> None:
         (lambda m: setattr(m.opset_import[0], "version", 20), "opset 20"),
         (lambda m: set_weight(m, np.nan), "NaN"),
         (lambda m: m.graph.node.add(op_type="RoiAlign", name="roi"), "RoiAlign"),
+        (lambda m: m.graph.node.append(onnx.helper.make_node("Resize", [], ["r"], antialias=1)), "antialiasing"),
         (lambda m: setattr(m.graph.input[0].type.tensor_type.shape.dim[0], "dim_param", "batch"), "every side"),
     ],
 )

@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from lungsev.errors import ConfigError
+from lungsev.yaml_text import MAX_YAML_BYTES, parse_yaml
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -49,7 +50,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         ConfigError: The file is missing, or is not a YAML mapping.
     """
     try:
-        data = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)  # a SafeLoader
+        with path.open("rb") as stream:
+            data = parse_yaml(stream.read(4 * MAX_YAML_BYTES + 1))
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror or error}") from None
     except UnicodeDecodeError as error:
@@ -61,19 +63,6 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise ConfigError(f"{path} holds a {type(data).__name__}, expected a mapping of settings")
     return data
-
-
-class _UniqueKeys(yaml.SafeLoader):
-    """Refuses a key that comes twice; YAML would silently take the last one."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Make the mapping of a node."""
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                raise yaml.MarkedYAMLError(problem=f"{key.value} comes twice; remove one", problem_mark=key.start_mark)
-            seen.add(str(key.value))
-        return super().construct_mapping(node, deep)
 
 
 def _explain_yaml(error: yaml.YAMLError) -> str:
@@ -97,7 +86,7 @@ def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
         if not separator or not key:
             raise ConfigError(f"found {assignment!r}, expected KEY=VALUE, e.g. data.batch_size=8")
         try:
-            overrides[key] = yaml.safe_load(value)
+            overrides[key] = parse_yaml(value)
         except yaml.YAMLError:
             raise ConfigError(f"the value of {key} is not valid YAML: {value!r}") from None
     return overrides

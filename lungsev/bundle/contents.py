@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from lungsev.bundle.manifest import FORMAT_VERSION, Manifest, Precision
 from lungsev.bundle.onnx_facts import OnnxFacts
 from lungsev.errors import BundleError
+from lungsev.yaml_text import parse_yaml
 
 GRAPH_FILES: dict[Precision, str] = {"fp32": "model.onnx", "fp16": "model.fp16.onnx"}
 MANIFEST_FILE = "manifest.yaml"
@@ -68,7 +69,7 @@ def parse_manifest(data: bytes, where: Path) -> Manifest:
         BundleError: It is not YAML, of another format version, or has a wrong value.
     """
     try:
-        document = yaml.safe_load(data.decode("utf-8"))
+        document = parse_yaml(data)
     except (yaml.YAMLError, UnicodeDecodeError):
         raise BundleError(f"{where}/{MANIFEST_FILE} is not valid YAML; export the bundle again") from None
     if not isinstance(document, dict):

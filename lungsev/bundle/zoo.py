@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from lungsev.bundle.contents import CHECKSUM_FILE
 from lungsev.errors import BundleError
+from lungsev.yaml_text import parse_yaml
 
 INDEX_FILE = "zoo.yaml"
 NAME = r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}"
@@ -144,7 +145,7 @@ def read_index(folder: Path) -> ZooIndex:
     if len(data) > _MAX_INDEX_BYTES:
         raise BundleError(f"{path} is larger than an index can be ({_MAX_INDEX_BYTES >> 20} MiB); {repair}")
     try:
-        return ZooIndex.model_validate(yaml.safe_load(data.decode("utf-8")))
+        return ZooIndex.model_validate(parse_yaml(data))
     except (yaml.YAMLError, UnicodeDecodeError):
         raise BundleError(f"{path} is not valid YAML; {repair}") from None
     except ValidationError as error:

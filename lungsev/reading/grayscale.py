@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from lungsev.reading.values.brightness import Brightness, Pixels, Unsigned
+from lungsev.reading.values.brightness import BLOCK_ROWS, Brightness, Pixels, Unsigned, take
 
 Curve = npt.NDArray[np.float64]
 Stored = npt.NDArray[np.integer]
@@ -189,7 +189,7 @@ def _without_padding(
     values: Unsigned, table: Pixels, counts: npt.NDArray[np.float64], is_padding: npt.NDArray[np.bool_]
 ) -> Brightness:
     """Show padding black, by a value that the image does not use."""
-    edge = _touches_edge(is_padding.take(values))
+    edge = _touches_edge(is_padding, values)
     unused = np.flatnonzero(counts == 0)
     if len(unused):
         values, table, black = values.copy(), table.copy(), int(unused[-1])
@@ -203,11 +203,12 @@ def _without_padding(
     return Brightness(values, table)
 
 
-def _touches_edge(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """The parts of a mask that are connected with the image's edge: the padding value may also occur inside."""
-    framed = np.pad(mask.astype(np.uint8), 1, constant_values=1)
-    _, labels = cv2.connectedComponents(framed, connectivity=4)
-    return np.asarray(labels[1:-1, 1:-1] == labels[0, 0])
+def _touches_edge(is_padding: npt.NDArray[np.bool_], values: Unsigned) -> npt.NDArray[np.bool_]:
+    """Padding that is connected with the image's edge: its value may also occur inside."""
+    framed = np.ones((values.shape[0] + 2, values.shape[1] + 2), np.uint8)
+    framed[1:-1, 1:-1] = take(is_padding, values)
+    cv2.floodFill(framed, None, (0, 0), 2)  # type: ignore[call-overload]  # 4 neighbours; no mask of its own
+    return np.asarray(framed[1:-1, 1:-1] == 2)
 
 
 def _unsigned(stored: Stored) -> tuple[Unsigned, int]:
@@ -223,8 +224,10 @@ def _unsigned(stored: Stored) -> tuple[Unsigned, int]:
 def _histogram(values: Unsigned) -> npt.NDArray[np.float64]:
     """Counts of 0 to the type's top."""
     top = 1 << (8 * values.dtype.itemsize)
-    if values.size >= EXACT_FLOAT32_COUNT:
-        return np.bincount(values.ravel(), minlength=top).astype(np.float64)
+    if values.size >= EXACT_FLOAT32_COUNT:  # in blocks: bincount makes 64 bits of every value first
+        blocks = range(0, len(values), BLOCK_ROWS)
+        counts = sum(np.bincount(values[row : row + BLOCK_ROWS].ravel(), minlength=top) for row in blocks)
+        return np.asarray(counts, np.float64)
     return np.asarray(cv2.calcHist([values], [0], None, [top], [0, top]), dtype=np.float64).ravel()
 
 

@@ -28,6 +28,7 @@ from lungsev.report import ImageInfo
 
 Decoded = npt.NDArray[Any]
 
+_BLOCK_ROWS = 256
 _PNG_HEADER_END = 33  # signature and IHDR
 _DECODERS = {"png": "opencv/png", "jpeg": "opencv/jpeg", "tiff": "imagecodecs/libtiff"}
 _OWN_TEXT = b"tEXtSoftware\0lungsev result"
@@ -138,8 +139,10 @@ def _to_grey(colours: Decoded, opacity: Decoded | None) -> tuple[Stored, tuple[s
     """One channel of uint8 or uint16; transparent pixels become black."""
     if colours.ndim == 2:
         return (colours if opacity is None else _over_black(colours, opacity)), ()
-    colours = np.ascontiguousarray(colours)
-    grey: Decoded = np.asarray(cv2.cvtColor(colours, cv2.COLOR_RGB2GRAY))
+    grey: Decoded = np.empty(colours.shape[:2], colours.dtype)
+    for row in range(0, len(grey), _BLOCK_ROWS):  # a scanner's colours take 200 MB, and OpenCV wants them in order
+        block = np.ascontiguousarray(colours[row : row + _BLOCK_ROWS])
+        grey[row : row + _BLOCK_ROWS] = cv2.cvtColor(block, cv2.COLOR_RGB2GRAY)
     notes = ("colour_converted",) if _is_coloured(colours) else ()
     return (grey if opacity is None else _over_black(grey, opacity)), notes
 
@@ -148,8 +151,11 @@ def _over_black(grey: Decoded, alpha: Decoded) -> Stored:
     top = np.iinfo(grey.dtype).max
     if int(alpha.min()) == top:
         return grey
-    shown = grey.astype(np.float32) * (alpha.astype(np.float32) / top)
-    return np.rint(shown).astype(grey.dtype)
+    over = np.empty_like(grey)
+    for row in range(0, len(grey), _BLOCK_ROWS):
+        rows = slice(row, row + _BLOCK_ROWS)
+        over[rows] = np.rint(grey[rows].astype(np.float32) * (alpha[rows].astype(np.float32) / top))
+    return over
 
 
 def _is_coloured(colour: Decoded) -> bool:

@@ -46,6 +46,7 @@ SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 # A fork of the parent may keep the socket open after the parent has died: check the parent from time to time.
 PARENT_CHECK_SECONDS = 5.0
 MAX_OPEN_FILES = 64
+_OPENCV_NO_MEMORY = -4  # cv::Error::StsNoMem
 
 
 def run_forkserver(descriptor: int) -> None:
@@ -184,10 +185,11 @@ def _read(request: dict[str, Any], answers: socket.socket) -> NoReturn:
         _answer(request, limits, answers)
     except ImageError as error:
         _answer_error(error, answers)
-    except MemoryError:
-        _answer_failure("too_large", "the image needs more memory than an image may take", answers)
-    except Exception as error:  # the type alone: its text may quote the file
-        _answer_failure("decoder_crashed", f"the reading process met an unexpected {type(error).__name__}", answers)
+    except Exception as error:
+        if isinstance(error, MemoryError) or (isinstance(error, cv2.error) and error.code == _OPENCV_NO_MEMORY):
+            _answer_failure("too_large", "the image needs more memory than an image may take", answers)
+        else:  # the type alone: its text may quote the file
+            _answer_failure("decoder_crashed", f"the reading process met an unexpected {type(error).__name__}", answers)
     except BaseException:
         os._exit(1)
     os._exit(0)

@@ -3,7 +3,9 @@
     python tests/fuzz/run.py --minutes 30
     python tests/fuzz/run.py --target reading --minutes 10 --corpus fuzz-corpus
 
-Every target has a process of its own, so that a crash of a codec is found too. What fails is written to
+Every target has a process of its own, so that a crash of a codec is found too; after a finding the next process goes
+on until the time is used up. A finding is a crash, an error that the module does not declare, a server that no longer
+answers, and what `fuzz.cost` forbids: time, memory, open files, threads. What fails is written to
 tests/fuzz/crashes/TARGET/, where a test reads it for ever after. The corpus is kept, and the next run goes on from it.
 """
 
@@ -11,19 +13,56 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
+import operator
 import random
+import re
 import subprocess
 import sys
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 TESTS = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TESTS))
 CRASHES = TESTS / "fuzz" / "crashes"
-INPUT_SECONDS = 20
-MEMORY_MB = 400 + 112  # an image in a process of its own, and what libFuzzer keeps of coverage and corpus
-MAX_INPUT_BYTES = 1 << 20
+HANG_SECONDS = 120  # on the clock, of a machine that may be busy; processor time has a limit of its own
+MEMORY_MB = 400  # of the whole process, with all that libFuzzer keeps
+MAX_INPUT_BYTES = 1 << 18
 STRUCTURED_SHARE = 0.3  # of mutations that know what a DICOM file looks like
+MAX_RESTARTS = 20
+INSTRUMENTED = ["lungsev", "pydicom", "pynetdicom", "yaml", "h11", "uvicorn", "starlette", "fastapi", "http", "zipfile"]
+_COVERAGE = re.compile(r"^#\d+\s+(INITED|NEW|REDUCE|pulse|RELOAD|DONE)\s+cov: (\d+)")
+_OPERATORS = (operator.lt, operator.le, operator.eq, operator.ne, operator.gt, operator.ge)  # as Python numbers them
+
+
+@dataclass
+class Outcome:
+    """What became of one target.
+
+    Attributes:
+        edges: Code reached, as libFuzzer counts it: by the corpus at the start, and at the end.
+        memory_mb: Of the process, with libFuzzer's own.
+        costs: The largest costs of an input (`fuzz.cost`).
+        findings: A line for each.
+    """
+
+    name: str
+    seconds: float = 0.0
+    executions: int = 0
+    edges: tuple[int, int] = (0, 0)
+    memory_mb: int = 0
+    costs: dict[str, float] = field(default_factory=dict)
+    findings: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        costs = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in self.costs.items())
+        return (
+            f"{self.name}: {self.seconds / 60:.1f} minutes, {self.executions} inputs, "
+            f"edges {self.edges[0]} -> {self.edges[1]}, process {self.memory_mb} MB; most of one input: {costs}; "
+            f"{len(self.findings)} findings"
+        )
 
 
 def main() -> int:
@@ -46,47 +85,86 @@ def main() -> int:
     targets = options.target or sorted(TARGETS)
     if unknown := sorted(set(targets) - set(TARGETS)):
         parser.error(f"no target {', '.join(unknown)}; expected {', '.join(sorted(TARGETS))}")
-    before = {path for path in CRASHES.rglob("*") if path.is_file()}
-    failed = [name for name in targets if not _run_alone(name, options.corpus, options.minutes / len(targets))]
-    for path in sorted({path for path in CRASHES.rglob("*") if path.is_file()} - before):
-        print(f"found: {path}")
-    print(f"{len(targets)} targets, {len(failed)} failed{': ' if failed else ''}{', '.join(failed)}")
-    return int(bool(failed))
+    outcomes = [run_target(name, options.corpus, options.minutes * 60 / len(targets)) for name in targets]
+    print(*outcomes, sep="\n")
+    return int(any(outcome.findings for outcome in outcomes))
+
+
+def run_target(name: str, corpus: Path, seconds: float) -> Outcome:
+    """Fuzz one target in processes of its own, one after the other, until the time is used up."""
+    from fuzz.seeds import write_seeds
+
+    print(f"{name}: {seconds / 60:.1f} minutes", flush=True)
+    outcome, started = Outcome(name), time.monotonic()
+    corpus.mkdir(parents=True, exist_ok=True)
+    write_seeds(name, corpus / f"{name}.seeds")
+    (corpus / f"{name}.cost.json").unlink(missing_ok=True)
+    (CRASHES / name).mkdir(parents=True, exist_ok=True)
+    for _ in range(MAX_RESTARTS):
+        left = started + seconds - time.monotonic()
+        if left < 1:
+            break
+        before = set((CRASHES / name).iterdir())
+        status, log = _run_alone(name, corpus, left)
+        _add(outcome, log, corpus / f"{name}.cost.json")
+        if status == 0:
+            continue
+        found = sorted(str(path) for path in set((CRASHES / name).iterdir()) - before) or [f"ended with {status}"]
+        outcome.findings += found
+        lines = [f"  found: {line}" for line in found] + [f"    {line}" for line in log.splitlines()[-30:]]
+        print("\n".join(lines), flush=True)
+    outcome.seconds = time.monotonic() - started
+    if not any((CRASHES / name).iterdir()):
+        (CRASHES / name).rmdir()
+    print(outcome, flush=True)
+    return outcome
 
 
 def fuzz(name: str, corpus: Path, seconds: float) -> None:
     """Fuzz one target in this process, which ends with the run."""
     import atheris
 
-    with atheris.instrument_imports(include=["lungsev", "pydicom", "pynetdicom", "yaml", "h11"]):
+    from fuzz.cost import Cost
+
+    _compare_without_leaks()
+    with atheris.instrument_imports(include=INSTRUMENTED):
         from fuzz.targets import TARGETS
 
         opened = TARGETS[name]()
         feed = opened.__enter__()
-    folder, crashes = corpus / name, CRASHES / name
-    crashes.mkdir(parents=True, exist_ok=True)
-    folder.mkdir(parents=True, exist_ok=True)
-    if not any(folder.iterdir()):
-        from fuzz.seeds import write_seeds
-
-        write_seeds(name, folder)
-    arguments = [sys.argv[0], str(folder), f"-artifact_prefix={crashes}/", f"-max_total_time={max(1, round(seconds))}"]
-    arguments += [
-        f"-timeout={INPUT_SECONDS}",
-        f"-report_slow_units={INPUT_SECONDS}",
-        f"-rss_limit_mb={MEMORY_MB}",
-        f"-max_len={MAX_INPUT_BYTES}",
-    ]
+        crashes, seeds = CRASHES / name, sorted((corpus / f"{name}.seeds").iterdir())
+        for seed in seeds[:: max(1, len(seeds) // 20)]:  # imports what is imported late
+            feed(seed.read_bytes())
+    cost = Cost(corpus / f"{name}.cost.json")
+    (corpus / name).mkdir(parents=True, exist_ok=True)
+    arguments = [sys.argv[0], str(corpus / name), str(corpus / f"{name}.seeds"), f"-artifact_prefix={crashes}/"]
+    arguments += [f"-max_total_time={max(1, round(seconds))}", f"-timeout={HANG_SECONDS}", "-print_final_stats=1"]
+    arguments += ["-report_slow_units=100000", f"-rss_limit_mb={MEMORY_MB}", f"-max_len={MAX_INPUT_BYTES}"]
 
     def keep_what_fails(data: bytes) -> None:
         try:
-            feed(data)
+            with cost.of_input():
+                feed(data)
         except BaseException:  # libFuzzer keeps what crashes or hangs, and at times what raises
-            (crashes / hashlib.sha1(data).hexdigest()).write_bytes(data)
+            (crashes / f"crash-{hashlib.sha1(data).hexdigest()}").write_bytes(data)
             raise
 
-    atheris.Setup([*arguments, "-print_final_stats=1"], keep_what_fails, custom_mutator=_mutate)
+    atheris.Setup(arguments, keep_what_fails, custom_mutator=_mutate)
     atheris.Fuzz()
+
+
+def _compare_without_leaks() -> None:
+    """Have instrumented comparisons of arrays done by Python: atheris 3.0 never frees what they give."""
+    import atheris
+
+    trace, traced = atheris._trace_cmp, (int, str, bytes)
+
+    def compare(left: Any, right: Any, number: int, *place: Any) -> Any:
+        if isinstance(left, traced) and isinstance(right, traced):
+            return trace(left, right, number, *place)
+        return _OPERATORS[number](left, right)
+
+    atheris._trace_cmp = compare
 
 
 def _mutate(data: bytes, max_size: int, seed: int) -> bytes:
@@ -100,16 +178,25 @@ def _mutate(data: bytes, max_size: int, seed: int) -> bytes:
     return bytes(atheris.Mutate(data, max_size))
 
 
-def _run_alone(name: str, corpus: Path, minutes: float) -> bool:
-    print(f"{name}: {minutes:.1f} minutes", flush=True)
-    command = [sys.executable, "-W", "ignore", str(Path(__file__)), "--alone", name, "--minutes", str(minutes)]
-    started = time.monotonic()
+def _run_alone(name: str, corpus: Path, seconds: float) -> tuple[int, str]:
+    command = [sys.executable, "-W", "ignore", str(Path(__file__)), "--alone", name, "--minutes", str(seconds / 60)]
     found = subprocess.run([*command, "--corpus", str(corpus)], capture_output=True, text=True, errors="replace")
-    report = [line for line in found.stderr.splitlines() if line.startswith(("stat::", "==", "SUMMARY", " ==="))]
-    print("\n".join(f"  {line}" for line in report) or f"  {time.monotonic() - started:.0f} s")
-    if found.returncode:
-        print("\n".join(f"  {line}" for line in found.stderr.splitlines()[-30:]))
-    return found.returncode == 0
+    return found.returncode, found.stderr
+
+
+def _add(outcome: Outcome, log: str, costs: Path) -> None:
+    """Add what one process says at its end."""
+    edges = [int(match[2]) for line in log.splitlines() if (match := _COVERAGE.match(line))]
+    if edges:
+        outcome.edges = (outcome.edges[0] or edges[0], max(outcome.edges[1], edges[-1]))
+    for line in log.splitlines():
+        name, _, value = line.removeprefix("stat::").partition(":")
+        if line.startswith("stat::") and name == "number_of_executed_units":
+            outcome.executions += int(value)
+        elif line.startswith("stat::") and name == "peak_rss_mb":
+            outcome.memory_mb = max(outcome.memory_mb, int(value))
+    if costs.exists():
+        outcome.costs = json.loads(costs.read_text())
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ def _finite_range(values: Numbers) -> tuple[float, float, npt.NDArray[np.float64
     """Lowest and highest finite value, and about a million of them."""
     flat = values.reshape(-1)
     sample = flat[:: max(1, flat.size // _SAMPLED)].astype(np.float64)
-    finite = np.isfinite(values)
+    finite: Any = np.isfinite(values) if values.dtype.kind == "f" else True
     lowest = float(np.min(values, where=finite, initial=np.inf)) if values.dtype.kind == "f" else float(values.min())
     highest = float(np.max(values, where=finite, initial=-np.inf)) if values.dtype.kind == "f" else float(values.max())
     return lowest, highest, sample[np.isfinite(sample)]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -17,6 +17,9 @@ import numpy.typing as npt
 
 Pixels = npt.NDArray[np.float32]
 Unsigned = npt.NDArray[np.unsignedinteger]  # uint8 or uint16
+Entry = TypeVar("Entry", bound=np.generic)
+
+BLOCK_ROWS = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,9 +80,19 @@ class Brightness:
         return Brightness(self.values, np.float32(1.0) - self.table)
 
 
+def take(table: npt.NDArray[Entry], values: Unsigned) -> npt.NDArray[Entry]:
+    """Return the entries of a table; in blocks, since NumPy makes 64 bits of every index first."""
+    if values.ndim < 2:
+        return np.asarray(table[values])
+    found = np.empty(values.shape, table.dtype)
+    for row in range(0, len(values), BLOCK_ROWS):
+        found[row : row + BLOCK_ROWS] = table[values[row : row + BLOCK_ROWS]]
+    return found
+
+
 def _look_up(table: Pixels, values: Unsigned) -> Pixels:
     if not values.size or values.ndim == 0 or not (_OPENCV_LOOKS_UP_16_BITS or values.dtype == np.uint8):
-        return np.asarray(table[values], dtype=np.float32)
+        return take(table, values)
     # OpenCV takes lines of its own order; a strided part is copied first, which is smaller than the image.
     found = np.asarray(cv2.LUT(np.ascontiguousarray(values), table), dtype=np.float32)
     return found.reshape(values.shape)

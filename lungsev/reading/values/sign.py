@@ -92,7 +92,8 @@ def _cut(raw: Unsigned, bits: int, below: int, signed: bool) -> Stored:
 
 def _continues_above(whole: Stored, cut: Stored, bits: int) -> bool:
     """Whether values pass the uppermost stored bit smoothly, and jump there without the bits above it."""
-    steps, cut_steps = (np.diff(values[::4].astype(np.int32), axis=1) for values in (whole, cut))
+    every = max(4, len(whole) // (4 * JUDGED_ROWS))
+    steps, cut_steps = (np.diff(values[::every].astype(np.int32), axis=1) for values in (whole, cut))
     passes = np.abs(steps - cut_steps) == 1 << bits
     smoother = np.abs(steps[passes]) < np.abs(cut_steps[passes])
     return bool(2 * np.count_nonzero(smoother) > smoother.size)

@@ -66,7 +66,9 @@ def served(app: Any) -> Iterator[int]:
     """Serve an application on a free port until the block is left."""
     import uvicorn
 
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", lifespan="on")
+    from lungsev.runtime.dashboard.connections import limited_config
+
+    config = limited_config(app, host="127.0.0.1", port=0, log_level="error", lifespan="on")
     listener = config.bind_socket()
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

@@ -21,6 +21,7 @@ class ReadLimits:
         pixels: Rows x columns. 36 million covers every detector (18.5 million) and film digitisers with room.
         side_px: Rows or columns; also keeps the products of sizes far from 32-bit overflow in the codecs.
         min_side_px: Below it there is nothing to grade: icons, dose screens, cropped thumbnails.
+        decoded_bytes: A picture with its colours: 24 million pixels of 16-bit RGB, 36 million of float32.
         inflated_bytes: Dataset after inflation (deflated transfer syntax); a large image and its header fit.
         inflation_ratio: Inflated over deflated bytes, once 16 MiB have come out; images reach 5, zeros 1,000.
         cpu_seconds: Processor time of one image in the reading process; a large JPEG 2000 takes 2-3 s on a Jetson.
@@ -33,6 +34,7 @@ class ReadLimits:
     pixels: int = 36_000_000
     side_px: int = 16_384
     min_side_px: int = 64
+    decoded_bytes: int = 144_000_000
     inflated_bytes: int = 96 * MIB
     inflation_ratio: int = 100
     cpu_seconds: float = 20.0

@@ -59,8 +59,12 @@ def decode_picture(data: bytes, limits: ReadLimits) -> StoredImage:
     if header.pages > 1:
         raise SkippedImageError("multi_frame", f"the {header.kind.upper()} holds several images, expected one image")
     limits.check_size(header.rows, header.columns)
-    sample_bytes = -(-header.precision // 8)
-    check_expansion(len(data), header.rows * header.columns * max(1, header.components) * sample_bytes)
+    size = header.rows * header.columns * max(1, header.components) * -(-header.precision // 8)
+    check_expansion(len(data), size)
+    if size > limits.decoded_bytes:
+        raise UnreadableImageError(
+            "too_large", f"the {header.kind} decodes to {size} bytes, the limit is {limits.decoded_bytes}"
+        )
     grey, notes = _to_grey(*_decode(data, header))
     if header.orientation != 1:
         grey = turn_upright(grey, header.orientation)

@@ -26,6 +26,7 @@ def serve_dashboard(out: Path, bedside: BedsideSettings) -> None:
     require_dashboard()
     import uvicorn
 
+    from lungsev.runtime.dashboard.connections import limited_config
     from lungsev.runtime.dashboard.security import keep_token, read_token
 
     settings = bedside.dashboard
@@ -33,16 +34,13 @@ def serve_dashboard(out: Path, bedside: BedsideSettings) -> None:
         raise LungsevError(f"found no folder {out}; expected the one that watch writes to")
     check_tls_files(settings)
     token = read_token(settings.token_file) if settings.token_file is not None else keep_token(out)
-    config = uvicorn.Config(
+    config = limited_config(
         _load(out, token, bedside),
         host=settings.host,
         port=settings.port,
         log_level="warning",
-        access_log=False,
-        server_header=False,
         ssl_certfile=settings.tls_certificate,
         ssl_keyfile=settings.tls_key,
-        timeout_graceful_shutdown=2,
     )
     server = uvicorn.Server(config)
     try:

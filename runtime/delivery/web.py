@@ -78,7 +78,9 @@ def ask(
         with urllib.request.build_opener(_AnyStatus).open(request, timeout=timeout) as response:
             encoding = response.headers.get("Content-Encoding", "")
             return WebAnswer(
-                response.status, response.headers.get("Content-Type", ""), _decode(_read(response, timeout), encoding)
+                response.status,
+                response.headers.get("Content-Type", ""),
+                decode_body(_read(response, timeout), encoding),
             )
     except (OSError, http.client.HTTPException) as error:
         raise SendLaterError(f"the server did not answer: {describe_error(error)}") from None
@@ -147,8 +149,12 @@ def _read(response: Any, seconds: float) -> bytes:
     return bytes(body)
 
 
-def _decode(body: bytes, encodings: str) -> bytes:
-    """Undo the compression of a body (RFC 9110 8.4), which servers apply unasked and at times without saying so."""
+def decode_body(body: bytes, encodings: str) -> bytes:
+    """Undo the compression of a body (RFC 9110 8.4), which servers apply unasked and at times without saying so.
+
+    Raises:
+        SendLaterError: It is damaged, too long, or compressed in a way that was not asked for.
+    """
     for encoding in reversed([name.strip().lower() for name in encodings.split(",") if name.strip()]):
         if encoding in ("gzip", "x-gzip", "deflate") and body:
             body = _inflate(body)

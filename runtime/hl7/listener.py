@@ -168,6 +168,7 @@ class _Handler(socketserver.BaseRequestHandler):
             log.warning("the TLS handshake of a sender failed")
             return
         self.request.settimeout(self.server.settings.idle_seconds)
+        notice_dead_peers(self.request)
         with contextlib.suppress(OSError), self.request:  # it went away, or is silent for too long
             for message in _frames(self.request, int(self.server.settings.max_message_kb * 1000)):
                 answer = self.server.answer(message)
@@ -177,6 +178,13 @@ class _Handler(socketserver.BaseRequestHandler):
     def finish(self) -> None:
         """Count the connection no longer."""
         self.server.forget(self.request)
+
+
+def notice_dead_peers(connection: socket.socket) -> None:
+    """Have the system ask a silent peer whether it is there: one that lost its power holds its connection for hours."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in ((socket.TCP_KEEPIDLE, 60), (socket.TCP_KEEPINTVL, 20), (socket.TCP_KEEPCNT, 3)):
+        connection.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def _frames(connection: socket.socket, longest: int) -> Iterator[bytes]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import threading
 import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from lungsev.errors import LungsevError
 from lungsev.inference.status import BackendStatus
@@ -15,6 +17,8 @@ from lungsev.notify import notify, watchdog_seconds
 from lungsev.runtime.settings import HealthSettings
 from lungsev.runtime.watcher.metrics import CONTENT_TYPE
 
+MAX_CONNECTIONS = 32
+CONNECTION_SECONDS = 20.0  # of one request and its answer
 _SILENCE_SECONDS = 120.0  # the longest image, with its retries of a hanging decoder, takes less
 
 
@@ -80,12 +84,11 @@ class HealthServer:
     def __init__(self, settings: HealthSettings, health: Health, render_metrics: Callable[[], bytes]) -> None:
         handler = type("Handler", (_Handler,), {"health": health, "pages": {"/metrics": render_metrics}})
         try:
-            self._server = ThreadingHTTPServer((settings.host, settings.port), handler)
+            self._server = _Server((settings.host, settings.port), handler)
         except OSError as error:
             raise LungsevError(
                 f"cannot serve health pages on {settings.host}:{settings.port}: {error.strerror}; set health.port"
             ) from None
-        self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, name="health", daemon=True)
 
     @property
@@ -102,6 +105,43 @@ class HealthServer:
     ) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    """Bounds the connections: each has a thread of the watcher, and a peer may send a byte now and then for ever."""
+
+    daemon_threads = True
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        self._lock = threading.Lock()
+        self._since: dict[socket.socket, float] = {}
+        super().__init__(address, handler)
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:
+        """Return whether one more connection is within the limit."""
+        with self._lock:
+            if len(self._since) >= MAX_CONNECTIONS:
+                return False
+            self._since[request] = time.monotonic()
+        return True
+
+    def shutdown_request(self, request: Any) -> None:
+        """Close a connection and count it no longer."""
+        with self._lock:
+            self._since.pop(request, None)
+        super().shutdown_request(request)
+
+    def service_actions(self) -> None:
+        """Cut the connections that take too long; called twice a second."""
+        oldest = time.monotonic() - CONNECTION_SECONDS
+        with self._lock:
+            for connection, since in self._since.items():
+                if since < oldest:
+                    with contextlib.suppress(OSError):
+                        connection.shutdown(socket.SHUT_RDWR)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Ignore a peer that went away."""
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -15,6 +15,7 @@ import argparse
 import hashlib
 import json
 import operator
+import os
 import random
 import re
 import subprocess
@@ -29,9 +30,12 @@ sys.path.insert(0, str(TESTS))
 CRASHES = TESTS / "fuzz" / "crashes"
 HANG_SECONDS = 120  # on the clock, of a machine that may be busy; processor time has a limit of its own
 MEMORY_MB = 400  # of the whole process, with all that libFuzzer keeps
-MAX_INPUT_BYTES = 1 << 18
+MAX_INPUT_BYTES = {"reading": 1 << 18, "codestreams": 1 << 18, "dicom_listener": 1 << 16}
+SHORT_INPUT_BYTES = 1 << 14  # of all other targets: what they take is text
 STRUCTURED_SHARE = 0.3  # of mutations that know what a DICOM file looks like
 MAX_RESTARTS = 20
+# glibc otherwise keeps the room of images between what libFuzzer keeps.
+WITHOUT_FRAGMENTS = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "131072", "MALLOC_TRIM_THRESHOLD_": "131072"}
 INSTRUMENTED = ["lungsev", "pydicom", "pynetdicom", "yaml", "h11", "uvicorn", "starlette", "fastapi", "http", "zipfile"]
 _COVERAGE = re.compile(r"^#\d+\s+(INITED|NEW|REDUCE|pulse|RELOAD|DONE)\s+cov: (\d+)")
 _OPERATORS = (operator.lt, operator.le, operator.eq, operator.ne, operator.gt, operator.ge)  # as Python numbers them
@@ -123,7 +127,6 @@ def run_target(name: str, corpus: Path, seconds: float) -> Outcome:
 def fuzz(name: str, corpus: Path, seconds: float) -> None:
     """Fuzz one target in this process, which ends with the run."""
     import atheris
-
     from fuzz.cost import Cost
 
     _compare_without_leaks()
@@ -139,7 +142,11 @@ def fuzz(name: str, corpus: Path, seconds: float) -> None:
     (corpus / name).mkdir(parents=True, exist_ok=True)
     arguments = [sys.argv[0], str(corpus / name), str(corpus / f"{name}.seeds"), f"-artifact_prefix={crashes}/"]
     arguments += [f"-max_total_time={max(1, round(seconds))}", f"-timeout={HANG_SECONDS}", "-print_final_stats=1"]
-    arguments += ["-report_slow_units=100000", f"-rss_limit_mb={MEMORY_MB}", f"-max_len={MAX_INPUT_BYTES}"]
+    arguments += [
+        "-report_slow_units=100000",
+        f"-rss_limit_mb={MEMORY_MB}",
+        f"-max_len={MAX_INPUT_BYTES.get(name, SHORT_INPUT_BYTES)}",
+    ]
 
     def keep_what_fails(data: bytes) -> None:
         try:
@@ -180,8 +187,15 @@ def _mutate(data: bytes, max_size: int, seed: int) -> bytes:
 
 def _run_alone(name: str, corpus: Path, seconds: float) -> tuple[int, str]:
     command = [sys.executable, "-W", "ignore", str(Path(__file__)), "--alone", name, "--minutes", str(seconds / 60)]
-    found = subprocess.run([*command, "--corpus", str(corpus)], capture_output=True, text=True, errors="replace")
-    return found.returncode, found.stderr
+    found = subprocess.run(
+        [*command, "--corpus", str(corpus)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        env={**os.environ, **WITHOUT_FRAGMENTS},
+    )
+    return found.returncode, found.stdout
 
 
 def _add(outcome: Outcome, log: str, costs: Path) -> None:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
+import hashlib
 import io
+import json
 import socket
 import struct
 import threading
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,6 +23,8 @@ from fuzz.targets import TOKEN, open_listener
 from odd_images import image_bytes
 from tiff_files import COLOUR_MAP, GREY_8, GREY_12, ORIENTATION, PHOTOMETRIC, PLANAR, tiff_file
 
+from lungsev.bundle.archive import default_bundle_path
+from lungsev.bundle.contents import MANIFEST_FILE
 from lungsev.phantom import TRANSFER_SYNTAXES
 from lungsev.reading.codecs import CODECS
 from lungsev.reading.encoding import ENCODERS, encode_frame
@@ -77,9 +84,68 @@ def _codestreams() -> Iterator[bytes]:
 def _yaml_files() -> Iterator[bytes]:
     root = Path(__file__).resolve().parents[2]
     yield from (path.read_bytes() for path in sorted((root / "configs").rglob("*.yaml")) if path.stat().st_size < 9000)
-    yield from (path.read_bytes() for path in sorted((root / "lungsev" / "bundle").rglob("*.yaml")))
+    yield (root / "lungsev" / "bundle" / "zoo.yaml").read_bytes()
+    yield yaml.safe_dump(_shortened(yaml.safe_load((default_bundle_path() / MANIFEST_FILE).read_bytes()))).encode()
     yield b"a: &a [x, x]\nb: &b [*a, *a]\nwatch: {stable_seconds: *b}\n"
     yield yaml.safe_dump({"listen": {"enabled": True, "port": -1, "allowed_addresses": ["10.0.0.0/99"]}}).encode()
+
+
+def _shortened(value: Any) -> Any:
+    """Lists of at most three items: the tables of a manifest take a second to read."""
+    if isinstance(value, dict):
+        return {key: _shortened(item) for key, item in value.items()}
+    return [_shortened(item) for item in value[:3]] if isinstance(value, list) else value
+
+
+def _bundles() -> Iterator[bytes]:
+    graph = b"\x08\x08" + _field(8, b"\x10\x11") + _field(7, _graph())
+    manifest = (default_bundle_path() / MANIFEST_FILE).read_bytes()[:3000]
+    files = {"manifest.yaml": manifest, "model.onnx": graph, "card.md": b"card"}
+    sums = "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in sorted(files.items())).encode()
+    for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w", method) as archive:
+            for name, data in {**files, "SHA256SUMS": sums, "SIGNATURE": b"ed25519 0011223344556677 AAAA\n"}.items():
+                archive.writestr(zipfile.ZipInfo(name), data, method)
+        yield buffer.getvalue()
+    yield graph
+    yield b"ed25519 0011223344556677 " + b"A" * 86 + b"==\n"
+
+
+def _graph() -> bytes:
+    """A graph of one node and one weight, in protobuf (onnx/onnx.proto3)."""
+    node = _field(1, b"image") + _field(1, b"w") + _field(2, b"out") + _field(3, b"n") + _field(4, b"Mul")
+    weight = b"\x08\x02\x10\x01" + _field(8, b"w") + _field(9, struct.pack("<2f", 1.0, 2.0))
+    shape = _field(2, _field(1, b"\x08\x01") + _field(1, _field(2, b"N")))
+    value = _field(1, b"image") + _field(2, _field(1, b"\x08\x01" + shape))
+    return _field(1, node) + _field(5, weight) + _field(11, value) + _field(12, value.replace(b"image", b"out.."))
+
+
+def _field(number: int, value: bytes) -> bytes:
+    return bytes([number << 3 | 2, len(value)]) + value
+
+
+def _tables() -> Iterator[bytes]:
+    table = 'image,patient,A,B\na.png,12,0,3\n"b, c.png",012,1,\n\nd.png,P1,2,2,9\n'
+    for text in (table, table.replace(",", ";"), "sep=;\n" + table.replace(",", ";"), table.replace("\n", "\r\n")):
+        for encoding in ("utf-8", "utf-8-sig", "utf-16", "latin-1"):
+            yield text.encode(encoding)
+    yield gzip.compress(table.encode())
+    yield gzip.compress(bytes(1 << 20))
+
+
+def _web_answers() -> Iterator[bytes]:
+    failed = {"00081155": {"vr": "UI", "Value": ["1.2.3"]}, "00081197": {"vr": "US", "Value": [272]}}
+    answer = json.dumps({"00081198": {"vr": "SQ", "Value": [failed]}}).encode()
+    item = b'<DicomAttribute tag="00081155" vr="UI"><Value number="1">1.2.3</Value></DicomAttribute>'
+    sequence = b'<DicomAttribute tag="00081199" vr="SQ"><Item number="1">' + item + b"</Item></DicomAttribute>"
+    xml = b'<?xml version="1.0"?><NativeDicomModel>' + sequence + b"</NativeDicomModel>"
+    for body in (answer, b"[" + answer + b"]", xml, b"", b"null"):
+        yield b"application/dicom+json\n" + body
+        yield b"application/dicom+json\n" + gzip.compress(body)
+        part = b"--x\r\nContent-Type: application/dicom+json\r\n\r\n" + body + b"\r\n--x--\r\n"
+        yield b"multipart/related; boundary=x\n" + part
+    yield b"multipart/mixed; boundary=x\n" + b"--x\nContent-Type: multipart/mixed; boundary=x\n\n" * 20
 
 
 def _associations() -> Iterator[bytes]:
@@ -170,5 +236,9 @@ _SEEDS: dict[str, Callable[[], Iterator[bytes]]] = {
     "dicom_listener": _associations,
     "hl7_listener": _hl7_messages,
     "http": _requests,
+    "health": _requests,
     "yaml": _yaml_files,
+    "bundles": _bundles,
+    "tables": _tables,
+    "web_answers": _web_answers,
 }

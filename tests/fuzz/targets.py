@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import socket
 import struct
 import tempfile
@@ -17,7 +18,13 @@ from lungsev.errors import ImageError, LungsevError
 Feed = Callable[[bytes], None]
 TOKEN = "a-token-of-the-tests-0123456789"
 ANSWER_SECONDS = 20.0
-_QUIET_SECONDS = 0.3
+QUIET_SECONDS = 0.1  # then an input has no answer: it was no whole request
+INPUTS_BETWEEN_QUESTIONS = 20  # whether a server still answers
+ASSOCIATE = bytes.fromhex(
+    "010000000085000100004c554e475345562020202020202020205045455220202020202020202020202000000000000000000000000000"
+    "00000000000000000000000000000000000000000010000015312e322e3834302e31303030382e332e312e312e31"
+    "2000002e01000000300000 11312e322e3834302e31303030382e312e31 40000011312e322e3834302e31303030382e312e32"
+)
 
 
 @contextlib.contextmanager
@@ -56,17 +63,21 @@ def codestreams() -> Iterator[Feed]:
             shape = FrameShape(
                 rows, columns, allocated, 1 + bits % allocated, bool(flags & 2), bool(flags & 4), bool(flags & 8)
             )
-            decode_frame(data[head.size :], codec_for(syntaxes[syntax % len(syntaxes)]), shape)
+            codec = codec_for(syntaxes[syntax % len(syntaxes)])
+            if codec.at_half_size is not None:
+                with contextlib.suppress(ImageError):
+                    decode_frame(data[head.size :], codec.at_half_size, shape)
+            decode_frame(data[head.size :], codec, shape)
 
     yield feed
 
 
 @contextlib.contextmanager
 def yaml_files() -> Iterator[Feed]:
-    """Settings of the bedside computer, an index of bundles, a bundle's manifest."""
-    from lungsev.bundle.manifest import Manifest
+    """Settings of the bedside computer, options, an index of bundles, a bundle's manifest."""
+    from lungsev.bundle.contents import parse_manifest
     from lungsev.bundle.zoo import read_index
-    from lungsev.config import load_model
+    from lungsev.config import load_model, parse_assignments
     from lungsev.runtime.settings import BedsideSettings
 
     with tempfile.TemporaryDirectory() as folder:
@@ -76,13 +87,73 @@ def yaml_files() -> Iterator[Feed]:
             path.write_bytes(data)
             for read in (
                 lambda: load_model(BedsideSettings, path),
-                lambda: load_model(Manifest, path),
+                lambda: parse_manifest(data, path),
                 lambda: read_index(Path(folder)),
+                lambda: parse_assignments([data.decode("latin-1")]),
             ):
                 with contextlib.suppress(LungsevError):
                     read()
 
         yield feed
+
+
+@contextlib.contextmanager
+def bundles() -> Iterator[Feed]:
+    """A zipped bundle, and each kind of file in it by itself, since the checksums let no change of one pass."""
+    from lungsev.bundle.archive import verify_bundle
+    from lungsev.bundle.onnx_facts import read_onnx
+    from lungsev.bundle.signature import demand_signature
+    from lungsev.bundle.zoo import sums_sha256
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "bundle.zip"
+
+        def feed(data: bytes) -> None:
+            path.write_bytes(data)
+            for read in (
+                lambda: verify_bundle(path, allow_unsigned=True),
+                lambda: sums_sha256(path),
+                lambda: read_onnx(data),
+                lambda: demand_signature({"SIGNATURE": data, "SHA256SUMS": b""}, path, Path(folder)),
+            ):
+                with contextlib.suppress(LungsevError):
+                    read()
+
+        yield feed
+
+
+@contextlib.contextmanager
+def tables() -> Iterator[Feed]:
+    """A table of annotations."""
+    from lungsev.train.data.tables import read_table
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "table.csv"
+
+        def feed(data: bytes) -> None:
+            path.write_bytes(data)
+            with contextlib.suppress(LungsevError):
+                read_table(path)
+
+        yield feed
+
+
+@contextlib.contextmanager
+def web_answers() -> Iterator[Feed]:
+    """What a server answers that results are sent to: the first line its Content-Type, the rest its body."""
+    from lungsev.runtime.delivery.statuses import SendLaterError, SendRefusedError
+    from lungsev.runtime.delivery.stow_answer import read_stow_answer
+    from lungsev.runtime.delivery.web import decode_body
+
+    def feed(data: bytes) -> None:
+        first, _, body = data.partition(b"\n")
+        with contextlib.suppress(SendLaterError, SendRefusedError):
+            for encoding in ("", "gzip"):
+                answer = read_stow_answer(decode_body(body, encoding), first.decode("latin-1"))
+                if answer is not None:
+                    answer.check_object("1.2.3", False)
+
+    yield feed
 
 
 @contextlib.contextmanager
@@ -106,6 +177,7 @@ def open_listener() -> Iterator[tuple[int, Path]]:
 @contextlib.contextmanager
 def dicom_listener() -> Iterator[Feed]:
     """The bytes of one peer, PDU by PDU, as PS3.8 9.3 lays them out."""
+    count = itertools.count(1)
     with open_listener() as (port, inbox), _failing_threads() as check:
 
         def feed(data: bytes) -> None:
@@ -113,6 +185,9 @@ def dicom_listener() -> Iterator[Feed]:
             check()
             for received in inbox.glob("*.dcm"):
                 received.unlink()
+            if next(count) % INPUTS_BETWEEN_QUESTIONS == 0:
+                answer = _talk(port, [associate_request()], _whole_pdu, False, ANSWER_SECONDS)
+                assert answer[:1] == b"\x02", "the listener accepts no association any more"
 
         yield feed
 
@@ -137,21 +212,37 @@ def hl7_listener() -> Iterator[Feed]:
 
 @contextlib.contextmanager
 def http() -> Iterator[Feed]:
-    """The bytes of one client, to the dashboard and to the watcher's pages of its health."""
+    """The bytes of one client, to the dashboard."""
+    with dashboard_port() as port, _failing_threads() as check:
+        yield _web_feed(port, check, half_close=False)
+
+
+@contextlib.contextmanager
+def health() -> Iterator[Feed]:
+    """The bytes of one client, to the watcher's pages of its health."""
     from lungsev.runtime.settings import HealthSettings
     from lungsev.runtime.watcher.health import Health, HealthServer
 
-    health = HealthServer(HealthSettings(enabled=True, port=0), Health(), lambda: b"")
-    with dashboard_port() as port, health, _failing_threads() as check:
+    server = HealthServer(HealthSettings(enabled=True, port=0), Health(), lambda: b"")
+    with server, _failing_threads() as check:
+        yield _web_feed(server.port, check, half_close=True)
 
-        def feed(data: bytes) -> None:
-            for each in (port, health.port):
-                answer = _talk(each, [data], lambda answer: b"\r\n\r\n" in answer, half_close=False)
-                if answer.startswith((b"HTTP/1.1 500", b"HTTP/1.0 500")):
-                    raise AssertionError("a server met an internal error")
-            check()
 
-        yield feed
+def _web_feed(port: int, check: Callable[[], None], half_close: bool) -> Feed:
+    count = itertools.count(1)
+
+    def feed(data: bytes) -> None:
+        answer = _talk(port, [data], lambda answer: b"\r\n\r\n" in answer, half_close)
+        if answer.startswith((b"HTTP/1.1 500", b"HTTP/1.0 500")):
+            raise AssertionError("a server met an internal error")
+        check()
+        if next(count) % INPUTS_BETWEEN_QUESTIONS == 0:
+            answer = _talk(
+                port, [b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"], bool, quiet_seconds=ANSWER_SECONDS
+            )
+            assert answer.startswith(b"HTTP/1."), "the server answers no request any more"
+
+    return feed
 
 
 @contextlib.contextmanager
@@ -160,11 +251,12 @@ def dashboard_port() -> Iterator[int]:
     import uvicorn
 
     from lungsev.runtime.dashboard.app import create_app
+    from lungsev.runtime.dashboard.connections import limited_config
 
     with tempfile.TemporaryDirectory() as folder:
         for name in ("reports", "images", "maps", "overlays"):
             (Path(folder) / name).mkdir()
-        config = uvicorn.Config(create_app(Path(folder), TOKEN), host="127.0.0.1", port=0, log_level="critical")
+        config = limited_config(create_app(Path(folder), TOKEN), host="127.0.0.1", port=0, log_level="critical")
         bound = config.bind_socket()
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
@@ -179,13 +271,30 @@ def dashboard_port() -> Iterator[int]:
             bound.close()
 
 
+def associate_request(syntax: bytes = b"1.2.840.10008.1.1") -> bytes:
+    """An A-ASSOCIATE-RQ for one abstract syntax in implicit little endian (PS3.8 9.3.2)."""
+
+    def item(kind: int, value: bytes) -> bytes:
+        return struct.pack(">BxH", kind, len(value)) + value
+
+    context = b"\1\0\0\0" + item(0x30, syntax) + item(0x40, b"1.2.840.10008.1.2")
+    user = item(0x51, struct.pack(">I", 16384)) + item(0x52, b"1.2.3.4")
+    items = item(0x10, b"1.2.840.10008.3.1.1.1") + item(0x20, context) + item(0x50, user)
+    body = struct.pack(">H2x16s16s32x", 1, b"LUNGSEV".ljust(16), b"PEER".ljust(16)) + items
+    return struct.pack(">BxI", 1, len(body)) + body
+
+
 TARGETS: dict[str, Callable[[], contextlib.AbstractContextManager[Feed]]] = {
     "reading": reading,
     "codestreams": codestreams,
     "dicom_listener": dicom_listener,
     "hl7_listener": hl7_listener,
     "http": http,
+    "health": health,
+    "web_answers": web_answers,
     "yaml": yaml_files,
+    "bundles": bundles,
+    "tables": tables,
 }
 
 
@@ -224,7 +333,13 @@ def _whole_pdu(answer: bytes) -> bool:
     return len(answer) >= 6 and len(answer) >= 6 + int.from_bytes(answer[2:6], "big")
 
 
-def _talk(port: int, parts: list[bytes], is_whole: Callable[[bytes], bool], half_close: bool = True) -> bytes:
+def _talk(
+    port: int,
+    parts: list[bytes],
+    is_whole: Callable[[bytes], bool],
+    half_close: bool = True,
+    quiet_seconds: float = QUIET_SECONDS,
+) -> bytes:
     """Send the first part, wait for an answer, send the others, and listen until the answer is whole or none comes.
 
     Raises:
@@ -236,7 +351,7 @@ def _talk(port: int, parts: list[bytes], is_whole: Callable[[bytes], bool], half
     except OSError as error:
         raise AssertionError(f"the server takes no connection: {error}") from None
     with connection, contextlib.suppress(OSError):  # it may close at any moment, or say nothing
-        connection.settimeout(_QUIET_SECONDS)
+        connection.settimeout(quiet_seconds)
         for number, part in enumerate(parts):
             connection.sendall(part)
             if number == 0 and len(parts) > 1:

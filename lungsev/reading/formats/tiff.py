@@ -29,8 +29,6 @@ _END_BYTES = 16
 # What libtiff in imagecodecs unpacks: none, CCITT, LZW, JPEG, deflate, PackBits, LERC, LZMA, Zstandard, WebP.
 _COMPRESSIONS = frozenset({1, 2, 3, 4, 5, _OLD_JPEG, _JPEG, 8, 32771, 32773, 32946, 34887, 34925, 50000, 50001})
 _COLOURS = {4: "a transparency mask", 10: "ITU Lab", 32803: "a colour filter array", 32844: "LogL", 32845: "LogLuv"}
-# Rows of a picture times bytes of its pixels: a scanner's 36 million pixels in 16-bit RGB.
-_MAX_DECODED_BYTES = 6 * 36_000_000
 
 
 def decode_tiff(data: bytes, directory: TiffDirectory) -> tuple[Samples, Samples | None]:
@@ -83,9 +81,6 @@ def _require_supported(directory: TiffDirectory) -> None:
         raise _unsupported(found)
     if directory.has_missing_parts:
         raise UnreadableImageError("truncated", "the TIFF leaves out a part of its picture")
-    size = directory.rows * directory.columns * directory.samples * max(8, directory.bits) // 8
-    if size > _MAX_DECODED_BYTES:
-        raise UnreadableImageError("too_large", f"the TIFF decodes to {size} bytes, the limit is {_MAX_DECODED_BYTES}")
 
 
 def _require_ends(data: bytes, directory: TiffDirectory) -> None:

@@ -255,3 +255,15 @@ def test_an_own_output_opens_everywhere_and_is_not_scored() -> None:
     with pytest.raises(SkippedImageError) as caught:
         read(ours)
     assert caught.value.code == "own_output"
+
+
+@pytest.mark.parametrize("kind", [".png", ".tiff", ".jpg"])
+def test_colours_count_towards_what_a_picture_decodes_to(kind: str) -> None:
+    picture = np.zeros((100, 100, 3), np.uint8 if kind == ".jpg" else np.uint16)
+    data = cv2.imencode(kind, picture)[1].tobytes()
+    size = picture.nbytes
+    decode_picture(data, ReadLimits(decoded_bytes=size))
+    with pytest.raises(UnreadableImageError) as caught:
+        decode_picture(data, ReadLimits(decoded_bytes=size - 1))
+    assert caught.value.code == "too_large"
+    assert f"decodes to {size} bytes, the limit is {size - 1}" in str(caught.value)

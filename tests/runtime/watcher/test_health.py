@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import socket
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -78,3 +79,21 @@ def test_the_metrics_page_is_served_and_no_file(server: HealthServer) -> None:
 def test_a_port_in_use_is_an_error_that_names_its_setting(server: HealthServer, health: Health) -> None:
     with pytest.raises(LungsevError, match=r"health\.port"):
         HealthServer(HealthSettings(enabled=True, port=server.port), health, bytes)
+
+
+def test_a_peer_that_stalls_is_cut_off(server: HealthServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lungsev.runtime.watcher.health.CONNECTION_SECONDS", 0.1)
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+        connection.sendall(b"GET /livez HT")
+        assert connection.recv(100) == b""
+
+
+def test_more_connections_than_allowed_are_refused(server: HealthServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lungsev.runtime.watcher.health.MAX_CONNECTIONS", 1)
+    with (
+        socket.create_connection(("127.0.0.1", server.port), timeout=20) as first,
+        socket.create_connection(("127.0.0.1", server.port), timeout=20) as second,
+    ):
+        assert second.recv(100) == b""
+        first.sendall(b"GET /livez HTTP/1.0\r\n\r\n")
+        assert first.recv(100).startswith(b"HTTP/1.0 200")

@@ -28,8 +28,7 @@ from tiff_files import (
 )
 
 from lungsev.errors import ImageError, UnreadableImageError
-from lungsev.reading.formats.tiff import decode_tiff
-from lungsev.reading.formats.tiff_directory import TiffDirectory, read_tiff_directory
+from lungsev.reading.formats.tiff_directory import read_tiff_directory
 from lungsev.reading.limits import ReadLimits
 from lungsev.reading.pictures import decode_picture
 
@@ -212,14 +211,6 @@ def test_what_cannot_be_read_is_refused_with_its_reason(tags: dict[int, int], co
     assert caught.value.code == code
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
-
-
-def test_many_wide_samples_of_a_large_file_are_too_large() -> None:
-    directory = TiffDirectory({256: (5000,), 257: (5000,), 258: (64,) * 9, 277: (9,), 262: (1,)})
-    with pytest.raises(UnreadableImageError) as caught:
-        decode_tiff(b"", directory)
-    assert caught.value.code == "too_large"
-    assert "decodes to 1800000000 bytes" in str(caught.value)
 
 
 @pytest.mark.parametrize("compression", ["jpeg", "tiff_adobe_deflate", "tiff_lzw", "packbits"])

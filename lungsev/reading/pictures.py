@@ -28,7 +28,7 @@ from lungsev.report import ImageInfo
 
 Decoded = npt.NDArray[Any]
 
-_BLOCK_ROWS = 256
+_GREY_ROWS = 256
 _PNG_HEADER_END = 33  # signature and IHDR
 _DECODERS = {"png": "opencv/png", "jpeg": "opencv/jpeg", "tiff": "imagecodecs/libtiff"}
 _OWN_TEXT = b"tEXtSoftware\0lungsev result"
@@ -144,9 +144,9 @@ def _to_grey(colours: Decoded, opacity: Decoded | None) -> tuple[Stored, tuple[s
     if colours.ndim == 2:
         return (colours if opacity is None else _over_black(colours, opacity)), ()
     grey: Decoded = np.empty(colours.shape[:2], colours.dtype)
-    for row in range(0, len(grey), _BLOCK_ROWS):  # a scanner's colours take 200 MB, and OpenCV wants them in order
-        block = np.ascontiguousarray(colours[row : row + _BLOCK_ROWS])
-        grey[row : row + _BLOCK_ROWS] = cv2.cvtColor(block, cv2.COLOR_RGB2GRAY)
+    for row in range(0, len(grey), _GREY_ROWS):  # a scanner's colours take 200 MB, and OpenCV wants them in order
+        block = np.ascontiguousarray(colours[row : row + _GREY_ROWS])
+        grey[row : row + _GREY_ROWS] = cv2.cvtColor(block, cv2.COLOR_RGB2GRAY)
     notes = ("colour_converted",) if _is_coloured(colours) else ()
     return (grey if opacity is None else _over_black(grey, opacity)), notes
 
@@ -156,8 +156,8 @@ def _over_black(grey: Decoded, alpha: Decoded) -> Stored:
     if int(alpha.min()) == top:
         return grey
     over = np.empty_like(grey)
-    for row in range(0, len(grey), _BLOCK_ROWS):
-        rows = slice(row, row + _BLOCK_ROWS)
+    for row in range(0, len(grey), _GREY_ROWS):
+        rows = slice(row, row + _GREY_ROWS)
         over[rows] = np.rint(grey[rows].astype(np.float32) * (alpha[rows].astype(np.float32) / top))
     return over
 

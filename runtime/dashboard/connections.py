@@ -10,9 +10,8 @@ import asyncio
 import logging
 from typing import Any
 
-import h11
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import H11Protocol, h11
 
 log = logging.getLogger("lungsev.runtime.dashboard")
 

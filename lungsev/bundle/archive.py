@@ -40,6 +40,7 @@ from lungsev.bundle.manifest import Manifest, Precision
 from lungsev.bundle.onnx_facts import read_onnx
 from lungsev.bundle.signature import demand_signature, refuse_forged, signature_line
 from lungsev.bundle.trust import unsigned_allowed
+from lungsev.bundle.zipped import opened_zip, read_member
 from lungsev.bundle.zoo import find_bundle, is_added
 from lungsev.errors import BundleError, ConfigError
 from lungsev.preprocessing.canvas import PREPROCESSING_VERSION
@@ -296,21 +297,17 @@ def _load_folder(path: Path) -> dict[str, bytes]:
 
 def _load_zip(path: Path) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-            if sum(member.file_size for member in members) > MAX_BUNDLE_BYTES or len(members) > 64:
-                raise BundleError(f"{path} is larger than a bundle can be ({MAX_BUNDLE_BYTES >> 30} GiB, 64 files)")
-            for member in members:
-                if member.filename not in (*REQUIRED_FILES, *OPTIONAL_FILES) or member.filename in files:
-                    raise BundleError(
-                        f"{path} holds {member.filename!r}; a zipped bundle holds the files of the folder at its top "
-                        "level, each once, and nothing else"
-                    )
-                with archive.open(member) as stream:  # file_size is a claim: read no more than it
-                    files[member.filename] = stream.read(member.file_size + 1)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OverflowError) as error:
-        raise BundleError(f"{path} is not a readable zip ({error}); copy it again") from None
+    with opened_zip(path) as archive:
+        members = archive.infolist()
+        if sum(member.file_size for member in members) > MAX_BUNDLE_BYTES or len(members) > 64:
+            raise BundleError(f"{path} is larger than a bundle can be ({MAX_BUNDLE_BYTES >> 30} GiB, 64 files)")
+        for member in members:
+            if member.filename not in (*REQUIRED_FILES, *OPTIONAL_FILES) or member.filename in files:
+                raise BundleError(
+                    f"{path} holds {member.filename!r}; a zipped bundle holds the files of the folder at its top "
+                    "level, each once, and nothing else"
+                )
+            files[member.filename] = read_member(archive, member)
     return files
 
 

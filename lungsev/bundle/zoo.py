@@ -10,7 +10,6 @@ import difflib
 import hashlib
 import os
 import re
-import zipfile
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -20,6 +19,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from lungsev.bundle.contents import CHECKSUM_FILE
+from lungsev.bundle.zipped import opened_zip, read_member
 from lungsev.errors import BundleError
 from lungsev.yaml_text import parse_yaml
 
@@ -225,7 +225,7 @@ def sums_sha256(bundle: Path) -> str:
     try:
         if bundle.is_dir():
             return hashlib.sha256((bundle / CHECKSUM_FILE).read_bytes()).hexdigest()
-        with zipfile.ZipFile(bundle) as archive, archive.open(CHECKSUM_FILE) as stream:
-            return hashlib.sha256(stream.read(_MAX_INDEX_BYTES)).hexdigest()
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+        with opened_zip(bundle) as archive:
+            return hashlib.sha256(read_member(archive, archive.getinfo(CHECKSUM_FILE))).hexdigest()
+    except (OSError, BundleError) as error:
         raise BundleError(f"{bundle} has no readable {CHECKSUM_FILE} ({error}); copy the bundle again") from None

@@ -11,10 +11,11 @@ import logging
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol, h11
+from uvicorn.protocols.http import h11_impl
 
 log = logging.getLogger("lungsev.runtime.dashboard")
 
+_PROTOCOL: Any = vars(h11_impl)["h11"]  # the package as uvicorn imports it
 MAX_CONNECTIONS = 256  # a browser opens six, of which one waits for events
 REQUEST_SECONDS = 20.0  # from the connection, or the end of the answer before, to the last byte of a request
 
@@ -37,7 +38,7 @@ def limited_config(app: Any, **options: Any) -> uvicorn.Config:
     )
 
 
-class LimitedProtocol(H11Protocol):
+class LimitedProtocol(h11_impl.H11Protocol):
     """One connection, closed when its request does not arrive in time or too many others are open."""
 
     _deadline: asyncio.TimerHandle | None = None
@@ -54,7 +55,7 @@ class LimitedProtocol(H11Protocol):
     def data_received(self, data: bytes) -> None:
         """Take a part of a request; while the answer is made, nothing is expected."""
         super().data_received(data)
-        if self.conn.their_state not in (h11.IDLE, h11.SEND_BODY):
+        if self.conn.their_state not in (_PROTOCOL.IDLE, _PROTOCOL.SEND_BODY):
             self._expect_nothing()
         elif self._deadline is None:
             self._expect_request()

@@ -11,8 +11,8 @@ from pydantic import ValidationError
 
 from lungsev.bundle.manifest import FORMAT_VERSION, Manifest, Precision
 from lungsev.bundle.onnx_facts import OnnxFacts
+from lungsev.config import parse_yaml
 from lungsev.errors import BundleError
-from lungsev.yaml_text import parse_yaml
 
 GRAPH_FILES: dict[Precision, str] = {"fp32": "model.onnx", "fp16": "model.fp16.onnx"}
 MANIFEST_FILE = "manifest.yaml"

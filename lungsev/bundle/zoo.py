@@ -20,8 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from lungsev.bundle.contents import CHECKSUM_FILE
 from lungsev.bundle.zipped import opened_zip, read_member
+from lungsev.config import parse_yaml
 from lungsev.errors import BundleError
-from lungsev.yaml_text import parse_yaml
 
 INDEX_FILE = "zoo.yaml"
 NAME = r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}"

@@ -9,6 +9,7 @@ and cuts what the picture shows there.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 import numpy.typing as npt
@@ -127,22 +128,29 @@ def _cut_share(pixels: Brightness, border: int, grey: float) -> float:
 
 def _repeats_its_end(pixels: Brightness, band: _Band) -> bool:
     """Whether the last lines are one line again and again, which shows something."""
+    if band.lines or not (pixels[-1] == pixels[-2]).all():
+        return False
     count = max(FEWEST_LINES, round(FEWEST_SHARE * len(pixels)))
     last = pixels[-8 * count - 1 :]
-    same = (last[:-1] == last[1:]).all(axis=1) if not band.lines else np.array([False])
+    same = (last[:-1] == last[1:]).all(axis=1)
     run = _run(same[::-1])
     return run >= count and (run == len(same) or not same[:-run].any())
 
 
 def _ends_without_noise(pixels: Brightness, band: _Band) -> bool:
     """Whether the last lines, of several greys, change much less from pixel to pixel than the others."""
-    rows, columns = pixels.shape
-    if min(rows, columns) < FEWEST_FOR_NOISE:
+    if band.lines or min(pixels.shape) < FEWEST_FOR_NOISE:
         return False
-    before, here, behind = (pixels[::-_EVERY, first : columns - 2 + first : 2 * _EVERY] for first in range(3))
-    change = np.abs(before + behind - 2 * here).mean(axis=1)
-    quiet = change < NOISELESS * np.median(change)
-    return not band.lines and _run(quiet) >= NOISELESS_SHARE * len(quiet)
+    count = ceil(NOISELESS_SHARE * len(pixels) / _EVERY)
+    last = _change(pixels, np.s_[: -count * _EVERY - 1 : -_EVERY])
+    return bool((last < NOISELESS * np.median(_change(pixels, np.s_[:: -8 * _EVERY]))).all())
+
+
+def _change(pixels: Brightness, lines: slice) -> npt.NDArray[np.float32]:
+    """Mean change of slope from pixel to pixel of some lines."""
+    columns = pixels.shape[1]
+    before, here, behind = (pixels[lines, first : columns - 2 + first : 2 * _EVERY] for first in range(3))
+    return np.asarray(np.abs(before + behind - 2 * here).mean(axis=1))
 
 
 def _run(lines: Lines) -> int:

@@ -1,4 +1,4 @@
-"""The operating system: files replaced in one step, file locks, child processes."""
+"""The operating system: files replaced in one step, file locks, child processes, free memory."""
 
 from __future__ import annotations
 
@@ -145,6 +145,15 @@ def lock_file(file: int | BinaryIO | TextIO, wait: bool = False) -> bool:
             return False
         raise
     return True
+
+
+def available_memory_bytes(root: Path = Path("/")) -> int | None:
+    """Return the memory that a program can have without swapping (proc(5), MemAvailable); None where it is unknown."""
+    try:
+        lines = (root / "proc/meminfo").read_text(encoding="ascii", errors="replace").splitlines()
+        return next(int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration, ValueError, IndexError):
+        return None
 
 
 def python_command(code: str, *arguments: str) -> list[str]:

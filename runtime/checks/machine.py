@@ -9,6 +9,7 @@ from pathlib import Path
 from lungsev.runtime.checks.check import Check
 from lungsev.runtime.settings import BedsideSettings, ModelSettings
 from lungsev.runtime.watcher.backend_status import read_backend
+from lungsev.system import available_memory_bytes
 
 _LEAST_MEMORY_MB = 1500
 _LEAST_FILES = 512
@@ -54,11 +55,10 @@ def check_backend(out: Path) -> Check:
 
 def check_memory() -> Check:
     """Check that there is memory for one image."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        free = next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable")) / 1024
-    except (OSError, StopIteration, ValueError):
+    available = available_memory_bytes()
+    if available is None:
         return Check("memory", True, "unknown here")
+    free = available / 2**20
     return Check("memory", free > _LEAST_MEMORY_MB, f"{free:.0f} MB free", "end other programs; an image needs 1.5 GB")
 
 

@@ -15,7 +15,15 @@ from pathlib import Path
 
 import pytest
 
-from lungsev.system import ChildProcess, atomic_file, atomic_folder, lock_file, python_command, write_atomically
+from lungsev.system import (
+    ChildProcess,
+    atomic_file,
+    atomic_folder,
+    available_memory_bytes,
+    lock_file,
+    python_command,
+    write_atomically,
+)
 
 
 def run_python(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
@@ -293,3 +301,14 @@ def test_one_that_does_not_listen_is_killed() -> None:
     with pytest.raises(ProcessLookupError):
         os.kill(child.pid, 0)
     child.socket.close()
+
+
+def test_memory_is_what_the_kernel_would_give(tmp_path: Path) -> None:
+    meminfo = tmp_path / "proc/meminfo"
+    meminfo.parent.mkdir()
+    meminfo.write_text("MemTotal:  7802844 kB\nMemFree:  311000 kB\nMemAvailable:  4194304 kB\n")
+    assert available_memory_bytes(tmp_path) == 4 << 30
+    for text in ("MemTotal: 7802844 kB\n", "MemAvailable:\n", "MemAvailable: much\n"):
+        meminfo.write_text(text)
+        assert available_memory_bytes(tmp_path) is None
+    assert available_memory_bytes(tmp_path / "absent") is None

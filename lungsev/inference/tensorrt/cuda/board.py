@@ -1,7 +1,4 @@
-"""The board of an integrated GPU, as on a Jetson: its name and its free memory, which CUDA does not tell.
-
-Every Orin names its GPU "Orin", and CUDA's free memory leaves out what the kernel would give back from its caches.
-"""
+"""The board of an integrated GPU, as on a Jetson: its name. Every Orin calls its GPU "Orin" where CUDA is asked."""
 
 from __future__ import annotations
 
@@ -15,12 +12,3 @@ def board_name(root: Path = Path("/")) -> str | None:
     except OSError:
         return None
     return text.strip("\0 \n") or None
-
-
-def available_bytes(root: Path = Path("/")) -> int | None:
-    """Return the memory that a program can have without swapping (proc(5), MemAvailable); None where it is unknown."""
-    try:
-        lines = (root / "proc/meminfo").read_text(encoding="ascii", errors="replace").splitlines()
-        return next(int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable:"))
-    except (OSError, StopIteration, ValueError, IndexError):
-        return None

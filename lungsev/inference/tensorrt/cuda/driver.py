@@ -12,7 +12,8 @@ from typing import Any, Protocol
 
 import numpy.typing as npt
 
-from lungsev.inference.tensorrt.cuda.board import available_bytes, board_name
+from lungsev.inference.tensorrt.cuda.board import board_name
+from lungsev.system import available_memory_bytes
 
 CAPTURE_THREAD_LOCAL = 1
 
@@ -81,8 +82,8 @@ class CudaDriver(Protocol):
 
 def device_info(name: str, compute_capability: str, driver: str, integrated: bool, free_bytes: int) -> DeviceInfo:
     """Describe a device from what CUDA says of it, and an integrated one from what the system says."""
-    if integrated:
-        name, free_bytes = board_name() or name, available_bytes() or free_bytes
+    if integrated:  # CUDA's free memory leaves out what the kernel would give back from its caches
+        name, free_bytes = board_name() or name, available_memory_bytes() or free_bytes
     return DeviceInfo(name, compute_capability, driver, integrated, free_bytes)
 
 

@@ -37,7 +37,7 @@ def test_a_jetson_is_named_by_its_board_and_has_the_memory_that_the_kernel_would
     opener: Opener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(driver_module, "board_name", lambda: "NVIDIA Jetson Orin Nano")
-    monkeypatch.setattr(driver_module, "available_bytes", lambda: 5 << 30)
+    monkeypatch.setattr(driver_module, "available_memory_bytes", lambda: 5 << 30)
     info = opener(FakeDevice(integrated=True, name="Orin"))().info
     assert (info.name, info.free_bytes) == ("NVIDIA Jetson Orin Nano", 5 << 30)
     info = opener(FakeDevice(name="NVIDIA T4"))().info
@@ -45,7 +45,7 @@ def test_a_jetson_is_named_by_its_board_and_has_the_memory_that_the_kernel_would
 
 
 def test_what_the_system_does_not_tell_is_what_cuda_says(opener: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("board_name", "available_bytes"):
+    for name in ("board_name", "available_memory_bytes"):
         monkeypatch.setattr(driver_module, name, lambda: None)
     info = opener(FakeDevice(integrated=True, name="Orin"))().info
     assert (info.name, info.free_bytes) == ("Orin", 2 << 30)

@@ -20,7 +20,7 @@ from lungsev.bundle.archive import Bundle
 from lungsev.errors import BackendError, ImageError, SkippedImageError
 from lungsev.grading import decode
 from lungsev.inference.backend import Backend, Outputs
-from lungsev.inference.status import describe_backend
+from lungsev.inference.status import reason_of
 from lungsev.preprocessing.canvas import Canvas, to_canvas
 from lungsev.quality.gate import assess_quality
 from lungsev.quality.lung_shape import lungs_in_picture
@@ -100,7 +100,7 @@ class Scorer:
             backend=backend.name,
             device=backend.device,
             precision=backend.precision,
-            reason=describe_backend(backend).reason,
+            reason=reason_of(backend),
         )
 
     def score(self, radiograph: Radiograph, clock: StageClock | None = None) -> ScoredRadiograph:

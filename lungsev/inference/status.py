@@ -63,4 +63,9 @@ def describe_backend(backend: Backend) -> BackendStatus:
     status = getattr(backend, "status", None)
     if isinstance(status, BackendStatus):
         return status
-    return BackendStatus(backend.name, backend.device, backend.precision, reason=getattr(backend, "reason", ""))
+    return BackendStatus(backend.name, backend.device, backend.precision, reason=reason_of(backend))
+
+
+def reason_of(backend: Backend) -> str:
+    """Return why this backend ran the last image."""
+    return str(getattr(backend, "reason", ""))

@@ -6,8 +6,11 @@ LUNGSEV_TEST_BUNDLE=path    tests another bundle than the packaged one
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
+import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,10 +24,13 @@ from lungsev.inference.onnxruntime import OnnxRuntimeBackend
 from lungsev.inference.parity import HALF_TOLERANCE, ParityCase, compare, parity_cases
 from lungsev.inference.tensorrt.build import BuildOptions, build_engine
 from lungsev.inference.tensorrt.cuda import CudaBindingsDriver, CudaDriver, PycudaDriver, count_devices
+from lungsev.inference.tensorrt.device_backend import DeviceBackend
+from lungsev.inference.tensorrt.device_client import prepare_in_child, probe_device
 from lungsev.inference.tensorrt.engine import find_target
 from lungsev.inference.tensorrt.library import FLAVOURS, TensorRTLibrary, load_tensorrt
 from lungsev.inference.tensorrt.prepare import open_tensorrt, prepare_engine
 from lungsev.inference.tensorrt.settings import EngineSettings
+from lungsev.inference.tensorrt.supervisor import SupervisedBackend
 from lungsev.runtime.benchmark.measure import run_bench
 
 pytestmark = [
@@ -155,3 +161,49 @@ class TestEngine:
         result = run_bench(backend="tensorrt", runs=5, cold_start=False)
         assert result.model.backend == "tensorrt"
         assert result.stages["infer"].p50 > 0
+
+
+class TestDeviceProcess:
+    """What users run: build, comparison and runs in processes of their own, with the CPU beside them."""
+
+    @pytest.fixture(scope="class")
+    def settings(self, bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> EngineSettings:
+        settings = EngineSettings(cache=tmp_path_factory.mktemp("engines"))
+        try:
+            prepare_in_child(bundle, settings)
+        except BackendError as error:
+            pytest.skip(f"this card gets no engine: {error}")
+        return settings
+
+    def test_the_probe_names_card_and_engine(self, bundle: Bundle, settings: EngineSettings) -> None:
+        facts = probe_device(bundle, settings)
+        assert facts["device"]
+        assert Path(facts["engine"]).is_file()
+
+    def test_half_layers_are_counted_in_the_built_engine(self, bundle: Bundle, settings: EngineSettings) -> None:
+        assert settings.cache is not None
+        side = json.loads(next(settings.cache.glob("*.json")).read_text())
+        assert side["layers"] > 0
+        assert (side["half_layers"] > 0) == ("fp16" in bundle.precisions)
+
+    def test_a_child_that_is_killed_costs_no_image_and_comes_back(
+        self, bundle: Bundle, settings: EngineSettings, cases: list[ParityCase]
+    ) -> None:
+        with (
+            OnnxRuntimeBackend(bundle) as cpu,
+            SupervisedBackend(
+                bundle, OnnxRuntimeBackend(bundle), settings, build=False, first_pause_seconds=0.1
+            ) as gpu,
+        ):
+            assert gpu.wait_until_settled().state == "ready"
+            compare(("CPU", cpu.infer), ("GPU", gpu.infer), cases, bundle.manifest).require(HALF_TOLERANCE)
+            assert gpu.name == "tensorrt"
+            device = gpu.in_use
+            assert isinstance(device, DeviceBackend)
+            os.kill(device.pid, signal.SIGKILL)
+            gpu.infer(cases[0].image)
+            assert gpu.name == "onnxruntime"
+            while gpu.status.state != "ready":
+                time.sleep(0.1)
+            gpu.infer(cases[0].image)
+            assert gpu.name == "tensorrt"

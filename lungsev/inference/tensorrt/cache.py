@@ -17,8 +17,9 @@ import hashlib
 import json
 import os
 import re
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -27,11 +28,13 @@ from typing import Any
 from lungsev.errors import BackendError
 from lungsev.inference.tensorrt.attempts import Attempts
 from lungsev.inference.tensorrt.build import BUILD_RULES, BuiltEngine
-from lungsev.system import lock_file, write_atomically
+from lungsev.system import UNFINISHED_SUFFIX, lock_file, write_atomically
 
 Notify = Callable[[str], None]
 
 ANY = "any"
+
+_LONG_UNFINISHED_SECONDS = 3600.0
 
 
 @dataclass(frozen=True)
@@ -145,6 +148,7 @@ def locked_engine(key: EngineKey, folder: Path, say: Notify) -> Iterator[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder / f"{key.file_stem}.lock", say):
+            _remove_unfinished(folder)
             yield plan_path(key, folder)
     except OSError as error:
         raise BackendError(
@@ -251,6 +255,14 @@ def _timing_file(key: EngineKey, folder: Path) -> Path:
 
 def _side_file(path: Path) -> Path:
     return path.with_suffix(".json")
+
+
+def _remove_unfinished(folder: Path) -> None:
+    """Remove what a power cut left of plans that were being written; they weigh tens of megabytes."""
+    for path in folder.glob(f".*{UNFINISHED_SUFFIX}"):
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > _LONG_UNFINISHED_SECONDS:
+                path.unlink()
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Device client: jobs for a device process, and a backend that runs in one.
+"""Device client: jobs for a device process.
 
 Safe against what the child may do: crash, hang, be killed. Each is a BackendError that says what it did meanwhile.
 """
@@ -14,28 +14,37 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 from lungsev.bundle.archive import Bundle
 from lungsev.errors import BackendError
-from lungsev.inference.backend import Outputs, check_image
-from lungsev.inference.tensorrt.attempts import note_death, take_back
-from lungsev.inference.tensorrt.device_process import INFER, MAX_MESSAGE_BYTES, TRANSFER
+from lungsev.inference.tensorrt.attempts import EngineGivenUpError, note_death, take_back
+from lungsev.inference.tensorrt.device_process import MAX_MESSAGE_BYTES
+from lungsev.inference.tensorrt.engine import EngineRefusedError
 from lungsev.inference.tensorrt.settings import EngineSettings
 from lungsev.inference.tensorrt.shared_tensors import SharedTensors
 from lungsev.system import ChildProcess
 
 START_SECONDS = 300.0  # an SD card, a cold driver, kernels that are compiled at the first load
-INFER_SECONDS = 20.0  # a run of a millisecond that takes this long hangs
 
 _START = (
     "from lungsev.inference.tensorrt.device_process import run_device_process; "
     "run_device_process(int(sys.argv[1]), int(sys.argv[2]))"
 )
+# Kernels are loaded when they are used, which saves memory; the default only since CUDA 12.2.
+_ENVIRONMENT = {"CUDA_MODULE_LOADING": "LAZY"}
+
+
+class DeviceDiedError(BackendError):
+    """The child crashed, was killed or hung.
+
+    Attributes:
+        doing: What it did then.
+    """
+
+    def __init__(self, message: str, doing: str) -> None:
+        super().__init__(message)
+        self.doing = doing
 
 
 class DeviceCancelledError(BackendError):
@@ -47,7 +56,7 @@ class UnpreparedError(BackendError):
 
     Attributes:
         fresh: There is one, and it does not load.
-        hopeless: It was tried too often.
+        hopeless: It was tried too often, or differs from the FP32 graph.
     """
 
     def __init__(self, message: str, fresh: bool, hopeless: bool) -> None:
@@ -98,7 +107,12 @@ class DeviceProcess:
         self._listener = listener or Listener()
         self._marker: Path | None = None
         self._cancelled = threading.Event()
-        self._child = ChildProcess(_START, str(os.getpid()))
+        self._child = ChildProcess(_START, str(os.getpid()), environment=_ENVIRONMENT)
+
+    @property
+    def pid(self) -> int:
+        """Process id of the child."""
+        return self._child.pid
 
     def do(self, deadline_seconds: float, tensors: SharedTensors | None = None) -> dict[str, Any]:
         """Give the job and return its answer; a child that answers with an error has ended.
@@ -106,7 +120,8 @@ class DeviceProcess:
         Raises:
             UnpreparedError: It is to run an engine, and there is none.
             DeviceCancelledError: `cancel` was called.
-            BackendError: The job failed, or the child crashed or hung.
+            DeviceDiedError: The child crashed, was killed or hung.
+            BackendError: The job failed.
         """
         end = time.monotonic() + deadline_seconds
         descriptors = [] if tensors is None else [tensors.descriptor]
@@ -173,6 +188,8 @@ class DeviceProcess:
             )
         if "error" in message:
             self._end()
+            if message["kind"] in (EngineRefusedError.__name__, EngineGivenUpError.__name__):
+                raise UnpreparedError(message["error"], fresh=False, hopeless=True)
             raise BackendError(message["error"])
 
     def _ended(self) -> BackendError:
@@ -191,86 +208,7 @@ class DeviceProcess:
             return DeviceCancelledError("the device process was cancelled")
         if self._marker is not None:
             note_death(self._marker, how)
-        return BackendError(how)
-
-
-class DeviceBackend:
-    """A backend whose engine runs in a device process.
-
-    Args:
-        bundle: What to run.
-        settings: Of its engine, which must have been built and compared.
-        proven: Hash of a plan that was compared where it could not be recorded.
-        listener: Hears warnings of the child.
-        on_process: Called with the process, to cancel it.
-
-    Raises:
-        UnpreparedError: There is no engine that may be used.
-        BackendError: The device or the child failed.
-    """
-
-    name = "tensorrt"
-
-    def __init__(
-        self,
-        bundle: Bundle,
-        settings: EngineSettings,
-        proven: str | None = None,
-        listener: Listener | None = None,
-        on_process: Callable[[DeviceProcess], None] = lambda process: None,
-    ) -> None:
-        self._size_px = bundle.manifest.input.size_px
-        self._tensors: SharedTensors | None = SharedTensors(bundle.manifest)
-        self._process = DeviceProcess(bundle, settings, "run", {"proven": proven}, listener)
-        on_process(self._process)
-        try:
-            ready = self._process.do(START_SECONDS, tensors=self._tensors)
-        except BaseException:
-            self._release()
-            raise
-        self._process.doing = "scoring an image"
-        self.device: str = ready["device"]
-        self.precision: str = ready["precision"]
-
-    def infer(self, image: npt.NDArray[np.float32]) -> Outputs:
-        """See `Backend.infer`. After a BackendError of the device this backend is closed."""
-        tensors = self._send(INFER, image)
-        return tensors.read()
-
-    def transfer(self, image: npt.NDArray[np.float32]) -> None:
-        """See `DeviceMemoryBackend.transfer`."""
-        self._send(TRANSFER, image)
-
-    def close(self) -> None:
-        """See `Backend.close`."""
-        self._process.close()
-        self._release()
-
-    def _send(self, request: bytes, image: npt.NDArray[np.float32]) -> SharedTensors:
-        if self._tensors is None:
-            raise BackendError("the TensorRT backend is closed; open it again")
-        check_image(image, self._size_px)
-        tensors = self._tensors
-        np.copyto(tensors.image, image)
-        try:
-            self._process.ask(request, INFER_SECONDS)
-        except BackendError:
-            self._release()
-            raise
-        return tensors
-
-    def _release(self) -> None:
-        tensors, self._tensors = self._tensors, None
-        if tensors is not None:
-            tensors.close()
-
-    def __enter__(self) -> DeviceBackend:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+        return DeviceDiedError(how, self.doing)
 
 
 def probe_device(bundle: Bundle, settings: EngineSettings) -> dict[str, Any]:

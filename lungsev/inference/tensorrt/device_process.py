@@ -34,7 +34,7 @@ from lungsev.system import die_with_parent
 MAX_MESSAGE_BYTES = 64 * 1024
 INFER, TRANSFER = b"infer", b"transfer"
 ANSWERED = b"{}"
-BUILDING, COMPARING = "building the engine", "comparing the engine"
+BUILDING, COMPARING, LOADING = "building the engine", "comparing the engine", "loading the engine"
 
 _MAX_ERROR = 2000
 _PROGRESS_SECONDS = 0.5
@@ -163,7 +163,7 @@ def _run(peer: socket.socket, target: EngineTarget, job: dict[str, Any], descrip
     if engine is None:
         _send(peer, {"unprepared": reason, "fresh": False, "hopeless": _hopeless(target)})
         return
-    _send(peer, {"doing": "loading the engine"})
+    _send(peer, {"doing": LOADING})
     try:
         backend = start_engine(target, engine)
     except EngineLoadError as error:

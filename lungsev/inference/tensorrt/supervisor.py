@@ -20,14 +20,15 @@ from lungsev.errors import BackendError
 from lungsev.inference.backend import Backend, Outputs, check_image
 from lungsev.inference.status import BackendStatus, State
 from lungsev.inference.tensorrt.attempts import MAX_ATTEMPTS
+from lungsev.inference.tensorrt.device_backend import DeviceBackend
 from lungsev.inference.tensorrt.device_client import (
-    DeviceBackend,
+    DeviceDiedError,
     DeviceProcess,
     Listener,
     UnpreparedError,
     prepare_in_child,
 )
-from lungsev.inference.tensorrt.device_process import COMPARING
+from lungsev.inference.tensorrt.device_process import COMPARING, LOADING
 from lungsev.inference.tensorrt.settings import EngineSettings
 
 log = logging.getLogger("lungsev.tensorrt")
@@ -35,6 +36,7 @@ log = logging.getLogger("lungsev.tensorrt")
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 5.0, 3600.0
 _TRUSTED_IMAGES = 100  # after so many without a failure the pauses begin anew
 
+_PASSED = "its engine passed the comparison with the FP32 graph"
 _MEANWHILE = "; the CPU scores until then"
 
 
@@ -55,7 +57,7 @@ class SupervisedBackend:
         first_pause_seconds: After the first failure; doubled after each.
 
     Attributes:
-        name, device, precision: Of the backend that ran the last image.
+        name, device, precision, reason: Of the backend that ran the last image, and why it did.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class SupervisedBackend:
         self._row = 0  # failures in a row
         self._deaths_while_preparing = self._deaths_while_loading = 0
         self._status = BackendStatus(cpu.name, cpu.device, cpu.precision, "starting", "TensorRT starts" + _MEANWHILE)
+        self.reason = self._status.reason
         on_change(self._status)
         self._thread = threading.Thread(target=self._run, name="device", daemon=True)
         self._thread.start()
@@ -123,13 +126,15 @@ class SupervisedBackend:
     def infer(self, image: npt.NDArray[np.float32]) -> Outputs:
         """See `Backend.infer`; a failure of the GPU is no failure of this."""
         check_image(image, self._size_px)
-        device = self._device
+        with self._lock:
+            device, reason = self._device, self._status.reason
         if device is not None:
             outputs = self._infer_on(device, image)
             if outputs is not None:
-                self._last = device
+                self._last, self.reason = device, _PASSED
                 return outputs
-        self._last = self._cpu
+            reason = self.status.reason
+        self._last, self.reason = self._cpu, reason
         return self._cpu.infer(image)
 
     def close(self) -> None:
@@ -197,26 +202,33 @@ class SupervisedBackend:
                 raise UnpreparedError(f"{error}{advice}", error.fresh, error.hopeless) from None
             self._prepare(error.fresh)
             return False
-        except BackendError:
-            self._deaths_while_loading += 1
-            if self._build and self._deaths_while_loading == MAX_ATTEMPTS and not self._stop.is_set():
-                log.warning("the engine was not loaded %d times in a row and is built again", MAX_ATTEMPTS)
-                self._prepare(fresh=True)
-                return False
-            raise
+        except DeviceDiedError as error:
+            if not self._must_be_built_again(error):
+                raise
+            self._prepare(fresh=True)
+            return False
         self._device_failed.clear()
         with self._lock:
             if self._stop.is_set():
                 device.close()
                 return True
             self._device = device
-        reason = "its engine passed the comparison with the FP32 graph"
-        self._set("ready", reason, of=device)
+        self._set("ready", _PASSED, of=device)
         log.warning("TensorRT %s on %s is used from now on", device.precision, device.device)
         self._settled.set()
         self._device_failed.wait()
         self._device = None
         device.close()
+        return True
+
+    def _must_be_built_again(self, error: DeviceDiedError) -> bool:
+        """Return whether the engine ended its process so often when it was loaded that another one is built, once."""
+        if error.doing != LOADING or not self._build or self._stop.is_set():
+            return False
+        self._deaths_while_loading += 1
+        if self._deaths_while_loading != MAX_ATTEMPTS:
+            return False
+        log.warning("the engine ended its process %d times when it was loaded, and is built again", MAX_ATTEMPTS)
         return True
 
     def _prepare(self, fresh: bool) -> None:

@@ -26,7 +26,7 @@ def gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeGpu:
     folder.mkdir()
     gpu = FakeGpu(folder)
     monkeypatch.setattr(select, "why_no_gpu", lambda: "")
-    monkeypatch.setattr(device_client, "ChildProcess", lambda *_arguments: ForkedChild(gpu))
+    monkeypatch.setattr(device_client, "ChildProcess", lambda *_arguments, **_more: ForkedChild(gpu))
     return gpu
 
 
@@ -87,6 +87,6 @@ def test_by_name_a_failure_is_an_error_with_its_reason(
     tiny_bundle: Bundle, gpu: FakeGpu, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken = FakeGpu(gpu.folder, devices=0)
-    monkeypatch.setattr(device_client, "ChildProcess", lambda *_arguments: ForkedChild(broken))
+    monkeypatch.setattr(device_client, "ChildProcess", lambda *_arguments, **_more: ForkedChild(broken))
     with pytest.raises(BackendError, match="shows no NVIDIA GPU"):
         open_backend(tiny_bundle, "tensorrt", 1, DeviceOptions(EngineSettings(cache=tmp_path)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -68,6 +69,16 @@ def test_a_power_cut_between_plan_and_side_file_leaves_nothing_that_is_used(tmp_
     assert "damaged" in reason
     path.with_suffix(".json").unlink()
     assert read_engine(KEY, tmp_path)[0] is None
+
+
+def test_what_a_power_cut_left_behind_is_removed_and_what_is_being_written_is_not(tmp_path: Path) -> None:
+    old, new = (tmp_path / f".{name}.part" for name in ("old", "new"))
+    for path in (old, new):
+        path.write_bytes(b"half a plan")
+    os.utime(old, (0, 0))
+    with locked_engine(KEY, tmp_path, lambda line: None):
+        assert not old.exists()
+        assert new.exists()
 
 
 @pytest.mark.parametrize("name", [name for name in asdict(KEY) if name not in ("workspace_mib", "optimisation_level")])

@@ -32,7 +32,7 @@ def gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeGpu:
 
 
 def use(gpu: FakeGpu, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device_client, "ChildProcess", lambda *_arguments: ForkedChild(gpu))
+    monkeypatch.setattr(device_client, "ChildProcess", lambda *_arguments, **_more: ForkedChild(gpu))
 
 
 def test_the_engine_is_built_compared_and_described(gpu: FakeGpu, tiny_bundle: Bundle, tmp_path: Path) -> None:

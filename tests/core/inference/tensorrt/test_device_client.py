@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from fake_gpu_child import FakeGpu, ForkedChild, preload
@@ -13,9 +12,7 @@ from lungsev.bundle.archive import Bundle
 from lungsev.errors import BackendError
 from lungsev.inference.tensorrt import device_client
 from lungsev.inference.tensorrt.device_client import (
-    DeviceBackend,
     Listener,
-    UnpreparedError,
     prepare_in_child,
     probe_device,
 )
@@ -35,7 +32,7 @@ def gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeGpu:
 
 
 def use(gpu: FakeGpu, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device_client, "ChildProcess", lambda *_arguments: ForkedChild(gpu))
+    monkeypatch.setattr(device_client, "ChildProcess", lambda *_arguments, **_more: ForkedChild(gpu))
 
 
 @pytest.mark.faults
@@ -107,22 +104,6 @@ def test_an_interrupted_build_ends_at_once_and_does_not_count(
     with pytest.raises(KeyboardInterrupt):
         prepare_in_child(tiny_bundle, EngineSettings(cache=tmp_path), Listener(interrupt))
     assert not list(tmp_path.glob("*.attempts.json"))
-
-
-def test_a_backend_needs_an_engine_and_gives_its_numbers(tiny_bundle: Bundle, gpu: FakeGpu, tmp_path: Path) -> None:
-    import numpy as np
-
-    settings = EngineSettings(cache=tmp_path)
-    with pytest.raises(UnpreparedError, match="none is cached yet"):
-        DeviceBackend(tiny_bundle, settings)
-    prepare_in_child(tiny_bundle, settings)
-    with DeviceBackend(tiny_bundle, settings) as backend:
-        assert (backend.device, backend.precision) == ("Fake GPU", "fp32")
-        outputs: Any = backend.infer(np.zeros((1, 1, 512, 512), np.float32))
-        assert outputs["theta"].shape == (1, 2, 3)
-        backend.transfer(np.zeros((1, 1, 512, 512), np.float32))
-    with pytest.raises(BackendError, match="closed"):
-        backend.infer(np.zeros((1, 1, 512, 512), np.float32))
 
 
 def test_a_bundle_that_was_replaced_meanwhile_is_not_used(tiny_bundle: Bundle, gpu: FakeGpu, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from lungsev.bundle.archive import Bundle
 from lungsev.errors import BackendError
 from lungsev.inference.onnxruntime import OnnxRuntimeBackend
 from lungsev.inference.status import BackendStatus
-from lungsev.inference.tensorrt import device_client, supervisor
+from lungsev.inference.tensorrt import device_backend, device_client, supervisor
 from lungsev.inference.tensorrt.settings import EngineSettings
 from lungsev.inference.tensorrt.supervisor import SupervisedBackend
 
@@ -92,7 +92,7 @@ def open_bench(tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     opened: list[Bench] = []
 
     def open_it(gpu: FakeGpu, build: bool = True, **settings: Any) -> Bench:
-        monkeypatch.setattr(device_client, "ChildProcess", lambda *_arguments: ForkedChild(gpu))
+        monkeypatch.setattr(device_client, "ChildProcess", lambda *_arguments, **_more: ForkedChild(gpu))
         chosen = EngineSettings(**{"cache": tmp_path / "engines", **settings})
         opened.append(Bench(tiny_bundle, gpu, chosen, build))
         return opened[-1]
@@ -109,6 +109,7 @@ def test_the_cpu_scores_until_the_engine_is_ready_and_the_change_is_announced(
     assert bench.score() in (["onnxruntime"], ["tensorrt"])
     ready = bench.wait_for("ready")
     assert bench.score(3) == ["tensorrt"] * 3
+    assert bench.backend.reason == ready.reason
     assert str(ready) == "tensorrt fp32 on Fake GPU: its engine passed the comparison with the FP32 graph"
     states = [status.state for status in bench.said]
     assert sorted(set(states), key=states.index) == ["starting", "building", "comparing", "ready"]
@@ -159,7 +160,7 @@ def test_a_device_that_hangs_on_an_image_is_killed(
 ) -> None:
     bench = open_bench(gpu.with_fault("run", "hang", times=1))
     bench.wait_for("ready")
-    monkeypatch.setattr(device_client, "INFER_SECONDS", 0.2)
+    monkeypatch.setattr(device_backend, "INFER_SECONDS", 0.2)
     assert bench.score() == ["onnxruntime"]
     assert "hung while scoring an image, and was killed" in bench.wait_for("failed").reason
     bench.wait_for("ready", times=2)
@@ -266,6 +267,27 @@ def test_an_engine_that_crashes_when_it_is_loaded_is_built_again(gpu: FakeGpu, o
     again.wait_for("failed", "SIGSEGV while loading the engine")
     again.wait_for("ready")
     assert gpu.count("builds") == 2
+
+
+@FAULTS
+def test_an_engine_that_differs_is_refused_once_and_not_built_again(gpu: FakeGpu, open_bench: Open) -> None:
+    wrong = FakeGpu(gpu.folder, library={"output_offset": 0.02})
+    for _ in range(2):
+        bench = open_bench(wrong)
+        assert "theta" in bench.wait_for("unavailable", times=4).reason
+        assert bench.score() == ["onnxruntime"]
+        bench.backend.close()
+    assert gpu.count("builds") == 1
+
+
+@FAULTS
+def test_a_device_without_memory_builds_nothing_again(gpu: FakeGpu, open_bench: Open) -> None:
+    bench = open_bench(gpu)
+    bench.wait_for("ready")
+    bench.backend.close()
+    full = open_bench(FakeGpu(gpu.folder, cuda_errors={"cuMemAlloc": 2}))
+    full.wait_for("failed", "out of memory", times=4)
+    assert gpu.count("builds") == 1
 
 
 @FAULTS

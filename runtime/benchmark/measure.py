@@ -98,7 +98,8 @@ class BenchResult:
         """Return everything beside the table, a line each."""
         model = self.model
         lines = [
-            f"{model.name} {model.version}: {model.backend} {model.precision} on {model.device}",
+            f"{model.name} {model.version}: {model.backend} {model.precision} on {model.device}"
+            + (f" ({model.reason})" if model.reason else ""),
             f"{self.machine['processor']}, {self.machine['cores']} cores, load {self.machine['load']}"
             + (f", power mode {self.machine['power_mode']}" if self.machine["power_mode"] else ""),
             f"{self.images_per_second:.1f} images per second, at most {self.peak_memory_mb:.0f} MB of memory",

@@ -44,7 +44,8 @@ def test_every_decision_is_in_their_index() -> None:
 def test_the_navigation_names_pages_that_exist() -> None:
     pages = re.findall(r"[\w/-]+\.md", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
     assert pages
-    assert [page for page in pages if page != "reference/index.md" and not (ROOT / "docs" / page).is_file()] == []
+    made = {"reference/index.md", "security.md"}  # by .ci/site_pages.py, when the site is built
+    assert [page for page in pages if page not in made and not (ROOT / "docs" / page).is_file()] == []
 
 
 def test_the_reference_has_a_page_for_every_package() -> None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from lungsev.bundle.archive import Bundle
     from lungsev.inference.tensorrt.build import Progress
+    from lungsev.inference.tensorrt.device_client import Listener
     from lungsev.inference.tensorrt.settings import EngineSettings
 
 
@@ -93,8 +94,8 @@ def _build(
     say: Callable[[str], None],
     progress: Progress,
 ) -> dict[str, Any]:
-    from lungsev.inference.tensorrt.device_client import Listener, build_ahead_in_child, prepare_in_child
-    from lungsev.inference.tensorrt.hardware import has_nvidia_gpu
+    from lungsev.errors import BackendError
+    from lungsev.inference.tensorrt.device_client import DeviceDiedError, Listener
     from lungsev.notify import notify_progress
 
     def show(phase: str, share: float) -> None:
@@ -102,6 +103,21 @@ def _build(
         progress(phase, share)
 
     listener = Listener(say, show)
+    try:
+        return _in_child(bundle, settings, capability, fresh, listener)
+    except DeviceDiedError as error:
+        raise BackendError(
+            f"{error}; lower --workspace-mib if memory ran out (sudo dmesg says so), else update driver and TensorRT; "
+            "images are scored on the CPU meanwhile"
+        ) from None
+
+
+def _in_child(
+    bundle: Bundle, settings: EngineSettings, capability: str | None, fresh: bool, listener: Listener
+) -> dict[str, Any]:
+    from lungsev.inference.tensorrt.device_client import build_ahead_in_child, prepare_in_child
+    from lungsev.inference.tensorrt.hardware import has_nvidia_gpu
+
     if capability is None and not has_nvidia_gpu():
         capability = settings.capability  # of the file: this is where engines are built, not where they run
     if capability is not None:

@@ -72,6 +72,15 @@ def test_out_of_memory_names_an_option_of_this_command(
     assert advised in options
 
 
+@pytest.mark.faults
+def test_a_build_that_dies_says_what_to_do(
+    gpu: FakeGpu, tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use(gpu.with_fault("build", "killed"), monkeypatch)
+    with pytest.raises(BackendError, match=r"SIGKILL while building the engine; lower --workspace-mib .*on the CPU"):
+        CliRunner().invoke(app, [str(tiny_bundle.path), "--out", str(tmp_path)], catch_exceptions=False)
+
+
 def test_the_settings_file_of_the_bedside_decides_what_no_option_does(
     gpu: FakeGpu, tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -178,12 +178,12 @@ def _run_outputs(
 
 def _bundle_outputs(source: Path, images: Sequence[CachedImage], settings: EvaluateSettings) -> Outputs:
     from lungsev.bundle.archive import read_bundle
-    from lungsev.inference.select import open_backend
+    from lungsev.inference.select import DeviceOptions, open_backend
 
     if settings.tta:
         raise ConfigError("test-time augmentation needs the network of a run; a bundle holds one fixed graph")
     collected: dict[str, list[Any]] = {}
-    with open_backend(read_bundle(source), threads=settings.threads) as backend:
+    with open_backend(read_bundle(source), threads=settings.threads, options=DeviceOptions(wait=True)) as backend:
         for image in track(images, f"Scoring images by {source.name}", len(images)):
             for name, value in backend.infer(image.canvas()[None, None]).items():
                 if name != "lung_mask":
@@ -194,9 +194,9 @@ def _bundle_outputs(source: Path, images: Sequence[CachedImage], settings: Evalu
 def _bundle_lungs(source: Path, threads: int | None, images: Sequence[CachedImage]) -> Any:
     """Lung masks, 0-255: [N, M, M]."""
     from lungsev.bundle.archive import read_bundle
-    from lungsev.inference.select import open_backend
+    from lungsev.inference.select import DeviceOptions, open_backend
 
-    with open_backend(read_bundle(source), threads=threads) as backend:
+    with open_backend(read_bundle(source), threads=threads, options=DeviceOptions(wait=True)) as backend:
         masks = [backend.infer(image.canvas()[None, None])["lung_mask"][0, 0] for image in images]
     return (np.stack(masks) * 255).round().astype(np.uint8)
 

@@ -24,7 +24,7 @@ from lungsev.bundle.archive import Bundle
 from lungsev.errors import BackendError
 from lungsev.inference.tensorrt import device_client
 from lungsev.inference.tensorrt.cuda import count_devices
-from lungsev.inference.tensorrt.device_client import DeviceBackend
+from lungsev.inference.tensorrt.device_backend import DeviceBackend
 from lungsev.inference.tensorrt.settings import EngineSettings
 
 ROOT = Path(__file__).resolve().parents[4]

@@ -17,6 +17,19 @@ def test_a_driver_or_its_devices_tell_of_a_gpu(tmp_path: Path, trace: str) -> No
     assert has_nvidia_gpu(tmp_path)
 
 
+def test_a_driver_where_libraries_are_looked_for_tells_of_a_gpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LD_LIBRARY_PATH", f":{tmp_path / 'own'}")
+    assert not has_nvidia_gpu(tmp_path)
+    for folder in ("own", "usr/lib/wsl/lib"):
+        library = tmp_path / folder / "libcuda.so.1"
+        library.parent.mkdir(parents=True)
+        library.touch()
+        assert has_nvidia_gpu(tmp_path)
+        library.unlink()
+
+
 def test_a_card_without_a_driver_is_seen_on_the_bus(tmp_path: Path) -> None:
     for number, vendor in enumerate(("0x8086\n", "0x1002\n")):
         device = tmp_path / "sys/bus/pci/devices" / f"0000:0{number}:00.0"

@@ -108,5 +108,5 @@ def _open_supervised(bundle: Bundle, threads: int | None, options: DeviceOptions
         raise
     if is_required and status.state != "ready":
         supervised.close()
-        raise BackendError(status.reason)
+        raise BackendError(supervised.failure or status.reason)
     return supervised

@@ -118,6 +118,11 @@ class SupervisedBackend:
         """The backend that ran the last image."""
         return self._last
 
+    @property
+    def failure(self) -> str:
+        """How the GPU failed last; empty if it never did."""
+        return self._failure
+
     def wait_until_settled(self) -> BackendStatus:
         """Wait until the GPU scores, or until it is known that it does not."""
         self._settled.wait()
@@ -179,6 +184,7 @@ class SupervisedBackend:
             except BackendError as error:
                 if self._stop.is_set():
                     return
+                self._failure = str(error)
                 state: State = "unavailable" if isinstance(error, UnpreparedError) else "failed"
                 again = " and is tried again" if state == "failed" else ""
                 self._set(state, f"TensorRT is not used{again}: {error}", failed=state == "failed")

@@ -45,6 +45,7 @@ def test_a_gpu_is_described_with_its_engine_or_why_there_is_none(monkeypatch: py
         "engine": None, "reason": "the engine was tried 2 times",
     }  # fmt: skip
     monkeypatch.setattr(select, "why_no_gpu", lambda: "")
+    monkeypatch.setattr("lungsev.bundle.archive.read_bundle", lambda _path: None)
     monkeypatch.setattr(device_client, "probe_device", lambda _bundle, _settings: facts)
     check = check_gpu(ModelSettings())
     assert check.found == (

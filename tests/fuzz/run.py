@@ -33,7 +33,7 @@ MEMORY_MB = 400  # of the whole process, with all that libFuzzer keeps
 MAX_INPUT_BYTES = {"reading": 1 << 18, "codestreams": 1 << 18, "dicom_listener": 1 << 16}
 SHORT_INPUT_BYTES = 1 << 14  # of all other targets: what they take is text
 STRUCTURED_SHARE = 0.3  # of mutations that know what a DICOM file looks like
-MAX_RESTARTS = 20
+MAX_FAILURES = 20
 # glibc otherwise keeps the room of images between what libFuzzer keeps.
 WITHOUT_FRAGMENTS = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "131072", "MALLOC_TRIM_THRESHOLD_": "131072"}
 INSTRUMENTED = ["lungsev", "pydicom", "pynetdicom", "yaml", "h11", "uvicorn", "starlette", "fastapi", "http", "zipfile"]
@@ -47,26 +47,20 @@ class Outcome:
 
     Attributes:
         edges: Code reached, as libFuzzer counts it: by the corpus at the start, and at the end.
-        memory_mb: Of the process, with libFuzzer's own.
-        costs: The largest costs of an input (`fuzz.cost`).
+        costs: Number of inputs, the largest costs of one, and the memory of the process (`fuzz.cost`).
         findings: A line for each.
     """
 
     name: str
     seconds: float = 0.0
-    executions: int = 0
     edges: tuple[int, int] = (0, 0)
-    memory_mb: int = 0
     costs: dict[str, float] = field(default_factory=dict)
     findings: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         costs = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in self.costs.items())
-        return (
-            f"{self.name}: {self.seconds / 60:.1f} minutes, {self.executions} inputs, "
-            f"edges {self.edges[0]} -> {self.edges[1]}, process {self.memory_mb} MB; most of one input: {costs}; "
-            f"{len(self.findings)} findings"
-        )
+        edges = f"edges {self.edges[0]} -> {self.edges[1]}"
+        return f"{self.name}: {self.seconds / 60:.1f} minutes, {costs}, {edges}, findings {len(self.findings)}"
 
 
 def main() -> int:
@@ -104,15 +98,14 @@ def run_target(name: str, corpus: Path, seconds: float) -> Outcome:
     write_seeds(name, corpus / f"{name}.seeds")
     (corpus / f"{name}.cost.json").unlink(missing_ok=True)
     (CRASHES / name).mkdir(parents=True, exist_ok=True)
-    for _ in range(MAX_RESTARTS):
-        left = started + seconds - time.monotonic()
-        if left < 1:
-            break
+    failures = 0
+    while failures < MAX_FAILURES and (left := started + seconds - time.monotonic()) >= 1:
         before = set((CRASHES / name).iterdir())
         status, log = _run_alone(name, corpus, left)
         _add(outcome, log, corpus / f"{name}.cost.json")
         if status == 0:
             continue
+        failures += 1
         found = sorted(str(path) for path in set((CRASHES / name).iterdir()) - before) or [f"ended with {status}"]
         outcome.findings += found
         lines = [f"  found: {line}" for line in found] + [f"    {line}" for line in log.splitlines()[-30:]]
@@ -141,7 +134,7 @@ def fuzz(name: str, corpus: Path, seconds: float) -> None:
     cost = Cost(corpus / f"{name}.cost.json")
     (corpus / name).mkdir(parents=True, exist_ok=True)
     arguments = [sys.argv[0], str(corpus / name), str(corpus / f"{name}.seeds"), f"-artifact_prefix={crashes}/"]
-    arguments += [f"-max_total_time={max(1, round(seconds))}", f"-timeout={HANG_SECONDS}", "-print_final_stats=1"]
+    arguments += [f"-max_total_time={max(1, round(seconds))}", f"-timeout={HANG_SECONDS}", "-print_final_stats=0"]
     arguments += [
         "-report_slow_units=100000",
         f"-rss_limit_mb={MEMORY_MB}",
@@ -155,6 +148,8 @@ def fuzz(name: str, corpus: Path, seconds: float) -> None:
         except BaseException:  # libFuzzer keeps what crashes or hangs, and at times what raises
             (crashes / f"crash-{hashlib.sha1(data).hexdigest()}").write_bytes(data)
             raise
+        if cost.is_process_full():
+            os._exit(0)
 
     atheris.Setup(arguments, keep_what_fails, custom_mutator=_mutate)
     atheris.Fuzz()
@@ -203,12 +198,6 @@ def _add(outcome: Outcome, log: str, costs: Path) -> None:
     edges = [int(match[2]) for line in log.splitlines() if (match := _COVERAGE.match(line))]
     if edges:
         outcome.edges = (outcome.edges[0] or edges[0], max(outcome.edges[1], edges[-1]))
-    for line in log.splitlines():
-        name, _, value = line.removeprefix("stat::").partition(":")
-        if line.startswith("stat::") and name == "number_of_executed_units":
-            outcome.executions += int(value)
-        elif line.startswith("stat::") and name == "peak_rss_mb":
-            outcome.memory_mb = max(outcome.memory_mb, int(value))
     if costs.exists():
         outcome.costs = json.loads(costs.read_text())
 

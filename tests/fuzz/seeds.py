@@ -18,8 +18,9 @@ from typing import Any
 import cv2
 import numpy as np
 import yaml
+from dashboard_browser import TOKEN
 from dicom_mutations import SPELLED_OUT
-from fuzz.targets import TOKEN, open_listener
+from fuzz.targets import open_listener
 from odd_images import image_bytes
 from tiff_files import COLOUR_MAP, GREY_8, GREY_12, ORIENTATION, PHOTOMETRIC, PLANAR, tiff_file
 
@@ -215,19 +216,29 @@ def _hl7_messages() -> Iterator[bytes]:
 
 
 def _requests() -> Iterator[bytes]:
-    cookie = f"Authorization: Bearer {TOKEN}\r\nCookie: lungsev={TOKEN}\r\n"
-    for path in ("/", "/api/board", "/exams/x", "/audit", "/livez", "/metrics", f"/?token={TOKEN}", "/static/..%2f"):
-        yield f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{cookie}\r\n".encode()
-    body = "form=x&reader=AB&reason=y&scheme=brixia&A=2"
-    for length in (len(body), 0, 10**18, -1):
-        yield (
-            f"POST /exams/x/corrections HTTP/1.1\r\nHost: 127.0.0.1\r\n{cookie}Origin: http://127.0.0.1\r\n"
-            f"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {length}\r\n\r\n{body}"
-        ).encode()
-    yield (
-        f"POST /exams/x/corrections HTTP/1.1\r\nHost: 127.0.0.1\r\n{cookie}Content-Encoding: gzip\r\n"
-        "Transfer-Encoding: chunked\r\n\r\n5\r\nform=\r\n0\r\n\r\n"
-    ).encode()
+    from lungsev.runtime.dashboard.security import Access
+
+    bearer = f"Authorization: Bearer {TOKEN}\r\n"
+    pages = ("/", "/earlier", "/files", "/audit", "/parts/board", "/login", "/api/board.json?page=2&find=W", "/livez")
+    exams = ("/exams/a2", "/exams/a2/state", "/exams/a2/overlay.png", "/api/exams/a2.json", "/exams/x")
+    for path in (*pages, *exams, "/metrics", f"/?token={TOKEN}", "/static/..%2f"):
+        yield f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{bearer}\r\n".encode()
+    signed = f"form={Access(TOKEN).form}&reader=AB&reason=y"
+    forms = {
+        "/exams/a2/corrections": f"{signed}&scheme=brixia&grade-A=2&grade-B=none",
+        "/exams/a2/agreements": signed,
+        "/exams/a2/merge": f"{signed}&other=WARD-1",
+        "/exams/a2/split": signed,
+        "/audit/undo": f"{signed}&seq=1",
+        "/login": f"token={TOKEN}&then=/audit",
+        "/privacy": signed,
+    }
+    for path, body in forms.items():
+        head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{bearer}Content-Type: application/x-www-form-urlencoded\r\n"
+        for length in (len(body), 10**18):
+            yield f"{head}Content-Length: {length}\r\n\r\n{body}".encode()
+        chunked = f"{len(body):x}\r\n{body}\r\n0\r\n\r\n"
+        yield f"{head}Content-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n{chunked}".encode()
 
 
 _SEEDS: dict[str, Callable[[], Iterator[bytes]]] = {

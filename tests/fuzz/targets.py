@@ -8,15 +8,16 @@ import socket
 import struct
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from dashboard_browser import TOKEN
+from fuzz.pdus import associate_request, cut_pdus, is_whole_pdu
+
 from lungsev.errors import ImageError, LungsevError
 
 Feed = Callable[[bytes], None]
-TOKEN = "a-token-of-the-tests-0123456789"
 ANSWER_SECONDS = 20.0
 QUIET_SECONDS = 0.1  # then an input has no answer: it was no whole request
 INPUTS_BETWEEN_QUESTIONS = 20  # whether a server still answers
@@ -181,12 +182,12 @@ def dicom_listener() -> Iterator[Feed]:
     with open_listener() as (port, inbox), _failing_threads() as check:
 
         def feed(data: bytes) -> None:
-            _talk(port, _pdus(data), _whole_pdu)
+            _talk(port, cut_pdus(data), is_whole_pdu)
             check()
             for received in inbox.glob("*.dcm"):
                 received.unlink()
             if next(count) % INPUTS_BETWEEN_QUESTIONS == 0:
-                answer = _talk(port, [associate_request()], _whole_pdu, False, ANSWER_SECONDS)
+                answer = _talk(port, [associate_request()], is_whole_pdu, False, ANSWER_SECONDS)
                 assert answer[:1] == b"\x02", "the listener accepts no association any more"
 
         yield feed
@@ -247,41 +248,19 @@ def _web_feed(port: int, check: Callable[[], None], half_close: bool) -> Feed:
 
 @contextlib.contextmanager
 def dashboard_port() -> Iterator[int]:
-    """A dashboard of an empty folder on a port."""
-    import uvicorn
+    """A dashboard of two images of one patient on a port."""
+    from dashboard_browser import served
+    from exam_makers import put_report, scored_report
 
     from lungsev.runtime.dashboard.app import create_app
-    from lungsev.runtime.dashboard.connections import limited_config
 
     with tempfile.TemporaryDirectory() as folder:
         for name in ("reports", "images", "maps", "overlays"):
             (Path(folder) / name).mkdir()
-        config = limited_config(create_app(Path(folder), TOKEN), host="127.0.0.1", port=0, log_level="critical")
-        bound = config.bind_socket()
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
-        thread.start()
-        while not server.started:
-            time.sleep(0.01)
-        try:
-            yield bound.getsockname()[1]
-        finally:
-            server.should_exit = server.force_exit = True
-            thread.join(10)
-            bound.close()
-
-
-def associate_request(syntax: bytes = b"1.2.840.10008.1.1") -> bytes:
-    """An A-ASSOCIATE-RQ for one abstract syntax in implicit little endian (PS3.8 9.3.2)."""
-
-    def item(kind: int, value: bytes) -> bytes:
-        return struct.pack(">BxH", kind, len(value)) + value
-
-    context = b"\1\0\0\0" + item(0x30, syntax) + item(0x40, b"1.2.840.10008.1.2")
-    user = item(0x51, struct.pack(">I", 16384)) + item(0x52, b"1.2.3.4")
-    items = item(0x10, b"1.2.840.10008.3.1.1.1") + item(0x20, context) + item(0x50, user)
-    body = struct.pack(">H2x16s16s32x", 1, b"LUNGSEV".ljust(16), b"PEER".ljust(16)) + items
-    return struct.pack(">BxI", 1, len(body)) + body
+        put_report(Path(folder), "a1", scored_report("WARD-1", "2026-11-20T08:00:00", "000111"))
+        put_report(Path(folder), "a2", scored_report("WARD-1", "2026-11-21T08:00:00", "012321"))
+        with served(create_app(Path(folder), TOKEN)) as port:
+            yield port
 
 
 TARGETS: dict[str, Callable[[], contextlib.AbstractContextManager[Feed]]] = {
@@ -317,20 +296,6 @@ def _failing_threads() -> Iterator[Callable[[], None]]:
         yield check
     finally:
         threading.excepthook = before
-
-
-def _pdus(data: bytes) -> list[bytes]:
-    """Cut at the lengths that the bytes state; what is left is sent as it is."""
-    parts, position = [], 0
-    while position < len(data):
-        length = int.from_bytes(data[position + 2 : position + 6], "big") + 6
-        parts.append(data[position : position + length])
-        position += length
-    return parts
-
-
-def _whole_pdu(answer: bytes) -> bool:
-    return len(answer) >= 6 and len(answer) >= 6 + int.from_bytes(answer[2:6], "big")
 
 
 def _talk(

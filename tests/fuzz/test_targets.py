@@ -21,6 +21,8 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_what_a_fuzzer_found_is_answered(name: str) -> None:
     if name in ("dicom_listener", "http"):
         pytest.importorskip("pynetdicom", reason='needs the "bedside" extra')
+    if name == "tables":
+        pytest.importorskip("lungsev.train", reason='needs the "train" extra')
     found = sorted(path for path in (CRASHES / name).glob("*") if path.is_file())
     with TARGETS[name]() as feed:
         for path in found:
@@ -29,12 +31,12 @@ def test_what_a_fuzzer_found_is_answered(name: str) -> None:
         feed(b"\x00" * 64)
 
 
-@pytest.mark.parametrize("name", ["codestreams", "hl7_listener", "yaml"])
+@pytest.mark.parametrize("name", ["codestreams", "hl7_listener", "yaml", "bundles", "tables", "web_answers"])
 def test_seeds_are_answered(name: str) -> None:
     seeds = list(seeds_of(name))
     assert len({bytes(seed) for seed in seeds}) > 3
     with TARGETS[name]() as feed:
-        for seed in seeds[::4]:
+        for seed in seeds[:: max(1, len(seeds) // 8)]:
             feed(seed)
 
 

@@ -18,6 +18,8 @@ from pathlib import Path
 from lungsev.errors import DatasetError
 
 GZIP_MAGIC = b"\x1f\x8b"
+# The largest published table here has 0.4 million rows of 36 columns and 150 MB; a short row is filled to all columns.
+MOST_COLUMNS, MOST_CELLS, MOST_BYTES = 2000, 50_000_000, 1 << 29
 SEPARATOR_LINE = re.compile(r'"?sep=([^"\w])"?[,;\t|]*', re.IGNORECASE)  # by which Excel is told the separator
 
 
@@ -72,6 +74,11 @@ def read_table(
         found = "only a header row" if numbered else "empty"
         raise DatasetError(f"{path.name} is {found}, expected a header row and one row per image")
     columns = numbered.pop(0)[1]
+    if len(columns) > MOST_COLUMNS or len(columns) * len(numbered) > MOST_CELLS:
+        raise DatasetError(
+            f"{path.name} has {len(columns)} columns and {len(numbered)} rows, expected at most {MOST_COLUMNS} columns "
+            f"and {MOST_CELLS // 1_000_000} million cells; look whether this is the right file"
+        )
     spelling = {name.lower(): name for name in (*optional, *required)}
     columns = [column if column in required else spelling.get(column.lower(), column) for column in columns]
     twice = sorted({column for column in columns if column and columns.count(column) > 1})
@@ -161,9 +168,13 @@ def encoding_of(data: bytes) -> str:
 
 def _unpacked(path: Path, data: bytes) -> bytes:
     try:
-        return gzip.decompress(data)
+        with gzip.open(io.BytesIO(data)) as stream:
+            unpacked = stream.read(MOST_BYTES + 1)
     except (OSError, EOFError, zlib.error):
         raise DatasetError(f"{path.name} is a damaged .gz file; download it again") from None
+    if len(unpacked) > MOST_BYTES:
+        raise DatasetError(f"{path.name} unpacks to more than {MOST_BYTES >> 20} MiB; expected a table of images")
+    return unpacked
 
 
 def delimiter_of(header: str) -> str:

@@ -150,6 +150,22 @@ def test_memory_beyond_the_limit_is_refused(trapped: Sandbox, radiograph: Path) 
     assert trapped.read(radiograph).pixels.shape == (160, 128)
 
 
+@pytest.mark.parametrize("megabytes", [1, 3, 5, 7, 64])
+def test_an_image_without_enough_memory_is_too_large_wherever_it_runs_out(tmp_path: Path, megabytes: int) -> None:
+    """NumPy raises MemoryError, OpenCV an error of its own."""
+    values = np.add.outer(np.arange(900), np.arange(900)).astype(np.uint16)
+    tags = {"Rows": 900, "Columns": 900, "PixelPaddingValue": 0, "PixelPaddingRangeLimit": 300}
+    path = tmp_path / "image.dcm"
+    path.write_bytes(image_bytes(setting(**tags, PixelData=values.tobytes())))
+    with Sandbox(ReadLimits(memory_bytes=megabytes << 20)) as sandbox:
+        if megabytes == 64:
+            assert sandbox.read(path).pixels.shape == (900, 900)
+            return
+        with pytest.raises(UnreadableImageError) as caught:
+            sandbox.read(path)
+    assert caught.value.code == "too_large"
+
+
 @pytest.mark.parametrize(
     "lie",
     [

@@ -15,7 +15,7 @@ from bedside_life import PATIENCE_SECONDS, wait_for
 from hl7_samples import a40
 
 from lungsev.errors import LungsevError
-from lungsev.runtime.hl7.listener import MergeListener
+from lungsev.runtime.hl7.listener import MergeListener, notice_dead_peers
 from lungsev.runtime.hl7.merge import MergeMessage
 from lungsev.runtime.hl7.message import Hl7Error
 from lungsev.runtime.settings import Hl7ListenSettings
@@ -217,3 +217,12 @@ def test_with_tls_only_a_sender_with_a_certificate_is_served(
 def test_tls_files_that_cannot_be_used_are_named(serve: Serve, tmp_path: Path) -> None:
     with pytest.raises(LungsevError, match=r"hl7_listen\.tls_\*: expected PEM files"):
         serve(tls_certificate=tmp_path / "absent.pem", tls_key=tmp_path / "absent.pem")
+
+
+def test_a_peer_that_lost_its_power_is_noticed_within_minutes() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as peer:
+        notice_dead_peers(peer)
+        assert peer.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        names = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+        idle, interval, count = (peer.getsockopt(socket.IPPROTO_TCP, name) for name in names)
+        assert idle + interval * count <= 300

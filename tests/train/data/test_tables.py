@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
 from pathlib import Path
 
@@ -72,3 +73,26 @@ def test_tables_that_are_none_say_why(tmp_path: Path, data: bytes, reason: str) 
 def test_numbers_are_finite() -> None:
     assert number("1,5") == 1.5
     assert [number(text) for text in ("nan", "inf", "", None, "two")] == [None] * 5
+
+
+def test_a_header_of_a_million_columns_is_refused_before_it_is_compared(tmp_path: Path) -> None:
+    path = tmp_path / "wide.csv"
+    path.write_text(",".join(f"c{n}" for n in range(1_000_000)) + "\na\n")
+    with pytest.raises(DatasetError, match="1000000 columns and 1 rows"):
+        read_table(path)
+
+
+def test_short_rows_are_not_filled_to_billions_of_cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lungsev.train.data.tables.MOST_CELLS", 300_000)
+    path = tmp_path / "long.csv"
+    path.write_text(",".join(f"c{n}" for n in range(2000)) + "\n" + "a\n" * 151)
+    with pytest.raises(DatasetError, match="2000 columns and 151 rows"):
+        read_table(path)
+
+
+def test_a_few_bytes_of_gzip_do_not_unpack_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lungsev.train.data.tables.MOST_BYTES", 1 << 20)
+    path = tmp_path / "table.csv.gz"
+    path.write_bytes(gzip.compress(b"a,b\n" + b"1,2\n" * (1 << 18)))
+    with pytest.raises(DatasetError, match="unpacks to more than 1 MiB"):
+        read_table(path)

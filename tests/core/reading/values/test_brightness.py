@@ -36,3 +36,10 @@ def test_percentiles_are_those_of_the_pixels(kind: str) -> None:
     part = np.s_[3:50:2, ::3]
     found = image.percentiles(part, (0, 0.5, 37.2, 99.5, 100))
     np.testing.assert_allclose(found, np.percentile(pixels[part], (0, 0.5, 37.2, 99.5, 100)), atol=1e-7)
+
+
+def test_a_table_is_looked_up_in_blocks_as_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BLOCK_ROWS", 7)
+    for values in (WORDS, WORDS[::3, 1::2], WORDS[5], WORDS[:0]):
+        np.testing.assert_array_equal(module.take(TABLE, values), TABLE[values])
+        np.testing.assert_array_equal(module.take(TABLE > 0.5, values), (TABLE > 0.5)[values])

@@ -46,6 +46,7 @@ def test_what_is_left_open_is_found(costs: Cost, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_process_that_libfuzzer_has_filled_is_left(costs: Cost, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cost, "FRESH_PROCESS_MB", 1 << 20)
     assert not costs.is_process_full()
     monkeypatch.setattr(cost, "FRESH_PROCESS_MB", 1)
     assert costs.is_process_full()

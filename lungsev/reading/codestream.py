@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Literal
 
 from lungsev.errors import UnreadableImageError
@@ -31,6 +32,7 @@ _JPEG_FRAMES = (frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}) | {0xF7}
 _JPEG_OF_COSINES = frozenset({0xC0, 0xC1, 0xC2, 0xC5, 0xC6, 0xC9, 0xCA, 0xCD, 0xCE})  # samples are unsigned (A.3.1)
 _JPEG_WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
 _PNG_COMPONENTS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # colour type -> components; a palette index is one
+_MOST_PNG_CHUNKS = 200_000
 
 
 @dataclass(frozen=True)
@@ -130,17 +132,16 @@ def _png_header(data: bytes) -> CodestreamHeader:
 
 
 def _png_extras(data: bytes) -> tuple[int, int]:
-    """Orientation and frames, from eXIf and acTL chunks before the pixels, if there are any."""
+    """Orientation and frames, from the eXIf chunk, which may follow the pixels, and acTL, if there are any."""
     orientation = pages = 1
+    chunks = png_chunks(lambda position, count: data[position : position + count])
     try:
-        for name, position, length in png_chunks(lambda position, count: data[position : position + count]):
+        for name, position, length in islice(chunks, _MOST_PNG_CHUNKS):
             if name == b"eXIf":
                 orientation = read_exif_orientation(data[position : position + length])
             if name == b"acTL":
                 (pages,) = _unpack(">I", data, position)
-            if name == b"IDAT":
-                break
-    except UnreadableImageError:  # cut short before the pixels: the decoder says so
+    except UnreadableImageError:  # cut short: the decoder says so
         pass
     return orientation, pages
 

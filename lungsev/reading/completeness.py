@@ -141,7 +141,10 @@ def _walk_dicom(file: _File, start: int) -> None:
     if syntax == DEFLATED:
         _check_deflated(file)
         return
-    _walk_elements(file, _Encoding(syntax != IMPLICIT_LITTLE, ">" if syntax == EXPLICIT_BIG else "<"))
+    place = file.stream.tell()
+    is_explicit = guess_syntax(file.read_at(place, 6)) != IMPLICIT_LITTLE  # whatever the syntax says, as pydicom does
+    file.stream.seek(place)
+    _walk_elements(file, _Encoding(is_explicit, ">" if syntax == EXPLICIT_BIG else "<"))
 
 
 def _read_syntax(file: _File, start: int) -> str:
@@ -174,20 +177,20 @@ def _read_syntax(file: _File, start: int) -> str:
 
 def _walk_elements(file: _File, encoding: _Encoding) -> None:
     """Elements of the dataset up to the end of its pixel data; nesting is counted, not recursed into."""
-    depth = 0
+    depth, is_icon = 0, False
     for _ in range(_MAX_ELEMENTS):
         if file.stream.tell() == file.size:
             # Without pixels: no image, or a writer that paused before them.
             raise _cut_short() if depth else _unrecognised()
-        tag, length = _read_element(file, encoding)
+        tag, length = _read_element(file, encoding, is_nested=depth > 0)
         if tag in (_ITEM_END, SEQUENCE_END):
-            depth = max(0, depth - 1)
+            depth, is_icon = max(0, depth - 1), False
         elif tag == _PIXELS and not depth:
             _walk_pixels(file, length)
             return
         elif length == UNDEFINED_LENGTH:
-            depth += 1  # a sequence or an item: its elements follow
-        elif tag == ITEM and depth:
+            depth, is_icon = depth + 1, tag == _PIXELS  # a sequence or an item: its elements or fragments follow
+        elif tag == ITEM and depth and not is_icon:
             continue  # an item of known length: its elements follow
         else:
             file.skip(length)
@@ -201,11 +204,14 @@ def _walk_pixels(file: _File, length: int) -> None:
         pass
 
 
-def _read_element(file: _File, encoding: _Encoding) -> tuple[tuple[int, int], int]:
-    """Tag and length of the element here; the stream then is before its value."""
+def _read_element(file: _File, encoding: _Encoding, *, is_nested: bool = False) -> tuple[tuple[int, int], int]:
+    """Tag and length of the element here; the stream then is before its value.
+
+    Items of a sequence that a gateway did not know (UN) are implicit in explicit data too (PS3.5 6.2.2).
+    """
     group, element = struct.unpack(encoding.order + "HH", file.take(4))
     rest = file.take(4)
-    if group == 0xFFFE or not encoding.explicit:
+    if group == 0xFFFE or not encoding.explicit or (is_nested and rest[:2] not in _VRS):
         return (group, element), struct.unpack(encoding.order + "I", rest)[0]
     if rest[:2] not in _VRS:
         raise _unrecognised()

@@ -21,11 +21,14 @@ def to_8_or_16_bits(values: Numbers) -> npt.NDArray[np.unsignedinteger]:
     """Bring values to uint8 or uint16 without a change where they fit, else in their order.
 
     Args:
-        values: Real numbers of any shape. Integers that span at most 16 bits are moved, not scaled; floating point
-            and wider integers are spread over 16 bits. What is no number is the lowest value.
+        values: Real numbers of any shape. Integers that span at most 16 bits are moved, not scaled, signed bytes by
+            half their range; floating point and wider integers are spread over 16 bits. What is no number is the
+            lowest value.
     """
     if values.dtype in (np.uint8, np.uint16):
         return values.astype(values.dtype.newbyteorder("="), copy=False)
+    if values.dtype == np.int8 and (values < 0).any():
+        return values.view(np.uint8) ^ np.uint8(128)
     if values.dtype.kind in "iu" and values.size:
         low, high = int(values.min()), int(values.max())
         if low >= 0 and high <= 65535:

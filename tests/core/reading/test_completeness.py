@@ -54,6 +54,57 @@ def test_a_dataset_without_preamble_is_complete_or_not(tmp_path: Path, syntax: s
     assert check_completeness(path) == "incomplete"
 
 
+def _syntax_of(whole: bytes, stated: bytes) -> bytes:
+    """The file with another transfer syntax in its meta group."""
+    place = whole.index(b"1.2.840.10008.1.2", whole.index(b"\x02\0\x10\0UI"))
+    length = int.from_bytes(whole[place - 2 : place], "little")
+    meta_length = int.from_bytes(whole[140:144], "little") + len(stated) - length
+    head = whole[:140] + meta_length.to_bytes(4, "little") + whole[144 : place - 2]
+    return head + len(stated).to_bytes(2, "little") + stated + whole[place + length :]
+
+
+@pytest.mark.parametrize(
+    ("syntax", "stated"), [("explicit", b"1.2.840.10008.1.2\0"), ("implicit", b"1.2.840.10008.1.2.1\0")]
+)
+def test_a_syntax_that_is_wrong_about_value_representations_is_read_and_watched(
+    tmp_path: Path, syntax: str, stated: bytes
+) -> None:
+    path = write_phantom_dicom(RADIOGRAPH, tmp_path / "image.dcm", transfer_syntax=syntax)
+    expected = read_radiograph(path).pixels
+    path.write_bytes(_syntax_of(path.read_bytes(), stated))
+    assert check_completeness(path) == "complete"
+    np.testing.assert_array_equal(read_radiograph(path).pixels, expected)
+
+
+_ITEM_OF_UNKNOWN_LENGTH = struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF)
+_ENDS = struct.pack("<HHIHHI", 0xFFFE, 0xE00D, 0, 0xFFFE, 0xE0DD, 0)
+_ICON = struct.pack("<HH2sHI", 0x7FE0, 0x0010, b"OB", 0, 0xFFFFFFFF) + b"".join(
+    (struct.pack("<HHI", 0xFFFE, 0xE000, 0), struct.pack("<HHI4s", 0xFFFE, 0xE000, 4, b"\1\2\3\4"), _ENDS[8:])
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        (b"UN", struct.pack("<HHI4s", 0x0011, 0x1001, 4, b"abcd")),
+        (b"UN", struct.pack("<HHI", 0x0011, 0x1001, 0xFFFFFFFF) + _ITEM_OF_UNKNOWN_LENGTH + _ENDS),
+        (b"SQ", _ICON),
+    ],
+    ids=["items of an unknown sequence", "sequences in an unknown sequence", "fragments of an icon"],
+)
+def test_sequences_that_are_encoded_otherwise_are_walked_over(tmp_path: Path, kind: bytes, body: bytes) -> None:
+    path = write_phantom_dicom(RADIOGRAPH, tmp_path / "image.dcm")
+    whole = path.read_bytes()
+    sequence = struct.pack("<HH2sHI", 0x0077, 0x1001, kind, 0, 0xFFFFFFFF) + _ITEM_OF_UNKNOWN_LENGTH + body + _ENDS
+    place = whole.index(struct.pack("<HH", 0x7FE0, 0x0010))
+    changed = whole[:place] + sequence + whole[place:]
+    path.write_bytes(changed)
+    assert check_completeness(path) == "complete"
+    assert read_radiograph(path).pixels.shape == RADIOGRAPH.pixels.shape
+    path.write_bytes(changed[:-40])
+    assert check_completeness(path) == "incomplete"
+
+
 def test_a_radiograph_with_nested_sequences_is_complete(tmp_path: Path) -> None:
     write_phantom_dicom(RADIOGRAPH, tmp_path / "image.dcm", voi="lut")
     assert check_completeness(tmp_path / "image.dcm") == "complete"

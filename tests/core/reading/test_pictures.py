@@ -99,6 +99,13 @@ def test_an_image_saved_on_its_side_is_turned_upright(kind: str, orientation: in
     assert ("exif_orientation_applied" in notes) == (orientation != 1)
 
 
+def test_an_exif_block_behind_the_pixels_counts_too() -> None:
+    png = encoded(_turned(GREY, 6), ".png")
+    grey, notes = read(png[:-12] + _png_chunk(b"eXIf", _exif(6)) + png[-12:])
+    np.testing.assert_array_equal(grey, GREY)
+    assert "exif_orientation_applied" in notes
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_every_exif_orientation_is_undone(orientation: int) -> None:
     np.testing.assert_array_equal(turn_upright(_turned(GREY, orientation), orientation), GREY)

@@ -25,6 +25,12 @@ def test_integers_that_span_16_bits_are_moved(dtype: str, shift: int) -> None:
     np.testing.assert_array_equal(converted, GREY_12)
 
 
+def test_signed_bytes_are_the_bytes_of_the_same_picture() -> None:
+    converted = to_8_or_16_bits((GREY_8.astype(np.int16) - 128).astype(np.int8))
+    assert converted.dtype == np.uint8
+    np.testing.assert_array_equal(converted, GREY_8)
+
+
 @pytest.mark.parametrize("dtype", ["u4", "i4", "f2", "f4", "f8"])
 def test_wider_numbers_are_spread_in_their_order(dtype: str) -> None:
     scale = 7 if dtype == "f2" else 300_000

@@ -218,9 +218,9 @@ def read_timings(key: EngineKey, folder: Path) -> bytes:
         return b""
 
 
-def attempts_at(key: EngineKey, folder: Path) -> Attempts:
-    """Return the attempts at an engine that did not end well."""
-    return Attempts(folder / f"{key.file_stem}.attempts.json", asdict(key))
+def attempts_at(key: EngineKey, folder: Path, capability: str | None) -> Attempts:
+    """Return the attempts that did not end well at an engine, for this card or for all of a capability."""
+    return Attempts(folder / f"{key.file_stem}.attempts.json", {**asdict(key), "for_capability": capability})
 
 
 def record(engine: CachedEngine) -> None:

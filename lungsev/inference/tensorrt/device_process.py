@@ -120,10 +120,9 @@ def _facts(target: EngineTarget) -> dict[str, Any]:
 def _hopeless(target: EngineTarget) -> str:
     """Return why the engine is not tried any more; empty if it may be."""
     from lungsev.inference.tensorrt.attempts import EngineGivenUpError
-    from lungsev.inference.tensorrt.cache import attempts_at
 
     try:
-        attempts_at(target.key, target.folder).refuse_hopeless()
+        target.attempts.refuse_hopeless()
     except EngineGivenUpError as error:
         return str(error)
     return ""
@@ -139,13 +138,12 @@ def _build_ahead(peer: socket.socket, bundle: Bundle, settings: EngineSettings, 
 
 
 def _prepare(peer: socket.socket, target: EngineTarget, job: dict[str, Any]) -> None:
-    from lungsev.inference.tensorrt.cache import attempts_at
     from lungsev.inference.tensorrt.prepare import prepare_engine
 
     with contextlib.suppress(OSError):
         os.nice(_NICENESS)
     if job["asked"]:
-        attempts_at(target.key, target.folder).forget()
+        target.attempts.forget()
 
     def say(line: str) -> None:
         doing = {"doing": COMPARING} if line.startswith("comparing") else {}

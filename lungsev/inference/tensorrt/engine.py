@@ -13,15 +13,9 @@ from pathlib import Path
 from lungsev.bundle.archive import Bundle
 from lungsev.bundle.manifest import Precision
 from lungsev.errors import BackendError
-from lungsev.inference.tensorrt.build import (
-    rtx_capabilities,
-)
-from lungsev.inference.tensorrt.cache import (
-    CachedEngine,
-    EngineKey,
-    default_cache_dir,
-    read_engine,
-)
+from lungsev.inference.tensorrt.attempts import Attempts
+from lungsev.inference.tensorrt.build import rtx_capabilities
+from lungsev.inference.tensorrt.cache import CachedEngine, EngineKey, attempts_at, default_cache_dir, read_engine
 from lungsev.inference.tensorrt.cuda import CudaDriver, DeviceInfo, count_devices, open_driver
 from lungsev.inference.tensorrt.library import TensorRTLibrary, load_tensorrt
 from lungsev.inference.tensorrt.runner import TensorRTBackend
@@ -58,6 +52,11 @@ class EngineTarget:
     def folder(self) -> Path:
         """Of the cache."""
         return self.settings.cache or default_cache_dir()
+
+    @property
+    def attempts(self) -> Attempts:
+        """Attempts at its engine that did not end well."""
+        return attempts_at(self.key, self.folder, self.settings.capability)
 
 
 def find_target(

@@ -17,7 +17,6 @@ from lungsev.inference.tensorrt.build import BuildOptions, HalfRefusedError, Pro
 from lungsev.inference.tensorrt.cache import (
     ANY,
     CachedEngine,
-    attempts_at,
     locked_engine,
     read_engine,
     read_timings,
@@ -73,7 +72,7 @@ def prepare_engine(
         engine, reason = read_engine(target.key, target.folder)  # another process may have built it by now
         if engine is not None and engine.parity is not None and not fresh:
             return engine
-        attempts = attempts_at(target.key, target.folder)
+        attempts = target.attempts
         attempts.refuse_hopeless()
         earlier = attempts.count
         attempts.begin()

@@ -73,7 +73,7 @@ class SupervisedBackend:
         self._cpu = cpu
         self._settings = settings
         self._build = build
-        self._on_change = on_change
+        self._on_change = on_change  # called by `_tell` alone
         self._pause_seconds = first_pause_seconds
         self._size_px = bundle.manifest.input.size_px
         self._last: Backend = cpu
@@ -88,7 +88,7 @@ class SupervisedBackend:
         self._deaths_while_preparing = self._deaths_while_loading = 0
         self._status = BackendStatus(cpu.name, cpu.device, cpu.precision, "starting", "TensorRT starts" + _MEANWHILE)
         self.reason = self._status.reason
-        on_change(self._status)
+        self._tell(self._status)
         self._thread = threading.Thread(target=self._run, name="device", daemon=True)
         self._thread.start()
 
@@ -266,7 +266,7 @@ class SupervisedBackend:
         with self._telling:
             with self._lock:
                 changed = self._status = replace(self._status, progress=f"{phase} {share:.0%}")
-            self._on_change(changed)
+            self._tell(changed)
 
     def _set(self, state: State, reason: str, of: Backend | None = None, failed: bool = False) -> None:
         of = of or self._cpu
@@ -278,4 +278,10 @@ class SupervisedBackend:
                 self._status = status
             if before.reason != reason:
                 log.log(logging.WARNING if status.is_degraded else logging.INFO, "%s", status)
+            self._tell(status)
+
+    def _tell(self, status: BackendStatus) -> None:
+        try:
             self._on_change(status)
+        except Exception:  # who listens must not stop the scoring
+            log.exception("the status of the backend was not taken: %s", status)

@@ -237,6 +237,8 @@ def test_a_build_that_fails_is_not_tried_for_ever(device: FakeDevice, open_engin
     assert module.builds == 2
     with pytest.raises(BackendError, match="could not build"):
         open_engine(module, workspace_mib=256)  # other settings are another engine
+    with pytest.raises(BackendError, match="builds only for the device it runs on"):
+        open_engine(module, capability="8.9")
 
 
 def test_each_attempt_that_failed_leaves_the_builder_half_the_memory(

@@ -17,6 +17,7 @@ from pydicom.dataset import Dataset
 from scored_images import Case, score_truly
 from typer.testing import CliRunner
 
+from lungsev.inference.status import BackendStatus
 from lungsev.model import ImageSource, Model
 from lungsev.phantom import make_phantom
 from lungsev.phantom.radiograph import PhantomRadiograph
@@ -42,6 +43,9 @@ def phantom() -> PhantomRadiograph:
 
 class PhantomModel(Model):
     """Reads real DICOM files and gives the grades that the test names, by SOP Instance UID."""
+
+    info = ModelInfo("", "", "", "onnxruntime", "cpu", "fp32")  # each test gives its own
+    status = BackendStatus("onnxruntime", "cpu", "fp32")
 
     def __init__(self, info: ModelInfo, grades: dict[str, str]) -> None:
         self.info = info

@@ -261,7 +261,7 @@ def verify_bundle(path: Path | str | None = None, allow_unsigned: bool = False) 
 
 
 def _trust_in(files: Mapping[str, bytes], where: Path, allow_unsigned: bool) -> str:
-    if where == default_bundle_path():
+    if where.resolve() == default_bundle_path().resolve():
         return "packaged with lungsev"
     if allow_unsigned or unsigned_allowed():
         refuse_forged(files, where)

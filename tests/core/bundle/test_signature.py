@@ -67,6 +67,18 @@ def test_the_packaged_bundle_needs_no_signature(copy: Path) -> None:
     assert read_bundle().path == default_bundle_path()
 
 
+def test_the_packaged_bundle_is_known_under_a_relative_path_and_through_a_link(
+    copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "link").symlink_to(default_bundle_path())
+    monkeypatch.chdir(default_bundle_path().parent)
+    for path in (Path("default"), Path("../bundle/default"), tmp_path / "link"):
+        assert demand_trust(read_bundle(path)) == "packaged with lungsev"
+    other = Path(shutil.copytree(default_bundle_path(), tmp_path / "default"))
+    with pytest.raises(BundleError, match="not signed"):
+        demand_trust(read_bundle(other))
+
+
 @pytest.mark.parametrize("zipped", [False, True])
 def test_a_signed_bundle_keeps_its_name_and_is_trusted(copy: Path, tmp_path: Path, zipped: bool) -> None:
     before = read_bundle(copy)

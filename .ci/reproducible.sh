@@ -15,7 +15,7 @@ for copy in one two; do
     mkdir "$work/$copy"
     git archive HEAD | tar -x -C "$work/$copy"
     (cd "$work/$copy" && "$python" -m build --wheel --quiet --outdir "$work/$copy-out" .)
-    "$python" -c 'import sys; from pathlib import Path; from lungsev.bundle.archive import read_bundle; from lungsev.bundle.rewriting import rewrite_bundle; old = read_bundle(sys.argv[1]); rewrite_bundle(old, Path(sys.argv[2]), old.manifest)' \
+    "$python" -c 'import sys; from pathlib import Path; from lungsev.bundle.archive import pack_bundle, read_bundle; pack_bundle(read_bundle(sys.argv[1]), Path(sys.argv[2]))' \
         "$work/$copy/lungsev/bundle/default" "$work/$copy-out/bundle.zip"
 done
 (cd "$work/one-out" && sha256sum ./*) >"$work/one.sums"

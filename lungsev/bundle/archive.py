@@ -192,6 +192,19 @@ def write_bundle(
     return read_bundle(target)
 
 
+def pack_bundle(bundle: Bundle, target: Path) -> Bundle:
+    """Write a bundle as a .zip without a change: `sha256` stays, and the same files give the same bytes.
+
+    Raises:
+        BundleError: The target cannot be written.
+    """
+    try:
+        _write_zip(target, {name: bundle.file_bytes(name) for name in bundle.file_names})
+    except OSError as error:
+        raise BundleError(f"cannot write the bundle to {target}: {error.strerror or error}") from None
+    return read_bundle(target)
+
+
 def sign_bundle(target: Path, private_key: Path) -> Bundle:
     """Sign a bundle in place with a key's file; signatures by other keys stay, those of other files go.
 

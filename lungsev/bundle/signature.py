@@ -40,16 +40,16 @@ def demand_signature(files: Mapping[str, bytes], where: Path, keys: Path | None 
         ConfigError: A file among the trusted keys is no public key.
     """
     folder = trusted_key_folder() if keys is None else keys
-    ask = "or use it without: --allow-unsigned (settings: model.allow_unsigned: true; Python: allow_unsigned=True)"
+    ask = "or allow it with --allow-unsigned (settings: model.allow_unsigned: true; Python: allow_unsigned=True)"
     if SIGNATURE_FILE not in files:
-        raise BundleError(f"{where} is not signed; sign your own (lungsev-export sign), {ask}")
+        raise BundleError(f"{where} is not signed; sign it if it is yours (lungsev-export sign), {ask}")
     stated = _parse(files[SIGNATURE_FILE], where)
     trusted = {key_id(key): (name, key) for name, key in _trusted(folder).items()}
     if not stated.keys() & trusted.keys():
         found, count = ", ".join(stated), len(trusted)
         raise BundleError(
-            f"{where} is signed by {found}, which is not among the {count} key{'' if count == 1 else 's'} of {folder}; "
-            f"put its makers' public key there, {ask}"
+            f"{where} is signed by key {found}, which is not trusted here ({folder} holds "
+            f"{count or 'no'} public key{'' if count == 1 else 's'}); put its makers' public key there, {ask}"
         )
     return _signer(stated, trusted, files[CHECKSUM_FILE], where)
 

@@ -42,7 +42,7 @@ def add_bundle(source: Path, zoo: Path, name: str | None = None) -> ZooBundle:
             _write_index(zoo, (*index.bundles, entry))
         elif held.sha256 != entry.sha256:
             raise BundleError(
-                f"{zoo} lists another bundle as {entry.full_name}; give --name, or remove it first: "
+                f"{zoo} lists another bundle as {entry.full_name}; give another --name, or remove it first: "
                 f"lungsev-run models remove {entry.full_name}"
             )
     return ZooBundle(held or entry, zoo)

@@ -11,7 +11,7 @@ from lungsev.errors import LungsevError
 from lungsev.inference.tensorrt.settings import AUTOMATIC, EngineSettings
 from lungsev.runtime.checks.check import Check
 
-ANOTHER_BUNDLE = "copy the bundle again, or name another with --bundle"  # a missing signature says itself what to do
+ANOTHER_BUNDLE = "name another bundle with --bundle"  # a missing signature says itself what to do
 
 
 def check_model(

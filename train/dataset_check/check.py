@@ -116,10 +116,12 @@ def check_dataset(dataset: Dataset, cache: Path, workers: int = 1) -> Check:
     rows = find_twins([prepared.images[image.name] for image in images])
     twins = _twins(images, rows)
     people: list[Any] = with_joined_patients(images, rows)  # as a training counts them
+    spelled_once: list[Any] = with_joined_patients(dataset.images, [])
+    patients = len({image.patient for image in spelled_once})
     headers = headers_of(dataset.images)
     tables = {
         **_task_tables(dataset, prepared),
-        **image_tables(dataset.images, prepared),
+        **image_tables(spelled_once, prepared),
         PER_MAKER: maker_table(dataset.images, headers),
     }
     stated = _stated_split(people)
@@ -132,7 +134,7 @@ def check_dataset(dataset: Dataset, cache: Path, workers: int = 1) -> Check:
     advice = [
         *_reading_advice(prepared, dataset),
         *_twin_advice(twins),
-        *_patient_advice(dataset),
+        *_patient_advice(dataset, patients),
         *spelling_advice(image.patient for image in dataset.images),
         *([f"the split: {stated}"] if isinstance(stated, DatasetError) else []),
         *_grade_advice(dataset, tables),
@@ -142,7 +144,7 @@ def check_dataset(dataset: Dataset, cache: Path, workers: int = 1) -> Check:
         name=dataset.name,
         task=_task(dataset),
         images=len(dataset.images),
-        patients=len({image.patient for image in dataset.images}),
+        patients=patients,
         tables=tables,
         unreadable=prepared.unreadable,
         duplicates=twins,
@@ -245,8 +247,7 @@ def _advice_on_people(twins: Sequence[Twin]) -> list[str]:
     return []
 
 
-def _patient_advice(dataset: Dataset) -> list[str]:
-    patients = len({image.patient for image in dataset.images})
+def _patient_advice(dataset: Dataset, patients: int) -> list[str]:
     strangers = sum(image.patient in (image.name, image.path.stem) for image in dataset.images)
     if strangers and any("without a patient" in problem for problem in dataset.problems):
         count = (

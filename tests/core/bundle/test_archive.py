@@ -14,7 +14,7 @@ import yaml
 from onnx import numpy_helper
 from tiny_bundle import tiny_graph, tiny_manifest, write_tiny_bundle
 
-from lungsev.bundle.archive import Bundle, read_bundle, verify_bundle, write_bundle
+from lungsev.bundle.archive import Bundle, pack_bundle, read_bundle, verify_bundle, write_bundle
 from lungsev.errors import BundleError
 
 
@@ -252,3 +252,16 @@ def test_a_failed_write_leaves_the_older_bundle(tmp_path: Path, monkeypatch: pyt
 def test_a_precision_that_is_not_there_says_how_to_get_it(tiny_bundle: Bundle) -> None:
     with pytest.raises(BundleError, match="lungsev-export RUN --fp16"):
         tiny_bundle.graph_bytes("fp16")
+
+
+def test_a_packed_bundle_has_the_name_and_the_bytes_of_the_folder(folder: Path, tmp_path: Path) -> None:
+    manifest = folder / "manifest.yaml"
+    manifest.write_text(manifest.read_text() + "# a remark that no manifest writes\n")
+    reseal(folder)
+    opened = read_bundle(folder)
+    packed = [pack_bundle(opened, tmp_path / name) for name in ("one.zip", "two.zip")]
+    assert [bundle.sha256 for bundle in packed] == [opened.sha256] * 2
+    assert packed[0].file_bytes("manifest.yaml") == manifest.read_bytes()
+    assert packed[0].path.read_bytes() == packed[1].path.read_bytes()
+    with pytest.raises(BundleError, match="cannot write the bundle to"):
+        pack_bundle(opened, tmp_path / "one.zip" / "below.zip")

@@ -56,7 +56,7 @@ def test_the_same_bundle_twice_is_one_and_another_of_its_name_is_refused(tiny_bu
     zoo = tmp_path / "zoo"
     assert add_bundle(tiny_bundle.path, zoo) == add_bundle(tiny_bundle.path, zoo)
     other = write_tiny_bundle(tmp_path / "other", licence="other")
-    with pytest.raises(BundleError, match="lists another bundle as tiny@1; give --name, or remove it first"):
+    with pytest.raises(BundleError, match="lists another bundle as tiny@1; give another --name, or remove it first"):
         add_bundle(other.path, zoo)
     add_bundle(other.path, zoo, "other")
     assert [entry.full_name for entry in read_index(zoo).bundles] == ["other@1", "tiny@1"]

@@ -98,7 +98,7 @@ sbom: wheel ## Write dist/lungsev.cdx.json: what a bedside install holds, as Cyc
 release: sbom ## Gather dist/release: wheel, bundle, lock file, SBOM and SHA256SUMS; KEY=key.pem signs bundle and sums
 	sh .ci/release.sh $(bin) dist/release $(if $(KEY),"$(KEY)")
 
-licences: .venv/installed ## Print the licence of every dependency; fails where one is unknown or copyleft
+licences: .venv/installed ## Print the licence of every dependency; fails where one is unknown or may not be passed on
 	$(bin)/python .ci/licences.py
 
 audit: .venv-tools/installed ## Look for known vulnerabilities in the locked versions (needs the network)

@@ -17,7 +17,7 @@ def data_check(
     root: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the dataset, as it was published.")],
     scheme: Scheme = None,
     cache: Annotated[Path, typer.Option("--cache", help="Folder of the prepared images.")] = Path("runs/cache"),
-    workers: Annotated[int | None, typer.Option("--workers", help="Processes; default: one less than cores.")] = None,
+    workers: Annotated[int | None, typer.Option("--workers", help="Processes; default: usable CPUs less one.")] = None,
     as_json: Json = False,
 ) -> None:
     """Count images, find unreadable and duplicate ones, describe the splits, and say what to do.

@@ -130,3 +130,18 @@ def test_a_stated_split_is_a_row_and_what_is_wrong_with_it_is_to_do(
     assert splits["column"]["test"] == sum(patient in tested for patient in patients)
     state(["weird", *["train"] * (len(rows) - 1)])
     assert any("the dataset's split column says weird" in advice for advice in only(root, cache_dir).advice)
+
+
+def test_patients_are_counted_as_a_training_counts_them(
+    phantom_dataset: DatasetMaker, tmp_path: Path, cache_dir: Path
+) -> None:
+    root = shutil.copytree(phantom_dataset("inha"), tmp_path / "inha")
+    header, *rows = (root / "inha.csv").read_text().splitlines()
+    cells = [row.split(",") for row in rows]
+    for row, cell in enumerate(cells):
+        cell[1] = ("007", "7", "7.0")[row] if row < 3 else str(100 + row)
+    (root / "inha.csv").write_text("\n".join([header, *(",".join(cell) for cell in cells)]))
+    check = only(root, cache_dir)
+    assert check.patients == len(rows) - 2
+    assert check.tables["patients by their number of images"] == {"1": len(rows) - 3, "3": 1}
+    assert any("(1: 007 = 7 = 7.0)" in advice for advice in check.advice)

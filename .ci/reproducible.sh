@@ -5,7 +5,8 @@
 set -eu
 python=$1
 umask 022
-SOURCE_DATE_EPOCH=$(git log -1 --format=%ct 2>/dev/null || echo 315532800)
+commit=$(git rev-parse HEAD)  # once: a commit made meanwhile would be a difference
+SOURCE_DATE_EPOCH=$(git log -1 --format=%ct "$commit" 2>/dev/null || echo 315532800)
 export SOURCE_DATE_EPOCH
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -13,7 +14,7 @@ for copy in one two; do
     [ $copy = one ] && TZ=UTC0 LC_ALL=C || TZ=XYZ-13:45 LC_ALL=C.UTF-8
     export TZ LC_ALL
     mkdir "$work/$copy"
-    git archive HEAD | tar -x -C "$work/$copy"
+    git archive "$commit" | tar -x -C "$work/$copy"
     (cd "$work/$copy" && "$python" -m build --wheel --quiet --outdir "$work/$copy-out" .)
     "$python" -c 'import sys; from pathlib import Path; from lungsev.bundle.archive import pack_bundle, read_bundle; pack_bundle(read_bundle(sys.argv[1]), Path(sys.argv[2]))' \
         "$work/$copy/lungsev/bundle/default" "$work/$copy-out/bundle.zip"

@@ -196,7 +196,10 @@ def _run_alone(name: str, corpus: Path, seconds: float) -> tuple[int, str]:
 
 def _add(outcome: Outcome, log: str, costs: Path) -> None:
     """Add what one process says at its end."""
-    edges = [int(match[2]) for line in log.splitlines() if (match := _COVERAGE.match(line))]
+    found = [match for line in log.splitlines() if (match := _COVERAGE.match(line))]
+    while found and found[0][1] != "INITED":  # the corpus is still being read
+        del found[0]
+    edges = [int(match[2]) for match in found]
     if edges:
         outcome.edges = (outcome.edges[0] or edges[0], max(outcome.edges[1], edges[-1]))
     if costs.exists():

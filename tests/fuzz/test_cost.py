@@ -56,7 +56,7 @@ def test_several_processes_of_a_target_are_one_outcome(tmp_path: Path, monkeypat
     monkeypatch.setattr(cost, "_INPUTS_BETWEEN_COUNTS", 1)
     outcome, record = Outcome("reading"), tmp_path / "cost.json"
     for first, last in ((100, 120), (119, 130)):
-        log = f"#8\tINITED cov: {first} ft: 1 corp: 2/3b\n#9\tREDUCE cov: {last} ft: 2\n"
+        log = f"#4\tpulse  cov: 9 ft: 1\n#8\tINITED cov: {first} ft: 1 corp: 2/3b\n#9\tREDUCE cov: {last} ft: 2\n"
         with Cost(record).of_input():
             pass
         _add(outcome, log, record)

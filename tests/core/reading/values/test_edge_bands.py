@@ -93,3 +93,14 @@ def test_an_end_without_noise_may_be_a_missing_part_of_a_large_image() -> None:
     assert note_edges(Brightness(ended(smooth[500:560], 0.9))) == ("part_may_be_missing",)
     assert note_edges(Brightness(ended(smooth[180:200, :160], 0.9, SMALL))) == ()
     assert note_edges(Brightness(cv2.GaussianBlur(TISSUE, (0, 0), 2))) == ()
+
+
+@pytest.mark.parametrize("kept", [0.8, 0.95])
+def test_an_end_of_nothing_but_noise_may_be_a_missing_part_of_a_large_image(kept: float) -> None:
+    rng = np.random.default_rng(4)
+    calm = cv2.resize(rng.uniform(0.2, 0.8, (9, 9)).astype(np.float32), TISSUE.shape[::-1])
+    calm += rng.normal(0, 0.01, calm.shape).astype(np.float32)
+    noise = rng.uniform(0, 1, (600 - round(kept * 600), 560))
+    assert note_edges(Brightness(calm)) == ()
+    assert "part_may_be_missing" in note_edges(Brightness(ended(noise, kept, calm)))
+    assert note_edges(Brightness(ended(noise[:6], 0.99, calm))) == ()  # a line of letters

@@ -171,9 +171,8 @@ class Scoring:
 
     def _process(self, image: ImageRow, started: float) -> None:
         if image.code == "incomplete":  # claimed only to be quarantined
-            message = (
-                f"The file was still incomplete after {self._settings.incomplete_seconds:.0f} s: its copy has stalled."
-            )
+            waited = max(0.0, (image.settled_at or image.seen_at) - image.seen_at)
+            message = f"The file was still incomplete after {waited:.0f} s: its copy has stalled or was cut short."
             code = "empty" if image.size == 0 else "incomplete"
             self._quarantine(image, code, message, started)
             return

@@ -80,7 +80,7 @@ def read_run(path: Path) -> RunFolder:
         raise ConfigError(
             f"{path} has no network.pt; expected the folder of a finished run, for example runs/brixia/<timestamp>"
         )
-    document = read_yaml(path / "config.yaml")
+    document = read_yaml(path / "config.yaml", own=True)
     metrics = _read_json(path / "metrics.json")
     calibration = metrics.pop("calibration", {})
     data = metrics.pop("data", ())

@@ -52,15 +52,19 @@ def load_model(
         raise ConfigError(_explain(error, model, path)) from None
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path, *, own: bool = False) -> dict[str, Any]:
     """Read a YAML mapping with the safe loader.
+
+    Args:
+        path: The file.
+        own: A file that lungsev wrote, in which paths keep bytes that are no UTF-8, as `os.fsdecode` has them.
 
     Raises:
         ConfigError: The file is missing, or is not a YAML mapping.
     """
     try:
         with path.open("rb") as stream:
-            data = parse_yaml(stream.read(4 * MAX_YAML_BYTES + 1))
+            data = parse_yaml(stream.read(4 * MAX_YAML_BYTES + 1), own=own)
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror or error}") from None
     except UnicodeDecodeError as error:
@@ -74,11 +78,12 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return data
 
 
-def parse_yaml(data: bytes | str) -> Any:
+def parse_yaml(data: bytes | str, *, own: bool = False) -> Any:
     """Return the value of a YAML document, None where it is empty.
 
     Args:
         data: UTF-8 or text.
+        own: As in `read_yaml`.
 
     Raises:
         yaml.YAMLError: It is not YAML, a key comes twice, a value is no value of its type, or it is too large.
@@ -87,7 +92,7 @@ def parse_yaml(data: bytes | str) -> Any:
     text = data.decode("utf-8") if isinstance(data, bytes) else data
     if len(text) > MAX_YAML_BYTES:
         raise yaml.YAMLError(f"it is larger than {MAX_YAML_BYTES >> 20} MiB")
-    loader = _Loader(text)
+    loader = _Loader(text, own)
     try:
         return loader.get_single_data()
     except (yaml.YAMLError, MemoryError):
@@ -105,8 +110,9 @@ class _Loader(yaml.SafeLoader):
         place: Of the value that is being made.
     """
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, own: bool) -> None:
         super().__init__(text)
+        self._own = own
         self.place: yaml.Mark | None = None
         self._depth = 0
         self._extents: dict[int, tuple[int, int]] = {}  # of each node, by its id: values, depth
@@ -133,9 +139,13 @@ class _Loader(yaml.SafeLoader):
         if isinstance(node, yaml.ScalarNode):
             if node.tag != _TEXT and len(node.value) > _LONGEST_NUMBER:
                 raise _yaml_error("this number is too long", node.start_mark)
-            if any(c == "\0" or "\ud800" <= c <= "\udfff" for c in node.value):
+            if any(c == "\0" or ("\ud800" <= c <= "\udfff" and not self._is_mark(c)) for c in node.value):
                 raise _yaml_error("this text holds a character that is none", node.start_mark)
         return super().construct_object(node, deep)
+
+    def _is_mark(self, character: str) -> bool:
+        """Whether it stands for a byte of a path that is no UTF-8, as `os.fsdecode` has them."""
+        return self._own and "\udc80" <= character <= "\udcff"
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """Make the mapping of a node; YAML would silently take the last of two equal keys."""
@@ -181,7 +191,7 @@ def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
         if not separator or not key:
             raise ConfigError(f"found {assignment!r}, expected KEY=VALUE, e.g. data.batch_size=8")
         try:
-            overrides[key] = parse_yaml(value)
+            overrides[key] = parse_yaml(value, own=True)
         except yaml.YAMLError:
             raise ConfigError(f"the value of {key} is not valid YAML: {value!r}") from None
     return overrides

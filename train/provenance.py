@@ -85,14 +85,14 @@ def describe_end(folder: Path) -> dict[str, Any]:
 
 def note_continuation(folder: Path, accelerator: str) -> None:
     """Add another start to the config.yaml of a run."""
-    document = read_yaml(folder / "config.yaml")
+    document = read_yaml(folder / "config.yaml", own=True)
     document["continued"] = [*document.get("continued", []), describe_start(folder, accelerator)]
     write_config(folder, document)
 
 
 def note_end(folder: Path) -> None:
     """Add the end to the latest start in the config.yaml of a run."""
-    document = read_yaml(folder / "config.yaml")
+    document = read_yaml(folder / "config.yaml", own=True)
     latest = document["continued"][-1] if document.get("continued") else document.setdefault("made_by", {})
     latest.update(describe_end(folder))
     write_config(folder, document)

@@ -85,7 +85,7 @@ class Run:
 
     def settings(self) -> dict[str, Any]:
         """Resolved settings. Raises ConfigError when the folder holds none."""
-        return dict(read_yaml(self.path / "config.yaml").get("settings", {}))
+        return dict(read_yaml(self.path / "config.yaml", own=True).get("settings", {}))
 
     def metrics(self) -> dict[str, Any]:
         """metrics.json. Raises LungsevError when the run is not finished."""
@@ -202,7 +202,7 @@ def settings_of(path: Path, model: type[AnySettings]) -> AnySettings:
     Raises:
         ConfigError: It is none, or was started by another command or release.
     """
-    document = read_yaml(path / "config.yaml")
+    document = read_yaml(path / "config.yaml", own=True)
     try:
         return model.model_validate(document.get("settings", {}))
     except ValidationError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -181,3 +182,11 @@ def test_aliases_merges_and_dates_mean_what_yaml_says() -> None:
 
 def test_the_manifest_that_ships_with_lungsev_fits_many_times() -> None:
     assert (default_bundle_path() / MANIFEST_FILE).stat().st_size < MAX_YAML_BYTES / 4
+
+
+def test_paths_of_our_own_files_keep_bytes_that_are_no_utf_8() -> None:
+    text = yaml.safe_dump({"root": os.fsdecode(b"caf\xe9")})
+    assert parse_yaml(text, own=True) == {"root": os.fsdecode(b"caf\xe9")}
+    for refused, own in ((text, False), ('root: "\\ud800"', True)):
+        with pytest.raises(yaml.YAMLError, match="a character that is none"):
+            parse_yaml(refused, own=own)

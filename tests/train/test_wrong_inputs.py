@@ -95,7 +95,7 @@ def test_a_wrong_assignment_is_named(
         ("t.csv", TABLE.replace(",L\n", ",Left\n"), "no columns for the regions R, L of scheme halves"),
         ("t.csv", TABLE.replace("R,L", "R,R"), "t.csv has the column R twice"),
         ("t.csv", TABLE + '"d.png,p4,1,1\n', "look for a stray quotation mark"),
-        ("t.csv", "image,R,L\na.png,7,8\n", "with a grade that is not of 0-2, left out: 1 (a.png: 7)"),
+        ("t.csv", "image,R,L\na.png,7,8\n", "with a grade that is not of 0-2, left out: 1 (a.png row 2 column R: 7)"),
         ("u.csv", TABLE, "expected one .csv in"),
         ("scheme.yaml", SCHEME.replace("[0, 1, 2]", "3"), "scheme.yaml: grades: found 3, expected a list"),
         ("scheme.yaml", SCHEME.replace("1, 0.5]", "1, 5]"), "found 5, expected less than or equal to 1"),

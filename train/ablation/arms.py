@@ -133,7 +133,7 @@ def _load_arm(row: RowSettings, folder: Path, seeds: int) -> Arm:
     for run in runs:
         if not (run.path / "predictions-test.json").is_file():
             raise LungsevError(f"{row.name} is not finished, {run.path} holds no predictions-test.json")
-    document = read_yaml(runs[0].path / "config.yaml")
+    document = read_yaml(runs[0].path / "config.yaml", own=True)
     settings = dict(document["settings"])
     trained = Trained(
         row.name,

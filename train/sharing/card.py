@@ -249,6 +249,6 @@ def _calibration(run: RunReport) -> Iterator[str]:
 
 
 def _environment(path: Path) -> str:
-    made_by = without_paths(read_yaml(path / "config.yaml").get("made_by", {}))
+    made_by = without_paths(read_yaml(path / "config.yaml", own=True).get("made_by", {}))
     rows = [(key.replace("_", " "), [value]) for key, value in _flat(made_by)]
     return markdown_table("", ["trained with"], rows) if rows else UNKNOWN

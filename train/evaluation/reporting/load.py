@@ -54,7 +54,7 @@ def _with_unique_labels(runs: Sequence[RunReport]) -> list[RunReport]:
 
 def _load(path: Path) -> RunReport:
     run = Run(path)
-    document = read_yaml(path / "config.yaml") if (path / "config.yaml").is_file() else {}
+    document = read_yaml(path / "config.yaml", own=True) if (path / "config.yaml").is_file() else {}
     settings = dict(document.get("settings", {}))
     if not path.is_dir():
         raise LungsevError(f"{path} does not exist; expected a run of brixia, inha or custom, or an evaluation of one")

@@ -23,6 +23,7 @@ _MAX_VALUES = 100_000  # as above: 8,000
 _MAX_DEPTH = 50
 _LONGEST_NUMBER = 100  # characters: Python reads numbers to the base of 60 in the square of their length
 _TEXT = "tag:yaml.org,2002:str"
+_Parser = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml takes a seventh of the time, where PyYAML has it
 
 
 def load_model(
@@ -92,9 +93,13 @@ def parse_yaml(data: bytes | str, *, own: bool = False) -> Any:
     text = data.decode("utf-8") if isinstance(data, bytes) else data
     if len(text) > MAX_YAML_BYTES:
         raise yaml.YAMLError(f"it is larger than {MAX_YAML_BYTES >> 20} MiB")
-    loader = _Loader(text, own)
+    kind = _OwnLoader if own and "\\u" in text else _Loader
+    _check_nesting(text, kind)
+    loader = kind(text)
     try:
-        return loader.get_single_data()
+        node = loader.get_single_node()
+        _check_extent(node)
+        return None if node is None else loader.construct_document(node)
     except (yaml.YAMLError, MemoryError):
         raise
     except Exception:
@@ -103,35 +108,46 @@ def parse_yaml(data: bytes | str, *, own: bool = False) -> Any:
         loader.dispose()
 
 
-class _Loader(yaml.SafeLoader):
-    """Counts what a value and all that its aliases refer to come to, before any of it is made.
+def _check_nesting(text: str, parser: type[Any]) -> None:
+    """Refuse what is nested too deeply before anything follows it down."""
+    depth = 0
+    for event in yaml.parse(text, Loader=parser):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _MAX_DEPTH:
+            raise _yaml_error(f"it is nested deeper than {_MAX_DEPTH} levels", event.start_mark)
+
+
+def _check_extent(root: yaml.Node | None) -> None:
+    """Count what a document and all that its aliases refer to come to, before any of it is made."""
+    extents: dict[int, tuple[int, int]] = {}  # of each node, by its id: values, depth
+
+    def extent(node: yaml.Node) -> tuple[int, int]:
+        if id(node) not in extents:
+            extents[id(node)] = _MAX_VALUES, 0  # for an alias in it to the node itself, which would never end
+            children: list[yaml.Node] = [] if isinstance(node, yaml.ScalarNode) else node.value
+            if isinstance(node, yaml.MappingNode):
+                children = [child for pair in node.value for child in pair]
+            found = [extent(child) for child in children]
+            values, depth = 1 + sum(values for values, _ in found), 1 + max((depth for _, depth in found), default=0)
+            if values > _MAX_VALUES or depth > _MAX_DEPTH:
+                raise _yaml_error("it repeats itself by its aliases, or holds too many values", node.start_mark)
+            extents[id(node)] = values, depth
+        return extents[id(node)]
+
+    if root is not None:
+        extent(root)
+
+
+class _Checks:
+    """Makes values that are values of their type, and no mapping with a key twice.
 
     Attributes:
         place: Of the value that is being made.
+        no_text: Characters that are none.
     """
 
-    def __init__(self, text: str, own: bool) -> None:
-        super().__init__(text)
-        self._own = own
-        self.place: yaml.Mark | None = None
-        self._depth = 0
-        self._extents: dict[int, tuple[int, int]] = {}  # of each node, by its id: values, depth
-
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        """Compose a node, and refuse one that is too deep, too large or a part of itself."""
-        is_alias = self.check_event(yaml.AliasEvent)
-        mark = self.peek_event().start_mark
-        self._depth += 1
-        if self._depth > _MAX_DEPTH:
-            raise _yaml_error(f"it is nested deeper than {_MAX_DEPTH} levels", mark)
-        node = super().compose_node(parent, index)
-        self._depth -= 1
-        if node is not None and not is_alias:
-            self._extents[id(node)] = self._extent(node)
-        values, depth = self._extents.get(id(node), (_MAX_VALUES + 1, 0))  # unknown: it is not complete yet
-        if values > _MAX_VALUES or depth > _MAX_DEPTH:
-            raise _yaml_error("it repeats itself by its aliases, or holds too many values", mark)
-        return node
+    place: yaml.Mark | None = None
+    no_text = re.compile("[\0\ud800-\udfff]")
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         """Make the value of a node."""
@@ -139,13 +155,9 @@ class _Loader(yaml.SafeLoader):
         if isinstance(node, yaml.ScalarNode):
             if node.tag != _TEXT and len(node.value) > _LONGEST_NUMBER:
                 raise _yaml_error("this number is too long", node.start_mark)
-            if any(c == "\0" or ("\ud800" <= c <= "\udfff" and not self._is_mark(c)) for c in node.value):
+            if self.no_text.search(node.value):
                 raise _yaml_error("this text holds a character that is none", node.start_mark)
-        return super().construct_object(node, deep)
-
-    def _is_mark(self, character: str) -> bool:
-        """Whether it stands for a byte of a path that is no UTF-8, as `os.fsdecode` has them."""
-        return self._own and "\udc80" <= character <= "\udcff"
+        return super().construct_object(node, deep)  # type: ignore[misc]
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """Make the mapping of a node; YAML would silently take the last of two equal keys."""
@@ -154,19 +166,20 @@ class _Loader(yaml.SafeLoader):
             if isinstance(key, yaml.ScalarNode) and key.value in seen:
                 raise _yaml_error(f"{key.value} comes twice; remove one", key.start_mark)
             seen.add(str(key.value))
-        return super().construct_mapping(node, deep)
-
-    def _extent(self, node: yaml.Node) -> tuple[int, int]:
-        children: list[yaml.Node] = []
-        if isinstance(node, yaml.SequenceNode):
-            children = node.value
-        elif isinstance(node, yaml.MappingNode):
-            children = [child for pair in node.value for child in pair]
-        extents = [self._extents[id(child)] for child in children]
-        return 1 + sum(values for values, _ in extents), 1 + max((depth for _, depth in extents), default=0)
+        return super().construct_mapping(node, deep)  # type: ignore[misc]
 
 
-def _yaml_error(problem: str, mark: yaml.Mark) -> yaml.MarkedYAMLError:
+class _Loader(_Checks, _Parser):  # type: ignore[valid-type, misc]
+    pass
+
+
+class _OwnLoader(_Checks, yaml.SafeLoader):
+    """Takes bytes of paths that are no UTF-8 as `os.fsdecode` has them, which libyaml does not."""
+
+    no_text = re.compile("[\0\ud800-\udc7f\udd00-\udfff]")
+
+
+def _yaml_error(problem: str, mark: Any) -> yaml.MarkedYAMLError:
     return yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
 
 

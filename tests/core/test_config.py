@@ -188,5 +188,5 @@ def test_paths_of_our_own_files_keep_bytes_that_are_no_utf_8() -> None:
     text = yaml.safe_dump({"root": os.fsdecode(b"caf\xe9")})
     assert parse_yaml(text, own=True) == {"root": os.fsdecode(b"caf\xe9")}
     for refused, own in ((text, False), ('root: "\\ud800"', True)):
-        with pytest.raises(yaml.YAMLError, match="a character that is none"):
+        with pytest.raises(yaml.YAMLError, match="character"):
             parse_yaml(refused, own=own)

@@ -77,6 +77,7 @@ class Aligned(nn.Module):
         return outputs
 
 
+@pytest.mark.slow
 def test_bsnet_becomes_a_graph_that_says_what_it_says() -> None:
     torch.manual_seed(0)
     network = Aligned()

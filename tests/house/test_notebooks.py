@@ -30,7 +30,11 @@ def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Path(shutil.copytree(ROOT / "notebooks", tmp_path_factory.mktemp("notebooks") / "copies"))
 
 
-@pytest.mark.parametrize("name", [path.stem for path in NOTEBOOKS])
+# The third trains, and the fourth compares its run: `make test-slow`.
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(path.stem, marks=[pytest.mark.slow] if path.stem[0] in "34" else []) for path in NOTEBOOKS],
+)
 def test_a_notebook_runs_and_its_figures_show_something(
     name: str, shared_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,6 +21,9 @@ Model = TypeVar("Model", bound=BaseModel)
 MAX_YAML_BYTES = 1 << 20  # the manifest that ships with lungsev has 0.2 MB
 _MAX_VALUES = 100_000  # as above: 8,000
 _MAX_DEPTH = 50
+# Of a text that is explained: the clearer parser takes time in the square of the nesting.
+_MOST_CHARACTERS, _MOST_BRACKETS = 10_000, 300
+_SURROGATES = re.compile("[\ud800-\udfff]")
 _LONGEST_NUMBER = 100  # characters: Python reads numbers to the base of 60 in the square of their length
 _TEXT = "tag:yaml.org,2002:str"
 _Parser = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml takes a seventh of the time, where PyYAML has it
@@ -93,19 +96,39 @@ def parse_yaml(data: bytes | str, *, own: bool = False) -> Any:
     text = data.decode("utf-8") if isinstance(data, bytes) else data
     if len(text) > MAX_YAML_BYTES:
         raise yaml.YAMLError(f"it is larger than {MAX_YAML_BYTES >> 20} MiB")
+    if _SURROGATES.search(text):
+        raise yaml.YAMLError("it holds a character that is none")
     kind = _OwnLoader if own and "\\u" in text else _Loader
-    _check_nesting(text, kind)
     loader = kind(text)
     try:
+        _check_nesting(text, kind)
         node = loader.get_single_node()
         _check_extent(node)
         return None if node is None else loader.construct_document(node)
-    except (yaml.YAMLError, MemoryError):
+    except _RefusedError:
+        raise
+    except yaml.YAMLError as error:
+        raise _clearer(text, error) from None
+    except MemoryError:
         raise
     except Exception:
         raise _yaml_error("this value cannot be read", loader.place or loader.get_mark()) from None
     finally:
         loader.dispose()
+
+
+def _clearer(text: str, error: yaml.YAMLError) -> yaml.YAMLError:
+    """Return what PyYAML's own parser finds wrong, which it says in clearer words than libyaml."""
+    if len(text) > _MOST_CHARACTERS or text.count("[") + text.count("{") > _MOST_BRACKETS:
+        return error
+    try:
+        for _ in yaml.parse(text, Loader=yaml.SafeLoader):
+            pass
+    except yaml.YAMLError as clearer:
+        return clearer
+    except Exception:
+        return error
+    return error
 
 
 def _check_nesting(text: str, parser: type[Any]) -> None:
@@ -179,8 +202,12 @@ class _OwnLoader(_Checks, yaml.SafeLoader):
     no_text = re.compile("[\0\ud800-\udc7f\udd00-\udfff]")
 
 
-def _yaml_error(problem: str, mark: Any) -> yaml.MarkedYAMLError:
-    return yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
+class _RefusedError(yaml.MarkedYAMLError):
+    """YAML that is refused here, not by its parser."""
+
+
+def _yaml_error(problem: str, mark: Any) -> _RefusedError:
+    return _RefusedError(problem=problem, problem_mark=mark)
 
 
 def _explain_yaml(error: yaml.YAMLError) -> str:

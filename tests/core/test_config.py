@@ -190,3 +190,9 @@ def test_paths_of_our_own_files_keep_bytes_that_are_no_utf_8() -> None:
     for refused, own in ((text, False), ('root: "\\ud800"', True)):
         with pytest.raises(yaml.YAMLError, match="character"):
             parse_yaml(refused, own=own)
+
+
+@pytest.mark.parametrize("opening", ["[", "[1,", "{a: ", "- "])
+def test_a_document_nested_without_end_is_refused_before_anything_follows_it_down(opening: str) -> None:
+    for count in (60, 2_000, 30_000):
+        assert yaml_refusal("a: " + opening * count if opening != "- " else opening * count)

@@ -36,6 +36,8 @@ def limit_thread_pools() -> None:
     """
     for name in ("OMP_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"):
         os.environ.setdefault(name, str(usable_cpus()))
+    # NumPy's products are small here, and threads of OpenBLAS go on waiting on the CPUs that the network needs next.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def _core_of(topology: Path, cpu: int) -> str:

@@ -45,6 +45,7 @@ SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
 # A fork of the parent may keep the socket open after the parent has died: check the parent from time to time.
 PARENT_CHECK_SECONDS = 5.0
+QUIET_SECONDS = 0.3  # without an image, after which the worker for the next one is forked
 MAX_OPEN_FILES = 64
 _OPENCV_NO_MEMORY = -4  # cv::Error::StsNoMem
 
@@ -66,8 +67,13 @@ def run_forkserver(descriptor: int) -> None:
         selector.register(workers.ended, selectors.EVENT_READ)
         requests.send(READY)
         while os.getppid() == parent:
-            ready = [key.fileobj for key, _ in selector.select(PARENT_CHECK_SECONDS)]
+            ready = [
+                key.fileobj
+                for key, _ in selector.select(QUIET_SECONDS if workers.may_prepare else PARENT_CHECK_SECONDS)
+            ]
             workers.reap()
+            if not ready and workers.may_prepare:
+                workers.prepare()
             if requests in ready:
                 message, descriptors, _, _ = socket.recv_fds(requests, MAX_MESSAGE_BYTES, 1)
                 if not message:
@@ -97,12 +103,20 @@ class _Workers:
         self._waiting = self._fork()
 
     def start(self, request: bytes, answers: socket.socket) -> None:
-        """Give an image to the worker that waits, and fork the next one."""
+        """Give an image to the worker that waits, or to a new one."""
         pid, channel = self._waiting or self._fork()
         self._waiting = None
         with channel:
             socket.send_fds(channel, [request], [answers.fileno()])
         self._answers[pid] = answers
+
+    @property
+    def may_prepare(self) -> bool:
+        """Whether no image is being read and no worker waits for one."""
+        return not self._answers and self._waiting is None
+
+    def prepare(self) -> None:
+        """Fork the worker for the next image; in a row of images it would take a core from the one being scored."""
         self._waiting = self._fork()
 
     def _fork(self) -> tuple[int, socket.socket]:

@@ -13,8 +13,9 @@ import numpy as np
 
 from lungsev.reading.values.brightness import Brightness, Pixels
 
-# New lines and columns in one product: with more of them, most old lines have no share in most new ones.
-ROWS_AT_ONCE, COLUMNS_AT_ONCE = 4, 32
+# New lines and columns in one product. With more of them most old lines have no share in most new ones, and OpenBLAS
+# would start threads, which go on waiting for work on the CPUs that the network needs next.
+ROWS_AT_ONCE, COLUMNS_AT_ONCE = 2, 4
 
 Box = tuple[int, int, int, int]
 

@@ -37,6 +37,7 @@ class Arrivals:
         self._excluded = excluded
         self._folders: dict[int, bytes] = {}  # by watch, below the watched folder
         self._events: INotify | None = None
+        self._said = False
         self._root: tuple[int, int] | None = None  # device and inode of the folder that is listened to
         self._listen()
 
@@ -119,9 +120,10 @@ class Arrivals:
                     ]
             except FileNotFoundError:
                 continue  # it was removed in the meantime
-            except OSError as error:
+            except OSError as error:  # not readable, or no more watches: the others may be listened to
                 self._say_without(error)
-                return
 
     def _say_without(self, error: OSError) -> None:
-        log.warning("some folders are looked at every few seconds only, not at once: %s", error.strerror)
+        if not self._said:
+            self._said = True
+            log.warning("some folders are looked at every few seconds only, not at once: %s", error.strerror)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from inotify_simple import INotify
 
 from lungsev.runtime import arrivals as module
 from lungsev.runtime.arrivals import Arrivals
@@ -99,6 +100,28 @@ def test_without_events_it_only_waits(folder: Path, monkeypatch: pytest.MonkeyPa
     arrivals = Arrivals(folder)
     (folder / "a.png").write_bytes(b"1")
     assert arrivals.wait(0.01, threading.Event()) == frozenset()
+    arrivals.close()
+
+
+def test_a_folder_that_cannot_be_listened_to_costs_no_other(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (folder / "theatre").mkdir()
+    listened: list[bytes] = []
+
+    def add_watch(self: INotify, path: bytes, mask: int) -> int:
+        if path != os.fsencode(folder):
+            listened.append(path)
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return real(self, path, mask)
+
+    real = INotify.add_watch
+    monkeypatch.setattr(INotify, "add_watch", add_watch)
+    arrivals = Arrivals(folder)
+    assert len(listened) == 2
+    (folder / "a.png").write_bytes(b"1")
+    assert arrivals.wait(LONG, threading.Event()) == {b"a.png"}
+    assert [record.getMessage() for record in caplog.records].count(caplog.records[0].getMessage()) == 1
     arrivals.close()
 
 

@@ -1,4 +1,4 @@
-"""The operating system: files replaced in one step, file locks, child processes, free memory."""
+"""The operating system: files replaced in one step, file locks, child processes, free memory, systemd."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ UNFINISHED_SUFFIX = ".part"
 _START = "import json, sys; sys.path[:] = json.loads(sys.argv.pop(1)); "
 _PR_SET_PDEATHSIG = 1
 _GRACE_SECONDS = 3.0
+_MORE_SECONDS = 60.0  # asked of systemd while a start or a stop goes on
 _KILL_SECONDS = 10.0  # a process inside a driver that hangs cannot even be killed
 
 
@@ -239,3 +240,28 @@ class ChildProcess:
             return "was killed (SIGKILL), as the kernel does when memory runs out"
         names = {int(member): member.name for member in signal.Signals}
         return f"was ended by {names.get(-code, -code)}" if code < 0 else f"ended with exit code {code}"
+
+
+def notify(state: str) -> None:
+    """Send systemd, where it runs, `READY=1`, `WATCHDOG=1`, `STATUS=...` or another state of sd_notify(3)."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address or address[0] not in "/@":
+        return
+    if address[0] == "@":  # an abstract socket
+        address = "\0" + address[1:]
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as peer:
+        peer.connect(address)
+        peer.sendall(state.encode("utf-8"))
+
+
+def notify_progress(status: str) -> None:
+    """Say what takes time, and ask for another minute of it: a start or a stop is not timed out while it goes on."""
+    notify(f"STATUS={status}\nEXTEND_TIMEOUT_USEC={int(_MORE_SECONDS * 1e6)}")
+
+
+def watchdog_seconds() -> float | None:
+    """Return the interval of `WATCHDOG=1`, half the limit that systemd set; None when it set none."""
+    limit = os.environ.get("WATCHDOG_USEC", "")
+    if not limit.isdigit() or os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+        return None
+    return int(limit) / 2e6

@@ -22,12 +22,13 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
+import pytest
 from fake_cuda import FakeDevice, bindings
 from fake_tensorrt import make_fake_tensorrt
 
 from lungsev.errors import BackendError
 from lungsev.inference.parity import ParityCase
-from lungsev.inference.tensorrt import attempts, cache, device_process, engine, prepare
+from lungsev.inference.tensorrt import attempts, cache, device_client, device_process, engine, prepare
 from lungsev.inference.tensorrt.device_process import run_device_process
 
 _CONTEXT = multiprocessing.get_context("forkserver")
@@ -246,3 +247,17 @@ _FAULTS: dict[str, Callable[[FakeDevice], None]] = {
     "out of memory": _out_of_memory,
     "nan": lambda device: device.fail.__setitem__("nan", 1),
 }
+
+
+def make_gpu(folder: Path, monkeypatch: pytest.MonkeyPatch) -> FakeGpu:
+    """Put a GPU without faults in the place of the machine's, and count what happens in a folder below this one."""
+    events = folder / "events"
+    events.mkdir()
+    gpu = FakeGpu(events)
+    use_gpu(gpu, monkeypatch)
+    return gpu
+
+
+def use_gpu(gpu: FakeGpu, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let device processes be forked with this GPU."""
+    monkeypatch.setattr(device_client, "ChildProcess", lambda *_arguments, **_more: ForkedChild(gpu))

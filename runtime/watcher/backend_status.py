@@ -9,8 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lungsev.inference.status import BackendStatus
-from lungsev.notify import notify_progress
-from lungsev.system import write_atomically
+from lungsev.system import notify_progress, write_atomically
 
 log = logging.getLogger("lungsev.runtime.watcher.backend_status")
 

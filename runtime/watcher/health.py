@@ -13,9 +13,9 @@ from typing import Any, ClassVar
 
 from lungsev.errors import LungsevError
 from lungsev.inference.status import BackendStatus
-from lungsev.notify import notify, watchdog_seconds
 from lungsev.runtime.settings import HealthSettings
 from lungsev.runtime.watcher.metrics import CONTENT_TYPE
+from lungsev.system import notify, watchdog_seconds
 
 MAX_CONNECTIONS = 32
 CONNECTION_SECONDS = 20.0  # of one request and its answer

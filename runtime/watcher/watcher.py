@@ -16,7 +16,6 @@ from typing import Any
 from lungsev.errors import BackendError, LungsevError
 from lungsev.inference.select import DeviceOptions
 from lungsev.model import Model, load
-from lungsev.notify import notify
 from lungsev.runtime.arrivals import Arrivals
 from lungsev.runtime.console import count_noun
 from lungsev.runtime.delivery.deliveries import read_states
@@ -37,6 +36,7 @@ from lungsev.runtime.watcher.recovery import open_ledger, reconcile
 from lungsev.runtime.watcher.retention import DiskWatermark, Retention
 from lungsev.runtime.watcher.scoring import FinishedImage, Scoring
 from lungsev.runtime.watcher.supervisor import SupervisedCommand, supervised_commands
+from lungsev.system import notify
 
 log = logging.getLogger("lungsev.runtime.watcher.watcher")
 

@@ -96,7 +96,7 @@ def _build(
 ) -> dict[str, Any]:
     from lungsev.errors import BackendError
     from lungsev.inference.tensorrt.device_client import DeviceDiedError, Listener
-    from lungsev.notify import notify_progress
+    from lungsev.system import notify_progress
 
     def show(phase: str, share: float) -> None:
         notify_progress(f"building the engine: {phase} {share:.0%}")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_gpu_child import FakeGpu, ForkedChild, preload
+from fake_gpu_child import FakeGpu, make_gpu, preload, use_gpu
 
 from lungsev.bundle.archive import Bundle
 from lungsev.errors import BackendError
@@ -22,12 +22,8 @@ preload()
 @pytest.fixture
 def gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeGpu:
     """A machine with a GPU and TensorRT."""
-    folder = tmp_path / "events"
-    folder.mkdir()
-    gpu = FakeGpu(folder)
     monkeypatch.setattr(select, "why_no_gpu", lambda: "")
-    monkeypatch.setattr(device_client, "ChildProcess", lambda *_arguments, **_more: ForkedChild(gpu))
-    return gpu
+    return make_gpu(tmp_path, monkeypatch)
 
 
 def test_an_unknown_backend_lists_the_known_ones(tiny_bundle: Bundle) -> None:
@@ -87,6 +83,6 @@ def test_by_name_a_failure_is_an_error_with_its_reason(
     tiny_bundle: Bundle, gpu: FakeGpu, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken = FakeGpu(gpu.folder, devices=0)
-    monkeypatch.setattr(device_client, "ChildProcess", lambda *_arguments, **_more: ForkedChild(broken))
+    use_gpu(broken, monkeypatch)
     with pytest.raises(BackendError, match="shows no NVIDIA GPU"):
         open_backend(tiny_bundle, "tensorrt", 1, DeviceOptions(EngineSettings(cache=tmp_path)))

@@ -7,12 +7,12 @@ import threading
 from pathlib import Path
 
 import pytest
-from fake_gpu_child import FakeGpu, ForkedChild, preload
+from fake_gpu_child import FakeGpu, preload, use_gpu
 
 from lungsev.bundle.archive import Bundle
 from lungsev.inference import select
 from lungsev.inference.select import DeviceOptions
-from lungsev.inference.tensorrt import device_backend, device_client
+from lungsev.inference.tensorrt import device_backend
 from lungsev.inference.tensorrt.device_client import prepare_in_child
 from lungsev.inference.tensorrt.settings import EngineSettings
 from lungsev.model import Model, load
@@ -43,7 +43,7 @@ def test_every_image_is_scored_once_whatever_the_device_does(
     (tmp_path / "events").mkdir()
     gpu = FakeGpu(tmp_path / "events").with_fault("run", how, after=3)  # the first run is the model's own probe
     monkeypatch.setattr(select, "why_no_gpu", lambda: "")
-    monkeypatch.setattr(device_client, "ChildProcess", lambda *_arguments, **_more: ForkedChild(gpu))
+    use_gpu(gpu, monkeypatch)
     monkeypatch.setattr(device_backend, "INFER_SECONDS", 2.0)
     engine = EngineSettings(cache=tmp_path / "engines")
     prepare_in_child(tiny_bundle, engine)

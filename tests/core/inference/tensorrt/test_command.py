@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import typer
-from fake_gpu_child import FakeGpu, ForkedChild, preload
+from fake_gpu_child import FakeGpu, make_gpu, preload, use_gpu
 from typer.testing import CliRunner
 
 from lungsev.bundle.archive import Bundle
@@ -24,15 +24,7 @@ app.command()(command.engine)
 @pytest.fixture
 def gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeGpu:
     """A stand-in for a GPU with TensorRT."""
-    folder = tmp_path / "events"
-    folder.mkdir()
-    gpu = FakeGpu(folder)
-    use(gpu, monkeypatch)
-    return gpu
-
-
-def use(gpu: FakeGpu, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device_client, "ChildProcess", lambda *_arguments, **_more: ForkedChild(gpu))
+    return make_gpu(tmp_path, monkeypatch)
 
 
 def test_the_engine_is_built_compared_and_described(gpu: FakeGpu, tiny_bundle: Bundle, tmp_path: Path) -> None:
@@ -63,7 +55,9 @@ def test_a_precision_that_does_not_exist_is_a_usage_error(tiny_bundle: Bundle) -
 def test_out_of_memory_names_an_option_of_this_command(
     gpu: FakeGpu, tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    use(FakeGpu(gpu.folder, library={"build_error": "Error Code 2: OutOfMemory (Requested size was 99)"}), monkeypatch)
+    use_gpu(
+        FakeGpu(gpu.folder, library={"build_error": "Error Code 2: OutOfMemory (Requested size was 99)"}), monkeypatch
+    )
     arguments = [str(tiny_bundle.path), "--out", str(tmp_path), "--workspace-mib", "64"]
     with pytest.raises(BackendError, match="out of memory with a workspace of 64 MiB") as caught:
         CliRunner().invoke(app, arguments, catch_exceptions=False)
@@ -76,7 +70,7 @@ def test_out_of_memory_names_an_option_of_this_command(
 def test_a_build_that_dies_says_what_to_do(
     gpu: FakeGpu, tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    use(gpu.with_fault("build", "killed"), monkeypatch)
+    use_gpu(gpu.with_fault("build", "killed"), monkeypatch)
     with pytest.raises(BackendError, match=r"SIGKILL while building the engine; lower --workspace-mib .*on the CPU"):
         CliRunner().invoke(app, [str(tiny_bundle.path), "--out", str(tmp_path)], catch_exceptions=False)
 

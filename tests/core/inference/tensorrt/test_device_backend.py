@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_gpu_child import FakeGpu, ForkedChild, preload
+from fake_gpu_child import FakeGpu, make_gpu, preload
 
 from lungsev.bundle.archive import Bundle
 from lungsev.errors import BackendError
-from lungsev.inference.tensorrt import device_client
 from lungsev.inference.tensorrt.device_backend import DeviceBackend
 from lungsev.inference.tensorrt.device_client import UnpreparedError, prepare_in_child
 from lungsev.inference.tensorrt.settings import EngineSettings
@@ -21,11 +20,7 @@ preload()
 
 @pytest.fixture
 def gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeGpu:
-    folder = tmp_path / "events"
-    folder.mkdir()
-    gpu = FakeGpu(folder)
-    monkeypatch.setattr(device_client, "ChildProcess", lambda *_arguments, **_more: ForkedChild(gpu))
-    return gpu
+    return make_gpu(tmp_path, monkeypatch)
 
 
 def test_a_backend_needs_an_engine_and_gives_its_numbers(tiny_bundle: Bundle, gpu: FakeGpu, tmp_path: Path) -> None:

@@ -6,11 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from fake_gpu_child import FakeGpu, ForkedChild, preload
+from fake_gpu_child import FakeGpu, make_gpu, preload, use_gpu
 
 from lungsev.bundle.archive import Bundle
 from lungsev.errors import BackendError
-from lungsev.inference.tensorrt import device_client
 from lungsev.inference.tensorrt.device_client import (
     Listener,
     prepare_in_child,
@@ -24,15 +23,7 @@ preload()
 
 @pytest.fixture
 def gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeGpu:
-    folder = tmp_path / "events"
-    folder.mkdir()
-    gpu = FakeGpu(folder)
-    use(gpu, monkeypatch)
-    return gpu
-
-
-def use(gpu: FakeGpu, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device_client, "ChildProcess", lambda *_arguments, **_more: ForkedChild(gpu))
+    return make_gpu(tmp_path, monkeypatch)
 
 
 @pytest.mark.faults
@@ -82,7 +73,7 @@ def test_the_user_may_try_again_what_was_given_up(
     tiny_bundle: Bundle, gpu: FakeGpu, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = EngineSettings(cache=tmp_path)
-    use(gpu.with_fault("build", "killed", times=3), monkeypatch)
+    use_gpu(gpu.with_fault("build", "killed", times=3), monkeypatch)
     for reason in ("SIGKILL", "SIGKILL", "tried 2 times"):
         with pytest.raises(BackendError, match=reason):
             prepare_in_child(tiny_bundle, settings)
@@ -96,7 +87,7 @@ def test_the_user_may_try_again_what_was_given_up(
 def test_an_interrupted_build_ends_at_once_and_does_not_count(
     tiny_bundle: Bundle, gpu: FakeGpu, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    use(gpu.with_fault("build", "hang"), monkeypatch)
+    use_gpu(gpu.with_fault("build", "hang"), monkeypatch)
 
     def interrupt(line: str) -> None:
         raise KeyboardInterrupt  # as Ctrl-C does, while it waits

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_gpu_child import FakeGpu, ForkedChild, preload
+from fake_gpu_child import FakeGpu, preload, use_gpu
 
 from lungsev.bundle.archive import Bundle
 from lungsev.errors import BackendError
 from lungsev.inference.onnxruntime import OnnxRuntimeBackend
 from lungsev.inference.status import BackendStatus
-from lungsev.inference.tensorrt import device_backend, device_client, supervisor
+from lungsev.inference.tensorrt import device_backend, supervisor
 from lungsev.inference.tensorrt.settings import EngineSettings
 from lungsev.inference.tensorrt.supervisor import SupervisedBackend
 
@@ -92,7 +92,7 @@ def open_bench(tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     opened: list[Bench] = []
 
     def open_it(gpu: FakeGpu, build: bool = True, **settings: Any) -> Bench:
-        monkeypatch.setattr(device_client, "ChildProcess", lambda *_arguments, **_more: ForkedChild(gpu))
+        use_gpu(gpu, monkeypatch)
         chosen = EngineSettings(**{"cache": tmp_path / "engines", **settings})
         opened.append(Bench(tiny_bundle, gpu, chosen, build))
         return opened[-1]

@@ -64,7 +64,7 @@ _MESSAGES: dict[str, tuple[Severity, str]] = {
     "low_confidence": ("warn", "The model is unsure about several zones. Read this X-ray with particular care."),
     "part_may_be_missing": (
         "warn",
-        "The X-ray ends as one does of which a part is missing: at a straight edge, or in other noise than the rest. "
+        "A part of this X-ray may be missing at one edge: the edge is sharp and straight, or the noise changes there. "
         "Compare it with the original.",
     ),
     "zone_not_assessable": ("warn", "Hardly any lung is seen in a zone, so it gets no grade."),

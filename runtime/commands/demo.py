@@ -29,7 +29,7 @@ WriteImage = Callable[[Path], object]
 def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the demonstration.")] = Path("demo-out"),
     count: Annotated[int, typer.Option("--count", min=1, max=200, help="Number of chest radiographs.")] = 5,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same images.")] = 7,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="The same seed gives the same images.")] = 11,
     bundle: BundleOption = None,
     backend: BackendOption = "auto",
     threads: ThreadsOption = None,

@@ -66,7 +66,7 @@ def find_breaks(content: FloatImage) -> Breaks:
 
 
 def _breaks_of_rows(greys: Greys) -> Breaks:
-    change = np.abs(np.diff(greys.astype(np.int16), axis=0)).mean(axis=1)
+    change = cv2.absdiff(greys[1:], greys[:-1]).mean(axis=1)
     lively = greys.max(axis=1).astype(np.int16) - greys.min(axis=1) > _LIVELY
     still = (change < _STILL * np.median(change)) & lively[1:]
     noisy = change > 6 * np.percentile(change, _QUIET) + 2
@@ -77,7 +77,7 @@ def _seam(greys: Greys) -> float:
     smooth = cv2.blur(greys, (_SMOOTHED, 1)).astype(np.int16)
     step = np.abs(smooth[2:] - smooth[:-2])  # across line 1, 2, ...
     beside = np.maximum(_largest_of_three(step[: -2 * _REACH]), _largest_of_three(step[2 * _REACH :]))
-    jumps = (step[_REACH:-_REACH] > _JUMP[0] * beside + _JUMP[1]).mean(axis=1)
+    jumps = np.count_nonzero(step[_REACH:-_REACH] > _JUMP[0] * beside + _JUMP[1], axis=1) / step.shape[1]
     first, last = (int(share * len(greys)) - _REACH - 1 for share in _INNER)
     return float(jumps[max(first, 0) : last].max(initial=0.0))
 
@@ -89,7 +89,8 @@ def _largest_of_three(step: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
 def _gap(greys: Greys) -> float:
     tolerance, share = _FLAT
     median = np.median(greys[:, ::2], axis=1).astype(np.int16)[:, None]
-    flat = (np.abs(greys.astype(np.int16) - median) <= tolerance).mean(axis=1) >= share
+    alike = np.abs(greys.astype(np.int16) - median) <= tolerance
+    flat = np.count_nonzero(alike, axis=1) >= share * greys.shape[1]
     inside = np.flatnonzero(~flat)
     if len(inside) < 2:
         return 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -9,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lungsev.geometry import CanvasFrame
-from lungsev.quality.arrangement import axis_deg, lungs_in_a_row, slant_deg
+from lungsev.quality.arrangement import Part, axis_deg, find_parts, lungs_in_a_row, slant_deg
+from lungsev.reading.values.resampling import resample
 
 Area = tuple[int, int, int, int]
 Mask = npt.NDArray[np.bool_]
@@ -83,11 +85,14 @@ def measure_lungs(lungs: Mask, pixels: FloatImage, frame: CanvasFrame) -> LungSh
         pixels: The canvas [S, S].
         frame: Where the image is on the canvas.
     """
-    whole = _without_specks(lungs)
-    if whole is None:
+    parts = _without_specks(find_parts(lungs))
+    if not parts:
         return None
-    mask, parts = whole
-    grey = np.asarray(cv2.resize(pixels, mask.shape[::-1], interpolation=cv2.INTER_AREA), dtype=np.float32)
+    mask = np.zeros_like(lungs)
+    for part in parts:
+        rows, columns = part.pixels.shape
+        mask[part.top : part.top + rows, part.left : part.left + columns] |= part.pixels
+    grey = resample(pixels, (0, 0, *pixels.shape), (mask.shape[1], mask.shape[0]))
     radiograph = radiograph_area(frame, mask.shape[0])
     field = content_area(grey, radiograph)
     top, bottom, side = _cuts(mask, field)
@@ -97,7 +102,7 @@ def measure_lungs(lungs: Mask, pixels: FloatImage, frame: CanvasFrame) -> LungSh
     edges = _edges(mask, field)
     return LungShape(
         fraction=float(mask.sum() / max(1, (y1 - y0) * (x1 - x0))),
-        parts=parts,
+        parts=len(parts),
         ratio=0.0 if one_sided else _side_ratio(mask),
         one_sided=one_sided,
         solidity=_solidity(mask),
@@ -112,9 +117,9 @@ def measure_lungs(lungs: Mask, pixels: FloatImage, frame: CanvasFrame) -> LungSh
         left_share=edges[2] / highest,
         right_share=edges[3] / highest,
         height=_height(mask),
-        in_a_row=lungs_in_a_row(mask),
-        slant_deg=slant_deg(mask),
-        axis_deg=axis_deg(mask),
+        in_a_row=lungs_in_a_row(parts),
+        slant_deg=slant_deg(parts),
+        axis_deg=axis_deg(parts),
     )
 
 
@@ -149,13 +154,9 @@ def lungs_in_picture(lungs: FloatImage, pixels: FloatImage, frame: CanvasFrame) 
     return shown
 
 
-def _without_specks(lungs: Mask) -> tuple[Mask, int] | None:
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(lungs.astype(np.uint8))
-    areas = stats[1:, cv2.CC_STAT_AREA]
-    if count < 2:
-        return None
-    kept = 1 + np.nonzero(areas >= max(4, _SMALLEST_PART * areas.sum()))[0]
-    return (np.isin(labels, kept), len(kept)) if len(kept) else None
+def _without_specks(parts: Sequence[Part]) -> list[Part]:
+    smallest = max(4, _SMALLEST_PART * sum(part.area for part in parts))
+    return [part for part in parts if part.area >= smallest]
 
 
 def _box(mask: Mask) -> Mask:

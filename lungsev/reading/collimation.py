@@ -19,7 +19,6 @@ import numpy as np
 import numpy.typing as npt
 
 from lungsev.reading.values.brightness import Brightness, Pixels
-from lungsev.reading.values.resampling import resample
 
 Box = tuple[int, int, int, int]
 Greys = npt.NDArray[np.uint8]
@@ -108,8 +107,7 @@ def _shrink(image: Brightness) -> Pixels:
         return image.pixels
     size = max(1, round(columns * scale)), max(1, round(rows * scale))
     step = max(1, max(rows, columns) // (2 * WORK_SIDE_PX))  # every other pixel of a large image is plenty
-    coarse = Brightness(image.values[::step, ::step], image.table)
-    return resample(coarse, (0, 0, *coarse.shape), size)
+    return np.asarray(cv2.resize(image[::step, ::step], size, interpolation=cv2.INTER_AREA), np.float32)
 
 
 def _stretch(pixels: Pixels, low: float, high: float) -> Greys:

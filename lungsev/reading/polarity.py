@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from lungsev.reading.values.brightness import Brightness, Pixels
+from lungsev.reading.values.resampling import resample
 
 Box = tuple[int, int, int, int]
 Curve = npt.NDArray[np.float64]
@@ -55,8 +55,8 @@ def shrink(pixels: Brightness | Pixels, box: Box) -> Pixels:
     """Return a part of an image as float32 [SIDE, SIDE], whatever its shape."""
     y0, x0, y1, x1 = box
     step = max(1, min(y1 - y0, x1 - x0) // (8 * SIDE))
-    small = cv2.resize(pixels[y0:y1:step, x0:x1:step], (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-    return np.asarray(small, dtype=np.float32)
+    coarse = pixels[y0:y1:step, x0:x1:step]
+    return resample(coarse, (0, 0, *coarse.shape), (SIDE, SIDE))
 
 
 def likeness_of_shrunk(small: Pixels) -> float:

@@ -46,8 +46,15 @@ START_SECONDS = 60.0
 _IMAGE_INFO = TypeAdapter(ImageInfo)
 _VALUES: dict[str, npt.DTypeLike] = {"uint8": np.uint8, "uint16": np.uint16, "float32": np.float32}
 _START = "from lungsev.sandbox.forkserver import run_forkserver; run_forkserver(int(sys.argv[1]))"
-# One thread: the fork server forks, and arenas and thread stacks would count against the workers' memory.
-_ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
+# One thread: the fork server forks, and arenas and thread stacks would count against the workers' memory. What a worker
+# frees it keeps: memory it has touched before its image comes need not be provided again.
+_ENVIRONMENT = {
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(256 << 20),
+}
 
 
 class Sandbox:
@@ -220,14 +227,15 @@ def _image_error(error: dict[str, Any]) -> ImageError:
 
 
 def _mapped(descriptor: int, rows: int, columns: int, values: npt.DTypeLike, entries: int) -> Brightness:
-    """Map the memory file privately, once its seals show that its writer can neither shrink nor change it."""
+    """Map the memory file, once its seals show that its writer can neither shrink nor change it."""
     dtype = np.dtype(values)
     if entries != (0 if dtype.kind == "f" else 1 << (8 * dtype.itemsize)):
         raise ValueError("a table that does not cover its values")
     size = 4 * entries + dtype.itemsize * rows * columns
     if fcntl.fcntl(descriptor, fcntl.F_GET_SEALS) & SEALS != SEALS or os.fstat(descriptor).st_size != size:
         raise ValueError("not the memory file it should be")
-    flags = mmap.MAP_PRIVATE | getattr(mmap, "MAP_POPULATE", 0)
-    private = mmap.mmap(descriptor, size, flags=flags, prot=mmap.PROT_READ | mmap.PROT_WRITE)
-    table = np.frombuffer(private, np.float32, entries) if entries else None
-    return Brightness(np.frombuffer(private, dtype, rows * columns, 4 * entries).reshape(rows, columns), table)
+    # Where there is no table the values are the pixels, which are the caller's to change.
+    mapped = mmap.mmap(descriptor, size, flags=mmap.MAP_SHARED | getattr(mmap, "MAP_POPULATE", 0), prot=mmap.PROT_READ)
+    table = np.frombuffer(mapped, np.float32, entries) if entries else None
+    found = np.frombuffer(mapped, dtype, rows * columns, 4 * entries).reshape(rows, columns)
+    return Brightness(found if entries else found.copy(), table)

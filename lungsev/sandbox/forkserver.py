@@ -47,6 +47,8 @@ SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 PARENT_CHECK_SECONDS = 5.0
 QUIET_SECONDS = 0.3  # without an image, after which the worker for the next one is forked
 MAX_OPEN_FILES = 64
+# What a worker reads before its image comes, and the size of many portable images: it touches as much memory.
+SMALL_PX, USUAL_PX = (128, 128), (2560, 2048)
 _OPENCV_NO_MEMORY = -4  # cv::Error::StsNoMem
 
 
@@ -100,11 +102,11 @@ class _Workers:
         self._waiting: tuple[int, socket.socket] | None = None
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
         signal.set_wakeup_fd(self._wake.fileno(), warn_on_full_buffer=False)
-        self._waiting = self._fork()
+        self.prepare()
 
     def start(self, request: bytes, answers: socket.socket) -> None:
         """Give an image to the worker that waits, or to a new one."""
-        pid, channel = self._waiting or self._fork()
+        pid, channel = self._waiting or self._fork(warm=False)
         self._waiting = None
         with channel:
             socket.send_fds(channel, [request], [answers.fileno()])
@@ -117,9 +119,9 @@ class _Workers:
 
     def prepare(self) -> None:
         """Fork the worker for the next image; in a row of images it would take a core from the one being scored."""
-        self._waiting = self._fork()
+        self._waiting = self._fork(warm=True)
 
-    def _fork(self) -> tuple[int, socket.socket]:
+    def _fork(self, *, warm: bool) -> tuple[int, socket.socket]:
         forkserver = os.getpid()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         pid = os.fork()
@@ -127,7 +129,7 @@ class _Workers:
             signal.set_wakeup_fd(-1)
             for other in (self._requests, self.ended, self._wake, ours, *self._answers.values()):
                 other.close()
-            _wait(theirs, forkserver)
+            _wait(theirs, forkserver, warm)
         theirs.close()
         return pid, ours
 
@@ -153,15 +155,15 @@ def _warm_up() -> None:
     """Import and use what an image needs, in one thread, because a fork keeps only one."""
     cv2.setNumThreads(1)
     load_codecs()
-    _read_something()
+    _read_something(SMALL_PX)
     ctypes.CDLL(None)
     gc.collect()
     gc.freeze()
 
 
-def _read_something() -> None:
-    """Read a small image of our own, which touches what every image needs."""
-    ramp = np.tile(np.arange(128, dtype=np.uint8), (128, 1))
+def _read_something(shape: tuple[int, int]) -> None:
+    """Read an image of our own, which touches what every image needs."""
+    ramp = np.resize(np.arange(0, 1 << 12, 8, dtype=np.uint16), shape)
     image = Dataset()
     image.file_meta = FileMetaDataset()
     image.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
@@ -170,33 +172,35 @@ def _read_something() -> None:
     image.Modality, image.BodyPartExamined, image.ViewPosition = "DX", "CHEST", "AP"
     image.StudyDate, image.StudyTime = "20200101", "120000"
     image.PhotometricInterpretation, image.SamplesPerPixel, image.PixelRepresentation = "MONOCHROME2", 1, 0
-    image.Rows, image.Columns = ramp.shape
-    image.BitsAllocated, image.BitsStored, image.HighBit = 8, 8, 7
+    image.Rows, image.Columns = shape
+    image.BitsAllocated, image.BitsStored, image.HighBit = 16, 12, 11
     image.PixelData = ramp.tobytes()
     written = io.BytesIO()
     image.save_as(written, enforce_file_format=True)
     read_radiograph_bytes(written.getvalue())
 
 
-def _wait(requests: socket.socket, forkserver: int) -> NoReturn:
-    """Touch what is shared with the fork server, wait for a request, and answer it."""
+def _wait(requests: socket.socket, forkserver: int, warm: bool) -> NoReturn:
+    """Wait for a request and answer it; before that, if asked for, touch all that an image needs."""
     try:
         die_with_parent(forkserver)
-        _read_something()
+        if warm:
+            _read_something(USUAL_PX)
+        memory = _memory_file(USUAL_PX[0] * USUAL_PX[1] * 2 if warm else 0)
         message, descriptors, _, _ = socket.recv_fds(requests, MAX_MESSAGE_BYTES, 1)
     except BaseException:
         os._exit(1)
     if not message:
         os._exit(0)
-    _read(json.loads(message), socket.socket(fileno=descriptors[0]))
+    _read(json.loads(message), socket.socket(fileno=descriptors[0]), memory)
 
 
-def _read(request: dict[str, Any], answers: socket.socket) -> NoReturn:
+def _read(request: dict[str, Any], answers: socket.socket, memory: int) -> NoReturn:
     """Read one image, answer, and end without Python's clean-up."""
     try:
         limits = ReadLimits(**request["limits"])
         _confine(limits)
-        _answer(request, limits, answers)
+        _answer(request, limits, answers, memory)
     except ImageError as error:
         _answer_error(error, answers)
     except Exception as error:
@@ -211,7 +215,7 @@ def _read(request: dict[str, Any], answers: socket.socket) -> NoReturn:
 
 def _confine(limits: ReadLimits) -> None:
     """Limit memory beyond what is mapped already, and time with alarms that end the process even inside a codec."""
-    mapped = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * mmap.PAGESIZE
+    mapped = int(Path("/proc/self/statm").read_bytes().split()[0]) * mmap.PAGESIZE
     room = mapped + limits.memory_bytes
     resource.setrlimit(resource.RLIMIT_AS, (room, room))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -224,7 +228,7 @@ def _confine(limits: ReadLimits) -> None:
         signal.setitimer(timer, seconds)
 
 
-def _answer(request: dict[str, Any], limits: ReadLimits, answers: socket.socket) -> None:
+def _answer(request: dict[str, Any], limits: ReadLimits, answers: socket.socket, memory: int) -> None:
     radiograph = read_radiograph(Path(request["path"]), limits)
     brightness = radiograph.brightness
     answer = {
@@ -235,18 +239,26 @@ def _answer(request: dict[str, Any], limits: ReadLimits, answers: socket.socket)
         "content_box_px": radiograph.content_box_px,
         "notes": radiograph.notes,
     }
-    socket.send_fds(answers, [json.dumps(answer).encode()], [_sealed(brightness)])
+    _seal(memory, brightness)
+    socket.send_fds(answers, [json.dumps(answer).encode()], [memory])
 
 
-def _sealed(brightness: Brightness) -> int:
-    """Write table and values, in this order, to a memory file that can no longer change while it is mapped."""
+def _memory_file(size: int) -> int:
+    """Open a memory file with room that is provided already."""
     descriptor = os.memfd_create("image", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    if size:
+        os.posix_fallocate(descriptor, 0, size)
+    return descriptor
+
+
+def _seal(memory: int, brightness: Brightness) -> None:
+    """Write table and values, in this order, to a memory file that can no longer change while it is mapped."""
     for part in (brightness.table, brightness.values):
         rest = memoryview(b"") if part is None else np.ascontiguousarray(part).data.cast("B")
         while rest:
-            rest = rest[os.write(descriptor, rest) :]
-    fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, SEALS)
-    return descriptor
+            rest = rest[os.write(memory, rest) :]
+    os.ftruncate(memory, os.lseek(memory, 0, os.SEEK_CUR))
+    fcntl.fcntl(memory, fcntl.F_ADD_SEALS, SEALS)
 
 
 def _answer_error(error: ImageError, answers: socket.socket) -> None:

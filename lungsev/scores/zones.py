@@ -78,9 +78,7 @@ def _sampled(box: Box, theta: FloatArray, mask: FloatArray) -> npt.NDArray[np.ui
     """Return whether it is lung at evenly spaced points of a box, its edges included: uint8 [n, n], 0 or 1."""
     side = mask.shape[0]
     # Mask pixels of the corner and of a step along each side of the box; the frame is affine.
-    corner, right, down = (
-        (_to_canvas(np.array(place), box, theta) + 1) / 2 * side - 0.5 for place in ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0))
-    )
+    corner, right, down = (_to_canvas(np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), box, theta) + 1) / 2 * side - 0.5
     steps = np.linspace(0.0, 1.0, _SAMPLES)
     x, y = (
         (corner[i] + (right - corner)[i] * steps[None] + (down - corner)[i] * steps[:, None]).astype(np.float32)

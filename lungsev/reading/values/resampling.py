@@ -16,6 +16,7 @@ from lungsev.reading.values.brightness import Brightness, Pixels
 # New lines and columns in one product. With more of them most old lines have no share in most new ones, and OpenBLAS
 # would start threads, which go on waiting for work on the CPUs that the network needs next.
 ROWS_AT_ONCE, COLUMNS_AT_ONCE = 2, 4
+LOOKED_UP_AT_ONCE = 8  # such products: what they look up stays in the cache
 
 Box = tuple[int, int, int, int]
 
@@ -36,9 +37,13 @@ def resample(image: Brightness | Pixels, box: Box, size_xy: tuple[int, int]) -> 
     if width > x1 - x0 or height > y1 - y0:
         return np.asarray(cv2.resize(image[y0:y1, x0:x1], size_xy, interpolation=cv2.INTER_LINEAR), np.float32)
     lines = np.empty((height, x1 - x0), np.float32)
-    for first, start, shares in area_shares(y1 - y0, height, ROWS_AT_ONCE):
-        rows = image[y0 + start : y0 + start + shares.shape[1], x0:x1]
-        np.matmul(shares, rows, out=lines[first : first + len(shares)])
+    blocks = area_shares(y1 - y0, height, ROWS_AT_ONCE)
+    for group in (blocks[i : i + LOOKED_UP_AT_ONCE] for i in range(0, len(blocks), LOOKED_UP_AT_ONCE)):
+        top, bottom = group[0][1], group[-1][1] + group[-1][2].shape[1]
+        rows = image[y0 + top : y0 + bottom, x0:x1]
+        for first, start, shares in group:
+            old = rows[start - top : start - top + shares.shape[1]]
+            np.matmul(shares, old, out=lines[first : first + len(shares)])
     resized = np.empty((height, width), np.float32)
     for first, start, shares in area_shares(x1 - x0, width, COLUMNS_AT_ONCE):
         np.matmul(lines[:, start : start + shares.shape[1]], shares.T, out=resized[:, first : first + len(shares)])
@@ -55,11 +60,16 @@ def area_shares(length: int, target: int, at_once: int) -> list[tuple[int, int, 
     """
     edges = np.arange(target + 1) * (length / target)
     edges[-1] = length
-    blocks = []
-    for first in range(0, target, at_once):
-        left, right = edges[first : first + at_once + 1][:-1, None], edges[first : first + at_once + 1][1:, None]
-        start, stop = int(left[0, 0]), min(int(np.ceil(right[-1, 0])), length)
-        old = np.arange(start, stop)
-        shares = np.clip(np.minimum(right, old + 1) - np.maximum(left, old), 0.0, None) * (target / length)
-        blocks.append((first, start, shares.astype(np.float32)))
-    return blocks
+    firsts = np.arange(0, target, at_once)
+    new = np.minimum(firsts[:, None] + np.arange(at_once), target)
+    left, right = edges[new][..., None], edges[np.minimum(new + 1, target)][..., None]
+    starts = left[:, 0, 0].astype(int)
+    most = min(int(np.ceil(right[:, -1, 0] - starts).max()), length)
+    starts = np.minimum(starts, length - most)
+    old = (starts[:, None] + np.arange(most))[:, None]
+    shares = np.clip(np.minimum(right, old + 1) - np.maximum(left, old), 0.0, None) * (target / length)
+    narrow = shares.astype(np.float32)
+    return [
+        (int(first), int(start), each[: target - first])
+        for first, start, each in zip(firsts, starts, narrow, strict=True)
+    ]

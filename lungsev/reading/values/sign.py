@@ -109,15 +109,15 @@ def _compare_signs(words: Unsigned, bits: int, signed: bool) -> tuple[float, flo
     """
     if bits < 2 or words.shape[1] < 2:
         return 0.0, 0.0
-    values = words.astype(np.int32)
-    left, right = values[:, :-1], values[:, 1:]
-    mixed = np.flatnonzero(((left ^ right) >> (bits - 1)).ravel())
-    left, right = left.ravel()[mixed], right.ravel()[mixed]
-    ends = values.min(), values.max()
+    sign = words >= 1 << (bits - 1)
+    differs = sign[:, :-1] != sign[:, 1:]
+    rows, columns = divmod(np.flatnonzero(differs), differs.shape[1])
+    left, right = (words[rows, columns + beside].astype(np.int32) for beside in (0, 1))
+    ends = words.min(), words.max()
     inner = ~(np.isin(left, ends) | np.isin(right, ends))
     if not inner.any():
         return 0.0, 0.0
     apart = np.abs(left[inner] - right[inner])
     wrapped = (1 << bits) - apart
     nearer = np.count_nonzero(apart < wrapped if signed else wrapped < apart)
-    return nearer / len(apart), nearer / (values.shape[0] * (values.shape[1] - 1))
+    return nearer / len(apart), nearer / differs.size

@@ -29,12 +29,15 @@ def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
         yield ours, theirs
 
 
-def test_pixels_are_sealed_as_they_are(tmp_path: Path) -> None:
+@pytest.mark.parametrize("room", [0, 100, 5000])
+def test_pixels_are_sealed_as_they_are(room: int) -> None:
     values = np.arange(12, dtype=np.uint8).reshape(3, 4).T  # not contiguous
     table = np.linspace(0, 1, 256, dtype=np.float32)
-    descriptor = forkserver._sealed(Brightness(values, table))
+    descriptor = forkserver._memory_file(room)
+    forkserver._seal(descriptor, Brightness(values, table))
     try:
-        found = os.pread(descriptor, 2000, 0)
+        found = os.pread(descriptor, 6000, 0)
+        assert len(found) == 1024 + 12
         np.testing.assert_array_equal(np.frombuffer(found, np.float32, 256), table)
         np.testing.assert_array_equal(np.frombuffer(found, np.uint8, offset=1024).reshape(4, 3), values)
         with pytest.raises(PermissionError):
@@ -51,7 +54,7 @@ def test_an_answer_holds_what_reading_gives(ends: tuple[socket.socket, socket.so
     path = tmp_path / "image.dcm"
     path.write_bytes(image_bytes())
     limits = ReadLimits()
-    forkserver._answer({"path": str(path)}, limits, ends[1])
+    forkserver._answer({"path": str(path)}, limits, ends[1], forkserver._memory_file(0))
     message, descriptors, _, _ = socket.recv_fds(ends[0], forkserver.MAX_MESSAGE_BYTES, 1)
     answer, expected = json.loads(message), read_radiograph(path, limits)
     with open(descriptors[0], "rb") as file:

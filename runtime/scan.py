@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -78,8 +78,30 @@ def scan_folder(
     Raises:
         OSError: The folder itself cannot be listed: it is unmounted, removed or not readable.
     """
-    root = os.fsencode(folder)
     scan = Scan()
+    for entry in walk_folder(folder, scan, excluded, max_depth, follow_file_links):
+        if is_taken(entry):
+            continue
+        if max_files is not None and len(scan.entries) >= max_files:
+            scan.truncated = True
+            break
+        scan.entries.append(entry)
+    return scan
+
+
+def walk_folder(
+    folder: Path,
+    scan: Scan,
+    excluded: frozenset[tuple[int, int]] = frozenset(),
+    max_depth: int = 600,
+    follow_file_links: bool = False,
+) -> Iterator[Entry]:
+    """Yield what `scan_folder` lists as it is found; the numbers of what is left out are added to `scan`.
+
+    Raises:
+        OSError: As `scan_folder`.
+    """
+    root = os.fsencode(folder)
     pending: list[tuple[bytes, int]] = [(b"", 0)]
     while pending:
         relative, depth = pending.pop()
@@ -95,24 +117,18 @@ def scan_folder(
                 if is_unfinished(item.name):
                     scan.unfinished += not item.is_dir(follow_symlinks=False)
                     continue
-                if max_files is not None and len(scan.entries) >= max_files:
-                    scan.truncated = True
-                    return scan
                 path = os.path.join(relative, item.name)
                 info = _stat(item, follow_file_links)
                 if info is None:
                     continue  # removed between the listing and the look
                 if stat.S_ISREG(info.st_mode):
-                    entry = Entry(path, info.st_size, info.st_mtime_ns, info.st_ino)
-                    if not is_taken(entry):
-                        scan.entries.append(entry)
+                    yield Entry(path, info.st_size, info.st_mtime_ns, info.st_ino)
                 elif not stat.S_ISDIR(info.st_mode):
                     scan.ignored += 1
                 elif depth + 1 >= max_depth:
                     scan.too_deep += 1
                 elif (info.st_dev, info.st_ino) not in excluded:
                     pending.append((path, depth + 1))
-    return scan
 
 
 def is_share(folder: Path, mounts: Path = Path("/proc/self/mounts")) -> bool:

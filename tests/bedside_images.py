@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import struct
 import zlib
@@ -22,7 +23,6 @@ from lungsev.reading.values.brightness import Brightness
 from lungsev.report import ImageInfo, ModelInfo, RegionScore, SchemeScore, SeverityReport
 from lungsev.runtime.settings import BedsideSettings, WatchSettings
 from lungsev.runtime.watcher.layout import Layout
-from lungsev.system import sha256_of_file
 
 STATUS = BackendStatus("onnxruntime", "cpu", "fp32", reason="it is a test")
 MODEL = ModelInfo("tiny", "1", "0" * 64, "onnxruntime", "cpu", "fp32")
@@ -76,16 +76,16 @@ class QuickModel(Model):
     grade: int = 1
 
     def read(self, image: ImageSource) -> Radiograph:
-        assert isinstance(image, Path)
-        path = image
-        self.seen.append(path)
-        data = path.read_bytes()
+        assert isinstance(image, Path | bytes)
+        if isinstance(image, Path):
+            self.seen.append(image)
+        data = image.read_bytes() if isinstance(image, Path) else image
         if data in self.failures:
             raise self.failures[data]()
         if not data.startswith(b"\x89PNG"):
             raise UnreadableImageError("unknown_format", "The file is neither DICOM nor a picture.")
-        digest = sha256_of_file(path)
-        image = ImageInfo(
+        digest = hashlib.sha256(data).hexdigest()
+        info = ImageInfo(
             sop_instance_uid=self.uids.get(data),
             rows=8,
             columns=8,
@@ -95,7 +95,7 @@ class QuickModel(Model):
             patient=self.patients.get(data, PatientInfo(id="P1")),
             acquired=self.acquired.get(data),
         )  # fmt: skip
-        return Radiograph(Brightness(np.zeros((8, 8), np.float32)), image, (0, 0, 8, 8))
+        return Radiograph(Brightness(np.zeros((8, 8), np.float32)), info, (0, 0, 8, 8))
 
     def score_radiograph(self, radiograph: Radiograph, clock: StageClock | None = None) -> ScoredRadiograph:
         error = self.score_error(radiograph)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import queue
-import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,6 +11,7 @@ from lungsev.errors import LungsevError
 from lungsev.model import Model
 from lungsev.pipeline import ScoredRadiograph
 from lungsev.report import SeverityReport
+from lungsev.runtime.cluster.threads import completed
 from lungsev.runtime.commands.inputs import ResultNames
 from lungsev.runtime.outputs.catalog import open_outputs
 from lungsev.runtime.outputs.contract import Output
@@ -27,9 +25,6 @@ class ImageResult:
     report: SeverityReport
     files: tuple[Path, ...] = ()
     reused: bool = False
-
-
-Task = Callable[[Model], ImageResult]
 
 
 def score_images(
@@ -59,62 +54,12 @@ def score_images(
         scored = model.examine(image)
         return ImageResult(image, scored.report, _write(scored, target, outputs))
 
-    def tasks() -> Iterator[Task]:
+    def tasks() -> Iterator[Callable[[Model], ImageResult]]:
         for image in images:
             name, earlier = names.assign(image) if names is not None else (None, None)
             yield partial(run, image, out / name if out is not None and name is not None else None, earlier)
 
-    yield from _completed(tasks(), open_model, min(jobs, len(images)))
-
-
-def _completed(tasks: Iterable[Task], open_model: Callable[[], Model], jobs: int) -> Iterator[ImageResult]:
-    """Results as they come. Every thread opens, uses and closes its own model: a GPU is bound to its thread.
-
-    Few tasks wait at any time, so naming does not run far ahead of scoring.
-    """
-    todo: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
-    done: queue.SimpleQueue[ImageResult | BaseException] = queue.SimpleQueue()
-    threads = [threading.Thread(target=_work, args=(todo, done, open_model), name="score") for _ in range(jobs)]
-    for thread in threads:
-        thread.start()
-    waiting = 0
-    try:
-        for task in tasks:
-            todo.put(task)
-            waiting += 1
-            if waiting > 2 * jobs:
-                yield _result(done)
-                waiting -= 1
-        for _ in range(waiting):
-            yield _result(done)
-    finally:
-        with suppress(queue.Empty):
-            while True:  # after an error, or when the caller has had enough, what waits is not begun
-                todo.get_nowait()
-        for _ in threads:
-            todo.put(None)
-        for thread in threads:
-            thread.join()
-
-
-def _work(
-    todo: queue.SimpleQueue[Task | None],
-    done: queue.SimpleQueue[ImageResult | BaseException],
-    open_model: Callable[[], Model],
-) -> None:
-    try:
-        with open_model() as model:
-            while (task := todo.get()) is not None:
-                done.put(task(model))
-    except BaseException as error:
-        done.put(error)
-
-
-def _result(done: queue.SimpleQueue[ImageResult | BaseException]) -> ImageResult:
-    result = done.get()
-    if isinstance(result, BaseException):
-        raise result
-    return result
+    yield from completed(tasks(), open_model, min(jobs, len(images)))
 
 
 def _write(scored: ScoredRadiograph, target: Path | None, outputs: Sequence[Output]) -> tuple[Path, ...]:

@@ -15,22 +15,58 @@ if TYPE_CHECKING:
 
     from lungsev.model import Model
     from lungsev.runtime.commands.batch import ImageResult
+    from lungsev.runtime.settings import ModelSettings
+
+
+_MOST_THREADS = 64
 
 
 def score(
-    paths: Annotated[list[Path], typer.Argument(help="Images (DICOM, PNG, JPEG, TIFF) and folders of images.")],
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            help="Images (DICOM, PNG, JPEG, TIFF) and folders of images; or URLs: s3://, gs://, https://, zip::..., "
+            "dicomweb+https://HOST/dicom-web?StudyDate=..."
+        ),
+    ],
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder for <file name>.json and .png of every image.")
+        Path | None,
+        typer.Option("--out", "-o", help="Folder for <file name>.json and .png of every image, or for Parquet files."),
     ] = None,
     bundle: BundleOption = None,
     backend: BackendOverride = None,
     threads: ThreadsOption = None,
-    jobs: Annotated[int, typer.Option("--jobs", "-j", min=1, max=64, help="Images scored at the same time.")] = 1,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            "--jobs",
+            "-j",
+            min=1,
+            max=4096,
+            help="Images scored at the same time. Default: 1; on a cluster one per CPU, or as GPUs have room.",
+        ),
+    ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Score again what --out already holds.")] = False,
     json_lines: JsonLinesOption = False,
     config: ConfigOption = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            "--cluster",
+            help="Score on Ray: auto (the cluster that runs here), local (start one for this run), or its address, "
+            "ray://HOST:10001. Implies --parquet.",
+        ),
+    ] = None,
+    parquet: Annotated[
+        bool,
+        typer.Option("--parquet", help="One table in Parquet files instead of files per image. URLs imply it."),
+    ] = False,
+    reports: Annotated[bool, typer.Option("--reports", help="Keep each report's JSON in the table.")] = False,
+    gpus: Annotated[
+        float, typer.Option("--gpus-per-worker", min=0, help="GPU that each worker on a cluster takes, e.g. 0.25.")
+    ] = 0.0,
 ) -> None:
-    """Score images and folders of images.
+    """Score images, folders of images and archives of millions.
 
     Every input gets one report. An image that cannot be scored is `skipped` (for example, it is no frontal chest
     radiograph) or `failed` (it is damaged), with the reason; it never stops the others, and the exit code stays 0. A
@@ -41,9 +77,35 @@ def score(
 
     With --out, results of an earlier run for the same file and model are kept and not scored again.
 
+    URLs, --parquet and --cluster write one table, a row per image (extra "cluster"); --json then prints one summary.
+
     Example: lungsev-run score image.dcm ward-7/ --out results
+
+    Example: lungsev-run score s3://bucket/prefix --out results --cluster auto
     """
     from lungsev.config import load_model
+    from lungsev.runtime.cluster.sources import is_url
+    from lungsev.runtime.settings import BedsideSettings
+
+    overrides = {"model.bundle": bundle, "model.backend": backend, "model.threads": threads}
+    model = load_model(BedsideSettings, config, overrides).model
+    is_archive = parquet or cluster is not None or any(is_url(str(source)) for source in sources)
+    if cluster is None and (gpus or (jobs or 1) > _MOST_THREADS):
+        raise typer.BadParameter(f"--gpus-per-worker, and --jobs above {_MOST_THREADS}, need --cluster")
+    if reports and not is_archive:
+        raise typer.BadParameter("--reports needs --parquet, --cluster or a URL: without them each report is a file")
+    if is_archive:
+        from lungsev.runtime.commands.archive import ArchiveOptions, score_archive
+
+        options = ArchiveOptions(cluster, jobs, gpus, reports, fresh)
+        score_archive(sources, out, model, options, json_lines)
+    else:
+        _score_files([Path(source) for source in sources], out, model, jobs or 1, fresh, json_lines)
+
+
+def _score_files(
+    paths: list[Path], out: Path | None, model: ModelSettings, jobs: int, fresh: bool, json_lines: bool
+) -> None:
     from lungsev.errors import LungsevError
     from lungsev.inference.cpus import usable_cpus
     from lungsev.inference.select import DeviceOptions
@@ -51,11 +113,8 @@ def score(
     from lungsev.runtime.commands.batch import score_images
     from lungsev.runtime.commands.inputs import find_images
     from lungsev.runtime.console import count_noun, display_name, open_console
-    from lungsev.runtime.settings import BedsideSettings
 
-    overrides = {"model.bundle": bundle, "model.backend": backend, "model.threads": threads}
-    model = load_model(BedsideSettings, config, overrides).model
-    device, path = DeviceOptions(model.engine), model.bundle_path()
+    device, bundle = DeviceOptions(model.engine), model.bundle_path()
     found = find_images(paths, results=out)
     unfinished = f"{count_noun(found.unfinished, 'file')} left out, hidden or still being written"
     if not found.images and not found.missing:
@@ -69,7 +128,7 @@ def score(
         each = model.threads or max(1, usable_cpus() // jobs)
 
         def open_model() -> Model:
-            return load(path, model.backend, each, allow_unsigned=model.allow_unsigned, device=device)
+            return load(bundle, model.backend, each, allow_unsigned=model.allow_unsigned, device=device)
 
         results = score_images(found.images, out, open_model, jobs, fresh)
         count = _print_json(results) if json_lines else _print_for_people(results, len(found.images), out)

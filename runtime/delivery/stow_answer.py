@@ -92,11 +92,11 @@ def _split(body: bytes, content_type: str) -> Iterator[bytes]:
 
 
 def _read_part(body: bytes) -> list[dict[str, Any]] | None:
-    datasets = _read_json(body)
+    datasets = read_dicom_json(body)
     return _read_xml(body) if datasets is None else datasets
 
 
-def _read_json(body: bytes) -> list[dict[str, Any]] | None:
+def read_dicom_json(body: bytes) -> list[dict[str, Any]] | None:
     """Return the datasets of the DICOM JSON Model (PS3.18 F), or None."""
     try:
         value = json.loads(body)
@@ -150,7 +150,7 @@ def _dataset(model: ElementTree.Element) -> dict[str, Any]:
     }
 
 
-def _values(dataset: dict[str, Any], tag: str) -> list[Any]:
+def element_values(dataset: dict[str, Any], tag: str) -> list[Any]:
     """Return the values of an element, however it is written: none at all, null, or one without a list."""
     element = dataset.get(tag)
     value = element.get("Value") if isinstance(element, dict) else element
@@ -158,18 +158,18 @@ def _values(dataset: dict[str, Any], tag: str) -> list[Any]:
 
 
 def _items(dataset: dict[str, Any], sequence: str) -> Iterator[dict[str, Any]]:
-    for item in _values(dataset, sequence):
+    for item in element_values(dataset, sequence):
         if isinstance(item, dict):
             yield {str(tag).upper(): element for tag, element in item.items()}
 
 
 def _uid(item: dict[str, Any]) -> str | None:
-    return next((str(value).strip(" \0") for value in _values(item, _INSTANCE_UID) if value), None)
+    return next((str(value).strip(" \0") for value in element_values(item, _INSTANCE_UID) if value), None)
 
 
 def _reason(item: dict[str, Any]) -> int | None:
     """Return a reason, a number or a text of one; None when it is missing or is no 16-bit number."""
-    value: Any = next(iter(_values(item, _FAILURE_REASON)), None)
+    value: Any = next(iter(element_values(item, _FAILURE_REASON)), None)
     try:
         reason = int(value, 0) if isinstance(value, str) else int(value)
     except (ValueError, TypeError, OverflowError):

@@ -72,15 +72,39 @@ def ask(
     sent = dict(headers or {})
     if destination.token_file is not None:
         sent["Authorization"] = f"Bearer {read_secret(destination.token_file)}"
-    request = urllib.request.Request(destination.url, data=body, headers=sent, method=method)
-    timeout = timeout_seconds or destination.timeout_seconds
+    return request(destination.url, method, body, sent, timeout_seconds or destination.timeout_seconds)
+
+
+def request(
+    url: str,
+    method: str,
+    body: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+    timeout_seconds: float = 30.0,
+    most_bytes: int | None = None,
+) -> WebAnswer:
+    """Send one request.
+
+    Args:
+        url: Where to.
+        method: Of HTTP.
+        body: What to send.
+        headers: All headers beside those of the connection.
+        timeout_seconds: For the connection, and for the whole body of the answer.
+        most_bytes: Of the answer's body, compressed or not; None is what an answer about storage may have.
+
+    Raises:
+        SendLaterError: There was no answer, or not a whole one.
+    """
+    most = most_bytes or _LONGEST_ANSWER
+    wanted = urllib.request.Request(url, data=body, headers=dict(headers or {}), method=method)
     try:
-        with urllib.request.build_opener(_AnyStatus).open(request, timeout=timeout) as response:
+        with urllib.request.build_opener(_AnyStatus).open(wanted, timeout=timeout_seconds) as response:
             encoding = response.headers.get("Content-Encoding", "")
             return WebAnswer(
                 response.status,
                 response.headers.get("Content-Type", ""),
-                decode_body(_read(response, timeout), encoding),
+                decode_body(_read(response, timeout_seconds, most), encoding, most),
             )
     except (OSError, http.client.HTTPException) as error:
         raise SendLaterError(f"the server did not answer: {describe_error(error)}") from None
@@ -135,13 +159,13 @@ def describe_error(error: object) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
 
 
-def _read(response: Any, seconds: float) -> bytes:
+def _read(response: Any, seconds: float, most_bytes: int) -> bytes:
     """Read a body within a time, so that a server that sends a byte now and then does not hold the outbox."""
     end, body = time.monotonic() + seconds, bytearray()
     while chunk := response.read1(_CHUNK_BYTES):
         body += chunk
-        if len(body) > _LONGEST_ANSWER:
-            raise SendLaterError(f"the answer of the server is longer than {_LONGEST_ANSWER >> 20} MB: check the URL")
+        if len(body) > most_bytes:
+            raise SendLaterError(f"the answer of the server is longer than {most_bytes >> 20} MB: check the URL")
         if time.monotonic() > end:
             raise TimeoutError
     if response.length:  # what is missing of Content-Length
@@ -149,26 +173,32 @@ def _read(response: Any, seconds: float) -> bytes:
     return bytes(body)
 
 
-def decode_body(body: bytes, encodings: str) -> bytes:
+def decode_body(body: bytes, encodings: str, most_bytes: int | None = None) -> bytes:
     """Undo the compression of a body (RFC 9110 8.4), which servers apply unasked and at times without saying so.
+
+    Args:
+        body: As it was sent.
+        encodings: Its Content-Encoding.
+        most_bytes: As in `request`.
 
     Raises:
         SendLaterError: It is damaged, too long, or compressed in a way that was not asked for.
     """
+    most = most_bytes or _LONGEST_ANSWER
     for encoding in reversed([name.strip().lower() for name in encodings.split(",") if name.strip()]):
         if encoding in ("gzip", "x-gzip", "deflate") and body:
-            body = _inflate(body)
+            body = _inflate(body, most)
         elif encoding != "identity" and body:
             raise SendLaterError("the answer of the server is compressed in a way that was not asked for")
-    return _inflate(body) if body.startswith(b"\x1f\x8b") else body
+    return _inflate(body, most) if body.startswith(b"\x1f\x8b") else body
 
 
-def _inflate(body: bytes) -> bytes:
+def _inflate(body: bytes, most_bytes: int) -> bytes:
     """Inflate gzip, zlib, or a bare deflate stream, which some servers send for "deflate"."""
     for window_bits in (zlib.MAX_WBITS | 32, -zlib.MAX_WBITS):
         stream = zlib.decompressobj(window_bits)
         try:
-            inflated = stream.decompress(body, _LONGEST_ANSWER)
+            inflated = stream.decompress(body, most_bytes)
         except zlib.error:
             continue
         if stream.eof:

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from archive_runs import table
+from typer.testing import CliRunner
+
+from lungsev.bundle.archive import Bundle
+from lungsev.errors import LungsevError, MissingExtraError
+from lungsev.phantom import make_phantom, write_phantom_dicom
+from lungsev.runtime.commands.archive import ArchiveOptions, score_archive
+from lungsev.runtime.commands.score import score
+from lungsev.runtime.settings import ModelSettings
+
+
+@pytest.fixture
+def ward(tmp_path: Path) -> Path:
+    folder = tmp_path / "ward"
+    folder.mkdir()
+    write_phantom_dicom(make_phantom(11, size_px=256), folder / "image.dcm")
+    (folder / "letter.dcm").write_bytes(b"Dear colleague, this is no image.")
+    (folder / "x.part").write_bytes(b"x")
+    return folder
+
+
+@pytest.fixture
+def model(tiny_bundle: Bundle) -> ModelSettings:
+    return ModelSettings(bundle=tiny_bundle.path, backend="onnxruntime", threads=1)
+
+
+def test_an_archive_becomes_a_table_and_a_summary(
+    ward: Path, tmp_path: Path, model: ModelSettings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("pyarrow", reason="the extra cluster is not installed")
+    out = tmp_path / "out"
+    score_archive([str(ward)], out, model, ArchiveOptions(reports=True), as_json=False)
+    rows = {row["image"]: row for row in table(out)}
+    assert {name: row["status"] for name, row in rows.items()} == {"image.dcm": "scored", "letter.dcm": "failed"}
+    assert json.loads(rows["image.dcm"]["report"])["scores"]["brixia"]["total"] == rows["image.dcm"]["total"]
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[:3] == [
+        "2 images: 1 scored, 0 skipped, 1 failed",
+        "failed: not_dicom 1",
+        "left out: 1 hidden or still being written",
+    ]
+    assert printed[-2:] == [f"results: {out}", "Research use only. Not for clinical use."]
+    (ward / "letter.dcm").unlink()
+    with pytest.raises(LungsevError, match=r"not all was listed: no such file or folder: .*absent"):
+        score_archive([str(ward), str(tmp_path / "absent")], out, model, ArchiveOptions(), as_json=True)
+    told = json.loads(capsys.readouterr().out)
+    assert (told["images"], told["done_before"], len(told["errors"])) == (0, 1, 1)
+
+
+@pytest.mark.parametrize(
+    "options", [{"parquet": True}, {"cluster": "auto"}, {"sources": ["https://host/archive/"]}], ids=str
+)
+def test_an_archive_needs_a_folder_for_its_results(ward: Path, options: dict) -> None:
+    with pytest.raises(LungsevError, match="an archive needs --out"):
+        score(**{"sources": [str(ward)], **options})
+
+
+def test_a_missing_ray_is_said_before_anything_is_listed(
+    ward: Path, tmp_path: Path, model: ModelSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    with pytest.raises(MissingExtraError, match=r'pip install "lungsev\[cluster\]"'):
+        score_archive([str(ward)], tmp_path / "out", model, ArchiveOptions(cluster="auto"), as_json=False)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("options", [["--reports"], ["--gpus-per-worker", "1"], ["--jobs", "65"]])
+def test_options_of_archives_alone_are_refused_elsewhere(ward: Path, options: list[str]) -> None:
+    from lungsev.runtime.cli import app
+
+    result = CliRunner().invoke(app, ["score", str(ward), *options])
+    assert result.exit_code == 2
+    assert "cluster" in result.output

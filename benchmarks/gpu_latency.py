@@ -39,7 +39,7 @@ from lungsev.inference.tensorrt.build import BuildOptions, build_engine
 from lungsev.inference.tensorrt.cuda import open_driver
 from lungsev.inference.tensorrt.library import FLAVOURS, Flavour, TensorRTLibrary, load_tensorrt
 from lungsev.inference.tensorrt.runner import TensorRTBackend
-from lungsev.runtime.benchmark.floor import KNOWN_DEVICES
+from lungsev.runtime.benchmark.peaks import peak_of_gpu
 
 PCIE_BYTES_PER_S = 55e9  # 16 lanes of the fifth generation, as drivers reach them
 COMPILE_MODES = ("reduce-overhead", "max-autotune")
@@ -240,13 +240,13 @@ def floor(bundle: Bundle) -> Result:
     graph = bundle.graph_bytes("fp32")
     gflop = total_gflop(onnx.load_from_string(graph))
     name = torch.cuda.get_device_name()
-    sheet = next((value for key, value in KNOWN_DEVICES.items() if key in name), None)
+    sheet = peak_of_gpu(name)
     if sheet is None:
         return {"gflop": round(gflop, 3), "peak": f"the peak of {name} is not known here"}
     return {
         "gflop": round(gflop, 3),
-        "arithmetic_ms": round(gflop / sheet[0], 4),
-        "weights_ms": round(len(graph) / 2 / sheet[1] / 1e6, 4),
+        "arithmetic_ms": round(gflop / sheet.half_gflops * 1000, 4),
+        "weights_ms": round(len(graph) / 2 / sheet.gb_per_s / 1e6, 4),
         "image_to_device_ms": round(example(bundle).nbytes / PCIE_BYTES_PER_S * 1000, 4),
     }
 

@@ -46,9 +46,9 @@ from lungsev.networks.encoder import PositionAwareEncoder
 from lungsev.pipeline import Scorer
 from lungsev.preprocessing.canvas import to_canvas
 from lungsev.reading.read import read_radiograph
-from lungsev.runtime.benchmark.floor import matrix_product
 from lungsev.runtime.benchmark.machine import describe_machine
 from lungsev.runtime.benchmark.measure import write_portable_image
+from lungsev.runtime.benchmark.peaks import matrix_product
 from lungsev.schemes import load_scheme
 
 Candidate = Callable[[], object]

@@ -133,12 +133,17 @@ def walk_folder(
 
 def is_share(folder: Path, mounts: Path = Path("/proc/self/mounts")) -> bool:
     """Return whether a folder is on a network file system, where a scan costs more and clocks differ."""
+    return file_system_of(folder, mounts) in SHARE_TYPES
+
+
+def file_system_of(folder: Path, mounts: Path = Path("/proc/self/mounts")) -> str:
+    """Return the kind of file system that a folder is on, e.g. `ext4` or `nfs4`; empty where it is not known."""
     target = os.path.realpath(folder)
     best, kind = "", ""
     try:
         lines = mounts.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
-        return False
+        return ""
     for line in lines:
         parts = line.split(" ")
         if len(parts) < 3:
@@ -146,7 +151,7 @@ def is_share(folder: Path, mounts: Path = Path("/proc/self/mounts")) -> bool:
         point = parts[1].replace("\\040", " ").rstrip("/")
         if (target == point or target.startswith(point + "/")) and len(point) >= len(best):
             best, kind = point, parts[2]
-    return kind in SHARE_TYPES
+    return kind
 
 
 def _stat(item: os.DirEntry[bytes], follow_file_links: bool) -> os.stat_result | None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import onnx
 from onnx import shape_inference
+
+from lungsev.bundle import flop
 
 Shape = tuple[int, ...]
 
@@ -32,16 +33,10 @@ def tensor_shapes(model: onnx.ModelProto) -> dict[str, Shape]:
 
 
 def node_flop(node: onnx.NodeProto, shapes: Mapping[str, Shape]) -> int:
-    """Count the operations of a convolution or matrix product, a multiply-add as two; 0 for all other nodes."""
-    if node.op_type == "Conv":
-        output, weight = shapes[node.output[0]], shapes[node.input[1]]
-        return 2 * math.prod(output) * math.prod(weight[1:])
-    if node.op_type in ("MatMul", "Gemm"):
-        inner = shapes[node.input[0]][-1]
-        if node.op_type == "Gemm" and integer_attribute(node, "transA"):
-            inner = shapes[node.input[0]][0]
-        return 2 * math.prod(shapes[node.output[0]]) * inner
-    return 0
+    """Count the operations of a node as `lungsev.bundle.flop` does."""
+    transposed = node.op_type == "Gemm" and bool(integer_attribute(node, "transA"))
+    inputs = [shapes.get(name, ()) for name in node.input if name]
+    return flop.node_flop(node.op_type, inputs, shapes.get(node.output[0], ()), transposed)
 
 
 def total_gflop(model: onnx.ModelProto) -> float:

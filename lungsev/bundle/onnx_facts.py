@@ -41,6 +41,7 @@ class OnnxFacts:
         inputs, outputs: Name to shape; a dimension without a fixed value is -1.
         element_types: Tensor name to ONNX element type (1 float32, 10 float16), for inputs, outputs,
             weights and every intermediate result whose type the file states.
+        shapes: Tensor name to shape, for the same tensors.
         external_data: Some weights are outside the file.
         bad_weights: Names of weights with NaN or infinity.
     """
@@ -51,6 +52,7 @@ class OnnxFacts:
     nodes: tuple[Node, ...]
     metadata: dict[str, str]
     element_types: dict[str, int]
+    shapes: dict[str, tuple[int, ...]]
     external_data: bool
     bad_weights: tuple[str, ...]
 
@@ -89,6 +91,7 @@ def read_onnx(data: bytes) -> OnnxFacts:
         nodes=tuple(collected.nodes),
         metadata=collected.metadata,
         element_types=collected.element_types,
+        shapes=collected.shapes,
         external_data=collected.external_data,
         bad_weights=tuple(collected.bad_weights),
     )
@@ -102,6 +105,7 @@ class _Collected:
     nodes: list[Node] = field(default_factory=list)
     metadata: dict[str, str] = field(default_factory=dict)
     element_types: dict[str, int] = field(default_factory=dict)
+    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     external_data: bool = False
     bad_weights: list[str] = field(default_factory=list)
 
@@ -142,6 +146,14 @@ def _varint(message: memoryview, position: int) -> tuple[int, int]:
         shift += 7
         if shift > 63:
             raise ValueError("number too long")
+
+
+def _varints(message: memoryview) -> list[int]:
+    found, position = [], 0
+    while position < len(message):
+        value, position = _varint(message, position)
+        found.append(value)
+    return found
 
 
 def _view(value: Value) -> memoryview:
@@ -188,7 +200,7 @@ def _read_graph(message: memoryview, out: _Collected, depth: int) -> None:
             _read_tensor(_view(value), out)
         elif number in (11, 12, 13):
             name, element_type, shape = _read_value_info(_view(value))
-            out.element_types[name] = element_type
+            out.element_types[name], out.shapes[name] = element_type, shape
             if depth == 0 and number != 13:
                 (out.inputs if number == 11 else out.outputs)[name] = shape
         elif number == 15:
@@ -238,10 +250,12 @@ def _read_sparse(message: memoryview, out: _Collected) -> None:
 
 
 def _read_tensor(message: memoryview, out: _Collected) -> None:
-    name, element_type = "", 0
+    name, element_type, shape = "", 0, []
     payload: memoryview | None = None
     for number, value in _fields(message):
-        if number == 2:
+        if number == 1:
+            shape += [value] if isinstance(value, int) else _varints(value)
+        elif number == 2:
             element_type = _number(value)
         elif number == 4 and not isinstance(value, int) and len(value) != 4:
             payload = value  # packed float_data
@@ -252,7 +266,7 @@ def _read_tensor(message: memoryview, out: _Collected) -> None:
         elif number == 13 or (number == 14 and value == 1):
             out.external_data = True
     if name:
-        out.element_types[name] = element_type
+        out.element_types[name], out.shapes[name] = element_type, tuple(shape)
     if payload is not None and element_type in _FLOAT_TYPES:
         dtype = _FLOAT_TYPES[element_type]
         if len(payload) % dtype.itemsize:

@@ -69,6 +69,20 @@ class DeviceMemoryBackend(Protocol):
         ...
 
 
+@runtime_checkable
+class LayerTimer(Protocol):
+    """A backend that can tell the time of each of its layers."""
+
+    def layer_times(self, image: npt.NDArray[np.float32], runs: int) -> list[tuple[str, float]]:
+        """Run the graph some times and return the name and the milliseconds of every layer of every run.
+
+        Args:
+            image: float32 [1, 1, S, S], 0-1.
+            runs: Number of runs; one before them is not counted.
+        """
+        ...
+
+
 def check_image(image: npt.NDArray[np.float32], size_px: int) -> None:
     """Check that an image is a float32 [1, 1, S, S] batch.
 

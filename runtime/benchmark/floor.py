@@ -1,27 +1,37 @@
-"""The physical floor of the model part: its arithmetic at the machine's measured or stated peak."""
+"""The physical floor of the model part: layer by layer the larger of its arithmetic and its memory traffic."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from lungsev.bundle.archive import Bundle
+from lungsev.bundle.manifest import Precision
+from lungsev.bundle.onnx_facts import read_onnx
 from lungsev.errors import BackendError, MissingExtraError
 from lungsev.inference.backend import Backend
-from lungsev.inference.cpus import usable_cpus
 from lungsev.inference.openvino import OpenVinoBackend, has_bfloat16
+from lungsev.runtime.benchmark.layers import Layer, layers_of
+from lungsev.runtime.benchmark.peaks import Peak, fastest_ms, peak_of_gpu
 
-# Dense peak in half precision (10^12 operations a second) and memory bandwidth (10^9 bytes a second), data sheets.
-KNOWN_DEVICES: dict[str, tuple[float, float]] = {
-    "Orin Nano": (17.0, 102.0),
-    "AGX Orin": (42.5, 204.8),
-    "RTX 4090": (165.0, 1008.0),
-    "H100": (989.0, 3350.0),
-    "H200": (989.0, 4800.0),
-}
+
+@dataclass(frozen=True)
+class LayerFloor:
+    """The least time of one layer.
+
+    Attributes:
+        name, kind, gflop, megabytes: As `Layer` has them.
+        floor_ms: The larger of arithmetic at the device's peak and traffic at its bandwidth.
+        bound: `arithmetic` or `memory`, whichever is larger.
+    """
+
+    name: str
+    kind: str
+    gflop: float
+    megabytes: float
+    floor_ms: float
+    bound: str
 
 
 @dataclass(frozen=True)
@@ -29,17 +39,26 @@ class Floor:
     """What physics allows the model part.
 
     Attributes:
-        gflop: Operations of one image; None where the bundle does not say.
-        peak_gflops: Measured with a matrix product in this run, or from the device's data sheet.
-        floor_ms: The larger of arithmetic and weight traffic.
+        note: Why there is none; empty where there is one.
+        gflop: Operations of one image (10^9).
+        megabytes: Weights and activations that the layers read and write for one image (10^6 bytes).
+        peak: Of the device.
+        arithmetic_ms: All arithmetic at the peak, with memory for nothing.
+        traffic_ms: All traffic at the peak, with arithmetic for nothing.
+        floor_ms: Sum over the layers of the larger of both.
         ratio: The fastest run over the floor: the peak, too, is the best of its runs.
+        layers: Each with its floor, in the graph's order.
     """
 
-    gflop: float | None
-    peak_gflops: float | None
-    peak_source: str
-    floor_ms: float | None
-    ratio: float | None
+    note: str
+    gflop: float | None = None
+    megabytes: float | None = None
+    peak: Peak | None = None
+    arithmetic_ms: float | None = None
+    traffic_ms: float | None = None
+    floor_ms: float | None = None
+    ratio: float | None = None
+    layers: tuple[LayerFloor, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -57,30 +76,43 @@ class Bfloat16:
     note: str
 
 
-def find_floor(bundle: Bundle, backend: Backend, cpu_peak_gflops: float, infer_ms: float) -> Floor:
+def find_floor(bundle: Bundle, backend: Backend, cpu_peak: Peak | None, infer_ms: float) -> Floor:
     """Return the floor of a bundle on a backend.
 
     Args:
-        bundle: Says how many operations an image takes.
-        backend: Says the device.
-        cpu_peak_gflops: From `matrix_peak_gflops`; unused on a GPU.
+        bundle: Has the graph.
+        backend: Says the device and the precision.
+        cpu_peak: From `measure_cpu_peak`; unused on a GPU.
         infer_ms: The fastest run of the model.
     """
-    gflop = bundle.manifest.graphs["fp32"].gflop
-    if gflop is None:
-        return Floor(None, None, "the bundle does not state its operations", None, None)
-    traffic_ms = 0.0
-    if backend.device == "cpu":
-        peak, source = cpu_peak_gflops, "float32 matrix product measured in this run"
-    else:
-        known = next((value for name, value in KNOWN_DEVICES.items() if name in backend.device), None)
-        if known is None:
-            return Floor(gflop, None, f"the peak of {backend.device} is not known here", None, None)
-        peak, source = known[0] * 1000, "data sheet, dense half precision"
-        precision = "fp16" if "fp16" in bundle.precisions else "fp32"
-        traffic_ms = len(bundle.graph_bytes(precision)) / known[1] / 1e6  # type: ignore[arg-type]
-    floor_ms = max(gflop / peak * 1000, traffic_ms)
-    return Floor(gflop, peak, source, round(floor_ms, 3), round(infer_ms / floor_ms, 2))
+    precision: Precision = "fp16" if backend.precision == "fp16" and "fp16" in bundle.precisions else "fp32"
+    layers = layers_of(read_onnx(bundle.graph_bytes(precision)))
+    if not layers:
+        return Floor("the bundle's graph does not state the shapes of its results; export it again")
+    gflop, megabytes = sum(layer.gflop for layer in layers), sum(layer.megabytes for layer in layers)
+    peak = cpu_peak if backend.device == "cpu" else peak_of_gpu(backend.device)
+    if backend.precision == "bf16":
+        return Floor("the peak of bfloat16 is not measured", round(gflop, 3), round(megabytes, 1))
+    if peak is None:
+        return Floor(f"the peak of {backend.device} is not known here", round(gflop, 3), round(megabytes, 1))
+    floors = [_floor_of(layer, peak) for layer in layers]
+    floor_ms = sum(layer.floor_ms for layer in floors)
+    return Floor(
+        note="",
+        gflop=round(gflop, 3),
+        megabytes=round(megabytes, 1),
+        peak=peak,
+        arithmetic_ms=round(sum(arithmetic_ms(layer, peak) for layer in layers), 4),
+        traffic_ms=round(megabytes / peak.gb_per_s, 4),
+        floor_ms=round(floor_ms, 4),
+        ratio=round(infer_ms / floor_ms, 2),
+        layers=tuple(floors),
+    )
+
+
+def arithmetic_ms(layer: Layer, peak: Peak) -> float:
+    """Return the milliseconds of a layer's operations at the peak of its precision."""
+    return layer.gflop / (peak.half_gflops if layer.half else peak.gflops) * 1000
 
 
 def measure_bfloat16(bundle: Bundle, fp32_ms: float, runs: int = 12) -> Bfloat16:
@@ -91,60 +123,19 @@ def measure_bfloat16(bundle: Bundle, fp32_ms: float, runs: int = 12) -> Bfloat16
     image = np.linspace(0, 1, size * size, dtype=np.float32).reshape(1, 1, size, size)
     try:
         with OpenVinoBackend(bundle, bfloat16=True) as backend:
-            fastest = _fastest_ms(lambda: backend.infer(image), runs)
+            fastest = fastest_ms(lambda: backend.infer(image), runs)
     except (BackendError, MissingExtraError) as error:
         return Bfloat16(None, None, str(error))
     return Bfloat16(round(fastest, 3), round(fp32_ms / fastest, 2), "")
 
 
-def matrix_peak_gflops(threads: int | None = None, side: int = 1536, repeats: int = 5) -> float:
-    """Return the best rate of a float32 matrix product here, in 10^9 operations a second."""
-    multiply, gflop = matrix_product(threads, side)
-    return round(gflop / _fastest_ms(multiply, repeats + 1) * 1000, 1)
-
-
-def matrix_product(threads: int | None = None, side: int = 1536) -> tuple[Callable[[], object], float]:
-    """Return a call that multiplies two square float32 matrices, and its operations (10^9).
-
-    ONNX Runtime does it, so that threads and instructions are those the model may use.
-    """
-    from lungsev.inference.onnxruntime import open_session
-
-    session = open_session(_matrix_product_graph(side), threads or usable_cpus())
-    feed = {"a": np.random.default_rng(0).random((side, side), dtype=np.float32)}
-    return lambda: session.run(None, feed), 2 * side**3 / 1e9
-
-
-def _fastest_ms(call: Callable[[], object], runs: int) -> float:
-    best = float("inf")
-    for _ in range(runs):
-        started = time.perf_counter()
-        call()
-        best = min(best, time.perf_counter() - started)
-    return best * 1000
-
-
-def _matrix_product_graph(side: int) -> bytes:
-    """`y = a @ a`, [side, side] float32, as ONNX bytes; written by hand, since the onnx package is not there."""
-
-    def field_(number: int, data: bytes) -> bytes:
-        return bytes([number << 3 | 2]) + _varint(len(data)) + data
-
-    def number_(number: int, value: int) -> bytes:
-        return bytes([number << 3]) + _varint(value)
-
-    dimension = field_(1, number_(1, side))
-    tensor = field_(2, field_(1, number_(1, 1) + field_(2, dimension * 2)))
-    node = field_(1, b"a") * 2 + field_(2, b"y") + field_(4, b"MatMul")
-    graph = field_(1, node) + field_(2, b"peak") + field_(11, field_(1, b"a") + tensor)
-    graph += field_(12, field_(1, b"y") + tensor)
-    return number_(1, 9) + field_(7, graph) + field_(8, number_(2, 18))
-
-
-def _varint(value: int) -> bytes:
-    data = bytearray()
-    while value > 0x7F:
-        data.append(value & 0x7F | 0x80)
-        value >>= 7
-    data.append(value)
-    return bytes(data)
+def _floor_of(layer: Layer, peak: Peak) -> LayerFloor:
+    arithmetic, traffic = arithmetic_ms(layer, peak), layer.megabytes / peak.gb_per_s
+    return LayerFloor(
+        layer.name,
+        layer.kind,
+        round(layer.gflop, 6),
+        round(layer.megabytes, 3),
+        round(max(arithmetic, traffic), 5),
+        "arithmetic" if arithmetic > traffic else "memory",
+    )

@@ -1,22 +1,20 @@
 """Speed of lungsev on this machine: every stage of an image as `score` and `watch` run it, and the cold start.
 
-result = run_bench(bundle=None, backend="auto")
-result.to_dict()        for machines
-result.rows()           for a table
+result = run_bench(BenchPlan())
+result.to_dict()                       for machines
+result.heading(), .stages, .remarks()  for a person
 """
 
 from __future__ import annotations
 
-import json
 import resource
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -28,15 +26,23 @@ from lungsev.inference.status import in_use
 from lungsev.inference.tensorrt.settings import AUTOMATIC, EngineSettings
 from lungsev.model import Model, load
 from lungsev.report import ModelInfo
-from lungsev.runtime.benchmark.floor import Bfloat16, Floor, find_floor, matrix_peak_gflops, measure_bfloat16
+from lungsev.runtime.benchmark.drop import DROP_STAGES, PORTABLE_IMAGE, DropTimes, measure_drops
+from lungsev.runtime.benchmark.floor import Bfloat16, Floor, find_floor, measure_bfloat16
+from lungsev.runtime.benchmark.load import LoadWatch
 from lungsev.runtime.benchmark.machine import describe_machine
+from lungsev.runtime.benchmark.nvidia import machine_sources
+from lungsev.runtime.benchmark.peaks import Peak, faster_of, measure_cpu_peak
+from lungsev.runtime.benchmark.profile import Profile, profile_layers
+from lungsev.runtime.benchmark.result import BenchResult, StageTimes, stage_times
+from lungsev.runtime.benchmark.sensors import Sensors, SensorWatch
 from lungsev.runtime.outputs.catalog import OUTPUTS
+from lungsev.runtime.scan import file_system_of
+from lungsev.runtime.settings import BedsideSettings
 from lungsev.system import python_command
 
 # `read` is in the sandbox; `infer` holds the way to the device and back, which `transfer` times apart where there is
 # one; `decode` is from the network's outputs to grades; `write` is the JSON file, flushed to the disk.
 STAGES = ("read", "prepare", "transfer", "infer", "decode", "write", "total")
-PORTABLE_IMAGE = (2500, 2048)
 
 _COLD_START = """
 import time
@@ -51,142 +57,93 @@ with lungsev.load(bundle or None, backend, int(threads) or None, device=device) 
     print(opened, time.monotonic())
 """
 
-
-@dataclass(frozen=True)
-class StageTimes:
-    """Milliseconds of one stage over all runs."""
-
-    p50: float
-    p95: float
-    p99: float
-    fastest: float
+Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
-class BenchResult:
-    """One run of the bench."""
+class BenchPlan:
+    """What is measured.
 
-    lungsev: str
-    measured_at: str
-    machine: dict[str, Any]
-    model: ModelInfo
-    radiograph: str
-    runs: int
-    stages: dict[str, StageTimes]
-    images_per_second: float
-    cold_start_ms: float | None
-    first_score_ms: float | None
-    peak_memory_mb: float
-    floor: Floor = field(default_factory=lambda: Floor(None, None, "unknown", None, None))
-    bfloat16: Bfloat16 | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values, for JSON."""
-        return asdict(self)
-
-    def to_json(self) -> str:
-        """Return the JSON of `to_dict`."""
-        return json.dumps(self.to_dict(), indent=2)
-
-    def rows(self) -> list[tuple[str, str, str, str]]:
-        """Return stage, p50, p95 and p99 in milliseconds, as text."""
-        return [
-            (name, f"{times.p50:.2f}", f"{times.p95:.2f}", f"{times.p99:.2f}") for name, times in self.stages.items()
-        ]
-
-    def remarks(self) -> list[str]:
-        """Return everything beside the table, a line each."""
-        model = self.model
-        lines = [
-            f"{model.name} {model.version}: {model.backend} {model.precision} on {model.device}"
-            + (f" ({model.reason})" if model.reason else ""),
-            f"{self.machine['processor']}, {self.machine['cores']} cores, load {self.machine['load']}"
-            + (f", power mode {self.machine['power_mode']}" if self.machine["power_mode"] else ""),
-            f"{self.images_per_second:.1f} images per second, at most {self.peak_memory_mb:.0f} MB of memory",
-        ]
-        if self.cold_start_ms is not None and self.first_score_ms is not None:
-            lines.append(f"cold start {self.cold_start_ms:.0f} ms, first score after {self.first_score_ms:.0f} ms")
-        floor = self.floor
-        if floor.floor_ms is not None and floor.ratio is not None and floor.peak_gflops is not None:
-            lines.append(
-                f"floor of the model part {floor.floor_ms:.1f} ms ({floor.gflop:g} GFLOP at {floor.peak_gflops:.0f} "
-                f"GFLOP/s, {floor.peak_source}); the fastest run takes {floor.ratio:.2f} times that"
-            )
-        half = self.bfloat16
-        if half is not None and half.fastest_ms is not None:
-            lines.append(
-                f"OpenVINO's bfloat16 takes {half.fastest_ms:.1f} ms, {half.times_as_fast:.1f} times as fast as FP32; "
-                "it changes grades and must be asked for"
-            )
-        elif half is not None:
-            lines.append(f"bfloat16 was not measured: {half.note}")
-        return lines
-
-
-def run_bench(
-    bundle: Path | None = None,
-    backend: str = "auto",
-    threads: int | None = None,
-    radiograph: Path | None = None,
-    runs: int = 30,
-    warm_up: int = 3,
-    cold_start: bool = True,
-    progress: Callable[[int, int], None] | None = None,
-    engine: EngineSettings = AUTOMATIC,
-) -> BenchResult:
-    """Score one image file again and again, from the file to its JSON file.
-
-    Args:
-        bundle: Bundle folder or .zip; None is the packaged model.
-        backend: Name of the backend, or `auto`.
-        threads: CPU threads of the network; None is all cores.
+    Attributes:
+        settings: Of the bedside computer: model, backend, threads, outputs, site. TensorRT's `auto` measures the GPU
+            where its engine was built before.
         radiograph: None writes a phantom of a portable unit's size as 12-bit uncompressed DICOM.
-        runs: Number of timed images.
-        warm_up: Number of images before them.
+        runs: Timed images from file to JSON.
+        warm_up: Images before them.
+        drops: Timed images from the watched folder to the result; 0 leaves them out.
+        drop_folder: Where that folder is made: on the disk that is to be measured. None is the system's temporary one.
+        layers: Profile the network's layers.
         cold_start: Also start a fresh process and time its first score.
-        progress: Called with runs done and runs in all.
-        engine: Of TensorRT. `auto` measures the GPU where its engine was built before.
+        progress: Called with what is done, runs done and runs in all.
+    """
+
+    settings: BedsideSettings = field(default_factory=BedsideSettings)
+    radiograph: Path | None = None
+    runs: int = 30
+    warm_up: int = 3
+    drops: int = 10
+    drop_folder: Path | None = None
+    layers: bool = True
+    cold_start: bool = True
+    progress: Progress = lambda what, done, of: None
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """What the open model gave."""
+
+    info: ModelInfo
+    samples: dict[str, list[float]]
+    memory_mb: float
+    sensors: Sensors
+    floor: Floor
+    profile: Profile | None
+    bfloat16: Bfloat16 | None
+
+
+def run_bench(plan: BenchPlan) -> BenchResult:
+    """Score one image file again and again, from the file to its JSON file, then drop it into a watched folder.
 
     Raises:
         LungsevError: The model cannot be opened, or the image cannot be read.
     """
+    model = plan.settings.model
+    plan.progress("listening to the quiet machine", 0, 1)
+    sensors = SensorWatch(machine_sources())
+    load_watch = LoadWatch()
+    sensors.quiet_is_over()
     with tempfile.TemporaryDirectory(prefix="lungsev-bench-") as folder:
-        path = radiograph if radiograph is not None else write_portable_image(Path(folder) / "image.dcm")
-        with load(bundle, backend, threads, device=DeviceOptions(engine, wait=True)) as model:
-            model.probe()
-            opened, device = model.scorer.bundle, in_use(model.scorer.backend)
-            needs_peak = device.device == "cpu" and opened.manifest.graphs["fp32"].gflop is not None
-            peak = matrix_peak_gflops(threads) if needs_peak else 0.0
-            samples: dict[str, list[float]] = {name: [] for name in STAGES}
-            for index in range(warm_up + runs):
-                for stage, milliseconds in _run_once(model, path, Path(folder) / "report.json").items():
-                    if index >= warm_up:
-                        samples[stage].append(milliseconds)
-                if progress is not None:
-                    progress(max(0, index + 1 - warm_up), runs)
-            if needs_peak:  # before and after: a busy machine rarely slows both
-                peak = max(peak, matrix_peak_gflops(threads))
-            info = model.info
-        memory_mb = _peak_memory_mb()
-        stages = {name: _stage_times(values) for name, values in samples.items() if values}
-        cold = _cold_start(bundle, info.backend, threads, path, engine) if cold_start else (None, None)
-    fastest = stages["infer"].fastest
+        path = plan.radiograph if plan.radiograph is not None else write_portable_image(Path(folder) / "image.dcm")
+        scored = _measure_model(plan, path, Path(folder) / "report.json", sensors)
+        memory_mb = scored.memory_mb + _peak_memory_mb(resource.RUSAGE_CHILDREN)  # the reading process has ended
+        drops = _measure_drops(plan, scored.info.backend) if plan.drops else []
+        load = load_watch.finish()
+        cold: tuple[float | None, float | None] = (None, None)
+        if plan.cold_start:
+            plan.progress("a fresh process", 0, 1)
+            cold = _cold_start(model.bundle_path(), scored.info.backend, model.threads, path, model.engine)
+    stages = {name: stage_times(values) for name, values in scored.samples.items() if values}
     return BenchResult(
         lungsev=__version__,
         measured_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        machine=describe_machine(),
-        model=info,
+        machine={**describe_machine(), "threads": model.threads},
+        load=load,
+        model=scored.info,
         radiograph="portable phantom 2500 x 2048, 12 bit, uncompressed DICOM"
-        if radiograph is None
+        if plan.radiograph is None
         else "an image of the user",
-        runs=runs,
+        runs=plan.runs,
         stages=stages,
         images_per_second=round(1000 / stages["total"].p50, 2),
+        peak_memory_mb=round(memory_mb, 1),
+        sensors=scored.sensors,
+        floor=scored.floor,
+        profile=scored.profile,
+        drops=_drop_stages(drops),
+        drop_disk=file_system_of(plan.drop_folder or Path(tempfile.gettempdir())) if drops else "",
         cold_start_ms=cold[0],
         first_score_ms=cold[1],
-        peak_memory_mb=memory_mb,
-        floor=find_floor(opened, device, peak, fastest),
-        bfloat16=measure_bfloat16(opened, fastest) if device.name == "onnxruntime" and device.device == "cpu" else None,
+        bfloat16=scored.bfloat16,
     )
 
 
@@ -196,6 +153,64 @@ def write_portable_image(path: Path) -> Path:
 
     write_phantom_dicom(make_phantom(1, size_px=PORTABLE_IMAGE), path, transfer_syntax="explicit", bits=12)
     return path
+
+
+def _measure_model(plan: BenchPlan, path: Path, target: Path, sensors: SensorWatch) -> _Scored:
+    """Time the stages on an open model, then its layers."""
+    settings = plan.settings.model
+    device_options = DeviceOptions(settings.engine, wait=True)
+    with load(
+        settings.bundle_path(),
+        settings.backend,
+        settings.threads,
+        allow_unsigned=settings.allow_unsigned,
+        device=device_options,
+    ) as model:
+        model.probe()
+        opened = model.scorer.bundle
+        for _ in range(plan.warm_up):
+            _run_once(model, path, target)
+        samples: dict[str, list[float]] = {name: [] for name in STAGES}
+        sensors.start()
+        for index in range(plan.runs):
+            for stage, milliseconds in _run_once(model, path, target).items():
+                samples[stage].append(milliseconds)
+            plan.progress("scoring", index + 1, plan.runs)
+        told = sensors.finish(plan.runs)
+        memory_mb = _peak_memory_mb(resource.RUSAGE_SELF)
+        plan.progress("the layers", 0, 1)
+        device, infer_ms = in_use(model.scorer.backend), min(samples["infer"])
+        peak = _cpu_peak(settings.threads) if device.device == "cpu" else None
+        floor = find_floor(opened, device, peak, infer_ms)
+        profile = profile_layers(opened, device, floor, settings.threads) if plan.layers else None
+        on_cpu = device.name == "onnxruntime" and device.device == "cpu"
+        half = measure_bfloat16(opened, infer_ms) if on_cpu else None
+        return _Scored(model.info, samples, memory_mb, told, floor, profile, half)
+
+
+def _cpu_peak(threads: int | None) -> Peak:
+    """The best of several measurements: a busy machine rarely slows all."""
+    return faster_of(measure_cpu_peak(threads), measure_cpu_peak(threads))
+
+
+def _measure_drops(plan: BenchPlan, backend: str) -> list[DropTimes]:
+    """Drops, with the backend that scored before: `auto` would begin on the CPU."""
+    model = plan.settings.model.model_copy(update={"backend": backend})
+    settings = plan.settings.model_copy(update={"model": model})
+    return measure_drops(
+        settings,
+        plan.radiograph,
+        plan.drops,
+        plan.drop_folder,
+        lambda done, of: plan.progress("dropping into the watched folder", done, of),
+    )
+
+
+def _drop_stages(drops: list[DropTimes]) -> dict[str, StageTimes]:
+    if not drops:
+        return {}
+    samples = ([drop.wait for drop in drops], [drop.work for drop in drops], [drop.total for drop in drops])
+    return {name: stage_times(values) for name, values in zip(DROP_STAGES, samples, strict=True)}
 
 
 def _run_once(model: Model, path: Path, target: Path) -> dict[str, float]:
@@ -217,15 +232,9 @@ def _run_once(model: Model, path: Path, target: Path) -> dict[str, float]:
     return stages
 
 
-def _stage_times(samples: list[float]) -> StageTimes:
-    p50, p95, p99 = (round(float(value), 3) for value in np.percentile(samples, [50, 95, 99]))
-    return StageTimes(p50, p95, p99, round(min(samples), 3))
-
-
-def _peak_memory_mb() -> float:
-    """The peak of this process and, on top, that of the largest child that has ended: the reading process."""
-    peaks = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return round(sum(peaks) / 1024, 1)
+def _peak_memory_mb(who: int) -> float:
+    """The peak of this process, or that of the largest child that has ended."""
+    return resource.getrusage(who).ru_maxrss / 1024
 
 
 def _cold_start(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ from lungsev.errors import LungsevError
 from lungsev.inference.onnxruntime import OnnxRuntimeBackend
 from lungsev.phantom import make_phantom, write_phantom_dicom
 from lungsev.runtime.benchmark import measure as measure_module
-from lungsev.runtime.benchmark.floor import KNOWN_DEVICES
-from lungsev.runtime.benchmark.measure import STAGES, run_bench
+from lungsev.runtime.benchmark.drop import DropTimes
+from lungsev.runtime.benchmark.measure import STAGES, BenchPlan, run_bench
+from lungsev.runtime.settings import BedsideSettings, ModelSettings
 from lungsev.sandbox.client import Sandbox
 
 
@@ -22,26 +24,30 @@ def radiograph(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_phantom_dicom(make_phantom(1), tmp_path_factory.mktemp("image") / "image.dcm")
 
 
+def plan(bundle: Bundle | None, radiograph: Path, **changes: Any) -> BenchPlan:
+    settings = BedsideSettings(model=ModelSettings(bundle=bundle.path if bundle is not None else None))
+    quick = {"runs": 2, "warm_up": 1, "drops": 0, "layers": False, "cold_start": False}
+    return BenchPlan(settings, radiograph, **{**quick, **changes})
+
+
 def test_every_stage_is_measured_and_the_total_is_their_sum(tiny_bundle: Bundle, radiograph: Path) -> None:
-    seen: list[tuple[int, int]] = []
+    seen: list[tuple[str, int, int]] = []
     result = run_bench(
-        tiny_bundle.path,
-        radiograph=radiograph,
-        runs=5,
-        warm_up=1,
-        cold_start=False,
-        progress=lambda a, b: seen.append((a, b)),
+        plan(tiny_bundle, radiograph, runs=5, layers=True, progress=lambda *told: seen.append(told)),
     )
     assert tuple(result.stages) == tuple(name for name in STAGES if name != "transfer")
     for times in result.stages.values():
-        assert 0 < times.fastest <= times.p50 <= times.p95 <= times.p99
+        assert 0 < times.fastest <= times.p50 <= times.p90 <= times.p95 <= times.p99
+        assert times.n == 5
     parts = sum(result.stages[name].fastest for name in result.stages if name != "total")
     assert result.stages["total"].fastest >= parts - 0.01
-    assert seen[-1] == (5, 5)
+    assert ("scoring", 5, 5) in seen
     assert result.images_per_second > 0
-    assert result.floor.floor_ms is None
+    assert result.floor.note
+    assert result.profile is not None
+    assert result.profile.layers
+    assert result.drops == {}
     assert json.loads(result.to_json())["model"]["backend"] == "onnxruntime"
-    assert len(result.rows()) == len(result.stages)
     assert all(result.remarks())
     assert result.bfloat16 is not None
 
@@ -57,8 +63,30 @@ def test_the_image_is_read_in_the_sandbox_as_users_have_it(
         return original(self, path)
 
     monkeypatch.setattr(Sandbox, "read", watched)
-    run_bench(tiny_bundle.path, radiograph=radiograph, runs=2, warm_up=1, cold_start=False)
+    run_bench(plan(tiny_bundle, radiograph))
     assert read == [radiograph] * 3
+
+
+def test_the_drops_have_the_backend_that_scored_and_the_settings_of_the_user(
+    tiny_bundle: Bundle, radiograph: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    def drop(settings: BedsideSettings, image: Path, count: int, folder: Path | None, progress: Any) -> list[DropTimes]:
+        asked.append((settings.model.backend, settings.model.bundle, image, folder))
+        progress(count, count)
+        return [DropTimes(100.0, 400.0 + index, 500.0 + index) for index in range(count)]
+
+    monkeypatch.setattr(measure_module, "measure_drops", drop)
+    seen: list[tuple[str, int, int]] = []
+    result = run_bench(
+        plan(tiny_bundle, radiograph, runs=1, warm_up=0, drops=3, progress=lambda *told: seen.append(told))
+    )
+    assert asked == [("onnxruntime", tiny_bundle.path, radiograph, None)]
+    assert list(result.drops) == ["wait", "work", "drop_to_result"]
+    assert (result.drops["drop_to_result"].p50, result.drops["drop_to_result"].n) == (501.0, 3)
+    assert result.drop_disk
+    assert ("dropping into the watched folder", 3, 3) in seen
 
 
 class OnADevice(OnnxRuntimeBackend):
@@ -77,28 +105,20 @@ def test_the_way_to_a_device_is_timed_apart_and_its_floor_is_from_the_data_sheet
 ) -> None:
     backend = OnADevice(read_bundle(None))
     monkeypatch.setattr(model_module, "open_backend", lambda *_: backend)
-    result = run_bench(None, radiograph=radiograph, runs=3, warm_up=1, cold_start=False)
-    assert backend.moved == 4
+    result = run_bench(plan(None, radiograph))
+    assert backend.moved == 3
     assert tuple(result.stages) == STAGES
-    assert result.floor.peak_gflops == KNOWN_DEVICES["H100"][0] * 1000
+    assert result.floor.peak is not None
+    assert result.floor.peak.gb_per_s == 3350
     assert result.floor.floor_ms is not None
     assert result.floor.ratio == pytest.approx(result.stages["infer"].fastest / result.floor.floor_ms, rel=0.1)
     assert result.bfloat16 is None
 
 
-def test_on_a_processor_the_floor_is_measured(radiograph: Path) -> None:
-    result = run_bench(None, radiograph=radiograph, runs=2, warm_up=0, cold_start=False)
-    floor = result.floor
-    assert floor.gflop is not None
-    assert floor.peak_gflops is not None
-    assert floor.floor_ms == pytest.approx(floor.gflop / floor.peak_gflops * 1000, rel=0.01)
-    assert any("the fastest run takes" in line for line in result.remarks())
-
-
 def test_an_image_that_cannot_be_read_is_said(tiny_bundle: Bundle, tmp_path: Path) -> None:
     (tmp_path / "letter.dcm").write_bytes(b"Dear colleague, this is no image.")
     with pytest.raises(LungsevError, match=r"the image cannot be timed: .*Give another image"):
-        run_bench(tiny_bundle.path, radiograph=tmp_path / "letter.dcm", runs=1, cold_start=False)
+        run_bench(plan(tiny_bundle, tmp_path / "letter.dcm"))
 
 
 def test_a_fresh_process_is_timed_to_its_first_score(tiny_bundle: Bundle, radiograph: Path) -> None:

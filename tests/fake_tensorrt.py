@@ -45,9 +45,9 @@ PLAN_MARK = b"fake plan of "
 def make_fake_tensorrt(device: FakeDevice, **faults: Any) -> Any:
     """A module like `tensorrt` 10.
 
-    Faults: `version` text; `build_error` logged before a None; `parse_error`; `refuse_plans`; `nullptr`, the class that
-    pybind makes no object of; `layers` that the inspector names; `output_offset` added to every output (a wrong
-    engine).
+    Faults: `version` text; `profile`, the layers that a profiler is told; `build_error` logged before a None;
+    `parse_error`; `refuse_plans`; `nullptr`, the class that pybind makes no object of; `layers` that the inspector
+    names; `output_offset` added to every output (a wrong engine).
     """
 
     def refuse_without_device(kind: str) -> None:
@@ -152,6 +152,7 @@ def make_fake_tensorrt(device: FakeDevice, **faults: Any) -> Any:
         def __init__(self, engine: ICudaEngine) -> None:
             self.engine = engine
             self.addresses: dict[str, int] = {}
+            self.profiler: Any = None
 
         def set_tensor_address(self, name: str, address: int) -> bool:
             self.addresses[name] = address
@@ -160,6 +161,9 @@ def make_fake_tensorrt(device: FakeDevice, **faults: Any) -> Any:
         def execute_async_v3(self, stream: int) -> bool:
             assert stream == 77
             device.queue(self._compute)
+            if self.profiler is not None:
+                for name, milliseconds in faults.get("profile", (("conv + relu", 1.5), ("head", 0.5))):
+                    self.profiler.report_layer_time(name, milliseconds)
             return "execute" not in device.fail
 
         def _compute(self) -> None:
@@ -177,6 +181,9 @@ def make_fake_tensorrt(device: FakeDevice, **faults: Any) -> Any:
     class IProgressMonitor:
         pass
 
+    class IProfiler:
+        pass
+
     module = SimpleNamespace(
         __version__=faults.get("version", "10.3.0"),
         Builder=Builder,
@@ -185,6 +192,7 @@ def make_fake_tensorrt(device: FakeDevice, **faults: Any) -> Any:
         ICudaEngine=ICudaEngine,
         IExecutionContext=IExecutionContext,
         IProgressMonitor=IProgressMonitor,
+        IProfiler=IProfiler,
         Logger=FakeLogger,
         ILogger=FakeLogger,
         DataType=DataType,

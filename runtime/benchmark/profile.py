@@ -16,6 +16,7 @@ import numpy as np
 
 from lungsev.bundle.archive import Bundle
 from lungsev.bundle.flop import Shape, node_flop
+from lungsev.errors import BackendError
 from lungsev.inference.backend import Backend, LayerTimer
 from lungsev.inference.onnxruntime import open_session
 from lungsev.runtime.benchmark.floor import Floor
@@ -23,6 +24,7 @@ from lungsev.runtime.benchmark.peaks import Peak
 
 PROFILED_RUNS = 10
 _UNCOUNTED_RUNS = 2
+_TENSORRT = "TensorRT's profiler, without the CUDA graph"
 _SUFFIX = "_kernel_time"
 _PRODUCTS = ("MatMul", "Gemm", "FusedMatMul", "FusedGemm")
 _VIEWS = ("Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity")
@@ -99,7 +101,11 @@ def profile_layers(
     size = bundle.manifest.input.size_px
     image = np.random.default_rng(0).random((1, 1, size, size), dtype=np.float32)
     if isinstance(backend, LayerTimer):
-        return _summary("TensorRT's profiler, without the CUDA graph", runs, _ran_on_gpu(backend, image, floor, runs))
+        try:
+            ran = _ran_on_gpu(backend, image, floor, runs)
+        except BackendError as error:
+            return Profile(_TENSORRT, str(error))
+        return _summary(_TENSORRT, runs, ran)
     if backend.name == "onnxruntime":
         ran = _ran_on_cpu(bundle.graph_bytes("fp32"), bundle.manifest.input.name, image, floor.peak, threads, runs)
         return _summary("ONNX Runtime's profiler", runs, ran)

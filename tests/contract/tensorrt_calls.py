@@ -130,6 +130,17 @@ class Engine:
             assert device.is_clean
 
 
+def profiled() -> dict[str, Any]:
+    """The stub reports no layer; NVIDIA's bindings take our profiler and a second context, and run with it."""
+    Engine()
+    stub.dims(1, 1, 8, 8)
+    with TensorRTBackend(b"the plan", library, 8, "fp16", open_device=bindings(FakeDevice())) as backend:
+        told = backend.layer_times(np.ones((1, 1, 8, 8), np.float32), 2)
+        clock = backend._runner._profiled[1]  # type: ignore[union-attr, index]
+        clock.report_layer_time("first", 1.5)
+        return {"told": told, "profiler": isinstance(clock, trt.IProfiler), "times": clock.times}
+
+
 def with_full_log() -> BuiltEngine:
     builder = Builder()
     stub.log_soon(LOG_SLOT, int(trt.Logger.WARNING), "no driver was found")
@@ -174,6 +185,7 @@ SCENARIOS: dict[str, Callable[[], Any]] = {
     "out of memory": out_of_memory,
     "another capability": lambda: Builder().run(BuildOptions(compute_capability="8.9")),
     "run": lambda: Engine().run(),
+    "profile": profiled,
     "no runtime": lambda: without(RUNTIME, lambda: TensorRTBackend(b"", library, 8, "fp16", open_device=device_of)),
     "plan refused": lambda: Engine().run(load=0),
     "no context": lambda: Engine().run(make_context=0),

@@ -31,7 +31,8 @@ from lungsev.inference.tensorrt.library import FLAVOURS, TensorRTLibrary, load_t
 from lungsev.inference.tensorrt.prepare import open_tensorrt, prepare_engine
 from lungsev.inference.tensorrt.settings import EngineSettings
 from lungsev.inference.tensorrt.supervisor import SupervisedBackend
-from lungsev.runtime.benchmark.measure import run_bench
+from lungsev.runtime.benchmark.measure import BenchPlan, run_bench
+from lungsev.runtime.settings import BedsideSettings, ModelSettings
 
 pytestmark = [
     pytest.mark.gpu,
@@ -158,9 +159,13 @@ class TestEngine:
 
     def test_the_bench_runs(self, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("LUNGSEV_CACHE", str(cache))
-        result = run_bench(backend="tensorrt", runs=5, cold_start=False)
+        settings = BedsideSettings(model=ModelSettings(backend="tensorrt"))
+        result = run_bench(BenchPlan(settings, runs=5, drops=2, cold_start=False))
         assert result.model.backend == "tensorrt"
         assert result.stages["infer"].p50 > 0
+        assert result.drops["drop_to_result"].p50 > 0
+        assert result.profile is not None
+        assert result.profile.layers
 
 
 class TestDeviceProcess:

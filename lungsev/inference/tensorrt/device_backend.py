@@ -12,7 +12,7 @@ from lungsev.bundle.archive import Bundle
 from lungsev.errors import BackendError
 from lungsev.inference.backend import Outputs, check_image
 from lungsev.inference.tensorrt.device_client import START_SECONDS, DeviceProcess, Listener
-from lungsev.inference.tensorrt.device_process import INFER, TRANSFER
+from lungsev.inference.tensorrt.device_process import INFER, PROFILE, TRANSFER
 from lungsev.inference.tensorrt.settings import EngineSettings
 from lungsev.inference.tensorrt.shared_tensors import SharedTensors
 
@@ -70,6 +70,13 @@ class DeviceBackend:
     def transfer(self, image: npt.NDArray[np.float32]) -> None:
         """See `DeviceMemoryBackend.transfer`."""
         self._send(TRANSFER, image)
+
+    def layer_times(self, image: npt.NDArray[np.float32], runs: int) -> list[tuple[str, float]]:
+        """See `LayerTimer.layer_times`."""
+        self._process.layers.clear()
+        for _ in range(runs):  # the child runs it once more before each, uncounted
+            self._send(PROFILE, image)
+        return list(self._process.layers)
 
     def close(self) -> None:
         """See `Backend.close`."""

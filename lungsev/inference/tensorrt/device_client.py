@@ -86,6 +86,7 @@ class DeviceProcess:
 
     Attributes:
         doing: What it does, for the message about its end.
+        layers: Name and milliseconds of the layers that it has told, for `profile`.
     """
 
     def __init__(
@@ -97,6 +98,7 @@ class DeviceProcess:
         listener: Listener | None = None,
     ) -> None:
         self.doing = "starting"
+        self.layers: list[tuple[str, float]] = []
         self._job = {
             "kind": kind,
             "bundle": str(bundle.path),
@@ -177,6 +179,8 @@ class DeviceProcess:
             self._listener.doing(self.doing)
         if "attempt" in message:
             self._marker = Path(message["attempt"])
+        if "layers" in message:
+            self.layers += [(str(name), float(milliseconds)) for name, milliseconds in message["layers"]]
         if "say" in message:
             self._listener.say(message["say"])
         if "progress" in message:

@@ -3,7 +3,8 @@
     job        {"kind", "bundle", "sha256", "settings", ...} and, to run, the memory file of the tensors
     answers    {"doing"}, {"say"}, {"progress": [phase, share]}, {"attempt": marker}, and at last {"done"}, or
                {"unprepared": reason}, or {"error", "kind"}
-    requests   `infer` or `transfer`, once a job to run is done; the answer is empty JSON, or {"error", "kind"}
+    requests   `infer`, `transfer` or `profile`, once a job to run is done; the answer is empty JSON, or
+               {"error", "kind"}; after `profile` {"layers": [[name, milliseconds], ...]} before it, in parts
     nothing    end of file: the process has ended
 
 NVIDIA's libraries may end it at any moment, and after an error of the device only its end frees what it holds: so it
@@ -32,11 +33,12 @@ from lungsev.inference.tensorrt.shared_tensors import SharedTensors
 from lungsev.system import die_with_parent
 
 MAX_MESSAGE_BYTES = 64 * 1024
-INFER, TRANSFER = b"infer", b"transfer"
+INFER, TRANSFER, PROFILE = b"infer", b"transfer", b"profile"
 ANSWERED = b"{}"
 BUILDING, COMPARING, LOADING = "building the engine", "comparing the engine", "loading the engine"
 
 _MAX_ERROR = 2000
+_LAYERS_AT_ONCE, _MAX_LAYER_NAME = 50, 200  # a message holds 64 KB, and a character may take six
 _PROGRESS_SECONDS = 0.5
 _NICENESS = 10  # a build must not slow the scoring on the CPU
 _KILL_ME_FIRST = "1000"  # for the kernel's choice when memory runs out: never the process that scores
@@ -178,9 +180,17 @@ def _serve(peer: socket.socket, backend: TensorRTBackend, tensors: SharedTensors
     while request := peer.recv(len(TRANSFER)):
         if request == INFER:
             tensors.write(backend.infer(tensors.image))
+        elif request == PROFILE:
+            _send_layers(peer, backend.layer_times(tensors.image, 1))
         else:
             backend.transfer(tensors.image)
         peer.send(ANSWERED)
+
+
+def _send_layers(peer: socket.socket, layers: list[tuple[str, float]]) -> None:
+    for start in range(0, len(layers), _LAYERS_AT_ONCE):
+        part = layers[start : start + _LAYERS_AT_ONCE]
+        _send(peer, {"layers": [[name[:_MAX_LAYER_NAME], milliseconds] for name, milliseconds in part]})
 
 
 def _progress_to(peer: socket.socket) -> Callable[[str, float], None]:

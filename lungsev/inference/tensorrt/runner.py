@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,8 @@ from lungsev.system import write_atomically
 log = logging.getLogger("lungsev.tensorrt")
 
 WARM_UP_RUNS = 3
+
+Result = TypeVar("Result")
 
 
 class EngineLoadError(BackendError):
@@ -100,6 +102,11 @@ class TensorRTBackend:
         """See `DeviceMemoryBackend.transfer`."""
         self._in_worker(_Runner.move, image)
 
+    def layer_times(self, image: npt.NDArray[np.float32], runs: int) -> list[tuple[str, float]]:
+        """See `LayerTimer.layer_times`. The runs are queued layer by layer, not as a CUDA graph."""
+        profiled = [self._in_worker(_Runner.profile, image) for _ in range(runs + 1)]
+        return [layer for run in profiled[1:] for layer in run]
+
     def close(self) -> None:
         """See `Backend.close`."""
         if self._worker is None:
@@ -113,8 +120,8 @@ class TensorRTBackend:
             worker.shutdown()
 
     def _in_worker(
-        self, work: Callable[[_Runner, npt.NDArray[np.float32]], Outputs], image: npt.NDArray[np.float32]
-    ) -> Outputs:
+        self, work: Callable[[_Runner, npt.NDArray[np.float32]], Result], image: npt.NDArray[np.float32]
+    ) -> Result:
         if self._worker is None or self._runner is None:
             raise BackendError("the TensorRT backend is closed; open it again")
         check_image(image, self._size_px)
@@ -141,6 +148,7 @@ class _Runner:
         use_graph: bool,
     ) -> None:
         self.graph: Any = None
+        self._profiled: tuple[Any, Any] | None = None
         self._rtx_cache: Any = None
         self._rtx_cache_file = runtime_cache
         self.driver = open_device()
@@ -170,13 +178,26 @@ class _Runner:
         self._queue_outputs()
         return self._results()
 
+    def profile(self, image: npt.NDArray[np.float32]) -> list[tuple[str, float]]:
+        """Name and milliseconds of every layer of one run, in a context of its own that only this uses."""
+        if self._profiled is None:
+            self._profiled = self._make_profiled()
+        context, clock = self._profiled
+        clock.times.clear()
+        np.copyto(self._input.host, image)
+        self._queue_input()
+        if not context.execute_async_v3(self.driver.stream):  # waits for its end, since it has a profiler
+            raise BackendError("TensorRT could not queue the engine with its profiler; check the GPU with nvidia-smi")
+        self.driver.synchronise()
+        return list(clock.times)
+
     def close(self) -> None:
         if self._rtx_cache is not None and self._rtx_cache_file is not None:
             _save_runtime_cache(self._rtx_cache, self._rtx_cache_file)
         self._free()
 
     def _open(self, plan: bytes, library: TensorRTLibrary) -> None:
-        trt = library.trt
+        trt = self._trt = library.trt
         self._logger = trt.Logger(trt.Logger.ERROR)
         self._runtime = made(lambda: trt.Runtime(self._logger), "runtime", str, library)
         _refuse_invalid(library, self._runtime, plan)
@@ -194,6 +215,18 @@ class _Runner:
         is_input = [self._engine.get_tensor_mode(tensor.name) == trt.TensorIOMode.INPUT for tensor in tensors]
         self._input = tensors[is_input.index(True)]
         self._outputs = [tensor for tensor, fed in zip(tensors, is_input, strict=True) if not fed]
+
+    def _make_profiled(self) -> tuple[Any, Any]:
+        """A second context, and the profiler that TensorRT tells its layers."""
+        if not hasattr(self._trt, "IProfiler"):
+            raise BackendError("this TensorRT has no profiler of layers")
+        context = self._engine.create_execution_context()
+        if context is None:
+            raise BackendError("TensorRT gives no second execution context; the GPU may be out of memory")
+        clock = context.profiler = _layer_clock(self._trt)
+        for tensor in (self._input, *self._outputs):
+            context.set_tensor_address(tensor.name, tensor.device)
+        return context, clock
 
     def _make_context(self, library: TensorRTLibrary) -> Any:
         if not library.is_rtx or not hasattr(self._engine, "create_runtime_config"):
@@ -251,11 +284,25 @@ class _Runner:
 
     def _free(self) -> None:
         # The engine must be freed before the CUDA context that has its memory.
-        self._context = self._engine = self._runtime = None
+        self._context = self._profiled = self._engine = self._runtime = None
         try:
             self.driver.close()
         except BackendError as error:  # after an error of the device every call fails: only the process's end frees it
             log.warning("the device was not freed: %s", error)
+
+
+def _layer_clock(trt: Any) -> Any:
+    """A profiler that keeps what TensorRT reports in `times`: name and milliseconds of every layer."""
+
+    class LayerClock(trt.IProfiler):  # type: ignore[misc]  # of whichever module is loaded
+        def __init__(self) -> None:
+            trt.IProfiler.__init__(self)
+            self.times: list[tuple[str, float]] = []
+
+        def report_layer_time(self, layer_name: str, ms: float) -> None:
+            self.times.append((layer_name, ms))
+
+    return LayerClock()
 
 
 def _refuse_invalid(library: TensorRTLibrary, runtime: Any, plan: bytes) -> None:

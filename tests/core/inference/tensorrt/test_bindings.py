@@ -71,6 +71,7 @@ SUCCESSES = {
     "build with a warning": {**BUILT, "said": ["no driver was found"]},
     "no timings": BUILT,
     "run": RAN,
+    "profile": {"told": [], "profiler": True, "times": [["first", 1.5]]},
     "no inspector": {**RAN, "half_layers": None},
 }
 

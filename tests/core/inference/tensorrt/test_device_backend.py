@@ -33,5 +33,8 @@ def test_a_backend_needs_an_engine_and_gives_its_numbers(tiny_bundle: Bundle, gp
         outputs: Any = backend.infer(np.zeros((1, 1, 512, 512), np.float32))
         assert outputs["theta"].shape == (1, 2, 3)
         backend.transfer(np.zeros((1, 1, 512, 512), np.float32))
+        assert (
+            backend.layer_times(np.zeros((1, 1, 512, 512), np.float32), 2) == [("conv + relu", 1.5), ("head", 0.5)] * 2
+        )
     with pytest.raises(BackendError, match="closed"):
         backend.infer(np.zeros((1, 1, 512, 512), np.float32))

@@ -43,3 +43,14 @@ def test_warnings_reach_the_parents_log() -> None:
     assert heard(ours) == [{"say": "running without a CUDA graph: no memory"}]
     ours.close()
     theirs.close()
+
+
+def test_the_layers_of_a_large_engine_fit_into_messages_whatever_their_names() -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    layers = [(f"{number}" + "\u00e9" * 1000, 0.5) for number in range(120)]
+    device_process._send_layers(theirs, layers)
+    messages = heard(ours)
+    assert [len(message["layers"]) for message in messages] == [50, 50, 20]
+    assert messages[2]["layers"][19] == [layers[119][0][:200], 0.5]
+    ours.close()
+    theirs.close()

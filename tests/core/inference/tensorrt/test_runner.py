@@ -61,6 +61,21 @@ def test_the_way_to_the_device_and_back_alone_runs_no_engine(
         backend.transfer(image())
 
 
+def test_layers_are_timed_without_the_graph_and_the_next_image_is_scored_as_before(
+    device: FakeDevice, open_engine: Callable[..., Any]
+) -> None:
+    with open_engine() as backend:
+        expected = backend.infer(image())["theta"]
+        device.calls.clear()
+        assert backend.layer_times(image(), 2) == [("conv + relu", 1.5), ("head", 0.5)] * 2
+        assert "cuGraphLaunch" not in device.calls
+        np.testing.assert_array_equal(backend.infer(image())["theta"], expected)
+        assert "cuGraphLaunch" in device.calls
+    with pytest.raises(BackendError, match="closed"):
+        backend.layer_times(image(), 1)
+    assert device.is_clean
+
+
 def test_outputs_belong_to_the_caller(open_engine: Callable[..., Any]) -> None:
     with open_engine() as backend:
         first = backend.infer(image(0))

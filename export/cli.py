@@ -161,28 +161,49 @@ def sign_command(
 def triton_command(
     bundle: Annotated[Path, typer.Argument(help="Bundle folder or .zip.")],
     out: Annotated[Path, typer.Argument(help="Folder of the model repository.")],
+    network_by: Annotated[
+        str | None,
+        typer.Option(
+            "--network-by",
+            help="Triton's backend that runs the network: onnxruntime, tensorrt (with --plan) or python (lungsev's own "
+            "ONNX Runtime, on the CPU). Default: onnxruntime, or tensorrt where there is a plan.",
+        ),
+    ] = None,
     max_batch: Annotated[
         int, typer.Option("--max-batch", min=1, max=256, help="Images in one run; 1 turns batching off.")
     ] = 8,
     queue_us: Annotated[
         int, typer.Option("--queue-us", min=0, help="Microseconds that an image waits for others.")
     ] = 2000,
-    plan: Annotated[Path | None, typer.Option("--plan", help="TensorRT plan built for the server's GPU.")] = None,
+    plan: Annotated[
+        Path | None, typer.Option("--plan", help="TensorRT plan of one image, built for the server's GPU.")
+    ] = None,
     cpu: Annotated[bool, typer.Option("--cpu", help="Run the models on the CPU.")] = False,
+    workers: Annotated[
+        int, typer.Option("--workers", min=1, max=256, help="Processes that read and prepare images.")
+    ] = 2,
 ) -> None:
-    """Write a Triton model repository with dynamic batching, warm-up and an example client."""
-    try:
-        from lungsev.export.triton.repository import TritonOptions, triton_from_bundle
-    except ImportError as error:
-        if (error.name or "").split(".")[0] in ("torch", "onnx"):
-            raise MissingExtraError("lungsev-export triton", "export") from None
-        raise
+    """Write a Triton model repository: an ensemble from the bytes of an image file to its report, and a client."""
     from lungsev.bundle.archive import demand_trust, read_bundle
+    from lungsev.export.triton.config import NETWORKS_BY, TritonOptions
+    from lungsev.export.triton.repository import triton_from_bundle
 
-    options = TritonOptions(max_batch, queue_us, plan, gpu=not cpu)
+    by = network_by or ("tensorrt" if plan is not None else "onnxruntime")
+    if by not in NETWORKS_BY:
+        raise LungsevError(f"found --network-by {by}, expected one of {', '.join(NETWORKS_BY)}")
+    if plan is not None and by != "tensorrt":
+        raise LungsevError(f"found --plan with --network-by {by}, which runs no plan; leave one of the two out")
+    if cpu and by == "tensorrt":
+        raise LungsevError("found --cpu with a TensorRT plan, which runs on a GPU alone; leave one of the two out")
+    options = TritonOptions(by, max_batch, queue_us, plan, gpu=not cpu, workers=workers)  # type: ignore[arg-type]
     opened = read_bundle(bundle)
     demand_trust(opened)
-    models = triton_from_bundle(opened, out, options, log=_say_to(sys.stderr))
+    try:
+        models = triton_from_bundle(opened, out, options, log=_say_to(sys.stderr))
+    except ImportError as error:
+        if (error.name or "").split(".")[0] in ("torch", "onnx"):
+            raise MissingExtraError("a graph for batches", "export") from None
+        raise
     command = f"NVIDIA_TF32_OVERRIDE=0 tritonserver --model-repository {out.resolve()}"
     print(f"{out}: {', '.join(models)}; serve it with {command}")
 

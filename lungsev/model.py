@@ -195,8 +195,7 @@ class Model:
         if isinstance(image, np.ndarray):
             return radiograph_from_array(image)
         if isinstance(image, bytes):
-            with _as_file(image) as path:
-                return self._decoder.read(path)
+            return read_bytes(self._decoder, image)
         return self._decoder.read(Path(image))
 
     def score_radiograph(self, radiograph: Radiograph, clock: StageClock | None = None) -> ScoredRadiograph:
@@ -206,14 +205,8 @@ class Model:
             BackendError: The device failed.
             UnreadableImageError: The image broke the preparation; a bug here, which must not stop other images.
         """
-        try:
+        with no_surprises("scoring"):
             return self.scorer.score(radiograph, clock)
-        except (BackendError, ImageError):
-            raise
-        except Exception as error:
-            log.exception("unexpected error while scoring an image")
-            message = f"unexpected {type(error).__name__} while scoring the image; the log says more"
-            raise UnreadableImageError("internal_error", message) from None
 
     def probe(self) -> None:
         """Run the graph once on zeros, to find out whether the device works.
@@ -244,11 +237,7 @@ class Model:
         self.close()
 
     def _unscored(self, error: ImageError, image: ImageSource, started: float) -> ScoredRadiograph:
-        """The report of an image that could not be scored, with what was learnt of it before it was refused."""
-        info = error.image or ImageInfo()
-        if info.sha256 is None:
-            info = replace(info, sha256=_sha256_of(image))
-        return ScoredRadiograph(unscored_report(error, info, self.info, (time.perf_counter() - started) * 1000))
+        return ScoredRadiograph(report_without_score(error, image, self.info, started))
 
 
 class DirectDecoder:
@@ -260,19 +249,51 @@ class DirectDecoder:
         Raises:
             UnreadableImageError, SkippedImageError: As `read_radiograph`.
         """
-        try:
+        with no_surprises("reading"):  # a hostile file found a hole in a decoder: other images must not suffer
             return read_radiograph(path)
-        except ImageError:
-            raise
-        except MemoryError:
-            raise UnreadableImageError("out_of_memory", "the image needs more memory than this machine has") from None
-        except Exception as error:  # a hostile file found a hole in a decoder: other images must not suffer
-            log.exception("unexpected %s while reading an image", type(error).__name__)
-            message = f"unexpected {type(error).__name__} while reading the image; the log says more"
-            raise UnreadableImageError("internal_error", message) from None
 
     def close(self) -> None:
         """Nothing is open."""
+
+
+def read_bytes(decoder: ImageDecoder, data: bytes) -> Radiograph:
+    """Read an image from the bytes of its file.
+
+    Raises:
+        UnreadableImageError, SkippedImageError: As `read_radiograph`.
+    """
+    with _as_file(data) as path:
+        return decoder.read(path)
+
+
+@contextlib.contextmanager
+def no_surprises(doing: str) -> Iterator[None]:
+    """Make an unexpected error a failure of the one image; errors of the device and of the image stay what they are.
+
+    Args:
+        doing: What is done with the image, e.g. `scoring`.
+
+    Raises:
+        UnreadableImageError: `out_of_memory`, or `internal_error`, of which the log says more.
+    """
+    try:
+        yield
+    except (BackendError, ImageError):
+        raise
+    except MemoryError:
+        raise UnreadableImageError("out_of_memory", "the image needs more memory than this machine has") from None
+    except Exception as error:
+        log.exception("unexpected %s while %s an image", type(error).__name__, doing)
+        message = f"unexpected {type(error).__name__} while {doing} the image; the log says more"
+        raise UnreadableImageError("internal_error", message) from None
+
+
+def report_without_score(error: ImageError, image: ImageSource, model: ModelInfo, started: float) -> SeverityReport:
+    """Return the report of an image that could not be scored, with what was learnt of it before it was refused."""
+    info = error.image or ImageInfo()
+    if info.sha256 is None:
+        info = replace(info, sha256=_sha256_of(image))
+    return unscored_report(error, info, model, (time.perf_counter() - started) * 1000)
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lungsev.bundle.archive import Bundle
+from lungsev.bundle.manifest import Manifest
 from lungsev.errors import BackendError, ImageError, SkippedImageError
 from lungsev.grading import decode
 from lungsev.inference.backend import Backend, Outputs
@@ -61,9 +62,10 @@ class StageClock:
         stages_ms: Milliseconds by stage, in order.
     """
 
-    def __init__(self) -> None:
-        self.stages_ms: dict[str, float] = {}
-        self._last = time.perf_counter()
+    def __init__(self, stages_ms: Mapping[str, float] | None = None, since: float | None = None) -> None:
+        """Start now, or go on after stages that another process timed until `since`, of its `time.perf_counter`."""
+        self.stages_ms: dict[str, float] = dict(stages_ms or {})
+        self._last = time.perf_counter() if since is None else since
 
     def lap(self, stage: str) -> None:
         """End a stage that began with the end of the one before it, or with this clock."""
@@ -116,65 +118,75 @@ class Scorer:
         clock = clock or StageClock()
         canvas = to_canvas(radiograph, self.bundle.manifest.input.size_px)
         clock.lap("prepare")
-        outputs = self.backend.infer(np.ascontiguousarray(canvas.pixels[None, None], dtype=np.float32))
+        outputs = self.backend.infer(graph_input(canvas))
         clock.lap("infer")
-        quality = assess_quality(canvas, outputs, radiograph.notes, self.bundle.manifest.quality)
-        if quality.verdict == "refused":
-            scored = ScoredRadiograph(self._refused(radiograph.image, quality), radiograph, canvas)
-        else:
-            _check_outputs(outputs)
-            scored = self._decoded(radiograph, canvas, outputs, quality)
+        judged = judge(self.bundle.manifest, self.info, radiograph.image, radiograph.notes, canvas, outputs)
         clock.lap("decode")
-        return replace(scored, report=replace(scored.report, timing_ms=clock.timing()), stages_ms=clock.stages_ms)
+        report = replace(judged.report, timing_ms=clock.timing())
+        return replace(judged, report=report, radiograph=radiograph, stages_ms=clock.stages_ms)
 
-    def _decoded(self, radiograph: Radiograph, canvas: Canvas, outputs: Outputs, quality: Quality) -> ScoredRadiograph:
-        manifest = self.bundle.manifest
-        theta = outputs["theta"][0]
-        # A zone outside the picture has no lung, and so no grade.
-        lungs = lungs_in_picture(outputs["lung_mask"][0], canvas.pixels, canvas.frame)
-        scores = {
-            scheme.name: decode(
-                scheme,
-                outputs[f"probabilities.{scheme.name}"][0],
-                theta,
-                canvas.frame,
-                manifest.scheme_calibration(scheme.name),
-                lungs,
-            )
-            for scheme in manifest.schemes
-        }
-        report = SeverityReport(
-            status="scored",
-            image=radiograph.image,
-            patient=radiograph.image.patient,
-            acquired=radiograph.image.acquired,
-            model=self.info,
-            scores=scores,
-            quality=quality,
-            alignment=_rounded(theta),
-        )
-        regions = report.scores[report.main_scheme].regions
-        missing = [region for region in regions if region.grade is None]
-        if len(missing) == len(regions):
-            nothing = Quality("refused", (make_flag("lungs_not_found"),), quality.measures)
-            return ScoredRadiograph(self._refused(radiograph.image, nothing), radiograph, canvas)
-        if missing:
-            report = replace(report, quality=with_missing_zones(quality, missing))
-        maps = {scheme.name: outputs[f"severity_map.{scheme.name}"][0] for scheme in manifest.schemes}
-        return ScoredRadiograph(report, radiograph, canvas, lungs.max(axis=0), maps)
 
-    def _refused(self, image: ImageInfo, quality: Quality) -> SeverityReport:
-        decisive = next((flag for flag in quality.flags if flag.severity == "refuse"), None)
-        return SeverityReport(
-            status="skipped",
-            image=image,
-            patient=image.patient,
-            acquired=image.acquired,
-            model=self.info,
-            reason=decisive.code if decisive else "quality",
-            message=decisive.message if decisive else "The image did not pass the quality gate.",
-            quality=quality,
+def graph_input(canvas: Canvas) -> FloatMap:
+    """Return the canvas as the graph takes it: float32 [1, 1, S, S]."""
+    return np.ascontiguousarray(canvas.pixels[None, None], dtype=np.float32)
+
+
+def judge(
+    manifest: Manifest, model: ModelInfo, image: ImageInfo, notes: Sequence[str], canvas: Canvas, outputs: Outputs
+) -> ScoredRadiograph:
+    """Return what the graph's outputs say of an image: its grades, or why it gets none.
+
+    Args:
+        manifest: Of the bundle whose graph ran.
+        model: For the report.
+        image: For the report.
+        notes: Codes noted while the image was read, see `Radiograph`.
+        canvas: What the graph saw.
+        outputs: Of the graph, for this image alone.
+
+    Returns:
+        The report without times, and what may be drawn beside it; `radiograph` is the caller's to add.
+
+    Raises:
+        BackendError: The graph gave no numbers.
+    """
+    quality = assess_quality(canvas, outputs, notes, manifest.quality)
+    if quality.verdict == "refused":
+        return ScoredRadiograph(_refused(model, image, quality), canvas=canvas)
+    _check_outputs(outputs)
+    theta = outputs["theta"][0]
+    # A zone outside the picture has no lung, and so no grade.
+    lungs = lungs_in_picture(outputs["lung_mask"][0], canvas.pixels, canvas.frame)
+    scores = {
+        scheme.name: decode(
+            scheme,
+            outputs[f"probabilities.{scheme.name}"][0],
+            theta,
+            canvas.frame,
+            manifest.scheme_calibration(scheme.name),
+            lungs,
         )
+        for scheme in manifest.schemes
+    }
+    report = SeverityReport(
+        status="scored",
+        image=image,
+        patient=image.patient,
+        acquired=image.acquired,
+        model=model,
+        scores=scores,
+        quality=quality,
+        alignment=_rounded(theta),
+    )
+    regions = report.scores[report.main_scheme].regions
+    missing = [region for region in regions if region.grade is None]
+    if len(missing) == len(regions):
+        nothing = Quality("refused", (make_flag("lungs_not_found"),), quality.measures)
+        return ScoredRadiograph(_refused(model, image, nothing), canvas=canvas)
+    if missing:
+        report = replace(report, quality=with_missing_zones(quality, missing))
+    maps = {scheme.name: outputs[f"severity_map.{scheme.name}"][0] for scheme in manifest.schemes}
+    return ScoredRadiograph(report, canvas=canvas, lung_mask=lungs.max(axis=0), severity_map=maps)
 
 
 def unscored_report(error: ImageError, image: ImageInfo, model: ModelInfo | None, elapsed_ms: float) -> SeverityReport:
@@ -191,6 +203,20 @@ def unscored_report(error: ImageError, image: ImageInfo, model: ModelInfo | None
         error=None if skipped else error.code,
         message=text[:1].upper() + text[1:].rstrip(".") + ".",
         timing_ms=Timing(decode=round(elapsed_ms, 2), total=round(elapsed_ms, 2)),
+    )
+
+
+def _refused(model: ModelInfo, image: ImageInfo, quality: Quality) -> SeverityReport:
+    decisive = next((flag for flag in quality.flags if flag.severity == "refuse"), None)
+    return SeverityReport(
+        status="skipped",
+        image=image,
+        patient=image.patient,
+        acquired=image.acquired,
+        model=model,
+        reason=decisive.code if decisive else "quality",
+        message=decisive.message if decisive else "The image did not pass the quality gate.",
+        quality=quality,
     )
 
 

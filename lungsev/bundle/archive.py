@@ -33,6 +33,7 @@ from lungsev.bundle.contents import (
     SIGNATURE_FILE,
     check_graph,
     check_names,
+    check_preprocessing,
     check_sums,
     parse_manifest,
 )
@@ -139,11 +140,7 @@ def read_bundle(path: Path | str | None = None) -> Bundle:
     check_names(files, where)
     check_sums(files, where)
     manifest = parse_manifest(files[MANIFEST_FILE], where)
-    if manifest.preprocessing_version != PREPROCESSING_VERSION:
-        raise BundleError(
-            f"{where} was made for preprocessing version {manifest.preprocessing_version!r}, this lungsev prepares "
-            f"images by version {PREPROCESSING_VERSION!r}; use the lungsev release it was made with, or export it again"
-        )
+    check_preprocessing(manifest, where)
     for name in GRAPH_FILES.values():
         if name in files:
             check_graph(read_onnx(files[name]), manifest, f"{where}/{name}")

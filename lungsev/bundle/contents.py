@@ -13,6 +13,7 @@ from lungsev.bundle.manifest import FORMAT_VERSION, Manifest, Precision
 from lungsev.bundle.onnx_facts import OnnxFacts
 from lungsev.config import parse_yaml
 from lungsev.errors import BundleError
+from lungsev.preprocessing.canvas import PREPROCESSING_VERSION
 
 GRAPH_FILES: dict[Precision, str] = {"fp32": "model.onnx", "fp16": "model.fp16.onnx"}
 MANIFEST_FILE = "manifest.yaml"
@@ -42,24 +43,33 @@ def check_sums(files: Mapping[str, bytes], where: Path) -> None:
     Raises:
         BundleError: A file is damaged, or the list does not fit the files.
     """
-    stated: dict[str, str] = {}
-    try:
-        for line in files[CHECKSUM_FILE].decode("ascii").splitlines():
-            digest, name = line.split("  ", 1)
-            stated[name] = digest
-    except (UnicodeDecodeError, ValueError):
-        raise BundleError(f"{where}/{CHECKSUM_FILE} is not a list of checksums; copy the bundle again") from None
+    stated = _stated_sums(files[CHECKSUM_FILE], where)
     held = set(files) - {CHECKSUM_FILE, SIGNATURE_FILE}
     if held != set(stated):
         names = ", ".join(sorted(held ^ set(stated)))
         raise BundleError(f"{where}: {CHECKSUM_FILE} and the files differ in {names}; copy or export it again")
-    for name, digest in stated.items():
-        found = hashlib.sha256(files[name]).hexdigest()
-        if found != digest:
-            raise BundleError(
-                f"{where}/{name} was changed or damaged: found sha256 {found[:12]}…, expected {digest[:12]}…; "
-                "copy the bundle again"
-            )
+    for name in stated:
+        check_sum(files[CHECKSUM_FILE], name, files[name], where)
+
+
+def check_sum(sums: bytes, name: str, data: bytes, where: Path) -> None:
+    """Check one file against its checksum.
+
+    Args:
+        sums: The contents of SHA256SUMS.
+        name: Of the file in the bundle.
+        data: Its contents.
+        where: For the message.
+
+    Raises:
+        BundleError: The file is damaged, or none of the bundle's.
+    """
+    found, expected = hashlib.sha256(data).hexdigest(), _stated_sums(sums, where).get(name, "none")
+    if found != expected:
+        raise BundleError(
+            f"{where}/{name} was changed or damaged: found sha256 {found[:12]}…, expected {expected[:12]}…; "
+            "copy the bundle again"
+        )
 
 
 def parse_manifest(data: bytes, where: Path) -> Manifest:
@@ -88,6 +98,19 @@ def parse_manifest(data: bytes, where: Path) -> Manifest:
         raise BundleError(f"{where}/{MANIFEST_FILE}: {key}: {first['msg']}; export the bundle again") from None
 
 
+def check_preprocessing(manifest: Manifest, where: Path) -> None:
+    """Check that this lungsev prepares images as the bundle's network expects them.
+
+    Raises:
+        BundleError: It does not.
+    """
+    if manifest.preprocessing_version != PREPROCESSING_VERSION:
+        raise BundleError(
+            f"{where} was made for preprocessing version {manifest.preprocessing_version!r}, this lungsev prepares "
+            f"images by version {PREPROCESSING_VERSION!r}; use the lungsev release it was made with, or export it again"
+        )
+
+
 def check_graph(facts: OnnxFacts, manifest: Manifest, where: str) -> None:
     """Check that a graph is complete and has the inputs and outputs of the manifest.
 
@@ -104,3 +127,15 @@ def check_graph(facts: OnnxFacts, manifest: Manifest, where: str) -> None:
     if set(facts.outputs) != stated:
         names = ", ".join(sorted(set(facts.outputs) ^ stated))
         raise BundleError(f"{where} and the manifest differ in the outputs {names}; export the bundle again")
+
+
+def _stated_sums(data: bytes, where: Path) -> dict[str, str]:
+    """Return the checksums by name."""
+    stated: dict[str, str] = {}
+    try:
+        for line in data.decode("ascii").splitlines():
+            digest, name = line.split("  ", 1)
+            stated[name] = digest
+    except (UnicodeDecodeError, ValueError):
+        raise BundleError(f"{where}/{CHECKSUM_FILE} is not a list of checksums; copy the bundle again") from None
+    return stated

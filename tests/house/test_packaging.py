@@ -31,7 +31,7 @@ FOLDERS = {
     "runtime": "lungsev/runtime",
 }
 # Found on the machine, never installed by us: NVIDIA's own packages, and a server's client beside the server.
-FROM_THE_DEVICE = {"tensorrt", "tensorrt_rtx", "openvino", "pynvml", "tritonclient"}
+FROM_THE_DEVICE = {"tensorrt", "tensorrt_rtx", "openvino", "pynvml", "tritonclient", "triton_python_backend_utils"}
 EXTRA_OF_ROOM = {"train": "train", "export": "export", "runtime": "bedside"}
 
 

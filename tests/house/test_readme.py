@@ -43,6 +43,7 @@ SYSTEM_COMMANDS = {
         "openssl",
         "nvpmodel",
         "nvidia-smi",
+        "tritonserver",
         "usermod",
         "getent",
         "cat",
@@ -67,7 +68,7 @@ def shell_lines(text: str) -> list[str]:
 def complaint(line: str) -> str | None:
     """Why a line of a shell block is no real command; None when it is one."""
     words = shlex.split(line)
-    while words and (words[0] in ("sudo", "env") or re.fullmatch(r"[A-Z_]+=.*", words[0])):
+    while words and (words[0] in ("sudo", "env") or re.fullmatch(r"[A-Z0-9_]+=.*", words[0])):
         words = words[3:] if words[1] == "-u" else words[1:]
     program, arguments = Path(words[0]).name or words[0], words[1:]
     if program == "make":

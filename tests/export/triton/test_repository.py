@@ -1,17 +1,19 @@
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from fake_triton import write_plan
 from typer.testing import CliRunner
 
-from lungsev.bundle.archive import Bundle
-from lungsev.errors import BundleError
+from lungsev.bundle.archive import Bundle, read_bundle
+from lungsev.errors import BundleError, LungsevError
 from lungsev.export.bundle_from_run import Exported
 from lungsev.export.cli import app
-from lungsev.export.triton.repository import TritonOptions, model_config, triton_from_bundle
+from lungsev.export.triton import steps
+from lungsev.export.triton.config import TritonOptions
+from lungsev.export.triton.repository import triton_from_bundle
 from lungsev.inference.onnxruntime import open_session
 
 pytestmark = pytest.mark.timeout(400)  # the one export of the session: 17 s of CPU, minutes on a busy machine
@@ -19,39 +21,35 @@ pytestmark = pytest.mark.timeout(400)  # the one export of the session: 17 s of 
 
 def test_the_repository_serves_both_precisions_in_batches(exported: Exported, tmp_path: Path) -> None:
     models = triton_from_bundle(exported.bundle, tmp_path / "models")
-    assert models == ["lungsev_fp32", "lungsev_fp16"]
-    for name in models:
+    assert models == ["lungsev", "lungsev_fp16", "lungsev_fp32", "lungsev_preprocess", "lungsev_report"]
+    for name in ("lungsev_fp32", "lungsev_fp16"):
         graph = (tmp_path / "models" / name / "1" / "model.onnx").read_bytes()
         session = open_session(graph)
         assert session.get_inputs()[0].shape == ["batch", 1, 512, 512]
         outputs = session.run(["theta"], {"image": np.zeros((2, 1, 512, 512), np.float32)})
         assert outputs[0].shape == (2, 2, 3)
-    config = (tmp_path / "models" / "lungsev_fp16" / "config.pbtxt").read_text()
-    assert "max_batch_size: 8" in config
-    assert "dynamic_batching" in config
-    assert 'name : "tensorrt"' in config
+    ensemble = (tmp_path / "models" / "lungsev" / "config.pbtxt").read_text()
+    assert 'model_name: "lungsev_fp16"' in ensemble
+    assert 'model_name: "lungsev_fp32"' not in ensemble
 
 
-def test_the_configuration_states_every_tensor_as_the_bundle_does(exported: Exported) -> None:
-    manifest = exported.bundle.manifest
-    for max_batch, first in ((8, 1), (1, 0)):
-        config = model_config("m", manifest, TritonOptions(max_batch=max_batch), "fp32")
-        stated = dict(re.findall(r'name: "([\w.]+)" data_type: TYPE_FP32 dims: \[ ([\d, ]+) \]', config))
-        for output in manifest.outputs:
-            assert stated[output.name] == ", ".join(map(str, output.shape[first:]))
-        assert config.count("{") == config.count("}")
-        assert config.count("[") == config.count("]")
+def test_a_plan_takes_the_place_of_the_graphs(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    plan = write_plan(tmp_path, tiny_bundle.graph_sha256())
+    models = triton_from_bundle(tiny_bundle, tmp_path / "models", TritonOptions("tensorrt", plan=plan))
+    assert models == ["lungsev", "lungsev_plan", "lungsev_preprocess", "lungsev_report"]
+    assert (tmp_path / "models" / "lungsev_plan" / "1" / "model.plan").read_bytes() == plan.read_bytes()
 
 
-def test_a_plan_is_copied_and_has_its_own_batch(tiny_bundle: Bundle, tmp_path: Path) -> None:
-    (tmp_path / "engine.plan").write_bytes(b"x" * 4096)
-    models = triton_from_bundle(
-        tiny_bundle, tmp_path / "models", TritonOptions(max_batch=1, plan=tmp_path / "engine.plan")
-    )
-    assert models == ["lungsev_fp32", "lungsev_plan"]
-    config = (tmp_path / "models" / "lungsev_plan" / "config.pbtxt").read_text()
-    assert 'backend: "tensorrt"' in config
-    assert "max_batch_size: 0" in config
+def test_a_network_in_python_brings_the_whole_bundle(tiny_bundle: Bundle, repository: Path) -> None:
+    assert read_bundle(repository / "lungsev_python" / "1" / "bundle").sha256 == tiny_bundle.sha256
+    assert not list(repository.rglob("lungsev_fp*"))
+
+
+def test_the_steps_are_the_files_of_the_package(repository: Path) -> None:
+    for name in ("preprocess", "network", "report"):
+        served = "lungsev_python" if name == "network" else f"lungsev_{name}"
+        model = (repository / served / "1" / "model.py").read_text()
+        assert model == (Path(steps.__file__).parent / f"{name}.py").read_text()
 
 
 def test_a_folder_with_other_files_is_refused(tiny_bundle: Bundle, tmp_path: Path) -> None:
@@ -66,6 +64,25 @@ def test_the_command_replaces_its_own_repository_and_nothing_else(tiny_bundle: B
         result = CliRunner().invoke(app, ["triton", str(tiny_bundle.path), str(tmp_path / "m"), "--max-batch", "1"])
         assert result.exit_code == 0, result.output
     assert (tmp_path / "m" / "client.py").is_file()
+    assert "lungsev_preprocess" in result.output
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--network-by", "torch"], "found --network-by torch, expected one of onnxruntime, tensorrt, python"),
+        (["--network-by", "python", "--plan", "a.plan"], "with --network-by python, which runs no plan"),
+        (["--cpu", "--plan", "a.plan"], "which runs on a GPU alone"),
+        (["--network-by", "tensorrt"], "needs a plan"),
+        (["--plan", "a.plan"], "cannot read a.plan"),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(
+    tiny_bundle: Bundle, tmp_path: Path, words: list[str], message: str
+) -> None:
+    with pytest.raises(LungsevError, match=message):
+        CliRunner().invoke(app, ["triton", str(tiny_bundle.path), str(tmp_path / "m"), *words], catch_exceptions=False)
+    assert not (tmp_path / "m").exists()
 
 
 def test_a_server_gets_an_unsigned_bundle_only_where_that_is_asked_for(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qsl, urlsplit
 
 
 class Web:
@@ -11,6 +13,7 @@ class Web:
 
     def __init__(self) -> None:
         self.status, self.answer = 200, b""
+        self.answer_to: Callable[[str, dict[str, str]], tuple[int, bytes]] | None = None  # by path and query
         self.headers: dict[str, str] = {}  # beside Content-Length, which they may replace
         self.requests: list[tuple[str, dict[str, str], bytes]] = []
         self.methods: list[str] = []
@@ -21,6 +24,9 @@ class Web:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 web.methods.append(self.command)
                 web.requests.append((self.path, dict(self.headers), body))
+                if web.answer_to is not None:
+                    parts = urlsplit(self.path)
+                    web.status, web.answer = web.answer_to(parts.path, dict(parse_qsl(parts.query)))
                 self.send_response(web.status)
                 for name, value in {"Content-Length": str(len(web.answer)), **web.headers}.items():
                     self.send_header(name, value)

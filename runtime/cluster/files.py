@@ -69,7 +69,7 @@ class RemoteFiles:
                 raise LungsevError("found a password in a URL, expected none: it would be kept with the results")
         self.name = readable(url.partition("?")[0])
         self.left_out: Counter[str] = Counter()
-        self._url = url
+        self._url, self._is_web = url, url.lower().startswith(("http://", "https://"))
         self._opened: tuple[Any, str] | None = None
         self._open()
 
@@ -80,6 +80,9 @@ class RemoteFiles:
             if any(character in root for character in "*[?") and not files.exists(root):
                 found = files.glob(root, detail=True).values()
                 yield from (self._item(files, info) for info in found if self._is_image(info))
+                return
+            if self._is_web and root.endswith("/"):  # where nothing but the address tells folders from files
+                yield from self._below(files, root)
                 return
             info = files.info(root)
             if info["type"] != "directory":
@@ -141,9 +144,13 @@ class RemoteFiles:
         while pending:
             folder = pending.pop()
             folders = []
+            inside = folder.rstrip("/") + "/" if folder.strip("/") else ""
             for info in files.ls(folder, detail=True):
-                if info["name"].rstrip("/") == folder.rstrip("/"):
-                    continue  # the marker of the folder itself, as object stores have it
+                name = info["name"]
+                if name.rstrip("/") == folder.rstrip("/") or not name.startswith(inside):
+                    continue  # the marker of the folder itself in a store; a link out of a web folder
+                if self._is_web and ("?" in name or "#" in name):
+                    continue  # a column to sort by
                 if info["type"] == "directory":
                     if not is_unfinished(_last(info["name"])):
                         folders.append(info["name"])
@@ -176,7 +183,8 @@ def _version(info: dict[str, Any]) -> str:
         if info.get(key):
             return str(info[key]).strip('"')
     time = next((str(info[key]) for key in _TIMES if info.get(key)), "")
-    return f"{info.get('size')}-{time}"
+    size = info.get("size")
+    return f"{size}-{time}".rstrip("-") if size is not None else time
 
 
 def _last(name: str) -> bytes:

@@ -55,8 +55,10 @@ class ScoringWorker:
         import ray
 
         from lungsev.inference.cpus import limit_thread_pools
+        from lungsev.runtime.logs import logging_to
 
         limit_thread_pools()
+        logging_to(None, "warning").__enter__()  # Ray keeps standard error: no text of an error that quotes an image
         node = ray.get_runtime_context().get_node_id()
         try:
             self._model = self._open_model()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import sys
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -62,7 +65,8 @@ def score_archive(
     demand_trust(bundle, model.allow_unsigned)
     pool = _pool(sources, model, bundle.sha256, options)
     progress = _Progress()
-    summary = run_archive(sources, pool, out, bundle.sha256, options.fresh, progress)
+    with _sigterm_as_exit():
+        summary = run_archive(sources, pool, out, bundle.sha256, options.fresh, progress)
     progress.close()
     _print_json(summary) if as_json else _print_for_people(summary, out)
     if summary.errors:
@@ -92,6 +96,23 @@ def _pool(sources: Sequence[Source], model: ModelSettings, bundle_sha256: str, o
         return ThreadPool(sources, open_model, jobs, options.reports)
     demand = Demand(threads, options.gpus)
     return RayPool(sources, open_model, bundle_sha256, options.cluster, demand, options.jobs, options.reports)
+
+
+@contextlib.contextmanager
+def _sigterm_as_exit() -> Iterator[None]:
+    """Let SIGTERM end the process as Ctrl-C does: what is finished is written first."""
+
+    def stop(number: int, frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class _Progress:

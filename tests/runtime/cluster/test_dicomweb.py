@@ -4,7 +4,6 @@ import json
 import pickle
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from web_server import Web
@@ -24,19 +23,6 @@ def found(study: str = "1.2", series: str = "1.3", instance: str = "1.4", modali
     return {tag: {"vr": "UI", "Value": [value]} for tag, value in values.items() if value is not None}
 
 
-def answering(web: Web, answer: Callable[[str, dict[str, str]], tuple[int, bytes]]) -> None:
-    """Let a server answer by the path and the query of the request, which the real handler keeps."""
-    handler = web.server.RequestHandlerClass
-    respond = handler.do_GET
-
-    def do_get(self) -> None:  # type: ignore[no-untyped-def]
-        parts = urlsplit(self.path)
-        web.status, web.answer = answer(parts.path, dict(parse_qsl(parts.query)))
-        respond(self)
-
-    handler.do_GET = do_get  # type: ignore[attr-defined]
-
-
 def server(web: Web, search: str = "", access: Access = Access()) -> DicomWeb:  # noqa: B008
     return DicomWeb(web.url.removesuffix("/studies") + f"/dicom-web/{search}", access, pause_seconds=0.0)
 
@@ -52,7 +38,7 @@ def paged(instances: dict[str, list[dict]]) -> Callable[[str, dict[str, str]], t
 
 def test_every_instance_of_every_page_is_listed_once(web: Web) -> None:
     digital = [found(instance=f"1.4.{number}") for number in range(1, 8)]
-    answering(web, paged({"DX": digital, "CR": [found(instance="1.5", modality="CR")]}))
+    web.answer_to = paged({"DX": digital, "CR": [found(instance="1.5", modality="CR")]})
     source = server(web, "?StudyDate=20240101-20240630")
     items = list(source.images())
     assert [item.place for item in items] == [
@@ -65,21 +51,21 @@ def test_every_instance_of_every_page_is_listed_once(web: Web) -> None:
 
 
 def test_a_search_may_name_its_modalities(web: Web) -> None:
-    answering(web, paged({"RF": [], "XA": [found(modality=None)]}))
+    web.answer_to = paged({"RF": [], "XA": [found(modality=None)]})
     assert len(list(server(web, "?Modality=RF,XA").images())) == 1
 
 
 def test_only_valid_uids_become_part_of_a_url(web: Web) -> None:
     bad = ["../../etc", "1.2/x", "1..2", "1", "", "1.02", "1.2?x", "1." + "2" * 64, "1.2\n"]
     entries = [*(found(instance=uid) for uid in bad), *(found(study=uid) for uid in bad), found(modality="CT"), found()]
-    answering(web, paged({"DX": entries, "CR": []}))
+    web.answer_to = paged({"DX": entries, "CR": []})
     source = server(web)
     assert [item.place for item in source.images()] == [ITEM.place]
     assert source.left_out == {"without valid UIDs": 2 * len(bad), "of another modality": 1}
 
 
 def test_a_server_that_does_not_page_does_not_loop_for_ever(web: Web) -> None:
-    answering(web, lambda path, query: (200, json.dumps([found()]).encode()))
+    web.answer_to = lambda path, query: (200, json.dumps([found()]).encode())
     with pytest.raises(LungsevError, match="does not know `offset`"):
         list(server(web).images())
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from web_server import Web
 
 from lungsev.errors import LungsevError, MissingExtraError, UnreadableImageError
 from lungsev.runtime.cluster.files import UNFINISHED, LocalFiles, RemoteFiles
@@ -165,3 +166,20 @@ def test_without_fsspec_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(__import__("sys").modules, "fsspec.core", None)
     with pytest.raises(MissingExtraError, match=r'pip install "lungsev\[cluster\]"'):
         RemoteFiles("s3://bucket/prefix")
+
+
+def test_a_web_folder_gives_its_links_and_leads_nowhere_else(web: Web) -> None:
+    pytest.importorskip("fsspec", reason="the extra cluster is not installed")
+    pytest.importorskip("aiohttp", reason="the extra cluster is not installed")
+    base = web.url.removesuffix("/studies")
+    index = (
+        '<a href="?C=N;O=D">Name</a> <a href="/">Parent Directory</a> <a href="https://elsewhere.example/x.dcm">x</a> '
+        '<a href="a.dcm">a</a> <a href="deep/">deep</a> <a href=".hidden">hidden</a>'
+    )
+    pages = {"/ward/": index, "/ward/deep/": '<a href="../">up</a> <a href="b.dcm">b</a>'}
+    web.answer_to = lambda path, query: (200, pages.get(path, "bytes of " + path).encode())
+    web.headers = {"Content-Type": "text/html"}
+    source = RemoteFiles(f"{base}/ward/")
+    items = list(source.images())
+    assert sorted(item.name for item in items) == [f"{base}/ward/a.dcm", f"{base}/ward/deep/b.dcm"]
+    assert {source.fetch(item, MOST) for item in items} == {b"bytes of /ward/a.dcm", b"bytes of /ward/deep/b.dcm"}

@@ -218,10 +218,9 @@ def test_a_cluster_of_two_workers_survives_the_kill_of_one(tmp_path: Path) -> No
     killed = []
 
     def kill_one(summary: Summary) -> None:
-        from ray._private.usage.usage_lib import usage_stats_enabled
-
         if summary.images == 4 and not killed:
-            assert not usage_stats_enabled()
+            environment = Path(f"/proc/{opened[0].process}/environ").read_bytes().split(b"\0")
+            assert b"RAY_USAGE_STATS_ENABLED=0" in environment
             killed.append(opened[0].process)
             os.kill(opened[0].process, signal.SIGKILL)
 

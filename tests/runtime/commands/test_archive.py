@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from typer.testing import CliRunner
 from lungsev.bundle.archive import Bundle
 from lungsev.errors import LungsevError, MissingExtraError
 from lungsev.phantom import make_phantom, write_phantom_dicom
+from lungsev.runtime.commands import archive as archive_module
 from lungsev.runtime.commands.archive import ArchiveOptions, score_archive
 from lungsev.runtime.commands.score import score
 from lungsev.runtime.settings import ModelSettings
@@ -51,6 +54,23 @@ def test_an_archive_becomes_a_table_and_a_summary(
         score_archive([str(ward), str(tmp_path / "absent")], out, model, ArchiveOptions(), as_json=True)
     told = json.loads(capsys.readouterr().out)
     assert (told["images"], told["done_before"], len(told["errors"])) == (0, 1, 1)
+
+
+def test_sigterm_ends_a_run_with_what_is_finished(
+    ward: Path, tmp_path: Path, model: ModelSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("pyarrow", reason="the extra cluster is not installed")
+
+    def terminate(progress: object, summary: object) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(archive_module._Progress, "__call__", terminate)
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as ended:
+        score_archive([str(ward)], tmp_path / "out", model, ArchiveOptions(), as_json=False)
+    assert ended.value.code == 143
+    assert len(table(tmp_path / "out")) == 1
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 @pytest.mark.parametrize(

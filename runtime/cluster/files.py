@@ -74,7 +74,7 @@ class RemoteFiles:
         self._open()
 
     def images(self) -> Iterator[Item]:
-        """Yield the files, one folder's listing in memory at a time; raises LungsevError."""
+        """Yield the files, a page of S3 or one folder's listing in memory at a time; raises LungsevError."""
         files, root = self._open()
         try:
             if any(character in root for character in "*[?") and not files.exists(root):
@@ -88,7 +88,10 @@ class RemoteFiles:
             if info["type"] != "directory":
                 yield self._item(files, info)
                 return
-            yield from self._below(files, root)
+            if hasattr(files, "call_s3"):
+                yield from (self._item(files, info) for info in _s3_pages(files, root) if self._is_image(info, root))
+            else:
+                yield from self._below(files, root)
         except LungsevError:
             raise
         except Exception as error:  # drivers raise what their libraries raise
@@ -152,16 +155,18 @@ class RemoteFiles:
                 if self._is_web and ("?" in name or "#" in name):
                     continue  # a column to sort by
                 if info["type"] == "directory":
-                    if not is_unfinished(_last(info["name"])):
+                    if not is_unfinished(os.fsencode(_last(name))):
                         folders.append(info["name"])
                 elif self._is_image(info):
                     yield self._item(files, info)
             pending += sorted(folders, reverse=True)
 
-    def _is_image(self, info: dict[str, Any]) -> bool:
+    def _is_image(self, info: dict[str, Any], root: str = "") -> bool:
+        """Return whether an entry is to be scored, by its name and those of the folders below `root`."""
         if info["type"] == "directory" or info["name"].endswith("/"):
             return False
-        self.left_out[UNFINISHED] += (unfinished := is_unfinished(_last(info["name"])))
+        parts = info["name"].removeprefix(root).split("/") if root else [_last(info["name"])]
+        self.left_out[UNFINISHED] += (unfinished := any(is_unfinished(os.fsencode(part)) for part in parts))
         return not unfinished
 
     def _item(self, files: Any, info: dict[str, Any]) -> Item:
@@ -187,8 +192,22 @@ def _version(info: dict[str, Any]) -> str:
     return f"{size}-{time}".rstrip("-") if size is not None else time
 
 
-def _last(name: str) -> bytes:
-    return os.fsencode(name.rstrip("/").rpartition("/")[2])
+def _s3_pages(files: Any, root: str) -> Iterator[dict[str, Any]]:
+    """Yield all objects below a prefix of S3, a thousand in memory at a time: millions may have one prefix."""
+    bucket, key, _ = files.split_path(root)
+    request = {"Bucket": bucket, "Prefix": f"{key.rstrip('/')}/" if key else ""}
+    while True:
+        page = files.call_s3("list_objects_v2", **request)
+        for found in page.get("Contents", ()):
+            name = f"{bucket}/{found['Key']}"
+            yield {"name": name, "type": "file", "size": found["Size"], "ETag": found.get("ETag")}
+        if not page.get("IsTruncated"):
+            return
+        request["ContinuationToken"] = page["NextContinuationToken"]
+
+
+def _last(name: str) -> str:
+    return name.rstrip("/").rpartition("/")[2]
 
 
 def _reason(error: Exception) -> str:

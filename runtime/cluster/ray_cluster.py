@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -60,6 +61,11 @@ def joined(address: str, demand: Demand, jobs: int | None) -> Iterator[tuple[Any
     Raises:
         LungsevError: Ray is not installed, no cluster answers, or it has no room for one worker.
     """
+    with contextlib.redirect_stdout(sys.stderr):  # Ray prints there when a worker dies
+        yield from _joined(address, demand, jobs)
+
+
+def _joined(address: str, demand: Demand, jobs: int | None) -> Iterator[tuple[Any, int]]:
     ray = import_ray()
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address == "local":

@@ -183,3 +183,40 @@ def test_a_web_folder_gives_its_links_and_leads_nowhere_else(web: Web) -> None:
     items = list(source.images())
     assert sorted(item.name for item in items) == [f"{base}/ward/a.dcm", f"{base}/ward/deep/b.dcm"]
     assert {source.fetch(item, MOST) for item in items} == {b"bytes of /ward/a.dcm", b"bytes of /ward/deep/b.dcm"}
+
+
+def test_a_prefix_of_s3_is_listed_in_pages(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The paging of s3fs itself, which is not needed here: what it answers is in the documentation of S3."""
+    keys = ["ward/", "ward/a.dcm", "ward/.git/b", "ward/deep/c.dcm", "ward/d.part"]
+    asked = []
+
+    class S3:
+        def exists(self, path: str) -> bool:
+            return False
+
+        def info(self, path: str) -> dict[str, Any]:
+            return {"name": path, "type": "directory"}
+
+        def split_path(self, path: str) -> tuple[str, str, None]:
+            bucket, _, key = path.partition("/")
+            return bucket, key, None
+
+        def unstrip_protocol(self, path: str) -> str:
+            return f"s3://{path}"
+
+        def call_s3(self, method: str, **request: Any) -> dict[str, Any]:
+            asked.append((method, request["Bucket"], request["Prefix"], request.get("ContinuationToken")))
+            start = int(request.get("ContinuationToken") or 0)
+            found = [{"Key": key, "Size": 3, "ETag": f'"e{key}"'} for key in keys[start : start + 2]]
+            more = start + 2 < len(keys)
+            return {"Contents": found, "IsTruncated": more, "NextContinuationToken": str(start + 2)}
+
+    source = RemoteFiles("memory://bucket/ward")
+    monkeypatch.setattr(source, "_opened", (S3(), "bucket/ward"))
+    found = {item.name: (item.place, item.version, item.size) for item in source.images()}
+    assert found == {
+        "s3://bucket/ward/a.dcm": ("bucket/ward/a.dcm", "eward/a.dcm", 3),
+        "s3://bucket/ward/deep/c.dcm": ("bucket/ward/deep/c.dcm", "eward/deep/c.dcm", 3),
+    }
+    assert source.left_out == {UNFINISHED: 2}
+    assert asked == [("list_objects_v2", "bucket", "ward/", token) for token in (None, "2", "4")]

@@ -56,6 +56,13 @@ def test_as_many_workers_as_there_is_room_for(
     assert not ray.is_joined
 
 
+def test_what_ray_prints_does_not_get_among_the_results(ray: FakeRay, capsys: pytest.CaptureFixture[str]) -> None:
+    with joined("auto", Demand(), None):
+        print("(raylet) A worker died")
+    print("{}")
+    assert capsys.readouterr() == ("{}\n", "(raylet) A worker died\n")
+
+
 def test_a_cluster_without_room_is_left_again(ray: FakeRay) -> None:
     with (
         pytest.raises(LungsevError, match=r"no room for a worker of 1 CPUs and 1 GPUs"),

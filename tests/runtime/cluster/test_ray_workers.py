@@ -230,7 +230,7 @@ def test_a_cluster_of_two_workers_survives_the_kill_of_one(tmp_path: Path) -> No
     assert summary.deaths == 1
     assert len(opened) == 3
     assert len(rows) == len({row["source"] for row in rows}) == SLOW_ARCHIVE + 1
-    assert summary.failed == {"unknown_format": 1}
+    assert summary.failed == {"not_dicom": 1}
     assert not {row["reason"] for row in rows} & {"worker_died", "internal_error"}
     (archive / "letter.txt").unlink()  # what failed is tried again
     again = run_archive(sources, pool, out, bundle.sha256)

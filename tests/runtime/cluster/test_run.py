@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,8 +8,10 @@ from pathlib import Path
 import pytest
 from archive_runs import BUNDLE, score, table
 from bedside_images import QuickModel, png
+from web_server import Web
 
 from lungsev.errors import BackendError, LungsevError, UnreadableImageError
+from lungsev.runtime.cluster.dicomweb import Access, DicomWeb
 from lungsev.runtime.cluster.files import LocalFiles, RemoteFiles
 from lungsev.runtime.cluster.run import Summary, ThreadPool, run_archive
 from lungsev.runtime.cluster.sources import Item
@@ -135,6 +138,23 @@ def test_a_store_is_scored_as_a_folder_is(tmp_path: Path) -> None:
         assert len(table(tmp_path)) == 3
     finally:
         store.rm("/archive", recursive=True)
+
+
+def test_a_dicomweb_server_is_scored_as_a_folder_is(web: Web, tmp_path: Path) -> None:
+    def answer(path: str, query: dict[str, str]) -> tuple[int, bytes]:
+        if path.endswith("/instances"):
+            uids = range(int(query["offset"]), 3) if query["Modality"] == "DX" else ()
+            tags = ("0020000D", "0020000E", "00080018")
+            return 200, json.dumps([{tag: {"Value": [f"1.2.{uid}"]} for tag in tags} for uid in uids]).encode()
+        return 200, png(int(path.rpartition(".")[2]))
+
+    web.answer_to, web.headers = answer, {"Content-Type": "application/dicom"}
+    source = DicomWeb(web.url, Access())
+    assert score([source], tmp_path).scored == 3
+    assert [row["source"] for row in table(tmp_path)] == [
+        f"dicomweb+{web.url}/studies/1.2.{uid}/series/1.2.{uid}/instances/1.2.{uid}" for uid in range(3)
+    ]
+    assert score([source], tmp_path).done == 3
 
 
 def test_a_folder_of_results_that_another_run_uses_is_left_alone(archive: Path, tmp_path: Path) -> None:

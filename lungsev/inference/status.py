@@ -25,7 +25,8 @@ class BackendStatus:
         state: Of the GPU: `fixed` where there is none to wait for, `ready` where it scores, `failed` where it is tried
             again, `unavailable` where it cannot be used as it is; the others are the way to `ready`.
         reason: Why this backend, in a sentence without its full stop.
-        progress: How far a build is, e.g. `tactics 34%`.
+        phase: Of a build that goes on, in the builder's words.
+        share: How much of it is done, 0-1.
         failures: How often the GPU failed since the start.
     """
 
@@ -34,7 +35,8 @@ class BackendStatus:
     precision: str
     state: State = "fixed"
     reason: str = ""
-    progress: str = ""
+    phase: str = ""
+    share: float = 0.0
     failures: int = 0
 
     @property
@@ -49,7 +51,7 @@ class BackendStatus:
         return f"{self.name} {self.precision} on {self.device}{reason}"
 
     def __str__(self) -> str:
-        return f"{self.sentence} ({self.progress})" if self.progress else self.sentence
+        return f"{self.sentence} ({self.share:.0%}, {self.phase})" if self.phase else self.sentence
 
 
 def in_use(backend: Backend) -> Backend:

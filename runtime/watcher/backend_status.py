@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lungsev.inference.status import BackendStatus
+from lungsev.inference.tensorrt.progress import tenth_of
 from lungsev.system import notify_progress, write_atomically
 
 log = logging.getLogger("lungsev.runtime.watcher.backend_status")
@@ -27,18 +28,19 @@ class BackendReporter:
     def __init__(self, root: Path, tell: Callable[[BackendStatus], None]) -> None:
         self._file = root / _FILE
         self._tell = tell
-        self._written = ""
+        self._written: tuple[object, ...] = ()
 
     def hear(self, status: BackendStatus) -> None:
         """Take a new status, from any thread."""
         self._tell(status)
         notify_progress(str(status))
-        document = json.dumps({"text": status.sentence, "is_degraded": status.is_degraded})
-        if document == self._written:  # progress alone is not worth the flushes
+        shown = status.sentence, status.is_degraded, bool(status.phase), tenth_of(status.share)
+        if shown == self._written:  # of a build each tenth is worth the flushes, not each step
             return
         try:
-            write_atomically(self._file, document + "\n")
-            self._written = document
+            document = {"text": str(status), "is_degraded": status.is_degraded}
+            write_atomically(self._file, json.dumps(document) + "\n")
+            self._written = shown
         except OSError as error:
             log.warning("the status of the backend is not shown on the board: %s", error.strerror or error)
 

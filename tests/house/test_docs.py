@@ -7,6 +7,7 @@ import re
 import runpy
 import subprocess
 import sys
+from dataclasses import fields
 from datetime import date
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 import yaml
 
 import lungsev
+from lungsev.report import ModelInfo
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -31,6 +33,12 @@ def test_every_page_is_reached_from_the_index() -> None:
         reached |= found
         waiting += found
     assert sorted({*(ROOT / "docs").rglob("*.md")} - reached) == []
+
+
+def test_every_part_of_the_report_on_the_model_is_explained() -> None:
+    text = (ROOT / "docs/outputs.md").read_text(encoding="utf-8")
+    table = text.partition("| `model` in the JSON |")[2].partition("\n\n")[0]
+    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == [field.name for field in fields(ModelInfo)]
 
 
 def test_every_decision_is_in_their_index() -> None:

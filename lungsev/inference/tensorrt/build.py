@@ -15,8 +15,7 @@ from lungsev.bundle.onnx_facts import OnnxFacts, read_onnx
 from lungsev.errors import BackendError
 from lungsev.inference.tensorrt.library import TensorRTLibrary
 from lungsev.inference.tensorrt.products import lacks_fp32_products, replace_fp32_products
-
-Progress = Callable[[str, float], None]
+from lungsev.inference.tensorrt.progress import Progress, progress_monitor
 
 NEWEST_OPSET = 19
 _HALF = 10
@@ -76,7 +75,7 @@ def build_engine(
         graph: Serialised ONNX, FP32 or strongly typed half.
         library: Builds it.
         options: For the builder.
-        progress: Called with the builder's phase and the share of it that is done.
+        progress: Called with the builder's phase and the share of the build that is done.
 
     Raises:
         BackendError: The graph is not safe to build, or the builder failed.
@@ -191,7 +190,7 @@ def _configure(
     if wants_half and not library.strongly_typed:
         config.set_flag(trt.BuilderFlag.FP16)  # TensorRT 8: a request, checked by the comparison
     if progress is not None and hasattr(trt, "IProgressMonitor"):
-        config.progress_monitor = _progress_monitor(trt, progress)
+        config.progress_monitor = progress_monitor(trt, progress)
     if options.compute_capability is not None:
         _set_compute_capability(config, library, options.compute_capability)
     if not library.is_rtx and hasattr(config, "create_timing_cache"):  # RTX builds without a device, and dies of it
@@ -303,25 +302,3 @@ def _collecting_logger(trt: Any) -> Any:
             return " ".join((self.errors[-1] if self.errors else "").split())
 
     return CollectingLogger()
-
-
-def _progress_monitor(trt: Any, progress: Progress) -> Any:
-    class Monitor(trt.IProgressMonitor):  # type: ignore[misc, name-defined]
-        """Passes TensorRT's phases to a callable."""
-
-        def __init__(self) -> None:
-            trt.IProgressMonitor.__init__(self)
-            self.steps: dict[str, int] = {}
-
-        def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
-            self.steps[phase_name] = max(1, num_steps)
-            progress(phase_name, 0.0)
-
-        def step_complete(self, phase_name: str, step: int) -> bool:
-            progress(phase_name, min(1.0, (step + 1) / self.steps.get(phase_name, 1)))
-            return True
-
-        def phase_finish(self, phase_name: str) -> None:
-            progress(phase_name, 1.0)
-
-    return Monitor()

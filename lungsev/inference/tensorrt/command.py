@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from lungsev.bundle.archive import Bundle
-    from lungsev.inference.tensorrt.build import Progress
     from lungsev.inference.tensorrt.device_client import Listener
+    from lungsev.inference.tensorrt.progress import Progress
     from lungsev.inference.tensorrt.settings import EngineSettings
 
 
@@ -99,7 +99,7 @@ def _build(
     from lungsev.system import notify_progress
 
     def show(phase: str, share: float) -> None:
-        notify_progress(f"building the engine: {phase} {share:.0%}")
+        notify_progress(f"building the engine: {share:.0%} ({phase})")
         progress(phase, share)
 
     listener = Listener(say, show)
@@ -127,7 +127,7 @@ def _in_child(
 
 @contextmanager
 def _builder_progress(console: Console) -> Iterator[Progress]:
-    """Show the builder's phases: a bar in a terminal; elsewhere a line for each phase and each tenth of it."""
+    """Show the builder's phases: a bar in a terminal; elsewhere a line for each tenth of the build."""
     if not console.is_terminal:
         yield _plain_lines(console.print)
         return
@@ -140,13 +140,14 @@ def _builder_progress(console: Console) -> Iterator[Progress]:
 
 
 def _plain_lines(say: Callable[[str], object]) -> Progress:
-    last: tuple[str, int] | None = None
+    from lungsev.inference.tensorrt.progress import tenth_of
+
+    last = -1
 
     def show(phase: str, share: float) -> None:
         nonlocal last
-        step = (phase, int(share * 10))
-        if step != last:
-            last = step
-            say(f"{phase}: {share:.0%}")
+        if tenth_of(share) != last:
+            last = tenth_of(share)
+            say(f"building the engine: {share:.0%} ({phase})")
 
     return show

@@ -13,7 +13,7 @@ from typing import Any
 from lungsev.bundle.archive import Bundle
 from lungsev.errors import ParityError
 from lungsev.inference.parity import HALF_TOLERANCE, compare, parity_cases
-from lungsev.inference.tensorrt.build import BuildOptions, HalfRefusedError, Progress, build_engine, require_half
+from lungsev.inference.tensorrt.build import BuildOptions, HalfRefusedError, build_engine, require_half
 from lungsev.inference.tensorrt.cache import (
     ANY,
     CachedEngine,
@@ -34,6 +34,7 @@ from lungsev.inference.tensorrt.engine import (
     start_engine,
 )
 from lungsev.inference.tensorrt.library import TensorRTLibrary, load_tensorrt
+from lungsev.inference.tensorrt.progress import Progress
 from lungsev.inference.tensorrt.runner import EngineLoadError, TensorRTBackend
 from lungsev.inference.tensorrt.settings import AUTOMATIC, EngineSettings
 
@@ -56,7 +57,7 @@ def prepare_engine(
     Args:
         target: What it is for.
         say: Called with one line on what takes time and why.
-        progress: Called with the builder's phase and the share of it that is done.
+        progress: Called with the builder's phase and the share of the build that is done.
         fresh: Build again although the cache has an engine.
         on_attempt: Called with the marker of an attempt before what may end this process.
 
@@ -135,7 +136,7 @@ def build_ahead_of_time(
         capability: Compute capability of the devices, e.g. "8.9".
         folder: For the plan and its side file, which go into the cache of such a device.
         settings: Choices of the operator.
-        progress: Called with the builder's phase and the share of it that is done.
+        progress: Called with the builder's phase and the share of the build that is done.
         library: For tests; None loads TensorRT-RTX.
 
     Raises:

@@ -29,6 +29,7 @@ from lungsev.inference.tensorrt.device_client import (
     prepare_in_child,
 )
 from lungsev.inference.tensorrt.device_process import COMPARING, LOADING
+from lungsev.inference.tensorrt.progress import tenth_of
 from lungsev.inference.tensorrt.settings import EngineSettings
 
 log = logging.getLogger("lungsev.tensorrt")
@@ -265,7 +266,10 @@ class SupervisedBackend:
     def _show(self, phase: str, share: float) -> None:
         with self._telling:
             with self._lock:
-                changed = self._status = replace(self._status, progress=f"{phase} {share:.0%}")
+                before = self._status
+                changed = self._status = replace(before, phase=phase, share=share)
+            if not before.phase or tenth_of(share) != tenth_of(before.share):
+                log.info("building the TensorRT engine: %.0f%% (%s)", share * 100, phase)
             self._tell(changed)
 
     def _set(self, state: State, reason: str, of: Backend | None = None, failed: bool = False) -> None:

@@ -11,8 +11,8 @@ from lungsev.inference.status import BackendStatus, describe_backend, in_use
 
 
 def test_the_sentence_names_backend_reason_and_progress() -> None:
-    status = BackendStatus("onnxruntime", "cpu", "fp32", "building", "the engine is built", "tactics 34%")
-    assert str(status) == "onnxruntime fp32 on cpu: the engine is built (tactics 34%)"
+    status = BackendStatus("onnxruntime", "cpu", "fp32", "building", "the engine is built", "tactics", 0.34)
+    assert str(status) == "onnxruntime fp32 on cpu: the engine is built (34%, tactics)"
     assert status.sentence == "onnxruntime fp32 on cpu: the engine is built"
     assert str(BackendStatus("openvino", "cpu", "bf16")) == "openvino bf16 on cpu"
 

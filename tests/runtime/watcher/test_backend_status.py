@@ -11,7 +11,7 @@ import pytest
 from lungsev.inference.status import BackendStatus
 from lungsev.runtime.watcher.backend_status import BackendReporter, read_backend
 
-BUILDING = BackendStatus("onnxruntime", "cpu", "fp32", "building", "the engine is built", "tactics 3%")
+BUILDING = BackendStatus("onnxruntime", "cpu", "fp32", "building", "the engine is built", "tactics", 0.03)
 
 
 def test_a_status_is_told_to_everyone_and_forgotten_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,23 +25,24 @@ def test_a_status_is_told_to_everyone_and_forgotten_at_the_end(tmp_path: Path, m
         message = systemd.recv(1000).decode()
     assert told == [BUILDING]
     assert message.splitlines() == [
-        "STATUS=onnxruntime fp32 on cpu: the engine is built (tactics 3%)",
+        "STATUS=onnxruntime fp32 on cpu: the engine is built (3%, tactics)",
         "EXTEND_TIMEOUT_USEC=60000000",
     ]
-    assert read_backend(tmp_path) == ("onnxruntime fp32 on cpu: the engine is built", False)
-    reporter.hear(replace(BUILDING, state="failed", reason="TensorRT failed"))
+    assert read_backend(tmp_path) == ("onnxruntime fp32 on cpu: the engine is built (3%, tactics)", False)
+    reporter.hear(replace(BUILDING, state="failed", reason="TensorRT failed", phase=""))
     assert read_backend(tmp_path) == ("onnxruntime fp32 on cpu: TensorRT failed", True)
     reporter.close()
     assert read_backend(tmp_path) == ("", False)
     reporter.close()
 
 
-def test_progress_alone_is_not_written_again(tmp_path: Path) -> None:
+def test_the_board_follows_a_build_by_tenths_and_not_by_steps(tmp_path: Path) -> None:
     reporter = BackendReporter(tmp_path, lambda status: None)
-    reporter.hear(BUILDING)
-    before = (tmp_path / "backend.json").stat().st_ino
-    reporter.hear(replace(BUILDING, progress="tactics 4%"))
-    assert (tmp_path / "backend.json").stat().st_ino == before
+    shown = []
+    for phase, share in (("tactics", 0.03), ("tactics", 0.09), ("weights", 0.099), ("weights", 0.1), ("tactics", 0.34)):
+        reporter.hear(replace(BUILDING, phase=phase, share=share))
+        shown.append(read_backend(tmp_path)[0].partition("(")[2])
+    assert shown == ["3%, tactics)", "3%, tactics)", "3%, tactics)", "10%, weights)", "34%, tactics)"]
 
 
 def test_a_full_disk_costs_the_boards_line_and_nothing_else(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

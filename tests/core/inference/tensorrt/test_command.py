@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 
 from lungsev.bundle.archive import Bundle
 from lungsev.errors import BackendError
-from lungsev.inference.tensorrt import build, command, device_client, hardware
+from lungsev.inference.tensorrt import command, device_client, hardware
+from lungsev.inference.tensorrt.progress import Progress
 
 preload()
 app = typer.Typer()
@@ -107,7 +108,7 @@ def test_a_machine_that_only_builds_takes_the_capability_of_the_settings_file(
 
 def test_progress_is_a_line_for_each_tenth_where_nobody_watches() -> None:
     said: list[str] = []
-    show: build.Progress = command._plain_lines(said.append)
-    for phase, share in (("tactics", 0.0), ("tactics", 0.04), ("tactics", 0.12), ("weights", 0.12)):
+    show: Progress = command._plain_lines(said.append)
+    for phase, share in (("tactics", 0.0), ("tactics", 0.04), ("tactics", 0.12), ("weights", 0.15), ("weights", 1.0)):
         show(phase, share)
-    assert said == ["tactics: 0%", "tactics: 12%", "weights: 12%"]
+    assert said == [f"building the engine: {done}" for done in ("0% (tactics)", "12% (tactics)", "100% (weights)")]

@@ -105,6 +105,7 @@ def open_bench(tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_the_cpu_scores_until_the_engine_is_ready_and_the_change_is_announced(
     gpu: FakeGpu, open_bench: Open, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO", logger="lungsev.tensorrt")
     bench = open_bench(gpu)
     assert bench.score() in (["onnxruntime"], ["tensorrt"])
     ready = bench.wait_for("ready")
@@ -116,8 +117,25 @@ def test_the_cpu_scores_until_the_engine_is_ready_and_the_change_is_announced(
     assert str(ready) == "tensorrt fp32 on Fake GPU: its engine passed the comparison with the FP32 graph"
     states = [status.state for status in bench.said]
     assert sorted(set(states), key=states.index) == ["starting", "building", "comparing", "ready"]
-    assert "TensorRT fp32 on Fake GPU is used from now on" in caplog.text
+    told = [record.getMessage() for record in caplog.records]
+    lines = ("building an engine for Fake GPU", "building the TensorRT engine: 0% (Building)", "engine built in ")
+    begun, building, built = (next(i for i, line in enumerate(told) if line.startswith(text)) for text in lines)
+    assert begun < building < built
+    assert "TensorRT fp32 on Fake GPU is used from now on" in told[built:]
     assert (gpu.count("builds"), bench.backend.status.failures) == (1, 0)
+
+
+def test_a_long_build_is_a_line_for_each_tenth_in_the_log_and_every_step_in_the_status(
+    gpu: FakeGpu, open_bench: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="lungsev.tensorrt")
+    bench = open_bench(gpu.with_fault("build", "hang"))
+    bench.wait_for("building")
+    for percent in range(33, 52):
+        bench.backend._show("tactics", percent / 100)
+    lines = [line for line in (record.getMessage() for record in caplog.records) if "(tactics)" in line]
+    assert lines == [f"building the TensorRT engine: {percent}% (tactics)" for percent in (33, 40, 50)]
+    assert str(bench.backend.status).endswith("(51%, tactics)")
 
 
 def test_nothing_waits_for_a_build_and_closing_cancels_it_without_counting(

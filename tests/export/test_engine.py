@@ -133,7 +133,7 @@ class TestPackagedGraphs:
     def test_they_build_for_each_card_alone(
         self, library: TensorRTLibrary, precision: Precision, capability: str
     ) -> None:
-        """As `--for` builds them, 2 to 4 s of CPU each: `make test` builds one plan for the five later cards instead."""
+        """As `--for` builds them, 2 to 4 s of CPU each: `make test` builds one plan for the five later ones."""
         graph = read_bundle(None).graph_bytes(precision)
         built = build_engine(graph, library, BuildOptions(compute_capability=capability))
         assert_precision(built, products_in(built.plan), precision)

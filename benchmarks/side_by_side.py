@@ -1,22 +1,25 @@
-"""Time of lungsev and of its alternatives, in one run on one machine.
+"""Time of lungsev, of a former commit and of its alternatives, in one run on one machine, with the grades compared.
 
-    python benchmarks/side_by_side.py [--bundle BUNDLE] [--run RUN] [--rounds 15] [--json FILE]
+    python benchmarks/side_by_side.py [--against-commit REV] [--bundle BUNDLE] [--run RUN] [--rounds 15] [--json FILE]
 
 Every round runs each candidate in turn, so that a busy machine is busy for all of them alike, and each twice, the
 second time with the clock: one library's waiting threads would otherwise be billed to the next. The fastest round is
 the figure that load disturbs least; the machine's matrix product is one of the candidates. Needs the extras `export`
 and `train`; OpenVINO, torchxrayvision and a GPU join where they are installed; PyTorch on a GPU is in
-`gpu_latency.py`. Weights do not change the time: networks without a run have random ones.
+`gpu_latency.py`. Weights do not change the time: networks without a run have random ones, and no grades to compare.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict
+from datetime import datetime, timezone
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -25,6 +28,7 @@ import cv2
 import numpy as np
 import timm
 import torch
+from former_commit import Grades, Worker, WorkerError, count_changed, package_of
 from rich.console import Console
 from rich.table import Table
 from segmentation_models_pytorch import UnetPlusPlus
@@ -34,6 +38,7 @@ from torch_networks import settings_of
 from lungsev.bundle.archive import Bundle, read_bundle
 from lungsev.errors import LungsevError
 from lungsev.geometry import warp
+from lungsev.inference.backend import Backend, Outputs
 from lungsev.inference.cpus import usable_cpus
 from lungsev.inference.openvino import OpenVinoBackend, has_bfloat16
 from lungsev.inference.select import open_backend
@@ -43,16 +48,28 @@ from lungsev.networks.alignment import EdgeAlignment
 from lungsev.networks.build import build_fused
 from lungsev.networks.checkpoint import load_network
 from lungsev.networks.encoder import PositionAwareEncoder
+from lungsev.phantom import make_phantom, write_phantom_dicom
 from lungsev.pipeline import Scorer
 from lungsev.preprocessing.canvas import to_canvas
 from lungsev.reading.read import read_radiograph
+from lungsev.runtime.benchmark.floor import find_floor
+from lungsev.runtime.benchmark.load import LoadWatch
 from lungsev.runtime.benchmark.machine import describe_machine
 from lungsev.runtime.benchmark.measure import write_portable_image
-from lungsev.runtime.benchmark.peaks import matrix_product
+from lungsev.runtime.benchmark.peaks import Peak, copy_peak, matrix_product
 from lungsev.schemes import load_scheme
 
-Candidate = Callable[[], object]
+Candidate = Callable[[], float]  # milliseconds of one run
+
 YARDSTICK = "matrix product"
+OURS = "image to JSON: lungsev, this tree"
+FORMER = "image to JSON: lungsev, {}"
+REFERENCE = "image to JSON: the reference's shape"
+DENSE = "image to JSON: {}"
+MODEL = "model: lungsev, onnxruntime fp32"
+SAME = "model: the same network, PyTorch eager"
+BFLOAT16 = "model: lungsev, openvino bf16"
+GRADED_PHANTOMS = 12
 
 
 class ReferenceShape:
@@ -84,150 +101,307 @@ class ReferenceShape:
         return logits.softmax(-1).numpy()
 
 
+class TorchBackend:
+    """The bundle's network in PyTorch, for its grades."""
+
+    name, device, precision = "pytorch", "cpu", "fp32"
+
+    def __init__(self, network: nn.Module) -> None:
+        self._network = network
+
+    @torch.inference_mode()
+    def infer(self, image: np.ndarray) -> Outputs:
+        """Return the outputs of image [1, 1, S, S] by their names."""
+        return {name: value.numpy() for name, value in self._network(torch.from_numpy(image)).items()}
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
 def main() -> None:
     """Measure, print, and write JSON when asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bundle", type=Path)
-    parser.add_argument("--run", type=Path, help="run folder: the same network in PyTorch")
+    parser.add_argument("--bundle", type=Path, help="of this tree and of the former commit; default: the packaged one")
+    parser.add_argument("--run", type=Path, help="run folder: the same network in PyTorch, with its grades")
+    parser.add_argument("--against-commit", metavar="REV", help="a former commit of this repository, with this bundle")
+    parser.add_argument("--images", type=Path, help="folder of images whose grades are compared beside the phantoms'")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--compile", action="store_true", help="also torch.compile, which takes minutes to warm up")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
+    if options.rounds < 1:
+        parser.error(f"found --rounds {options.rounds}, expected 1 or more")
     torch.set_num_threads(usable_cpus())
-    bundle = read_bundle(options.bundle)
-    with tempfile.TemporaryDirectory(prefix="lungsev-bench-") as folder:
-        radiograph = write_portable_image(Path(folder) / "image.dcm")
-        candidates = collect(bundle, radiograph, options.run, options.compile)
-        multiply, product_gflop = matrix_product()
-        times = measure({**candidates, YARDSTICK: multiply}, options.rounds)
-    peak = round(product_gflop / min(times.pop(YARDSTICK)) * 1000, 1)
-    gflop = bundle.manifest.graphs["fp32"].gflop
-    document = {
-        "command": "python benchmarks/side_by_side.py",
-        "machine": describe_machine(),
-        "rounds": options.rounds,
-        "gflop": gflop,
-        "matrix_peak_gflops": peak,
-        "floor_ms": round(gflop / peak * 1000, 2) if gflop else None,
-        "milliseconds": {
-            name: {"fastest": round(min(values), 2), "median": round(float(np.median(values)), 2)}
-            for name, values in times.items()
-        },
-    }
-    document["ratios"] = ratios(document)
+    try:
+        document = compare_all(options)
+    except (LungsevError, WorkerError) as error:
+        sys.exit(f"side_by_side.py: {error}")
     show(document)
     if options.json:
         options.json.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 
-def collect(bundle: Bundle, path: Path, run: Path | None, compiled: bool) -> dict[str, Candidate]:
-    """Name to a call that scores the image once."""
-    canvas = to_canvas(read_radiograph(path)).pixels
-    image = np.ascontiguousarray(canvas[None, None])
-    reference = ReferenceShape()
-    candidates: dict[str, Candidate] = {}
+def compare_all(options: argparse.Namespace) -> dict[str, Any]:
+    """Run everything and return the document."""
+    bundle = read_bundle(options.bundle)
+    watch = LoadWatch()
+    with tempfile.TemporaryDirectory(prefix="lungsev-bench-") as folder, ExitStack() as stack:
+        radiograph = write_portable_image(Path(folder) / "image.dcm")
+        graded = images_to_grade(Path(folder), options.images)
+        workers, commits = open_workers(stack, bundle, options.against_commit)
+        backends = open_backends(stack, bundle, options.run)
+        multiply, product_gflop = matrix_product()
+        candidates = collect(bundle, radiograph, workers, backends, options)
+        times = measure({**candidates, YARDSTICK: clocked(multiply)}, options.rounds)
+        grades = compare_grades(bundle, workers, backends, graded)
+    peak_gflops = round(product_gflop / min(times.pop(YARDSTICK)) * 1000, 1)
+    peak = Peak(peak_gflops, peak_gflops, copy_peak(), "measured in this run")
+    floor = find_floor(bundle, backends["onnxruntime fp32"], peak, min(times[MODEL]))
+    document = {
+        "kind": "lungsev-side-by-side",
+        "command": " ".join(["python", "benchmarks/side_by_side.py", *sys.argv[1:]]),
+        "measured_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "machine": describe_machine(),
+        "load": asdict(watch.finish()),
+        "commits": commits,
+        "bundle_sha256": bundle.sha256,
+        "image": "portable phantom 2500 x 2048, 12 bit, uncompressed DICOM",
+        "unit": "ms",
+        "rounds": options.rounds,
+        "peak_gflops": peak.gflops,
+        "peak_gb_per_s": peak.gb_per_s,
+        "floor_ms": floor.floor_ms,
+        "milliseconds": {name: summary(values) for name, values in times.items()},
+        "grades": grades,
+    }
+    return {**document, "ratios": ratios(document)}
+
+
+def images_to_grade(folder: Path, more: Path | None) -> list[Path]:
+    """Phantoms of other lungs and sizes, and the images of a folder."""
+    images = [
+        write_phantom_dicom(
+            make_phantom(seed, size_px=(1000 + 25 * seed, 820 + 20 * seed)), folder / f"graded{seed}.dcm"
+        )
+        for seed in range(GRADED_PHANTOMS)
+    ]
+    if more is not None and not more.is_dir():
+        raise LungsevError(f"no folder at {more}; expected one with images for --images")
+    return images + (sorted(path for path in more.iterdir() if path.is_file()) if more is not None else [])
+
+
+def open_workers(stack: ExitStack, bundle: Bundle, revision: str | None) -> tuple[dict[str, Worker], dict[str, str]]:
+    """Processes that score with this tree, with and without the sandbox, and with a former commit; their commits."""
+    path = bundle.path.absolute()
+    package, commit = stack.enter_context(package_of(None))
+    kinds = [(OURS, package, False), (f"{OURS}, in the sandbox", package, True)]
+    commits = {"this tree": commit}
+    if revision is not None:
+        former, commits[revision] = stack.enter_context(package_of(revision))
+        kinds += [
+            (FORMER.format(revision), former, False),
+            (f"{FORMER.format(revision)}, in the sandbox", former, True),
+        ]
+    workers = {}
+    for name, folder, sandbox in kinds:
+        workers[name] = worker = Worker(folder, path, sandbox=sandbox)
+        stack.callback(worker.close)
+    return workers, commits
+
+
+def open_backends(stack: ExitStack, bundle: Bundle, run: Path | None) -> dict[str, Backend]:
+    """Every backend of the bundle that this machine has, by its name and precision."""
+    backends: dict[str, Backend] = {}
     for name in ("onnxruntime", "openvino", *(("tensorrt",) if count_devices() else ())):
         try:
             backend = open_backend(bundle, name)
         except LungsevError as error:
-            print(f"left out: {name}: {error}")
+            print(f"left out: {name}: {error}", file=sys.stderr)
             continue
-        candidates[f"model: lungsev, {name} {backend.precision}"] = lambda backend=backend: backend.infer(image)
-        if name == "onnxruntime":
-            model = Model(Scorer(bundle, backend), DirectDecoder())  # the reference reads in this process, too
-            candidates["image to JSON: lungsev, onnxruntime"] = lambda it=model: it.score(path).to_json()
+        stack.callback(backend.close)
+        backends[f"{name} {backend.precision}"] = backend
     if has_bfloat16() and find_spec("openvino") is not None:
-        half = OpenVinoBackend(bundle, bfloat16=True)
-        candidates["model: lungsev, openvino bf16"] = lambda: half.infer(image)
-    candidates |= same_network(bundle, run, image, compiled)
+        backends["openvino bf16"] = stack.enter_context(OpenVinoBackend(bundle, bfloat16=True))
+    if run is not None:
+        backends["PyTorch"] = TorchBackend(load_network(run).eval())  # type: ignore[assignment]  # no context manager
+    return backends
+
+
+def collect(
+    bundle: Bundle, path: Path, workers: dict[str, Worker], backends: dict[str, Backend], options: argparse.Namespace
+) -> dict[str, Candidate]:
+    """Name to a call that scores the image once and returns its milliseconds."""
+    canvas = to_canvas(read_radiograph(path)).pixels
+    image = np.ascontiguousarray(canvas[None, None])
+    reference = ReferenceShape()
+    candidates: dict[str, Candidate] = {
+        name: lambda worker=worker: float(worker(path)["ms"])  # type: ignore[misc]
+        for name, worker in workers.items()
+    }
+    for name, backend in backends.items():
+        if name != "PyTorch":
+            candidates[f"model: lungsev, {name}"] = clocked(lambda backend=backend: backend.infer(image))  # type: ignore[misc]
+    candidates |= same_network(bundle, options.run, image, options.compile)
 
     def reference_radiograph() -> str:
-        probabilities = reference(to_canvas(read_radiograph(path)).pixels)
-        return json.dumps(probabilities.tolist())
+        return json.dumps(reference(to_canvas(read_radiograph(path)).pixels).tolist())
 
-    candidates["model: reference shape, separate PyTorch models"] = lambda: reference(canvas)
-    candidates["image to JSON: reference shape"] = reference_radiograph
-    small = torch.from_numpy(cv2.resize(canvas, (224, 224), interpolation=cv2.INTER_AREA))[None, None]
-    name, dense = dense_network()
-    candidates[f"model: {name} at 224, PyTorch"] = torch.inference_mode()(lambda: dense(small))
+    candidates["model: the reference's shape, separate PyTorch models"] = clocked(lambda: reference(canvas))
+    candidates[REFERENCE] = clocked(reference_radiograph)
+    name, model, whole = dense_network(path)
+    candidates[f"model: {name} at 224 px"] = clocked(model)
+    candidates[DENSE.format(name)] = clocked(whole)
     return candidates
 
 
-def dense_network() -> tuple[str, nn.Module]:
-    """Return the DenseNet121 of torchxrayvision if that is installed, else the same network of timm."""
-    if find_spec("torchxrayvision") is None:
-        network = timm.create_model("densenet121", num_classes=18, in_chans=1)
-        return "DenseNet121 of timm (torchxrayvision's)", network.eval()
-    import torchxrayvision
+def dense_network(path: Path) -> tuple[str, Callable[[], object], Callable[[], object]]:
+    """Return the name of a DenseNet121, a call of it alone and one from the image file to JSON.
 
-    return "torchxrayvision's DenseNet121", torchxrayvision.models.DenseNet(num_classes=18, in_channels=1).eval()
+    It is torchxrayvision's with its own reading, crop and resizing where that is installed, else timm's with ours.
+    """
+    if find_spec("torchxrayvision") is None:
+        name = "DenseNet121 of timm (torchxrayvision's is not installed)"
+        network = timm.create_model("densenet121", num_classes=18, in_chans=1).eval()
+
+        def prepared() -> np.ndarray:
+            canvas = to_canvas(read_radiograph(path)).pixels
+            return cv2.resize(canvas, (224, 224), interpolation=cv2.INTER_AREA)[None]
+
+    else:
+        import torchxrayvision as xrv
+
+        name = f"torchxrayvision {xrv.__version__}, DenseNet121"
+        network = xrv.models.DenseNet(num_classes=18, in_channels=1).eval()
+        crop, resize = xrv.datasets.XRayCenterCrop(), xrv.datasets.XRayResizer(224)
+
+        def prepared() -> np.ndarray:
+            return np.asarray(resize(crop(xrv.utils.read_xray_dcm(path)[None])), np.float32)
+
+    image = torch.from_numpy(prepared())[None]
+
+    @torch.inference_mode()
+    def whole() -> str:
+        return json.dumps(network(torch.from_numpy(prepared())[None])[0].tolist())
+
+    return name, torch.inference_mode()(lambda: network(image)), whole
 
 
 def same_network(bundle: Bundle, run: Path | None, image: np.ndarray, compiled: bool) -> dict[str, Candidate]:
     """The bundle's own network in PyTorch; without its run, one of its settings."""
     network = load_network(run) if run is not None else build_fused(settings_of(bundle), pretrained=False).eval()
     tensor = torch.from_numpy(image)
-    found: dict[str, Candidate] = {
-        "model: same network, PyTorch eager": torch.inference_mode()(lambda: network(tensor))
-    }
+    found: dict[str, Candidate] = {SAME: clocked(torch.inference_mode()(lambda: network(tensor)))}
     if compiled:
         fast = torch.compile(network)
-        found["model: same network, torch.compile"] = torch.inference_mode()(lambda: fast(tensor))
+        found["model: the same network, torch.compile"] = clocked(torch.inference_mode()(lambda: fast(tensor)))
     return found
+
+
+def clocked(call: Callable[[], object]) -> Candidate:
+    """A call that returns the milliseconds of another."""
+
+    def run() -> float:
+        started = time.perf_counter()
+        call()
+        return (time.perf_counter() - started) * 1000
+
+    return run
 
 
 def measure(candidates: dict[str, Candidate], rounds: int) -> dict[str, list[float]]:
     """Milliseconds of every round after one to warm up."""
     times: dict[str, list[float]] = {name: [] for name in candidates}
     for index in range(rounds + 1):
+        print(f"round {index} of {rounds}", file=sys.stderr, end="\r", flush=True)
         for name, candidate in candidates.items():
             candidate()
-            started = time.perf_counter()
-            candidate()
+            milliseconds = candidate()
             if index > 0:
-                times[name].append((time.perf_counter() - started) * 1000)
+                times[name].append(milliseconds)
+    print(file=sys.stderr)
     return times
 
 
-def ratios(document: dict[str, Any]) -> dict[str, str]:
-    """What the table is for, from the fastest rounds."""
-    fastest = {name: values["fastest"] for name, values in document["milliseconds"].items()}
-    model = fastest["model: lungsev, onnxruntime fp32"]
-    found = {
-        "reference": "image to JSON: {:.1f} times as fast as the reference shape in PyTorch".format(
-            fastest["image to JSON: reference shape"] / fastest["image to JSON: lungsev, onnxruntime"]
-        ),
-        "same network": "model: {:.2f} times as fast as the same network in PyTorch".format(
-            fastest["model: same network, PyTorch eager"] / model
-        ),
+def summary(values: list[float]) -> dict[str, float]:
+    """Fastest, median and 90th percentile."""
+    return {
+        "fastest": round(min(values), 2),
+        "median": round(float(np.median(values)), 2),
+        "p90": round(float(np.percentile(values, 90)), 2),
     }
+
+
+def compare_grades(
+    bundle: Bundle, workers: dict[str, Worker], backends: dict[str, Backend], images: list[Path]
+) -> dict[str, Any]:
+    """Grades of every candidate with the bundle's weights that differ from those of this tree."""
+    mine = [workers[OURS](image)["grades"] for image in images]
+    others: dict[str, list[Grades]] = {
+        name: [worker(image)["grades"] for image in images] for name, worker in workers.items() if name != OURS
+    }
+    for name, backend in backends.items():
+        model = Model(Scorer(bundle, backend), DirectDecoder())
+        others[f"model: {name}"] = [grades_of(model, image) for image in images]
+    beside = {name: asdict(count_changed(mine, theirs)) for name, theirs in others.items()}
+    return {"images": len(images), "scored": sum(map(bool, mine)), "beside": beside}
+
+
+def grades_of(model: Model, image: Path) -> Grades:
+    """Grade of every region of every scheme."""
+    scores = model.score(image).scores
+    return {f"{scheme}.{region.name}": region.grade for scheme, score in scores.items() for region in score.regions}
+
+
+def ratios(document: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """How many times as long others take, in the fastest round and in the median."""
+    milliseconds = document["milliseconds"]
+
+    def between(other: str, mine: str) -> dict[str, float]:
+        return {
+            key: round(milliseconds[other][key] / milliseconds[mine][key], 2)
+            for key in ("fastest", "median")
+            if other in milliseconds and mine in milliseconds
+        }
+
+    found = {f"{name} / this tree": between(name, OURS) for name in milliseconds if name.startswith("image to JSON")}
+    found |= {f"{name} / onnxruntime": between(name, MODEL) for name in milliseconds if name.startswith("model")}
     if document["floor_ms"]:
-        found["floor"] = f"model: {model / document['floor_ms']:.2f} times the floor"
-        openvino = fastest.get("model: lungsev, openvino fp32")
-        found["floor"] += f"; OpenVINO {openvino / document['floor_ms']:.2f} times" if openvino else ""
-    half = fastest.get("model: lungsev, openvino bf16")
-    found["bf16"] = (
-        f"model: OpenVINO bf16 {model / half:.1f} times as fast as ONNX Runtime FP32, but grades change"
-        if half
-        else "model: no bf16: it needs OpenVINO and a processor that computes in it"
-    )
-    return found
+        found["model: lungsev, onnxruntime fp32 / floor"] = {
+            key: round(milliseconds[MODEL][key] / document["floor_ms"], 2) for key in ("fastest", "median")
+        }
+    return {name: values for name, values in found.items() if values and name.split(" / ")[0] not in (OURS,)}
 
 
 def show(document: dict[str, Any]) -> None:
-    """A table, fastest first."""
-    machine = document["machine"]
-    table = Table(title=f"{machine['processor']}, {machine['cores']} cores, load {os.getloadavg()[0]:.1f}")
-    for column in ("candidate", "fastest ms", "median ms"):
-        table.add_column(column)
+    """A table, fastest first, then the ratios and the grades."""
+    machine, load = document["machine"], document["load"]
+    console = Console(width=130, highlight=False)
+    for warning in load["warnings"]:
+        console.print(f"warning: {warning}", style="yellow", markup=False)
+    commits = ", ".join(f"{name} is {commit}" for name, commit in document["commits"].items())
+    console.print(f"{machine['processor']}, {machine['cores']} CPUs; {commits}", markup=False)
+    table = Table(title=f"ms of {document['rounds']} rounds; {document['image']}", title_justify="left")
+    for column in ("candidate", "fastest", "median", "p90", "times this tree", "times onnxruntime"):
+        table.add_column(column, justify="left" if column == "candidate" else "right")
     for name, values in sorted(document["milliseconds"].items(), key=lambda item: item[1]["fastest"]):
-        table.add_row(name, f"{values['fastest']:.1f}", f"{values['median']:.1f}")
-    console = Console(width=120)
+        whole = document["ratios"].get(f"{name} / this tree", {}).get("fastest", "")
+        model = document["ratios"].get(f"{name} / onnxruntime", {}).get("fastest", "")
+        table.add_row(name, *(f"{values[key]:.1f}" for key in ("fastest", "median", "p90")), str(whole), str(model))
     console.print(table)
-    for line in document["ratios"].values():
-        console.print(line)
+    grades = document["grades"]
+    for name, found in grades["beside"].items():
+        alone = found["scored_by_one_only"]
+        console.print(
+            f"grades: {found['changed']} of {found['grades']} differ, {found['images']} of {grades['images']} images: "
+            f"{name}" + (f"; {alone} scored by one of the two only" if alone else ""),
+            markup=False,
+        )
+    floor = document["floor_ms"]
     console.print(
-        f"{document['gflop']} GFLOP at {document['matrix_peak_gflops']} GFLOP/s: floor {document['floor_ms']} ms"
+        f"floor of the network {floor} ms at {document['peak_gflops']} GFLOP/s and {document['peak_gb_per_s']} GB/s; "
+        f"onnxruntime takes {document['milliseconds'][MODEL]['fastest'] / floor:.2f} times that"
+        if floor
+        else "no floor: the bundle's graph does not state its shapes"
     )
 
 

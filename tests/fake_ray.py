@@ -29,6 +29,7 @@ class FakeRay:
     """Answers in the order of the calls. The machine of actor n is `node<n>`.
 
     Attributes:
+        late: Times that nothing is ready yet.
         gone: Machines that are lost; their actors are found dead.
     """
 
@@ -38,6 +39,7 @@ class FakeRay:
     asked: dict[str, Any] = field(default_factory=dict)
     init_error: Exception | None = None
     is_joined: bool = False
+    late: int = 0
     exceptions: Any = field(default_factory=lambda: SimpleNamespace(RayError=RayError, RayTaskError=RayTaskError))
 
     def init(self, **options: Any) -> None:
@@ -66,8 +68,13 @@ class FakeRay:
 
         return make
 
-    def wait(self, references: Sequence[_Reference], num_returns: int) -> tuple[list[_Reference], list[_Reference]]:
+    def wait(
+        self, references: Sequence[_Reference], num_returns: int, timeout: float
+    ) -> tuple[list[_Reference], list[_Reference]]:
         assert num_returns == 1
+        if self.late:
+            self.late -= 1
+            return [], list(references)
         first = min(references, key=lambda reference: reference.number)
         return [first], [reference for reference in references if reference is not first]
 

@@ -7,6 +7,7 @@ by a worker that has no other image; only an image that ends such a worker has u
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import threading
 from collections import deque
@@ -26,10 +27,13 @@ from lungsev.runtime.cluster.sources import Item, Source
 
 ATTEMPTS = 3  # of an image that ends its worker
 _IN_FLIGHT = 2
+_PATIENCE_SECONDS = 60.0
 _MOST_FAILURES = (
     5  # in a row, of workers that cannot be opened or whose device fails; more where there are more workers
 )
 _MOST_LOST_IMAGES = 20  # in a row: then it is not the images
+
+log = logging.getLogger("lungsev.runtime.cluster")
 
 
 @dataclass(frozen=True)
@@ -185,10 +189,15 @@ class _Run:
         return None if item is None else _Task(item)
 
     def _collect(self) -> Iterator[Row]:
-        """Wait for one answer."""
+        """Wait for one answer, not for ever."""
         owners = {worker.opening: worker for worker in self.workers if worker.opened is None}
         owners |= {reference: worker for worker in self.workers for reference in worker.tasks}
-        (ready,), _ = self.ray.wait(list(owners), num_returns=1)
+        found, _ = self.ray.wait(list(owners), num_returns=1, timeout=_PATIENCE_SECONDS)
+        if not found:
+            if not any(worker.opened for worker in self.workers):
+                log.warning("no worker has started yet: perhaps the cluster has no room; `ray status` says more")
+            return
+        (ready,) = found
         worker = owners[ready]
         try:
             answer = self.ray.get(ready)

@@ -156,7 +156,8 @@ def _print_for_people(summary: Summary, out: Path) -> None:
         left_out = ", ".join(f"{count} {reason}" for reason, count in summary.left_out.items())
         console.print(f"left out: {left_out}")
     if summary.deaths:
-        console.print(f"{count_noun(summary.deaths, 'worker')} ended before the end and was replaced")
+        verb = "was" if summary.deaths == 1 else "were"
+        console.print(f"{count_noun(summary.deaths, 'worker')} ended before the end and {verb} replaced")
     if summary.images:
         console.print(
             f"{summary.seconds:.1f} s, {summary.images_per_second:.1f} images/s with "

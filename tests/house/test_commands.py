@@ -13,14 +13,17 @@ import typer
 HEAVY = (
     "cv2",
     "fastapi",
+    "fsspec",
     "highdicom",
     "lightning",
     "numpy",
     "onnx",
     "onnxruntime",
+    "pyarrow",
     "pydantic",
     "pydicom",
     "pynetdicom",
+    "ray",
     "torch",
     "yaml",
 )

@@ -62,6 +62,15 @@ def test_every_image_is_scored_once_by_all_workers(ray: FakeRay) -> None:
     assert not ray.is_joined
 
 
+def test_a_cluster_without_room_for_a_worker_is_said_while_it_is_waited_for(
+    ray: FakeRay, caplog: pytest.LogCaptureFixture
+) -> None:
+    ray.late = 2
+    rows, _ = score(Memory())
+    assert statuses(rows) == {"scored": 20}
+    assert [record.message.partition(":")[0] for record in caplog.records] == ["no worker has started yet"] * 2
+
+
 def test_a_worker_that_dies_costs_a_retry_and_no_image(ray: FakeRay) -> None:
     deaths = iter([True])
 

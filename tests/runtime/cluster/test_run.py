@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -162,3 +166,45 @@ def test_a_folder_of_results_that_another_run_uses_is_left_alone(archive: Path, 
 
     with ResultFolder(tmp_path), pytest.raises(LungsevError, match="another run"):
         score([LocalFiles(archive)], tmp_path)
+
+
+KILLED_RUN = """
+import sys, time
+from pathlib import Path
+from archive_runs import BUNDLE
+from bedside_images import QuickModel
+from lungsev.runtime.cluster.files import LocalFiles
+from lungsev.runtime.cluster.run import ThreadPool, run_archive
+
+def score_error(radiograph):
+    time.sleep(0.01)
+
+sources = [LocalFiles(Path(sys.argv[1]))]
+pool = ThreadPool(sources, lambda: QuickModel(score_error=score_error), 2)
+run_archive(sources, pool, Path(sys.argv[2]), BUNDLE, part_rows=5)
+"""
+
+
+@pytest.mark.faults
+def test_a_run_that_is_killed_again_and_again_loses_no_image_and_counts_none_twice(tmp_path: Path) -> None:
+    archive, out = tmp_path / "archive", tmp_path / "out"
+    archive.mkdir()
+    for number in range(200):
+        (archive / f"{number}.png").write_bytes(png(number))
+    command = [sys.executable, "-c", KILLED_RUN, str(archive), str(out)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = 0
+    for _ in range(4):
+        run = subprocess.Popen(command, env=environment)
+        while run.poll() is None and (len(table(out)) if out.exists() else 0) < done + 20:
+            time.sleep(0.01)
+        run.kill()
+        run.wait()
+        sources = [row["source"] for row in table(out)]
+        assert len(sources) == len(set(sources)) >= done + 20
+        done = len(sources)
+    assert done < 200
+    summary = score([LocalFiles(archive)], out)
+    assert (summary.scored, summary.done) == (200 - done, done)
+    assert len(table(out)) == 200
+    assert all(path.name.startswith("part-") for path in out.iterdir())

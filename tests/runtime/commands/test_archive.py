@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from lungsev.bundle.archive import Bundle
 from lungsev.errors import LungsevError, MissingExtraError
 from lungsev.phantom import make_phantom, write_phantom_dicom
+from lungsev.runtime.cluster.run import Summary
 from lungsev.runtime.commands import archive as archive_module
 from lungsev.runtime.commands.archive import ArchiveOptions, score_archive
 from lungsev.runtime.commands.score import score
@@ -71,6 +72,31 @@ def test_sigterm_ends_a_run_with_what_is_finished(
     assert ended.value.code == 143
     assert len(table(tmp_path / "out")) == 1
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_progress_is_lines_in_a_log_and_one_line_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(archive_module, "_LINE_SECONDS", 0.0)
+    monkeypatch.setattr(archive_module, "_TERMINAL_SECONDS", 0.0)
+    summary = Summary(scored=3, done=2, seconds=2.0)
+    progress = archive_module._Progress()
+    progress(summary)
+    progress.close()
+    assert capsys.readouterr() == ("", "3 scored, 0 skipped, 0 failed, 2 done before; 1.5 images/s\n")
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    progress = archive_module._Progress()
+    progress(summary)
+    progress.close()
+    assert capsys.readouterr().err == "\r\x1b[K3 scored, 0 skipped, 0 failed, 2 done before; 1.5 images/s\r\x1b[K"
+
+
+def test_a_summary_tells_of_workers_that_ended(capsys: pytest.CaptureFixture[str]) -> None:
+    archive_module._print_for_people(Summary(scored=8, workers=2, deaths=1, seconds=2.0), Path("out"))
+    assert capsys.readouterr().out.splitlines()[1:3] == [
+        "1 worker ended before the end and was replaced",
+        "2.0 s, 4.0 images/s with 2 workers",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,6 @@ from lungsev.errors import LungsevError
 from lungsev.geometry import warp
 from lungsev.inference.backend import Backend, Outputs
 from lungsev.inference.cpus import usable_cpus
-from lungsev.inference.openvino import OpenVinoBackend, has_bfloat16
 from lungsev.inference.select import open_backend
 from lungsev.inference.tensorrt.cuda import count_devices
 from lungsev.model import DirectDecoder, Model
@@ -68,7 +67,6 @@ REFERENCE = "image to JSON: the reference's shape"
 DENSE = "image to JSON: {}"
 MODEL = "model: lungsev, onnxruntime fp32"
 SAME = "model: the same network, PyTorch eager"
-BFLOAT16 = "model: lungsev, openvino bf16"
 GRADED_PHANTOMS = 12
 
 
@@ -212,7 +210,7 @@ def open_workers(stack: ExitStack, bundle: Bundle, revision: str | None) -> tupl
 def open_backends(stack: ExitStack, bundle: Bundle, run: Path | None) -> dict[str, Backend]:
     """Every backend of the bundle that this machine has, by its name and precision."""
     backends: dict[str, Backend] = {}
-    for name in ("onnxruntime", "openvino", *(("tensorrt",) if count_devices() else ())):
+    for name in ("onnxruntime", "openvino", "bfloat16", *(("tensorrt",) if count_devices() else ())):
         try:
             backend = open_backend(bundle, name)
         except LungsevError as error:
@@ -220,8 +218,6 @@ def open_backends(stack: ExitStack, bundle: Bundle, run: Path | None) -> dict[st
             continue
         stack.callback(backend.close)
         backends[f"{name} {backend.precision}"] = backend
-    if has_bfloat16() and find_spec("openvino") is not None:
-        backends["openvino bf16"] = stack.enter_context(OpenVinoBackend(bundle, bfloat16=True))
     if run is not None:
         backends["PyTorch"] = TorchBackend(load_network(run).eval())  # type: ignore[assignment]  # no context manager
     return backends

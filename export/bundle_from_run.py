@@ -62,6 +62,7 @@ class ExportOptions:
 
     Attributes:
         half: Also write the half-precision graph.
+        bfloat16: Round the severity network's weights so that bfloat16 holds them, too.
         name, version: Of the model; None derives them from the schemes and the run.
         images: Real images to compare on besides the phantoms.
         data: Data sources that the run does not name, for example those of earlier stages.
@@ -69,6 +70,7 @@ class ExportOptions:
     """
 
     half: bool = False
+    bfloat16: bool = False
     name: str | None = None
     version: str | None = None
     images: tuple[Path, ...] = ()
@@ -111,8 +113,9 @@ def bundle_from_run(
     cases = list(parity_cases(deployable.size_px, radiographs=options.images))
     as_trained = CaseOutputs(_run_torch(deployable), cases)
     fuse_batchnorm(network, deployable.example())
-    if options.half:
-        round_weights(network)
+    rounded = options.half or options.bfloat16
+    if rounded:
+        round_weights(network, options.bfloat16)
     name = options.name or f"lungsev-{'-'.join(scheme.name for scheme in schemes)}"
     version = options.version or f"{lungsev.__version__}+{folder.stamp}"
     metadata = {"lungsev.name": name, "lungsev.version": version, "lungsev.preprocessing": PREPROCESSING_VERSION}
@@ -120,7 +123,7 @@ def bundle_from_run(
     graph = split_concat(traced)
     log(f"FP32 graph: opset {OPSET}, {len(graph) / 1e6:.1f} MB")
     manifest = _manifest(folder, schemes, deployable, graph, options, name, version)
-    parities = _compare_with_torch(deployable, as_trained, graph, cases, manifest, options.half)
+    parities = _compare_with_torch(deployable, as_trained, graph, cases, manifest, rounded)
     for parity in parities:
         log(str(parity))
     graphs: dict[Precision, bytes] = {"fp32": graph}

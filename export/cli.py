@@ -83,6 +83,9 @@ def bundle_command(
         Path | None, typer.Option("--out", "-o", help="Folder or .zip. Default: bundles/<name>-<version> here.")
     ] = None,
     fp16: Annotated[bool, typer.Option("--fp16", help="Also write the half-precision graph for TensorRT.")] = False,
+    bfloat16: Annotated[
+        bool, typer.Option("--bfloat16", help="Round the weights so that bfloat16 holds them; measure it afterwards.")
+    ] = False,
     images: Annotated[
         Path | None, typer.Option("--images", help="Folder of real images to compare the graphs on, besides phantoms.")
     ] = None,
@@ -114,6 +117,7 @@ def bundle_command(
     found = run if run is not None else newest_run()
     options = ExportOptions(
         half=fp16,
+        bfloat16=bfloat16,
         name=name,
         version=model_version,
         images=tuple(radiographs_in(images)) if images is not None else (),
@@ -155,6 +159,38 @@ def sign_command(
     signed = sign_bundle(bundle, key)
     keys = [line.split()[1].decode() for line in signed.file_bytes(SIGNATURE_FILE).splitlines()]
     print(f"{bundle}: {signed.sha256}, signed by {', '.join(keys)}")
+
+
+@app.command("bfloat16", epilog="Example: lungsev-export bfloat16 model.zip ward-7/ --out model.zip")
+def bfloat16_command(
+    bundle: Annotated[Path, typer.Argument(help="Bundle folder or .zip.")],
+    images: Annotated[Path, typer.Argument(help="Folder of real images, 100 or more, like those it will grade.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder or .zip with the margins; may be BUNDLE.")],
+    depth: Annotated[
+        int | None, typer.Option("--depth", min=0, help="Layers at the severity network's entry that stay FP32.")
+    ] = None,
+    json_output: JsonOption = False,
+) -> None:
+    """Measure how close to its border a grade may lie in bfloat16, and write it into a bundle's manifest.
+
+    Processors with bfloat16 then grade in it, and again in FP32 what lies closer. Sign the bundle afterwards.
+    """
+    from lungsev.bundle.archive import demand_trust, read_bundle
+    from lungsev.export.bfloat16 import ENTRY_DEPTH, with_margins
+    from lungsev.inference.parity import radiographs_in
+
+    if not images.is_dir():
+        raise LungsevError(f"{images} is not a folder; give the folder of the images")
+    opened = read_bundle(bundle)
+    demand_trust(opened)
+    files = radiographs_in(images)
+    written = with_margins(opened, out, files, ENTRY_DEPTH if depth is None else depth, _say_to(sys.stderr))
+    measured = written.manifest.bfloat16
+    assert measured is not None  # it was just written
+    if json_output:
+        print(json.dumps({"bundle": str(out), "sha256": written.sha256, "bfloat16": measured.model_dump(mode="json")}))
+        return
+    print(f"{out}: {measured.again:.1%} of the images are graded again in FP32, {written.sha256}")
 
 
 @app.command("triton", epilog="Example: lungsev-export triton model.zip /srv/models --max-batch 8")

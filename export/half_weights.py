@@ -2,7 +2,8 @@
 
 Rounding the weights shifts the result of a whole image in one direction, while rounding the results between layers
 mostly averages out. Measured on 139 images, the first effect is five times the second. So the network itself is rounded
-once, before any comparison, and only the smaller effect remains between the two graphs.
+once, before any comparison, and only the smaller effect remains between the two graphs. With bfloat16 it is the same:
+weights that both formats hold leave it a third of its differences (docs/decisions/0023).
 """
 
 from __future__ import annotations
@@ -17,22 +18,25 @@ from lungsev.networks.fused import FusedNetwork
 
 
 @torch.no_grad()
-def round_weights(network: FusedNetwork) -> None:
+def round_weights(network: FusedNetwork, bfloat16: bool = False) -> None:
     """Round, in place, the weights of all parts that run in half precision; alignment and heads stay as they are.
 
     Args:
         network: After `fuse_batchnorm`, so that kernels are rounded as they are deployed.
+        bfloat16: The severity network gets weights that bfloat16 holds exactly, too; the rest never runs in it.
     """
-    for module in _half_modules(network):
-        for tensor in (*module.parameters(recurse=False), *module.buffers(recurse=False)):
-            if tensor.is_floating_point():
-                tensor.copy_(tensor.half().to(tensor.dtype))
+    for part in (network.segmentation.net, network.severity):
+        for tensor in _half_tensors(network, part):
+            coarse = tensor.bfloat16() if bfloat16 and part is network.severity else tensor
+            tensor.copy_(coarse.half().to(tensor.dtype))
 
 
-def _half_modules(network: FusedNetwork) -> Iterator[nn.Module]:
+def _half_tensors(network: FusedNetwork, part: nn.Module) -> Iterator[torch.Tensor]:
     severity = network.severity
     kept = {*severity.scheme_heads.modules(), *severity.exact_maps.modules()}
-    for part in (network.segmentation.net, severity):
-        for module in part.modules():
-            if module not in kept and not isinstance(module, (nn.LayerNorm, *NORMS)):
-                yield module
+    for module in part.modules():
+        if module in kept or isinstance(module, (nn.LayerNorm, *NORMS)):
+            continue
+        for tensor in (*module.parameters(recurse=False), *module.buffers(recurse=False)):
+            if tensor.is_floating_point():
+                yield tensor

@@ -153,6 +153,21 @@ def grade_indices(probabilities: ProbabilityArray, decision: str) -> npt.NDArray
     return (probabilities.cumsum(axis=-1) < 0.5 - 1e-9).sum(axis=-1).clip(max=probabilities.shape[-1] - 1)
 
 
+def grade_distances(probabilities: ProbabilityArray, decision: str) -> npt.NDArray[np.floating]:
+    """Return how far each region's grade is from the next: what must change for it to change, [..., G] -> [...]."""
+    if decision == "argmax":
+        ordered = np.sort(probabilities, axis=-1)
+        return np.asarray(ordered[..., -1] - ordered[..., -2])
+    return np.asarray(np.abs(probabilities.cumsum(axis=-1)[..., :-1] - 0.5).min(axis=-1))
+
+
+def largest_grade_shift(before: ProbabilityArray, after: ProbabilityArray, decision: str) -> float:
+    """Return by how much anything that `grade_distances` measures differs between two results, at most."""
+    if decision == "argmax":
+        return 2 * float(np.abs(after - before).max())
+    return float(np.abs((after - before).cumsum(axis=-1)).max())
+
+
 def total_distribution(scheme: Scheme, probabilities: ProbabilityArray) -> npt.NDArray[np.float64]:
     """Return the distribution of the total, regions taken as independent; index 0 is `scheme.total_min`.
 

@@ -68,7 +68,7 @@ def load(
     Args:
         bundle: Folder, .zip, or the name of a bundle in a zoo (`lungsev.bundle.zoo`); None is the packaged model.
         backend: `auto` (ONNX Runtime, and TensorRT once an engine that `lungsev-run engine` built is loaded),
-            `tensorrt` (waits for its engine, and for its build), `onnxruntime` or `openvino`.
+            `tensorrt` (waits for its engine, and for its build), `onnxruntime`, `openvino` or `bfloat16`.
         threads: CPU threads of the network; None is all cores.
         allow_unsigned: Open a bundle from elsewhere without a signature of a trusted key (`lungsev.bundle.signature`).
         device: How the GPU is used where there is one (`lungsev.inference.select.DeviceOptions`).

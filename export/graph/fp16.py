@@ -14,11 +14,12 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from lungsev.bundle.islands import ISLAND_REASONS
 from lungsev.bundle.manifest import PrecisionIsland
 from lungsev.errors import ParityError
 from lungsev.export.graph.cleanup import with_named_constants, without_unused
 from lungsev.export.graph.costs import node_flop, tensor_shapes, with_shapes
-from lungsev.export.graph.islands import ISLAND_REASONS, find_islands
+from lungsev.export.graph.islands import find_islands
 
 HALF_MAX = 65504.0
 _TAKES_FLOAT_ALWAYS = {"Resize": (1, 2)}  # roi and scales of the ONNX standard

@@ -14,9 +14,10 @@ import onnx
 from lungsev.bundle.manifest import Manifest
 from lungsev.errors import ParityError
 from lungsev.export.graph.cleanup import with_named_constants
+from lungsev.export.graph.costs import with_shapes
 from lungsev.export.graph.fp16 import HalfGraph, half_from_onnx
 from lungsev.export.graph.half_rounding import with_explicit_rounding
-from lungsev.export.graph.islands import names_of_warp
+from lungsev.export.graph.islands import conv_depths
 from lungsev.inference.backend import Outputs
 from lungsev.inference.onnxruntime import open_session
 from lungsev.inference.parity import HALF_TOLERANCE, Infer, Parity, ParityCase, compare
@@ -53,7 +54,7 @@ def half_within_tolerance(
         ParityError: Less than LEAST_SHARE of the arithmetic can be in half precision.
     """
     reference = CaseOutputs(run_graph(full or graph), cases)
-    depths = conv_depths(graph)
+    depths = conv_depths(with_shapes(with_named_constants(onnx.load_from_string(graph))))
     step = max(depths.values(), default=0) // STEPS
     worst: Parity | None = None
     for depth in range(step, max(depths.values(), default=0) + 1, max(1, step)):
@@ -76,19 +77,6 @@ def half_within_tolerance(
         f"this network does not keep its grades in half precision even with {1 - half.half_share:.0%} of its "
         f"arithmetic in FP32 ({worst}); export it without --fp16"
     )
-
-
-def conv_depths(graph: bytes) -> dict[str, int]:
-    """Return, for each node, the most convolutions between the image (or the warped image) and its result."""
-    model = with_named_constants(onnx.load_from_string(graph))
-    warp = names_of_warp(model.graph)
-    reached: dict[str, int] = {}
-    depths: dict[str, int] = {}
-    for node in model.graph.node:
-        before = 0 if node.name in warp else max((reached.get(name, 0) for name in node.input), default=0)
-        depths[node.name] = before + (node.op_type == "Conv")
-        reached.update(dict.fromkeys(node.output, depths[node.name]))
-    return depths
 
 
 def run_graph(graph: bytes) -> Infer:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from lungsev.bundle.bfloat16 import Bfloat16
 from lungsev.grading import Calibration
 from lungsev.quality.limits import QualityLimits
 from lungsev.schemes import Scheme, main_scheme
@@ -91,6 +92,7 @@ class Manifest(BaseModel):
     graphs: dict[Precision, GraphSpec]
     quality: QualityLimits = QualityLimits()
     calibration: dict[str, Calibration] = Field(default_factory=dict)
+    bfloat16: Bfloat16 | None = None  # None: not measured, so it is not graded in bfloat16
     provenance: Provenance
     metrics: dict[str, Any] = Field(default_factory=dict)
     licence: str = Field(min_length=1)
@@ -120,6 +122,8 @@ class Manifest(BaseModel):
             shape = shapes.get(f"severity_map.{scheme.name}", ())
             if len(shape) != 3 or shape[0] != 1:
                 raise ValueError(f"output severity_map.{scheme.name} must have shape [1, rows, columns], found {shape}")
+        if self.bfloat16 is not None and set(self.bfloat16.grade_margins) != set(names):
+            raise ValueError(f"bfloat16 has margins for {sorted(self.bfloat16.grade_margins)}, schemes are {names}")
         unknown = sorted(set(self.calibration) - set(names))
         if unknown:
             raise ValueError(f"calibration is given for {unknown}, schemes are {names}")

@@ -40,6 +40,18 @@ def limit_thread_pools() -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
+def has_bfloat16(root: Path = Path("/")) -> bool:
+    """Return whether the processor multiplies bfloat16 matrices in hardware."""
+    words = (_text_of(root / "proc/cpuinfo") or "").split()
+    return "amx_bf16" in words or "avx512_bf16" in words
+
+
+def cpu_model(root: Path = Path("/")) -> str:
+    """Return the processor's name, e.g. `AMD EPYC`; empty where it is not told."""
+    lines = (_text_of(root / "proc/cpuinfo") or "").splitlines()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+
+
 def _core_of(topology: Path, cpu: int) -> str:
     return _text_of(topology / "thread_siblings_list") or str(cpu)
 

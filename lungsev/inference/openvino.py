@@ -1,8 +1,7 @@
-"""OpenVINO on the CPU, optional. Its bfloat16 is faster where the processor has it, and changes grades."""
+"""OpenVINO on the CPU in FP32, optional. `lungsev.inference.bfloat16` runs on it, too."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -21,8 +20,6 @@ class OpenVinoBackend:
     Args:
         bundle: Has the graph.
         threads: None uses every physical core that this process may use.
-        bfloat16: Compute in bfloat16. Never chosen automatically: on 139 real images it changed 30 of 834 grades of the
-            packaged model (docs/decisions/0013-cpu-inference.md).
 
     Raises:
         MissingExtraError: openvino is not installed.
@@ -32,25 +29,11 @@ class OpenVinoBackend:
     name = "openvino"
     reason = "chosen by name"  # it is never chosen otherwise
     device = "cpu"
+    precision = "fp32"
 
-    def __init__(self, bundle: Bundle, threads: int | None = None, bfloat16: bool = False) -> None:
-        try:
-            import openvino
-        except ImportError:
-            raise MissingExtraError("the openvino backend", "openvino") from None
-        self.precision = "bf16" if bfloat16 else "fp32"
+    def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
         self._size_px = bundle.manifest.input.size_px
-        settings = {
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_NUM_THREADS": threads or usable_cpus(),
-            "INFERENCE_PRECISION_HINT": "bf16" if bfloat16 else "f32",
-        }
-        try:
-            core = openvino.Core()
-            model = core.read_model(bundle.graph_bytes("fp32"), b"")
-            self._compiled: Any = core.compile_model(model, "CPU", settings)
-        except RuntimeError as error:
-            raise BackendError(f"OpenVINO refuses the graph: {str(error).splitlines()[0][:300]}") from None
+        self._compiled: Any = compile_model(read_graph(bundle.graph_bytes("fp32")), threads)
         self._request: Any = self._compiled.create_infer_request()
         self._names = {output: next(iter(output.get_names())) for output in self._compiled.outputs}
 
@@ -62,7 +45,7 @@ class OpenVinoBackend:
         try:
             results = self._request.infer([np.ascontiguousarray(image)])
         except RuntimeError as error:
-            raise BackendError(f"OpenVINO failed: {str(error).splitlines()[0][:300]}") from None
+            raise BackendError(f"OpenVINO failed: {first_line(error)}") from None
         return {name: np.array(results[output], np.float32) for output, name in self._names.items()}
 
     def close(self) -> None:
@@ -78,10 +61,43 @@ class OpenVinoBackend:
         self.close()
 
 
-def has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
-    """Return whether the processor multiplies bfloat16 matrices in hardware."""
+def read_graph(graph: bytes) -> Any:
+    """Return an ONNX graph as OpenVINO's model.
+
+    Raises:
+        MissingExtraError: openvino is not installed.
+        BackendError: It refuses the graph.
+    """
     try:
-        words = cpuinfo.read_text(encoding="ascii", errors="ignore").split()
-    except OSError:
-        return False
-    return "amx_bf16" in words or "avx512_bf16" in words
+        import openvino
+    except ImportError:
+        raise MissingExtraError("the openvino backend", "openvino") from None
+    try:
+        return openvino.Core().read_model(graph, b"")
+    except RuntimeError as error:
+        raise BackendError(f"OpenVINO refuses the graph: {first_line(error)}") from None
+
+
+def compile_model(model: Any, threads: int | None = None) -> Any:
+    """Return a model compiled for the CPU, which computes in the types that the model states.
+
+    Raises:
+        BackendError: OpenVINO refuses the model.
+    """
+    import openvino
+
+    settings = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": threads or usable_cpus(),
+        "INFERENCE_PRECISION_HINT": "f32",  # else it takes bfloat16 for everything where the processor has it
+    }
+    try:
+        return openvino.Core().compile_model(model, "CPU", settings)
+    except RuntimeError as error:
+        raise BackendError(f"OpenVINO refuses the graph: {first_line(error)}") from None
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of one of OpenVINO's messages, which hold its whole stack."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:300] if lines else type(error).__name__

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from lungsev.bundle.manifest import Manifest
 from lungsev.errors import ImageError, ParityError
-from lungsev.grading import grade_indices
+from lungsev.grading import grade_distances, grade_indices
 from lungsev.inference.backend import Outputs
 from lungsev.preprocessing.canvas import to_canvas
 
@@ -165,7 +165,7 @@ def compare(
             before, after = grade_indices(expected[name], decision), grade_indices(found[name], decision)
             changed += int((before != after).sum())
             grades += before.size
-            smallest_margin = min(smallest_margin, _margin(expected[name], decision))
+            smallest_margin = min(smallest_margin, float(grade_distances(expected[name], decision).min()))
     return Parity(
         reference=reference[0],
         candidate=candidate[0],
@@ -186,14 +186,6 @@ def _largest_difference(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) 
     """Return the largest difference; infinity when either has a NaN, which no tolerance may allow."""
     difference = float(np.abs(a.astype(np.float64) - b.astype(np.float64)).max())
     return difference if np.isfinite(difference) else float("inf")
-
-
-def _margin(probabilities: npt.NDArray[np.float32], decision: str) -> float:
-    """Return by how much the probabilities must change for the closest grade to change."""
-    if decision == "argmax":
-        ordered = np.sort(probabilities, axis=-1)
-        return float((ordered[..., -1] - ordered[..., -2]).min())
-    return float(np.abs(probabilities.cumsum(axis=-1)[..., :-1] - 0.5).min())
 
 
 def radiographs_in(folder: Path) -> Sequence[Path]:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 
 from lungsev.bundle.archive import Bundle
-from lungsev.errors import BackendError
+from lungsev.errors import BackendError, LungsevError
 from lungsev.inference.backend import Backend
 from lungsev.inference.status import BackendStatus, describe_backend
 from lungsev.inference.tensorrt.hardware import has_nvidia_gpu
 from lungsev.inference.tensorrt.settings import AUTOMATIC, EngineSettings
 
-BACKENDS = ("auto", "onnxruntime", "tensorrt", "openvino")
+BACKENDS = ("auto", "onnxruntime", "tensorrt", "openvino", "bfloat16")
 
 _CHOSEN = "chosen by name"
 
@@ -47,6 +47,7 @@ def open_backend(
 
     `auto` is ONNX Runtime until a TensorRT engine is ready on a GPU, and again whenever the GPU fails; an engine is
     built only for a service, otherwise by `lungsev-run engine`. `tensorrt` waits for the engine, and for its build.
+    Without a GPU, `auto` is bfloat16 with a second pass in FP32 where that gives FP32's grades and is faster.
 
     Args:
         bundle: What to run.
@@ -63,6 +64,10 @@ def open_backend(
         from lungsev.inference.openvino import OpenVinoBackend
 
         return OpenVinoBackend(bundle, threads=threads)
+    if backend == "bfloat16":
+        from lungsev.inference.bfloat16.choice import open_bfloat16
+
+        return open_bfloat16(bundle, threads, options.engine.cache)
     if backend not in BACKENDS:
         raise BackendError(f"backend {backend!r} is unknown; choose one of {', '.join(BACKENDS)}")
     is_required = backend == "tensorrt" and not options.service
@@ -70,7 +75,7 @@ def open_backend(
     if missing:
         if is_required:
             raise BackendError(f"{missing}; run with --backend onnxruntime")
-        cpu = _open_cpu(bundle, threads, missing)
+        cpu = _open_fastest_cpu(bundle, threads, missing, options)
         options.on_change(describe_backend(cpu))
         return cpu
     return _open_supervised(bundle, threads, options, is_required)
@@ -85,6 +90,18 @@ def why_no_gpu() -> str:
 
         return missing_message()
     return ""
+
+
+def _open_fastest_cpu(bundle: Bundle, threads: int | None, no_gpu: str, options: DeviceOptions) -> Backend:
+    """Open bfloat16 where the processor has it and it may be used, else ONNX Runtime, which then says why not."""
+    from lungsev.inference.bfloat16.choice import open_bfloat16, why_no_bfloat16
+
+    if why_no_bfloat16(bundle):  # most processors have none: no reason that every report should give
+        return _open_cpu(bundle, threads, no_gpu)
+    try:
+        return open_bfloat16(bundle, threads, options.engine.cache)
+    except LungsevError as error:
+        return _open_cpu(bundle, threads, f"{no_gpu}; {error}")
 
 
 def _open_cpu(bundle: Bundle, threads: int | None, reason: str) -> Backend:

@@ -10,7 +10,14 @@ from lungsev.runtime.checks.clock import check_clock, check_zone
 from lungsev.runtime.checks.deliveries import check_deliveries
 from lungsev.runtime.checks.destinations import check_destinations
 from lungsev.runtime.checks.folders import check_incoming, check_output
-from lungsev.runtime.checks.machine import check_backend, check_extras, check_gpu, check_memory, check_open_files
+from lungsev.runtime.checks.machine import (
+    check_backend,
+    check_bfloat16,
+    check_extras,
+    check_gpu,
+    check_memory,
+    check_open_files,
+)
 from lungsev.runtime.checks.model import check_model
 from lungsev.runtime.checks.ports import check_ports
 from lungsev.runtime.settings import BedsideSettings
@@ -26,6 +33,7 @@ def examine(settings: BedsideSettings) -> Iterator[Check]:
     except BundleError as error:
         yield Check("model", False, str(error), "lungsev-run models lists the known ones")
     yield check_gpu(model)
+    yield check_bfloat16(model)
     yield check_memory()
     yield check_open_files()
     yield check_clock()

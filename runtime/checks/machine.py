@@ -42,6 +42,29 @@ def check_gpu(model: ModelSettings) -> Check:
     return Check("gpu", True, f"{found}; engine {facts['engine']}")
 
 
+def check_bfloat16(model: ModelSettings) -> Check:
+    """Say whether grading in bfloat16 is used on this processor, or why not."""
+    from lungsev.bundle.archive import read_bundle
+    from lungsev.errors import LungsevError
+    from lungsev.inference.bfloat16.choice import kept_verdict, why_no_bfloat16
+
+    if model.backend not in ("auto", "bfloat16"):
+        return Check("bfloat16", True, f"not used: model.backend is {model.backend}")
+    advice = "set model.backend to auto or onnxruntime"
+    try:
+        bundle = read_bundle(model.bundle_path())
+        missing = why_no_bfloat16(bundle)
+        verdict = None if missing else kept_verdict(bundle, model.threads, model.engine.cache)
+    except LungsevError as error:
+        return Check("bfloat16", model.backend == "auto", f"not used: {error}", advice)
+    if verdict is None:
+        found = f"not used: {missing}" if missing else "not compared with FP32 on this machine yet"
+    else:
+        found = verdict.reason if verdict.accepted else f"not used: {verdict.reason}"
+    used = (verdict is None and not missing) or (verdict is not None and verdict.accepted)
+    return Check("bfloat16", used or model.backend == "auto", found, advice)
+
+
 def check_backend(out: Path) -> Check:
     """Say what a running watcher scores with, and why.
 

@@ -13,9 +13,11 @@ BundleOption = Annotated[
         "--bundle", help="Model: folder, .zip, or a name from `lungsev-run models`. Default: the packaged one."
     ),
 ]
-BackendOption = Annotated[str, typer.Option("--backend", help="auto, onnxruntime, tensorrt or openvino.")]
+_BACKENDS = "auto, onnxruntime, tensorrt, openvino or bfloat16."
+
+BackendOption = Annotated[str, typer.Option("--backend", help=_BACKENDS)]
 # For commands with a settings file: None leaves the choice to the file.
-BackendOverride = Annotated[str | None, typer.Option("--backend", help="auto, onnxruntime, tensorrt or openvino.")]
+BackendOverride = Annotated[str | None, typer.Option("--backend", help=_BACKENDS)]
 ThreadsOption = Annotated[
     int | None,
     typer.Option("--threads", min=1, help="CPU threads of the network. Default: as many as this process may use."),

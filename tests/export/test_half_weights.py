@@ -66,3 +66,16 @@ def test_alignment_heads_and_unfused_normalisation_stay_and_the_results_change_l
     stems = [part.segmentation.net.encoder.model for part in (before, network)]
     assert not torch.equal(stems[0].conv_stem.weight, stems[1].conv_stem.weight)
     assert torch.equal(stems[0].bn1.running_var, stems[1].bn1.running_var)
+
+
+def test_both_formats_hold_the_severity_network_where_bfloat16_is_asked_for(network: FusedNetwork) -> None:
+    tiny = next(p for p in network.severity.backbone.parameters() if p.dim() == 4)
+    with torch.no_grad():
+        tiny[0, 0, 0, 0] = 3.1e-6  # below the smallest normal half
+    round_weights(network, bfloat16=True)
+    for values in (tiny, next(network.severity.encoder.parameters())):
+        assert torch.equal(values, values.half().float())
+        assert torch.equal(values, values.bfloat16().float())
+    finer = network.segmentation.net.encoder.model.conv_stem.weight
+    assert torch.equal(finer, finer.half().float())
+    assert not torch.equal(finer, finer.bfloat16().float())

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lungsev.inference import cpus
-from lungsev.inference.cpus import limit_thread_pools, usable_cpus
+from lungsev.inference.cpus import cpu_model, has_bfloat16, limit_thread_pools, usable_cpus
 
 MOUNT_V2 = "30 23 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw\n"
 MOUNT_V1 = "32 31 0:29 {top} /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n"
@@ -124,3 +124,15 @@ assert cv2.getNumThreads() == 5, cv2.getNumThreads()
 """
     environment = {name: value for name, value in os.environ.items() if "THREADS" not in name}
     subprocess.run([sys.executable, "-c", code], env=environment, check=True, stdout=subprocess.DEVNULL)
+
+
+@pytest.mark.parametrize(("flags", "expected"), [("fpu amx_bf16 avx", True), ("avx512_bf16", True), ("avx2", False)])
+def test_bfloat16_and_the_model_are_read_from_the_processor_s_own_words(
+    tmp_path: Path, flags: str, expected: bool
+) -> None:
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/cpuinfo").write_text(f"processor : 0\nmodel name : Fast 9000\nflags : {flags}\n")
+    assert has_bfloat16(tmp_path) is expected
+    assert cpu_model(tmp_path) == "Fast 9000"
+    assert not has_bfloat16(tmp_path / "none")
+    assert cpu_model(tmp_path / "none") == ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ import pytest
 from lungsev.bundle.archive import Bundle
 from lungsev.errors import BackendError, MissingExtraError
 from lungsev.inference.onnxruntime import OnnxRuntimeBackend
-from lungsev.inference.openvino import OpenVinoBackend, has_bfloat16
+from lungsev.inference.openvino import OpenVinoBackend
 from lungsev.inference.select import open_backend
 
 IMAGE = np.random.default_rng(0).random((1, 1, 512, 512), dtype=np.float32)
@@ -22,7 +21,7 @@ class TestInstalled:
     def openvino(self) -> None:
         pytest.importorskip("openvino", reason='pip install "lungsev[openvino]"')
 
-    def test_it_says_what_onnx_runtime_says_and_computes_in_fp32_unless_asked(self, tiny_bundle: Bundle) -> None:
+    def test_it_says_what_onnx_runtime_says_and_computes_in_fp32(self, tiny_bundle: Bundle) -> None:
         with open_backend(tiny_bundle, "openvino") as backend, OnnxRuntimeBackend(tiny_bundle) as reference:
             assert backend.precision == "fp32"
             expected, found = reference.infer(IMAGE), backend.infer(IMAGE)
@@ -43,10 +42,3 @@ def test_without_it_the_extra_is_named(tiny_bundle: Bundle, monkeypatch: pytest.
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(MissingExtraError, match=r"lungsev\[openvino\]"):
         OpenVinoBackend(tiny_bundle)
-
-
-@pytest.mark.parametrize(("flags", "expected"), [("fpu amx_bf16 avx", True), ("avx512_bf16", True), ("avx2", False)])
-def test_bfloat16_is_read_from_the_processor_s_flags(tmp_path: Path, flags: str, expected: bool) -> None:
-    (tmp_path / "cpuinfo").write_text(f"flags : {flags}\n")
-    assert has_bfloat16(tmp_path / "cpuinfo") is expected
-    assert not has_bfloat16(tmp_path / "none")

@@ -5,7 +5,7 @@ from harsh_graph import CASES, with_convolutions
 from tiny_bundle import tiny_manifest
 
 from lungsev.errors import ParityError
-from lungsev.export.graph.mixed_precision import conv_depths, half_within_tolerance
+from lungsev.export.graph.mixed_precision import half_within_tolerance
 from lungsev.inference.parity import HALF_TOLERANCE
 
 
@@ -37,10 +37,3 @@ def test_a_network_that_loses_its_grades_is_refused_with_the_numbers(
     monkeypatch.setattr("lungsev.export.graph.mixed_precision.LEAST_SHARE", 0.9)
     with pytest.raises(ParityError, match=r"probabilities .* export it without --fp16"):
         half_within_tolerance(with_convolutions(1500.0), CASES, tiny_manifest())
-
-
-def test_depth_counts_convolutions_from_the_image_and_again_from_the_warp() -> None:
-    depths = conv_depths(with_convolutions(0.0))
-    assert [depths[name] for name in ("c1", "lift", "c2", "c3")] == [1, 1, 2, 3]
-    warp = next(name for name in depths if "gridsample" in name)
-    assert depths[warp] == 0

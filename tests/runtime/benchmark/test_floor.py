@@ -80,20 +80,20 @@ def test_a_graph_that_does_not_state_its_shapes_has_no_floor(tiny_bundle: Bundle
     assert "export it again" in floor.note
 
 
-@pytest.mark.parametrize(("has", "reason"), [(False, "does not multiply bfloat16"), (True, "openvino")])
+@pytest.mark.parametrize(("missing", "reason"), [("no such processor", "no such processor"), ("", "openvino")])
 def test_without_bfloat16_there_is_a_reason(
-    tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, has: bool, reason: str
+    packaged: Bundle, monkeypatch: pytest.MonkeyPatch, missing: str, reason: str
 ) -> None:
-    monkeypatch.setattr(floor_module, "has_bfloat16", lambda: has)
+    monkeypatch.setattr(floor_module, "why_no_bfloat16", lambda _bundle: missing)
     monkeypatch.setitem(sys.modules, "openvino", None)  # not installed
-    half = measure_bfloat16(tiny_bundle, 1000.0, runs=2)
-    assert (half.fastest_ms, half.times_as_fast) == (None, None)
+    half = measure_bfloat16(packaged, 1000.0, runs=2)
+    assert (half.mean_ms, half.times_as_fast) == (None, None)
     assert reason in half.note
 
 
-def test_bfloat16_is_measured_beside_fp32(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bfloat16_is_measured_with_its_second_pass(packaged: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("openvino", reason='pip install "lungsev[openvino]"', exc_type=ImportError)
-    monkeypatch.setattr(floor_module, "has_bfloat16", lambda: True)
-    half = measure_bfloat16(tiny_bundle, 1000.0, runs=2)
-    assert half.fastest_ms is not None
-    assert half.times_as_fast == pytest.approx(1000 / half.fastest_ms, rel=0.01, abs=0.01)
+    monkeypatch.setattr(floor_module, "why_no_bfloat16", lambda _bundle: "")
+    half = measure_bfloat16(packaged, 1000.0, runs=2)
+    assert half.mean_ms is not None
+    assert half.times_as_fast == pytest.approx(1000 / half.mean_ms, rel=0.01, abs=0.01)

@@ -7,10 +7,19 @@ import pytest
 
 from lungsev.errors import BackendError
 from lungsev.inference import select
+from lungsev.inference.bfloat16 import choice
+from lungsev.inference.bfloat16.choice import Verdict
 from lungsev.inference.status import BackendStatus
 from lungsev.inference.tensorrt import device_client, hardware
 from lungsev.runtime.checks import machine
-from lungsev.runtime.checks.machine import check_backend, check_extras, check_gpu, check_memory, check_open_files
+from lungsev.runtime.checks.machine import (
+    check_backend,
+    check_bfloat16,
+    check_extras,
+    check_gpu,
+    check_memory,
+    check_open_files,
+)
 from lungsev.runtime.settings import BedsideSettings, ModelSettings
 from lungsev.runtime.watcher.backend_status import BackendReporter
 
@@ -63,6 +72,25 @@ def test_a_gpu_is_described_with_its_engine_or_why_there_is_none(monkeypatch: py
     assert not check.ok
     assert "images run on the CPU" in check.found
     assert "SIGSEGV" in check.advice
+
+
+def test_bfloat16_is_told_with_the_reason_where_it_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    automatic, asked = ModelSettings(), ModelSettings(backend="bfloat16")
+    assert check_bfloat16(ModelSettings(backend="tensorrt")).found == "not used: model.backend is tensorrt"
+    monkeypatch.setattr("lungsev.bundle.archive.read_bundle", lambda _path: None)
+    monkeypatch.setattr(choice, "why_no_bfloat16", lambda _bundle: "no such processor")
+    assert (check_bfloat16(automatic).ok, check_bfloat16(asked).ok) == (True, False)
+    assert check_bfloat16(automatic).found == "not used: no such processor"
+    monkeypatch.setattr(choice, "why_no_bfloat16", lambda _bundle: "")
+    for verdict, found, ok in (
+        (None, "not compared with FP32 on this machine yet", True),
+        (Verdict(True, "faster here"), "faster here", True),
+        (Verdict(False, "it is not faster here"), "not used: it is not faster here", False),
+    ):
+        monkeypatch.setattr(choice, "kept_verdict", lambda *_, it=verdict: it)
+        check = check_bfloat16(asked)
+        assert (check.found, check.ok) == (found, ok)
+        assert check_bfloat16(automatic).ok
 
 
 def test_packages_of_what_is_switched_on_must_be_installed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+from tiny_bundle import tiny_manifest
+
+from lungsev.bundle.archive import read_bundle
+from lungsev.bundle.bfloat16 import Bfloat16, packaged_bfloat16
+from lungsev.bundle.manifest import Manifest
+
+MEASURED: dict[str, Any] = {
+    "entry_depth": 3,
+    "grade_margins": {"brixia": 0.02},
+    "confidence_margin": 0.01,
+    "images": 10,
+    "grades": 60,
+    "changed": 1,
+    "again": 0.3,
+    "emulated": True,
+}
+
+
+def test_the_packaged_model_has_margins_of_many_real_images() -> None:
+    packaged = read_bundle()
+    measured = packaged_bfloat16()[packaged.graph_sha256()]
+    assert set(measured.grade_margins) == {scheme.name for scheme in packaged.manifest.schemes}
+    assert measured.images > 400
+    assert all(0 < margin < 0.1 for margin in measured.grade_margins.values())
+
+
+def test_a_manifest_states_margins_for_its_own_schemes() -> None:
+    manifest = tiny_manifest(bfloat16=Bfloat16(**MEASURED))
+    assert Manifest.model_validate(manifest.model_dump(mode="json")) == manifest
+    with pytest.raises(ValidationError, match=r"margins for \['ralo'\], schemes are \['brixia'\]"):
+        tiny_manifest(bfloat16=Bfloat16(**{**MEASURED, "grade_margins": {"ralo": 0.02}}))
+
+
+def test_a_manifest_without_margins_has_none() -> None:
+    assert tiny_manifest().bfloat16 is None

@@ -112,4 +112,7 @@ def _no_cluster(address: str, error: Exception) -> str:
             "found no Ray cluster: start one with `ray start --head`, set RAY_ADDRESS, or use --cluster local for this "
             "machine alone"
         )
-    return f"no Ray cluster answers at {address}: {reason}; check the address"
+    return (
+        f"no Ray cluster answers at {address}: {reason}; check the address, and set RAY_AUTH_MODE=token where the "
+        "cluster asks for its token"
+    )

@@ -198,6 +198,7 @@ SLOW_ARCHIVE = 24
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Ray leaves processes to the collector
 def test_a_cluster_of_two_workers_survives_the_kill_of_one(tmp_path: Path) -> None:
     """A real cluster on this machine; one worker is killed while it has images."""
     pytest.importorskip("ray", reason="the extra cluster is not installed")

@@ -238,7 +238,7 @@ def test_a_cluster_of_two_workers_survives_the_kill_of_one(tmp_path: Path) -> No
     rows = table(out)
     assert killed
     assert summary.deaths == 1
-    assert len(opened) == 3
+    assert len(opened) in (2, 3)  # the other worker may finish before the new one is ready
     assert len(rows) == len({row["source"] for row in rows}) == SLOW_ARCHIVE + 1
     assert summary.failed == {"not_dicom": 1}
     assert not {row["reason"] for row in rows} & {"worker_died", "internal_error"}

@@ -44,6 +44,11 @@ def test_few_images_give_no_margins(bundle: Bundle, tmp_path: Path) -> None:
         with_margins(bundle, tmp_path / "measured.zip", [])
 
 
+def test_images_are_a_folder(bundle: Bundle, tmp_path: Path) -> None:
+    arguments = ["bfloat16", str(bundle.path), str(tmp_path / "none"), "--out", str(tmp_path / "new")]
+    assert "is not a folder" in str(CliRunner().invoke(app, arguments).exception)
+
+
 def test_the_command_writes_them_and_says_how_many_are_graded_again(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -180,6 +180,13 @@ def _milliseconds(function: Callable[[], object]) -> float:
     return (time.perf_counter() - start) * 1000
 
 
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # built from source
+        return "unknown"
+
+
 def _file_of(bundle: Bundle, threads: int | None, folder: Path | None) -> Path:
     """Return the place of a verdict, by everything that it depends on."""
     measured = measured_bfloat16(bundle)
@@ -188,7 +195,7 @@ def _file_of(bundle: Bundle, threads: int | None, folder: Path | None) -> Path:
         measured.model_dump_json() if measured else "",
         cpu_model(),
         str(threads),
-        *(version(package) for package in ("openvino", "onnxruntime")),
+        *map(_version, ("openvino", "onnxruntime")),
     ]
     digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()
     return (folder or default_cache_dir()) / f"bfloat16-{digest[:16]}.json"

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from lungsev.errors import BackendError
+from lungsev.errors import BackendError, LungsevError
 from lungsev.inference.backend import Outputs
 from lungsev.inference.openvino import compile_model, first_line
 
@@ -55,7 +55,12 @@ class OpenVinoPasses:
     def __init__(self, graph: bytes, entry_depth: int, threads: int | None = None, emulated: bool = False) -> None:
         from lungsev.inference.bfloat16.graph import name_of, to_bfloat16
 
-        converted = to_bfloat16(graph, entry_depth, emulated)
+        try:
+            converted = to_bfloat16(graph, entry_depth, emulated)
+        except LungsevError:
+            raise
+        except Exception as error:  # of a release whose interface changed; nothing that stops FP32
+            raise BackendError(f"OpenVINO does not convert the graph: {first_line(error)}") from None
         self.half_share = converted.half_share
         self._first: Any = compile_model(converted.first, threads)
         self._again: Any = compile_model(converted.again, threads)

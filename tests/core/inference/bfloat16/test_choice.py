@@ -50,7 +50,6 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> list[Verdict]:
     verdicts = [Verdict(True, "faster here")]
     monkeypatch.setattr(choice, "has_bfloat16", lambda: True)
     monkeypatch.setattr(choice, "find_spec", lambda _name: True)
-    monkeypatch.setattr(choice, "version", lambda _package: "1")
     monkeypatch.setattr(choice, "OpenVinoPasses", lambda *_: FakePasses(outputs_of(), outputs_of()))
     monkeypatch.setattr(choice, "_judge_beside_fp32", lambda *_: verdicts[-1])
     monkeypatch.setattr(select, "has_nvidia_gpu", lambda: False)

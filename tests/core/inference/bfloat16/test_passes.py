@@ -44,9 +44,12 @@ class TestInstalled:
         with pytest.raises(BackendError, match="closed"):
             passes.first(IMAGE)
 
-    def test_what_is_no_graph_is_refused(self) -> None:
+    def test_what_is_no_graph_or_cannot_be_converted_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(BackendError, match="OpenVINO refuses the graph"):
             OpenVinoPasses(b"no graph", 0)
+        monkeypatch.setattr("openvino.opset13", None)  # of another release
+        with pytest.raises(BackendError, match="does not convert the graph: 'NoneType'"):
+            OpenVinoPasses(severity_graph(), 0)
 
 
 def test_without_openvino_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

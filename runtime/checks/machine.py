@@ -47,9 +47,12 @@ def check_bfloat16(model: ModelSettings) -> Check:
     from lungsev.bundle.archive import read_bundle
     from lungsev.errors import LungsevError
     from lungsev.inference.bfloat16.choice import kept_verdict, why_no_bfloat16
+    from lungsev.inference.select import why_no_gpu
 
     if model.backend not in ("auto", "bfloat16"):
         return Check("bfloat16", True, f"not used: model.backend is {model.backend}")
+    if model.backend == "auto" and not why_no_gpu():
+        return Check("bfloat16", True, "not used: the GPU scores, and ONNX Runtime until it does")
     advice = "set model.backend to auto or onnxruntime"
     try:
         bundle = read_bundle(model.bundle_path())

@@ -31,6 +31,7 @@ from lungsev.system import write_atomically
 
 _CASES = 4  # phantoms; blank, inverted and saturated images besides
 _ROUNDS = 9
+_REJECTED_SECONDS = 24 * 3600.0  # then it is tried again: the machine may have been busy
 _LEAST_GAIN = 1.05  # times as fast as FP32, below which two models in memory are not worth it
 
 
@@ -64,17 +65,20 @@ def why_no_bfloat16(bundle: Bundle) -> str:
 
 
 def kept_verdict(bundle: Bundle, threads: int | None, folder: Path | None = None) -> Verdict | None:
-    """Return what an earlier start found on this machine; None where there is nothing that can be read.
+    """Return what an earlier start found on this machine; None where nothing can be read, or it is to be tried again.
 
     Args:
         bundle: With margins, where OpenVINO is installed (`why_no_bfloat16`).
         threads: CPU threads.
         folder: Where verdicts are kept; None is the cache folder of engines.
     """
+    file = _file_of(bundle, threads, folder)
     try:
-        return Verdict(**json.loads(_file_of(bundle, threads, folder).read_text(encoding="utf-8")))
+        verdict = Verdict(**json.loads(file.read_text(encoding="utf-8")))
+        is_old = time.time() - file.stat().st_mtime > _REJECTED_SECONDS
     except (OSError, ValueError, TypeError):
         return None
+    return verdict if verdict.accepted or not is_old else None
 
 
 def open_bfloat16(bundle: Bundle, threads: int | None, folder: Path | None = None) -> Bfloat16Backend:

@@ -79,6 +79,9 @@ def test_bfloat16_is_told_with_the_reason_where_it_is_not_used(monkeypatch: pyte
     assert check_bfloat16(ModelSettings(backend="tensorrt")).found == "not used: model.backend is tensorrt"
     monkeypatch.setattr("lungsev.bundle.archive.read_bundle", lambda _path: None)
     monkeypatch.setattr(choice, "why_no_bfloat16", lambda _bundle: "no such processor")
+    monkeypatch.setattr(select, "why_no_gpu", lambda: "")
+    assert check_bfloat16(automatic).found == "not used: the GPU scores, and ONNX Runtime until it does"
+    monkeypatch.setattr(select, "why_no_gpu", lambda: "no GPU")
     assert (check_bfloat16(automatic).ok, check_bfloat16(asked).ok) == (True, False)
     assert check_bfloat16(automatic).found == "not used: no such processor"
     monkeypatch.setattr(choice, "why_no_bfloat16", lambda _bundle: "")

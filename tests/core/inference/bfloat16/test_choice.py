@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -129,6 +130,20 @@ def test_a_verdict_that_cannot_be_kept_or_read_is_found_again(
     kept.write_text("torn")
     open_bfloat16(bundle, None, tmp_path).close()
     assert kept_verdict(bundle, None, tmp_path) == machine[0]
+
+
+def test_a_rejection_is_tried_again_after_a_day(bundle: Bundle, machine: list[Verdict], tmp_path: Path) -> None:
+    machine.append(Verdict(False, "it is not faster here"))
+    with pytest.raises(BackendError, match="not faster"):
+        open_bfloat16(bundle, None, tmp_path)
+    [file] = tmp_path.glob("bfloat16-*.json")
+    machine.append(Verdict(True, "faster here"))
+    with pytest.raises(BackendError, match="not faster"):
+        open_bfloat16(bundle, None, tmp_path)
+    os.utime(file, (0, 0))
+    open_bfloat16(bundle, None, tmp_path).close()
+    os.utime(file, (0, 0))
+    assert kept_verdict(bundle, None, tmp_path) == machine[-1]  # what was accepted stays
 
 
 def test_what_is_missing_is_named(bundle: Bundle, tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:

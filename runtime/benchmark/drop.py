@@ -128,9 +128,10 @@ class _Watched:
         self._wait(_START_SECONDS if index == 0 else _IMAGE_SECONDS)
         last = self._last
         assert last is not None
-        if last.report is None or last.report.status != "scored":
-            reason = last.report.message if last.report is not None else f"it was quarantined ({last.code})."
-            raise LungsevError(f"the image cannot be timed in the watched folder: {reason} Give another image")
+        if last.report is None:
+            raise LungsevError(
+                f"the image cannot be timed in the watched folder: it was quarantined ({last.code}). Give another image"
+            )
         ready.unlink()
         if repeated:  # the same image is no duplicate of one whose result is gone
             (self._layout.reports / f"{last.image.id}.json").unlink()

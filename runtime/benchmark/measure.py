@@ -7,6 +7,7 @@ result.heading(), .stages, .remarks()  for a person
 
 from __future__ import annotations
 
+import json
 import resource
 import subprocess
 import tempfile
@@ -93,6 +94,7 @@ class _Scored:
     """What the open model gave."""
 
     info: ModelInfo
+    skipped: str | None
     samples: dict[str, list[float]]
     memory_mb: float
     sensors: Sensors
@@ -116,12 +118,12 @@ def run_bench(plan: BenchPlan) -> BenchResult:
         path = plan.radiograph if plan.radiograph is not None else write_portable_image(Path(folder) / "image.dcm")
         scored = _measure_model(plan, path, Path(folder) / "report.json", sensors)
         memory_mb = scored.memory_mb + _peak_memory_mb(resource.RUSAGE_CHILDREN)  # the reading process has ended
-        drops = _measure_drops(plan, scored.info.backend) if plan.drops else []
+        drops = _measure_drops(plan, _backend_name(scored.info)) if plan.drops else []
         load = load_watch.finish()
         cold: tuple[float | None, float | None] = (None, None)
         if plan.cold_start:
             plan.progress("a fresh process", 0, 1)
-            cold = _cold_start(model.bundle_path(), scored.info.backend, model.threads, path, model.engine)
+            cold = _cold_start(model.bundle_path(), _backend_name(scored.info), model.threads, path, model.engine)
     stages = {name: stage_times(values) for name, values in scored.samples.items() if values}
     return BenchResult(
         lungsev=__version__,
@@ -129,9 +131,7 @@ def run_bench(plan: BenchPlan) -> BenchResult:
         machine={**describe_machine(), "threads": model.threads},
         load=load,
         model=scored.info,
-        radiograph="portable phantom 2500 x 2048, 12 bit, uncompressed DICOM"
-        if plan.radiograph is None
-        else "an image of the user",
+        radiograph=_describe_image(plan, scored.skipped),
         runs=plan.runs,
         stages=stages,
         images_per_second=round(1000 / stages["total"].p50, 2),
@@ -185,12 +185,29 @@ def _measure_model(plan: BenchPlan, path: Path, target: Path, sensors: SensorWat
         profile = profile_layers(opened, device, floor, settings.threads) if plan.layers else None
         on_cpu = device.name == "onnxruntime" and device.device == "cpu"
         half = measure_bfloat16(opened, infer_ms) if on_cpu else None
-        return _Scored(model.info, samples, memory_mb, told, floor, profile, half)
+        return _Scored(model.info, _reason_in(target), samples, memory_mb, told, floor, profile, half)
 
 
 def _cpu_peak(threads: int | None) -> Peak:
     """The best of several measurements: a busy machine rarely slows all."""
     return faster_of(measure_cpu_peak(threads), measure_cpu_peak(threads))
+
+
+def _reason_in(report: Path) -> str | None:
+    """Why the image got no score, from the report that the last run wrote."""
+    reason: str | None = json.loads(report.read_text(encoding="utf-8")).get("reason")
+    return reason
+
+
+def _backend_name(info: ModelInfo) -> str:
+    """The name that opens the backend which scored: `auto` would begin anew."""
+    return "bfloat16" if info.precision == "bf16" else info.backend
+
+
+def _describe_image(plan: BenchPlan, skipped: str | None) -> str:
+    if plan.radiograph is None:
+        return "portable phantom 2500 x 2048, 12 bit, uncompressed DICOM"
+    return "an image of the user" + (f", which gets no score ({skipped})" if skipped else "")
 
 
 def _measure_drops(plan: BenchPlan, backend: str) -> list[DropTimes]:

@@ -96,7 +96,10 @@ class BenchResult:
             f"{machine['processor']}, {count_noun(machine['cores'], 'CPU')}{mode}; "
             f"load average {self.load.load_average_before:.2f} before, {self.load.load_average_after:.2f} after",
         ]
-        return lines + [f"warning: {warning}; measure again on a quiet machine" for warning in self.load.warnings]
+        if self.load.warnings:
+            lines += [f"warning: {warning}" for warning in self.load.warnings]
+            lines[-1] += "; measure again on a quiet machine"
+        return lines
 
     def remarks(self) -> list[str]:
         """Return everything beside the tables, a line each."""

@@ -101,7 +101,7 @@ def _run_with_progress(plan: BenchPlan) -> BenchResult:
     from lungsev.runtime.console import open_console
 
     notes = open_console(stderr=True)  # progress: the figures can be piped
-    with Progress(console=notes, transient=True, disable=not notes.is_terminal) as progress:
+    with Progress(console=notes, transient=True, refresh_per_second=2, disable=not notes.is_terminal) as progress:
         task = progress.add_task("")
 
         def show(what: str, done: int, of: int) -> None:
@@ -179,7 +179,7 @@ def _table(console: Console, title: str, columns: tuple[str, ...], rows: Sequenc
     table = Table(title=title, title_justify="left", title_style="bold", pad_edge=False)
     for index, column in enumerate(columns):
         text = index == 0 or column in ("operator", "unit")
-        table.add_column(column, justify="left" if text else "right", no_wrap=True)
+        table.add_column(column, justify="left" if text else "right", no_wrap=index > 0, overflow="ellipsis")
     for row in rows:
         table.add_row(*row)
     console.print(table)

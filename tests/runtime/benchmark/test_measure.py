@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from lungsev.bundle.archive import Bundle, read_bundle
 from lungsev.errors import LungsevError
 from lungsev.inference.onnxruntime import OnnxRuntimeBackend
 from lungsev.phantom import make_phantom, write_phantom_dicom
+from lungsev.report import ModelInfo
 from lungsev.runtime.benchmark import measure as measure_module
 from lungsev.runtime.benchmark.drop import DropTimes
 from lungsev.runtime.benchmark.measure import STAGES, BenchPlan, run_bench
@@ -113,6 +115,20 @@ def test_the_way_to_a_device_is_timed_apart_and_its_floor_is_from_the_data_sheet
     assert result.floor.floor_ms is not None
     assert result.floor.ratio == pytest.approx(result.stages["infer"].fastest / result.floor.floor_ms, rel=0.1)
     assert result.bfloat16 is None
+
+
+def test_the_backend_that_scored_is_opened_again_by_its_name() -> None:
+    info = ModelInfo("m", "1", "0" * 64, "openvino", "cpu", "bf16")
+    assert measure_module._backend_name(info) == "bfloat16"
+    assert measure_module._backend_name(replace(info, precision="fp32")) == "openvino"
+
+
+def test_an_image_that_gets_no_score_is_timed_and_said_to(radiograph: Path, tmp_path: Path) -> None:
+    (tmp_path / "report.json").write_text('{"reason": "no_lungs"}')
+    reason = measure_module._reason_in(tmp_path / "report.json")
+    said = measure_module._describe_image(BenchPlan(radiograph=radiograph), reason)
+    assert said == "an image of the user, which gets no score (no_lungs)"
+    assert "phantom" in measure_module._describe_image(BenchPlan(), None)
 
 
 def test_an_image_that_cannot_be_read_is_said(tiny_bundle: Bundle, tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ test-slow: .venv/installed ## Tests that take longer than a few seconds each
 	@.ci/tensorrt_bindings.sh $(bin)/python lean || echo "TensorRT's lean runtime cannot be had here; its test is skipped"
 	@.ci/triton_server.sh $(bin)/python || echo "A Triton server cannot be had here; its tests are skipped"
 	@$(bin)/python -c "import ray" 2>/dev/null || .ci/install.sh $(bin)/python -e ".[cluster]" || echo "Ray cannot be had here; its test is skipped"
+	@.ci/pycuda.sh $(bin)/python || echo "pycuda cannot be compiled here; its test is skipped"
 	$(bin)/python -m pytest -m "slow and not gpu" --timeout 1800
 
 test-gpu: .venv/installed ## Tests that need an NVIDIA device

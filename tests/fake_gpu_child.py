@@ -6,13 +6,16 @@ end by the signals that end real ones.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import multiprocessing
 import os
+import select
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -84,7 +87,7 @@ class ForkedChild:
     def __init__(self, gpu: FakeGpu) -> None:
         self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            self._process = _CONTEXT.Process(target=_run, args=(gpu, theirs), daemon=True)
+            self._process = _CONTEXT.Process(target=_run, args=(gpu, theirs, os.getpid()), daemon=True)
             self._process.start()
         gpu.note("started")
 
@@ -126,10 +129,18 @@ def preload() -> None:
             os.environ["PYTHONPATH"] = before
 
 
-def _run(gpu: FakeGpu, peer: socket.socket) -> None:
-    device_process.die_with_parent = lambda _parent: None  # type: ignore[attr-defined]  # the fork server is the parent
+def _run(gpu: FakeGpu, peer: socket.socket, starter: int) -> None:
+    # The fork server is the parent, and does not end before its children.
+    device_process.die_with_parent = lambda _parent: None  # type: ignore[attr-defined]
+    threading.Thread(target=_end_with, args=(starter,), daemon=True).start()
     _install(gpu)
     run_device_process(peer.detach(), os.getpid())
+
+
+def _end_with(process: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        select.select([os.pidfd_open(process)], [], [])
+    os._exit(1)
 
 
 def _install(gpu: FakeGpu) -> None:

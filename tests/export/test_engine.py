@@ -43,6 +43,9 @@ from lungsev.networks.settings import FusedSettings, SegmentationSettings, Sever
 pytest.importorskip("tensorrt_rtx", reason="pip install tensorrt-rtx-cu13", exc_type=ImportError)
 
 pytestmark = pytest.mark.timeout(400)  # the one export of the session: 17 s of CPU, minutes on a busy machine
+SLOW_TIMEOUT = pytest.mark.timeout(
+    1800
+)  # an export and up to four builds each: 110 s with eight processes on two cores
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +143,7 @@ class TestPackagedGraphs:
 
 
 @pytest.mark.slow
+@SLOW_TIMEOUT
 @pytest.mark.parametrize(
     "backbone", ["test_resnet", "test_convnext", "resnet18", "mobilenetv3_small_050", "regnety_002"]
 )
@@ -161,6 +165,7 @@ def test_any_backbone_builds_in_both_precisions(library: TensorRTLibrary, backbo
 
 
 @pytest.mark.slow
+@SLOW_TIMEOUT
 @pytest.mark.parametrize(
     "backbone",
     [

@@ -31,7 +31,6 @@ REPEATED_CONSTANTS = {
 }
 # Test file of another place: the modules it tests.
 TESTED_ELSEWHERE: dict[str, tuple[str, ...]] = {
-    "tests/core/inference/tensorrt/cuda/test_driver.py": ("lungsev/inference/tensorrt/cuda/pycuda.py",),
     "tests/core/inference/test_onnxruntime.py": ("lungsev/inference/backend.py",),
     "tests/export/test_engine.py": ("export/cli.py",),
     "tests/runtime/test_cli.py": ("runtime/commands/dashboard.py",),

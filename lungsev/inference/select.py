@@ -26,7 +26,8 @@ class DeviceOptions:
         engine: How engines are built and where they are kept.
         build: Build an engine where there is none; None does so for a service, and where TensorRT is asked for by name.
         wait: Return when it is known whether the GPU scores. Asking for TensorRT by name always waits.
-        service: Keep scoring, whatever the GPU does and even if TensorRT was asked for by name: nothing waits for it.
+        service: Keep scoring, whatever the GPU does and even if TensorRT or bfloat16 was asked for by name: nothing
+            waits for the GPU.
         on_change: Called with the first and every new status, from any thread, where the GPU is a question at all.
     """
 
@@ -65,9 +66,7 @@ def open_backend(
 
         return OpenVinoBackend(bundle, threads=threads)
     if backend == "bfloat16":
-        from lungsev.inference.bfloat16.choice import open_bfloat16
-
-        return open_bfloat16(bundle, threads, options.engine.cache)
+        return _open_bfloat16(bundle, threads, "", options, is_required=not options.service)
     if backend not in BACKENDS:
         raise BackendError(f"backend {backend!r} is unknown; choose one of {', '.join(BACKENDS)}")
     is_required = backend == "tensorrt" and not options.service
@@ -94,14 +93,24 @@ def why_no_gpu() -> str:
 
 def _open_fastest_cpu(bundle: Bundle, threads: int | None, no_gpu: str, options: DeviceOptions) -> Backend:
     """Open bfloat16 where the processor has it and it may be used, else ONNX Runtime, which then says why not."""
-    from lungsev.inference.bfloat16.choice import open_bfloat16, why_no_bfloat16
+    from lungsev.inference.bfloat16.choice import why_no_bfloat16
 
     if why_no_bfloat16(bundle):  # most processors have none: no reason that every report should give
         return _open_cpu(bundle, threads, no_gpu)
+    return _open_bfloat16(bundle, threads, no_gpu, options, is_required=False)
+
+
+def _open_bfloat16(
+    bundle: Bundle, threads: int | None, no_gpu: str, options: DeviceOptions, is_required: bool
+) -> Backend:
+    from lungsev.inference.bfloat16.choice import open_bfloat16
+
     try:
         return open_bfloat16(bundle, threads, options.engine.cache)
     except LungsevError as error:
-        return _open_cpu(bundle, threads, f"{no_gpu}; {error}")
+        if is_required:
+            raise
+        return _open_cpu(bundle, threads, "; ".join(filter(None, (no_gpu, str(error)))))
 
 
 def _open_cpu(bundle: Bundle, threads: int | None, reason: str) -> Backend:

@@ -151,6 +151,8 @@ def test_what_is_missing_is_named(bundle: Bundle, tiny_bundle: Bundle, monkeypat
     assert "amx_bf16 or avx512_bf16" in why_no_bfloat16(bundle)
     with pytest.raises(BackendError, match="bfloat16 is not used: this processor"):
         open_backend(bundle, "bfloat16")
+    with open_backend(bundle, "bfloat16", 1, DeviceOptions(service=True)) as backend:  # keeps scoring
+        assert describe_backend(backend).reason.startswith("bfloat16 is not used: this processor")
     monkeypatch.setattr(choice, "has_bfloat16", lambda: True)
     monkeypatch.setattr(choice, "find_spec", lambda _name: None)
     assert "lungsev[openvino]" in why_no_bfloat16(bundle)

@@ -40,6 +40,12 @@ class TestConverted:
         assert set(types["Relu"]) == {"bf16"}
         assert set(types["GridSample"]) == set(types["Softmax"]) == {"f32"}
 
+    def test_normalisation_and_softmax_stay_fp32(self) -> None:
+        types = self.types(to_bfloat16(severity_graph(normalised=True), 0))
+        assert types["MVN"] == ["f32"]  # OpenVINO's name of it
+        assert set(types["Softmax"]) == {"f32"}
+        assert types["Convolution"][1:] == ["bf16"] * 3
+
     def test_first_layers_stay_fp32_as_asked(self) -> None:
         assert self.types(to_bfloat16(severity_graph(), 2))["Convolution"] == ["f32", "f32", "f32", "bf16"]
         none = to_bfloat16(severity_graph(), 3)

@@ -82,14 +82,21 @@ def main() -> None:
         if options.bundle_sha256 and served != options.bundle_sha256:
             sys.exit(f"{options.url} serves bundle {served}, expected {options.bundle_sha256}")
         for path in options.images:
-            report = scorer.score(path.read_bytes())
-            if options.out is not None:
-                options.out.mkdir(parents=True, exist_ok=True)
-                (options.out / f"{path.name}.json").write_text(json.dumps(report, indent=2), encoding="utf-8")
-            print(f"{path.name}: {in_words(report)}")
+            print(f"{path.name}: {in_words(score_file(scorer, path, options.out))}")
         scorer.close()
-    except (InferenceServerException, OSError) as error:
-        sys.exit(f"{options.url}: {error}")
+    except (InferenceServerException, ConnectionError) as error:
+        sys.exit(f"{options.url}: {error}; check that the server runs and serves {options.model}")
+    except OSError as error:
+        sys.exit(f"{error.filename or options.url}: {error.strerror or error}")
+
+
+def score_file(scorer: TritonScorer, path: Path, out: Path | None) -> dict[str, Any]:
+    """Score a file, and keep its report in a folder where one is given."""
+    report = scorer.score(path.read_bytes())
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / f"{path.name}.json").write_text(json.dumps(report, indent=2), encoding="utf-8")
+    return report
 
 
 def in_words(report: dict[str, Any]) -> str:

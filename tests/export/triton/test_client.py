@@ -99,5 +99,12 @@ def test_a_station_refuses_a_server_with_another_model(
 def test_a_server_that_is_not_there_is_one_line(
     client: ModuleType, image: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(SystemExit, match="elsewhere:1: no server at elsewhere:1"):
+    with pytest.raises(SystemExit, match="elsewhere:1: no server at elsewhere:1; check that the server runs"):
         run(client, monkeypatch, image, "--url", "elsewhere:1")
+
+
+def test_a_file_that_is_not_there_is_one_line(
+    client: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(SystemExit, match=r"missing\.dcm: No such file"):
+        run(client, monkeypatch, tmp_path / "missing.dcm")

@@ -35,7 +35,8 @@ class OpenVinoBackend:
         self._size_px = bundle.manifest.input.size_px
         self._compiled: Any = compile_model(read_graph(bundle.graph_bytes("fp32")), threads)
         self._request: Any = self._compiled.create_infer_request()
-        self._names = {output: next(iter(output.get_names())) for output in self._compiled.outputs}
+        stated = {output.name for output in bundle.manifest.outputs}  # a tensor may have other names beside its own
+        self._names = {output: next(iter(output.get_names() & stated)) for output in self._compiled.outputs}
 
     def infer(self, image: npt.NDArray[np.float32]) -> Outputs:
         """See `Backend.infer`."""

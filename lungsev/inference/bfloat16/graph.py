@@ -38,12 +38,15 @@ class Bfloat16Graph:
         first: openvino.Model of the whole graph with the severity network in bfloat16. After the graph's own outputs it
             has those that the second pass takes.
         again: openvino.Model of the severity network in FP32, from what the first pass hands over, in that order.
+        first_outputs, again_outputs: Names of the graph's own outputs, in the order in which the models give them.
         half_share: Share of the arithmetic in bfloat16, 0-1.
         half_layers: Convolutions and matrix products in bfloat16, of `layers` in all.
     """
 
     first: Any
     again: Any
+    first_outputs: tuple[str, ...]
+    again_outputs: tuple[str, ...]
     half_share: float
     half_layers: int
     layers: int
@@ -74,11 +77,12 @@ def to_bfloat16(graph: bytes, entry_depth: int, emulated: bool = False) -> Bfloa
     layers = [node for node in parts.nodes if node.flop]
     half = [node for node in layers if node.name in converter.half]
     share = sum(node.flop for node in half) / max(1, sum(node.flop for node in layers))
-    return Bfloat16Graph(parts.model, _severity_alone(graph), share, len(half), len(layers))
+    again, made_again = _severity_alone(graph)
+    return Bfloat16Graph(parts.model, again, tuple(parts.outputs), made_again, share, len(half), len(layers))
 
 
-def _severity_alone(graph: bytes) -> Any:
-    """Return the severity network in FP32, from what comes before it."""
+def _severity_alone(graph: bytes) -> tuple[Any, tuple[str, ...]]:
+    """Return the severity network in FP32, from what comes before it, and the names of its outputs."""
     import openvino
 
     parts = _Parts(_simplified(graph))
@@ -90,7 +94,7 @@ def _severity_alone(graph: bytes) -> Any:
                 target.replace_source_output(parameter.output(0))
         parameters.append(parameter)
     results = [r for r in parts.model.get_results() if r.input_value(0).get_node().get_name() not in parts.before]
-    return openvino.Model(results, parameters, "severity")
+    return openvino.Model(results, parameters, "severity"), tuple(map(_name_of, results))
 
 
 def _simplified(graph: bytes) -> Any:
@@ -115,7 +119,7 @@ class _Parts:
     def __init__(self, model: Any) -> None:
         self.model = model
         self.operations = model.get_ordered_ops()
-        names = {_tensor(result.input_value(0)): name_of(result.output(0)) for result in model.get_results()}
+        names = {_tensor(result.input_value(0)): _name_of(result) for result in model.get_results()}
         self.nodes = _nodes(self.operations, names)
         self.inputs = [name for node in self.nodes if node.kind == "Parameter" for name in node.outputs]
         self.outputs = list(names.values())
@@ -253,9 +257,11 @@ def _flop(operation: Any, kind: str) -> int:
     return int(2 * output * math.prod(weight[2:] if kind == "GroupConvolution" else weight[1:]))
 
 
-def name_of(output: Any) -> str:
-    """Return the graph's own name of an output of OpenVINO's model."""
-    return str(min(output.get_names()))
+def _name_of(result: Any) -> str:
+    """Return the graph's own name of one of its outputs; OpenVINO may keep names of what it simplified beside it."""
+    names = result.input_value(0).get_names()
+    own = result.get_friendly_name().removesuffix("/sink_port_0")
+    return str(own if own in names else min(names))
 
 
 def _tensor(output: Any) -> str:

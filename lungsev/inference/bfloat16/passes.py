@@ -53,7 +53,7 @@ class OpenVinoPasses:
     """
 
     def __init__(self, graph: bytes, entry_depth: int, threads: int | None = None, emulated: bool = False) -> None:
-        from lungsev.inference.bfloat16.graph import name_of, to_bfloat16
+        from lungsev.inference.bfloat16.graph import to_bfloat16
 
         try:
             converted = to_bfloat16(graph, entry_depth, emulated)
@@ -65,19 +65,17 @@ class OpenVinoPasses:
         self._first: Any = compile_model(converted.first, threads)
         self._again: Any = compile_model(converted.again, threads)
         self._requests = [model.create_infer_request() for model in (self._first, self._again)]
-        outputs = self._first.outputs
-        self._own = len(outputs) - len(self._again.inputs)
-        self._first_names = [name_of(output) for output in outputs[: self._own]]
-        self._again_names = [name_of(output) for output in self._again.outputs]
+        self._names = (converted.first_outputs, converted.again_outputs)
 
     def first(self, image: npt.NDArray[np.float32]) -> tuple[Outputs, Handed]:
         """See `Passes`."""
         results = self._run(0, [np.ascontiguousarray(image)])
-        return dict(zip(self._first_names, results, strict=False)), results[self._own :]
+        own = self._names[0]
+        return dict(zip(own, results, strict=False)), results[len(own) :]  # then what it hands over
 
     def again(self, handed: Handed) -> Outputs:
         """See `Passes`."""
-        return dict(zip(self._again_names, self._run(1, handed), strict=True))
+        return dict(zip(self._names[1], self._run(1, handed), strict=True))
 
     def close(self) -> None:
         """See `Passes`."""

@@ -5,9 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
+from onnx import helper
 from severity_graph import IMAGE, severity_graph
+from tiny_bundle import tiny_manifest
 
+from lungsev.inference.bfloat16 import graph
 from lungsev.inference.bfloat16.graph import Bfloat16Graph, round_bits, rounded, to_bfloat16
 from lungsev.inference.openvino import compile_model
 
@@ -61,6 +65,34 @@ class TestConverted:
         assert sorted({o.get_output_element_type(0).to_string() for o in converts}) == ["bf16", "f32"]
         weights = [o for o in model.get_ordered_ops() if o.get_type_name() == "Constant"]
         assert "bf16" in {o.get_output_element_type(0).to_string() for o in weights}
+
+    @pytest.mark.parametrize("emulated", [False, True])
+    def test_outputs_of_bfloat16_operations_keep_their_names_and_are_float32(
+        self, monkeypatch: pytest.MonkeyPatch, emulated: bool
+    ) -> None:
+        monkeypatch.setattr(graph, "find_islands", lambda *_: {})  # as if costly products made the outputs
+        converted = to_bfloat16(severity_graph(), 0, emulated)
+        assert set(self.types(converted)["Softmax"]) == {"f32" if emulated else "bf16"}
+        assert set(converted.first_outputs) == {output.name for output in tiny_manifest().outputs}
+        assert set(converted.again_outputs) == {"severity_map.brixia", "probabilities.brixia"}
+        compiled = compile_model(converted.first, 1)
+        assert {output.get_element_type().to_string() for output in compiled.outputs} == {"f32"}
+        found = dict(zip(converted.first_outputs, map(np.array, compiled([IMAGE]).values()), strict=False))
+        np.testing.assert_allclose(found["probabilities.brixia"].sum(axis=-1), 1, atol=0.02)
+        if emulated:
+            for name in converted.again_outputs:
+                np.testing.assert_array_equal(found[name], rounded(found[name]))
+
+    def test_an_output_that_is_another_name_of_a_result_has_its_own(self) -> None:
+        model = onnx.load_from_string(severity_graph())
+        for node in model.graph.node:
+            for names in (node.input, node.output):
+                for index, name in enumerate(names):
+                    names[index] = "aaa" if name == "theta" else name
+        model.graph.node.append(helper.make_node("Identity", ["aaa"], ["theta"], name="other"))
+        converted = to_bfloat16(model.SerializeToString(), 0)
+        assert "theta" in converted.first_outputs
+        assert converted.half_layers == 3  # the warp is still found behind theta
 
     def test_written_out_it_has_no_bfloat16_and_rounds_every_result(self) -> None:
         converted = to_bfloat16(severity_graph(), 0, emulated=True)

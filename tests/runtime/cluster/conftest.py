@@ -1,4 +1,4 @@
-"""An archive of small images, a web server, and scored images."""
+"""An archive of small images, and a web server."""
 
 from __future__ import annotations
 
@@ -7,10 +7,7 @@ from pathlib import Path
 
 import pytest
 from bedside_images import png
-from scored_images import failed, make_scored, skipped
 from web_server import Web
-
-__all__ = ["failed", "make_scored", "skipped"]
 
 
 @pytest.fixture

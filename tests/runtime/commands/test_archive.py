@@ -3,15 +3,17 @@ from __future__ import annotations
 import json
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from archive_runs import table
+from bedside_images import MODEL, QuickModel, png
 from typer.testing import CliRunner
 
 from lungsev.bundle.archive import Bundle
 from lungsev.errors import LungsevError, MissingExtraError
-from lungsev.phantom import make_phantom, write_phantom_dicom
+from lungsev.report import ModelInfo
 from lungsev.runtime.cluster.run import Summary
 from lungsev.runtime.commands import archive as archive_module
 from lungsev.runtime.commands.archive import ArchiveOptions, score_archive
@@ -23,14 +25,19 @@ from lungsev.runtime.settings import ModelSettings
 def ward(tmp_path: Path) -> Path:
     folder = tmp_path / "ward"
     folder.mkdir()
-    write_phantom_dicom(make_phantom(11, size_px=256), folder / "image.dcm")
+    (folder / "image.png").write_bytes(png(1))
     (folder / "letter.dcm").write_bytes(b"Dear colleague, this is no image.")
     (folder / "x.part").write_bytes(b"x")
     return folder
 
 
+def info_of(bundle: Bundle) -> ModelInfo:
+    return replace(MODEL, bundle_sha256=bundle.sha256)
+
+
 @pytest.fixture
-def model(tiny_bundle: Bundle) -> ModelSettings:
+def model(tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> ModelSettings:
+    monkeypatch.setattr("lungsev.model.load", lambda *arguments, **options: QuickModel(info=info_of(tiny_bundle)))
     return ModelSettings(bundle=tiny_bundle.path, backend="onnxruntime", threads=1)
 
 
@@ -41,12 +48,12 @@ def test_an_archive_becomes_a_table_and_a_summary(
     out = tmp_path / "out"
     score_archive([str(ward)], out, model, ArchiveOptions(reports=True), as_json=False)
     rows = {row["image"]: row for row in table(out)}
-    assert {name: row["status"] for name, row in rows.items()} == {"image.dcm": "scored", "letter.dcm": "failed"}
-    assert json.loads(rows["image.dcm"]["report"])["scores"]["brixia"]["total"] == rows["image.dcm"]["total"]
+    assert {name: row["status"] for name, row in rows.items()} == {"image.png": "scored", "letter.dcm": "failed"}
+    assert json.loads(rows["image.png"]["report"])["scores"]["brixia"]["total"] == rows["image.png"]["total"]
     printed = capsys.readouterr().out.splitlines()
     assert printed[:3] == [
         "2 images: 1 scored, 0 skipped, 1 failed",
-        "failed: not_dicom 1",
+        "failed: unknown_format 1",
         "left out: 1 hidden or still being written",
     ]
     assert printed[-2:] == [f"results: {out}", "Research use only. Not for clinical use."]

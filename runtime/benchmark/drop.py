@@ -39,6 +39,7 @@ _UNCOUNTED_IMAGES = 2
 _START_SECONDS, _IMAGE_SECONDS = 600.0, 120.0
 _QUIET_SECONDS = 0.3  # between two images, in which the watcher tidies up and falls asleep
 _JOIN_SECONDS = 60.0
+_POLL_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -49,11 +50,13 @@ class DropTimes:
         wait: From the moment its writer closed it until the watcher took it up to score it.
         work: From there to its report on the disk and its original in the archive.
         total: Both.
+        scored_by: Backend, precision and device, of the report.
     """
 
     wait: float
     work: float
     total: float
+    scored_by: str
 
 
 def measure_drops(
@@ -107,11 +110,14 @@ class _Watched:
         self._watcher = Watcher(self._incoming, self._layout, self._settings)
         self._watcher.on_finished = self._take
         self._thread = threading.Thread(target=self._run, name="watcher", daemon=True)
-        self._dropped = 0
 
     def __enter__(self) -> _Watched:
         prepare_folders(self._incoming, self._layout, self._settings)
         self._thread.start()
+        end = time.monotonic() + _START_SECONDS
+        while self._is_starting():
+            self._check(end, "the watcher did not start")
+            time.sleep(_POLL_SECONDS)
         return self
 
     def __exit__(self, *_error: object) -> None:
@@ -125,7 +131,9 @@ class _Watched:
         target = self._incoming / f"{index}{ready.suffix}"
         shutil.copyfile(ready, target)  # closed when it returns
         arrived = time.monotonic()
-        self._wait(_START_SECONDS if index == 0 else _IMAGE_SECONDS)
+        end = arrived + _IMAGE_SECONDS
+        while not self._finished.wait(_POLL_SECONDS):
+            self._check(end, "an image in the watched folder got no result")
         last = self._last
         assert last is not None
         if last.report is None:
@@ -137,15 +145,21 @@ class _Watched:
             (self._layout.reports / f"{last.image.id}.json").unlink()
         time.sleep(_QUIET_SECONDS)
         total, work = (self._last_at - arrived) * 1000, last.seconds * 1000
-        return DropTimes(max(0.0, total - work), work, total)
+        model = last.report.model
+        scored_by = f"{model.backend} {model.precision} on {model.device}" if model is not None else ""
+        return DropTimes(max(0.0, total - work), work, total, scored_by)
 
-    def _wait(self, seconds: float) -> None:
-        end = time.monotonic() + seconds
-        while not self._finished.wait(0.5):
-            if self._failure is not None:
-                raise self._failure
-            if time.monotonic() > end or not self._thread.is_alive():
-                raise LungsevError(f"an image in the watched folder got no result within {seconds:.0f} s")
+    def _is_starting(self) -> bool:
+        """Whether the model is not open yet, or its engine not loaded: the CPU would score the first images."""
+        status = self._watcher.health.backend
+        return status is None or status.state in ("starting", "building", "comparing")
+
+    def _check(self, end: float, what: str) -> None:
+        """Raise LungsevError where the watcher has failed, or took too long."""
+        if self._failure is not None:
+            raise self._failure
+        if time.monotonic() > end or not self._thread.is_alive():
+            raise LungsevError(f"{what} in time; leave it out with --drops 0")
 
     def _take(self, finished: FinishedImage) -> None:
         self._last, self._last_at = finished, time.monotonic()

@@ -141,6 +141,7 @@ def run_bench(plan: BenchPlan) -> BenchResult:
         profile=scored.profile,
         drops=_drop_stages(drops),
         drop_disk=file_system_of(plan.drop_folder or Path(tempfile.gettempdir())) if drops else "",
+        drop_backend=" and ".join(sorted({drop.scored_by for drop in drops})),
         cold_start_ms=cold[0],
         first_score_ms=cold[1],
         bfloat16=scored.bfloat16,

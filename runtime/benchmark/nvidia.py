@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import subprocess
 import threading
@@ -40,8 +41,13 @@ def open_nvidia() -> Source | None:
     return SmiSource() if shutil.which("nvidia-smi") else None
 
 
+def visible_card() -> str:
+    """Number or UUID of the card that CUDA shows first: that of CUDA_VISIBLE_DEVICES, else 0."""
+    return os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0].strip() or "0"
+
+
 class NvmlSource:
-    """Card 0 by NVML.
+    """The first visible card by NVML.
 
     Args:
         nvml: The module `pynvml` of nvidia-ml-py.
@@ -53,7 +59,9 @@ class NvmlSource:
     def __init__(self, nvml: ModuleType) -> None:
         self._nvml = nvml
         nvml.nvmlInit()
-        self._card = nvml.nvmlDeviceGetHandleByIndex(0)
+        card = visible_card()
+        by_number = card.isdigit()
+        self._card = nvml.nvmlDeviceGetHandleByIndex(int(card)) if by_number else nvml.nvmlDeviceGetHandleByUUID(card)
         name = nvml.nvmlDeviceGetName(self._card)
         self._name = name.decode() if isinstance(name, bytes) else str(name)
 
@@ -85,10 +93,10 @@ class NvmlSource:
 
 
 class SmiSource:
-    """Card 0 by nvidia-smi, which stays open and prints a line several times a second."""
+    """The first visible card by nvidia-smi, which stays open and prints a line several times a second."""
 
     def __init__(self) -> None:
-        command = ["nvidia-smi", "--id=0", f"--query-gpu={_ASKED}", "--format=csv,noheader,nounits"]
+        command = ["nvidia-smi", f"--id={visible_card()}", f"--query-gpu={_ASKED}", "--format=csv,noheader,nounits"]
         self._process = subprocess.Popen(
             [*command, f"--loop-ms={_MILLISECONDS}"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )

@@ -54,6 +54,7 @@ class BenchResult:
         drops: From the file's arrival in a watched folder to its result: `wait`, `work`, `drop_to_result`; empty where
             it was not measured.
         drop_disk: File system of the watched folder.
+        drop_backend: What scored there, as the reports say.
     """
 
     lungsev: str
@@ -71,6 +72,7 @@ class BenchResult:
     profile: Profile | None = None
     drops: dict[str, StageTimes] = field(default_factory=dict)
     drop_disk: str = ""
+    drop_backend: str = ""
     cold_start_ms: float | None = None
     first_score_ms: float | None = None
     bfloat16: Bfloat16 | None = None
@@ -110,6 +112,9 @@ class BenchResult:
                 f"a fresh process is open after {self.cold_start_ms:.0f} ms, and has its first score after "
                 f"{self.first_score_ms:.0f} ms"
             )
+        model = self.model
+        if self.drop_backend not in ("", f"{model.backend} {model.precision} on {model.device}"):
+            lines.append(f"warning: the images of the watched folder were scored by {self.drop_backend}")
         return [*lines, *self._floor_lines(), *self._sensor_lines(), *self._bfloat16_lines()]
 
     def layer_rows(self, most: int) -> list[tuple[str, str, str, str, str, str, str]]:

@@ -196,6 +196,9 @@ class LinuxSource:
             value = _number(folder / "cur_freq")
             if value is not None and re.search(r"gpu|ga10b|gv11b|gb10b", folder.name):
                 yield Reading("clock", "GPU", value / 1e6)  # Hz
+        memory = _number(self._sys / "kernel/debug/bpmp/debug/clk/emc/rate")  # of a Jetson, for root
+        if memory is not None:
+            yield Reading("clock", "memory", memory / 1e6)
 
     def _temperatures(self) -> Iterable[Reading]:
         for zone in sorted((self._sys / "class/thermal").glob("thermal_zone*")):

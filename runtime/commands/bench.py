@@ -54,7 +54,7 @@ def bench(
 
     The image takes the same way as in `score`, the reading in a child process included; then it is dropped into a
     folder that `watch` watches. The floor is the sum over the network's layers of the larger of arithmetic and memory
-    traffic. docs/measurements.md says what every figure means.
+    traffic. docs/benchmark.md says what every figure means.
 
     Example: lungsev-run bench --out now.json --against before.json
     """  # fmt: skip

@@ -7,6 +7,7 @@ import pytest
 
 from lungsev.bundle.archive import Bundle
 from lungsev.errors import LungsevError
+from lungsev.inference.status import BackendStatus, State
 from lungsev.phantom import make_phantom, write_phantom_dicom
 from lungsev.runtime.benchmark import drop as drop_module
 from lungsev.runtime.benchmark.drop import measure_drops
@@ -37,6 +38,7 @@ def test_each_phantom_is_scored_by_the_watcher_itself_and_nothing_is_left(
     assert len(times) == 2
     for found in times:
         assert found.work > 0
+        assert found.scored_by == "onnxruntime fp32 on cpu"
         assert found.total == pytest.approx(found.wait + found.work)
         assert found.wait >= settings.watch.closed_settle_seconds * 1000 * 0.9
     assert list(tmp_path.iterdir()) == []
@@ -80,6 +82,18 @@ def test_nothing_reaches_outside_the_folder(tmp_path: Path) -> None:
     assert kept.destinations == ()
     assert kept.outputs == ("json", "overlay")
     assert (kept.watch.incoming, kept.watch.out) == (tmp_path / "in", tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("state", "starting"), [(None, True), ("starting", True), ("comparing", True), ("ready", False), ("fixed", False)]
+)
+def test_no_image_is_dropped_before_the_engine_is_loaded(
+    settings: BedsideSettings, tmp_path: Path, state: State | None, starting: bool
+) -> None:
+    watched = drop_module._Watched(tmp_path, settings)
+    if state is not None:
+        watched._watcher.health.set_backend(BackendStatus("tensorrt", "gpu", "fp16", state))
+    assert watched._is_starting() == starting
 
 
 def test_a_folder_that_is_not_there_is_said(settings: BedsideSettings, tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def test_the_drops_have_the_backend_that_scored_and_the_settings_of_the_user(
     def drop(settings: BedsideSettings, image: Path, count: int, folder: Path | None, progress: Any) -> list[DropTimes]:
         asked.append((settings.model.backend, settings.model.bundle, image, folder))
         progress(count, count)
-        return [DropTimes(100.0, 400.0 + index, 500.0 + index) for index in range(count)]
+        return [DropTimes(100.0, 400.0 + index, 500.0 + index, "onnxruntime fp32 on cpu") for index in range(count)]
 
     monkeypatch.setattr(measure_module, "measure_drops", drop)
     seen: list[tuple[str, int, int]] = []
@@ -88,6 +88,7 @@ def test_the_drops_have_the_backend_that_scored_and_the_settings_of_the_user(
     assert list(result.drops) == ["wait", "work", "drop_to_result"]
     assert (result.drops["drop_to_result"].p50, result.drops["drop_to_result"].n) == (501.0, 3)
     assert result.drop_disk
+    assert result.drop_backend == "onnxruntime fp32 on cpu"
     assert ("dropping into the watched folder", 3, 3) in seen
 
 

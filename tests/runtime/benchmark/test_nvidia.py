@@ -50,6 +50,15 @@ def test_nvml_tells_clocks_temperature_power_and_energy() -> None:
     source.close()
 
 
+def test_the_card_is_the_first_that_cuda_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    module = nvml(nvmlDeviceGetHandleByIndex=asked.append, nvmlDeviceGetHandleByUUID=asked.append)
+    for visible in ("", "2,0", "GPU-1234,GPU-5"):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+        NvmlSource(module)
+    assert asked == [0, 2, "GPU-1234"]
+
+
 def test_a_card_that_does_not_tell_one_value_tells_the_others() -> None:
     source = NvmlSource(nvml(nvmlDeviceGetPowerUsage=fails, nvmlDeviceGetTotalEnergyConsumption=fails))
     assert [reading.kind for reading in source.read()] == ["clock", "clock", "temperature"]

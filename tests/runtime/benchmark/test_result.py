@@ -65,6 +65,12 @@ def test_what_the_machine_does_not_tell_is_said_and_what_it_tells_has_a_range() 
     assert "not told by this machine: clock" in said
 
 
+def test_a_watcher_that_scored_with_another_backend_is_said_to_have() -> None:
+    assert "watched folder were scored by" not in text(replace(RESULT, drop_backend="onnxruntime fp32 on cpu"))
+    said = text(replace(RESULT, drop_backend="tensorrt fp16 on NVIDIA L4"))
+    assert "warning: the images of the watched folder were scored by tensorrt fp16 on NVIDIA L4" in said
+
+
 def test_bfloat16_and_a_fresh_process_are_told_where_they_were_measured() -> None:
     assert "fresh process" not in text(RESULT)
     said = text(replace(RESULT, cold_start_ms=900.0, first_score_ms=1100.4, bfloat16=Bfloat16(10.0, 0.3, 2.5, "")))

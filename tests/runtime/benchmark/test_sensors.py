@@ -118,10 +118,12 @@ def test_a_jetson_tells_rails_and_the_clock_of_its_gpu(tmp_path: Path) -> None:
         write(sensor / f"curr{channel}_input", milliamperes)
     write(tmp_path / "sys/class/devfreq/17000000.gpu/cur_freq", 1_020_000_000)
     write(tmp_path / "sys/class/devfreq/15340000.vic/cur_freq", 115_200_000)
+    write(tmp_path / "sys/kernel/debug/bpmp/debug/clk/emc/rate", 3_199_000_000)
     write(tmp_path / "sys/class/thermal/thermal_zone0/type", "gpu-thermal")
     write(tmp_path / "sys/class/thermal/thermal_zone0/temp", 48_000)
     assert LinuxSource(tmp_path).read() == [
         Reading("clock", "GPU", 1020.0),
+        Reading("clock", "memory", 3199.0),
         Reading("temperature", "gpu-thermal", 48.0),
         Reading("power", "VDD_IN", 7.0),
         Reading("power", "VDD_CPU_GPU_CV", 2.5),

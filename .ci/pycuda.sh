@@ -1,6 +1,6 @@
 #!/bin/sh
 # Compile pycuda, which has no wheel, for one of the slow tests: with the headers of CUDA from NVIDIA's wheels (75 MB,
-# deleted afterwards), without optimisation, and linked with libraries that have no content. Four minutes on one core.
+# deleted afterwards), without optimisation, and linked with libraries that have no content. A minute and a half of CPU.
 # What is there already is kept; nothing is installed into the environment.
 # Usage: pycuda.sh PYTHON
 set -eu

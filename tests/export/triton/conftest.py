@@ -11,6 +11,7 @@ import pytest
 from lungsev.bundle.archive import Bundle
 from lungsev.export.triton.config import TritonOptions
 from lungsev.export.triton.repository import triton_from_bundle
+from lungsev.model import DirectDecoder
 from lungsev.phantom import make_phantom, write_phantom_dicom
 
 
@@ -21,10 +22,19 @@ def repository(tiny_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) ->
     return out
 
 
+class QuickSandbox(DirectDecoder):
+    """Reads in this process; the real server's worker reads in its own, as everywhere."""
+
+    def start(self) -> None:
+        pass
+
+
 @pytest.fixture(scope="session")
 def server(repository: Path) -> Iterator[fake_triton.FakeServer]:
-    with fake_triton.serving(repository) as running:
-        yield running
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lungsev.sandbox.client.Sandbox", QuickSandbox)
+        with fake_triton.serving(repository) as running:
+            yield running
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,14 @@ settings.load_profile("busy")
 os.environ["LUNGSEV_ALLOW_UNSIGNED"] = "1"  # bundles of tests are signed where signatures are tested
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _any_processor() -> Iterator[None]:
+    """What the processor can do decides no test: `auto` does not choose bfloat16, which would be timed first."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lungsev.inference.bfloat16.choice.has_bfloat16", lambda: False)
+        yield
 
 
 @pytest.fixture(scope="session")

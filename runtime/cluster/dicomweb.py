@@ -160,7 +160,8 @@ class DicomWeb:
     def _items(self, dataset: dict[str, Any], modality: str) -> Iterator[Item]:
         """Yield the instance of a result, if its UIDs are such: they become part of a URL."""
         uids = [
-            next((str(value) for value in element_values(dataset, tag)), "") for tag in (_STUDY, _SERIES, _INSTANCE)
+            next((str(value).strip(" \0") for value in element_values(dataset, tag)), "")
+            for tag in (_STUDY, _SERIES, _INSTANCE)
         ]
         if not all(len(uid) <= _UID_LENGTH and _UID.fullmatch(uid) for uid in uids):
             self.left_out["without valid UIDs"] += 1

@@ -5,15 +5,18 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import socket
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from lungsev.errors import LungsevError, MissingExtraError
 from lungsev.inference.cpus import usable_cpus
 
 USAGE_STATISTICS = "RAY_USAGE_STATS_ENABLED"
+_CONNECT_SECONDS = 10.0
 # Rows are kilobytes and travel inside messages; the least that Ray takes, of /dev/shm.
 _OBJECT_STORE_BYTES = 80 * 1024 * 1024
 
@@ -67,6 +70,8 @@ def joined(address: str, demand: Demand, jobs: int | None) -> Iterator[tuple[Any
 
 def _joined(address: str, demand: Demand, jobs: int | None) -> Iterator[tuple[Any, int]]:
     ray = import_ray()
+    if address not in ("local", "auto"):
+        _check_answers(address)
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address == "local":
         options |= {
@@ -88,6 +93,21 @@ def _joined(address: str, demand: Demand, jobs: int | None) -> Iterator[tuple[An
         yield ray, jobs or room
     finally:
         ray.shutdown()
+
+
+def _check_answers(address: str) -> None:
+    """Raise LungsevError unless something listens at an address: Ray itself would try for minutes."""
+    parts = urlsplit(address if "://" in address else f"//{address}")
+    try:
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port = None, None
+    if not host or not port:
+        raise LungsevError(f"found --cluster {address}, expected auto, local, ray://HOST:10001 or HOST:6379")
+    try:
+        socket.create_connection((host, port), _CONNECT_SECONDS).close()
+    except OSError as error:
+        raise LungsevError(_no_cluster(address, error)) from None
 
 
 def _room(resources: dict[str, float], demand: Demand) -> int:

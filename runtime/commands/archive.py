@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import signal
 import sys
 import threading
@@ -57,6 +58,8 @@ def score_archive(
 
     if out is None:
         raise LungsevError("an archive needs --out, a folder for its results")
+    if re.match(r"[a-z][a-z0-9+.-]+:/", str(out)):  # a path has one slash where a URL has two
+        raise LungsevError("found a URL for --out, expected a folder of this machine, which workers send their rows to")
     if options.cluster is not None:
         import_ray()
     sources = [open_source(word, out) for word in words]
@@ -69,6 +72,9 @@ def score_archive(
         summary = run_archive(sources, pool, out, bundle.sha256, options.fresh, progress)
     progress.close()
     _print_json(summary) if as_json else _print_for_people(summary, out)
+    if not (summary.images or summary.done or summary.errors):
+        named = ", ".join(source.name for source in sources)
+        raise LungsevError(f"found no image in {named}; check the address")
     if summary.errors:
         raise LungsevError(f"not all was listed: {'; '.join(summary.errors)}")
 

@@ -56,8 +56,13 @@ def test_a_search_may_name_its_modalities(web: Web) -> None:
 
 
 def test_only_valid_uids_become_part_of_a_url(web: Web) -> None:
-    bad = ["../../etc", "1.2/x", "1..2", "1", "", "1.02", "1.2?x", "1." + "2" * 64, "1.2\n"]
-    entries = [*(found(instance=uid) for uid in bad), *(found(study=uid) for uid in bad), found(modality="CT"), found()]
+    bad = ["../../etc", "1.2/x", "1..2", "1", "", "1.02", "1.2?x", "1." + "2" * 64, "1.2\n", "1.2\0/../x"]
+    entries = [
+        *(found(instance=uid) for uid in bad),
+        *(found(study=uid) for uid in bad),
+        found(modality="CT"),
+        found(instance="1.4\0"),
+    ]
     web.answer_to = paged({"DX": entries, "CR": []})
     source = server(web)
     assert [item.place for item in source.images()] == [ITEM.place]

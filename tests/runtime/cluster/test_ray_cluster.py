@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import socket
 
 import pytest
 from fake_ray import FakeRay
@@ -78,7 +79,7 @@ def test_a_cluster_of_this_machine_has_a_cpu_for_every_worker(ray: FakeRay, monk
         assert ray.asked["init"]["num_cpus"] == 6
         assert ray.asked["init"]["include_dashboard"] is False
         assert ray.asked["init"]["log_to_driver"] is False
-    with joined("ray://head:10001", Demand(2), 3):
+    with joined("auto", Demand(2), 3):
         assert "num_cpus" not in ray.asked["init"]
 
 
@@ -87,10 +88,29 @@ def test_a_cluster_of_this_machine_has_a_cpu_for_every_worker(ray: FakeRay, monk
     [
         ("auto", "found no Ray cluster: start one with `ray start --head`"),
         ("local", "Ray does not start on this machine: no luck"),
-        ("ray://head:10001", "no Ray cluster answers at ray://head:10001: no luck; check the address"),
     ],
 )
 def test_a_cluster_that_does_not_answer_is_said_in_one_line(ray: FakeRay, address: str, words: str) -> None:
     ray.init_error = ConnectionError("no\n luck")
     with pytest.raises(LungsevError, match=words), joined(address, Demand(), None):
         pass
+
+
+@pytest.mark.parametrize("scheme", ["ray://", ""])
+def test_an_address_where_something_listens_is_given_to_ray(ray: FakeRay, scheme: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"{scheme}127.0.0.1:{server.getsockname()[1]}"
+        with joined(address, Demand(), None):
+            assert ray.asked["init"]["address"] == address
+        ray.init_error = ConnectionError("no luck")
+        with pytest.raises(LungsevError, match=f"no Ray cluster answers at {address}: no luck; check the address"):
+            joined(address, Demand(), None).__enter__()
+    with pytest.raises(LungsevError, match=f"no Ray cluster answers at {address}: .*refused"):
+        joined(address, Demand(), None).__enter__()
+
+
+@pytest.mark.parametrize("address", ["nonsense", "ray://head", "head:99999", "ray://"])
+def test_an_address_that_is_none_is_refused_at_once(ray: FakeRay, address: str) -> None:
+    with pytest.raises(LungsevError, match=r"expected auto, local, ray://HOST:10001 or HOST:6379"):
+        joined(address, Demand(), None).__enter__()
+    assert "init" not in ray.asked

@@ -114,6 +114,15 @@ def test_an_archive_needs_a_folder_for_its_results(ward: Path, options: dict) ->
         score(**{"sources": [str(ward)], **options})
 
 
+def test_a_url_for_the_results_and_an_archive_without_images_are_said(tmp_path: Path, model: ModelSettings) -> None:
+    with pytest.raises(LungsevError, match="found a URL for --out, expected a folder of this machine"):
+        score_archive(["archive"], Path("s3://bucket/out"), model, ArchiveOptions(), as_json=False)
+    pytest.importorskip("pyarrow", reason="the extra cluster is not installed")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(LungsevError, match=r"found no image in .*empty; check the address"):
+        score_archive([str(tmp_path / "empty")], tmp_path / "out", model, ArchiveOptions(), as_json=True)
+
+
 def test_a_missing_ray_is_said_before_anything_is_listed(
     ward: Path, tmp_path: Path, model: ModelSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,6 +8,8 @@ already a pixel.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -58,7 +60,8 @@ class AffineWarp(nn.Module):
         """Columns of the frame [1, K, oversample] of theta [N, 2, 3] -> [N, C, size_px, K]."""
         across = self._weights(theta[:, 0, 0], theta[:, 0, 2], image.shape[-1], columns)
         down = self._weights(theta[:, 1, 1], theta[:, 1, 2], image.shape[-2], self.samples)
-        return (down @ image.float() @ across.transpose(2, 3)).to(image.dtype)
+        # Columns first: of a lung's frame there are half as many as rows.
+        return (down @ (image.float() @ across.transpose(2, 3))).to(image.dtype)
 
     def _weights(self, scale: Tensor, shift: Tensor, side: int, samples: Tensor) -> Tensor:
         """Share of each of `side` source pixels in each of K pixels of the frame along one axis: [N, 1, K, side]."""
@@ -73,25 +76,33 @@ class AffineWarp(nn.Module):
 
 
 class AreaReduction(nn.Module):
-    """Reduce a square image to a smaller side by the area each old pixel has in each new one, as INTER_AREA does."""
+    """Reduce a square image to a smaller side by the area each old pixel has in each new one, as INTER_AREA does.
 
-    shares: Tensor
+    The two sides have common divisors: so many old pixels in a row give so many new ones, all along the side. A product
+    for each of these groups takes a sixtieth of the arithmetic of one for the whole side (512 to 192).
+    """
+
+    shares: Tensor  # [new, old] pixels of a group
 
     def __init__(self, size_px: int, reduced_px: int) -> None:
         super().__init__()
         self.factor = size_px // reduced_px if size_px % reduced_px == 0 else None
-        edges = torch.linspace(0.0, size_px, reduced_px + 1, dtype=torch.float64)
-        pixels = torch.arange(size_px, dtype=torch.float64)
+        self.groups = math.gcd(size_px, reduced_px)
+        old, new = size_px // self.groups, reduced_px // self.groups
+        edges = torch.linspace(0.0, old, new + 1, dtype=torch.float64)
+        pixels = torch.arange(old, dtype=torch.float64)
         overlap = torch.minimum(edges[1:, None], pixels + 1) - torch.maximum(edges[:-1, None], pixels)
-        shares = (overlap.clamp_min(0) * reduced_px / size_px).float()
-        self.register_buffer("shares", shares, persistent=False)
+        self.register_buffer("shares", (overlap.clamp_min(0) * new / old).float(), persistent=False)
 
     def forward(self, image: Tensor) -> Tensor:
         """[N, C, S, S] -> [N, C, s, s]."""
         if self.factor is not None:
             return functional.avg_pool2d(image, self.factor)
         shares = self.shares.to(image.dtype)
-        return shares @ image @ shares.T
+        new, old = shares.shape
+        across = (image.reshape(*image.shape[:-1], self.groups, old) @ shares.T).reshape(*image.shape[:-1], -1)
+        down = shares @ across.reshape(*image.shape[:2], self.groups, old, self.groups * new)
+        return down.reshape(*image.shape[:2], self.groups * new, self.groups * new)
 
 
 def pixel_centres(size_px: int) -> Tensor:

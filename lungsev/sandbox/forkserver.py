@@ -105,9 +105,11 @@ class _Workers:
         self.prepare()
 
     def start(self, request: bytes, answers: socket.socket) -> None:
-        """Give an image to the worker that waits, or to a new one."""
-        pid, channel = self._waiting or self._fork(warm=False)
-        self._waiting = None
+        """Give an image to the worker that waits, or to a new one where none is ready."""
+        if self._waiting is not None and _is_ready(self._waiting[1]):
+            (pid, channel), self._waiting = self._waiting, None
+        else:
+            pid, channel = self._fork(warm=False)
         with channel:
             socket.send_fds(channel, [request], [answers.fileno()])
         self._answers[pid] = answers
@@ -127,7 +129,8 @@ class _Workers:
         pid = os.fork()
         if pid == 0:
             signal.set_wakeup_fd(-1)
-            for other in (self._requests, self.ended, self._wake, ours, *self._answers.values()):
+            waiting = () if self._waiting is None else (self._waiting[1],)
+            for other in (self._requests, self.ended, self._wake, ours, *waiting, *self._answers.values()):
                 other.close()
             _wait(theirs, forkserver, warm)
         theirs.close()
@@ -149,6 +152,12 @@ class _Workers:
                 # Comes second after the worker's own answer, and is then not received.
                 signal_number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
                 answers.send(json.dumps({"ended": signal_number}).encode())
+
+
+def _is_ready(channel: socket.socket) -> bool:
+    with contextlib.suppress(OSError):
+        return channel.recv(len(READY), socket.MSG_DONTWAIT) == READY
+    return False
 
 
 def _warm_up() -> None:
@@ -184,9 +193,10 @@ def _wait(requests: socket.socket, forkserver: int, warm: bool) -> NoReturn:
     """Wait for a request and answer it; before that, if asked for, touch all that an image needs."""
     try:
         die_with_parent(forkserver)
+        memory = _memory_file(USUAL_PX[0] * USUAL_PX[1] * 2 if warm else 0)
         if warm:
             _read_something(USUAL_PX)
-        memory = _memory_file(USUAL_PX[0] * USUAL_PX[1] * 2 if warm else 0)
+            requests.send(READY)
         message, descriptors, _, _ = socket.recv_fds(requests, MAX_MESSAGE_BYTES, 1)
     except BaseException:
         os._exit(1)

@@ -150,6 +150,16 @@ def test_memory_beyond_the_limit_is_refused(trapped: Sandbox, radiograph: Path) 
     assert trapped.read(radiograph).pixels.shape == (160, 128)
 
 
+def test_an_image_does_not_wait_for_a_worker_that_warms_up(radiograph: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = (
+        "import time, lungsev.sandbox.forkserver as forkserver\n"
+        "forkserver._read_something = lambda shape: time.sleep(120 * (shape == forkserver.USUAL_PX))\n"
+    )
+    monkeypatch.setattr(client, "_START", client._START.replace("from lungsev", f"\n{slow}from lungsev"))
+    with Sandbox() as sandbox:
+        assert sandbox.read(radiograph).pixels.shape == (160, 128)
+
+
 @pytest.mark.parametrize("megabytes", [1, 4, 7, 10, 64])
 def test_an_image_without_enough_memory_is_too_large_wherever_it_runs_out(
     tmp_path: Path, megabytes: int, monkeypatch: pytest.MonkeyPatch

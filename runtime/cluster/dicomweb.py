@@ -79,7 +79,10 @@ class DicomWeb:
     """
 
     def __init__(self, address: str, access: Access, pause_seconds: float = 2.0) -> None:
-        parts = urlsplit(address)
+        try:
+            parts = urlsplit(address)
+        except ValueError:
+            parts = urlsplit("")
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise LungsevError(f"found no address of a server after dicomweb+, {_EXPECTED}")
         if parts.username or parts.password:

@@ -13,6 +13,7 @@ from lungsev.errors import LungsevError, MissingExtraError, UnreadableImageError
 from lungsev.reading.limits import MIB
 from lungsev.runtime.cluster.parts import PART_SUFFIX
 from lungsev.runtime.cluster.sources import Item, NotFetchedError
+from lungsev.runtime.console import display_name
 from lungsev.runtime.scan import Scan, is_unfinished, walk_folder
 
 UNFINISHED = "hidden or still being written"
@@ -24,7 +25,7 @@ class LocalFiles:
     """A file or a folder of this machine, or of a share that every worker has mounted at the same place."""
 
     def __init__(self, path: Path, results: Path | None = None) -> None:
-        self.name = readable(os.fspath(path))
+        self.name = display_name(path)
         self.left_out: Counter[str] = Counter()
         self._path, self._results = Path(os.path.abspath(path)), results and Path(os.path.realpath(results))
 
@@ -64,10 +65,13 @@ class RemoteFiles:
     """
 
     def __init__(self, url: str) -> None:
-        for part in url.split("::"):
-            if urlsplit(part).password is not None:
-                raise LungsevError("found a password in a URL, expected none: it would be kept with the results")
-        self.name = readable(url.partition("?")[0])
+        self.name = display_name(url.partition("?")[0])
+        try:
+            passwords = [urlsplit(part).password for part in url.split("::")]
+        except ValueError as error:
+            raise LungsevError(f"found a URL that is none: {error}; check the address") from None
+        if any(password is not None for password in passwords):
+            raise LungsevError("found a password in a URL, expected none: it would be kept with the results")
         self.left_out: Counter[str] = Counter()
         self._url, self._is_web = url, url.lower().startswith(("http://", "https://"))
         self._opened: tuple[Any, str] | None = None
@@ -211,7 +215,7 @@ def _last(name: str) -> str:
 
 
 def _reason(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0][:300].rstrip(".") or type(error).__name__
+    return display_name(str(error).strip().partition("\n")[0][:300].rstrip(".")) or type(error).__name__
 
 
 def _too_large(most_bytes: int) -> UnreadableImageError:

@@ -53,6 +53,7 @@ class ScoringWorker:
     def __init__(self, sources: Sequence[Source], open_model: Callable[[], Model], with_report: bool) -> None:
         self._sources, self._open_model, self._with_report = sources, open_model, with_report
         self._turn = threading.Lock()
+        self._logging = contextlib.ExitStack()
 
     def open(self) -> Opened:
         """Open the model."""
@@ -62,7 +63,8 @@ class ScoringWorker:
         from lungsev.runtime.logs import logging_to
 
         limit_thread_pools()
-        logging_to(None, "warning").__enter__()  # Ray keeps standard error: no text of an error that quotes an image
+        # Ray keeps standard error: it gets no text of an error that quotes an image.
+        self._logging.enter_context(logging_to(None, "warning"))
         node = ray.get_runtime_context().get_node_id()
         try:
             self._model = self._open_model()

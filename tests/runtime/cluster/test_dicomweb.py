@@ -184,6 +184,7 @@ def test_access_is_read_from_the_environment_and_shown_to_nobody_else(web: Web, 
     [
         ("ftp://pacs.example/x", "expected a DICOMweb server"),
         ("https:///x", "expected a DICOMweb server"),
+        ("https://[x/y", "expected a DICOMweb server"),
         ("https://me:secret@pacs.example/x", "set LUNGSEV_DICOMWEB_USER"),
         ("https://pacs.example/x?limit=5", "found limit in the search"),
     ],

@@ -162,6 +162,13 @@ def test_a_password_in_a_url_is_refused() -> None:
     assert "secret" not in str(caught.value)
 
 
+def test_a_name_cannot_drive_the_terminal(tmp_path: Path) -> None:
+    with pytest.raises(LungsevError, match=r"no such file or folder: .*\\x1b\[31m"):
+        list(LocalFiles(tmp_path / "\x1b[31m").images())
+    with pytest.raises(LungsevError, match="found a URL that is none"):
+        RemoteFiles("https://[x/y")
+
+
 def test_without_fsspec_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "fsspec.core", None)
     with pytest.raises(MissingExtraError, match=r'pip install "lungsev\[cluster\]"'):

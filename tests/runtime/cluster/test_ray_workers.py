@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from bedside_images import MODEL, QuickModel, png
 from fake_ray import FakeRay, RayTaskError, WorkerKilled
 
 from lungsev.errors import BackendError, BundleError, LungsevError
+from lungsev.runtime import logs
 from lungsev.runtime.cluster import ray_cluster, ray_workers
 from lungsev.runtime.cluster.ray_cluster import Demand
 from lungsev.runtime.cluster.ray_workers import RayPool
@@ -32,12 +34,24 @@ class Memory:
         return png(int(item.place))
 
 
+LOGGING: list[str] = []
+
+
 @pytest.fixture
 def ray(monkeypatch: pytest.MonkeyPatch) -> FakeRay:
     fake = FakeRay()
     monkeypatch.setattr(ray_cluster, "import_ray", lambda: fake)
     monkeypatch.setitem(__import__("sys").modules, "ray", fake)
+    monkeypatch.setattr(logs, "logging_to", fake_logging)
     return fake
+
+
+@contextmanager
+def fake_logging(folder: Path | None, level: str) -> Iterator[None]:
+    LOGGING.append(level)
+    yield
+    with suppress(ValueError):  # a worker of an earlier test
+        LOGGING.remove(level)
 
 
 def score(
@@ -69,6 +83,13 @@ def test_a_cluster_without_room_for_a_worker_is_said_while_it_is_waited_for(
     rows, _ = score(Memory())
     assert statuses(rows) == {"scored": 20}
     assert [record.message.partition(":")[0] for record in caplog.records] == ["no worker has started yet"] * 2
+
+
+def test_a_worker_logs_without_the_text_of_errors_for_as_long_as_it_lives(ray: FakeRay) -> None:
+    seen: list[list[str]] = []
+    LOGGING.clear()
+    score(Memory(lambda number: seen.append(list(LOGGING))), count=3, jobs=1)
+    assert seen == [["warning"]] * 3
 
 
 def test_a_worker_that_dies_costs_a_retry_and_no_image(ray: FakeRay) -> None:

@@ -103,9 +103,20 @@ class DicomWeb:
             while page := self._page(modality.strip(), offset):
                 if page == before:
                     raise LungsevError(f"{self.name} sends the same page again: it does not know `offset`")
-                for dataset in page:
-                    yield from self._items(dataset, modality.strip())
+                yield from self.items(page, modality.strip())
                 offset, before = offset + len(page), page
+
+    def items(self, page: list[dict[str, Any]], modality: str) -> Iterator[Item]:
+        """Yield the instances of a page, if their UIDs are such: they become part of a URL."""
+        for dataset in page:
+            uids = [_text(dataset, tag) for tag in (_STUDY, _SERIES, _INSTANCE)]
+            if not all(len(uid) <= _UID_LENGTH and _UID.fullmatch(uid) for uid in uids):
+                self.left_out["without valid UIDs"] += 1
+            elif _text(dataset, _MODALITY) not in ("", modality):
+                self.left_out["of another modality"] += 1
+            else:
+                place = "/studies/{}/series/{}/instances/{}".format(*uids)
+                yield Item(f"{self.name}{place}", place)
 
     def fetch(self, item: Item, most_bytes: int) -> bytes:
         """Return an instance as a DICOM file; raises NotFetchedError and UnreadableImageError."""
@@ -114,7 +125,7 @@ class DicomWeb:
             if answer.status in _GONE:
                 raise NotFetchedError("the server no longer has the object", final=True)
             check_web_status(answer.status)
-            data = _only_part(answer)
+            data = only_part(answer)
         except SendRefusedError as error:
             raise NotFetchedError(str(error), final=True) from None
         except SendLaterError as error:
@@ -151,31 +162,28 @@ class DicomWeb:
 
     def _ask(self, url: str) -> list[dict[str, Any]]:
         headers = {**self._access.headers(), "Accept": "application/dicom+json"}
-        answer = request(url, "GET", None, headers, timeout_seconds=_SEARCH_SECONDS, most_bytes=_LONGEST_PAGE)
-        if answer.status == _NO_CONTENT:
-            return []
-        check_web_status(answer.status)
-        page = read_dicom_json(answer.body) if answer.body else []
-        if page is None:
-            raise SendRefusedError("what the server answered is no result of a search: check the URL")
-        return page
-
-    def _items(self, dataset: dict[str, Any], modality: str) -> Iterator[Item]:
-        """Yield the instance of a result, if its UIDs are such: they become part of a URL."""
-        uids = [
-            next((str(value).strip(" \0") for value in element_values(dataset, tag)), "")
-            for tag in (_STUDY, _SERIES, _INSTANCE)
-        ]
-        if not all(len(uid) <= _UID_LENGTH and _UID.fullmatch(uid) for uid in uids):
-            self.left_out["without valid UIDs"] += 1
-        elif modality not in (element_values(dataset, _MODALITY) or [modality]):
-            self.left_out["of another modality"] += 1
-        else:
-            place = "/studies/{}/series/{}/instances/{}".format(*uids)
-            yield Item(f"{self.name}{place}", place)
+        return read_page(request(url, "GET", None, headers, timeout_seconds=_SEARCH_SECONDS, most_bytes=_LONGEST_PAGE))
 
 
-def _only_part(answer: WebAnswer) -> bytes:
+def read_page(answer: WebAnswer) -> list[dict[str, Any]]:
+    """Return the instances of an answer to a search (PS3.18 8.3.4.4); none is the end.
+
+    Raises:
+        SendLaterError, SendRefusedError: It is none.
+    """
+    check_web_status(answer.status)
+    page = read_dicom_json(answer.body) if answer.status != _NO_CONTENT and answer.body else []
+    if page is None:
+        raise SendRefusedError("what the server answered is no result of a search: check the URL")
+    return page
+
+
+def _text(dataset: dict[str, Any], tag: str) -> str:
+    """Return the first text of an element; empty where it has none."""
+    return next((value.strip(" \0") for value in element_values(dataset, tag) if isinstance(value, str)), "")
+
+
+def only_part(answer: WebAnswer) -> bytes:
     """Return the object of an answer with one part (PS3.18 8.6.1.2), or of one without parts.
 
     Raises:

@@ -141,10 +141,13 @@ def tables() -> Iterator[Feed]:
 
 @contextlib.contextmanager
 def web_answers() -> Iterator[Feed]:
-    """What a server answers that results are sent to: the first line its Content-Type, the rest its body."""
+    """What a server answers that takes results or gives images: the first line its Content-Type, the rest its body."""
+    from lungsev.runtime.cluster.dicomweb import Access, DicomWeb, only_part, read_page
     from lungsev.runtime.delivery.statuses import SendLaterError, SendRefusedError
     from lungsev.runtime.delivery.stow_answer import read_stow_answer
-    from lungsev.runtime.delivery.web import decode_body
+    from lungsev.runtime.delivery.web import WebAnswer, decode_body
+
+    archive = DicomWeb("https://pacs.example/dicom-web", Access())
 
     def feed(data: bytes) -> None:
         first, _, body = data.partition(b"\n")
@@ -153,6 +156,11 @@ def web_answers() -> Iterator[Feed]:
                 answer = read_stow_answer(decode_body(body, encoding), first.decode("latin-1"))
                 if answer is not None:
                     answer.check_object("1.2.3", False)
+        with contextlib.suppress(SendLaterError, SendRefusedError):
+            only_part(WebAnswer(200, first.decode("latin-1"), body))
+        with contextlib.suppress(SendRefusedError):
+            for item in archive.items(read_page(WebAnswer(200, "", body)), "DX"):
+                assert item.place.replace("/", "").replace(".", "").isalnum()
 
     yield feed
 

@@ -69,6 +69,12 @@ def test_only_valid_uids_become_part_of_a_url(web: Web) -> None:
     assert source.left_out == {"without valid UIDs": 2 * len(bad), "of another modality": 1}
 
 
+@pytest.mark.parametrize("value", [None, 5, [], {}, [["1.2"]], [{"a": "1.2"}], [None, 7]])
+def test_values_that_are_no_text_are_no_uids(web: Web, value: object) -> None:
+    entry = {**found(), "0020000D": {"vr": "UI", "Value": value}}
+    assert list(server(web).items([entry], "DX")) == []
+
+
 def test_a_server_that_does_not_page_does_not_loop_for_ever(web: Web) -> None:
     web.answer_to = lambda path, query: (200, json.dumps([found()]).encode())
     with pytest.raises(LungsevError, match="does not know `offset`"):

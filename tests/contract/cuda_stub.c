@@ -3,6 +3,9 @@
    Device memory is host memory; what is queued while a stream records is kept and replayed by its graph. `stub_fail`
    lets a call return an error, `stub_left` counts what was not freed. Signatures: cuda.h of CUDA 12. */
 
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -52,6 +55,7 @@ CALL(cuDevicePrimaryCtxRetain, void **context, int device) (void)device; *contex
 CALL(cuDevicePrimaryCtxRelease_v2, int device) (void)device; left_contexts--; END
 CALL(cuCtxPushCurrent_v2, void *context) (void)context; pushed++; END
 CALL(cuCtxPopCurrent_v2, void **context) *context = &primary_context; pushed--; END
+CALL(cuCtxSetCurrent, void *context) pushed = context != NULL; END
 CALL(cuCtxGetDevice, int *device) *device = 0; return pushed ? 0 : 201; END
 CALL(cuCtxSynchronize, void) END
 CALL(cuMemGetInfo_v2, size_t *free_bytes, size_t *total) *free_bytes = (size_t)2 << 30; *total = (size_t)8 << 30; END
@@ -118,4 +122,19 @@ int cuGetErrorString(int error, const char **text) {
     *text = error == 2 ? "out of memory" : error == 100 ? "no CUDA-capable device is detected"
         : error == 700 ? "an illegal memory access was encountered" : "an error";
     return 0;
+}
+
+/* How cuda-bindings find a call: by the name of its first version; what is not here they refuse when it is called. */
+int cuGetProcAddress_v2(const char *symbol, void **function, int version, unsigned long long flags, int *status) {
+    static const char *const suffixes[] = {"WithFlags", "_v2", ""};
+    char name[128];
+    void *self = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_NOLOAD);
+    (void)version; (void)flags;
+    *function = NULL;
+    for (int index = 0; index < 3 && !*function; index++) {
+        snprintf(name, sizeof name, "%s%s", symbol, suffixes[index]);
+        *function = dlsym(self, name);
+    }
+    if (status) *status = *function ? 0 : 1;
+    return *function ? 0 : 500;
 }

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from cuda_stub import run_contract
 from fake_cuda import FakeCudaBindings, FakeDevice
 
 from lungsev.errors import BackendError
@@ -42,3 +43,9 @@ def test_the_real_bindings_have_every_function_and_refuse_without_a_driver() -> 
     if count_devices() == 0:
         with pytest.raises(BackendError, match=r"cannot be called|CUDA error"):
             CudaBindingsDriver(cuda)
+
+
+@pytest.mark.slow
+def test_the_real_cuda_bindings_keep_the_contract(tmp_path: Path) -> None:
+    pytest.importorskip("cuda.bindings.driver", reason="cuda-bindings are not installed", exc_type=ImportError)
+    run_contract(tmp_path, "cuda-bindings")

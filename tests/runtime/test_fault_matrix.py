@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 import yaml
+from cuda_stub import compile_driver
 from fake_gpu_child import FakeGpu
 from faulty_watch import read_gpu, write_gpu
 
@@ -57,14 +58,14 @@ class Ward:
         (root / "bedside.yaml").write_text(yaml.safe_dump(settings))
 
     @contextmanager
-    def watching(self, gpu: FakeGpu) -> Iterator[subprocess.Popen[bytes]]:
-        """The command, until the block ends or somebody kills it."""
+    def watching(self, gpu: FakeGpu | None, **variables: str) -> Iterator[subprocess.Popen[bytes]]:
+        """The command with further variables, until the block ends or somebody kills it."""
         machine = write_gpu(gpu, self.root / "gpu.json")
         words = ["watch", str(self.incoming), "--out", str(self.out), "--config", str(self.root / "bedside.yaml")]
         with (self.root / "console").open("ab") as console:
             command = [sys.executable, str(TESTS / "faulty_watch.py"), str(machine), *words]
             process = subprocess.Popen(
-                command, stdout=console, stderr=console, env={**os.environ, "OMP_NUM_THREADS": "1"}
+                command, stdout=console, stderr=console, env={**os.environ, "OMP_NUM_THREADS": "1", **variables}
             )
         try:
             yield process
@@ -275,6 +276,24 @@ def test_a_power_cut_in_a_build_or_while_its_plan_is_written_costs_a_build_and_n
     assert gpu.count("builds") == 3
 
 
+def test_the_real_tensorrt_rtx_without_a_real_driver_builds_twice_and_leaves_the_cpu(
+    ward: Ward, tmp_path: Path
+) -> None:
+    """Real device processes, TensorRT-RTX and cuda-bindings, over a CUDA driver on host memory that runs no engine."""
+    pytest.importorskip("tensorrt_rtx", reason="pip install tensorrt-rtx-cu13", exc_type=ImportError)
+    pytest.importorskip("cuda.bindings.driver", reason="cuda-bindings are not installed", exc_type=ImportError)
+    compile_driver(tmp_path)
+    for _ in range(2):  # of two starts the second builds nothing
+        with ward.watching(None, LD_LIBRARY_PATH=str(tmp_path)):
+            ward.send()
+            ward.wait_for_reports()
+            ward.wait_for_status(CPU, "tried 2 times", "does not run this engine here")
+        assert ward.console.count("engine built in") == 2
+    assert {report["model"]["backend"] for report in ward.reports()} == {CPU}
+    assert "building the TensorRT engine: 0% (Building engine)" in ward.console
+
+
 def test_the_machine_of_a_test_is_the_machine_of_its_process(gpu: FakeGpu, tmp_path: Path) -> None:
     machine = replace(gpu.with_fault("build", "killed", times=2), devices=3, cuda_errors={"cuInit": 35})
     assert read_gpu(write_gpu(machine, tmp_path / "gpu.json")) == machine
+    assert read_gpu(write_gpu(None, tmp_path / "gpu.json")) is None

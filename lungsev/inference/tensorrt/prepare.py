@@ -79,11 +79,14 @@ def prepare_engine(
         attempts.begin()
         on_attempt(attempts.marker)
         try:
+            is_new = engine is None or fresh
             if engine is None or fresh:
                 engine = _build(target, "asked for" if fresh else reason, say, progress, earlier)
             try:
                 engine = _prove(target, engine, say, keep=record)
             except EngineLoadError as error:
+                if is_new:  # the next one would not load either
+                    raise
                 engine = _build(target, f"the cached one does not load: {error}", say, progress, earlier)
                 engine = _prove(target, engine, say, keep=record)
         except EngineRefusedError:  # which its side file says

@@ -19,6 +19,7 @@ from lungsev.bundle.archive import Bundle, write_bundle
 from lungsev.bundle.card import write_card
 from lungsev.bundle.card_text import INTENDED_USE, LICENCE
 from lungsev.bundle.manifest import GraphSpec, InputSpec, Manifest, OutputSpec, Precision, Provenance
+from lungsev.errors import ParityError
 from lungsev.export.deployable import Deployable
 from lungsev.export.fuse_batchnorm import fuse_batchnorm
 from lungsev.export.graph.costs import total_gflop
@@ -159,7 +160,12 @@ def _compare_with_torch(
     if rounded:
         trained = ("PyTorch as trained", as_trained.infer)
         parities.append(compare(trained, ("PyTorch with rounded weights", network.infer), cases, manifest))
-        parities[-1].require(ROUNDED_WEIGHTS_TOLERANCE)
+        try:
+            parities[-1].require(ROUNDED_WEIGHTS_TOLERANCE)
+        except ParityError as error:
+            raise ParityError(
+                f"{error}; train the network longer, or export it in FP32 alone (without --fp16)"
+            ) from None
     parities.append(compare(("PyTorch FP32", network.infer), ("ONNX FP32", run_graph(graph)), cases, manifest))
     parities[-1].require(FP32_TOLERANCE)
     return parities

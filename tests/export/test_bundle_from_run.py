@@ -14,8 +14,11 @@ from lungsev.bundle.onnx_facts import read_onnx
 from lungsev.errors import ParityError
 from lungsev.export import bundle_from_run as module
 from lungsev.export.bundle_from_run import Exported, ExportOptions, bundle_from_run
+from lungsev.export.deployable import Deployable
 from lungsev.export.fuse_batchnorm import fuse_batchnorm
+from lungsev.export.graph.mixed_precision import CaseOutputs
 from lungsev.export.half_weights import round_weights
+from lungsev.inference.parity import ParityCase
 from lungsev.inference.select import open_backend
 from lungsev.networks.fused import FusedNetwork
 from lungsev.phantom import make_phantom
@@ -115,3 +118,14 @@ def test_a_graph_that_differs_is_not_written(
     with pytest.raises(ParityError, match=r"probabilities 0\.\d+ \(allowed 0\.001\)"):
         bundle_from_run(small_run, tmp_path / "b", ExportOptions())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_network_that_rounded_weights_change_is_refused_with_what_to_do(
+    exported: Exported, small_network: FusedNetwork
+) -> None:
+    deployable = Deployable(small_network, 512)
+    cases = [ParityCase("grey", np.full((1, 1, 512, 512), 0.5, np.float32))]
+    run = module._run_torch(deployable)
+    as_trained = CaseOutputs(lambda image: {**run(image), "theta": run(image)["theta"] + 0.02}, cases)
+    with pytest.raises(ParityError, match=r"theta 0\.02 .*train the network longer, or export .*without --fp16"):
+        module._compare_with_torch(deployable, as_trained, b"", cases, exported.bundle.manifest, rounded=True)

@@ -293,6 +293,28 @@ def test_the_real_tensorrt_rtx_without_a_real_driver_builds_twice_and_leaves_the
     assert "building the TensorRT engine: 0% (Building engine)" in ward.console
 
 
+@pytest.mark.parametrize("version", ["10.3.0", "10.16.1.11", "11.4.0.106"])
+def test_the_real_bindings_without_their_libraries_are_told(ward: Ward, tmp_path: Path, version: str) -> None:
+    """As where the libraries of a wheel or of JetPack are gone, or of another version."""
+    bindings = TESTS.parent / ".venv" / "tensorrt-bindings" / f"{version}-cp{sys.version_info[0]}{sys.version_info[1]}"
+    if not bindings.is_dir():
+        pytest.skip("TensorRT's bindings were not fetched")
+    pytest.importorskip("cuda.bindings.driver", reason="cuda-bindings are not installed", exc_type=ImportError)
+    compile_driver(tmp_path)
+    for name, text in (
+        ("tensorrt", "from tensorrt_bindings import *"),
+        ("tensorrt_rtx", "raise ModuleNotFoundError(name=__name__)"),
+    ):
+        (tmp_path / "packages" / name).mkdir(parents=True)
+        (tmp_path / "packages" / name / "__init__.py").write_text(text)
+    packages = os.pathsep.join([str(tmp_path / "packages"), str(bindings), *filter(None, sys.path)])
+    with ward.watching(None, LD_LIBRARY_PATH=str(tmp_path), PYTHONPATH=packages):
+        ward.wait_for_status(CPU, "tensorrt is installed but cannot be loaded (lib", "cannot open shared object file")
+        ward.send()
+        ward.wait_for_reports()
+    assert all("cannot be loaded (lib" in report["model"]["reason"] for report in ward.reports())
+
+
 def test_the_machine_of_a_test_is_the_machine_of_its_process(gpu: FakeGpu, tmp_path: Path) -> None:
     machine = replace(gpu.with_fault("build", "killed", times=2), devices=3, cuda_errors={"cuInit": 35})
     assert read_gpu(write_gpu(machine, tmp_path / "gpu.json")) == machine

@@ -48,11 +48,11 @@ def load_tensorrt(flavour: Flavour | None = None) -> TensorRTLibrary:
     for name in FLAVOURS if flavour is None else (flavour,):
         try:
             module = importlib.import_module(name)
-        except ImportError as error:
+        except ModuleNotFoundError as error:
             if (error.name or "").split(".")[0] != name:
                 failures.append(f"{name} is installed but cannot be loaded ({error})")
             continue
-        except (OSError, RuntimeError) as error:  # a shared library is missing or of another version
+        except (ImportError, OSError, RuntimeError) as error:  # a shared library is missing or of another version
             failures.append(f"{name} is installed but cannot be loaded ({error})")
             continue
         return describe_library(module, name)

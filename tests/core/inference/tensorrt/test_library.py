@@ -4,13 +4,37 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import NoReturn
 
 import pytest
 from fake_cuda import FakeDevice
 from fake_tensorrt import library_of, make_fake_tensorrt
 
 from lungsev.errors import BackendError
-from lungsev.inference.tensorrt.library import describe_library, missing_message
+from lungsev.inference.tensorrt import library
+from lungsev.inference.tensorrt.library import describe_library, load_tensorrt, missing_message
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        ImportError("libnvonnxparser.so.10: cannot open shared object file", name="tensorrt"),  # as the bindings say it
+        ImportError("libnvinfer.so.10: version `X' not found", name="tensorrt.tensorrt"),  # as JetPack's do
+        ModuleNotFoundError("No module named 'tensorrt_bindings'", name="tensorrt_bindings"),
+        OSError("libcudart.so.12: file too short"),
+        RuntimeError("the bindings are of another version"),
+    ],
+)
+def test_one_that_is_installed_and_does_not_load_is_not_called_missing(
+    failure: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def find(name: str) -> NoReturn:
+        raise failure if name == "tensorrt" else ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+    monkeypatch.setattr(library.importlib, "import_module", find)
+    with pytest.raises(BackendError) as caught:
+        load_tensorrt()
+    assert f"tensorrt is installed but cannot be loaded ({failure})" in str(caught.value)
 
 
 def test_a_placeholder_from_pypi_is_recognised() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lungsev.inference.status import BackendStatus
-from lungsev.inference.tensorrt.progress import tenth_of
+from lungsev.inference.tensorrt.progress import BuildNews
 from lungsev.system import notify_progress, write_atomically
 
 log = logging.getLogger("lungsev.runtime.watcher.backend_status")
@@ -29,13 +29,17 @@ class BackendReporter:
         self._file = root / _FILE
         self._tell = tell
         self._written: tuple[object, ...] = ()
+        self._news = BuildNews()
 
     def hear(self, status: BackendStatus) -> None:
         """Take a new status, from any thread."""
         self._tell(status)
         notify_progress(str(status))
-        shown = status.sentence, status.is_degraded, bool(status.phase), tenth_of(status.share)
-        if shown == self._written:  # of a build each tenth is worth the flushes, not each step
+        shown = status.sentence, status.is_degraded, bool(status.phase)
+        if shown != self._written:
+            self._news = BuildNews()
+        is_news = bool(status.phase) and self._news.is_new(status.phase, status.share)
+        if shown == self._written and not is_news:  # not each step of a build is worth the flushes
             return
         try:
             document = {"text": str(status), "is_degraded": status.is_degraded}

@@ -127,7 +127,7 @@ def _in_child(
 
 @contextmanager
 def _builder_progress(console: Console) -> Iterator[Progress]:
-    """Show the builder's phases: a bar in a terminal; elsewhere a line for each tenth of the build."""
+    """Show the builder's phases: a bar in a terminal; elsewhere a line for what is new."""
     if not console.is_terminal:
         yield _plain_lines(console.print)
         return
@@ -140,14 +140,12 @@ def _builder_progress(console: Console) -> Iterator[Progress]:
 
 
 def _plain_lines(say: Callable[[str], object]) -> Progress:
-    from lungsev.inference.tensorrt.progress import tenth_of
+    from lungsev.inference.tensorrt.progress import BuildNews
 
-    last = -1
+    news = BuildNews()
 
     def show(phase: str, share: float) -> None:
-        nonlocal last
-        if tenth_of(share) != last:
-            last = tenth_of(share)
+        if news.is_new(phase, share):
             say(f"building the engine: {share:.0%} ({phase})")
 
     return show

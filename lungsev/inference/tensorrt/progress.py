@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-Progress = Callable[[str, float], None]  # the builder's phase, and the share of the whole build that is done, 0-1
+# The builder's phase with the tenths of it that are done, and the share of the whole build, 0-1.
+Progress = Callable[[str, float], None]
 
 
 @dataclass
@@ -20,7 +21,12 @@ class _Phase:
 
     @property
     def share(self) -> float:
-        return self.low + (self.high - self.low) * min(1.0, self.done / self.steps)
+        return self.low + (self.high - self.low) * self.own
+
+    @property
+    def own(self) -> float:
+        """The share of this phase alone."""
+        return min(1.0, self.done / self.steps)
 
     def inner(self, steps: int) -> _Phase:
         """A phase within the step that is next."""
@@ -43,24 +49,25 @@ class BuildShare:
             self._share = 0.0
         phase = outer.inner(max(1, steps)) if outer else _Phase(0.0, 1.0, max(1, steps))
         self._phases[name] = phase
-        self._tell(name, phase.low)
+        self._tell(name, phase)
 
     def step(self, name: str, index: int) -> None:
         """End a step of a phase."""
         phase = self._phases.get(name)
         if phase is not None:
             phase.done = index + 1
-            self._tell(name, phase.share)
+            self._tell(name, phase)
 
     def finish(self, name: str) -> None:
         """End a phase."""
         phase = self._phases.pop(name, None)
         if phase is not None:
-            self._tell(name, phase.high)
+            phase.done = phase.steps
+            self._tell(name, phase)
 
-    def _tell(self, name: str, share: float) -> None:
-        self._share = max(self._share, share)
-        self._progress(name, self._share)
+    def _tell(self, name: str, phase: _Phase) -> None:
+        self._share = max(self._share, phase.share)
+        self._progress(name if phase.steps == 1 else f"{name} {tenth_of(phase.own) * 10}%", self._share)
 
 
 def progress_monitor(trt: Any, progress: Progress) -> Any:
@@ -86,6 +93,22 @@ def progress_monitor(trt: Any, progress: Progress) -> Any:
     return Monitor()
 
 
+class BuildNews:
+    """Decides what of a build is worth a line: each tenth of the whole, and the first time that a phase gets so far.
+
+    The minutes of a build are in few phases, which are a small part of its steps; others come back a thousand times.
+    """
+
+    def __init__(self) -> None:
+        self._said: set[object] = set()
+
+    def is_new(self, phase: str, share: float) -> bool:
+        """Return whether to say it."""
+        news = {phase, tenth_of(share)} - self._said
+        self._said |= news
+        return bool(news)
+
+
 def tenth_of(share: float) -> int:
-    """Return how many tenths are done: a line is said for each, not for each of thousands of steps."""
+    """Return how many tenths are done."""
     return int(share * 10 + 1e-9)

@@ -29,7 +29,7 @@ from lungsev.inference.tensorrt.device_client import (
     prepare_in_child,
 )
 from lungsev.inference.tensorrt.device_process import COMPARING, LOADING
-from lungsev.inference.tensorrt.progress import tenth_of
+from lungsev.inference.tensorrt.progress import BuildNews
 from lungsev.inference.tensorrt.settings import EngineSettings
 
 log = logging.getLogger("lungsev.tensorrt")
@@ -84,6 +84,7 @@ class SupervisedBackend:
         self._stop, self._settled, self._device_failed = threading.Event(), threading.Event(), threading.Event()
         self._failure = ""
         self._proven: str | None = None
+        self._news = BuildNews()
         self._images_since_failure = 0
         self._row = 0  # failures in a row
         self._deaths_while_preparing = self._deaths_while_loading = 0
@@ -242,6 +243,7 @@ class SupervisedBackend:
         """Build and compare the engine. Raises BackendError as `prepare_in_child`."""
         if self._deaths_while_preparing >= MAX_ATTEMPTS:
             raise UnpreparedError(f"the engine was tried {MAX_ATTEMPTS} times: {self._failure}", False, True)
+        self._news = BuildNews()
         self._set("building", "the TensorRT engine is being built" + _MEANWHILE)
         listener = Listener(log.warning, self._show, self._follow)
         try:
@@ -266,9 +268,8 @@ class SupervisedBackend:
     def _show(self, phase: str, share: float) -> None:
         with self._telling:
             with self._lock:
-                before = self._status
-                changed = self._status = replace(before, phase=phase, share=share)
-            if not before.phase or tenth_of(share) != tenth_of(before.share):
+                changed = self._status = replace(self._status, phase=phase, share=share)
+            if self._news.is_new(phase, share):
                 log.info("building the TensorRT engine: %.0f%% (%s)", share * 100, phase)
             self._tell(changed)
 

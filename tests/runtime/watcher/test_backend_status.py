@@ -36,13 +36,13 @@ def test_a_status_is_told_to_everyone_and_forgotten_at_the_end(tmp_path: Path, m
     reporter.close()
 
 
-def test_the_board_follows_a_build_by_tenths_and_not_by_steps(tmp_path: Path) -> None:
+def test_the_board_follows_what_is_new_of_a_build_and_not_each_step(tmp_path: Path) -> None:
     reporter = BackendReporter(tmp_path, lambda status: None)
     shown = []
-    for phase, share in (("tactics", 0.03), ("tactics", 0.09), ("weights", 0.099), ("weights", 0.1), ("tactics", 0.34)):
+    for phase, share in (("tactics 0%", 0.03), ("tactics 0%", 0.09), ("tactics 10%", 0.09), ("tactics 0%", 0.13)):
         reporter.hear(replace(BUILDING, phase=phase, share=share))
         shown.append(read_backend(tmp_path)[0].partition("(")[2])
-    assert shown == ["3%, tactics)", "3%, tactics)", "3%, tactics)", "10%, weights)", "34%, tactics)"]
+    assert shown == ["3%, tactics 0%)", "3%, tactics 0%)", "9%, tactics 10%)", "13%, tactics 0%)"]
 
 
 def test_a_full_disk_costs_the_boards_line_and_nothing_else(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

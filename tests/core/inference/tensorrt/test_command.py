@@ -106,9 +106,11 @@ def test_a_machine_that_only_builds_takes_the_capability_of_the_settings_file(
     assert asked == [("8.9", Path("engines"))]
 
 
-def test_progress_is_a_line_for_each_tenth_where_nobody_watches() -> None:
+def test_progress_is_a_line_for_what_is_new_where_nobody_watches() -> None:
     said: list[str] = []
     show: Progress = command._plain_lines(said.append)
     for phase, share in (("tactics", 0.0), ("tactics", 0.04), ("tactics", 0.12), ("weights", 0.15), ("weights", 1.0)):
         show(phase, share)
-    assert said == [f"building the engine: {done}" for done in ("0% (tactics)", "12% (tactics)", "100% (weights)")]
+    assert said == [
+        f"building the engine: {done}" for done in ("0% (tactics)", "12% (tactics)", "15% (weights)", "100% (weights)")
+    ]

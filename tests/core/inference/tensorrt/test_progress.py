@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from lungsev.inference.tensorrt.progress import BuildShare, tenth_of
+from lungsev.inference.tensorrt.progress import BuildNews, BuildShare, tenth_of
 
 
 @pytest.fixture
@@ -27,7 +27,10 @@ def test_a_phase_within_a_step_is_a_part_of_that_step(build: BuildShare, told: l
     build.finish("engine")
     shares = [0, 0, 0.125, 0.25, 0.25, 0.25, 0.25, 0.375, 1]
     assert [share for _, share in told] == shares
-    assert [phase for phase, _ in told[1:5]] == ["tactics"] * 4
+    assert [phase for phase, _ in told[1:6]] == [
+        *(f"tactics {own}%" for own in ("0", "50", "100", "100")),
+        "engine 20%",
+    ]
 
 
 def test_the_share_never_falls_within_a_build_and_begins_anew_with_another(
@@ -41,7 +44,7 @@ def test_the_share_never_falls_within_a_build_and_begins_anew_with_another(
     assert [share for _, share in told] == [0, 0, 0.5, 0.5, 0.5, 0.5, 0.5]
     build.finish("engine")
     build.start("another engine", None, 3)
-    assert told[-2:] == [("engine", 1.0), ("another engine", 0.0)]
+    assert told[-2:] == [("engine 100%", 1.0), ("another engine 0%", 0.0)]
 
 
 def test_a_builder_that_counts_badly_is_followed_as_far_as_it_goes(
@@ -53,7 +56,14 @@ def test_a_builder_that_counts_badly_is_followed_as_far_as_it_goes(
     build.step("late", 0)
     build.step("never started", 3)
     build.finish("never started")
-    assert told == [("engine", 0.0), ("engine", 1.0), ("late", 1.0), ("late", 1.0)]
+    assert told == [("engine", 0.0), ("engine", 1.0), ("late 0%", 1.0), ("late 50%", 1.0)]
+
+
+def test_each_tenth_and_each_new_place_of_a_phase_is_worth_a_line_once() -> None:
+    news = BuildNews()
+    steps = [("nodes 10%", 0.70), ("nodes 10%", 0.71), ("nodes 20%", 0.71), ("costs", 0.72), ("nodes 20%", 0.72)]
+    assert [news.is_new(*step) for step in steps] == [True, False, True, True, False]
+    assert news.is_new("costs", 0.8)
 
 
 @pytest.mark.parametrize(("share", "tenth"), [(0.0, 0), (0.099, 0), (0.1, 1), (0.3, 3), (0.7, 7), (1.0, 10)])

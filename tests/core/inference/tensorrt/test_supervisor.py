@@ -118,24 +118,26 @@ def test_the_cpu_scores_until_the_engine_is_ready_and_the_change_is_announced(
     states = [status.state for status in bench.said]
     assert sorted(set(states), key=states.index) == ["starting", "building", "comparing", "ready"]
     told = [record.getMessage() for record in caplog.records]
-    lines = ("building an engine for Fake GPU", "building the TensorRT engine: 0% (Building)", "engine built in ")
+    lines = ("building an engine for Fake GPU", "building the TensorRT engine: 0% (Building 0%)", "engine built in ")
     begun, building, built = (next(i for i, line in enumerate(told) if line.startswith(text)) for text in lines)
     assert begun < building < built
     assert "TensorRT fp32 on Fake GPU is used from now on" in told[built:]
     assert (gpu.count("builds"), bench.backend.status.failures) == (1, 0)
 
 
-def test_a_long_build_is_a_line_for_each_tenth_in_the_log_and_every_step_in_the_status(
+def test_of_a_long_build_what_is_new_is_in_the_log_and_every_step_in_the_status(
     gpu: FakeGpu, open_bench: Open, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", logger="lungsev.tensorrt")
     bench = open_bench(gpu.with_fault("build", "hang"))
     bench.wait_for("building")
     for percent in range(33, 52):
-        bench.backend._show("tactics", percent / 100)
-    lines = [line for line in (record.getMessage() for record in caplog.records) if "(tactics)" in line]
-    assert lines == [f"building the TensorRT engine: {percent}% (tactics)" for percent in (33, 40, 50)]
-    assert str(bench.backend.status).endswith("(51%, tactics)")
+        bench.backend._show("tactics 30%", percent / 100)
+    bench.backend._show("tactics 40%", 0.51)
+    lines = [line for line in (record.getMessage() for record in caplog.records) if "(tactics" in line]
+    told = ("33% (tactics 30%)", "40% (tactics 30%)", "50% (tactics 30%)", "51% (tactics 40%)")
+    assert lines == [f"building the TensorRT engine: {line}" for line in told]
+    assert str(bench.backend.status).endswith("(51%, tactics 40%)")
 
 
 def test_nothing_waits_for_a_build_and_closing_cancels_it_without_counting(

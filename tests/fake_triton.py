@@ -11,8 +11,6 @@ import importlib.util
 import json
 import re
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -179,15 +177,6 @@ class FakeServer:
             dims = tuple(map(int, tensor["dims"]))
             assert found.dtype == TYPES[tensor["data_type"][0]]
             assert (found.shape[1:] if self.is_batched(model) else found.shape) == dims, tensor["name"]
-
-
-@contextmanager
-def serving(repository: Path) -> Iterator[FakeServer]:
-    server = FakeServer(repository)
-    try:
-        yield server
-    finally:
-        server.close()
 
 
 def client_modules(server: FakeServer) -> dict[str, ModuleType]:

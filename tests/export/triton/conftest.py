@@ -31,10 +31,11 @@ class QuickSandbox(DirectDecoder):
 
 @pytest.fixture(scope="session")
 def server(repository: Path) -> Iterator[fake_triton.FakeServer]:
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:  # while the steps are loaded; the session's other tests have their own
         patch.setattr("lungsev.sandbox.client.Sandbox", QuickSandbox)
-        with fake_triton.serving(repository) as running:
-            yield running
+        running = fake_triton.FakeServer(repository)
+    yield running
+    running.close()
 
 
 @pytest.fixture(scope="session")

@@ -25,6 +25,11 @@ _PACKAGES_ELSEWHERE = ("configs", "export", "runtime", "train")  # beside `lungs
 _WORKER = """
 import inspect, json, sys, time
 sys.path.insert(0, sys.argv[1])
+try:  # before anything loads a library with threads, as `lungsev-run` does
+    from lungsev.inference.cpus import limit_thread_pools
+    limit_thread_pools()
+except ImportError:
+    pass
 import lungsev
 options = {"allow_unsigned": True, "sandbox": sys.argv[4] == "sandbox"}
 known = inspect.signature(lungsev.load).parameters

@@ -3,8 +3,9 @@
     python benchmarks/side_by_side.py [--against-commit REV] [--bundle BUNDLE] [--run RUN] [--rounds 15] [--json FILE]
 
 Every round runs each candidate in turn, so that a busy machine is busy for all of them alike, and each twice, the
-second time with the clock: one library's waiting threads would otherwise be billed to the next. The fastest round is
-the figure that load disturbs least; the machine's matrix product is one of the candidates. Needs the extras `export`
+second time with the clock: one library's waiting threads would otherwise be billed to the next. Runs during which other
+processes were busy do not count where there are quiet ones, and with --wait they are repeated. The fastest round is the
+figure that load disturbs least; the machine's matrix product is one of the candidates. Needs the extras `export`
 and `train`; OpenVINO, torchxrayvision and a GPU join where they are installed; PyTorch on a GPU is in
 `gpu_latency.py`. Weights do not change the time: networks without a run have random ones, and no grades to compare.
 """
@@ -18,7 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from importlib.util import find_spec
 from pathlib import Path
@@ -61,6 +62,8 @@ from lungsev.schemes import load_scheme
 Candidate = Callable[[], float]  # milliseconds of one run
 
 YARDSTICK = "matrix product"
+QUIET_WINDOW_S = 0.3
+QUIET_CPUS = 0.15  # that other processes may keep busy during a run that counts as quiet
 OURS = "image to JSON: lungsev, this tree"
 FORMER = "image to JSON: lungsev, {}"
 REFERENCE = "image to JSON: the reference's shape"
@@ -68,6 +71,19 @@ DENSE = "image to JSON: {}"
 MODEL = "model: lungsev, onnxruntime fp32"
 SAME = "model: the same network, PyTorch eager"
 GRADED_PHANTOMS = 12
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One run; `others` is how many CPUs other processes kept busy meanwhile, None where the machine does not tell."""
+
+    milliseconds: float
+    others: float | None
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether the run had the machine to itself."""
+        return self.others is not None and self.others <= QUIET_CPUS
 
 
 class ReferenceShape:
@@ -124,6 +140,7 @@ def main() -> None:
     parser.add_argument("--against-commit", metavar="REV", help="a former commit of this repository, with this bundle")
     parser.add_argument("--images", type=Path, help="folder of images whose grades are compared beside the phantoms'")
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--wait", type=float, default=0.0, help="seconds that a run may wait for a quiet moment")
     parser.add_argument("--compile", action="store_true", help="also torch.compile, which takes minutes to warm up")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
@@ -150,11 +167,11 @@ def compare_all(options: argparse.Namespace) -> dict[str, Any]:
         backends = open_backends(stack, bundle, options.run)
         multiply, product_gflop = matrix_product()
         candidates = collect(bundle, radiograph, workers, backends, options)
-        times = measure({**candidates, YARDSTICK: clocked(multiply)}, options.rounds)
+        times = measure({**candidates, YARDSTICK: clocked(multiply)}, options.rounds, options.wait)
         grades = compare_grades(bundle, workers, backends, graded)
-    peak_gflops = round(product_gflop / min(times.pop(YARDSTICK)) * 1000, 1)
+    peak_gflops = round(product_gflop / summary(times.pop(YARDSTICK))["fastest"] * 1000, 1)
     peak = Peak(peak_gflops, peak_gflops, copy_peak(), "measured in this run")
-    floor = find_floor(bundle, backends["onnxruntime fp32"], peak, min(times[MODEL]))
+    floor = find_floor(bundle, backends["onnxruntime fp32"], peak, summary(times[MODEL])["fastest"])
     document = {
         "kind": "lungsev-side-by-side",
         "command": " ".join(["python", "benchmarks/side_by_side.py", *sys.argv[1:]]),
@@ -304,26 +321,57 @@ def clocked(call: Callable[[], object]) -> Candidate:
     return run
 
 
-def measure(candidates: dict[str, Candidate], rounds: int) -> dict[str, list[float]]:
-    """Milliseconds of every round after one to warm up."""
-    times: dict[str, list[float]] = {name: [] for name in candidates}
+def measure(candidates: dict[str, Candidate], rounds: int, wait_s: float) -> dict[str, list[Sample]]:
+    """Milliseconds of every round after one to warm up, and what other processes did meanwhile.
+
+    Args:
+        candidates: By name.
+        rounds: Runs of each.
+        wait_s: For so long each run may wait for a quiet moment; a run beside other work is repeated within that time.
+    """
+    watch = LoadWatch()
+    samples: dict[str, list[Sample]] = {name: [] for name in candidates}
     for index in range(rounds + 1):
-        print(f"round {index} of {rounds}", file=sys.stderr, end="\r", flush=True)
         for name, candidate in candidates.items():
-            candidate()
-            milliseconds = candidate()
+            print(f"round {index} of {rounds}: {name:70.70}", file=sys.stderr, end="\r", flush=True)
+            found = one_run(candidate, watch, wait_s if index > 0 else 0.0)
             if index > 0:
-                times[name].append(milliseconds)
+                samples[name].append(found)
     print(file=sys.stderr)
-    return times
+    return samples
 
 
-def summary(values: list[float]) -> dict[str, float]:
-    """Fastest, median and 90th percentile."""
+def one_run(candidate: Candidate, watch: LoadWatch, wait_s: float) -> Sample:
+    """Run a candidate twice, the second time with the clock; again while others work and there is time to wait."""
+    end = time.monotonic() + wait_s
+    while True:
+        candidate()
+        start = watch.mark()
+        milliseconds = candidate()
+        found = Sample(milliseconds, watch.others_between(start, watch.mark()))
+        if found.is_quiet or time.monotonic() >= end:
+            return found
+        while not is_quiet(watch) and time.monotonic() < end:
+            pass
+
+
+def is_quiet(watch: LoadWatch) -> bool:
+    """Whether others leave the CPUs alone for a moment."""
+    start = watch.mark()
+    time.sleep(QUIET_WINDOW_S)
+    return Sample(0.0, watch.others_between(start, watch.mark())).is_quiet
+
+
+def summary(samples: list[Sample]) -> dict[str, float]:
+    """Fastest, median and 90th percentile of the quiet runs, or of all where none was quiet; and how many were."""
+    quiet = [sample.milliseconds for sample in samples if sample.is_quiet]
+    values = quiet or [sample.milliseconds for sample in samples]
     return {
         "fastest": round(min(values), 2),
         "median": round(float(np.median(values)), 2),
         "p90": round(float(np.percentile(values, 90)), 2),
+        "n": len(values),
+        "quiet": len(quiet),
     }
 
 
@@ -377,12 +425,15 @@ def show(document: dict[str, Any]) -> None:
     commits = ", ".join(f"{name} is {commit}" for name, commit in document["commits"].items())
     console.print(f"{machine['processor']}, {machine['cores']} CPUs; {commits}", markup=False)
     table = Table(title=f"ms of {document['rounds']} rounds; {document['image']}", title_justify="left")
-    for column in ("candidate", "fastest", "median", "p90", "times this tree", "times onnxruntime"):
+    for column in ("candidate", "fastest", "median", "p90", "quiet runs", "times this tree", "times onnxruntime"):
         table.add_column(column, justify="left" if column == "candidate" else "right")
     for name, values in sorted(document["milliseconds"].items(), key=lambda item: item[1]["fastest"]):
-        whole = document["ratios"].get(f"{name} / this tree", {}).get("fastest", "")
-        model = document["ratios"].get(f"{name} / onnxruntime", {}).get("fastest", "")
-        table.add_row(name, *(f"{values[key]:.1f}" for key in ("fastest", "median", "p90")), str(whole), str(model))
+        times = (f"{values[key]:.1f}" for key in ("fastest", "median", "p90"))
+        whole, model = (
+            str(document["ratios"].get(f"{name} / {other}", {}).get("fastest", ""))
+            for other in ("this tree", "onnxruntime")
+        )
+        table.add_row(name, *times, f"{values['quiet']} of {document['rounds']}", whole, model)
     console.print(table)
     grades = document["grades"]
     for name, found in grades["beside"].items():

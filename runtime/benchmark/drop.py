@@ -159,7 +159,8 @@ class _Watched:
         if self._failure is not None:
             raise self._failure
         if time.monotonic() > end or not self._thread.is_alive():
-            raise LungsevError(f"{what} in time; leave it out with --drops 0")
+            problems = "; ".join(self._watcher.health.problems())
+            raise LungsevError(f"{what} in time" + (f" ({problems})" if problems else "") + "; --drops 0 leaves it out")
 
     def _take(self, finished: FinishedImage) -> None:
         self._last, self._last_at = finished, time.monotonic()

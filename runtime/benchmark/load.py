@@ -48,7 +48,7 @@ class MachineLoad:
 
 
 @dataclass(frozen=True)
-class _Counters:
+class Counters:
     """Seconds since the start of the machine, at a moment."""
 
     moment: float
@@ -73,15 +73,15 @@ class LoadWatch:
         self._cpus = frozenset(os.sched_getaffinity(0) if cpus is None else cpus)
         self._proc = root / "proc"
         self._load_before = _load_average(self._proc)
-        first = self._count()
+        first = self.mark()
         pause(QUIET_SECONDS)
-        self._start = self._count()
-        self._before = self._others(first, self._start)
+        self._start = self.mark()
+        self._before = self.others_between(first, self._start)
 
     def finish(self) -> MachineLoad:
         """Return what others did since the start."""
-        end = self._count()
-        during = self._others(self._start, end)
+        end = self.mark()
+        during = self.others_between(self._start, end)
         seconds = max(1e-6, end.moment - self._start.moment)
         steal = (end.stolen - self._start.stolen) / seconds / len(self._cpus) if end.busy is not None else None
         gained = {key: (spent - self._start.others.get(key, 0.0)) / seconds for key, spent in end.others.items()}
@@ -95,20 +95,22 @@ class LoadWatch:
         )  # fmt: skip
         return replace(load, warnings=tuple(_warnings(load)))
 
-    def _others(self, start: _Counters, end: _Counters) -> float | None:
+    def others_between(self, start: Counters, end: Counters) -> float | None:
+        """Return how many CPUs other processes kept busy between two moments; None where the machine does not tell."""
         if start.busy is None or end.busy is None:
             return None
         spent = (end.busy - start.busy) - (end.own - start.own)
         return round(max(0.0, spent / max(1e-6, end.moment - start.moment)), 2)
 
-    def _count(self) -> _Counters:
+    def mark(self) -> Counters:
+        """Return the counters of this moment."""
         tick = os.sysconf("SC_CLK_TCK")
         busy, stolen = _cpu_seconds(self._proc / "stat", self._cpus, tick)
         processes = _processes(self._proc, tick)
         family = _family(os.getpid(), {pid: parent for pid, (_, parent, _, _) in processes.items()})
         own = sum(spent + reaped for pid, (_, _, spent, reaped) in processes.items() if pid in family)
         others = {(pid, name): spent for pid, (name, _, spent, _) in processes.items() if pid not in family}
-        return _Counters(time.monotonic(), busy, stolen, own, others)
+        return Counters(time.monotonic(), busy, stolen, own, others)
 
 
 def _warnings(load: MachineLoad) -> Iterable[str]:

@@ -61,6 +61,17 @@ def test_an_image_that_cannot_be_scored_is_said(settings: BedsideSettings, tmp_p
         measure_drops(settings.model_copy(update={"watch": quick}), image, 1, tmp_path, warm_up=0)
 
 
+@pytest.mark.slow
+def test_a_watcher_that_takes_no_image_says_why(
+    settings: BedsideSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drop_module, "_IMAGE_SECONDS", 1.0)
+    full = settings.watch.model_copy(update={"min_free_mb": 1e12})
+    image = write_phantom_dicom(make_phantom(1), tmp_path / "mine.dcm")
+    with pytest.raises(LungsevError, match=r"no result in time \(.*disk.*full.*; --drops 0 leaves it out"):
+        measure_drops(settings.model_copy(update={"watch": full}), image, 1, tmp_path, warm_up=0)
+
+
 def test_a_model_that_does_not_open_is_said(tmp_path: Path) -> None:
     settings = BedsideSettings(model=ModelSettings(bundle=tmp_path / "none"))
     image = tmp_path / "mine.dcm"

@@ -135,7 +135,9 @@ class TorchBackend:
 def main() -> None:
     """Measure, print, and write JSON when asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bundle", type=Path, help="of this tree and of the former commit; default: the packaged one")
+    parser.add_argument(
+        "--bundle", type=Path, help="of this tree, and of the former commit if that reads it; default: the packaged one"
+    )
     parser.add_argument("--run", type=Path, help="run folder: the same network in PyTorch, with its grades")
     parser.add_argument("--against-commit", metavar="REV", help="a former commit of this repository, with this bundle")
     parser.add_argument("--images", type=Path, help="folder of images whose grades are compared beside the phantoms'")
@@ -219,7 +221,15 @@ def open_workers(stack: ExitStack, bundle: Bundle, revision: str | None) -> tupl
         ]
     workers = {}
     for name, folder, sandbox in kinds:
-        workers[name] = worker = Worker(folder, path, sandbox=sandbox)
+        try:
+            worker = Worker(folder, path, sandbox=sandbox)
+        except WorkerError as error:
+            if folder == package:
+                raise
+            print(f"{name} has the bundle packaged there: {error}", file=sys.stderr)
+            commits[f"bundle of {revision}"] = "its own, which may grade differently"
+            worker = Worker(folder, None, sandbox=sandbox)
+        workers[name] = worker
         stack.callback(worker.close)
     return workers, commits
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 from pathlib import Path
@@ -16,6 +17,7 @@ from fuzz.run import Outcome, _add
 def costs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cost:
     monkeypatch.setattr(cost, "_INPUTS_BETWEEN_COUNTS", 1)
     monkeypatch.setattr(cost, "_SETTLE_SECONDS", 0.0)
+    gc.collect()  # what other tests have left must not be freed while an input is measured
     return Cost(tmp_path / "cost.json")
 
 

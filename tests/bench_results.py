@@ -30,6 +30,7 @@ RESULT = BenchResult(
     model=ModelInfo("m", "1", "0" * 64, "onnxruntime", "cpu", "fp32"),
     radiograph="portable phantom",
     runs=10,
+    pause_seconds=0.5,
     stages={"total": stage_times(list(range(1, 11)))},
     images_per_second=6.5,
     peak_memory_mb=500.0,

@@ -22,6 +22,7 @@ _SINGLE = (
 )
 # What must be the same for a fair comparison: place in the document, and its name.
 _CONDITIONS = (
+    (("pause_seconds",), "pause between images"),
     (("machine", "processor"), "processor"),
     (("machine", "cores"), "CPUs"),
     (("machine", "system"), "system"),

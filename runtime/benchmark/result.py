@@ -51,6 +51,8 @@ class BenchResult:
 
     Attributes:
         stages: From the image's file to its JSON file, as `score` has them, and their `total`.
+        pause_seconds: Before each of these images.
+        images_per_second: Of as many images in a row.
         drops: From the file's arrival in a watched folder to its result: `wait`, `work`, `drop_to_result`; empty where
             it was not measured.
         drop_disk: File system of the watched folder.
@@ -65,6 +67,7 @@ class BenchResult:
     radiograph: str
     runs: int
     stages: dict[str, StageTimes]
+    pause_seconds: float
     images_per_second: float
     peak_memory_mb: float
     sensors: Sensors
@@ -105,7 +108,7 @@ class BenchResult:
 
     def remarks(self) -> list[str]:
         """Return everything beside the tables, a line each."""
-        speed = f"{self.images_per_second:.1f} images per second, one after the other"
+        speed = f"{self.images_per_second:.1f} images per second in a row"
         lines = [f"{speed}; {self.peak_memory_mb:.0f} MB of memory"]
         if self.cold_start_ms is not None and self.first_score_ms is not None:
             lines.append(

@@ -26,6 +26,9 @@ def bench(
     backend: BackendOverride = None,
     threads: ThreadsOption = None,
     runs: Annotated[int, typer.Option("--runs", min=1, max=100_000, help="Number of times to score the image.")] = 30,
+    pause: Annotated[
+        float, typer.Option("--pause", min=0.0, max=60.0, help="Seconds of quiet before each, as at a bedside.")
+    ] = 0.5,
     drops: Annotated[
         int, typer.Option("--drops", min=0, max=100, help="Number of images to drop into a watched folder.")
     ] = 10,
@@ -73,7 +76,7 @@ def bench(
         raise LungsevError(f"cannot write {out}: expected a file in a folder that exists")
     result = _run_with_progress(
         BenchPlan(
-            settings=settings, radiograph=image, runs=runs, drops=drops, drop_folder=folder, layers=layers > 0,
+            settings=settings, radiograph=image, runs=runs, pause_seconds=pause, drops=drops, drop_folder=folder, layers=layers > 0,
             cold_start=cold_start,
         )
     )  # fmt: skip
@@ -128,7 +131,9 @@ def _show(console: Console, result: BenchResult, layers: int) -> None:
         console.print(line, style="yellow" if line.startswith("warning") else None)
     console.print(f"image: {result.radiograph}")
     stages = [(name, *times.texts()) for name, times in result.stages.items()]
-    _table(console, f"from file to JSON, ms, {count_noun(result.runs, 'run')}", ("stage", *COLUMNS), stages)
+    apart = f", {result.pause_seconds:g} s apart" if result.pause_seconds else ", in a row"
+    title = f"from file to JSON, ms, {count_noun(result.runs, 'image')}{apart}"
+    _table(console, title, ("stage", *COLUMNS), stages)
     if result.drops:
         drops = [(name.replace("_", " "), *times.texts()) for name, times in result.drops.items()]
         count = next(iter(result.drops.values())).n

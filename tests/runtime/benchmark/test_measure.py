@@ -28,7 +28,7 @@ def radiograph(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def plan(bundle: Bundle | None, radiograph: Path, **changes: Any) -> BenchPlan:
     settings = BedsideSettings(model=ModelSettings(bundle=bundle.path if bundle is not None else None))
-    quick = {"runs": 2, "warm_up": 1, "drops": 0, "layers": False, "cold_start": False}
+    quick = {"runs": 2, "pause_seconds": 0.0, "warm_up": 1, "drops": 0, "layers": False, "cold_start": False}
     return BenchPlan(settings, radiograph, **{**quick, **changes})
 
 
@@ -43,7 +43,7 @@ def test_every_stage_is_measured_and_the_total_is_their_sum(tiny_bundle: Bundle,
         assert times.n == 5
     parts = sum(result.stages[name].fastest for name in result.stages if name != "total")
     assert result.stages["total"].fastest >= parts - 0.01
-    assert ("scoring", 5, 5) in seen
+    assert ("scoring one by one", 5, 5) in seen
     assert result.images_per_second > 0
     assert result.floor.note
     assert result.profile is not None
@@ -66,7 +66,17 @@ def test_the_image_is_read_in_the_sandbox_as_users_have_it(
 
     monkeypatch.setattr(Sandbox, "read", watched)
     run_bench(plan(tiny_bundle, radiograph))
-    assert read == [radiograph] * 3
+    assert read == [radiograph] * 5  # one to warm up, two in a row, two one by one
+
+
+def test_each_timed_image_comes_after_a_pause(
+    tiny_bundle: Bundle, radiograph: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paused: list[float] = []
+    monkeypatch.setattr(measure_module.time, "sleep", paused.append)
+    result = run_bench(plan(tiny_bundle, radiograph, pause_seconds=0.25))
+    assert paused.count(0.25) == result.runs == 2
+    assert result.pause_seconds == 0.25
 
 
 def test_the_drops_have_the_backend_that_scored_and_the_settings_of_the_user(
@@ -109,7 +119,7 @@ def test_the_way_to_a_device_is_timed_apart_and_its_floor_is_from_the_data_sheet
     backend = OnADevice(read_bundle(None))
     monkeypatch.setattr(model_module, "open_backend", lambda *_: backend)
     result = run_bench(plan(None, radiograph))
-    assert backend.moved == 3
+    assert backend.moved == 5
     assert tuple(result.stages) == STAGES
     assert result.floor.peak is not None
     assert result.floor.peak.gb_per_s == 3350

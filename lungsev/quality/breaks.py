@@ -102,7 +102,9 @@ def _repeated(greys: Greys, lively: npt.NDArray[np.bool_]) -> float:
     """Lines are alike when they differ less than neighbours do."""
     lines = cv2.resize(greys, (_CELLS, len(greys)), interpolation=cv2.INTER_AREA).astype(np.float32)
     squares = (lines**2).sum(axis=1)
-    apart = squares[:, None] + squares[None] - 2 * lines @ lines.T
+    # OpenCV multiplies in this thread; OpenBLAS would start others, on the CPUs that the network has just used.
+    products = cv2.gemm(lines, lines, 1, np.empty(0), 0, flags=cv2.GEMM_2_T)
+    apart = squares[:, None] + squares[None] - 2 * products
     near = np.maximum(((lines[1:] - lines[:-1]) ** 2).sum(axis=1), 4.0 * _CELLS)
     alike = (apart[1:] <= near[:, None]) & lively[1:, None] & lively[None]
     return _longest_run(_diagonals(alike, int(_LAG * len(lines)))) / len(lines)

@@ -76,8 +76,8 @@ def bench(
         raise LungsevError(f"cannot write {out}: expected a file in a folder that exists")
     result = _run_with_progress(
         BenchPlan(
-            settings=settings, radiograph=image, runs=runs, pause_seconds=pause, drops=drops, drop_folder=folder, layers=layers > 0,
-            cold_start=cold_start,
+            settings=settings, radiograph=image, runs=runs, pause_seconds=pause, drops=drops, drop_folder=folder,
+            layers=layers > 0, cold_start=cold_start,
         )
     )  # fmt: skip
     comparison = compare_benches(result.to_dict(), before) if before is not None else None

@@ -51,7 +51,8 @@ class OpenVinoBackend:
 
     def close(self) -> None:
         """See `Backend.close`."""
-        self._request = self._compiled = None
+        self._compiled = None  # before its request, see `OpenVinoPasses.close`
+        self._request = None
 
     def __enter__(self) -> OpenVinoBackend:
         return self

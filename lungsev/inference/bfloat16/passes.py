@@ -79,8 +79,8 @@ class OpenVinoPasses:
 
     def close(self) -> None:
         """See `Passes`."""
+        self._first = self._again = None  # before their requests: the other way round OpenVINO 2026.4 damages memory
         self._requests = []
-        self._first = self._again = None
 
     def _run(self, index: int, inputs: Handed) -> list[npt.NDArray[Any]]:
         if not self._requests:
